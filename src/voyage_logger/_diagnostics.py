@@ -1,0 +1,88 @@
+"""The client's own words: to stderr, to the standard library's logging, and to `on_error`.
+
+What must stay true: nothing here raises, no secret and no entry is ever printed, and stderr sees at
+most one line per cause and minute in a process.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voyage_logger._errors import VoyageError
+
+LOGGER_NAME = "voyage_logger"
+QUIET_SECONDS = 60.0
+
+# When each cause was last said, by the monotonic clock. Without a lock, for a fork must not copy a
+# held one: two threads at once can at worst say the same line twice.
+_last_said: dict[str, float] = {}
+
+
+class Diagnostics:
+    """Reports trouble to the people around one logger.
+
+    Args:
+        on_error: The user's function for errors, or None.
+        clock: The monotonic clock, seconds.
+
+    Thread-safe.
+    """
+
+    def __init__(
+        self,
+        on_error: Callable[[VoyageError], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._on_error = on_error
+        self._clock = clock
+
+    def say(self, cause: str, message: str) -> None:
+        """One line for people, unless the same cause was said within the last minute.
+
+        Args:
+            cause: What kind of trouble this is; lines are limited by it.
+            message: The line, without secrets and payloads.
+        """
+        _to_logging(message)
+        now = self._clock()
+        last = _last_said.get(cause)
+        if last is None or now - last >= QUIET_SECONDS:
+            _last_said[cause] = now
+            to_stderr(f"voyage-logger: {message}\n")
+
+    def report(self, cause: str, error: VoyageError) -> None:
+        """Says the error as a line and hands it to `on_error`, whose own errors cost nothing."""
+        self.say(cause, str(error))
+        if self._on_error is None:
+            return
+        try:
+            self._on_error(error)
+        except Exception as failure:  # noqa: BLE001 - the user's function must not stop delivery
+            self.say("on_error", f"on_error raised {type(failure).__name__}")
+
+
+def to_stderr(text: str) -> None:
+    """Writes to stderr in one piece, or not at all where there is none."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    # None under pythonw, closed by a daemon, a broken pipe, an app's own object: nobody listens.
+    except Exception:  # noqa: BLE001 - there is no place left to say it
+        return
+
+
+def _to_logging(text: str) -> None:
+    import logging  # noqa: PLC0415 - 20 ms that an app without logging need not pay
+
+    logger = logging.getLogger(LOGGER_NAME)
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())  # else logging's last resort prints it again
+    try:
+        logger.warning("%s", text)
+    except Exception as error:  # noqa: BLE001 - a user's filter or handler may be broken
+        to_stderr(f"voyage-logger: the app's logging raised {type(error).__name__}\n")

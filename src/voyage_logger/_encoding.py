@@ -1,0 +1,96 @@
+"""An entry's JSON bytes, made at the log call.
+
+What must stay true: `encode` never raises whatever the entry holds, its result is strict JSON in
+UTF-8, and it is never longer than the limit it was given.
+
+Most entries are plain data already. They take the fast path: one look over the containers, which
+bounds depth and size before the C encoder recurses into them, and one call of that encoder. All
+else (odd types, NaN, lone surrogates, cycles, too much of anything) is first made plain with care.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from voyage_logger._plain import MAX_DEPTH, to_plain
+from voyage_logger._trimming import bare, trim
+
+Entry = dict[str, Any]
+
+_SCALARS = frozenset((int, float, bool, type(None)))
+
+# Cycles need no check of their own: the look over the containers ends at MAX_DEPTH.
+dumps = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
+
+
+def encode(entry: Entry, limit: int) -> bytes:
+    """The entry as JSON bytes.
+
+    Args:
+        entry: Any dict; what is not JSON data takes the form described in `_plain`.
+        limit: The most bytes the result may have; the longest strings are trimmed to get there.
+
+    Returns:
+        Strict JSON in UTF-8, `limit` bytes at most.
+    """
+    try:
+        if _is_plain(entry, limit):
+            payload = dumps(entry).encode()
+            if len(payload) <= limit:
+                return payload
+    # A NaN, a surrogate, an integer of 5,000 digits, a dict changed by another thread meanwhile.
+    except Exception:  # noqa: BLE001 - the careful path below is the handling
+        return _encode_with_care(entry, limit)
+    return _encode_with_care(entry, limit)
+
+
+def shorten(payload: bytes, limit: int) -> bytes:
+    """The same entry in fewer bytes: for one that the server finds too large.
+
+    Args:
+        payload: An encoded entry.
+        limit: The most bytes the result may have.
+    """
+    return _encode_with_care(json.loads(payload), limit)
+
+
+def _is_plain(entry: Entry, limit: int) -> bool:  # noqa: C901 - one loop, on every call's path
+    """True if the C encoder can be let loose on the entry: exact JSON types, few, not deep."""
+    budget = limit  # every value costs at least a byte, so no more than this can fit
+    level: list[Any] = [entry]
+    for _ in range(MAX_DEPTH):
+        deeper = []
+        for container in level:
+            budget -= len(container)
+            if budget < 0:
+                return False
+            values = container
+            if type(container) is dict:
+                for key in container:
+                    if type(key) is not str:
+                        return False  # 1 and "1" would become the same key
+                values = container.values()
+            for value in values:
+                kind = type(value)
+                if kind is str:
+                    if len(value) > limit:
+                        return False
+                elif kind is dict or kind is list or kind is tuple:
+                    deeper.append(value)
+                elif kind not in _SCALARS:
+                    return False
+        if not deeper:
+            return True
+        level = deeper
+    return False
+
+
+def _encode_with_care(entry: Entry, limit: int) -> bytes:
+    try:
+        return trim(to_plain(entry, limit), limit, dumps)
+    # Not known to happen; but a log call must not raise, least of all close to the recursion limit.
+    except Exception as error:  # noqa: BLE001 - see above
+        return bare(entry, limit, dumps, f"<not encodable: {type(error).__name__}>")

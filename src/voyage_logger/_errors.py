@@ -1,0 +1,93 @@
+"""The errors a user can meet, one small tree.
+
+::
+
+    VoyageError
+    ├── ConfigurationError     a constructor argument or environment variable is wrong or missing
+    ├── AuthenticationError    the server refuses the API key and secret
+    ├── ConnectionFailed       the server cannot be reached, or what answers is not the API
+    ├── DeliveryError          entries are held back: the server refuses what it should take
+    └── EntriesLost            entries were given up: shed, rejected, or left at exit
+
+A log call raises none of them. The constructor raises `ConfigurationError`; `verify()` and
+`Transport.sign_in()` raise the first three; `on_error` is handed any but the first.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class VoyageError(Exception):
+    """The base of all errors of this package.
+
+    Args:
+        message: What happened, and what to do about it.
+        status: The HTTP status of the answer that caused it, if there was one.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message, status)
+        self.message = message
+        self.status = status
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ConfigurationError(VoyageError, ValueError):
+    """A setting breaks its rule.
+
+    Args:
+        parameter: The argument or environment variable at fault.
+        value: What was given; a description in its place for secrets.
+        rule: What would be right, as the end of the sentence "... must be ...".
+    """
+
+    def __init__(self, parameter: str, value: object, rule: str) -> None:
+        super().__init__(f"{parameter}={value!r}: must be {rule}")
+        self.args = (parameter, value, rule)  # what pickle calls the class with
+        self.parameter = parameter
+        self.value = value
+        self.rule = rule
+
+
+class AuthenticationError(VoyageError):
+    """The server refuses the credentials."""
+
+
+class ConnectionFailed(VoyageError):  # noqa: N818 - `ConnectionError` is a builtin
+    """The server cannot be reached, is failing, or is not the Logs API."""
+
+
+class DeliveryError(VoyageError):
+    """The server refuses batches for a reason that is not the entries'; they stay queued."""
+
+
+class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
+    """Entries were given up since the last report.
+
+    Args:
+        count: How many.
+        levels: How many of each level.
+        reasons: How many for each reason.
+        words: What the server said of the last one it rejected.
+    """
+
+    def __init__(
+        self, count: int, levels: Mapping[str, int], reasons: Mapping[str, int], words: str = ""
+    ) -> None:
+        said = f"; the server said: {words}" if words else ""
+        super().__init__(f"{count} entries lost ({tally(levels)}): {tally(reasons)}{said}")
+        self.args = (count, levels, reasons, words)  # what pickle calls the class with
+        self.count = count
+        self.levels = levels
+        self.reasons = reasons
+        self.words = words
+
+
+def tally(counts: Mapping[str, int]) -> str:
+    """Counts as a person reads them: "3 info, 1 error"."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

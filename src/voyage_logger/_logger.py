@@ -1,0 +1,334 @@
+"""The facade: it builds an entry and hands it over; nothing else happens in the app's thread."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger._diagnostics import Diagnostics
+from voyage_logger._encoding import encode
+from voyage_logger._entry import MISSING, keep_level
+from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, TICKET_LANE, WARN, rank_of
+from voyage_logger._pipeline import FLUSH_TIMEOUT, Pipeline
+from voyage_logger._settings import (
+    KIB,
+    MIB,
+    a_flag,
+    endpoint_from,
+    missing,
+    seconds,
+    settings_from,
+)
+from voyage_logger.transports import BaseTransport, ConsoleTransport, Transport
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from voyage_logger._errors import VoyageError
+    from voyage_logger._stats import FlushResult, Stats
+
+BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
+
+_inside = threading.local()  # marks a thread that is inside a user's function
+
+_CONSOLE_INTERVAL = 0.1  # seconds: at a terminal, lines are to come while they matter
+
+
+class VoyageLogger:
+    """Logs to the Voyage AI Logs API from a background thread.
+
+    A log call never raises, never waits for the network or the worker, and takes any value. The
+    constructor makes no connection and no thread: the first entry starts the worker, which signs
+    in at once, sends by size or interval, and repeats what fails until it is delivered. At exit
+    what is queued is sent, within `shutdown_timeout`.
+
+    Args:
+        app_name: The name that all entries carry, 1 to 256 characters.
+        environment: Where the app runs. Default: the environment variable
+            VOYAGE_LOGS_ENVIRONMENT, else "production".
+        batch_size: Entries per request; a full batch is sent at once. Larger requests are made
+            only when more than a quarter of the queue is waiting, or at exit.
+        flush_interval: How long a batch that is not full may wait, seconds, +-10 %.
+        api_key: The API key. Default: VOYAGE_LOGS_KEY.
+        api_secret: The API secret. Default: VOYAGE_LOGS_SECRET. The pair VOYAGE_API_KEY and
+            VOYAGE_API_SECRET is taken if neither of the two is set. Without credentials entries
+            are printed to stderr instead.
+        base_url: The API's root. Default: VOYAGE_LOGS_URL, else https://api.tracevoyage.com.
+        level: The lowest level that is sent: a name, or a number of the logging module.
+        max_queue_size: How many entries may wait; beyond it the lowest level is shed first.
+        max_queue_bytes: How much memory they may take, bytes.
+        max_batch_bytes: The most bytes of a request, before compression.
+        max_entry_bytes: The most bytes of an entry; its longest strings are trimmed to fit.
+        timeout: Limits for connecting and for each read, seconds.
+        shutdown_timeout: How long exit may be held up to send what is queued, seconds.
+        before_send: A function that is given each entry (a dict) at the log call and returns it,
+            another in its place, or None to leave it out. If it raises, the entry is sent.
+        on_error: A function that is given a `VoyageError` when delivery gets into trouble or
+            entries are lost, mostly in the worker's thread.
+        timestamps: Add the time and a unique id as `meta_data.logged_at` and `meta_data.log_id`.
+        capture_method: Fill `method_name` with the name of the function that logs.
+        compress: Send request bodies as gzip.
+        strict: Raise for missing or wrong configuration, environment variables included.
+        transport: How entries leave, in place of HTTP to the Logs API.
+
+    Raises:
+        ConfigurationError: An argument breaks its rule; with `strict`, also an environment
+            variable or missing credentials.
+
+    Thread-safe, and safe to use in signal handlers and `__del__`. A forked child starts with an
+    empty queue; the parent sends its own entries.
+
+    Source: vendor docs, the reference class of the same name, which takes the first four.
+    """
+
+    def __init__(
+        self,
+        app_name: str,
+        environment: str | None = None,
+        batch_size: int = 100,
+        flush_interval: float = 5.0,
+        *,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        base_url: str | None = None,
+        level: str | int = "debug",
+        max_queue_size: int = 10_000,
+        max_queue_bytes: int = 32 * MIB,
+        max_batch_bytes: int = 1 * MIB,
+        max_entry_bytes: int = 256 * KIB,
+        timeout: float | tuple[float, float] = (3.05, 10.0),
+        shutdown_timeout: float = 5.0,
+        before_send: BeforeSend | None = None,
+        on_error: Callable[[VoyageError], object] | None = None,
+        timestamps: bool = True,
+        capture_method: bool = True,
+        compress: bool = False,
+        strict: bool = False,
+        transport: BaseTransport | None = None,
+    ) -> None:
+        settings = settings_from(
+            app_name=app_name,
+            environment=environment,
+            batch_size=batch_size,
+            flush_interval=flush_interval,
+            level=level,
+            max_queue_size=max_queue_size,
+            max_queue_bytes=max_queue_bytes,
+            max_batch_bytes=max_batch_bytes,
+            max_entry_bytes=max_entry_bytes,
+            shutdown_timeout=shutdown_timeout,
+            before_send=before_send,
+            on_error=on_error,
+            timestamps=timestamps,
+            capture_method=capture_method,
+        )
+        endpoint = endpoint_from(api_key, api_secret, base_url, timeout=timeout, compress=compress)
+        self._diagnostics = Diagnostics(settings.on_error)
+        self._missing = missing(endpoint) if transport is None and endpoint.problems else None
+        if self._missing is not None:
+            if a_flag("strict", strict):
+                raise self._missing
+            settings = replace(
+                settings, flush_interval=min(settings.flush_interval, _CONSOLE_INTERVAL)
+            )
+            self._announce_console(endpoint.problems)
+            transport = ConsoleTransport()
+        self._settings = settings
+        self._transport = transport or Transport(
+            api_key, api_secret, base_url, timeout=timeout, compress=compress
+        )
+        self._level = settings.level
+        self._before_send = settings.before_send
+        self._capture_method = settings.capture_method
+        self._entry_limit = settings.max_entry_bytes
+        self._pipeline = Pipeline(settings, self._transport, self._diagnostics)
+        self._factory = self._pipeline.factory
+        # Loggers that come and go must not leave their threads behind.
+        weakref.finalize(self, self._pipeline.retire).atexit = False
+
+    def __repr__(self) -> str:
+        settings = self._settings
+        return f"VoyageLogger({settings.app_name!r}, {settings.environment!r}, {self._transport!r})"
+
+    def debug(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
+        """Logs at level debug.
+
+        Args:
+            message: The message; also accepted as a keyword, as the vendor's class has it.
+            args: Values for the message's %-placeholders, as in the standard library.
+            fields: The entry's fields: documented ones such as `event_name`, `app_user_id`,
+                `meta_data`, `tags`, `add_ticket`, and any other. `exc_info` (True, an exception
+                or a tuple) becomes `exception_info`.
+
+        Never raises and never waits for the network. Thread-safe.
+        """
+        self._log(DEBUG, message, args, fields)
+
+    def info(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
+        """Logs at level info; arguments as for `debug`."""
+        self._log(INFO, message, args, fields)
+
+    def warn(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
+        """Logs at level warn; arguments as for `debug`. Also known as `warning`."""
+        self._log(WARN, message, args, fields)
+
+    warning = warn
+
+    def error(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
+        """Logs at level error; arguments as for `debug`."""
+        self._log(ERROR, message, args, fields)
+
+    def critical(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
+        """Logs at level critical, and has the batch sent at once; arguments as for `debug`."""
+        self._log(CRITICAL, message, args, fields)
+
+    def exception(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
+        """Logs at level error with the exception being handled; arguments as for `debug`."""
+        fields.setdefault("exc_info", True)
+        self._log(ERROR, message, args, fields)
+
+    def log(
+        self,
+        level: object = MISSING,
+        message: object = MISSING,
+        /,
+        *args: object,
+        **fields: Any,
+    ) -> None:
+        """Logs at a level given as a value.
+
+        Args:
+            level: A name in any case ("info", "WARNING", "fatal") or a number of the logging
+                module. An unknown one is sent as info and kept as `meta_data.level`.
+            message: As for `debug`, like the rest.
+            args: As for `debug`.
+            fields: As for `debug`.
+        """
+        if level is MISSING:
+            level = fields.pop("level", LEVELS[INFO])
+        try:
+            rank = rank_of(level)
+            if rank is None:
+                rank = keep_level(fields, level)
+                self._diagnostics.say("level", "a log call has an unknown level; sent as info")
+        except Exception:  # noqa: BLE001 - a broken object in the place of a level
+            rank = INFO
+        self._log(rank, message, args, fields)
+
+    def flush(self, timeout: float | None = None) -> FlushResult:
+        """Has everything sent that was logged before the call, and waits until it is settled.
+
+        Works from any thread, from signal handlers and while others go on logging. From
+        `on_error` and other code in the worker's thread it returns at once.
+
+        Args:
+            timeout: The most seconds to wait; default: 30.
+
+        Returns:
+            What became of the entries since the previous flush; true if all were delivered.
+        """
+        return self._pipeline.flush(_limit(timeout, FLUSH_TIMEOUT))
+
+    def close(self, timeout: float | None = None) -> FlushResult:
+        """Sends what is queued and takes in nothing more; later entries count as dropped.
+
+        Args:
+            timeout: The most seconds to wait; default: `shutdown_timeout`.
+
+        Returns:
+            What became of the entries since the previous flush; true if all were delivered.
+        """
+        return self._pipeline.close(_limit(timeout, self._settings.shutdown_timeout))
+
+    def stats(self) -> Stats:
+        """What became of all entries so far, in this process. Thread-safe."""
+        return self._pipeline.stats()
+
+    def verify(self) -> None:
+        """Signs in now, in this thread: for those who want to fail fast.
+
+        Raises:
+            ConfigurationError: There are no credentials.
+            AuthenticationError: The server refuses them.
+            ConnectionFailed: There is no usable answer.
+        """
+        if self._missing is not None:
+            raise self._missing
+        self._transport.sign_in()
+
+    def __enter__(self) -> VoyageLogger:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _log(
+        self, rank: int, message: object, args: tuple[object, ...], fields: dict[str, Any]
+    ) -> None:
+        if rank < self._level:
+            return
+        lane = rank
+        payload = b""
+        try:
+            if fields.get("add_ticket"):
+                lane = TICKET_LANE
+            frame = sys._getframe(2) if self._capture_method else None  # noqa: SLF001 - the only quick way
+            entry = self._factory.build(rank, message, args, fields, frame)
+            if self._before_send is not None:
+                filtered = self._filtered(entry, self._before_send)
+                if filtered is None:
+                    return
+                entry = filtered
+            payload = encode(entry, self._entry_limit)
+            self._pipeline.submit(payload, lane)
+        except Exception as error:  # noqa: BLE001 - the border: a log call never raises
+            self._rescue(rank, lane, message, payload, error)
+
+    def _filtered(self, entry: dict[str, Any], before_send: BeforeSend) -> dict[str, Any] | None:
+        """What `before_send` makes of an entry; entries that it logs itself pass by it."""
+        if getattr(_inside, "before_send", False):
+            return entry
+        _inside.before_send = True
+        try:
+            filtered = before_send(entry)
+        except Exception as error:  # noqa: BLE001 - the user's function must not cost an entry
+            self._diagnostics.say("before_send", f"before_send raised {type(error).__name__}")
+            return entry
+        finally:
+            _inside.before_send = False
+        if filtered is None or isinstance(filtered, dict):
+            return filtered
+        self._diagnostics.say("before_send", "before_send must return a dict or None")
+        return entry
+
+    def _rescue(
+        self, rank: int, lane: int, message: object, payload: bytes, error: Exception
+    ) -> None:
+        """Sends the little that can be sent of an entry whose making failed, or counts it."""
+        try:
+            if payload:
+                self._pipeline.refuse(lane, type(error).__name__)
+            else:
+                self._pipeline.submit(self._factory.bare(rank, message, error), lane)
+        except RecursionError:
+            return  # not a frame left on the app's stack; only a caller further up can log again
+
+    def _announce_console(self, problems: tuple[str, ...]) -> None:
+        self._diagnostics.say(
+            "unconfigured",
+            f"{'; '.join(problems)}: entries are printed here and sent nowhere. "
+            "Set the variables, or try `voyage-logger dev` for a local server",
+        )
+
+
+def _limit(timeout: float | None, default: float) -> float:
+    return default if timeout is None else seconds("timeout", timeout, zero=True)

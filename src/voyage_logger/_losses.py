@@ -1,0 +1,91 @@
+"""Telling people of losses: a line while it happens, and an entry in the stream once it can.
+
+What must stay true: every loss is told in both places, in totals that add up however seldom they
+are told, and the loss of a notice causes no further notice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger._diagnostics import QUIET_SECONDS, Diagnostics
+from voyage_logger._errors import EntriesLost, tally
+from voyage_logger._levels import LANES, NOTICE_LANE
+from voyage_logger._queue import EntryQueue, Loss, by_reason
+from voyage_logger.transports import UNCONFIGURED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class LossTeller:
+    """Keeps what has been told of one queue's losses. Not thread-safe: the worker's own.
+
+    Args:
+        queue: Whose losses to tell.
+        diagnostics: Where lines go.
+        clock: The monotonic clock, seconds.
+
+    Attributes:
+        words: What the server said of the last entry it rejected.
+    """
+
+    def __init__(
+        self, queue: EntryQueue, diagnostics: Diagnostics, clock: Callable[[], float]
+    ) -> None:
+        self._queue = queue
+        self._diagnostics = diagnostics
+        self._clock = clock
+        self._told: Counter[Loss] = Counter()  # on stderr
+        self._told_at: float | None = None
+        self._noted: Counter[Loss] = Counter()  # in the stream
+        self.words = ""
+
+    def tell(self, *, at_once: bool = False) -> None:
+        """Reports the losses since the last report.
+
+        Args:
+            at_once: Do so even if that was less than a minute ago.
+        """
+        now = self._clock()
+        is_soon = self._told_at is not None and now - self._told_at < QUIET_SECONDS
+        losses = self._news()
+        news = losses - self._told
+        if not news or (is_soon and not at_once):
+            return
+        self._told, self._told_at = losses, now
+        error = EntriesLost(news.total(), _levels(news), by_reason(news), self.words)
+        self._diagnostics.report("lost", error)
+
+    def notice(self) -> dict[str, Any] | None:
+        """The fields of an entry on the losses since the last such entry, or None."""
+        losses = self._news()
+        news = losses - self._noted
+        if not news:
+            return None
+        self._noted = losses
+        return {
+            "message": f"voyage-logger lost {news.total()} entries: {tally(by_reason(news))}",
+            "event_name": "voyage_logger.entries_lost",
+            "meta_data": {
+                "lost": news.total(),
+                "levels": _levels(news),
+                "reasons": by_reason(news),
+            },
+        }
+
+    def _news(self) -> Counter[Loss]:
+        """All losses so far, but for notices, and entries that were printed instead."""
+        losses = self._queue.losses()
+        for reason, lane in list(losses):
+            if lane == NOTICE_LANE or reason == UNCONFIGURED:
+                del losses[reason, lane]
+        return losses
+
+
+def _levels(losses: Counter[Loss]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for (_, lane), count in sorted(losses.items()):
+        counts[LANES[lane]] += count
+    return dict(counts)

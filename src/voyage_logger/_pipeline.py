@@ -1,0 +1,235 @@
+"""A pipeline: the queue, the worker and the transport of a logger and of all bound from it.
+
+What must stay true: `submit` is all that a log call does here, and costs one comparison and one
+append; everything rare (the first entry of a process, a fork that skipped the hooks, a closed
+logger, the end of the process) leaves by one other door.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from os import getpid
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger import _process
+from voyage_logger._encoding import encode
+from voyage_logger._entry import EntryFactory
+from voyage_logger._levels import NOTICE_LANE, WARN
+from voyage_logger._queue import EntryQueue
+from voyage_logger._stats import FlushResult, Stats
+from voyage_logger._worker import Worker
+
+if TYPE_CHECKING:
+    from voyage_logger._diagnostics import Diagnostics
+    from voyage_logger._settings import Settings
+    from voyage_logger.transports import BaseTransport
+
+FLUSH_TIMEOUT = 30.0
+_THREAD_RETRY_SECONDS = 1.0
+
+
+class Pipeline:
+    """Takes encoded entries in and gets them delivered.
+
+    Args:
+        settings: The logger's settings.
+        transport: How entries leave.
+        diagnostics: Where trouble is reported.
+
+    Thread-safe, and safe to re-enter from signal handlers and `__del__`.
+    """
+
+    def __init__(
+        self, settings: Settings, transport: BaseTransport, diagnostics: Diagnostics
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._diagnostics = diagnostics
+        self._is_closed = False
+        self.factory = EntryFactory(settings)
+        self._make_empty()
+        _process.watch(self)
+
+    def start_empty(self) -> None:
+        """Makes a forked child's pipeline its own: the entries of the parent are the parent's."""
+        self.factory.reset()
+        self._transport.reset()
+        self._make_empty()
+
+    def _make_empty(self) -> None:
+        settings = self._settings
+        self._pid = getpid()
+        # The process whose worker is known to run; None sends log calls through the other door.
+        self._home: int | None = None
+        self._no_thread_until = 0.0
+        self._is_starting = False
+        self.queue = EntryQueue(settings.max_queue_size, settings.max_queue_bytes)
+        self._reported = self.queue.stats()  # what flush() has accounted for
+        self._worker = Worker(
+            self.queue,
+            self._transport,
+            settings,
+            self._diagnostics,
+            write_notice=self._write_notice,
+            on_end=self._leave_home,
+        )
+
+    def submit(self, payload: bytes, lane: int) -> None:
+        """Takes in an encoded entry. Never raises, never waits for the network (but at exit)."""
+        if self._home == getpid():
+            self.queue.append(payload, lane)
+        else:
+            self._submit_elsewhere(payload, lane)
+
+    def refuse(self, lane: int, reason: str) -> None:
+        """Accounts for an entry that could not be made."""
+        self._notice_fork()
+        self.queue.refuse(lane, reason)
+
+    def stats(self) -> Stats:
+        """The counts at this moment."""
+        self._notice_fork()
+        worker = self._worker
+        return replace(
+            self.queue.stats(),
+            requests=worker.requests,
+            batches=worker.batches,
+            retries=worker.retries,
+            sign_ins=self._transport.sign_ins,
+            last_delivery=worker.last_delivery,
+            last_problem=worker.last_problem,
+        )
+
+    def flush(self, timeout: float) -> FlushResult:
+        """Has everything sent that was submitted before the call, and waits for that.
+
+        Args:
+            timeout: The most seconds to wait.
+        """
+        self._notice_fork()
+        started = time.monotonic()
+        target = self.queue.newest()
+        before = self._reported
+        self._worker.nudge(target)
+        self._await(target, started + timeout)
+        return self._result(before, target, started)
+
+    def close(self, timeout: float) -> FlushResult:
+        """Sends what is queued within `timeout` seconds and takes in nothing more."""
+        self._notice_fork()
+        started = time.monotonic()
+        before = self._reported
+        self._is_closed = True
+        self._home = None
+        self._worker.drain(started + timeout)
+        if not self._await(self.queue.newest(), started + timeout):
+            self._abandon("closed")
+        self._worker.stop()
+        self._transport.close()
+        return self._result(before, self.queue.newest(), started)
+
+    def retire(self) -> None:
+        """Lets the worker end once it has nothing left: the last logger that used it is gone."""
+        self._worker.retire()
+
+    def begin_exit(self) -> None:
+        """Has everything sent within `shutdown_timeout` from the exit's begin, without waiting."""
+        self._home = None  # entries that come during exit leave by the other door
+        self._worker.drain(self._exit_deadline())
+
+    def end_exit(self) -> None:
+        """Waits for what `begin_exit` asked for, and accounts for what did not make it."""
+        if not self._await(self.queue.newest(), self._exit_deadline()):
+            self._abandon("shutdown")
+
+    def _exit_deadline(self) -> float:
+        return (_process.exit_began_at() or time.monotonic()) + self._settings.shutdown_timeout
+
+    def _submit_elsewhere(self, payload: bytes, lane: int) -> None:
+        if sys.is_finalizing():
+            return  # threads are frozen, a lock may be held for good, and nobody can be told
+        self._notice_fork()
+        if self._is_closed:
+            self.queue.refuse(lane, "closed")
+            self._worker.losses.tell()
+            return
+        self.queue.append(payload, lane)
+        if _process.exit_began_at() is None:
+            self._start_worker()
+        else:
+            self.begin_exit()
+            self.end_exit()
+
+    def _notice_fork(self) -> None:
+        """For servers that fork without running Python's hooks."""
+        if self._pid != getpid():
+            self.start_empty()
+
+    def _start_worker(self) -> bool:
+        """Starts the worker's thread; False if there is none to be had."""
+        with self.queue.changed:
+            if self._is_starting or self._worker.is_running:
+                return True
+            if time.monotonic() < self._no_thread_until:
+                return False
+            self._is_starting = True
+        self._home = self._pid  # before the start: the worker may end, and leave home, at once
+        try:
+            _process.hook_exit()
+            self._worker.start()
+        except RuntimeError:
+            self._home = None
+            self._no_thread_until = time.monotonic() + _THREAD_RETRY_SECONDS
+            self._diagnostics.say(
+                "no thread", "no thread to be had: entries wait for flush or exit"
+            )
+            return False
+        finally:
+            self._is_starting = False
+        return True
+
+    def _leave_home(self) -> None:
+        self._home = None
+
+    def _await(self, target: int, deadline: float) -> bool:
+        """Waits until all entries up to a sequence number are settled.
+
+        Returns:
+            False if that did not come about by the deadline.
+        """
+        queue, worker = self.queue, self._worker
+        if queue.oldest() <= target and not worker.is_running and time.monotonic() < deadline:
+            is_ending = self._is_closed or _process.exit_began_at() is not None
+            if is_ending or not self._start_worker():
+                worker.run_here(deadline)
+        with queue.settled:
+            while (is_pending := queue.oldest() <= target) and worker.is_running:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0 or worker.is_stopped or worker.is_here():
+                    break
+                queue.settled.wait(remaining)
+        return not is_pending
+
+    def _result(self, before: Stats, target: int, started: float) -> FlushResult:
+        pending = self.queue.pending_until(target)
+        now = self._reported = self.queue.stats()
+        return FlushResult(
+            delivered=now.delivered - before.delivered,
+            rejected=now.rejected - before.rejected,
+            dropped=now.dropped - before.dropped,
+            pending=pending,
+            elapsed=time.monotonic() - started,
+        )
+
+    def _abandon(self, reason: str) -> None:
+        self._worker.stop()
+        if self.queue.abandon(reason):
+            self._worker.losses.tell(at_once=True)
+
+    def _write_notice(self, fields: dict[str, Any]) -> None:
+        """Puts an entry about losses into the queue."""
+        entry = self.factory.build(WARN, fields.pop("message"), (), fields, None)
+        payload = encode(entry, self._settings.max_entry_bytes)
+        self.queue.append(payload, NOTICE_LANE)

@@ -1,0 +1,228 @@
+"""The entries that are not yet delivered, and the count of all that ever were.
+
+What must stay true, at every moment another thread can look:
+`accepted == delivered + rejected + dropped + pending`.
+
+Entries wait in lanes by level (see `_levels`), so that a full queue can give up the lowest level
+first; a sequence number keeps the order of the calls across lanes. Those handed to the worker are
+*in flight*: settled from the left, never shed.
+
+One re-entrant lock guards everything here. A signal handler or a `__del__` may log while its own
+thread is inside a method of this class. Such an entry is kept and the counts stay right, because
+CPython lets foreign code in only at calls and allocations: each method first moves the entry, then
+changes all counts in a run of statements without a call.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict, deque
+from typing import TYPE_CHECKING
+
+from voyage_logger._levels import CRITICAL, LANES, NOTICE_LANE
+from voyage_logger._stats import Stats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# (sequence number, lane, encoded entry). A tuple, because one is made per log call.
+Record = tuple[int, int, bytes]
+
+# (reason, lane) of entries that were lost.
+Loss = tuple[str, int]
+
+# What an entry takes in memory beside its JSON: the bytes object's header, the tuple, the numbers
+# and the deque's slot, rounded up. Measured on CPython 3.10 to 3.13, 64 bits.
+RECORD_OVERHEAD = 160
+
+NEVER = 1 << 62
+
+
+class EntryQueue:
+    """A queue of encoded entries, bounded in entries and in bytes.
+
+    Args:
+        max_entries: How many may wait.
+        max_bytes: How much memory those waiting may take, `RECORD_OVERHEAD` each included.
+
+    Thread-safe, and re-entrant: see the module's docstring.
+    """
+
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        lock = threading.RLock()
+        self.changed = threading.Condition(lock)  # the worker waits here for something to do
+        self.settled = threading.Condition(lock)  # flush and exit wait here for fewer pending
+        # All below is guarded by the lock.
+        self.wake_at = NEVER  # as many queued entries as the worker wants to be woken for
+        self.is_urgent = False  # a critical or ticket entry has come since the last take
+        self._lanes: tuple[deque[Record], ...] = tuple(deque() for _ in LANES)
+        self._flight: deque[Record] = deque()
+        self._sequence = 0
+        self._accepted = 0
+        self._queued = 0
+        self._queued_bytes = 0
+        self._flight_bytes = 0
+        self._delivered = 0
+        self._in_flight = 0
+        self._rejected: defaultdict[Loss, int] = defaultdict(int)
+        self._dropped: defaultdict[Loss, int] = defaultdict(int)
+
+    def append(self, payload: bytes, lane: int) -> None:
+        """Takes an entry in, and sheds from the lowest lane what then is too much."""
+        size = len(payload) + RECORD_OVERHEAD
+        with self.changed:
+            self._sequence = sequence = self._sequence + 1
+            self._lanes[lane].append((sequence, lane, payload))
+            self._accepted += 1
+            self._queued += 1
+            self._queued_bytes += size
+            if self._queued > self._max_entries or self._queued_bytes > self._max_bytes:
+                self._shed()
+            if self._queued >= self.wake_at:
+                self.wake_at = NEVER  # once is enough: the worker sets it anew when it waits
+                self.changed.notify()
+            elif lane >= CRITICAL and not self.is_urgent and lane != NOTICE_LANE:
+                self.is_urgent = True
+                self.changed.notify()
+
+    def refuse(self, lane: int, reason: str) -> None:
+        """Counts an entry that cannot be taken in as accepted and dropped."""
+        loss = (reason, lane)
+        with self.changed:
+            self._accepted += 1
+            self._dropped[loss] += 1
+
+    def take(self, max_entries: int, max_bytes: int) -> list[Record]:
+        """Moves the oldest entries into flight; those already in flight come first, alone.
+
+        Args:
+            max_entries: How many at the most.
+            max_bytes: How much JSON at the most, one comma an entry included; the first entry
+                is taken whatever its size.
+        """
+        with self.changed:
+            if not self._flight:
+                self._board(max_entries, max_bytes)
+            return list(self._flight)
+
+    def settle(self, count: int, *, rejected: str = "", dropped: str = "") -> None:
+        """Ends the flight of the `count` oldest entries: delivered, unless a reason is given."""
+        with self.changed:
+            # Fewer may be left than were sent: `abandon` may have come in between.
+            for _ in range(min(count, len(self._flight))):
+                _, lane, payload = self._flight.popleft()
+                size = len(payload) + RECORD_OVERHEAD
+                loss = (rejected or dropped, lane)
+                self._in_flight -= 1
+                self._flight_bytes -= size
+                if rejected:
+                    self._rejected[loss] += 1
+                elif dropped:
+                    self._dropped[loss] += 1
+                else:
+                    self._delivered += 1
+            self.settled.notify_all()
+
+    def replace_first(self, payload: bytes) -> None:
+        """Puts a shorter encoding in the place of the oldest entry in flight."""
+        with self.changed:
+            if self._flight:
+                sequence, lane, old = self._flight[0]
+                self._flight[0] = (sequence, lane, payload)
+                self._flight_bytes += len(payload) - len(old)
+
+    def abandon(self, reason: str) -> int:
+        """Drops everything queued or in flight, and says how many entries that were."""
+        with self.changed:
+            self._board(NEVER, NEVER)
+            count = self._in_flight
+            self.settle(count, dropped=reason)
+            return count
+
+    def oldest(self) -> int:
+        """The sequence number of the oldest pending entry, `NEVER` if there is none."""
+        with self.changed:
+            heads = [lane[0][0] for lane in (self._flight, *self._lanes) if lane]
+            return min(heads, default=NEVER)
+
+    def newest(self) -> int:
+        """The sequence number of the entry that came last, 0 if none ever did."""
+        return self._sequence
+
+    def pending_until(self, sequence: int) -> int:
+        """How many of the entries up to that sequence number are still pending."""
+        with self.changed:
+            lanes = [list(lane) for lane in (self._flight, *self._lanes)]
+        return sum(record[0] <= sequence for lane in lanes for record in lane)
+
+    def __len__(self) -> int:
+        """How many entries wait; those in flight do not count."""
+        return self._queued
+
+    def fill(self) -> float:
+        """How full the queue is, from 0 to 1, by entries or bytes, whichever is more."""
+        with self.changed:
+            return max(self._queued / self._max_entries, self._queued_bytes / self._max_bytes)
+
+    def stats(self) -> Stats:
+        """All counts, taken at one moment."""
+        with self.changed:
+            rejected, dropped = dict(self._rejected), dict(self._dropped)
+            return Stats(
+                accepted=self._accepted,
+                delivered=self._delivered,
+                rejected=sum(rejected.values()),
+                dropped=sum(dropped.values()),
+                pending=self._queued + self._in_flight,
+                rejected_by=by_reason(rejected),
+                dropped_by=by_reason(dropped),
+                pending_bytes=self._queued_bytes + self._flight_bytes,
+            )
+
+    def losses(self) -> Counter[Loss]:
+        """All entries lost so far, by reason and lane."""
+        with self.changed:
+            return Counter(self._rejected) + Counter(self._dropped)
+
+    def _shed(self) -> None:
+        for lane in self._lanes:
+            while lane:
+                if self._queued <= self._max_entries and self._queued_bytes <= self._max_bytes:
+                    return
+                _, number, payload = lane.popleft()
+                size = len(payload) + RECORD_OVERHEAD
+                loss = ("queue_full", number)
+                self._queued -= 1
+                self._queued_bytes -= size
+                self._dropped[loss] += 1
+
+    def _board(self, max_entries: int, max_bytes: int) -> None:
+        """Moves the oldest queued entries into flight, in the order of their calls."""
+        room = max_bytes
+        while lanes := sorted(filter(None, self._lanes), key=_head):
+            # The lane with the oldest entry boards until another lane's head is older.
+            lane, following = lanes[0], (_head(lanes[1]) if len(lanes) > 1 else NEVER)
+            while lane and lane[0][0] < following:
+                payload = lane[0][2]
+                room -= len(payload) + 1
+                if self._in_flight >= max_entries or (room < 0 and self._in_flight):
+                    return
+                self._flight.append(lane.popleft())
+                size = len(payload) + RECORD_OVERHEAD
+                self._queued -= 1
+                self._queued_bytes -= size
+                self._in_flight += 1
+                self._flight_bytes += size
+
+
+def _head(lane: Sequence[Record]) -> int:
+    return lane[0][0]
+
+
+def by_reason(losses: dict[Loss, int]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for (reason, _), count in losses.items():
+        counts[reason] += count
+    return dict(counts)

@@ -1,0 +1,74 @@
+"""When to try again: pure functions of an outcome, the attempt's number, the clock and chance.
+
+Full jitter spreads the clients of a fleet over the whole pause, so that they do not come back as
+one wave; a pause that the server asked for is a minimum to which the jitter is added.
+
+Source of the method: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voyage_logger._outcome import Kind, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BASE = 0.5
+CAP = 30.0
+BLOCKED_CAP = 60.0
+RETRY_AFTER_CAP = 300.0
+
+INTERVAL_JITTER = 0.1
+
+
+def pause(outcome: Outcome, attempt: int, random: Callable[[], float]) -> float:
+    """How long to wait before the same batch is sent again.
+
+    Args:
+        outcome: What the last attempt came to.
+        attempt: How many attempts in a row have failed so far, from 1.
+        random: A source of numbers from 0 to below 1.
+
+    Returns:
+        Seconds, at most `RETRY_AFTER_CAP + BLOCKED_CAP`.
+    """
+    if outcome.kind is Kind.UNAUTHORIZED and attempt == 1:
+        return 0.0  # the token may just have been revoked; a new one is worth one try at once
+    growth = BASE * 2.0 ** min(attempt - 1, 16)
+    if outcome.kind in (Kind.BLOCKED, Kind.UNAUTHORIZED):
+        ceiling = min(BLOCKED_CAP, growth)
+        waiting = ceiling / 2 + random() * ceiling / 2  # asking too soon cannot help: never near 0
+    else:
+        waiting = random() * min(CAP, growth)
+    return waiting + min(outcome.retry_after or 0.0, RETRY_AFTER_CAP)
+
+
+def interval(flush_interval: float, random: Callable[[], float]) -> float:
+    """The flush interval with its jitter, so that a fleet's flushes do not fall together."""
+    return flush_interval * (1 - INTERVAL_JITTER + 2 * INTERVAL_JITTER * random())
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """The seconds that a `Retry-After` header asks for.
+
+    Args:
+        value: The header, seconds or an HTTP date, or None.
+        now: The present time, epoch seconds.
+
+    Returns:
+        Seconds from 0 to `RETRY_AFTER_CAP`, or None if the header is missing or unreadable.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), RETRY_AFTER_CAP)  # float(): int() has a limit of digits
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 20 ms, rarely needed
+
+    try:
+        then = parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(max(0.0, then - now), RETRY_AFTER_CAP)

@@ -1,0 +1,237 @@
+"""The transport to the Logs API: sign-in, refresh, and one attempt at a time.
+
+What must stay true: it never sleeps and never repeats a request, many threads that find the token
+refused make one sign-in, and no text that leaves this class holds a key, secret or token.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger import _wire
+from voyage_logger._diagnostics import Diagnostics
+from voyage_logger._encoding import encode
+from voyage_logger._outcome import Kind, Outcome, error_of
+from voyage_logger._settings import MIB, endpoint_from, is_header_safe, missing
+from voyage_logger.transports._base import BaseTransport
+from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from voyage_logger.transports._session import Session
+
+_REFRESH_SECONDS = 300.0  # before expiry, as the vendor's reference classes do
+_REFRESH_SHARE = 0.2  # of a life too short for that
+_ENTRY_LIMIT = 1 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """An access token and when to renew it, by the monotonic clock."""
+
+    value: str = field(repr=False)
+    renew_at: float
+
+
+class Transport(BaseTransport):
+    """Signs in to the Logs API and sends batches to it: "full control over requests".
+
+    Args:
+        api_key: The key; default: the environment variable VOYAGE_LOGS_KEY.
+        api_secret: The secret; default: VOYAGE_LOGS_SECRET.
+        base_url: The API's root; default: VOYAGE_LOGS_URL, else the vendor's.
+        timeout: Limits for connecting and for each read, seconds.
+        compress: Send bodies as gzip. Off by default: the vendor's documentation is silent on it.
+        clock: The monotonic clock, seconds.
+
+    Raises:
+        ConfigurationError: An argument breaks its rule, or there are no credentials.
+
+    Thread-safe; after a fork, call `reset()` in the child (a `VoyageLogger` does).
+
+    Source: vendor docs, "sign-in-keys" and "logs/batch".
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        base_url: str | None = None,
+        *,
+        timeout: float | tuple[float, float] = (3.05, 10.0),
+        compress: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        endpoint = endpoint_from(api_key, api_secret, base_url, timeout=timeout, compress=compress)
+        if endpoint.credentials is None or endpoint.problems:
+            raise missing(endpoint)
+        self._endpoint = endpoint
+        self._credentials = endpoint.credentials
+        self._clock = clock
+        self.sign_ins = 0
+        self.reset()
+
+    def reset(self) -> None:
+        # The lock is held during a sign-in, so that all threads in need wait for the same one. It
+        # guards the token and the making of the session.
+        self._lock = threading.Lock()
+        self._token: _Token | None = None
+        self._session: Session | None = None
+
+    def __repr__(self) -> str:
+        return f"Transport(base_url={self._endpoint.base_url!r})"
+
+    def sign_in(self) -> None:
+        """Obtains a new token, whether or not there is one.
+
+        Raises:
+            AuthenticationError: The server refuses the key and secret.
+            ConnectionFailed: There is no usable answer.
+        """
+        with self._lock:
+            outcome = self._obtain_token(None)
+        if outcome is not None:
+            raise error_of(outcome)
+
+    def send(
+        self, entries: Sequence[bytes | Mapping[str, Any]], *, time_limit: float | None = None
+    ) -> Outcome:
+        """Makes one attempt to deliver a batch; signs in first if there is no valid token.
+
+        Args:
+            entries: Encoded entries, or dicts to be encoded as the logger does.
+            time_limit: The most seconds that connecting and each read may take, or None.
+
+        Returns:
+            What became of the batch as a whole. Never raises for what the network does.
+        """
+        with self._lock:
+            token = self._token
+            if token is None or self._clock() >= token.renew_at:
+                failure = self._obtain_token(time_limit)
+                if failure is not None:
+                    return failure
+                token = self._token
+        assert token is not None  # noqa: S101 - for the type checker: no failure means a token
+        headers = {"Content-Type": "application/json"}
+        body = _body(entries)
+        if self._endpoint.compress:
+            headers["Content-Encoding"] = "gzip"
+            body = gzip.compress(body, compresslevel=6)
+        bearer = {"Authorization": f"Bearer {token.value}"}
+        answer = self._post(_wire.BATCH_PATH, body, headers, bearer, time_limit)
+        if isinstance(answer, Outcome):
+            return answer
+        outcome = batch_outcome(answer, time.time())
+        if outcome.kind is Kind.UNAUTHORIZED:
+            self._forget(token)
+        return self._masked(outcome, token)
+
+    def close(self) -> None:
+        """Closes the connections; the token stays, and the next request opens a new session."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _obtain_token(self, time_limit: float | None) -> Outcome | None:
+        """Signs in; the lock is held. Returns what went wrong, or None."""
+        asked_at = self._clock()  # the life counts from before the request: rather early than late
+        secrets = {
+            _wire.API_KEY_HEADER: self._credentials.api_key,
+            _wire.API_SECRET_HEADER: self._credentials.api_secret,
+        }
+        answer = self._post(_wire.SIGN_IN_PATH, None, {}, secrets, time_limit)
+        if isinstance(answer, Outcome):
+            return answer
+        found = _token_in(answer)
+        if found is None:
+            return self._masked(sign_in_outcome(answer, time.time()), None)
+        value, life = found
+        renew_at = asked_at + life - min(_REFRESH_SECONDS, life * _REFRESH_SHARE)
+        self._token = _Token(value, renew_at)
+        self.sign_ins += 1
+        return None
+
+    def _forget(self, token: _Token) -> None:
+        """Drops a refused token, unless another thread has replaced it already."""
+        with self._lock:
+            if self._token is token:
+                self._token = None
+
+    def _post(
+        self,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        secret_headers: Mapping[str, str],
+        time_limit: float | None,
+    ) -> Answer | Outcome:
+        from voyage_logger.transports._session import (  # noqa: PLC0415 - imports requests
+            RequestFailed,
+            Session,
+        )
+
+        session = self._session
+        if session is None:
+            self._warn_if_exposed()
+            session = self._session = Session()
+        connect, read = self._endpoint.timeout
+        if time_limit is not None:
+            connect, read = min(connect, time_limit), min(read, time_limit)
+        url = self._endpoint.base_url + path
+        try:
+            return session.post(url, body, headers, secret_headers, (connect, read))
+        except RequestFailed as failure:
+            kind = Kind.BLOCKED if failure.is_permanent else Kind.TRY_AGAIN
+            return self._masked(
+                Outcome(kind, failure.detail, is_sign_in=path == _wire.SIGN_IN_PATH), None
+            )
+
+    def _warn_if_exposed(self) -> None:
+        if self._endpoint.exposed:
+            url = self._endpoint.base_url
+            Diagnostics().say(
+                "plain http", f"{url} is plain http: secrets and entries are readable"
+            )
+
+    def _masked(self, outcome: Outcome, token: _Token | None) -> Outcome:
+        """The outcome with every secret in its words masked: a server may echo what it was sent."""
+        detail = outcome.detail
+        secrets = [self._credentials.api_key, self._credentials.api_secret]
+        if token is not None:
+            secrets.append(token.value)
+        for secret in secrets:
+            detail = detail.replace(secret, "***")
+        return replace(outcome, detail=detail)
+
+
+def _body(entries: Sequence[bytes | Mapping[str, Any]]) -> bytes:
+    encoded = (
+        entry if isinstance(entry, bytes) else encode(dict(entry), _ENTRY_LIMIT)
+        for entry in entries
+    )
+    return b"".join((_wire.BODY_OPEN, b",".join(encoded), _wire.BODY_CLOSE))
+
+
+def _token_in(answer: Answer) -> tuple[str, float] | None:
+    """The token of a sign-in's answer and its life in seconds, or None if there is none."""
+    if not 200 <= answer.status < 300 or answer.is_page:  # noqa: PLR2004 - the 2xx
+        return None
+    try:
+        found = json.loads(answer.body)["data"][0]
+        value, life = found["access_token"], found.get("expires_in")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    if not isinstance(value, str) or not is_header_safe(value):
+        return None
+    is_number = isinstance(life, (int, float)) and not isinstance(life, bool)
+    if not is_number or not isfinite(life) or life <= 0:
+        life = _wire.DEFAULT_TOKEN_SECONDS
+    return value, float(life)

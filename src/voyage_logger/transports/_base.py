@@ -1,0 +1,54 @@
+"""What the worker asks of a transport."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from voyage_logger._outcome import Outcome
+
+
+class BaseTransport:
+    """One way for batches to leave the process; subclass it for `VoyageLogger(transport=...)`.
+
+    A transport makes one attempt per call, in the calling thread: it never waits to try again,
+    for only the worker knows whether there is time for that. An exception from `send` counts as
+    an attempt to repeat.
+
+    Attributes:
+        sign_ins: How many tokens it has obtained.
+    """
+
+    sign_ins: int = 0
+
+    def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
+        """Makes one attempt to deliver a batch.
+
+        Args:
+            entries: Encoded entries, each a JSON object in UTF-8.
+            time_limit: The most seconds each wait may take, or None for the transport's own.
+
+        Returns:
+            What became of the batch as a whole.
+        """
+        raise NotImplementedError
+
+    def sign_in(self) -> None:
+        """Obtains what `send` needs to be let in, where there is such a thing.
+
+        Raises:
+            AuthenticationError: The credentials are refused.
+            ConnectionFailed: There is no usable answer.
+        """
+
+    def reset(self) -> None:
+        """Forgets, in a forked child, all that belongs to the parent: locks, connections.
+
+        Runs before anything else in the child may use the transport. It must not close what it
+        drops (the parent is still using it) nor acquire a lock (its owner is not in the child).
+        """
+
+    def close(self) -> None:
+        """Frees connections. The transport may be used again afterwards."""

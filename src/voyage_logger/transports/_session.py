@@ -1,0 +1,161 @@
+"""The HTTP session: one POST, its answer or its failure in words.
+
+The only module that imports `requests` (some 100 ms), and so imported late, by the worker thread.
+It is also the one place that knows which foreign exceptions there are.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING
+
+import requests
+import urllib3.exceptions
+from requests import exceptions
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from voyage_logger._version import __version__
+from voyage_logger.transports._verdict import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_USER_AGENT = f"voyage-logger/{__version__}"
+_BODY_LIMIT = 64 * 1024  # bytes: a token is some 2 KiB; nobody reads more of an error
+_DETAIL = 300  # characters
+
+# Wrong before anything was sent, and wrong again next time: a matter of configuration.
+_PERMANENT = (
+    exceptions.InvalidHeader,
+    exceptions.InvalidSchema,
+    exceptions.InvalidURL,
+    exceptions.MissingSchema,
+    exceptions.URLRequired,
+    urllib3.exceptions.LocationValueError,
+    ssl.SSLCertVerificationError,
+)
+
+
+class RequestFailed(Exception):  # noqa: N818 - it states what happened
+    """No answer came.
+
+    Args:
+        detail: What happened, for people, without secrets of the URL.
+        is_permanent: True if trying again as things are cannot help.
+    """
+
+    def __init__(self, detail: str, *, is_permanent: bool) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.is_permanent = is_permanent
+
+
+class Session:
+    """A `requests` session set up for this API. Thread-safe as far as its connection pool is."""
+
+    def __init__(self) -> None:
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = _USER_AGENT
+        # No state but the token: a cookie would tie this process to whatever set it.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # One retry layer only, the worker's. A pooled connection that the server has closed
+        # meanwhile is noticed by urllib3 before it is used, and replaced.
+        adapter = HTTPAdapter(max_retries=0)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    def post(
+        self,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        secret_headers: Mapping[str, str],
+        timeout: tuple[float, float],
+    ) -> Answer:
+        """Makes one request.
+
+        Args:
+            url: Where to.
+            body: What to send, or None for an empty request.
+            headers: Headers of the request.
+            secret_headers: Headers that let the request in.
+            timeout: Limits for connecting and for each read, seconds.
+
+        Raises:
+            RequestFailed: There was no answer.
+        """
+        try:
+            with self._session.post(
+                url,
+                data=body,
+                headers=headers,
+                auth=_SecretHeaders(secret_headers),
+                timeout=timeout,
+                allow_redirects=False,  # another origin must not see the secrets
+                stream=True,
+            ) as response:
+                return Answer(
+                    status=response.status_code,
+                    content_type=response.headers.get("Content-Type", "").lower(),
+                    retry_after=response.headers.get("Retry-After"),
+                    location=response.headers.get("Location"),
+                    body=_body(response),
+                )
+        except (exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _failure(error) from None
+        except (UnicodeError, LookupError) as error:  # a host name that IDNA cannot encode
+            raise RequestFailed(_brief(error), is_permanent=True) from None
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class _SecretHeaders(AuthBase):
+    """Sets headers as an authentication does, for `requests` replaces plain ones from ~/.netrc.
+
+    See https://github.com/psf/requests/issues/3929.
+    """
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.update(self._headers)
+        return request
+
+
+def _body(response: requests.Response) -> bytes:
+    """The beginning of the body; reading it all lets the connection be used again."""
+    try:
+        content: bytes = response.raw.read(_BODY_LIMIT, decode_content=True)
+    except (urllib3.exceptions.HTTPError, OSError):
+        return b""  # the status has come and it alone decides; a retry now would double the batch
+    return content
+
+
+def _failure(error: Exception) -> RequestFailed:
+    chain = _chain(error)
+    # An OSError that is no RequestException: a CA bundle or client certificate that is not there.
+    is_setup = isinstance(error, OSError) and not isinstance(error, exceptions.RequestException)
+    is_permanent = is_setup or any(isinstance(link, _PERMANENT) for link in chain)
+    return RequestFailed(_brief(chain[-1]), is_permanent=is_permanent)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what caused it, down to the root; requests and urllib3 wrap in four ways."""
+    chain = [error]
+    while len(chain) < 10:  # noqa: PLR2004 - more than either library nests; a guard against a cycle
+        inner = (getattr(chain[-1], "reason", None), *chain[-1].args, chain[-1].__cause__)
+        below = next((link for link in inner if isinstance(link, BaseException)), None)
+        if below is None:
+            break
+        chain.append(below)
+    return chain
+
+
+def _brief(error: BaseException) -> str:
+    text = re.sub(r"//[^/@\s]+@", "//***@", str(error))  # a proxy's URL may hold a password
+    return f"{type(error).__name__}: {text}"[:_DETAIL]

@@ -1,0 +1,109 @@
+"""What an answer of the API means for the batch.
+
+Source: vendor docs for 401 and its body; RFC 9110 and the conventions of JSON APIs for the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from voyage_logger._outcome import Kind, Outcome
+from voyage_logger._retry import parse_retry_after
+
+_WORDS = 200  # characters of an answer that are repeated to people
+
+_BY_STATUS = {
+    400: Kind.REFUSED,
+    401: Kind.UNAUTHORIZED,
+    408: Kind.TRY_AGAIN,
+    413: Kind.TOO_LARGE,
+    422: Kind.REFUSED,
+    425: Kind.TRY_AGAIN,
+    429: Kind.TRY_AGAIN,
+}
+_SUCCESS = range(200, 300)
+_SERVER_ERROR = range(500, 600)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, as far as it matters.
+
+    Attributes:
+        status: The status code.
+        content_type: The Content-Type header, lower case.
+        retry_after: The Retry-After header, or None.
+        location: The Location header, or None.
+        body: The beginning of the body; empty if it could not be read.
+    """
+
+    status: int
+    content_type: str
+    retry_after: str | None
+    location: str | None
+    body: bytes
+
+    @property
+    def is_page(self) -> bool:
+        """True for a page meant for people: a proxy or a captive portal answered, not the API."""
+        return self.content_type.startswith("text/html")
+
+
+def batch_outcome(answer: Answer, now: float) -> Outcome:
+    """The outcome of a batch request.
+
+    Args:
+        answer: What came back.
+        now: The present time, epoch seconds, for a Retry-After date.
+    """
+    if answer.status in _SUCCESS and not answer.is_page:
+        return Outcome(Kind.DELIVERED, status=answer.status)
+    return Outcome(
+        _kind(answer),
+        _words(answer),
+        answer.status,
+        parse_retry_after(answer.retry_after, now),
+    )
+
+
+def sign_in_outcome(answer: Answer, now: float) -> Outcome:
+    """The outcome of a sign-in that gave no token.
+
+    A refusal of any kind is about the credentials or the URL, never about an entry.
+    """
+    kind = _kind(answer)
+    return Outcome(
+        kind if kind is Kind.TRY_AGAIN else Kind.BLOCKED,
+        f"sign-in: {_words(answer)}",
+        answer.status,
+        parse_retry_after(answer.retry_after, now),
+        is_sign_in=True,
+    )
+
+
+def _kind(answer: Answer) -> Kind:
+    if answer.status in _SUCCESS or answer.status in _SERVER_ERROR:
+        return Kind.TRY_AGAIN
+    return _BY_STATUS.get(answer.status, Kind.BLOCKED)
+
+
+def _words(answer: Answer) -> str:
+    """The answer in a line for people: the status, and what the server said if that is JSON."""
+    said = ""
+    if answer.is_page:
+        said = "an HTML page, not the API"
+    elif answer.location:
+        said = "a redirect, which is not followed: is the base URL right?"
+    elif answer.status in _SUCCESS:
+        said = "an answer without a token"
+    else:
+        try:
+            body = json.loads(answer.body)
+        except ValueError:  # not JSON, not UTF-8
+            body = None
+        if isinstance(body, dict):
+            parts = [str(body[key]) for key in ("error", "message", "detail") if body.get(key)]
+            said = ": ".join(parts)
+    printable = "".join(char if char.isprintable() else " " for char in said[:_WORDS])
+    return f"HTTP {answer.status} {printable}".rstrip()
