@@ -5,14 +5,15 @@ How an entry travels, and where to read it (layers point downward only)::
     _logger     VoyageLogger: builds the entry in the app's thread       the facade
     _pipeline   what a logger shares: queue, worker, transport; flush, close, exit, fork
     _process    the exit hook and the fork hook
-    _worker     the daemon thread: cuts batches, waits, retries, accounts
+    _worker     the daemon thread: cuts batches and waits
+    _delivery   one batch, until each entry is settled
     _batching   how large the next request may be       _retry    when to try again
     _losses     telling people what was lost            _queue    what waits, and all counts
     transports  one attempt to deliver a batch -> _outcome
     _entry      the fields of an entry
     _encoding   an entry as JSON bytes                  _plain, _trimming  odd and large values
     _settings   arguments, environment, defaults        _diagnostics  lines for people
-    _levels, _errors, _stats, _wire                     the vocabulary
+    _levels, _errors, _stats, _wire, _loading           the vocabulary
 
 Beside the pipeline stand `devserver`, a strict local server of the API, and `cli`.
 """

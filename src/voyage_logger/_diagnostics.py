@@ -6,6 +6,7 @@ most one line per cause and minute in a process.
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
     from voyage_logger._errors import VoyageError
 
-LOGGER_NAME = "voyage_logger"
+_logger = logging.getLogger("voyage_logger")
+_logger.addHandler(logging.NullHandler())  # else logging's last resort prints each line again
+
 QUIET_SECONDS = 60.0
 
 # When each cause was last said, by the monotonic clock. Without a lock, for a fork must not copy a
@@ -55,9 +58,9 @@ class Diagnostics:
             _last_said[cause] = now
             to_stderr(f"voyage-logger: {message}\n")
 
-    def report(self, cause: str, error: VoyageError) -> None:
+    def report(self, cause: str, error: VoyageError, prefix: str = "") -> None:
         """Says the error as a line and hands it to `on_error`, whose own errors cost nothing."""
-        self.say(cause, str(error))
+        self.say(cause, f"{prefix}{error}")
         if self._on_error is None:
             return
         try:
@@ -77,12 +80,7 @@ def to_stderr(text: str) -> None:
 
 
 def _to_logging(text: str) -> None:
-    import logging  # noqa: PLC0415 - 20 ms that an app without logging need not pay
-
-    logger = logging.getLogger(LOGGER_NAME)
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())  # else logging's last resort prints it again
     try:
-        logger.warning("%s", text)
+        _logger.warning("%s", text)
     except Exception as error:  # noqa: BLE001 - a user's filter or handler may be broken
         to_stderr(f"voyage-logger: the app's logging raised {type(error).__name__}\n")

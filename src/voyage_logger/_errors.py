@@ -80,12 +80,17 @@ class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
         self, count: int, levels: Mapping[str, int], reasons: Mapping[str, int], words: str = ""
     ) -> None:
         said = f"; the server said: {words}" if words else ""
-        super().__init__(f"{count} entries lost ({tally(levels)}): {tally(reasons)}{said}")
+        super().__init__(f"{entries(count)} lost ({tally(levels)}): {tally(reasons)}{said}")
         self.args = (count, levels, reasons, words)  # what pickle calls the class with
         self.count = count
         self.levels = levels
         self.reasons = reasons
         self.words = words
+
+
+def entries(count: int) -> str:
+    """A number of entries as a person says it."""
+    return f"{count} entry" if count == 1 else f"{count} entries"
 
 
 def tally(counts: Mapping[str, int]) -> str:

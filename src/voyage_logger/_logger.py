@@ -291,7 +291,11 @@ class VoyageLogger:
             payload = encode(entry, self._entry_limit)
             self._pipeline.submit(payload, lane)
         except Exception as error:  # noqa: BLE001 - the border: a log call never raises
-            self._rescue(rank, lane, message, payload, error)
+            try:
+                self._rescue(rank, lane, message, payload, error)
+            # Not a frame is left on the app's stack, or the interpreter is half torn down.
+            except Exception:  # noqa: BLE001 - nothing can be done here any more
+                return
 
     def _filtered(self, entry: dict[str, Any], before_send: BeforeSend) -> dict[str, Any] | None:
         """What `before_send` makes of an entry; entries that it logs itself pass by it."""
@@ -314,13 +318,10 @@ class VoyageLogger:
         self, rank: int, lane: int, message: object, payload: bytes, error: Exception
     ) -> None:
         """Sends the little that can be sent of an entry whose making failed, or counts it."""
-        try:
-            if payload:
-                self._pipeline.refuse(lane, type(error).__name__)
-            else:
-                self._pipeline.submit(self._factory.bare(rank, message, error), lane)
-        except RecursionError:
-            return  # not a frame left on the app's stack; only a caller further up can log again
+        if payload:
+            self._pipeline.refuse(lane, type(error).__name__)
+        else:
+            self._pipeline.submit(self._factory.bare(rank, message, error), lane)
 
     def _announce_console(self, problems: tuple[str, ...]) -> None:
         self._diagnostics.say(

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._diagnostics import QUIET_SECONDS, Diagnostics
-from voyage_logger._errors import EntriesLost, tally
+from voyage_logger._errors import EntriesLost, entries, tally
 from voyage_logger._levels import LANES, NOTICE_LANE
 from voyage_logger._queue import EntryQueue, Loss, by_reason
 from voyage_logger.transports import UNCONFIGURED
@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 
 
 class LossTeller:
-    """Keeps what has been told of one queue's losses. Not thread-safe: the worker's own.
+    """Keeps what has been told of one queue's losses.
+
+    Thread-safe: what is news is found out, and from then on old, under the queue's lock.
 
     Args:
         queue: Whose losses to tell.
         diagnostics: Where lines go.
         clock: The monotonic clock, seconds.
-
-    Attributes:
-        words: What the server said of the last entry it rejected.
     """
 
     def __init__(
@@ -40,33 +39,35 @@ class LossTeller:
         self._told: Counter[Loss] = Counter()  # on stderr
         self._told_at: float | None = None
         self._noted: Counter[Loss] = Counter()  # in the stream
-        self.words = ""
 
-    def tell(self, *, at_once: bool = False) -> None:
+    def tell(self, words: str = "", *, at_once: bool = False) -> None:
         """Reports the losses since the last report.
 
         Args:
+            words: What the server said of the last entry that it rejected.
             at_once: Do so even if that was less than a minute ago.
         """
         now = self._clock()
-        is_soon = self._told_at is not None and now - self._told_at < QUIET_SECONDS
-        losses = self._news()
-        news = losses - self._told
-        if not news or (is_soon and not at_once):
-            return
-        self._told, self._told_at = losses, now
-        error = EntriesLost(news.total(), _levels(news), by_reason(news), self.words)
+        with self._queue.changed:
+            is_soon = self._told_at is not None and now - self._told_at < QUIET_SECONDS
+            losses = self._all()
+            news = losses - self._told
+            if not news or (is_soon and not at_once):
+                return
+            self._told, self._told_at = losses, now
+        error = EntriesLost(news.total(), _levels(news), by_reason(news), words)
         self._diagnostics.report("lost", error)
 
     def notice(self) -> dict[str, Any] | None:
         """The fields of an entry on the losses since the last such entry, or None."""
-        losses = self._news()
-        news = losses - self._noted
-        if not news:
-            return None
-        self._noted = losses
+        with self._queue.changed:
+            losses = self._all()
+            news = losses - self._noted
+            if not news:
+                return None
+            self._noted = losses
         return {
-            "message": f"voyage-logger lost {news.total()} entries: {tally(by_reason(news))}",
+            "message": f"voyage-logger lost {entries(news.total())}: {tally(by_reason(news))}",
             "event_name": "voyage_logger.entries_lost",
             "meta_data": {
                 "lost": news.total(),
@@ -75,7 +76,7 @@ class LossTeller:
             },
         }
 
-    def _news(self) -> Counter[Loss]:
+    def _all(self) -> Counter[Loss]:
         """All losses so far, but for notices, and entries that were printed instead."""
         losses = self._queue.losses()
         for reason, lane in list(losses):

@@ -17,7 +17,7 @@ from voyage_logger import _process
 from voyage_logger._encoding import encode
 from voyage_logger._entry import EntryFactory
 from voyage_logger._levels import NOTICE_LANE, WARN
-from voyage_logger._queue import EntryQueue
+from voyage_logger._queue import NEVER, EntryQueue
 from voyage_logger._stats import FlushResult, Stats
 from voyage_logger._worker import Worker
 
@@ -91,15 +91,15 @@ class Pipeline:
     def stats(self) -> Stats:
         """The counts at this moment."""
         self._notice_fork()
-        worker = self._worker
+        delivery = self._worker.delivery
         return replace(
             self.queue.stats(),
-            requests=worker.requests,
-            batches=worker.batches,
-            retries=worker.retries,
+            requests=delivery.requests,
+            batches=delivery.batches,
+            retries=delivery.retries,
             sign_ins=self._transport.sign_ins,
-            last_delivery=worker.last_delivery,
-            last_problem=worker.last_problem,
+            last_delivery=delivery.last_delivery,
+            last_problem=delivery.last_problem,
         )
 
     def flush(self, timeout: float) -> FlushResult:
@@ -124,8 +124,7 @@ class Pipeline:
         self._is_closed = True
         self._home = None
         self._worker.drain(started + timeout)
-        if not self._await(self.queue.newest(), started + timeout):
-            self._abandon("closed")
+        self._finish(started + timeout, "closed")
         self._worker.stop()
         self._transport.close()
         return self._result(before, self.queue.newest(), started)
@@ -141,11 +140,10 @@ class Pipeline:
 
     def end_exit(self) -> None:
         """Waits for what `begin_exit` asked for, and accounts for what did not make it."""
-        if not self._await(self.queue.newest(), self._exit_deadline()):
-            self._abandon("shutdown")
+        self._finish(self._exit_deadline(), "shutdown")
 
     def _exit_deadline(self) -> float:
-        return (_process.exit_began_at() or time.monotonic()) + self._settings.shutdown_timeout
+        return _process.exit_began_at() + self._settings.shutdown_timeout
 
     def _submit_elsewhere(self, payload: bytes, lane: int) -> None:
         if sys.is_finalizing():
@@ -156,11 +154,11 @@ class Pipeline:
             self._worker.losses.tell()
             return
         self.queue.append(payload, lane)
-        if _process.exit_began_at() is None:
-            self._start_worker()
-        else:
+        if _process.is_exiting():
             self.begin_exit()
             self.end_exit()
+        else:
+            self._start_worker()
 
     def _notice_fork(self) -> None:
         """For servers that fork without running Python's hooks."""
@@ -201,13 +199,12 @@ class Pipeline:
         """
         queue, worker = self.queue, self._worker
         if queue.oldest() <= target and not worker.is_running and time.monotonic() < deadline:
-            is_ending = self._is_closed or _process.exit_began_at() is not None
-            if is_ending or not self._start_worker():
+            if self._is_closed or _process.is_exiting() or not self._start_worker():
                 worker.run_here(deadline)
         with queue.settled:
-            while (is_pending := queue.oldest() <= target) and worker.is_running:
+            while (is_pending := queue.oldest() <= target) or worker.delivery.has_news:
                 remaining = deadline - time.monotonic()
-                if remaining <= 0 or worker.is_stopped or worker.is_here():
+                if remaining <= 0 or worker.is_idle:
                     break
                 queue.settled.wait(remaining)
         return not is_pending
@@ -223,10 +220,12 @@ class Pipeline:
             elapsed=time.monotonic() - started,
         )
 
-    def _abandon(self, reason: str) -> None:
-        self._worker.stop()
-        if self.queue.abandon(reason):
-            self._worker.losses.tell(at_once=True)
+    def _finish(self, deadline: float, reason: str) -> None:
+        """Waits until nothing is left, notices of loss included, and gives up what then is."""
+        if not self._await(NEVER - 1, deadline):
+            self._worker.stop()
+            self.queue.abandon(reason)
+        self._worker.losses.tell(at_once=True)
 
     def _write_notice(self, fields: dict[str, Any]) -> None:
         """Puts an entry about losses into the queue."""

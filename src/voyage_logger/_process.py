@@ -1,23 +1,28 @@
 """The process's life: one exit hook and one fork hook for all pipelines.
 
 What must stay true: exit takes no longer than the longest `shutdown_timeout`, for all pipelines
-together; the hooks hold no pipeline alive; the fork hook takes no lock, starts no thread, writes
-no log.
+together; the hooks hold no pipeline alive; in a forked child they take no lock, start no thread and
+write no log.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
+import threading
 import time
 import weakref
 from typing import TYPE_CHECKING
+
+from voyage_logger._loading import loading
 
 if TYPE_CHECKING:
     from voyage_logger._pipeline import Pipeline
 
 _pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
 _is_hooked = False
+_LOADING_SECONDS = 5.0  # some fifty times what the import takes
 _exit_began_at: float | None = None
 
 
@@ -38,18 +43,25 @@ def hook_exit() -> None:
         atexit.register(_at_exit)
 
 
-def exit_began_at() -> float | None:
-    """When the exit hook ran, by the monotonic clock, or None.
+def is_exiting() -> bool:
+    """True once exit hooks run: ours, or one that logs the first entry of the process.
 
     Entries logged from then on have to be delivered by the call that logs them: nobody will wait
     for the worker again, as a hook registered during exit does not run.
     """
+    return _exit_began_at is not None or not threading.main_thread().is_alive()
+
+
+def exit_began_at() -> float:
+    """When the exit began, by the monotonic clock; now, if nobody has noted it yet."""
+    global _exit_began_at  # noqa: PLW0603 - a process exits once
+    if _exit_began_at is None:
+        _exit_began_at = time.monotonic()
     return _exit_began_at
 
 
 def _at_exit() -> None:
-    global _exit_began_at  # noqa: PLW0603 - a process exits once
-    _exit_began_at = time.monotonic()
+    exit_began_at()
     pipelines = list(_pipelines)
     for pipeline in pipelines:
         pipeline.begin_exit()
@@ -57,12 +69,27 @@ def _at_exit() -> None:
         pipeline.end_exit()
 
 
+def _before_fork() -> None:
+    # A module that another thread is half-way through importing stays so in the child for ever.
+    loading.acquire(timeout=_LOADING_SECONDS)
+
+
+def _after_fork_in_parent() -> None:
+    with contextlib.suppress(RuntimeError):  # the time limit above has passed
+        loading.release()
+
+
 def _after_fork_in_child() -> None:
     global _exit_began_at  # noqa: PLW0603 - the child's own exit has not begun
     _exit_began_at = None
+    _after_fork_in_parent()
     for pipeline in list(_pipelines):
         pipeline.start_empty()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

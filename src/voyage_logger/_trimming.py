@@ -51,24 +51,24 @@ def bare(entry: dict[str, Any], limit: int, dumps: Callable[[Any], str], why: st
         dumps: The JSON encoder.
         why: What a reader of the entry should know.
     """
-    length = limit // (4 * len(_KEPT))
-    kept: dict[str, Any] = {
-        key: entry[key] if isinstance(entry[key], bool) else _ascii(entry[key], length)
-        for key in _KEPT
-        if key in entry
-    }
     meta_data = entry.get("meta_data")
     ids = meta_data if isinstance(meta_data, dict) else {}
-    kept["meta_data"] = {
-        **{key: _ascii(ids[key], _SHORTEST) for key in ("logged_at", "log_id") if key in ids},
-        "trimmed": why,
-    }
-    return dumps(kept).encode()
+    stamps = {key: _clean(ids[key], _SHORTEST) for key in ("logged_at", "log_id") if key in ids}
+    length = limit
+    while True:
+        length //= 2
+        kept: dict[str, Any] = {
+            key: entry[key] if isinstance(entry[key], bool) else _clean(entry[key], length)
+            for key in _KEPT
+            if key in entry
+        }
+        payload = dumps({**kept, "meta_data": {**stamps, "trimmed": why}}).encode()
+        if len(payload) <= limit:
+            return payload
 
 
-def _ascii(value: object, length: int) -> str:
-    """Text of a known size: no character of it takes more than two bytes in JSON."""
-    return clip(to_text(value)[:length].encode("unicode_escape").decode(), length)
+def _clean(value: object, length: int) -> str:
+    return clip(to_text(value)[: length + 1].encode("utf-8", "backslashreplace").decode(), length)
 
 
 def _strings(node: Any) -> Iterator[tuple[Any, Any, str]]:

@@ -1,4 +1,4 @@
-"""The worker: one daemon thread that cuts batches, delivers them, waits, retries and accounts.
+"""The worker: one daemon thread that cuts batches, has them delivered, waits and accounts.
 
 What must stay true: it alone decides when something is sent; it ends only when told to, whatever a
 transport or a user's function does; every wait is on the queue's condition, so that flush, close
@@ -16,13 +16,11 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger import _retry
-from voyage_logger._batching import BEHIND, RequestSize
-from voyage_logger._encoding import shorten
-from voyage_logger._errors import ConnectionFailed, VoyageError
+from voyage_logger._batching import BEHIND
+from voyage_logger._delivery import Delivery
 from voyage_logger._losses import LossTeller
-from voyage_logger._outcome import Kind, Outcome, error_of
-from voyage_logger._queue import NEVER, EntryQueue, Record
-from voyage_logger._trimming import MIN_LIMIT
+from voyage_logger._outcome import Kind, Outcome
+from voyage_logger._queue import NEVER, EntryQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from voyage_logger._settings import Settings
     from voyage_logger.transports import BaseTransport
 
-MOST_REFUSALS = 32  # requests that one batch may cost a server which refuses everything
-_PATIENCE = 3  # failed attempts before a passing trouble is worth a line
 _LEAST_TIME = 0.05  # seconds for the last request before a deadline
 
 
@@ -50,7 +46,7 @@ class Worker:
         random: A source of numbers from 0 to below 1.
 
     Attributes:
-        requests, batches, retries, last_delivery, last_problem: See `Stats`.
+        delivery: What the loop has batches sent by.
         losses: Tells people of lost entries.
         is_running: True from the loop's start to its end.
 
@@ -69,27 +65,21 @@ class Worker:
         random: Callable[[], float] | None = None,
     ) -> None:
         self._queue = queue
-        self._transport = transport
         self._settings = settings
-        self._diagnostics = diagnostics
         self._write_notice = write_notice
         self._on_end = on_end
         self._clock = clock
         # Not the module's: an app that seeds it must not synchronize a fleet, nor be disturbed.
         self._random = random or Random().random  # noqa: S311 - jitter, not cryptography
-        self._size = RequestSize(settings.batch_size, settings.max_batch_bytes)
+        self.delivery = Delivery(queue, transport, settings, diagnostics, self)
         self.losses = LossTeller(queue, diagnostics, clock)
-        self._trouble: tuple[type, int | None] | None = None  # what has been reported
         self._due: float | None = None  # when the entries that wait are to be sent though few
-        self._shortened = 0  # the entry that has been shortened because the server refused it
-        self.requests = self.batches = self.retries = 0
-        self.last_delivery: float | None = None
-        self.last_problem: str | None = None
         # Guarded by the queue's lock.
         self.is_running = False
         self._driver: int | None = None  # the thread that runs the loop
         self._flush_until = 0  # entries up to this sequence number are to be sent at once
         self._nudges = 0
+        self._followed = 0  # the nudges that an attempt has followed
         self._deadline: float | None = None  # set once the time that is left is limited
         self._is_retired = False
         self._is_stopped = False
@@ -124,10 +114,6 @@ class Worker:
             with self._queue.changed:
                 self._flush_until, self._deadline, self._is_retired, self._is_stopped = orders
 
-    def is_here(self) -> bool:
-        """True if the calling thread is the one that runs the loop."""
-        return self._driver == threading.get_ident()
-
     def nudge(self, until: int) -> None:
         """Has all entries up to a sequence number sent now.
 
@@ -142,7 +128,7 @@ class Worker:
         """Has everything sent now and from now on, with the time that is left until `deadline`."""
         with self._queue.changed:
             self._deadline = deadline
-            self.nudge(NEVER)
+            self.nudge(NEVER - 1)
 
     def retire(self) -> None:
         """Ends the loop once nothing is left."""
@@ -162,34 +148,31 @@ class Worker:
         """True once nothing more will be sent: told so, or without hope before a deadline."""
         return self._is_stopped
 
+    @property
+    def is_idle(self) -> bool:
+        """True if waiting for the loop is of no use to the calling thread."""
+        is_own = self._driver == threading.get_ident()
+        return is_own or self._is_stopped or not self.is_running
+
     # The loop.
 
     def _run(self) -> None:
         self._driver = threading.get_ident()
         try:
             if self._deadline is None:
-                self._sign_in()
+                self.delivery.sign_in()
             while self._wait_until_due():
-                self._size.adapt(len(self._queue), is_behind=self._is_behind())
-                self._deliver(self._queue.take(self._size.entries, self._size.bytes))
-                self.losses.tell()
-                if not self._is_stopped and (fields := self.losses.notice()) is not None:
-                    self._write_notice(fields)
+                self._due = self._next_due()  # for what comes while this is under way
+                size = self.delivery.size
+                size.adapt(len(self._queue), is_behind=self._is_behind())
+                self.delivery.deliver(self._queue.take(size.entries, size.bytes))
+                self._tell_losses()
         finally:
             with self._queue.changed:
                 self._driver = None
                 self.is_running = False
                 self._queue.settled.notify_all()
             self._on_end()
-
-    def _sign_in(self) -> None:
-        """Signs in before the first batch is due, so that wrong credentials show at once."""
-        try:
-            self._transport.sign_in()
-        except VoyageError as error:
-            self._note_trouble(error, attempt=1)
-        except Exception as error:  # noqa: BLE001 - a user's transport; `send` will show it again
-            self._note_trouble(VoyageError(f"sign_in raised {type(error).__name__}"), attempt=1)
 
     def _wait_until_due(self) -> bool:
         """Waits until there is something to send; False if the loop is to end."""
@@ -206,13 +189,13 @@ class Worker:
                 if queue.is_urgent:
                     self._flush_until = max(self._flush_until, queue.newest())
                     queue.is_urgent = False
-                now = self._clock()
                 if self._due is None:
-                    self._due = self._next_due(now)
-                is_full = len(queue) >= self._size.entries
-                if is_full or oldest <= self._flush_until or now >= self._due:
+                    self._due = self._next_due()
+                remaining = self._due - self._clock()
+                is_full = len(queue) >= self.delivery.size.entries
+                if is_full or oldest <= self._flush_until or remaining <= 0:
                     return True
-                self._wait_for(self._size.entries, self._due - now)
+                self._wait_for(self.delivery.size.entries, remaining)
             return False
 
     def _wait_for(self, entries: int, time_limit: float | None) -> None:
@@ -221,133 +204,47 @@ class Worker:
         self._queue.changed.wait(time_limit)
         self._queue.wake_at = NEVER
 
-    def _next_due(self, now: float) -> float:
+    def _next_due(self) -> float:
         """When entries that come from now on are to be sent though they are few."""
-        return now + _retry.interval(self._settings.flush_interval, self._random)
+        return self._clock() + _retry.interval(self._settings.flush_interval, self._random)
 
     def _is_behind(self) -> bool:
         """True if more waits than the client may let pass: or, with little time left, at all."""
         return self._queue.fill() > BEHIND or self._deadline is not None
 
-    def _deliver(self, batch: list[Record]) -> None:
-        """Sends a batch until each of its entries is settled, or the loop is to end."""
-        self._due = self._next_due(self._clock())  # for entries that come while this is under way
-        chunks = [batch] if batch else []
-        attempt = refusals = 0
-        while chunks and not self._is_stopped:
-            chunk = chunks.pop()
-            if len(chunk) > 1 and _bytes(chunk) > self._size.bytes:
-                chunks += _halves(chunk)
-                continue
-            outcome = self._attempt(chunk, is_retry=attempt > 0)
-            if outcome.kind is Kind.DELIVERED:
-                attempt = refusals = 0
-            elif outcome.kind is Kind.DISCARDED:
-                self._queue.settle(len(chunk), dropped=outcome.detail)
-            elif outcome.kind in (Kind.TOO_LARGE, Kind.REFUSED):
-                attempt = 0
-                refusals += 1
-                chunks += self._split(chunk, outcome, refusals + len(chunks))
-            else:
-                attempt += 1
-                chunks.append(chunk)
-                self._back_off(outcome, attempt)
+    def _tell_losses(self) -> None:
+        """Tells people of new losses, and the stream, which has just been seen to work."""
+        self.losses.tell(self.delivery.words)
+        if not self._is_stopped and (fields := self.losses.notice()) is not None:
+            self._write_notice(fields)
+        with self._queue.changed:
+            self.delivery.has_news = False
+            self._queue.settled.notify_all()
 
-    def _attempt(self, chunk: list[Record], *, is_retry: bool) -> Outcome:
-        """One attempt, accounted for."""
-        self.requests += 1
-        self.retries += is_retry
-        try:
-            outcome = self._transport.send(
-                [payload for _, _, payload in chunk], time_limit=self._time_limit()
-            )
-        except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
-            outcome = Outcome(Kind.TRY_AGAIN, f"the transport raised {type(error).__name__}")
-        if outcome.kind is Kind.DELIVERED:
-            self.batches += 1
-            self.last_delivery = time.time()
-            self._queue.settle(len(chunk))
-            self._end_trouble()
-        return outcome
+    # What the delivery asks.
 
-    def _split(self, chunk: list[Record], outcome: Outcome, spent: int) -> list[list[Record]]:
-        """What to send in the place of a chunk that the server does not take as it is.
+    def begin_attempt(self) -> float | None:
+        """Notes that an attempt follows all nudges so far; gives the time limit of its waits."""
+        with self._queue.changed:
+            self._followed = self._nudges
+            if self._deadline is None:
+                return None
+            return max(_LEAST_TIME, self._deadline - self._clock())
 
-        Args:
-            chunk: The oldest entries in flight.
-            outcome: What the server said.
-            spent: Requests that were refused in a row, and chunks that are still to come.
-        """
-        is_too_large = outcome.kind is Kind.TOO_LARGE
-        size = _bytes(chunk)
-        if is_too_large:
-            self._size.learn_too_large(size)
-        else:
-            self._size.learn_refused(len(chunk))
-        if len(chunk) > 1 and spent < MOST_REFUSALS:
-            return _halves(chunk)
-        if len(chunk) == 1 and is_too_large:
-            sequence, lane, payload = chunk[0]
-            limit = min(len(payload) - 1, max(self._size.bytes - 1, MIN_LIMIT))
-            if limit >= MIN_LIMIT and sequence != self._shortened:
-                self._shortened = sequence
-                payload = shorten(payload, limit)
-                self._queue.replace_first(payload)
-                return [[(sequence, lane, payload)]]
-        reason = "too large" if is_too_large else f"HTTP {outcome.status}"
-        self.losses.words = self.last_problem = outcome.detail
-        self._queue.settle(len(chunk), rejected=reason)
-        return []
-
-    def _back_off(self, outcome: Outcome, attempt: int) -> None:
+    def back_off(self, outcome: Outcome, attempt: int) -> None:
         """Waits before the next attempt; a flush or the end of the process cuts that short."""
-        pause = _retry.pause(outcome, attempt, self._random)
-        if pause:
-            self._note_trouble(error_of(outcome), attempt)
         if outcome.kind is Kind.BLOCKED and self._deadline is not None:
             self.stop()  # the answer was asked for with little time left, and will not change
         now = self._clock()
-        end, floor = now + pause, now + (outcome.retry_after or 0.0)
+        end = now + _retry.pause(outcome, attempt, self._random)
+        floor = now + (outcome.retry_after or 0.0)
         with self._queue.changed:
-            nudges = self._nudges
             while not self._is_stopped and now < end:
                 if self._deadline is not None and max(floor, now) >= self._deadline:
                     self.stop()
-                elif self._nudges != nudges:
-                    end, nudges = min(end, floor), self._nudges
+                elif self._nudges != self._followed:
+                    end, self._followed = min(end, floor), self._nudges
                 else:
                     self._queue.changed.wait(min(end, self._deadline or end) - now)
                 now = self._clock()
         self.losses.tell()
-
-    def _time_limit(self) -> float | None:
-        if self._deadline is None:
-            return None
-        return max(_LEAST_TIME, self._deadline - self._clock())
-
-    # Words.
-
-    def _note_trouble(self, error: VoyageError, attempt: int) -> None:
-        """Reports a trouble when it begins or changes; a passing one only if it does not pass."""
-        self.last_problem = str(error)
-        trouble = (type(error), error.status)
-        is_passing = isinstance(error, ConnectionFailed)
-        if trouble != self._trouble and not (is_passing and attempt < _PATIENCE):
-            self._trouble = trouble
-            self._diagnostics.report(type(error).__name__, error)
-
-    def _end_trouble(self) -> None:
-        self.last_problem = None
-        if self._trouble is not None:
-            self._trouble = None
-            self._diagnostics.say("recovered", "entries are being delivered again")
-
-
-def _bytes(records: list[Record]) -> int:
-    return sum(len(payload) + 1 for _, _, payload in records)
-
-
-def _halves(records: list[Record]) -> list[list[Record]]:
-    """The records in two parts, the first of which is the last of the list: a stack's top."""
-    middle = len(records) // 2
-    return [records[middle:], records[:middle]]

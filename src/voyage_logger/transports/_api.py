@@ -6,7 +6,6 @@ refused make one sign-in, and no text that leaves this class holds a key, secret
 
 from __future__ import annotations
 
-import gzip
 import json
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from voyage_logger import _wire
 from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._encoding import encode
+from voyage_logger._loading import loading
 from voyage_logger._outcome import Kind, Outcome, error_of
 from voyage_logger._settings import MIB, endpoint_from, is_header_safe, missing
 from voyage_logger.transports._base import BaseTransport
@@ -123,6 +123,8 @@ class Transport(BaseTransport):
         headers = {"Content-Type": "application/json"}
         body = _body(entries)
         if self._endpoint.compress:
+            import gzip  # noqa: PLC0415 - rarely wanted
+
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, compresslevel=6)
         bearer = {"Authorization": f"Bearer {token.value}"}
@@ -173,10 +175,11 @@ class Transport(BaseTransport):
         secret_headers: Mapping[str, str],
         time_limit: float | None,
     ) -> Answer | Outcome:
-        from voyage_logger.transports._session import (  # noqa: PLC0415 - imports requests
-            RequestFailed,
-            Session,
-        )
+        with loading:
+            from voyage_logger.transports._session import (  # noqa: PLC0415 - imports requests
+                RequestFailed,
+                Session,
+            )
 
         session = self._session
         if session is None:

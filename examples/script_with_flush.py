@@ -1,0 +1,28 @@
+"""A script that wants to know whether its log has arrived before it says that it is done."""
+
+import sys
+
+from voyage_logger import VoyageLogger
+
+
+def import_rows(logger: VoyageLogger, rows: list[str]) -> None:
+    """Imports what it can and logs what it cannot."""
+    for number, row in enumerate(rows, start=1):
+        try:
+            int(row)
+        except ValueError:
+            logger.exception("Row %d is not a number", number, event_name="row_skipped")
+    logger.info("Import finished", event_name="import_done", meta_data={"rows": len(rows)})
+
+
+def main() -> int:
+    """Exits with 1 if the log did not arrive; the import itself has been done all the same."""
+    logger = VoyageLogger("nightly-import")
+    import_rows(logger, ["1", "2", "three", "4"])
+    result = logger.flush(timeout=10)
+    print(f"{result.delivered} entries delivered, {result.pending} still waiting")
+    return 0 if result else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

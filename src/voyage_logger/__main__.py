@@ -1,0 +1,10 @@
+"""Runs the command line as `python -m voyage_logger`."""
+
+from __future__ import annotations
+
+import sys
+
+from voyage_logger.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

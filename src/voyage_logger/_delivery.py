@@ -1,0 +1,193 @@
+"""One batch, sent until each of its entries is settled: delivered, rejected or dropped.
+
+What must stay true: entries are settled in their order; a server that refuses everything costs at
+most `MOST_REFUSALS` requests a batch; whatever a transport raises is an attempt to repeat.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from voyage_logger._batching import RequestSize
+from voyage_logger._encoding import shorten
+from voyage_logger._errors import ConnectionFailed, VoyageError
+from voyage_logger._outcome import Kind, Outcome, error_of
+from voyage_logger._trimming import MIN_LIMIT
+
+if TYPE_CHECKING:
+    from voyage_logger._diagnostics import Diagnostics
+    from voyage_logger._queue import EntryQueue, Record
+    from voyage_logger._settings import Settings
+    from voyage_logger.transports import BaseTransport
+
+MOST_REFUSALS = 32
+_PATIENCE = 3  # failed attempts before a passing trouble is worth a line
+
+
+class Pacer(Protocol):
+    """Who knows about time: when to go on, how long an attempt may take, when to give up."""
+
+    def begin_attempt(self) -> float | None:
+        """Called before each attempt; gives the most seconds that its waits may take."""
+
+    def back_off(self, outcome: Outcome, attempt: int) -> None:
+        """Waits until the next attempt is due."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """True once no further attempt is to be made."""
+
+
+class Delivery:
+    """Sends the batches of one queue. Not thread-safe: the worker's own.
+
+    Args:
+        queue: Where the entries in flight are settled.
+        transport: How they leave.
+        settings: The logger's settings.
+        diagnostics: Where trouble is reported.
+        pacer: Who decides on time.
+
+    Attributes:
+        size: How large the next batch may be.
+        requests, batches, retries, last_delivery, last_problem: See `Stats`.
+        words: What the server said of the last entry that it rejected.
+        has_news: True from a rejection until people have been told; set under the queue's lock.
+    """
+
+    def __init__(
+        self,
+        queue: EntryQueue,
+        transport: BaseTransport,
+        settings: Settings,
+        diagnostics: Diagnostics,
+        pacer: Pacer,
+    ) -> None:
+        self._queue = queue
+        self._transport = transport
+        self._diagnostics = diagnostics
+        self._pacer = pacer
+        self._trouble: tuple[type, int | None] | None = None  # what has been reported
+        self._shortened = 0  # the entry that has been shortened because the server refused it
+        self.size = RequestSize(settings.batch_size, settings.max_batch_bytes)
+        self.requests = self.batches = self.retries = 0
+        self.last_delivery: float | None = None
+        self.last_problem: str | None = None
+        self.words = ""
+        self.has_news = False
+
+    def sign_in(self) -> None:
+        """Signs in before the first batch is due, so that wrong credentials show at once."""
+        try:
+            self._transport.sign_in()
+        except VoyageError as error:
+            self._note_trouble(error, attempt=1)
+        except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
+            self._note_trouble(ConnectionFailed(f"sign_in raised {_name(error)}"), attempt=1)
+
+    def deliver(self, batch: list[Record]) -> None:
+        """Sends a batch, in parts if need be, until it is settled or the pacer has stopped."""
+        chunks = [batch] if batch else []  # a stack: the oldest entries are on top
+        attempt = refusals = 0
+        while chunks and not self._pacer.is_stopped:
+            chunk = chunks.pop()
+            if len(chunk) > 1 and _bytes(chunk) > self.size.bytes:
+                chunks += _halves(chunk)
+                continue
+            outcome = self._attempt(chunk, is_retry=attempt > 0)
+            if outcome.kind is Kind.DELIVERED:
+                attempt = refusals = 0
+            elif outcome.kind is Kind.DISCARDED:
+                self._queue.settle(len(chunk), dropped=outcome.detail)
+            elif outcome.kind in (Kind.TOO_LARGE, Kind.REFUSED):
+                attempt = 0
+                refusals += 1
+                chunks += self._split(chunk, outcome, refusals + len(chunks))
+            else:
+                attempt += 1
+                chunks.append(chunk)
+                if outcome.kind is not Kind.UNAUTHORIZED or attempt > 1:
+                    self._note_trouble(error_of(outcome), attempt)
+                self._pacer.back_off(outcome, attempt)
+
+    def _attempt(self, chunk: list[Record], *, is_retry: bool) -> Outcome:
+        """One attempt, accounted for."""
+        time_limit = self._pacer.begin_attempt()
+        self.requests += 1
+        self.retries += is_retry
+        payloads = [payload for _, _, payload in chunk]
+        try:
+            outcome = self._transport.send(payloads, time_limit=time_limit)
+        except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
+            return Outcome(Kind.TRY_AGAIN, f"the transport raised {_name(error)}")
+        if outcome.kind is Kind.DELIVERED:
+            self.batches += 1
+            self.last_delivery = time.time()
+            self._end_trouble()
+            self._queue.settle(len(chunk))
+        return outcome
+
+    def _split(self, chunk: list[Record], outcome: Outcome, spent: int) -> list[list[Record]]:
+        """What to send in the place of a chunk that the server does not take as it is.
+
+        Args:
+            chunk: The oldest entries in flight.
+            outcome: What the server said.
+            spent: Requests that were refused in a row, and chunks that are still to come.
+        """
+        is_too_large = outcome.kind is Kind.TOO_LARGE
+        if is_too_large:
+            self.size.learn_too_large(_bytes(chunk))
+        else:
+            self.size.learn_refused(len(chunk))
+        if len(chunk) > 1 and spent + 2 <= MOST_REFUSALS:
+            return _halves(chunk)
+        if len(chunk) == 1 and is_too_large and (shortened := self._shorten(chunk[0])):
+            return [[shortened]]
+        reason = "too large" if is_too_large else f"HTTP {outcome.status}"
+        self.words = outcome.detail
+        with self._queue.changed:
+            self.has_news = True
+            self._queue.settle(len(chunk), rejected=reason)
+        return []
+
+    def _shorten(self, record: Record) -> Record | None:
+        """The entry in the size that may fit, or None if that has been tried or is too little."""
+        sequence, lane, payload = record
+        limit = min(len(payload) - 1, max(self.size.bytes - 1, MIN_LIMIT))
+        if sequence == self._shortened or limit < MIN_LIMIT:
+            return None
+        self._shortened = sequence
+        shorter = shorten(payload, limit)
+        self._queue.replace_first(shorter)
+        return sequence, lane, shorter
+
+    def _note_trouble(self, error: VoyageError, attempt: int) -> None:
+        """Reports a trouble when it begins or changes; a passing one only if it does not pass."""
+        self.last_problem = str(error)
+        trouble = (type(error), error.status)
+        is_passing = isinstance(error, ConnectionFailed)
+        if trouble != self._trouble and not (is_passing and attempt < _PATIENCE):
+            self._trouble = trouble
+            self._diagnostics.report(type(error).__name__, error, "entries are waiting: ")
+
+    def _end_trouble(self) -> None:
+        self.last_problem = None
+        if self._trouble is not None:
+            self._trouble = None
+            self._diagnostics.say("recovered", "entries are being delivered again")
+
+
+def _bytes(records: list[Record]) -> int:
+    return sum(len(payload) + 1 for _, _, payload in records)
+
+
+def _halves(records: list[Record]) -> list[list[Record]]:
+    """The records in two parts, the older one last: on top of the stack."""
+    middle = len(records) // 2
+    return [records[middle:], records[:middle]]
+
+
+def _name(error: Exception) -> str:
+    return type(error).__name__

@@ -1,0 +1,167 @@
+"""`voyage-logger demo`: a small shop logs to a server that misbehaves, and everything arrives."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from voyage_logger._logger import VoyageLogger
+from voyage_logger.devserver import DevServer, Fault
+
+if TYPE_CHECKING:
+    import argparse
+
+_THREADS = 8
+_ENTRIES = 2_000
+_FLUSH_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What was sent, what arrived, and what it took.
+
+    Attributes:
+        sent: Log calls that the shop made.
+        received: Different entries that the server has stored.
+        lost: Log calls whose entry the server does not have.
+        duplicates: Entries that the server has stored more than once.
+        batches: Requests that the server confirmed.
+        retries: Requests that had to be repeated.
+        sign_ins: Tokens that the client obtained.
+        tickets: Stored entries that open a ticket.
+        seconds: How long it all took.
+    """
+
+    sent: int
+    received: int
+    lost: int
+    duplicates: int
+    batches: int
+    retries: int
+    sign_ins: int
+    tickets: int
+    seconds: float
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command to the command line."""
+    parser = subparsers.add_parser(
+        "demo", help="log to a local server that misbehaves, and count what arrives"
+    )
+    parser.add_argument("--json", action="store_true", help="print the account as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the demo.
+
+    Returns:
+        0 if everything sent was received, once; else 1.
+    """
+    say = _silent if options.json else print
+    started = time.monotonic()
+    with DevServer() as server:
+        say(f"A server of the Logs API listens on {server.url}")
+        logger = VoyageLogger(
+            "demo-shop",
+            "demo",
+            base_url=server.url,
+            api_key=server.environ["VOYAGE_LOGS_KEY"],
+            api_secret=server.environ["VOYAGE_LOGS_SECRET"],
+        )
+        with logger:
+            shop = _Shop(logger)
+            server.script(Fault(status=503, headers={"Retry-After": "1"}))
+            say("It answers the first batch with 503 and asks for a second's patience.")
+            shop.log_in()
+            shop.check_out()
+            logger.flush(_FLUSH_TIMEOUT)
+
+            server.revoke_tokens()
+            server.script(Fault(reset="before"))
+            say("It revokes the token, and drops a connection before it has stored the batch.")
+            shop.rush_hour()
+            logger.flush(_FLUSH_TIMEOUT)
+        account = _account(shop, logger, server, time.monotonic() - started)
+    if options.json:
+        print(json.dumps(asdict(account)))
+    else:
+        print(_readable(account))
+    return 0 if account.received == account.sent and not account.duplicates else 1
+
+
+class _Shop:
+    """An app that logs. It counts its own log calls, so that the account is not the client's."""
+
+    def __init__(self, logger: VoyageLogger) -> None:
+        self._logger = logger
+        self.sent = 0
+
+    def log_in(self) -> None:
+        user = {"event_flow_name": "authentication", "app_user_id": "user_123"}
+        self._logger.debug("Password checked", event_name="password_checked", **user)
+        self._logger.info("User login successful", event_name="login_success", **user)
+        self.sent += 2
+
+    def check_out(self) -> None:
+        flow = {"event_flow_name": "checkout", "app_user_id": "user_123"}
+        self._logger.info("Cart opened", event_name="cart_opened", **flow)
+        self._logger.warn("Card declined once", event_name="card_declined", **flow)
+        self._logger.critical(
+            "Payment gateway timeout",
+            event_name="payment_error",
+            add_ticket=True,
+            meta_data={"gateway": "stripe", "amount": 99.99},
+            **flow,
+        )
+        self.sent += 3
+
+    def rush_hour(self) -> None:
+        share = _ENTRIES // _THREADS
+        threads = [
+            threading.Thread(target=self._serve, args=(number, share)) for number in range(_THREADS)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.sent += share * _THREADS
+
+    def _serve(self, thread: int, orders: int) -> None:
+        for order in range(orders):
+            self._logger.info(
+                "Order placed", event_name="order", meta_data={"till": thread, "order": order}
+            )
+
+
+def _account(shop: _Shop, logger: VoyageLogger, server: DevServer, seconds: float) -> Account:
+    doubled = server.duplicates()
+    duplicates = sum(doubled.values()) - len(doubled)
+    stored = server.count()
+    stats = logger.stats()
+    return Account(
+        sent=shop.sent,
+        received=stored - duplicates,
+        lost=shop.sent - (stored - duplicates),
+        duplicates=duplicates,
+        batches=stats.batches,
+        retries=stats.retries,
+        sign_ins=stats.sign_ins,
+        tickets=len(server.tickets()),
+        seconds=round(seconds, 2),
+    )
+
+
+def _readable(account: Account) -> str:
+    lines = [
+        f"  {name.replace('_', '-'):<10} {value:>8}" for name, value in asdict(account).items()
+    ]
+    verdict = "Everything arrived, once." if not account.lost else "Entries are missing."
+    return "\n".join(["", *lines, "", verdict])
+
+
+def _silent(_line: str) -> None:
+    """Says nothing: standard output is for the machine that asked for JSON."""

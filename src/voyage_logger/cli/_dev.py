@@ -1,0 +1,148 @@
+"""`voyage-logger dev`: a local server of the Logs API, which prints what it receives.
+
+An entry is foreign text: what could move a terminal's cursor or turn its writing direction is
+escaped before it is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ipaddress
+import os
+import shlex
+import signal
+import sqlite3
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from voyage_logger.devserver import DevServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from voyage_logger.devserver import StoredEntry
+
+_DEFAULT_PORT = 8765
+_MAX_PORT = 65_535
+
+_PAGE = 1000
+_MAX_SHOWN = 500  # characters of a message
+
+# A signal's handler cannot end a wait that has no limit on Windows.
+_POLL_SECONDS = 1.0
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command `dev` to a parser."""
+    parser = subparsers.add_parser(
+        "dev",
+        help="run a local server of the Logs API",
+        description="Runs a local server of the Logs API and prints each entry it receives.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=_port, default=_DEFAULT_PORT, help="0: any free one (default: %(default)s)"
+    )
+    parser.add_argument("--db", default=":memory:", metavar="FILE", help="keep the entries here")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves until Ctrl-C or SIGTERM.
+
+    Args:
+        args: `host`, `port` and `db`.
+
+    Returns:
+        0 after a signal; 1 if the port or the database cannot be opened, with a line on stderr.
+    """
+    if not _is_loopback(args.host):
+        print(
+            f"warning: {args.host} can be reached from other machines, and the key is public",
+            file=sys.stderr,
+        )
+    with contextlib.suppress(_Stop), _signals_stop():
+        try:
+            server = DevServer(host=args.host, port=args.port, db=args.db).start()
+        except (OSError, ValueError) as error:
+            return _fail(f"cannot listen on {args.host} port {args.port}: {error}")
+        except sqlite3.Error as error:
+            return _fail(f"cannot open the database {args.db}: {error}")
+        with server:
+            try:
+                _serve(server)
+            except BrokenPipeError:  # who read the lines has gone, as with `| head`
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+class _Stop(BaseException):
+    """The user has asked for the end. No Exception, so that nothing on the way takes it for one."""
+
+
+@contextlib.contextmanager
+def _signals_stop() -> Iterator[None]:
+    """SIGINT and SIGTERM raise `_Stop`, once: the closing that follows is not disturbed."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Stop
+
+    # SIGINT, too: a shell starts background jobs with it ignored.
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each in before:
+        signal.signal(each, stop)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _serve(server: DevServer) -> NoReturn:
+    lines = [f"Listening on {server.url}; Ctrl-C ends it. In the shell of your app:", ""]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in server.environ.items()]
+    print("\n".join([*lines, ""]), flush=True)
+    last = server.last_id()  # entries that an earlier run left in the database are not news
+    while True:
+        seen = server.count()
+        while page := server.stored(after=last, limit=_PAGE):
+            last = page[-1].id
+            print("\n".join(map(_line, page)), flush=True)
+        with contextlib.suppress(TimeoutError):
+            server.wait_for_entries(seen + 1, _POLL_SECONDS)
+
+
+def _line(row: StoredEntry) -> str:
+    entry = row.entry
+    message = entry["message"]
+    shown = message if len(message) <= _MAX_SHOWN else f"{message[:_MAX_SHOWN]}..."
+    return f"{entry['level']:<8} {_printable(entry['app_name'])} {_printable(shown)}"
+
+
+def _printable(text: str) -> str:
+    encoding = sys.stdout.encoding or "ascii"
+    escaped = "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+    return escaped.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= _MAX_PORT):
+        raise argparse.ArgumentTypeError(f"must be from 0 to {_MAX_PORT}, not {text!r}")
+    return int(text)
+
+
+def _is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _fail(reason: str) -> int:
+    print(f"voyage-logger dev: {reason}", file=sys.stderr)
+    return 1

@@ -1,0 +1,128 @@
+"""The API itself, without sockets: what a sign-in and a batch are answered, and why.
+
+The order of the refusals is that of a real service: the gateway's size limit, the token, the
+form of the batch, then what is in it. A refused batch leaves no trace in the store.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger.devserver._checks import bearer_token, check_sign_in, parse_batch
+from voyage_logger.devserver._faults import OMIT, Fault, Rules
+from voyage_logger.devserver._http import Refusal, json_answer
+from voyage_logger.devserver._journal import Journal
+from voyage_logger.devserver._tokens import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from voyage_logger.devserver._http import Answer, Request
+    from voyage_logger.devserver._journal import Endpoint
+    from voyage_logger.devserver._store import Store
+
+_NO_FAULT = Fault()
+
+
+class Backend:
+    """The state of one server and its two endpoints.
+
+    Args:
+        store: Where entries go.
+        api_key: The key that signs in.
+        api_secret: The secret that signs in.
+        rules: What holds until replaced.
+        clock: Seconds that never go back.
+
+    Thread-safe: store, tokens and journal have their own locks, a deque's methods are atomic, and
+    `rules` is one reference to a frozen value.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        api_key: str,
+        api_secret: str,
+        rules: Rules,
+        clock: Callable[[], float],
+    ) -> None:
+        self.store = store
+        self.rules = rules
+        self.clock = clock
+        self.journal = Journal()
+        self.tokens = Tokens(clock)
+        self._credentials = (api_key, api_secret)
+        self._scripts: dict[Endpoint, deque[Fault]] = {"batch": deque(), "sign-in": deque()}
+
+    def script(self, endpoint: Endpoint, faults: Iterable[Fault]) -> None:
+        """Queues faults for the next requests of an endpoint, after those already queued."""
+        self._scripts[endpoint].extend(faults)
+
+    def next_fault(self, endpoint: Endpoint) -> Fault:
+        """Takes the fault that is next for an endpoint; one that does nothing if there is none."""
+        try:
+            return self._scripts[endpoint].popleft()
+        except (IndexError, KeyError):
+            return _NO_FAULT
+
+    def sign_in(self, request: Request) -> Answer:
+        """Gives out a token."""
+        check_sign_in(request, *self._credentials)
+        expires_in = self.rules.expires_in
+        data = {"access_token": self.tokens.issue(expires_in), "token_type": "bearer"}
+        extra = {} if expires_in == OMIT else {"expires_in": expires_in}
+        return json_answer(200, {"data": [{**data, **extra}]})
+
+    def take_batch(self, request: Request) -> Answer:
+        """Stores a batch, whole or not at all."""
+        rules = self.rules
+        limit = rules.max_body_bytes
+        if limit is not None and len(request.body) > limit:
+            raise Refusal(413, f"a body of {len(request.body)} bytes is over the limit of {limit}")
+        token = bearer_token(request.headers)
+        if not self.tokens.is_live(token):
+            raise Refusal(401, "the access token is unknown, expired or revoked")
+        entries = parse_batch(request)
+        _check_rules(entries, rules)
+        try:
+            self.store.add(entries)
+        except sqlite3.Error as error:
+            raise Refusal(500, f"the entries cannot be stored: {error}") from error
+        self.tokens.count_batch(token, rules.revoke_after)
+        self.journal.notify()
+        return json_answer(200, {"data": [{"stored": len(entries)}]})
+
+    def stats(self) -> dict[str, Any]:
+        """What happened so far, as plain values; see `DevServer.stats`."""
+        answers: dict[str, Counter[str]] = {}
+        for (endpoint, status), n in self.journal.answers().items():
+            answers.setdefault(endpoint, Counter())[str(status or "unanswered")] += n
+        return {
+            "stored": self.store.entry_count,
+            "batches": self.store.batch_count,
+            "sign_ins": answers.get("sign-in", Counter())["200"],
+            "tickets": self.store.ticket_count(),
+            "duplicates": self.store.duplicates(),
+            "answers": {endpoint: dict(counts) for endpoint, counts in answers.items()},
+        }
+
+    def reset(self) -> None:
+        """Back to the first moment: no entries, requests, scripts, tokens; the default rules."""
+        for script in self._scripts.values():
+            script.clear()
+        self.rules = Rules()
+        self.tokens.revoke_all()
+        self.store.clear()
+        self.journal.clear()
+
+
+def _check_rules(entries: list[dict[str, Any]], rules: Rules) -> None:
+    if rules.max_entries is not None and len(entries) > rules.max_entries:
+        raise Refusal(422, f"{len(entries)} entries are over the limit of {rules.max_entries}")
+    marker = rules.refuse_containing
+    if marker is not None and any(marker in entry["message"] for entry in entries):
+        # Which entry it is stays untold: whether the real API tells is not known.
+        raise Refusal(rules.refuse_status, "an entry of the batch is not acceptable")

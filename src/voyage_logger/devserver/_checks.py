@@ -1,0 +1,205 @@
+"""Strict, pure checks of what a client sends: the sign-in, the token's header, the batch.
+
+What must stay true: whatever passes here, any server of the documented API would accept. Anything
+doubtful is refused with 400 and words that name it.
+
+Source: vendor docs, the TypeScript interface `LogEntry` and the sign-in request.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import zlib
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from voyage_logger._wire import API_KEY_HEADER, API_SECRET_HEADER
+from voyage_logger.devserver._faults import JSON_TYPE
+from voyage_logger.devserver._http import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from voyage_logger.devserver._http import Request
+
+LEVELS = ("debug", "info", "warn", "error", "critical")
+
+# What a gzip body may grow to; a few bytes can claim to be gigabytes.
+MAX_INFLATED_BYTES = 256 << 20
+
+_GZIP_WINDOW = 31  # zlib's way to say: a gzip header, and the largest window
+_BEARER = re.compile(r"Bearer ([A-Za-z0-9._~+/-]+=*)")
+# An escaped surrogate, which is fine as one of a pair: a hit is looked at closely.
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def check_sign_in(request: Request, api_key: str, api_secret: str) -> None:
+    """Refuses a sign-in without the right key and secret (401), or with a body (400)."""
+    pair = (request.headers.get(API_KEY_HEADER), request.headers.get(API_SECRET_HEADER))
+    if pair != (api_key, api_secret):
+        raise Refusal(401, "API key or secret is incorrect", error="Invalid credentials")
+    # The vendor's curl and Python send nothing; its JavaScript sends an empty object.
+    if request.body.strip() not in {b"", b"{}"}:
+        raise Refusal(400, "a sign-in has no body, or an empty object")
+
+
+def bearer_token(headers: Mapping[str, str]) -> str:
+    """The token in the Authorization header; 401 unless it has exactly the form `Bearer x`."""
+    match = _BEARER.fullmatch(headers.get("authorization", ""))
+    if match is None:
+        raise Refusal(401, "the Authorization header must be: Bearer <access token>")
+    return match[1]
+
+
+def check_json_type(headers: Mapping[str, str], status: int = 400) -> None:
+    """Refuses a Content-Type other than JSON in UTF-8, with `status`."""
+    value = headers.get("content-type", "")
+    kind, *parameters = [part.strip().lower() for part in value.split(";")]
+    if kind != JSON_TYPE or any(p not in {"charset=utf-8", 'charset="utf-8"'} for p in parameters):
+        raise Refusal(status, f"Content-Type must be {JSON_TYPE}, not {value!r}")
+
+
+def parse_batch(request: Request) -> list[dict[str, Any]]:
+    """The entries of a batch request; 400 if anything about it is not as documented."""
+    check_json_type(request.headers)
+    if "content-length" not in request.headers:
+        raise Refusal(411, "a batch needs a Content-Length")
+    body = parse_json(_inflate(request))
+    if not isinstance(body, dict) or list(body) != ["logs"]:
+        raise Refusal(400, "the body must be an object with exactly one member: logs")
+    entries = body["logs"]
+    if not isinstance(entries, list) or not entries:
+        raise Refusal(400, "logs must be a list with at least one entry")
+    for index, entry in enumerate(entries):
+        _check_entry(index, entry)
+    return entries
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a strict JSON text in UTF-8; 400 if it is not one.
+
+    Refused, though Python's own reader takes them: NaN and infinities (a number too large is read
+    as one), a member named twice, a surrogate without its partner, a byte order mark, UTF-16.
+    """
+    try:
+        value = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_members,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
+        if _SURROGATE_ESCAPE.search(body):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise Refusal(400, "invalid JSON: a surrogate without its partner") from None
+    except (ValueError, RecursionError) as error:
+        raise Refusal(400, f"invalid JSON: {error}") from None
+    return value
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the member {twice!r} comes twice in one object")
+    return members
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
+
+
+def _inflate(request: Request) -> bytes:
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding == "identity":
+        return request.body
+    if encoding != "gzip":
+        raise Refusal(400, f"Content-Encoding must be gzip or absent, not {encoding!r}")
+    inflater = zlib.decompressobj(_GZIP_WINDOW)
+    try:
+        body = inflater.decompress(request.body, MAX_INFLATED_BYTES)
+    except zlib.error as error:
+        raise Refusal(400, f"the gzip body is damaged: {error}") from None
+    if inflater.unconsumed_tail:
+        raise Refusal(413, f"the gzip body has more than {MAX_INFLATED_BYTES} bytes")
+    if not inflater.eof or inflater.unused_data:
+        raise Refusal(400, "the body must be one whole gzip stream")
+    return body
+
+
+def _check_entry(index: int, entry: object) -> None:
+    if not isinstance(entry, dict):
+        raise Refusal(400, f"logs[{index}] must be an object")
+    if missing := [name for name in _REQUIRED if name not in entry]:
+        raise Refusal(400, f"logs[{index}] lacks {', '.join(missing)}")
+    for name, value in entry.items():
+        rule = _FIELDS.get(name)
+        if rule is not None and not rule[0](value):
+            raise Refusal(400, f"logs[{index}].{name} must be {rule[1]}")
+
+
+def _is_string(value: object) -> bool:
+    return type(value) is str
+
+
+def _is_level(value: object) -> bool:
+    return type(value) is str and value in LEVELS
+
+
+def _is_object(value: object) -> bool:
+    return type(value) is dict
+
+
+def _is_boolean(value: object) -> bool:
+    return type(value) is bool
+
+
+def _is_tags(value: object) -> bool:
+    return isinstance(value, list) and all(type(item) is str for item in value)
+
+
+def _is_timeline(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_step, value))
+
+
+def _is_step(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"step", "timestamp"}
+        and type(value["step"]) is str
+        and type(value["timestamp"]) in {int, float}
+    )
+
+
+_Rule = tuple["Callable[[object], bool]", str]
+
+_STRING: _Rule = (_is_string, "a string")
+_REQUIRED = ("message", "level", "app_name", "environment")
+# Optional means absent: the interface's `?: string` does not admit null.
+_FIELDS: dict[str, _Rule] = {
+    "message": _STRING,
+    "level": (_is_level, f"one of {', '.join(LEVELS)}"),
+    "app_name": _STRING,
+    "environment": _STRING,
+    "event_name": _STRING,
+    "event_flow_name": _STRING,
+    "app_user_id": _STRING,
+    "app_username": _STRING,
+    "app_useremail": _STRING,
+    "session_id": _STRING,
+    "method_name": _STRING,
+    "exception_info": _STRING,
+    "tags": (_is_tags, "a list of strings"),
+    "meta_data": (_is_object, "an object"),
+    "add_ticket": (_is_boolean, "true or false"),
+    "event_timeline": (_is_timeline, "a list of {step: string, timestamp: number}"),
+}

@@ -1,0 +1,186 @@
+"""The JSON API under `/dev/api/`, which lets another process read and steer the server.
+
+A web page on another origin must not reach it from a browser. Requests for a host name that is not
+this server's are refused, which stops DNS rebinding; so are foreign `Origin`s, and anything that
+changes the server without a JSON Content-Type, which a page cannot send without asking first.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+from voyage_logger.devserver._checks import LEVELS, check_json_type, parse_json
+from voyage_logger.devserver._faults import Fault, Rules
+from voyage_logger.devserver._http import Refusal, json_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voyage_logger.devserver._backend import Backend
+    from voyage_logger.devserver._http import Answer, Request
+
+PREFIX = "/dev/api/"
+
+_DEFAULT_LIMIT = 100
+_MAX_LIMIT = 1000
+_MAX_ID = (1 << 63) - 1  # SQLite's largest number
+_QUERY = frozenset({"level", "contains", "after", "limit"})
+
+_Value = TypeVar("_Value", Fault, Rules)
+
+
+def control(backend: Backend, request: Request, host: str) -> Answer:
+    """Answers a request under `PREFIX`.
+
+    Args:
+        backend: What to read or steer.
+        request: The request.
+        host: The host the server is bound to.
+    """
+    _check_origin(request, host)
+    method, act = _ROUTES.get(request.path.removeprefix(PREFIX), (None, None))
+    if act is None:
+        raise Refusal(404, f"there is no {request.path}; there are {', '.join(_ROUTES)}")
+    if request.method != method:
+        raise Refusal(405, f"{request.path} takes {method}", headers={"Allow": str(method)})
+    if method != "GET":
+        check_json_type(request.headers, status=415)
+        if request.query:
+            raise Refusal(400, f"{request.path} takes no query")
+    return act(backend, request)
+
+
+def _check_origin(request: Request, host: str) -> None:
+    named = _host_name(request.headers.get("host", ""))
+    if not (named in {"localhost", host.lower()} or _is_own_address(named, host)):
+        raise Refusal(403, f"the host {named!r} is not this server's")
+    origin = request.headers.get("origin")
+    if origin is not None and origin != f"http://{request.headers['host']}":
+        raise Refusal(403, f"the origin {origin!r} is not this server's")
+
+
+def _host_name(value: str) -> str:
+    try:
+        return urlsplit(f"//{value}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_own_address(named: str, host: str) -> bool:
+    """True for a loopback address, and for any address if the server is bound to all of them.
+
+    An address in place of a name cannot be rebound: it says itself where the request goes.
+    """
+    try:
+        address = ipaddress.ip_address(named)
+    except ValueError:
+        return False
+    return address.is_loopback or host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+
+
+def _entries(backend: Backend, request: Request) -> Answer:
+    query = _query(request)
+    level = query.get("level")
+    if level is not None and level not in LEVELS:
+        raise Refusal(400, f"level must be one of {', '.join(LEVELS)}, not {level!r}")
+    rows = backend.store.entries(
+        level=level,
+        contains=query.get("contains"),
+        after=_whole("after", query.get("after", "0"), 0, _MAX_ID),
+        limit=_whole("limit", query.get("limit", str(_DEFAULT_LIMIT)), 1, _MAX_LIMIT),
+    )
+    shown = [
+        {"id": row.id, "received_at": row.received_at, "batch": row.batch, "entry": row.entry}
+        for row in rows
+    ]
+    return json_answer(200, {"entries": shown})
+
+
+def _stats(backend: Backend, request: Request) -> Answer:
+    if request.query:
+        raise Refusal(400, "stats takes no query")
+    return json_answer(200, backend.stats())
+
+
+def _script(backend: Backend, request: Request) -> Answer:
+    body = _object("the body", parse_json(request.body))
+    if body.keys() != {"endpoint", "faults"}:
+        raise Refusal(400, "the body must have exactly the members endpoint and faults")
+    if body["endpoint"] not in ("batch", "sign-in"):
+        raise Refusal(400, f'endpoint must be "batch" or "sign-in", not {body["endpoint"]!r}')
+    if not isinstance(body["faults"], list):
+        raise Refusal(400, "faults must be a list")
+    faults = [_value(Fault, f"faults[{i}]", fault) for i, fault in enumerate(body["faults"])]
+    backend.script(body["endpoint"], faults)
+    return json_answer(200, {"scripted": len(faults)})
+
+
+def _rules(backend: Backend, request: Request) -> Answer:
+    backend.rules = _value(Rules, "the rules", parse_json(request.body))
+    return json_answer(200, {name: getattr(backend.rules, name) for name in _names(Rules)})
+
+
+def _reset(backend: Backend, request: Request) -> Answer:
+    if request.body.strip() not in {b"", b"{}"}:
+        raise Refusal(400, "reset takes no body, or an empty object")
+    backend.reset()
+    return json_answer(200, {})
+
+
+_ROUTES: dict[str, tuple[str, Callable[[Backend, Request], Answer]]] = {
+    "entries": ("GET", _entries),
+    "stats": ("GET", _stats),
+    "script": ("POST", _script),
+    "rules": ("PUT", _rules),
+    "reset": ("POST", _reset),
+}
+
+
+def _query(request: Request) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            request.query,
+            keep_blank_values=True,
+            strict_parsing=bool(request.query),
+            errors="strict",
+        )
+    except ValueError as error:
+        raise Refusal(400, f"the query is malformed: {error}") from None
+    query = dict(pairs)
+    if unknown := query.keys() - _QUERY:
+        raise Refusal(400, f"the query has no {', '.join(sorted(unknown))}")
+    if len(query) < len(pairs):
+        raise Refusal(400, "the query says one thing twice")
+    return query
+
+
+def _whole(name: str, text: str, low: int, high: int) -> int:
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(high))
+    if not (is_number and low <= int(text) <= high):
+        raise Refusal(400, f"{name} must be a whole number from {low} to {high}, not {text!r}")
+    return int(text)
+
+
+def _value(kind: type[_Value], what: str, value: object) -> _Value:
+    """A `Fault` or `Rules` from its JSON form: the fields by name, absent ones at their default."""
+    members = _object(what, value)
+    if unknown := members.keys() - _names(kind):
+        known = ", ".join(_names(kind))
+        raise Refusal(400, f"{what} has no {', '.join(sorted(unknown))}; it has {known}")
+    try:
+        return kind(**members)
+    except ValueError as error:
+        raise Refusal(400, f"{what}: {error}") from None
+
+
+def _object(what: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Refusal(400, f"{what} must be an object")
+    return value
+
+
+def _names(kind: type[Fault | Rules]) -> list[str]:
+    return [each.name for each in fields(kind)]

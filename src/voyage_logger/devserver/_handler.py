@@ -1,0 +1,172 @@
+"""One connection's life: read a request, find its answer, misbehave if scripted, answer.
+
+A request is in the journal before its answer is on the wire, so a client that has its answer can
+look for its request there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from voyage_logger._wire import BATCH_PATH, SIGN_IN_PATH
+from voyage_logger.devserver._control import PREFIX, control
+from voyage_logger.devserver._faults import Fault
+from voyage_logger.devserver._http import (
+    Answer,
+    Refusal,
+    Vanished,
+    error_answer,
+    read_line,
+    read_request,
+)
+from voyage_logger.devserver._journal import RecordedRequest
+
+if TYPE_CHECKING:
+    import threading
+
+    from voyage_logger.devserver._backend import Backend
+    from voyage_logger.devserver._connections import Connection, Connections
+    from voyage_logger.devserver._http import Request
+    from voyage_logger.devserver._journal import Endpoint
+
+_ENDPOINTS: dict[str, Endpoint] = {SIGN_IN_PATH: "sign-in", BATCH_PATH: "batch"}
+
+_NO_FAULT = Fault()
+
+# How long a client may go on sending what nobody reads.
+_DRAIN_SECONDS = 1.0
+
+
+class Handler:
+    """Serves connections; without state of its own, so that one serves all.
+
+    Args:
+        backend: Who knows the answers.
+        connections: Who knows whether a connection may go on.
+        host: The host the server is bound to.
+        stopped: Set when the server closes; ends a delay.
+
+    Thread-safe.
+    """
+
+    def __init__(
+        self, backend: Backend, connections: Connections, host: str, stopped: threading.Event
+    ) -> None:
+        self._backend = backend
+        self._connections = connections
+        self._host = host
+        self._stopped = stopped
+
+    def serve(self, connection: Connection) -> None:
+        """Answers the requests of a connection until either side ends it."""
+        # OSError: the client has gone, or another thread has shut the connection.
+        with contextlib.suppress(OSError, Vanished), connection.socket.makefile("rb") as reader:
+            connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while line := read_line(reader):
+                if not self._connections.begin(connection):
+                    return
+                try:
+                    request = read_request(line, reader, connection.socket.sendall)
+                except Refusal as refusal:
+                    self._refuse(connection, refusal)
+                    return
+                if not self._exchange(connection, request):
+                    return
+
+    def _refuse(self, connection: Connection, refusal: Refusal) -> None:
+        """Answers a request that was not read to its end, and ends the connection."""
+        head, body = refusal.answer.encode(close=True)
+        self._connections.send(connection, head + body)
+        # Closing over unread bytes sends a reset, which can overtake the answer.
+        connection.socket.shutdown(socket.SHUT_WR)
+        connection.socket.settimeout(_DRAIN_SECONDS)
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while connection.socket.recv(1 << 16) and time.monotonic() < deadline:
+            pass
+
+    def _exchange(self, connection: Connection, request: Request) -> bool:
+        """Answers one request, or does not, as scripted; true if the connection goes on."""
+        endpoint = _endpoint(request)
+        fault = self._backend.next_fault(endpoint) if request.method == "POST" else _NO_FAULT
+        if fault.hang:
+            self._connections.hang(connection)  # before the record, which tells others to go on
+        if fault.hang or fault.reset == "before":
+            self._record(endpoint, request, None)
+            _leave_unanswered(connection, fault)
+            return False
+        answer = self._answer(endpoint, request, fault)
+        self._record(endpoint, request, None if fault.reset else answer.status)
+        if fault.delay and self._stopped.wait(fault.delay):
+            return False
+        if fault.reset:
+            _leave_unanswered(connection, fault)
+            return False
+        return self._send(connection, request, answer, cut=fault.cut)
+
+    def _answer(self, endpoint: Endpoint, request: Request, fault: Fault) -> Answer:
+        if fault.status is not None:
+            return _scripted(fault, fault.status)
+        try:
+            answer = self._handle(endpoint, request)
+        except Refusal as refusal:
+            answer = refusal.answer
+        return replace(answer, headers={**answer.headers, **fault.headers})
+
+    def _handle(self, endpoint: Endpoint, request: Request) -> Answer:
+        if endpoint == "dev":
+            return control(self._backend, request, self._host)
+        if endpoint == "unknown":
+            raise Refusal(404, f"there is no {request.target[:200]}")
+        if request.method != "POST":
+            raise Refusal(405, f"{request.path} takes POST", headers={"Allow": "POST"})
+        if endpoint == "sign-in":
+            return self._backend.sign_in(request)
+        return self._backend.take_batch(request)
+
+    def _record(self, endpoint: Endpoint, request: Request, status: int | None) -> None:
+        self._backend.journal.record(
+            RecordedRequest(
+                endpoint=endpoint,
+                method=request.method,
+                path=request.target,
+                headers=request.headers,
+                body=request.body,
+                status=status,
+                time=self._backend.clock(),
+            )
+        )
+
+    def _send(
+        self, connection: Connection, request: Request, answer: Answer, *, cut: bool = False
+    ) -> bool:
+        close = request.wants_close or answer.wants_close or connection.is_last
+        head, body = answer.encode(bodiless=request.method == "HEAD", close=close)
+        body = body[: len(body) // 2] if cut else body
+        return self._connections.send(connection, head + body) and not (close or cut)
+
+
+def _endpoint(request: Request) -> Endpoint:
+    if request.path.startswith(PREFIX):
+        return "dev"
+    return _ENDPOINTS.get(request.target, "unknown")
+
+
+def _scripted(fault: Fault, status: int) -> Answer:
+    if fault.body is None:
+        body = error_answer(status, "scripted in the dev server").body
+    else:
+        body = fault.body.encode()
+    return Answer(status, body, fault.content_type, fault.headers)
+
+
+def _leave_unanswered(connection: Connection, fault: Fault) -> None:
+    if fault.reset is not None:
+        connection.reset()
+        return
+    # Ends with the client's going, or when another thread shuts the connection.
+    while connection.socket.recv(1 << 16):
+        pass

@@ -1,0 +1,110 @@
+"""What one asks a server: which entries and requests came, how many, and to wait for more."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from voyage_logger.devserver._backend import Backend
+    from voyage_logger.devserver._journal import Endpoint, RecordedRequest
+    from voyage_logger.devserver._store import StoredEntry
+
+_DEFAULT_WAIT_SECONDS = 10.0
+
+
+class Inspection(ABC):
+    """The half of `DevServer` that looks and waits, and changes nothing. Thread-safe."""
+
+    @abstractmethod
+    def _running(self) -> Backend:
+        """The state of the running server; raises RuntimeError if it does not run."""
+
+    def entries(
+        self,
+        *,
+        level: str | None = None,
+        contains: str | None = None,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """The stored entries as they were sent, in order of arrival.
+
+        Args:
+            level: Only those of this level: debug, info, warn, error or critical.
+            contains: Only those whose message contains this text, in this case.
+            after: Only those after this id (see `stored`).
+            limit: At most so many. Default: all.
+        """
+        rows = self.stored(level=level, contains=contains, after=after, limit=limit)
+        return [row.entry for row in rows]
+
+    def stored(
+        self,
+        *,
+        level: str | None = None,
+        contains: str | None = None,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> list[StoredEntry]:
+        """The same as `entries`, with id, time of arrival and batch number."""
+        store = self._running().store
+        return store.entries(level=level, contains=contains, after=after, limit=limit)
+
+    def tickets(self) -> list[dict[str, Any]]:
+        """The entries with `add_ticket`, in order of arrival."""
+        return [row.entry for row in self._running().store.tickets()]
+
+    def duplicates(self) -> dict[str, int]:
+        """The `meta_data.log_id`s that were stored more than once, and how often."""
+        return self._running().store.duplicates()
+
+    def count(self, *, tickets: bool = False) -> int:
+        """How many entries are stored; with `tickets`, only those with `add_ticket`."""
+        store = self._running().store
+        return store.ticket_count() if tickets else store.entry_count
+
+    def last_id(self) -> int:
+        """The id of the newest entry, for `stored(after=...)`; 0 if there is none."""
+        return self._running().store.last_id()
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """The last 10,000 requests (64 MiB of bodies), oldest first."""
+        return self._running().journal.requests()
+
+    def stats(self) -> dict[str, Any]:
+        """Counts: stored, batches, sign_ins, tickets, duplicates, and answers by endpoint.
+
+        `answers` is like `{"batch": {"200": 3, "503": 1, "unanswered": 1}}`.
+        """
+        return self._running().stats()
+
+    def wait_for_entries(self, n: int, timeout: float = _DEFAULT_WAIT_SECONDS) -> None:
+        """Waits until at least `n` entries are stored.
+
+        Args:
+            n: How many.
+            timeout: Seconds. Default: 10.
+
+        Raises:
+            TimeoutError: If they do not come in time; says what came, and what was answered.
+        """
+        backend = self._running()
+        backend.journal.wait_until(lambda: backend.store.entry_count, n, timeout, "stored entries")
+
+    def wait_for_requests(
+        self, n: int, timeout: float = _DEFAULT_WAIT_SECONDS, *, endpoint: Endpoint = "batch"
+    ) -> None:
+        """Waits until an endpoint has had at least `n` requests, unanswered ones included.
+
+        Args:
+            n: How many since the start, or since `reset`.
+            timeout: Seconds. Default: 10.
+            endpoint: "batch", "sign-in", "dev" or "unknown". Default: "batch".
+
+        Raises:
+            TimeoutError: If they do not come in time; says what came, and what was answered.
+        """
+        journal = self._running().journal
+        journal.wait_until(lambda: journal.count(endpoint), n, timeout, f"{endpoint} requests")

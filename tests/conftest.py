@@ -1,0 +1,67 @@
+"""What the tests share: the dev server, loggers that point at it, and a look for what is left."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from voyage_logger import VoyageLogger, _diagnostics
+from voyage_logger.devserver import DevServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    MakeLogger = Callable[..., VoyageLogger]
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the developer's shell reaches a test, and no line was said before it."""
+    for name in [name for name in os.environ if name.startswith("VOYAGE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(_diagnostics, "_last_said", {})
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=5)
+        assert not thread.is_alive(), f"{thread.name} is left behind"
+
+
+@pytest.fixture
+def server() -> Iterator[DevServer]:
+    with DevServer() as server:
+        yield server
+
+
+@pytest.fixture
+def make_logger(server: DevServer) -> Iterator[MakeLogger]:
+    """Makes loggers that deliver to the server, and closes them."""
+    loggers: list[VoyageLogger] = []
+
+    def make(app_name: str = "app", **settings: Any) -> VoyageLogger:
+        if "transport" not in settings:
+            settings = {
+                "base_url": server.url,
+                "api_key": server.environ["VOYAGE_LOGS_KEY"],
+                "api_secret": server.environ["VOYAGE_LOGS_SECRET"],
+                **settings,
+            }
+        loggers.append(VoyageLogger(app_name, **settings))
+        return loggers[-1]
+
+    yield make
+    for logger in loggers:
+        logger.close(timeout=0)
+
+
+@pytest.fixture
+def logger(make_logger: MakeLogger) -> VoyageLogger:
+    """A logger that sends when told to: the interval is longer than any test."""
+    return make_logger(flush_interval=600)

@@ -1,0 +1,98 @@
+"""A logger without credentials: the app runs, and its developer sees what it logs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from voyage_logger import ConfigurationError, VoyageLogger
+
+
+def test_entries_are_printed_after_one_notice(capfd: pytest.CaptureFixture[str]) -> None:
+    """The notice names the missing variables and the dev server; entries are readable lines."""
+    with VoyageLogger("app") as logger:
+        logger.info("User logged in", event_name="login", meta_data={"ip": "::1"})
+        logger.error("It broke")
+    notice, *lines = capfd.readouterr().err.splitlines()
+    assert "VOYAGE_LOGS_KEY is not set; VOYAGE_LOGS_SECRET is not set" in notice
+    assert "voyage-logger dev" in notice
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d\.\d{3} INFO     app: User logged in"
+        r"  event_name='login'  method_name='\S+'  ip='::1'",
+        lines[0],
+    )
+    assert " ERROR    app: It broke" in lines[1]
+    assert len(lines) == 2
+
+
+def test_lines_come_without_a_flush(capfd: pytest.CaptureFixture[str]) -> None:
+    """At a terminal nobody waits five seconds for a line."""
+    logger = VoyageLogger("app")
+    logger.info("x")
+    with logger._pipeline.queue.settled:
+        assert logger._pipeline.queue.settled.wait_for(
+            lambda: logger.stats().pending == 0, timeout=3
+        )
+    assert "app: x" in capfd.readouterr().err
+    logger.close()
+
+
+def test_printed_is_not_delivered(capfd: pytest.CaptureFixture[str]) -> None:
+    """A health check cannot take such a logger for one that delivers; no loss is announced."""
+    with VoyageLogger("app") as logger:
+        logger.info("x")
+        assert not logger.flush()
+        stats = logger.stats()
+    assert (stats.delivered, stats.dropped_by) == (0, {"unconfigured": 1})
+    assert "lost" not in capfd.readouterr().err
+
+
+def test_entry_cannot_move_the_cursor(capfd: pytest.CaptureFixture[str]) -> None:
+    """Control characters are shown, not obeyed, so that no entry can forge another line."""
+    with VoyageLogger("app") as logger:
+        logger.info("red \x1b[31m\nforged", **{"a\nb": "\x07"})
+    (line,) = capfd.readouterr().err.splitlines()[1:]
+    assert r"red \x1b[31m\nforged" in line
+    assert not set(line) & {"\x1b", "\x07", "\n"}
+
+
+def test_traceback_is_readable(capfd: pytest.CaptureFixture[str]) -> None:
+    """A traceback keeps its lines, below the entry's own."""
+    with VoyageLogger("app") as logger:
+        try:
+            raise ValueError("bad")
+        except ValueError:
+            logger.exception("failed")
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[2] == "    Traceback (most recent call last):"
+    assert lines[-1] == "    ValueError: bad"
+
+
+def test_verify_says_what_is_missing() -> None:
+    """Who asks gets an error that names the variables."""
+    with VoyageLogger("app") as logger, pytest.raises(ConfigurationError, match="VOYAGE_LOGS_KEY"):
+        logger.verify()
+
+
+def test_half_of_the_credentials_is_named(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Only what is missing is named."""
+    monkeypatch.setenv("VOYAGE_LOGS_KEY", "k")
+    VoyageLogger("app").close()
+    err = capfd.readouterr().err
+    assert "VOYAGE_LOGS_SECRET is not set" in err
+    assert "VOYAGE_LOGS_KEY" not in err
+
+
+def test_bad_url_in_the_environment_does_not_stop_the_app(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A mistake of deployment is said, not raised; entries never go to another server instead."""
+    monkeypatch.setenv("VOYAGE_LOGS_KEY", "k")
+    monkeypatch.setenv("VOYAGE_LOGS_SECRET", "s")
+    monkeypatch.setenv("VOYAGE_LOGS_URL", "api.tracevoyage.com")
+    with VoyageLogger("app") as logger:
+        logger.info("x")
+    assert "VOYAGE_LOGS_URL='api.tracevoyage.com': must be" in capfd.readouterr().err

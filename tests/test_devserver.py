@@ -1,0 +1,600 @@
+"""The dev server's endpoints: what it takes, what it refuses, and the rules it is given."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from voyage_logger._wire import BATCH_PATH, SIGN_IN_PATH
+from voyage_logger.devserver import OMIT, DevServer, Fault, Rules
+from voyage_logger.devserver._tokens import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEYS = {"x-api-key": "dev-key", "x-api-secret": "dev-secret"}
+
+
+class Client:
+    """A client of one connection, which knows nothing of ours."""
+
+    def __init__(self, server: DevServer) -> None:
+        self.http = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        self.token = ""
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        self.http.request(method, path, body, headers or {})
+        answer = self.http.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def sign_in(self) -> dict[str, Any]:
+        status, answer = self.ask("POST", SIGN_IN_PATH, headers=KEYS)
+        assert status == 200
+        (data,) = answer["data"]
+        self.token = data["access_token"]
+        return dict(data)
+
+    def post(self, body: bytes, **headers: str) -> tuple[int, Any]:
+        own = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.ask("POST", BATCH_PATH, body, {**own, **names})
+
+    def send(self, *entries: Any) -> tuple[int, Any]:
+        return self.post(json.dumps({"logs": entries}).encode())
+
+
+@pytest.fixture
+def client(server: DevServer) -> Iterator[Client]:
+    client = Client(server)
+    client.sign_in()
+    yield client
+    client.http.close()
+
+
+def entry(message: str = "hello", **fields: Any) -> dict[str, Any]:
+    return {
+        "message": message,
+        "level": "info",
+        "app_name": "app",
+        "environment": "test",
+        **fields,
+    }
+
+
+# -- Sign-in ---------------------------------------------------------------------------------------
+
+
+def test_sign_in_answers_as_documented(server: DevServer, client: Client) -> None:
+    """The right pair gets a bearer token and its life in seconds."""
+    data = client.sign_in()
+    assert data["token_type"] == "bearer"
+    assert data["expires_in"] == 3600
+    assert server.stats()["sign_ins"] == 2
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-api-key": "dev-key"},
+        {"x-api-secret": "dev-secret"},
+        {**KEYS, "x-api-key": "other"},
+        {**KEYS, "x-api-secret": "Dev-Secret"},
+        {**KEYS, "x-api-secret": ""},
+    ],
+)
+def test_wrong_pair_is_refused_as_documented(client: Client, headers: dict[str, str]) -> None:
+    """Both headers must be right; the refusal has the vendor's words."""
+    assert client.ask("POST", SIGN_IN_PATH, headers=headers) == (
+        401,
+        {
+            "error": "Invalid credentials",
+            "message": "API key or secret is incorrect",
+            "status": 401,
+        },
+    )
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"", 200), (b"{}", 200), (b'{"a":1}', 400)])
+def test_sign_in_body_is_empty_or_an_empty_object(client: Client, body: bytes, status: int) -> None:
+    """The vendor's Python sends nothing, its JavaScript an empty object; nothing else is right."""
+    assert client.ask("POST", SIGN_IN_PATH, body, KEYS)[0] == status
+
+
+@pytest.mark.parametrize("life", [3600, 0.5, 0, -5, "3600", None, [], True])
+def test_expires_in_is_put_as_is(server: DevServer, client: Client, life: object) -> None:
+    """A rehearsal can let the API answer with odd lives."""
+    server.rules = Rules(expires_in=life)
+    assert client.sign_in()["expires_in"] == life
+
+
+def test_expires_in_can_be_left_out(server: DevServer, client: Client) -> None:
+    """`OMIT` takes the member away."""
+    server.rules = Rules(expires_in=OMIT)
+    assert "expires_in" not in client.sign_in()
+
+
+# -- Batches ---------------------------------------------------------------------------------------
+
+
+def test_batch_is_stored_as_sent(server: DevServer, client: Client) -> None:
+    """All documented fields, unknown ones and any Unicode come back equal and in order."""
+    full = entry(
+        'snow \u2603 \U0001f600 \x00 quote " back \\',
+        event_name="n",
+        event_flow_name="f",
+        app_user_id="u",
+        app_username="un",
+        app_useremail="e",
+        session_id="s",
+        method_name="m",
+        tags=["a", "b"],
+        meta_data={"deep": [1, 2.5, None, True, {"x": "y"}], "big": 10**30},
+        exception_info="Traceback",
+        add_ticket=True,
+        event_timeline=[{"step": "one", "timestamp": 1}, {"step": "two", "timestamp": 2.5}],
+        custom={"anything": [None]},
+    )
+    assert client.send(full, entry("second"))[0] == 200
+    assert server.entries() == [full, entry("second")]
+    assert server.tickets() == [full]
+    assert server.count() == 2
+    assert server.count(tickets=True) == 1
+
+
+def test_large_batches_are_whole(server: DevServer, client: Client) -> None:
+    """A batch of many statements keeps its order and has one number."""
+    sent = [entry(str(number)) for number in range(1234)]
+    assert client.send(*sent)[0] == 200
+    assert server.entries() == sent
+    assert {row.batch for row in server.stored()} == {1}
+    assert [row.id for row in server.stored(after=1200, limit=3)] == [1201, 1202, 1203]
+
+
+def test_gzip_is_accepted(server: DevServer, client: Client) -> None:
+    """A compressed body is read; the record of the request keeps it as it was sent."""
+    body = gzip.compress(json.dumps({"logs": [entry()]}).encode())
+    assert client.post(body, Content_Encoding="gzip")[0] == 200
+    assert server.entries() == [entry()]
+    assert server.requests[-1].body == body
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (b"not gzip", "gzip"),
+        (gzip.compress(b"{}")[:-4], "gzip"),
+        (gzip.compress(b"{}") + b"more", "gzip"),
+        (b"{}", "br"),
+    ],
+)
+def test_damaged_encodings_are_refused(client: Client, body: bytes, encoding: str) -> None:
+    """Only one whole gzip stream is a gzip body."""
+    assert client.post(body, Content_Encoding=encoding)[0] == 400
+
+
+def test_gzip_bombs_are_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small body that claims to be huge is not unpacked beyond the limit."""
+    monkeypatch.setattr("voyage_logger.devserver._checks.MAX_INFLATED_BYTES", 1000)
+    assert client.post(gzip.compress(b" " * 10**6), Content_Encoding="gzip")[0] == 413
+
+
+def logs(text: str) -> bytes:
+    """A batch whose one entry has `text` as its meta_data."""
+    plain = json.dumps(entry())[:-1]
+    return f'{{"logs":[{plain},"meta_data":{text}}}]}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        (b"", "invalid JSON"),
+        (b"{", "invalid JSON"),
+        (b'{"logs":[]} x', "invalid JSON"),
+        (logs('{"n":NaN}'), "NaN"),
+        (logs('{"n":Infinity}'), "Infinity"),
+        (logs('{"n":-Infinity}'), "-Infinity"),
+        (logs('{"n":1e999}'), "too large"),
+        (logs('{"n":01}'), "invalid JSON"),
+        (logs('{"n":"\t"}'), "invalid JSON"),
+        (logs('{"n":1,"n":2}'), "'n' comes twice"),
+        (logs('{"n":"\\ud800"}'), "surrogate"),
+        (logs('{"n":"\\uDFFF\\uD800"}'), "surrogate"),
+        (logs('{"\\ud800":1}'), "surrogate"),
+        (logs('{"n":"x"}').replace(b"x", b"\xff"), "utf-8"),
+        (logs('{"n":"x"}').replace(b"x", b"\xed\xa0\x80"), "utf-8"),
+        (b"\xef\xbb\xbf" + logs("{}"), "BOM"),
+        (logs("{}").decode().encode("utf-16"), "utf-8"),
+        (logs('{"n":' + "[" * 100_000 + "]" * 100_000 + "}"), "recursion"),
+        (logs('{"n":' + "9" * 5000 + "}"), "invalid JSON"),
+    ],
+)
+def test_json_is_strict(server: DevServer, client: Client, body: bytes, word: str) -> None:
+    """What any one JSON reader could refuse is refused, in words that name it."""
+    if word == "invalid JSON" and b"9999" in body and not _limits_digits():
+        pytest.skip("this Python has no limit of digits")
+    status, answer = client.post(body)
+    assert status == 400
+    assert answer.keys() == {"error", "message", "status"}
+    assert answer["status"] == 400
+    assert word in answer["message"]
+    assert server.count() == 0
+
+
+def _limits_digits() -> bool:
+    try:
+        int("9" * 5000)
+    except ValueError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("text", [r'{"n":"\ud83d\ude00"}', r'{"n":"\\ud800"}', '{"n":1e308}'])
+def test_strictness_has_no_false_alarm(client: Client, text: str) -> None:
+    """A surrogate pair, an escaped backslash and the largest numbers are valid JSON."""
+    assert client.post(logs(text))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ([], "object"),
+        ({}, "logs"),
+        ({"logs": [entry()], "more": 1}, "exactly one member"),
+        ({"logs": {}}, "list"),
+        ({"logs": []}, "at least one"),
+        ({"logs": None}, "list"),
+        ({"logs": [1]}, "logs[0] must be an object"),
+        ({"logs": [entry(), {}]}, "logs[1] lacks message, level, app_name, environment"),
+        ({"logs": [entry(level="warning")]}, "logs[0].level"),
+        ({"logs": [entry(level="INFO")]}, "logs[0].level"),
+        ({"logs": [entry(level=["info"])]}, "logs[0].level"),
+        *(
+            ({"logs": [{**entry(), name: value}]}, f"logs[0].{name} must be a string")
+            for name in (
+                "message",
+                "app_name",
+                "environment",
+                "event_name",
+                "event_flow_name",
+                "app_user_id",
+                "app_username",
+                "app_useremail",
+                "session_id",
+                "method_name",
+                "exception_info",
+            )
+            for value in (1, None)
+        ),
+        ({"logs": [entry(tags="a")]}, "logs[0].tags"),
+        ({"logs": [entry(tags=["a", 1])]}, "logs[0].tags"),
+        ({"logs": [entry(meta_data=[])]}, "logs[0].meta_data"),
+        ({"logs": [entry(meta_data=None)]}, "logs[0].meta_data"),
+        ({"logs": [entry(add_ticket=1)]}, "logs[0].add_ticket"),
+        ({"logs": [entry(add_ticket="true")]}, "logs[0].add_ticket"),
+        ({"logs": [entry(event_timeline={})]}, "logs[0].event_timeline"),
+        ({"logs": [entry(event_timeline=["a"])]}, "logs[0].event_timeline"),
+        ({"logs": [entry(event_timeline=[{"step": "a"}])]}, "logs[0].event_timeline"),
+        (
+            {"logs": [entry(event_timeline=[{"step": "a", "timestamp": "1"}])]},
+            "logs[0].event_timeline",
+        ),
+        (
+            {"logs": [entry(event_timeline=[{"step": "a", "timestamp": True}])]},
+            "logs[0].event_timeline",
+        ),
+        (
+            {"logs": [entry(event_timeline=[{"step": 1, "timestamp": 1}])]},
+            "logs[0].event_timeline",
+        ),
+    ],
+)
+def test_entries_are_as_documented(
+    server: DevServer, client: Client, value: object, word: str
+) -> None:
+    """The interface `LogEntry` holds to the letter, and one wrong entry refuses the batch."""
+    status, answer = client.post(json.dumps(value).encode())
+    assert status == 400
+    assert word in answer["message"]
+    assert server.count() == 0
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "application/jsonp", "application/json; charset=latin-1"]
+)
+def test_content_type_must_be_json(client: Client, kind: str) -> None:
+    """A body of any other type is refused."""
+    assert client.post(logs("{}"), Content_Type=kind)[0] == 400
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON"])
+def test_content_type_may_name_the_charset(client: Client, kind: str) -> None:
+    """Case does not matter, and UTF-8 may be said."""
+    assert client.post(logs("{}"), Content_Type=kind)[0] == 200
+
+
+@pytest.mark.parametrize("value", ["", "Bearer", "Bearer wrong", "bearer {}", "{}", "Bearer  {}"])
+def test_only_a_live_bearer_token_opens(server: DevServer, client: Client, value: str) -> None:
+    """The header has exactly one form; everything else is 401 and stores nothing."""
+    status, answer = client.post(logs("{}"), Authorization=value.format(client.token))
+    assert (status, answer["status"], server.count()) == (401, 401, 0)
+
+
+def test_wrong_paths_and_methods(client: Client) -> None:
+    """Only the two documented requests exist."""
+    assert client.ask("POST", "/voyage/api/v1/logs")[0] == 404
+    assert client.ask("POST", BATCH_PATH + "?x=1")[0] == 404
+    assert client.ask("POST", BATCH_PATH + "/")[0] == 404
+    assert client.ask("GET", BATCH_PATH)[0] == 405
+    assert client.ask("PUT", SIGN_IN_PATH)[0] == 405
+    client.http.request("HEAD", BATCH_PATH)
+    answer = client.http.getresponse()
+    assert (answer.status, answer.getheader("Allow"), answer.read()) == (405, "POST", b"")
+    assert client.send(entry())[0] == 200
+
+
+def test_filters(server: DevServer, client: Client) -> None:
+    """Entries are found by level, by a part of the message, and by pages."""
+    client.send(entry("one fish"), entry("two fish", level="error"), entry("Fish 100%"))
+    assert server.entries(contains="fish") == [entry("one fish"), entry("two fish", level="error")]
+    assert server.entries(contains="%") == [entry("Fish 100%")]
+    assert server.entries(level="error") == [entry("two fish", level="error")]
+    assert server.entries(level="error", contains="one") == []
+    assert server.entries(limit=1) == [entry("one fish")]
+    assert server.entries(after=2) == [entry("Fish 100%")]
+    assert server.last_id() == 3
+
+
+def test_duplicates_are_counted_by_log_id(server: DevServer, client: Client) -> None:
+    """An entry that came twice is seen; entries without an id never are."""
+    twice, once = entry(meta_data={"log_id": "a"}), entry(meta_data={"log_id": "b"})
+    client.send(twice, once, entry(), entry(), entry(meta_data={"log_id": 1}))
+    client.send(twice)
+    assert server.duplicates() == {"a": 2}
+    assert server.stats()["duplicates"] == {"a": 2}
+    assert server.stats()["batches"] == 2
+
+
+# -- Rules -----------------------------------------------------------------------------------------
+
+
+def test_max_body_bytes(server: DevServer, client: Client) -> None:
+    """A body of the limit is taken, one byte more is 413, and the connection goes on."""
+    body = logs("{}")
+    server.rules = Rules(max_body_bytes=len(body))
+    assert client.post(body)[0] == 200
+    assert client.post(body + b" ")[0] == 413
+    assert client.post(body)[0] == 200
+    assert server.count() == 2
+
+
+def test_max_entries(server: DevServer, client: Client) -> None:
+    """A batch over the count is 422 and leaves nothing."""
+    server.rules = Rules(max_entries=2)
+    assert client.send(entry(), entry(), entry())[0] == 422
+    assert server.count() == 0
+    assert client.send(entry(), entry())[0] == 200
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_poison_refuses_the_whole_batch(server: DevServer, client: Client, status: int) -> None:
+    """One poisonous message refuses its batch in the vendor's shape; elsewhere it is no poison."""
+    server.rules = Rules(refuse_containing="poison", refuse_status=status)
+    answered, answer = client.send(entry(), entry("a poisonous one"))
+    assert answered == answer["status"] == status
+    assert answer.keys() == {"error", "message", "status"}
+    assert server.count() == 0
+    assert client.send(entry(event_name="poison"))[0] == 200
+
+
+def test_token_is_revoked_after_batches(server: DevServer, client: Client) -> None:
+    """A token is good for so many stored batches; refused ones do not count."""
+    server.rules = Rules(revoke_after=2)
+    assert client.send(entry())[0] == 200
+    assert client.send({})[0] == 400
+    assert client.send(entry())[0] == 200
+    assert client.send(entry())[0] == 401
+    client.sign_in()
+    assert client.send(entry())[0] == 200
+
+
+def test_tokens_are_revoked_by_decree(server: DevServer, client: Client) -> None:
+    """All tokens given out so far end at once."""
+    server.revoke_tokens()
+    assert client.send(entry())[0] == 401
+    client.sign_in()
+    assert client.send(entry())[0] == 200
+
+
+@pytest.mark.parametrize(("expires_in", "life"), [(60, 60), (0.5, 0.5), (OMIT, 3600), ("x", 3600)])
+def test_tokens_expire_by_the_clock(expires_in: object, life: float) -> None:
+    """A token ends after its own time, to the moment."""
+    now = [1000.0]
+    with DevServer(rules=Rules(expires_in=expires_in), clock=lambda: now[0]) as server:
+        client = Client(server)
+        client.sign_in()
+        now[0] += life - 0.25
+        assert client.send(entry())[0] == 200
+        now[0] += 0.25
+        assert client.send(entry())[0] == 401
+        assert [request.time for request in server.requests][-1] == now[0]
+        client.http.close()
+
+
+def test_token_may_be_revoked_while_its_batch_is_stored() -> None:
+    """The batch that was already let in does not bring the token back."""
+    tokens = Tokens(lambda: 0.0)
+    token = tokens.issue(60)
+    tokens.revoke_all()
+    tokens.count_batch(token, 1)
+    assert not tokens.is_live(token)
+
+
+def test_rules_are_replaced(server: DevServer, client: Client) -> None:
+    """What is not replaced stays."""
+    server.rules = Rules(max_entries=1)
+    server.rules = replace(server.rules, max_body_bytes=10_000)
+    assert client.send(entry(), entry())[0] == 422
+    assert server.rules == Rules(max_entries=1, max_body_bytes=10_000)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"max_body_bytes": 0},
+        {"max_entries": True},
+        {"revoke_after": 1.0},
+        {"refuse_containing": 1},
+        {"refuse_status": 401},
+        {"refuse_status": 400.0},
+    ],
+)
+def test_wrong_rules_are_refused(values: dict[str, Any]) -> None:
+    """A rule that means nothing is an error where it is made, and names itself."""
+    with pytest.raises(ValueError, match=next(iter(values))):
+        Rules(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"status": 199},
+        {"status": 600},
+        {"status": "500"},
+        {"delay": -1},
+        {"delay": float("nan")},
+        {"delay": float("inf")},
+        {"delay": True},
+        {"hang": 1},
+        {"cut": "yes"},
+        {"reset": "later"},
+        {"body": "x"},
+        {"body": b"x", "status": 200},
+        {"headers": {"a b": "c"}},
+        {"headers": {"a": "b\r\nc: d"}},
+        {"headers": {"a": 1}},
+        {"headers": {"Content-Length": "1"}},
+        {"headers": [1]},
+        {"content_type": "a\n"},
+        {"hang": True, "reset": "before"},
+        {"hang": True, "status": 500},
+        {"hang": True, "delay": 1},
+        {"reset": "after", "status": 500},
+        {"cut": True, "reset": "after"},
+        {"cut": True, "status": 204},
+        {"cut": True, "status": 200, "body": ""},
+    ],
+)
+def test_wrong_faults_are_refused(values: dict[str, Any]) -> None:
+    """A fault that contradicts itself is an error where it is made."""
+    with pytest.raises(ValueError, match=r"must|excludes?|exclude|needs|own"):
+        Fault(**values)
+
+
+# -- What is remembered ----------------------------------------------------------------------------
+
+
+def test_requests_are_recorded(server: DevServer, client: Client) -> None:
+    """A client that has its answer finds its request recorded, with names in lower case."""
+    client.send(entry())
+    sign_in, batch = server.requests
+    assert (sign_in.endpoint, sign_in.method, sign_in.path, sign_in.status) == (
+        "sign-in",
+        "POST",
+        SIGN_IN_PATH,
+        200,
+    )
+    assert (batch.endpoint, batch.path, batch.status) == ("batch", BATCH_PATH, 200)
+    assert batch.headers["content-type"] == "application/json"
+    assert json.loads(batch.body) == {"logs": [entry()]}
+    assert "dev-secret" not in repr(sign_in)
+    assert server.connections == 1
+    assert server.stats() == {
+        "stored": 1,
+        "batches": 1,
+        "sign_ins": 1,
+        "tickets": 0,
+        "duplicates": {},
+        "answers": {"sign-in": {"200": 1}, "batch": {"200": 1}},
+    }
+
+
+def test_records_are_bounded(
+    server: DevServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest requests are forgotten, by number and by bytes; the counts are not."""
+    monkeypatch.setattr("voyage_logger.devserver._journal.KEPT_REQUESTS", 3)
+    for number in range(5):
+        client.send(entry(str(number)))
+    assert [json.loads(r.body)["logs"][0]["message"] for r in server.requests] == ["2", "3", "4"]
+    monkeypatch.setattr("voyage_logger.devserver._journal.KEPT_BODY_BYTES", 10)
+    client.send(entry())
+    assert server.requests == []
+    assert server.stats()["answers"]["batch"] == {"200": 6}
+
+
+def test_waiting_ends_with_what_is_waited_for(server: DevServer, client: Client) -> None:
+    """A waiting test goes on as soon as the entries and requests are there."""
+    thread = threading.Thread(target=client.send, args=[entry(), entry()])
+    thread.start()
+    server.wait_for_entries(2)
+    server.wait_for_requests(1)
+    server.wait_for_requests(1, endpoint="sign-in")
+    thread.join()
+
+
+def test_waiting_in_vain_says_what_came(server: DevServer, client: Client) -> None:
+    """The error of a wait tells how far it came and what was answered."""
+    client.send({})
+    with pytest.raises(TimeoutError, match=r"0\.01 s for 3 stored entries.*are 0.*batch 400: 1"):
+        server.wait_for_entries(3, timeout=0.01)
+    with pytest.raises(TimeoutError, match=r"2 batch requests.*are 1"):
+        server.wait_for_requests(2, timeout=0)
+
+
+def test_reset_goes_back_to_the_start(server: DevServer, client: Client) -> None:
+    """Entries, requests, scripts, rules and tokens are gone."""
+    client.send(entry())
+    server.rules = Rules(max_entries=1)
+    server.script(Fault(status=500))
+    server.script_sign_in(Fault(status=500))
+    server.reset()
+    assert (server.entries(), server.requests, server.rules) == ([], [], Rules())
+    assert client.send(entry())[0] == 401
+    client.sign_in()
+    assert client.send(entry())[0] == 200
+    assert server.stats()["stored"] == server.stats()["batches"] == 1
+
+
+def test_concurrent_writers_store_exactly_once(server: DevServer) -> None:
+    """Eight clients at once: every entry once, every batch with a number of its own."""
+
+    def write(writer: int) -> None:
+        client = Client(server)
+        client.sign_in()
+        for batch in range(20):
+            ids = [f"{writer}-{batch}-{number}" for number in range(25)]
+            assert client.send(*(entry(meta_data={"log_id": each}) for each in ids))[0] == 200
+        client.http.close()
+
+    threads = [threading.Thread(target=write, args=[writer]) for writer in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.count() == 8 * 20 * 25
+    assert server.duplicates() == {}
+    assert len({each["meta_data"]["log_id"] for each in server.entries()}) == server.count()
+    assert {row.batch for row in server.stored()} == set(range(1, 161))

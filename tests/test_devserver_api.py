@@ -1,0 +1,251 @@
+"""The dev server's JSON API, and what the package may import."""
+
+from __future__ import annotations
+
+import ast
+import http.client
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from voyage_logger import devserver
+from voyage_logger._wire import BATCH_PATH, SIGN_IN_PATH
+from voyage_logger.devserver import OMIT, DevServer, Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JSON = {"Content-Type": "application/json"}
+KEYS = {"x-api-key": "dev-key", "x-api-secret": "dev-secret"}
+
+
+class Client:
+    """Speaks to the JSON API."""
+
+    def __init__(self, server: DevServer) -> None:
+        self.http = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+
+    def ask(
+        self, method: str, name: str, value: object = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        body = None if value is None else json.dumps(value).encode()
+        return self.raw(method, f"/dev/api/{name}", body, headers)
+
+    def raw(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        own = JSON if headers is None else headers
+        self.http.request(method, path, body, own)
+        answer = self.http.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def store(self, *entries: dict[str, Any]) -> int:
+        _, answer = self.raw("POST", SIGN_IN_PATH, None, KEYS)
+        token = answer["data"][0]["access_token"]
+        headers = {**JSON, "Authorization": f"Bearer {token}"}
+        return self.raw("POST", BATCH_PATH, json.dumps({"logs": entries}).encode(), headers)[0]
+
+
+@pytest.fixture
+def client(server: DevServer) -> Iterator[Client]:
+    client = Client(server)
+    yield client
+    client.http.close()
+
+
+def entry(message: str, level: str = "info", **fields: Any) -> dict[str, Any]:
+    return {"message": message, "level": level, "app_name": "a", "environment": "e", **fields}
+
+
+def messages(answer: tuple[int, Any]) -> list[str]:
+    status, value = answer
+    assert status == 200
+    return [row["entry"]["message"] for row in value["entries"]]
+
+
+def test_entries_are_listed_and_filtered(client: Client) -> None:
+    """A page of entries with their ids, by level, text and place; 100 unless told."""
+    client.store(*(entry(f"m {number}") for number in range(149)), entry("100 %", "error"))
+    assert len(messages(client.ask("GET", "entries"))) == 100
+    assert len(messages(client.ask("GET", "entries?limit=1000"))) == 150
+    assert messages(client.ask("GET", "entries?level=error")) == ["100 %"]
+    assert messages(client.ask("GET", "entries?contains=100+%25")) == ["100 %"]
+    assert messages(client.ask("GET", "entries?after=147&limit=2")) == ["m 147", "m 148"]
+    _, value = client.ask("GET", "entries?limit=1")
+    (row,) = value["entries"]
+    assert row.keys() == {"id", "received_at", "batch", "entry"}
+    assert (row["id"], row["batch"], row["entry"]) == (1, 1, entry("m 0"))
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ("level=warning", "level"),
+        ("after=-1", "after"),
+        ("after=99999999999999999999", "after"),
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=x", "limit"),
+        ("limit=1&limit=2", "twice"),
+        ("levle=info", "levle"),
+        ("level", "malformed"),
+        ("contains=%ff", "malformed"),
+    ],
+)
+def test_wrong_queries_are_refused(client: Client, query: str, word: str) -> None:
+    """A filter that means nothing is told, not ignored."""
+    status, answer = client.ask("GET", f"entries?{query}")
+    assert status == 400
+    assert word in answer["message"]
+
+
+def test_stats(server: DevServer, client: Client) -> None:
+    """The same counts as in Python."""
+    client.store(entry("one", add_ticket=True, meta_data={"log_id": "x"}))
+    client.store(entry("one", add_ticket=True, meta_data={"log_id": "x"}))
+    expected = server.stats()
+    assert client.ask("GET", "stats") == (200, expected)
+    assert expected == {
+        "stored": 2,
+        "batches": 2,
+        "sign_ins": 2,
+        "tickets": 2,
+        "duplicates": {"x": 2},
+        "answers": {"sign-in": {"200": 2}, "batch": {"200": 2}},
+    }
+    assert client.ask("GET", "stats?x=1")[0] == 400
+
+
+def test_script(client: Client) -> None:
+    """Faults can be scripted for both endpoints."""
+    faults = [{"status": 503, "headers": {"Retry-After": "1"}}, {}]
+    assert client.ask("POST", "script", {"endpoint": "batch", "faults": faults}) == (
+        200,
+        {"scripted": 2},
+    )
+    assert [client.store(entry("x")) for _ in range(3)] == [503, 200, 200]
+    client.ask("POST", "script", {"endpoint": "sign-in", "faults": [{"status": 500}]})
+    assert client.raw("POST", SIGN_IN_PATH, None, KEYS)[0] == 500
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ([], "object"),
+        ({"endpoint": "batch"}, "exactly"),
+        ({"endpoint": "other", "faults": []}, "endpoint"),
+        ({"endpoint": [], "faults": []}, "endpoint"),
+        ({"endpoint": "batch", "faults": {}}, "list"),
+        ({"endpoint": "batch", "faults": [{}, 1]}, "faults[1]"),
+        ({"endpoint": "batch", "faults": [{"stauts": 503}]}, "stauts"),
+        ({"endpoint": "batch", "faults": [{"status": 99}]}, "status must be"),
+        ({"endpoint": "batch", "faults": [{"headers": []}]}, "headers must"),
+    ],
+)
+def test_wrong_scripts_are_refused(client: Client, value: object, word: str) -> None:
+    """One wrong fault refuses the whole script, in words that name it."""
+    status, answer = client.ask("POST", "script", value)
+    assert status == 400
+    assert word in answer["message"]
+    assert client.store(entry("x")) == 200
+
+
+def test_rules(server: DevServer, client: Client) -> None:
+    """Rules are replaced whole; what is absent has its default."""
+    status, answer = client.ask("PUT", "rules", {"max_entries": 1, "expires_in": OMIT})
+    assert status == 200
+    assert answer["max_body_bytes"] is None
+    assert server.rules == Rules(max_entries=1, expires_in=OMIT)
+    assert client.store(entry("x"), entry("y")) == 422
+    assert client.ask("PUT", "rules", {})[0] == 200
+    assert server.rules == Rules()
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [(1, "object"), ({"max_entires": 1}, "max_entires"), ({"revoke_after": 0}, "revoke_after")],
+)
+def test_wrong_rules_are_refused(
+    server: DevServer, client: Client, value: object, word: str
+) -> None:
+    """The rules stay as they were."""
+    status, answer = client.ask("PUT", "rules", value)
+    assert (status, server.rules) == (400, Rules())
+    assert word in answer["message"]
+
+
+@pytest.mark.parametrize("value", [None, {}])
+def test_reset(server: DevServer, client: Client, value: object) -> None:
+    """All is as at the start."""
+    client.store(entry("x"))
+    assert client.ask("POST", "reset", value) == (200, {})
+    assert server.entries() == []
+    assert client.ask("POST", "reset", {"hard": True})[0] == 400
+
+
+def test_wrong_paths_methods_and_bodies(client: Client) -> None:
+    """Everything else is an error that says what there is."""
+    status, answer = client.ask("GET", "nothing")
+    assert status == 404
+    assert "entries, stats, script, rules, reset" in answer["message"]
+    assert client.ask("POST", "stats", {})[0] == 405
+    assert client.ask("GET", "reset")[0] == 405
+    assert client.raw("PUT", "/dev/api/rules", b"{")[0] == 400
+    assert client.ask("POST", "reset?x=1", {})[0] == 400
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]:80"])
+def test_own_host_names_are_served(client: Client, host: str) -> None:
+    """Whatever stands for this machine is fine."""
+    assert client.ask("GET", "stats", headers={"Host": host})[0] == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "", "[x"])
+def test_rebound_host_names_are_refused(client: Client, host: str) -> None:
+    """A page whose name was made to point here is kept out (DNS rebinding)."""
+    assert client.ask("GET", "stats", headers={"Host": host})[0] == 403
+
+
+def test_any_address_is_served_where_all_are_bound() -> None:
+    """A server for the whole network is asked by address; names are still refused."""
+    with DevServer(host="0.0.0.0") as server:  # noqa: S104 - what is tested
+        client = Client(server)
+        assert server.url == f"http://127.0.0.1:{server.port}"
+        assert client.ask("GET", "stats", headers={"Host": "10.0.0.1"})[0] == 200
+        assert client.ask("GET", "stats", headers={"Host": "evil.example"})[0] == 403
+        client.http.close()
+
+
+def test_other_origins_are_refused(server: DevServer, client: Client) -> None:
+    """A web page of another site reads and changes nothing; one of this server may."""
+    own = f"http://127.0.0.1:{server.port}"
+    for origin, status in [(own, 200), ("http://evil.example", 403), ("null", 403)]:
+        assert client.ask("GET", "stats", headers={"Origin": origin})[0] == status
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_changes_need_the_json_type(server: DevServer, client: Client, kind: str) -> None:
+    """What a page can send without asking first changes nothing."""
+    client.store(entry("x"))
+    headers = {"Content-Type": kind} if kind else {}
+    assert client.ask("POST", "reset", {}, headers)[0] == 415
+    assert client.ask("PUT", "rules", {}, headers)[0] == 415
+    assert server.count() == 1
+
+
+def test_the_oracle_shares_only_the_wire() -> None:
+    """The dev server imports the standard library, itself, and the wire's constants."""
+    for path in Path(devserver.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0
+                names = [str(node.module)]
+            for name in names:
+                own = name == "voyage_logger._wire" or name.startswith("voyage_logger.devserver")
+                assert own or name.partition(".")[0] in sys.stdlib_module_names, (path, name)

@@ -1,0 +1,187 @@
+"""`voyage-logger dev`, in a process of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import IO, TYPE_CHECKING, Any
+
+import pytest
+
+from voyage_logger._wire import BATCH_PATH, SIGN_IN_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent")
+
+MAIN = """
+import argparse, sys
+from voyage_logger.cli import _dev
+parser = argparse.ArgumentParser()
+_dev.add_parser(parser.add_subparsers(required=True))
+options = parser.parse_args()
+sys.exit(options.run(options))
+"""
+SECONDS = 20
+
+
+class Dev:
+    """A running `voyage-logger dev`, and what it printed about itself."""
+
+    def __init__(self, *arguments: str, **environ: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", MAIN, "dev", "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8", **environ},
+        )
+        head = [self.line() for _ in range(6)]
+        self.variables = dict(
+            line.removeprefix("export ").split("=", 1) for line in head if "export" in line
+        )
+
+    def line(self) -> str:
+        stdout: IO[bytes] = self.process.stdout  # type: ignore[assignment]  # it is a pipe
+        return stdout.readline().decode().rstrip("\n")
+
+    def send(self, *entries: dict[str, Any]) -> None:
+        address = self.variables["VOYAGE_LOGS_URL"].removeprefix("http://")
+        connection = http.client.HTTPConnection(address, timeout=SECONDS)
+        keys = {
+            "x-api-key": self.variables["VOYAGE_LOGS_KEY"],
+            "x-api-secret": self.variables["VOYAGE_LOGS_SECRET"],
+        }
+        connection.request("POST", SIGN_IN_PATH, headers=keys)
+        token = json.loads(connection.getresponse().read())["data"][0]["access_token"]
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        connection.request("POST", BATCH_PATH, json.dumps({"logs": entries}).encode(), headers)
+        assert connection.getresponse().status == 200
+        connection.close()
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=SECONDS)
+        return self.process.returncode, errors.decode()
+
+
+@pytest.fixture
+def started() -> Iterator[list[Dev]]:
+    """Whatever a failed test leaves running is ended."""
+    started: list[Dev] = []
+    yield started
+    for dev in started:
+        dev.process.kill()
+        dev.process.communicate(timeout=SECONDS)
+
+
+def entry(message: str, level: str = "info", app_name: str = "shop") -> dict[str, Any]:
+    return {"message": message, "level": level, "app_name": app_name, "environment": "e"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_runs_until_a_signal(started: list[Dev], number: signal.Signals) -> None:
+    """The printed variables work at once, each entry is a line, and a signal is a good end."""
+    dev = Dev()
+    started.append(dev)
+    dev.send(entry("one"), entry("two", "critical"))
+    assert dev.line() == "info     shop one"
+    assert dev.line() == "critical shop two"
+    dev.send(entry("three"))
+    assert dev.line() == "info     shop three"
+    assert dev.end(number) == (0, "")
+
+
+def test_entries_cannot_move_the_cursor(started: list[Dev]) -> None:
+    """Control characters, newlines and writing directions are escaped, letters are not."""
+    dev = Dev()
+    started.append(dev)
+    dev.send(entry("a\x1b[2J\r\nb\u202ec\x9b \u00e9\u2603", app_name="x\ny"))
+    assert dev.line() == "info     x\\ny a\\x1b[2J\\r\\nb\\u202ec\\x9b \u00e9\u2603"
+    dev.send(entry("x" * 10_000))
+    assert dev.line() == f"info     shop {'x' * 500}..."
+    assert dev.end() == (0, "")
+
+
+def test_any_terminal_will_do(started: list[Dev]) -> None:
+    """What the terminal's encoding lacks is escaped."""
+    dev = Dev(PYTHONIOENCODING="ascii")
+    started.append(dev)
+    dev.send(entry("\u00e9\U0001f600"))
+    assert dev.line() == "info     shop \\xe9\\U0001f600"
+    assert dev.end() == (0, "")
+
+
+def test_file_keeps_entries_and_old_ones_are_no_news(started: list[Dev], tmp_path: Path) -> None:
+    """The second run on a file prints only what is new."""
+    for message in ("first run", "second run"):
+        dev = Dev("--db", str(tmp_path / "entries.db"))
+        started.append(dev)
+        dev.send(entry(message))
+        assert dev.line() == f"info     shop {message}"
+        assert dev.end() == (0, "")
+
+
+def test_reader_may_go(started: list[Dev]) -> None:
+    """`voyage-logger dev | head` ends without a traceback."""
+    dev = Dev()
+    started.append(dev)
+    dev.process.stdout.close()  # type: ignore[union-attr]  # it is a pipe
+    dev.send(entry("nobody reads this"))
+    assert dev.process.wait(SECONDS) == 0
+    assert dev.process.stderr.read() == b""  # type: ignore[union-attr]  # it is a pipe
+    dev.process.stderr.close()  # type: ignore[union-attr]  # it is a pipe
+
+
+def test_other_hosts_are_warned_about(started: list[Dev]) -> None:
+    """Who opens the server to the network is told so."""
+    dev = Dev("--host", "0.0.0.0")  # noqa: S104 - what is tested
+    started.append(dev)
+    code, errors = dev.end()
+    assert code == 0
+    assert errors.startswith("warning: 0.0.0.0 ")
+
+
+def run(*arguments: str) -> tuple[int, list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, "dev", *arguments],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=SECONDS,
+    )
+    return done.returncode, done.stderr.splitlines()
+
+
+def test_port_in_use_is_one_line() -> None:
+    """No traceback: the port and the reason, and the exit code 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, lines = run("--port", port)
+    assert code == 1
+    (line,) = lines
+    assert line.startswith(f"voyage-logger dev: cannot listen on 127.0.0.1 port {port}: ")
+
+
+def test_bad_database_is_one_line(tmp_path: Path) -> None:
+    """The same for a file that is something else."""
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database " * 100)
+    code, lines = run("--port", "0", "--db", str(path))
+    assert code == 1
+    (line,) = lines
+    assert line.startswith(f"voyage-logger dev: cannot open the database {path}: ")
+
+
+@pytest.mark.parametrize("port", ["x", "-1", "65536"])
+def test_wrong_port_is_wrong_usage(port: str) -> None:
+    """The message names the rule."""
+    code, lines = run(f"--port={port}")
+    assert code == 2
+    assert "must be from 0 to 65535" in lines[-1]

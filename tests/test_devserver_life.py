@@ -1,0 +1,584 @@
+"""The dev server's sockets: faults, connections, start, close and outages."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from voyage_logger._wire import BATCH_PATH, SIGN_IN_PATH
+from voyage_logger.devserver import DevServer, Fault, Rules, html_ok, redirect, slow_down
+from voyage_logger.devserver._connections import Connections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from voyage_logger.devserver._connections import Connection
+
+    Open = Callable[[], http.client.HTTPConnection]
+
+KEYS = {"x-api-key": "dev-key", "x-api-secret": "dev-secret"}
+ENTRY = {"message": "hello", "level": "info", "app_name": "app", "environment": "test"}
+UNKNOWN = "none"
+BODY = json.dumps({"logs": [ENTRY]}).encode()
+
+
+def sign_in(connection: http.client.HTTPConnection) -> str:
+    connection.request("POST", SIGN_IN_PATH, headers=KEYS)
+    token = json.loads(connection.getresponse().read())["data"][0]["access_token"]
+    return str(token)
+
+
+def ask(connection: http.client.HTTPConnection, token: str = UNKNOWN) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    connection.request("POST", BATCH_PATH, BODY, headers)
+
+
+def send(connection: http.client.HTTPConnection, token: str = UNKNOWN) -> tuple[int, bytes]:
+    ask(connection, token)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+@pytest.fixture
+def connect(server: DevServer) -> Iterator[Open]:
+    """Opens connections to the server, and closes them in the end."""
+    with contextlib.ExitStack() as stack:
+
+        def connect() -> http.client.HTTPConnection:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+            connection.connect()
+            stack.callback(connection.close)
+            return connection
+
+        yield connect
+
+
+@contextlib.contextmanager
+def raw(server: DevServer, data: bytes = b"") -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(data)
+        yield client
+
+
+def read_all(client: socket.socket) -> bytes:
+    received = b""
+    while data := client.recv(1 << 16):
+        received += data
+    return received
+
+
+# -- Faults ----------------------------------------------------------------------------------------
+
+
+def test_script_is_consumed_in_order(server: DevServer, connect: Open) -> None:
+    """Each fault spoils one request; one without arguments lets it pass; then all is well."""
+    connection = connect()
+    token = sign_in(connection)
+    server.script(Fault(status=503), Fault())
+    server.script(Fault(status=429, headers={"Retry-After": "7"}))
+    statuses = [send(connection, token)[0] for _ in range(4)]
+    assert statuses == [503, 200, 429, 200]
+    assert server.count() == 2
+
+
+def test_sign_ins_have_a_script_of_their_own(server: DevServer, connect: Open) -> None:
+    """A fault of a sign-in leaves batches alone, and the other way round."""
+    server.script_sign_in(Fault(status=503))
+    connection = connect()
+    assert send(connection)[0] == 401
+    connection.request("POST", SIGN_IN_PATH, headers=KEYS)
+    answer = connection.getresponse()
+    assert answer.status == 503
+    assert json.loads(answer.read())["status"] == 503
+    assert sign_in(connection)
+
+
+def test_scripted_answers_are_sent_as_told(server: DevServer, connect: Open) -> None:
+    """Status, headers, body and type are the script's; what is usual has a name."""
+    connection = connect()
+    server.script(
+        html_ok(),
+        redirect("http://127.0.0.1:1/x", 308),
+        slow_down("3"),
+        Fault(status=204),
+        Fault(status=299, body="\u00e9", content_type="text/plain", headers={"X-Own": "1"}),
+    )
+    seen = []
+    for _ in range(5):
+        ask(connection)
+        answer = connection.getresponse()
+        seen.append((answer.status, answer.headers, answer.read()))
+    statuses = [status for status, _, _ in seen]
+    assert statuses == [200, 308, 429, 204, 299]
+    assert seen[0][1]["Content-Type"] == "text/html"
+    assert seen[1][1]["Location"] == "http://127.0.0.1:1/x"
+    assert seen[2][1]["Retry-After"] == "3"
+    assert seen[3][2] == b""
+    assert (seen[4][1]["X-Own"], seen[4][2]) == ("1", "\u00e9".encode())
+    assert server.connections == 1
+
+
+def test_headers_are_added_to_a_real_answer(server: DevServer, connect: Open) -> None:
+    """Without a status the request is handled; a `Connection: close` is kept to."""
+    connection = connect()
+    token = sign_in(connection)
+    server.script(Fault(headers={"Connection": "close", "X-Own": "1"}))
+    ask(connection, token)
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["X-Own"], answer.will_close) == (200, "1", True)
+    answer.read()
+    assert server.count() == 1
+
+
+def test_delay_holds_the_answer_not_the_entries(server: DevServer, connect: Open) -> None:
+    """The batch is stored at once; its answer comes late."""
+    connection = connect()
+    token = sign_in(connection)
+    server.script(Fault(delay=0.2))
+    began = time.monotonic()
+    ask(connection, token)
+    server.wait_for_entries(1)
+    assert time.monotonic() - began < 0.2
+    assert connection.getresponse().status == 200
+    assert time.monotonic() - began >= 0.2
+
+
+def test_hang_never_answers(server: DevServer, connect: Open) -> None:
+    """The request is taken and recorded, nothing is stored, until the client has had enough."""
+    connection = connect()
+    token = sign_in(connection)
+    server.script(Fault(hang=True))
+    ask(connection, token)
+    server.wait_for_requests(1)
+    assert server.requests[-1].status is None
+    connection.sock.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        connection.getresponse()
+    connection.close()
+    assert send(connect(), token)[0] == 200
+    assert server.count() == 1
+
+
+def test_release_ends_hanging_requests(server: DevServer, connect: Open) -> None:
+    """Their connections are closed without an answer; others stay."""
+    hanging, other = connect(), connect()
+    token = sign_in(other)
+    server.script(Fault(hang=True))
+    ask(hanging, token)
+    server.wait_for_requests(1)
+    assert server.release() == 1
+    with pytest.raises(http.client.RemoteDisconnected):
+        hanging.getresponse()
+    assert send(other, token)[0] == 200
+
+
+@pytest.mark.parametrize(("when", "stored"), [("before", 0), ("after", 1)])
+def test_reset_breaks_the_connection(
+    server: DevServer, connect: Open, when: Any, stored: int
+) -> None:
+    """A real TCP reset, before or after the entries are stored."""
+    connection = connect()
+    token = sign_in(connection)
+    server.script(Fault(reset=when))
+    ask(connection, token)
+    with pytest.raises(ConnectionResetError):
+        connection.getresponse()
+    assert server.count() == stored
+    assert server.requests[-1].status is None
+    assert server.stats()["answers"]["batch"] == {"unanswered": 1}
+
+
+def test_cut_breaks_off_the_body(server: DevServer, connect: Open) -> None:
+    """The head promises more than comes."""
+    connection = connect()
+    token = sign_in(connection)
+    server.script(Fault(cut=True))
+    ask(connection, token)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    with pytest.raises(http.client.IncompleteRead):
+        answer.read()
+    assert server.count() == 1
+
+
+# -- Connections and odd clients -------------------------------------------------------------------
+
+
+def test_connections_are_kept(server: DevServer, connect: Open) -> None:
+    """Refusals and successes alike leave the connection open."""
+    connection = connect()
+    token = sign_in(connection)
+    for _ in range(5):
+        assert send(connection, token)[0] == 200
+        assert send(connection)[0] == 401
+    assert server.connections == 1
+
+
+def test_answer_is_one_packet(server: DevServer) -> None:
+    """Head and body leave in one write, so a client never waits for the second half."""
+    with raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+        head, _, body = client.recv(1 << 16).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 404 Not Found\r\n")
+    assert json.loads(body)["status"] == 404
+
+
+@pytest.mark.parametrize(
+    "head", ["POST {} HTTP/1.0", "POST {} HTTP/1.1\r\nHost: x\r\nConnection: Keep, Close"]
+)
+def test_client_may_end_the_connection(server: DevServer, head: str) -> None:
+    """HTTP/1.0 and `Connection: close` get one answer, then the end."""
+    with raw(server, f"{head.format(SIGN_IN_PATH)}\r\n\r\n".encode()) as client:
+        received = read_all(client)
+    assert received.startswith(b"HTTP/1.1 401 ")
+    assert b"\r\nConnection: close\r\n" in received
+
+
+def test_continue_is_sent_on_request(server: DevServer, connect: Open) -> None:
+    """A client such as curl waits for a go-ahead before it sends a large body."""
+    token = sign_in(connect())
+    head = (
+        f"POST {BATCH_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Length: {len(BODY)}\r\n"
+        "Expect: 100-continue\r\n\r\n"
+    )
+    with raw(server, head.encode()) as client:
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(BODY)
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"GET /\r\n\r\n", 400),
+        (b"GET / HTTP/2.0\r\n\r\n", 400),
+        (b"GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\nHost: x\n\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n folded\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA : b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 101 + b"\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 70_000 + b"\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n1", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 413),
+    ],
+)
+def test_http_is_strict(server: DevServer, data: bytes, status: int) -> None:
+    """What readers of HTTP disagree about is refused in JSON, and the connection ends."""
+    with raw(server, data) as client:
+        client.shutdown(socket.SHUT_WR)
+        head, _, body = read_all(client).partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert json.loads(body)["status"] == status
+
+
+def test_batch_needs_a_length(server: DevServer, connect: Open) -> None:
+    """A batch without a Content-Length is 411, not an empty body."""
+    token = sign_in(connect())
+    head = (
+        f"POST {BATCH_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {token}\r\n\r\n"
+    )
+    with raw(server, head.encode()) as client:
+        assert client.recv(100).startswith(b"HTTP/1.1 411 ")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"garbage without an end",
+        b"GET / HTTP/1.1\r\nHost:",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123",
+    ],
+)
+def test_vanished_clients_make_no_noise(
+    server: DevServer, connect: Open, capfd: pytest.CaptureFixture[str], data: bytes
+) -> None:
+    """A client that goes in the middle gets no answer, prints nothing and hurts nobody."""
+    with raw(server, data) as client:
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client) == b""
+    with raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"):
+        pass  # gone before the answer
+    assert sign_in(connect())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_idle_connections_can_be_dropped(server: DevServer, connect: Open) -> None:
+    """Those that wait for a next request end; what is sent into one is not stored."""
+    idle, hanging = connect(), connect()
+    token = sign_in(idle)
+    server.script(Fault(hang=True))
+    ask(hanging, token)
+    server.wait_for_requests(1)
+    for _ in range(20):  # the answer is hardly here when the connection is dropped
+        assert send(idle, token)[0] == 200
+        assert server.drop_idle_connections() == 1
+        assert idle.sock.recv(1) == b""
+        idle.close()
+    count = server.count()
+    dropped = connect()
+    sign_in(dropped)
+    server.drop_idle_connections()
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+        send(dropped, token)
+    assert server.count() == count == 20
+
+
+def test_many_clients_connect_at_once(server: DevServer) -> None:
+    """A crowd is let in, not refused."""
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(raw(server)) for _ in range(200)]
+        for client in crowd:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert all(client.recv(20).startswith(b"HTTP/1.1 404") for client in crowd)
+
+
+def test_dropped_connection_handles_nothing_more() -> None:
+    """A request that arrives while its connection is being dropped is not begun, nor answered."""
+    here, there = socket.socketpair()
+    connections = Connections()
+    served = threading.Event()
+    answers: list[bool] = []
+
+    def serve(connection: Connection) -> None:
+        answers.append(connections.begin(connection))
+        connections.send(connection, b"answer")
+        connections.drop_idle()
+        answers.append(connections.begin(connection))
+        answers.append(connections.send(connection, b"more"))
+        connections.hang(connection)
+        served.set()
+
+    connections.serve(here, serve)
+    assert served.wait(10)
+    assert answers == [True, False, False]
+    assert read_all(there) == b"answer"
+    there.close()
+    connections.close()
+
+
+def test_closed_server_takes_nobody() -> None:
+    """A client that comes in the moment of closing is turned away."""
+    here, there = socket.socketpair()
+    connections = Connections()
+    connections.close()
+    connections.serve(here, lambda _: pytest.fail("served"))
+    assert read_all(there) == b""
+    there.close()
+
+
+def test_server_outlives_a_lack_of_threads(
+    server: DevServer, connect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client for whom there is no thread is turned away; the next one is served."""
+    start = threading.Thread.start
+
+    def refuse(_: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with raw(server) as client:
+        assert read_all(client) == b""
+    assert sign_in(connect())
+
+
+# -- Start and close -------------------------------------------------------------------------------
+
+
+def test_close_is_prompt_whatever_goes_on() -> None:
+    """Hanging and delayed requests, idle and half-read connections end; no thread is left."""
+    before = set(threading.enumerate())
+    server = DevServer(rules=Rules()).start()
+    with contextlib.ExitStack() as stack:
+        kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        stack.callback(kept.close)
+        token = sign_in(kept)
+        server.script(Fault(hang=True), Fault(delay=60))
+        for number in (1, 2):
+            busy = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+            stack.callback(busy.close)
+            ask(busy, token)
+            server.wait_for_requests(number)
+        stack.enter_context(raw(server, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"))
+        began = time.monotonic()
+        server.close()
+        assert time.monotonic() - began < 0.3
+        assert set(threading.enumerate()) == before
+        server.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", kept.port))
+
+
+def test_start_is_ready_at_once() -> None:
+    """A client can connect as soon as `start` has returned, which takes milliseconds."""
+    began = time.monotonic()
+    for _ in range(10):
+        with DevServer() as server, raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+            assert client.recv(10)
+    assert time.monotonic() - began < 2
+
+
+def test_same_port_can_be_taken_again() -> None:
+    """A server starts where another was closed a moment ago, connections and all."""
+    with DevServer() as first, raw(first, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+        client.recv(10)
+        port = first.port
+        first.close()
+        with DevServer(port=port) as second:
+            assert second.port == port
+
+
+def test_port_in_use_is_an_os_error(server: DevServer) -> None:
+    """Two servers do not share a port."""
+    with pytest.raises(OSError, match="in use"):
+        DevServer(port=server.port).start()
+
+
+def test_server_that_does_not_run_says_so() -> None:
+    """Before the start and after the end, what has no answer raises, and names the reason."""
+    server = DevServer()
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = server.url
+    with server, pytest.raises(RuntimeError, match="starts once"):
+        server.start()
+    with pytest.raises(RuntimeError, match="closed"):
+        server.entries()
+    with pytest.raises(RuntimeError, match="starts once"):
+        server.start()
+    DevServer().close()
+    with pytest.raises(ValueError, match="host"):
+        DevServer(host="")
+
+
+def test_environ_points_a_client_here() -> None:
+    """The three variables of the vendor's classes, with this server's values."""
+    with DevServer(api_key="k", api_secret="s") as server:
+        assert server.environ == {
+            "VOYAGE_LOGS_URL": f"http://127.0.0.1:{server.port}",
+            "VOYAGE_LOGS_KEY": "k",
+            "VOYAGE_LOGS_SECRET": "s",
+        }
+        assert (server.api_key, server.api_secret) == ("k", "s")
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+def test_ipv6() -> None:
+    """The other loopback works, with its address in brackets."""
+    try:
+        server = DevServer(host="::1").start()
+    except OSError:
+        pytest.skip("this machine has no ::1")
+    with server:
+        assert server.url == f"http://[::1]:{server.port}"
+        connection = http.client.HTTPConnection("::1", server.port, timeout=10)
+        assert sign_in(connection)
+        connection.close()
+
+
+def test_outage_refuses_and_ends(server: DevServer, connect: Open) -> None:
+    """New connections are refused, idle ones end, busy ones are answered; then all is as before."""
+    idle, busy = connect(), connect()
+    token = sign_in(idle)
+    sign_in(busy)
+    server.script(Fault(delay=0.2))
+    ask(busy, token)
+    server.wait_for_entries(1)
+    url = server.url
+    server.refuse_connections()
+    server.refuse_connections()
+    assert idle.sock.recv(1) == b""
+    with pytest.raises(ConnectionRefusedError):
+        connect()
+    answer = busy.getresponse()
+    assert answer.status == 200
+    assert answer.will_close
+    answer.read()
+    server.accept_connections()
+    server.accept_connections()
+    assert server.url == url
+    assert send(connect(), token)[0] == 200
+    assert server.count() == 2
+
+
+def test_close_ends_an_outage_too() -> None:
+    """A server that refuses connections gives its port back when closed."""
+    with DevServer() as server:
+        port = server.port
+        server.refuse_connections()
+    with DevServer(port=port) as again:
+        assert again.port == port
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork next to threads, on purpose
+def test_forked_child_leaves_the_server_alone(server: DevServer, connect: Open) -> None:
+    """A child that unwinds the parent's `with` block does not close the parent's server."""
+    connection = connect()
+    sign_in(connection)
+    child = os.fork()
+    if child == 0:
+        server.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert sign_in(connection)
+
+
+# -- The database ----------------------------------------------------------------------------------
+
+
+def test_file_keeps_the_entries(tmp_path: Path) -> None:
+    """A server on the same file goes on where the last one ended."""
+    path = tmp_path / "entries.db"
+    for run in (1, 2):
+        with DevServer(db=path) as server:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+            assert send(connection, sign_in(connection))[0] == 200
+            connection.close()
+            assert server.count() == run
+            assert [row.batch for row in server.stored()] == list(range(1, run + 1))
+    assert [each.name for each in tmp_path.iterdir()] == ["entries.db"]
+
+
+def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    """The error is SQLite's own, and the port is free again."""
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database " * 100)
+    server = DevServer(db=path)
+    with pytest.raises(sqlite3.DatabaseError):
+        server.start()
+
+
+def test_full_disk_is_a_500(tmp_path: Path) -> None:
+    """What cannot be stored is not acknowledged."""
+    with DevServer(db=tmp_path / "entries.db") as server:
+        with contextlib.closing(sqlite3.connect(tmp_path / "entries.db")) as other:
+            other.execute("DROP TABLE entries")
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        token = sign_in(connection)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        for size in (1, 150):  # one statement, and a transaction of two
+            body = json.dumps({"logs": [ENTRY] * size}).encode()
+            connection.request("POST", BATCH_PATH, body, headers)
+            answer = connection.getresponse()
+            assert answer.status == 500
+            assert "cannot be stored" in json.loads(answer.read())["message"]
+        connection.close()
+        assert server.count() == 0
