@@ -188,6 +188,21 @@ def test_hanging_server_is_left_after_the_read_timeout(
     assert logger.stats().retries == 1
 
 
+def test_revoked_token_in_the_middle_of_other_trouble(
+    server: DevServer, make_logger: MakeLogger
+) -> None:
+    """A refused token is no trouble of its own, whatever failed just before."""
+    errors: list[VoyageError] = []
+    logger = without_pauses(make_logger(on_error=errors.append))
+    logger.info("before")
+    assert logger.flush()
+    server.revoke_tokens()
+    server.script(Fault(status=503), Fault(status=503))
+    logger.info("after")
+    assert logger.flush()
+    assert errors == []
+
+
 def test_log_calls_do_not_wait_for_a_hanging_server(
     server: DevServer, make_logger: MakeLogger
 ) -> None:

@@ -89,7 +89,7 @@ class Delivery:
     def deliver(self, batch: list[Record]) -> None:
         """Sends a batch, in parts if need be, until it is settled or the pacer has stopped."""
         chunks = [batch] if batch else []  # a stack: the oldest entries are on top
-        attempt = refusals = 0
+        attempt = unauthorized = refusals = 0  # failures in a row
         while chunks and not self._pacer.is_stopped:
             chunk = chunks.pop()
             if len(chunk) > 1 and _bytes(chunk) > self.size.bytes:
@@ -97,7 +97,7 @@ class Delivery:
                 continue
             outcome = self._attempt(chunk, is_retry=attempt > 0)
             if outcome.kind is Kind.DELIVERED:
-                attempt = refusals = 0
+                attempt = unauthorized = refusals = 0
             elif outcome.kind is Kind.DISCARDED:
                 self._queue.settle(len(chunk), dropped=outcome.detail)
             elif outcome.kind in (Kind.TOO_LARGE, Kind.REFUSED):
@@ -106,10 +106,11 @@ class Delivery:
                 chunks += self._split(chunk, outcome, refusals + len(chunks))
             else:
                 attempt += 1
+                unauthorized = unauthorized + 1 if outcome.kind is Kind.UNAUTHORIZED else 0
                 chunks.append(chunk)
-                if outcome.kind is not Kind.UNAUTHORIZED or attempt > 1:
+                if unauthorized != 1:  # a token that was refused is no trouble, a second one is
                     self._note_trouble(error_of(outcome), attempt)
-                self._pacer.back_off(outcome, attempt)
+                self._pacer.back_off(outcome, unauthorized or attempt)
 
     def _attempt(self, chunk: list[Record], *, is_retry: bool) -> Outcome:
         """One attempt, accounted for."""

@@ -198,9 +198,10 @@ class Pipeline:
             False if that did not come about by the deadline.
         """
         queue, worker = self.queue, self._worker
-        if queue.oldest() <= target and not worker.is_running and time.monotonic() < deadline:
-            if self._is_closed or _process.is_exiting() or not self._start_worker():
-                worker.run_here(deadline)
+        is_idle = queue.oldest() <= target and not worker.is_running
+        is_ending = self._is_closed or _process.is_exiting()
+        if is_idle and (is_ending or not self._start_worker()) and time.monotonic() < deadline:
+            worker.run_here(deadline)
         with queue.settled:
             while (is_pending := queue.oldest() <= target) or worker.delivery.has_news:
                 remaining = deadline - time.monotonic()

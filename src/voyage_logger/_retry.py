@@ -28,7 +28,8 @@ def pause(outcome: Outcome, attempt: int, random: Callable[[], float]) -> float:
 
     Args:
         outcome: What the last attempt came to.
-        attempt: How many attempts in a row have failed so far, from 1.
+        attempt: How many attempts in a row have failed so far, from 1; for a refused token, how
+            many of them in a row for that reason.
         random: A source of numbers from 0 to below 1.
 
     Returns:

@@ -8,6 +8,7 @@ of the `problems`, and raises only where `strict` asks for that.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ SNIPPET_VARIABLES = ("VOYAGE_API_KEY", "VOYAGE_API_SECRET")
 
 _DAY = 86_400.0
 _NAME_LENGTH = 256
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LOOPBACK = ("localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class Endpoint:
         """True if secrets would cross a network in the clear."""
         url = urlsplit(self.base_url)
         host = url.hostname or ""
-        return url.scheme == "http" and not (host in _LOOPBACK or host.startswith("127."))
+        is_loopback = host in _LOOPBACK or re.fullmatch(r"127(\.\d{1,3}){3}", host)
+        return url.scheme == "http" and not is_loopback
 
 
 @dataclass(frozen=True, slots=True)

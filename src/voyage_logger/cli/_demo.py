@@ -109,7 +109,7 @@ class _Shop:
     def check_out(self) -> None:
         flow = {"event_flow_name": "checkout", "app_user_id": "user_123"}
         self._logger.info("Cart opened", event_name="cart_opened", **flow)
-        self._logger.warn("Card declined once", event_name="card_declined", **flow)
+        self._logger.warning("Card declined once", event_name="card_declined", **flow)
         self._logger.critical(
             "Payment gateway timeout",
             event_name="payment_error",

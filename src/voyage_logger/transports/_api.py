@@ -208,8 +208,7 @@ class Transport(BaseTransport):
         """The outcome with every secret in its words masked: a server may echo what it was sent."""
         detail = outcome.detail
         secrets = [self._credentials.api_key, self._credentials.api_secret]
-        if token is not None:
-            secrets.append(token.value)
+        secrets += [known.value for known in (token, self._token) if known is not None]
         for secret in secrets:
             detail = detail.replace(secret, "***")
         return replace(outcome, detail=detail)

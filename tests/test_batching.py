@@ -1,0 +1,151 @@
+"""How large the next request may be."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voyage_logger._batching import RequestSize
+from voyage_logger._wire import BODY_OVERHEAD
+
+MIB = 1 << 20
+
+
+class TestEntries:
+    def test_are_batch_size_in_quiet_times(self) -> None:
+        """A request carries `batch_size` entries, as a reader of that name expects."""
+        size = RequestSize(100, MIB)
+        for queued in (1, 100, 5000):
+            size.adapt(queued, is_behind=False)
+
+            assert size.entries == 100
+
+    def test_double_while_the_client_is_behind(self) -> None:
+        """A client that falls behind sends twice as much with each request."""
+        size = RequestSize(100, MIB)
+        seen = []
+        for _ in range(3):
+            size.adapt(9000, is_behind=True)
+            seen.append(size.entries)
+
+        assert seen == [200, 400, 800]
+
+    def test_stay_large_until_the_backlog_is_gone(self) -> None:
+        """No longer behind is not yet done: the rest of a backlog goes in large requests, too."""
+        size = RequestSize(100, MIB)
+        size.adapt(9000, is_behind=True)
+        size.adapt(101, is_behind=False)
+
+        assert size.entries == 200
+
+    def test_shrink_back_once_the_backlog_is_gone(self) -> None:
+        """After a backlog requests are as small as before it."""
+        size = RequestSize(100, MIB)
+        size.adapt(9000, is_behind=True)
+        size.adapt(100, is_behind=False)
+
+        assert size.entries == 100
+
+    def test_stop_growing_at_what_was_refused(self) -> None:
+        """A server that refuses 800 entries at once is not sent more than 400 again."""
+        size = RequestSize(100, MIB)
+        for _ in range(3):
+            size.adapt(9000, is_behind=True)
+        size.learn_refused(800)
+        for _ in range(5):
+            size.adapt(9000, is_behind=True)
+
+            assert size.entries <= 400
+
+    def test_forget_no_lesson_over_a_later_one(self) -> None:
+        """Halves of an older, larger request that are refused, too, do not raise the bound again."""
+        size = RequestSize(100, MIB)
+        for count in (800, 400, 200, 400):  # the second half of the 800 is still to be sent
+            size.learn_refused(count)
+        for _ in range(5):
+            size.adapt(9000, is_behind=True)
+
+            assert size.entries == 100
+
+    def test_learn_nothing_from_a_poison_entry(self) -> None:
+        """A refusal of an ordinary batch is about an entry, not about the size."""
+        size = RequestSize(100, MIB)
+        for count in (100, 50, 1):
+            size.learn_refused(count)
+        size.adapt(9000, is_behind=True)
+
+        assert size.entries == 200
+
+    def test_may_be_more_than_any_growth_if_the_user_says_so(self) -> None:
+        """A large `batch_size` is taken at its word, and does not grow beyond it."""
+        size = RequestSize(100_000, MIB)
+        size.adapt(500_000, is_behind=True)
+
+        assert size.entries == 100_000
+
+
+class TestBytes:
+    @pytest.mark.parametrize("entries", [1, 2, 1000])
+    def test_leave_room_for_the_envelope(self, entries: int) -> None:
+        """A body of as many bytes as allowed, commas and envelope included, is `max_batch_bytes`."""
+        size = RequestSize(100, MIB)
+        payloads = size.bytes - entries  # each entry is counted with a comma
+
+        assert payloads + (entries - 1) + BODY_OVERHEAD == MIB
+
+    def test_are_halved_after_a_413(self) -> None:
+        """What the server found too large is never tried again."""
+        size = RequestSize(100, MIB)
+        size.learn_too_large(800_000)
+
+        assert size.bytes == 400_000
+
+    def test_never_grow_again(self) -> None:
+        """A later 413 for a larger request does not raise the bound."""
+        size = RequestSize(100, MIB)
+        size.learn_too_large(1000)
+        size.learn_too_large(800_000)
+        size.adapt(9000, is_behind=True)
+
+        assert size.bytes == 500
+
+    def test_stay_above_nothing(self) -> None:
+        """Even a server that takes nothing leaves a bound of one byte."""
+        size = RequestSize(100, MIB)
+        size.learn_too_large(0)
+
+        assert size.bytes == 1
+
+
+steps = st.one_of(
+    st.tuples(st.just("adapt"), st.integers(0, 20_000), st.booleans()),
+    st.tuples(st.just("too large"), st.integers(1, 2 * MIB), st.none()),
+    st.tuples(st.just("refused"), st.integers(1, 20_000), st.none()),
+)
+
+
+@given(st.integers(1, 500), st.lists(steps, max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_bounds_hold_over_any_history(
+    batch_size: int, history: list[tuple[str, int, bool | None]]
+) -> None:
+    """Never below `batch_size`, never above twice the last size, never above any lesson."""
+    size = RequestSize(batch_size, MIB)
+    most_bytes = MIB
+    most_entries = 1 << 62
+    for step, number, is_behind in history:
+        before = size.entries
+        if step == "adapt":
+            size.adapt(number, is_behind=bool(is_behind))
+            assert size.entries <= 2 * before
+            assert size.entries <= before or is_behind
+        elif step == "too large":
+            size.learn_too_large(number)
+            most_bytes = min(most_bytes, max(1, number // 2))
+        else:
+            size.learn_refused(number)
+            if number > batch_size:
+                most_entries = min(most_entries, max(batch_size, number // 2))
+        assert batch_size <= size.entries <= most_entries
+        assert 1 <= size.bytes <= most_bytes

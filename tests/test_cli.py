@@ -1,0 +1,57 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from voyage_logger import __version__
+from voyage_logger.cli import main
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "voyage_logger", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_demo_delivers_everything_once() -> None:
+    """The demo's account adds up through an outage, a revoked token and a dropped connection."""
+    done = run("demo", "--json")
+    account = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert account["sent"] == account["received"] > 2000
+    assert (account["lost"], account["duplicates"], account["tickets"]) == (0, 0, 1)
+    assert account["retries"] >= 3
+    assert account["sign_ins"] == 2
+
+
+def test_demo_is_readable() -> None:
+    """For people the account is a short table with a verdict."""
+    done = run("demo")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "Everything arrived, once."
+    assert len(lines) < 20
+    assert any(line.split() == ["sign-ins", "2"] for line in lines)
+
+
+def test_version() -> None:
+    """`--version` names the package and its version."""
+    assert run("--version").stdout == f"voyage-logger {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["nonsense"], ["demo", "--nonsense"]])
+def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not understood is said with the usage."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert "usage: voyage-logger" in capsys.readouterr().err

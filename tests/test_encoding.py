@@ -1,0 +1,892 @@
+"""An entry becomes strict JSON of bounded size, whatever it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+import tracemalloc
+import uuid
+from collections import OrderedDict, UserDict, UserString, defaultdict, deque, namedtuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, IntEnum
+from fractions import Fraction
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voyage_logger._encoding import dumps, encode, shorten
+from voyage_logger._plain import CYCLE, MAX_DEPTH, TOO_DEEP, TRIMMED, to_plain
+from voyage_logger._trimming import MIN_LIMIT, bare
+
+ROOMY = 1 << 20
+MARK_LENGTH = 64  # bytes: more than any mark needs
+
+
+def parse(payload: bytes) -> Any:
+    """The payload as a strict parser reads it, one that also refuses what strict JSON lacks."""
+
+    def refuse(constant: str) -> Any:
+        pytest.fail(f"not JSON: {constant}")
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        assert len(dict(pairs)) == len(pairs), f"a key comes twice: {[key for key, _ in pairs]}"
+        return dict(pairs)
+
+    data = json.loads(payload.decode(), parse_constant=refuse, object_pairs_hook=unique)
+    json.dumps(data, ensure_ascii=False).encode()  # a lone surrogate would raise
+    return data
+
+
+def sent(value: object, limit: int = ROOMY) -> Any:
+    """What a server reads of one value."""
+    return parse(encode({"value": value}, limit))["value"]
+
+
+def peak_memory(value: object, limit: int) -> int:
+    """The most memory that encoding the value takes, bytes."""
+    tracemalloc.start()
+    try:
+        payload = encode({"message": "m", "value": value}, limit)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(payload) <= limit
+    parse(payload)
+    return peak
+
+
+class Color(Enum):
+    RED = "red"
+
+
+class Size(IntEnum):
+    LARGE = 3
+
+
+class Word(str, Enum):
+    HELLO = "hello"
+
+
+@dataclass
+class Point:
+    x: int
+    y: object
+
+
+@dataclass
+class Order:
+    number: int
+    discount: InitVar[int]
+    currency: ClassVar[str] = "EUR"
+
+
+@dataclass
+class Unfinished:
+    number: int
+    total: int = field(init=False)
+
+
+Pair = namedtuple("Pair", "left right")  # noqa: PYI024 - the untyped kind is what libraries return
+
+
+class Plain:
+    def __repr__(self) -> str:
+        return "Plain()"
+
+
+class BrokenRepr:
+    def __repr__(self) -> str:
+        raise ValueError("no repr")
+
+    __str__ = __repr__
+
+
+class WrongRepr:
+    def __repr__(self) -> str:
+        return 3  # type: ignore[return-value]
+
+
+class UnboundProxy:
+    """As werkzeug's LocalProxy outside of a request."""
+
+    @property
+    def __class__(self) -> Any:
+        raise RuntimeError("working outside of request context")
+
+    def __repr__(self) -> str:
+        return "<UnboundProxy>"
+
+
+class TextProxy:
+    """As werkzeug's LocalProxy to a text: it claims to be one."""
+
+    @property
+    def __class__(self) -> Any:
+        return str
+
+    def __repr__(self) -> str:
+        return "proxied text"
+
+
+class NamelessType(type):
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        raise RuntimeError("no name")
+
+
+class Nameless(metaclass=NamelessType):
+    def __repr__(self) -> str:
+        raise ValueError("no repr")
+
+
+class SurrogateNameType(type):
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        return "\ud800"
+
+
+class SurrogateName(metaclass=SurrogateNameType):
+    def __repr__(self) -> str:
+        raise ValueError("no repr")
+
+
+class BrokenError(Exception):
+    def __str__(self) -> str:
+        raise KeyError("no str")
+
+
+class HostileStr(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        raise ValueError("no str")
+
+    __len__ = __getitem__ = __iter__ = encode = __repr__ = __str__  # type: ignore[assignment]
+
+
+class HostileInt(int):
+    def __int__(self) -> int:
+        raise ValueError("no int")
+
+    __index__ = __repr__ = __str__ = __int__  # type: ignore[assignment]
+
+
+class HostileFloat(float):
+    def __float__(self) -> float:
+        raise ValueError("no float")
+
+    __repr__ = __str__ = __float__  # type: ignore[assignment]
+
+
+class HostileDict(dict[Any, Any]):
+    def items(self) -> Any:
+        raise ValueError("no items")
+
+    __len__ = __iter__ = keys = values = items  # type: ignore[assignment]
+
+
+class OddItems(dict[Any, Any]):
+    def items(self) -> Any:
+        return [1, 2, 3]
+
+
+class HostileList(list[Any]):
+    def __iter__(self) -> Any:
+        raise ValueError("no iteration")
+
+    __len__ = __getitem__ = __iter__  # type: ignore[assignment]
+
+
+class OddDate(date):
+    def isoformat(self) -> Any:
+        return object()
+
+
+class SurrogateDelta(timedelta):
+    def __str__(self) -> str:
+        return "\ud800"
+
+
+class OddPath:
+    def __fspath__(self) -> Any:
+        return 3
+
+
+class UnhashableEquals:
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("no comparison")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Endless(Sequence[int]):
+    def __getitem__(self, index: Any) -> Any:
+        return index
+
+    def __len__(self) -> int:
+        return 3
+
+
+class Attribute:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Attrs:
+    __attrs_attrs__ = (Attribute("x"), Attribute("y"))
+
+    def __init__(self) -> None:
+        self.x, self.y = 1, [date(2026, 1, 2)]
+
+
+class Model:
+    def model_dump(self) -> dict[str, Any]:
+        return {"day": date(2026, 1, 2)}
+
+
+class BrokenModel:
+    def model_dump(self) -> dict[str, Any]:
+        raise ValueError("no dump")
+
+
+class Array:
+    def __init__(self, values: Any, size: int = 1) -> None:
+        self.values, self.size = values, size
+
+    def tolist(self) -> Any:
+        return self.values
+
+    def __repr__(self) -> str:
+        return "array([...])"
+
+
+Array.__module__ = "numpy"
+
+ODD: tuple[Any, ...] = (
+    Plain,
+    BrokenRepr,
+    WrongRepr,
+    UnboundProxy,
+    TextProxy,
+    Nameless,
+    SurrogateName,
+    BrokenError,
+    HostileDict,
+    OddItems,
+    OddPath,
+    UnhashableEquals,
+    Endless,
+    Attrs,
+    Model,
+    BrokenModel,
+    threading.Lock,
+    threading.RLock,
+    threading.local,
+    lambda: HostileStr("text"),
+    lambda: HostileInt(7),
+    lambda: HostileFloat(0.5),
+    lambda: HostileList([1]),
+    lambda: HostileDict({1: 2}),
+    lambda: OddDate(2026, 1, 2),
+    lambda: SurrogateDelta(1),
+    lambda: Point(1, {2}),
+    lambda: Order(1, 2),
+    lambda: Unfinished(1),
+    lambda: Pair(1, b"2"),
+    lambda: (number for number in range(3)),
+    lambda: ValueError("bad", 3),
+    lambda: Array([float("nan")]),
+    lambda: Color.RED,
+    lambda: Size.LARGE,
+    lambda: Color,
+    lambda: range(3),
+    lambda: memoryview(b"bytes"),
+    lambda: memoryview(bytes(8)).cast("d"),
+    lambda: UserString("text"),
+    lambda: UserDict({1: 2}),
+    lambda: {1: "int", "1": "str", False: "bool"},
+    lambda: {None: 1, "null": 2, 0.5: 3, (1, 2): 4, Color.RED: 5},
+    lambda: {"\ud800": 1, "\\ud800": 2},
+    lambda: {BrokenRepr(): 1, BrokenRepr(): 2},
+    lambda: {UnboundProxy(): 1},
+    lambda: {10**5000: 1},
+    lambda: 10**5000,
+    lambda: -(1 << 20_000),
+    lambda: 10**4000,
+    lambda: print,
+    lambda: sys,
+    lambda: open,
+    lambda: NotImplemented,
+    lambda: ...,
+)
+
+any_text = st.text(st.characters(exclude_categories=()), max_size=40)  # lone surrogates included
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | any_text
+    | st.binary(max_size=40)
+    | st.datetimes(timezones=st.none() | st.just(timezone.utc))
+    | st.dates()
+    | st.times()
+    | st.timedeltas()
+    | st.decimals()
+    | st.uuids()
+    | st.fractions()
+    | any_text.map(PurePosixPath)
+    | any_text.map(ValueError)
+    | st.sampled_from(ODD).map(lambda make: make())
+)
+keys = any_text | st.integers() | st.floats() | st.booleans() | st.none() | st.binary(max_size=5)
+zoo = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.lists(inner, max_size=5).map(tuple)
+        | st.lists(inner, max_size=5).map(deque)
+        | st.frozensets(keys, max_size=5)
+        | st.dictionaries(keys, inner, max_size=5)
+        | st.dictionaries(keys, inner, max_size=5).map(OrderedDict)
+        | st.builds(Point, st.integers(), inner)
+    ),
+    max_leaves=15,
+)
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=40),
+    lambda inner: (
+        st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=10), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+
+
+class TestAnyValue:
+    @given(st.dictionaries(any_text, zoo, max_size=5), st.integers(MIN_LIMIT, 8192))
+    @settings(max_examples=120, deadline=None)
+    def test_becomes_strict_json_within_the_limit(self, entry: dict[str, Any], limit: int) -> None:
+        """Whatever an entry holds, the result is a strict JSON object within the limit."""
+        payload = encode(entry, limit)
+
+        assert len(payload) <= limit
+        assert type(parse(payload)) is dict
+
+    @given(zoo)
+    @settings(max_examples=120, deadline=None)
+    def test_costs_no_other_field(self, value: object) -> None:
+        """One odd value leaves all other fields of its entry as they are."""
+        data = parse(encode({"message": "m", "odd": value, "after": [7]}, ROOMY))
+
+        assert data == {"message": "m", "odd": data["odd"], "after": [7]}
+
+    @pytest.mark.parametrize("make", ODD, ids=range(len(ODD)))
+    def test_of_each_odd_kind_costs_no_other_value_beside_it(self, make: Any) -> None:
+        """One odd value in a list or dict leaves its neighbours as they are."""
+        data = sent([1, {"odd": make(), "after": 2}, 3])
+
+        assert (data[0], data[1]["after"], data[2]) == (1, 2, 3)
+
+    @given(st.dictionaries(st.text(max_size=10), json_values, max_size=5))
+    @settings(max_examples=100, deadline=None)
+    def test_that_is_plain_comes_through_unchanged(self, entry: dict[str, Any]) -> None:
+        """Plain JSON data arrives as `json` itself would send it."""
+        assert parse(encode(entry, ROOMY)) == json.loads(json.dumps(entry))
+
+    @given(st.dictionaries(st.text(max_size=10), json_values, max_size=5))
+    @settings(max_examples=100, deadline=None)
+    def test_is_the_same_by_the_careful_path(self, entry: dict[str, Any]) -> None:
+        """An odd neighbour does not change how plain data is sent."""
+        assert to_plain(entry, ROOMY) == entry
+
+    @given(st.dictionaries(any_text, zoo, max_size=3))
+    @settings(max_examples=60, deadline=None)
+    def test_in_a_dict_subclass_becomes_strict_json_too(self, entry: dict[str, Any]) -> None:
+        """`before_send` may return any kind of dict, and its values are looked at as ever."""
+        for kind in (OrderedDict, lambda items: defaultdict(int, items)):
+            payload = encode(kind({**entry, "k": {1: 1, "1": 2}}), ROOMY)
+            assert list(parse(payload)["k"].values()) == [1, 2]
+
+    def test_in_a_hostile_dict_subclass_is_given_up_without_raising(self) -> None:
+        """An entry whose very dict is broken still becomes an object."""
+        assert type(parse(encode(HostileDict(message="m"), ROOMY))) is dict
+
+    @given(zoo, st.integers(MIN_LIMIT, 4096))
+    @settings(max_examples=60, deadline=None)
+    def test_is_cut_to_the_bare_entry_without_raising(self, value: object, limit: int) -> None:
+        """The last resort takes any value in any place, and keeps to the limit."""
+        entry = dict.fromkeys(("message", "event_name", "add_ticket"), value)
+        for meta_data in (value, {"log_id": value, "logged_at": value}):
+            payload = bare({**entry, "meta_data": meta_data}, limit, dumps, "<why>")
+            assert len(payload) <= limit
+            assert parse(payload)["meta_data"]["trimmed"] == "<why>"
+
+
+class TestForms:
+    @pytest.mark.parametrize(
+        ("value", "form"),
+        [
+            (datetime(2026, 1, 2, 3, 4, 5, 6, timezone.utc), "2026-01-02T03:04:05.000006+00:00"),
+            (date(2026, 1, 2), "2026-01-02"),
+            (time(3, 4), "03:04:00"),
+            (timedelta(hours=1), "1:00:00"),
+            (Decimal("1.10"), "1.10"),
+            (Decimal("NaN"), "NaN"),
+            (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+            (Fraction(1, 3), "1/3"),
+            (PurePosixPath("a/b"), "a/b"),
+            (PurePosixPath("a\udcff"), "a\\udcff"),
+            (b"text", "text"),
+            (b"\xff", "\\xff"),
+            (bytearray(b"text"), "text"),
+            (memoryview(b"text"), "text"),
+            ((1, 2), [1, 2]),
+            ({1}, [1]),
+            (frozenset({1}), [1]),
+            (deque([1]), [1]),
+            ({}.keys(), []),
+            (Pair(1, 2), [1, 2]),
+            (Color.RED, "red"),
+            (Size.LARGE, 3),
+            (Word.HELLO, "hello"),
+            (Point(1, Point(2, {3})), {"x": 1, "y": {"x": 2, "y": [3]}}),
+            (Order(1, 2), {"number": 1}),
+            (ValueError("bad"), "ValueError: bad"),
+            (BrokenError(), "BrokenError: <unprintable BrokenError>"),
+            (float("nan"), "NaN"),
+            (float("inf"), "Infinity"),
+            (float("-inf"), "-Infinity"),
+            ("\ud800", "\\ud800"),
+            (HostileStr("text"), "text"),
+            (HostileInt(7), 7),
+            (HostileFloat(0.5), 0.5),
+            (UserDict({1: 2}), {"1": 2}),
+            (UserString("text"), "text"),
+            (MappingProxyType({"a": 1}), {"a": 1}),
+            (OrderedDict(a=1), {"a": 1}),
+            (range(3), "range(0, 3)"),
+            (1 + 2j, "(1+2j)"),
+            (int, "<class 'int'>"),
+            (Plain(), "Plain()"),
+            (TextProxy(), "proxied text"),
+            (UnboundProxy(), "<UnboundProxy>"),
+            (BrokenRepr(), "<unprintable BrokenRepr>"),
+            (WrongRepr(), "<unprintable WrongRepr>"),
+            (10**5000, "<unprintable int>"),
+            (Attrs(), {"x": 1, "y": ["2026-01-02"]}),
+            (Model(), {"day": "2026-01-02"}),
+            (Array([1, float("nan")]), [1, "NaN"]),
+            (Array(True), True),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_each_known_type_has_a_sensible_form(self, value: object, form: object) -> None:
+        """Each type that apps log arrives in a form that a reader understands."""
+        assert sent(value) == form
+
+    def test_a_field_that_was_never_set_costs_no_other_field(self) -> None:
+        """A dataclass with a field left unset still shows the others."""
+        assert sent(Unfinished(1))["number"] == 1
+
+    def test_keys_that_meet_as_text_are_both_kept(self) -> None:
+        """The keys 1 and "1" differ in Python; neither value is lost."""
+        assert sorted(sent({1: "int", "1": "str"}).values()) == ["int", "str"]
+
+    def test_many_keys_that_meet_as_text_are_all_kept(self) -> None:
+        """Long keys with one beginning (URLs, say) are told apart at little cost."""
+        urls = {
+            "https://example.com/" + "a" * 300 + str(number): {number} for number in range(2000)
+        }
+
+        assert sorted(sent(urls).values()) == [[number] for number in range(2000)]
+
+    def test_constants_as_keys_are_written_as_json_writes_them(self) -> None:
+        """None, True and False as keys come out as `json` has them."""
+        assert sent({None: 1, True: 2, False: 3}) == {"null": 1, "true": 2, "false": 3}
+
+    def test_a_broken_key_costs_only_its_own_name(self) -> None:
+        """A key that cannot be shown leaves the other keys alone."""
+        assert sent({UnboundProxy(): 1, "other": 2})["other"] == 2
+
+    @pytest.mark.parametrize("make", [lambda: iter([1, 2]), lambda: (n for n in (1, 2))])
+    def test_iterators_are_not_consumed(self, make: Any) -> None:
+        """Logging a generator does not take its values away from the app."""
+        values = make()
+
+        sent(values)
+
+        assert list(values) == [1, 2]
+
+    def test_a_large_array_is_not_unpacked(self) -> None:
+        """An array of more elements than fit shows its own short repr."""
+        assert sent(Array(pytest.fail, size=ROOMY + 1)) == "array([...])"
+
+    def test_instances_that_only_pretend_are_not_asked(self) -> None:
+        """A mock that answers to every name is shown by its repr."""
+        value = Plain()
+        value.model_dump = pytest.fail  # type: ignore[attr-defined]
+
+        assert sent(value) == "Plain()"
+
+    def test_a_set_that_changes_meanwhile_keeps_its_elements(self) -> None:
+        """An element whose repr adds to its set does not cost the set."""
+        values: set[Any] = {1}
+
+        class Adder:
+            def __repr__(self) -> str:
+                values.add(len(values))
+                return "Adder()"
+
+        values.add(Adder())
+
+        assert "Adder()" in sent(values)
+
+    def test_a_dict_that_changes_meanwhile_keeps_its_items(self) -> None:
+        """A value whose repr adds to its dict does not cost the dict."""
+        values: dict[Any, Any] = {"first": 1}
+
+        class Adder:
+            def __repr__(self) -> str:
+                values[len(values)] = 1
+                return "Adder()"
+
+        values["adder"] = Adder()
+
+        assert sent(values) == {"first": 1, "adder": "Adder()"}
+
+    def test_a_dict_that_another_thread_changes_is_encoded(self) -> None:
+        """A dict that another thread keeps changing becomes strict JSON every time."""
+        shared: dict[Any, Any] = {}
+        has_ended = threading.Event()
+
+        def change() -> None:
+            number = 0
+            while not has_ended.is_set():
+                number += 1
+                shared[number % 50] = {"n": number}
+                shared.pop((number * 7) % 50, None)
+
+        thread = threading.Thread(target=change)
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        thread.start()
+        try:
+            for _ in range(200):
+                assert type(sent(shared)) is dict
+        finally:
+            has_ended.set()
+            thread.join()
+            sys.setswitchinterval(interval)
+
+    def test_numpy_values_have_their_python_form(self) -> None:
+        """Scalars and arrays of numpy arrive as numbers and lists."""
+        np = pytest.importorskip("numpy")
+
+        assert sent([np.int64(1), np.float32(0.5), np.bool_(True), np.arange(3)]) == [
+            *(1, 0.5, True),
+            [0, 1, 2],
+        ]
+
+    def test_attrs_instances_show_their_fields(self) -> None:
+        """An instance of a class of attrs arrives as an object."""
+        attrs = pytest.importorskip("attrs")
+        kind = attrs.make_class("Kind", ["x"])
+
+        assert sent(kind(x=(1,))) == {"x": [1]}
+
+    def test_pydantic_models_show_their_fields(self) -> None:
+        """A model of pydantic arrives as an object."""
+        pydantic = pytest.importorskip("pydantic", minversion="2")
+        kind = pydantic.create_model("Kind", day=(date, ...))
+
+        assert sent(kind(day=date(2026, 1, 2))) == {"day": "2026-01-02"}
+
+
+def nested(depth: int, wrap: Any) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = wrap(value)
+    return value
+
+
+WRAPS = [
+    lambda inner: [inner],
+    lambda inner: {"k": inner},
+    lambda inner: (inner,),
+    lambda inner: {1: inner},
+    lambda inner: deque([inner]),
+    lambda inner: UserDict({"k": inner}),
+    lambda inner: Point(1, inner),
+]
+
+
+class TestShape:
+    @pytest.mark.parametrize("wrap", WRAPS)
+    def test_deep_nesting_is_cut_and_marked(self, wrap: Any) -> None:
+        """Ten thousand levels neither raise nor pass: the cut is visible."""
+        data = json.dumps(sent(nested(10_000, wrap)))
+
+        assert TOO_DEEP in data
+        assert data.count("[") + data.count("{") <= MAX_DEPTH
+
+    @pytest.mark.parametrize("wrap", WRAPS[:3])
+    def test_nesting_up_to_the_bound_is_kept(self, wrap: Any) -> None:
+        """What is nested less deep than the bound arrives whole."""
+        value = nested(MAX_DEPTH - 1, wrap)
+
+        assert sent(value) == json.loads(json.dumps(value))
+
+    def test_the_bound_of_nesting_is_one_for_all_values(self) -> None:
+        """An odd value in an entry does not change how deep its plain values may go."""
+        plain, odd = ([1] * 1, [{1}])
+        for _ in range(MAX_DEPTH - 3):
+            plain, odd = [plain], [odd]
+
+        assert TOO_DEEP not in json.dumps(sent(plain)) + json.dumps(sent(odd))
+
+    def test_cycles_are_cut_and_marked(self) -> None:
+        """A container that holds itself is named as such, the rest of it is kept."""
+        own_list: list[Any] = [1, {2}]
+        own_list.append(own_list)
+        own_dict: dict[Any, Any] = {"a": {2}}
+        own_dict["self"] = [own_dict]
+
+        assert sent(own_list) == [1, [2], CYCLE]
+        assert sent(own_dict) == {"a": [2], "self": [CYCLE]}
+
+    def test_a_plain_cycle_ends(self) -> None:
+        """A cycle of plain lists does not need an odd value to be found."""
+        own: list[Any] = [1]
+        own.append(own)
+
+        assert sent(own) == [1, CYCLE]
+
+    def test_one_value_in_two_places_is_not_a_cycle(self) -> None:
+        """The same list at two places arrives twice."""
+        shared = [{1}]
+
+        assert sent([shared, shared]) == [[[1]], [[1]]]
+
+    @pytest.mark.parametrize(
+        "leaf", [1, None, "text", {1}, Plain()], ids=["int", "none", "str", "set", "object"]
+    )
+    @pytest.mark.parametrize("kind", [list, tuple, deque])
+    def test_laughs_by_the_million_cost_little(self, leaf: object, kind: Any) -> None:
+        """Lists of one shared list, five deep, are cut: no memory beyond the limit's order."""
+        value = nested(5, lambda inner: kind([inner] * 14)) if leaf is None else leaf
+        for _ in range(5):
+            value = kind([value] * 14)
+
+        assert peak_memory(value, 4096) < 2_000_000
+
+    @pytest.mark.parametrize("kind", [OrderedDict, dict])
+    def test_laughs_in_any_kind_of_entry_cost_little(self, kind: Any) -> None:
+        """An entry that is a subclass of dict is guarded against shared references, too."""
+        value: Any = 1
+        for _ in range(5):
+            value = [value] * 14
+        tracemalloc.start()
+        try:
+            payload = encode(kind(value=value), 4096)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+        assert len(payload) <= 4096
+        assert peak < 2_000_000
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            ["x" * 4000] * 4000,
+            ["\x00" * 4000] * 1000,
+            [{"k" * 4000: 1}] * 2000,
+            [{1}, *["x" * 4000] * 4000],
+            [b"x" * 4000] * 4000,
+            [10**4000] * 1000,
+            [{2}, *[10**4000] * 1000],
+        ],
+        ids=["str", "control", "key", "odd beside str", "bytes", "int", "odd beside int"],
+    )
+    def test_a_long_value_shared_many_times_costs_little(self, value: object) -> None:
+        """A list of thousands of references to one text is not written out in full."""
+        assert peak_memory(value, 4096) < 2_000_000
+
+    def test_a_large_dict_is_not_copied_whole(self) -> None:
+        """Of a cache of 200,000 items only what may fit is looked at."""
+        cache = dict.fromkeys(range(200000))
+
+        assert peak_memory(cache, 4096) < 2_000_000
+
+    def test_an_endless_mapping_is_cut(self) -> None:
+        """A mapping whose items never end costs no more than the limit."""
+
+        class EndlessMapping(Mapping[int, int]):
+            def __getitem__(self, key: int) -> int:
+                return key
+
+            def __len__(self) -> int:
+                return 1
+
+            def __iter__(self) -> Iterator[int]:
+                yield from range(100_000)
+                pytest.fail("asked without end")
+
+        sent(EndlessMapping(), 4096)
+
+    def test_an_endless_sequence_is_cut(self) -> None:
+        """A sequence whose items never end costs no more than the limit."""
+        sent(Endless(), 4096)
+
+
+class TestForeignCode:
+    @pytest.mark.parametrize("name", ["__repr__", "__str__", "model_dump", "isoformat", "tolist"])
+    def test_that_encodes_itself_is_asked_a_few_times(self, name: str) -> None:
+        """A method that logs its own object, twice, ends soon: it is not asked again and again."""
+        calls = 0
+
+        def render(self: object) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > 100:
+                pytest.fail("asked more than 100 times")
+            encode({"once": self, "again": self, "key": {self: 1}}, 4096)
+            return "rendered"
+
+        bases = {"__str__": (Exception,), "isoformat": (date,)}.get(name, ())
+        module = "numpy" if name == "tolist" else __name__
+        kind = type("Logs", bases, {name: render, "__module__": module})
+        value = kind(2026, 1, 2) if name == "isoformat" else kind()
+
+        parse(encode({"value": value}, 4096))
+
+        assert calls
+
+    def test_that_encodes_another_value_gets_its_form(self) -> None:
+        """A repr may log: the entry it makes is whole, and so is the outer one."""
+        inner: list[Any] = []
+
+        class Logs:
+            def __repr__(self) -> str:
+                inner.append(sent([Plain(), {1}]))
+                return "Logs()"
+
+        assert sent([Logs(), Plain()]) == ["Logs()", "Plain()"]
+        assert inner == [["Plain()", [1]]]
+
+    def test_is_asked_again_after_it_has_failed(self) -> None:
+        """A broken repr does not leave a mark on the thread."""
+        for _ in range(10):
+            sent([BrokenRepr(), BrokenError()])
+
+        assert sent(Plain()) == "Plain()"
+
+    def test_with_little_stack_left_gives_an_object_or_nothing(self) -> None:
+        """Close to the recursion limit an entry is whole or cut, but never something else."""
+
+        def encode_at(depth: int) -> bytes:
+            if depth:
+                return encode_at(depth - 1)
+            return encode({"message": "m", "odd": {1: {2: [{3}]}}}, 4096)
+
+        results: list[bytes] = []
+        with contextlib.suppress(RecursionError):
+            results.extend(encode_at(depth) for depth in range(sys.getrecursionlimit()))
+
+        assert {type(parse(payload)) for payload in results} == {dict}
+        assert len(results) > 100
+
+
+class TestTrimming:
+    def test_the_longest_strings_give_way_first(self) -> None:
+        """Short texts stay whole as long as a longer one can be cut."""
+        entry = {"message": "short", "a": "x" * 5000, "b": ["y" * 300], "c": {"d": "z" * 300}}
+
+        data = parse(encode(entry, 2048))
+
+        assert (data["message"], data["b"], data["c"]) == ("short", ["y" * 300], {"d": "z" * 300})
+        assert data["a"].startswith("x" * 500)
+        assert data["a"].endswith(TRIMMED)
+
+    def test_strings_of_like_length_share_the_loss(self) -> None:
+        """Of two long texts neither is cut to nothing for the other's sake."""
+        data = parse(encode({"a": "x" * 5000, "b": "y" * 4000}, 2048))
+
+        assert abs(len(data["a"]) - len(data["b"])) < MARK_LENGTH
+
+    @pytest.mark.parametrize("text", ["x", "\x00", "\U0001f600", '"', "é"])
+    def test_most_of_the_limit_is_used(self, text: str) -> None:
+        """Trimming cuts no more than it has to, whatever the characters cost in JSON."""
+        assert 4096 - 2 * MARK_LENGTH < len(encode({"message": text * 20_000}, 4096)) <= 4096
+
+    def test_text_of_uneven_cost_fits(self) -> None:
+        """A text whose beginning costs more than its end is cut until it does fit."""
+        assert len(encode({"message": "\x00" * 1000 + "a" * 50_000}, 2048)) <= 2048
+
+    def test_an_entry_of_exactly_the_limit_is_whole(self) -> None:
+        """The limit itself is allowed."""
+        whole = encode({"message": "x" * 3000}, ROOMY)
+
+        assert encode({"message": "x" * 3000}, len(whole)) == whole
+
+    def test_an_entry_one_byte_above_the_limit_is_trimmed(self) -> None:
+        """One byte too many is too many."""
+        whole = encode({"message": "x" * 3000}, ROOMY)
+
+        payload = encode({"message": "x" * 3000}, len(whole) - 1)
+
+        assert len(payload) < len(whole)
+        assert parse(payload)["message"].endswith(TRIMMED)
+
+    @pytest.mark.parametrize("value", ["x" * 10_000_000, b"x" * 10_000_000, "\ud800" * 10_000_000])
+    @pytest.mark.parametrize("limit", [MIN_LIMIT, 256 * 1024])
+    def test_ten_megabytes_are_trimmed(self, value: object, limit: int) -> None:
+        """A value of 10 MB costs the rest of its entry nothing."""
+        payload = encode({"message": "m", "value": value}, limit)
+
+        assert len(payload) <= limit
+        data = parse(payload)
+        assert data["message"] == "m"
+        assert data["value"].endswith(TRIMMED)
+
+    def test_what_no_trimming_can_save_keeps_its_ids(self) -> None:
+        """Of 5,000 numbers nothing remains but the message, the ids and why."""
+        meta_data = {"logged_at": "now", "log_id": "run-1", "numbers": list(range(5000))}
+
+        data = parse(encode({"message": "m", "level": "info", "meta_data": meta_data}, 2048))
+
+        assert data["message"] == "m"
+        assert data["meta_data"]["log_id"] == "run-1"
+        assert data["meta_data"]["logged_at"] == "now"
+        assert data["meta_data"]["trimmed"].startswith("<cut: ")
+
+    def test_the_bare_entry_is_bounded_whatever_the_reason(self) -> None:
+        """An exception class of any name does not make the bare entry too large."""
+        payload = bare({"message": "m"}, MIN_LIMIT, dumps, "<" + "x" * 5000 + ">")
+
+        assert len(payload) <= MIN_LIMIT
+
+    @given(st.text(max_size=3000), st.integers(MIN_LIMIT, 2048))
+    @settings(max_examples=50, deadline=None)
+    def test_an_encoded_entry_can_be_shortened(self, text: str, limit: int) -> None:
+        """An entry that the server found too large becomes as short as is asked for."""
+        meta_data = {"log_id": "run-1"}
+        payload = encode({"message": text, "meta_data": meta_data}, ROOMY)
+
+        shorter = shorten(payload, limit)
+
+        assert len(shorter) <= limit
+        assert parse(shorter)["meta_data"] == meta_data

@@ -1,0 +1,212 @@
+"""The vocabulary: errors, levels, and the values that `stats()` and `flush()` return."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+from collections import Counter
+from dataclasses import FrozenInstanceError, replace
+from enum import IntEnum
+
+import pytest
+
+import voyage_logger
+from voyage_logger import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionFailed,
+    DeliveryError,
+    EntriesLost,
+    FlushResult,
+    Kind,
+    Outcome,
+    Stats,
+    VoyageError,
+)
+from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LANES, LEVELS, WARN, rank_of
+from voyage_logger._outcome import error_of
+
+ERRORS = [
+    VoyageError("text"),
+    VoyageError("text", 500),
+    ConfigurationError("timeout", -1, "a number of seconds"),
+    ConfigurationError("timeout", None, "a number of seconds"),
+    AuthenticationError("text", 401),
+    ConnectionFailed("text"),
+    DeliveryError("text", 403),
+    EntriesLost(3, {"info": 2, "error": 1}, {"queue_full": 3}),
+    EntriesLost(1, Counter(info=1), Counter({"HTTP 400": 1}), "HTTP 400 no"),
+]
+
+
+class BrokenRepr:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+class TestErrors:
+    def test_form_one_tree(self) -> None:
+        """One `except VoyageError` catches every error that the package shows."""
+        public = (getattr(voyage_logger, name) for name in voyage_logger.__all__)
+        errors = {kind for kind in public if isinstance(kind, type) and issubclass(kind, Exception)}
+
+        assert len(errors) == 6
+        assert all(issubclass(kind, VoyageError) for kind in errors)
+
+    def test_of_configuration_are_value_errors(self) -> None:
+        """Who expects a ValueError for a wrong argument gets one."""
+        assert issubclass(ConfigurationError, ValueError)
+
+    @pytest.mark.parametrize("error", ERRORS, ids=repr)
+    @pytest.mark.parametrize(
+        "copied",
+        [copy.copy, copy.deepcopy]
+        + [
+            lambda error, protocol=protocol: pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - our own bytes
+            for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+        ],
+    )
+    def test_survive_the_way_between_processes(self, error: VoyageError, copied: object) -> None:
+        """An error from a worker process arrives with its text and all it carries."""
+        assert callable(copied)
+        twin = copied(error)
+
+        assert type(twin) is type(error)
+        assert str(twin) == str(error)
+        assert vars(twin) == vars(error)
+
+    def test_name_parameter_value_and_rule(self) -> None:
+        """A message says what is wrong, with which value, and what would be right."""
+        error = ConfigurationError("timeout", -1, "a number of seconds")
+
+        assert str(error) == "timeout=-1: must be a number of seconds"
+        assert (error.parameter, error.value, error.rule) == ("timeout", -1, "a number of seconds")
+
+    @pytest.mark.parametrize("value", [BrokenRepr(), -(10**5000), [BrokenRepr()]], ids=type)
+    def test_of_configuration_take_any_value(self, value: object) -> None:
+        """A value that has no repr is still refused with the parameter's name and the rule."""
+        error = ConfigurationError("timeout", value, "a number of seconds")
+
+        assert "timeout=" in str(error)
+        assert "must be a number of seconds" in str(error)
+
+    def test_of_configuration_are_short(self) -> None:
+        """A file's content passed by mistake does not fill the screen."""
+        assert len(str(ConfigurationError("app_name", "x" * 100_000, "short"))) < 1000
+
+    def test_of_losses_tell_how_many_and_why(self) -> None:
+        """A report of losses has the numbers by level and by reason, and the server's words."""
+        error = EntriesLost(3, {"info": 2, "error": 1}, {"HTTP 400": 3}, "HTTP 400 no")
+
+        assert str(error) == (
+            "3 entries lost (2 info, 1 error): 3 HTTP 400; the server said: HTTP 400 no"
+        )
+
+    def test_show_their_message_alone(self) -> None:
+        """The text of an error is its message, without the status in a tuple."""
+        assert str(DeliveryError("held back", 403)) == "held back"
+
+    @pytest.mark.parametrize(
+        ("outcome", "kind"),
+        [
+            (Outcome(Kind.BLOCKED, "d", 401, is_sign_in=True), AuthenticationError),
+            (Outcome(Kind.BLOCKED, "d", 403, is_sign_in=True), AuthenticationError),
+            (Outcome(Kind.BLOCKED, "d", 404, is_sign_in=True), ConnectionFailed),
+            (Outcome(Kind.TRY_AGAIN, "d", 503, is_sign_in=True), ConnectionFailed),
+            (Outcome(Kind.TRY_AGAIN, "d", 503), ConnectionFailed),
+            (Outcome(Kind.TRY_AGAIN, "d"), ConnectionFailed),
+            (Outcome(Kind.BLOCKED, "d", 403), DeliveryError),
+            (Outcome(Kind.UNAUTHORIZED, "d", 401), DeliveryError),
+        ],
+    )
+    def test_follow_from_an_outcome(self, outcome: Outcome, kind: type[VoyageError]) -> None:
+        """Each kind of trouble reaches `on_error` as its own class, with the status."""
+        error = error_of(outcome)
+
+        assert type(error) is kind
+        assert error.status == outcome.status
+        assert str(error).startswith("d")
+
+
+class Verbosity(IntEnum):
+    LOUD = 35
+
+
+class TestLevels:
+    @pytest.mark.parametrize("name", LEVELS)
+    def test_of_the_wire_are_known_in_any_case(self, name: str) -> None:
+        """A level is meant however it is written."""
+        rank = LEVELS.index(name)
+
+        assert [rank_of(text) for text in (name, name.upper(), f" {name.title()}\n")] == [rank] * 3
+
+    @pytest.mark.parametrize(
+        ("alias", "rank"),
+        [
+            ("warning", WARN),
+            ("WARNING", WARN),
+            ("fatal", CRITICAL),
+            ("exception", ERROR),
+            ("notset", DEBUG),
+            ("trace", DEBUG),
+        ],
+    )
+    def test_have_the_names_of_the_standard_library(self, alias: str, rank: int) -> None:
+        """The words that Python's users know are understood."""
+        assert rank_of(alias) == rank
+
+    @pytest.mark.parametrize(
+        ("number", "rank"),
+        [
+            (-5, DEBUG),
+            (logging.NOTSET, DEBUG),
+            (logging.DEBUG, DEBUG),
+            (19, DEBUG),
+            (logging.INFO, INFO),
+            (25, INFO),
+            (logging.WARNING, WARN),
+            (Verbosity.LOUD, WARN),
+            (logging.ERROR, ERROR),
+            (49, ERROR),
+            (logging.CRITICAL, CRITICAL),
+            (10**5000, CRITICAL),
+        ],
+        ids=lambda value: str(value)[:9] if value < 10**9 else "huge",
+    )
+    def test_have_the_numbers_of_the_standard_library(self, number: int, rank: int) -> None:
+        """A number counts as the highest level it reaches."""
+        assert rank_of(number) == rank
+
+    @pytest.mark.parametrize("junk", [None, True, False, "", "loud", 30.0, b"info", [], object()])
+    def test_are_none_for_junk(self, junk: object) -> None:
+        """What is no level is said to be none, without raising."""
+        assert rank_of(junk) is None
+
+    def test_have_a_lane_each_below_tickets_and_notices(self) -> None:
+        """The queue gives up the lowest level first, a ticket or a notice of loss last."""
+        assert (*LEVELS, "ticket", "notice") == LANES
+
+
+class TestResults:
+    def test_of_a_flush_are_true_if_all_was_delivered(self) -> None:
+        """`if logger.flush():` means that nothing waits and nothing was lost."""
+        assert FlushResult(delivered=3, rejected=0, dropped=0, pending=0, elapsed=0.1)
+
+    def test_of_an_empty_flush_are_true(self) -> None:
+        """Nothing to send is no failure."""
+        assert FlushResult(delivered=0, rejected=0, dropped=0, pending=0, elapsed=0.0)
+
+    @pytest.mark.parametrize("name", ["rejected", "dropped", "pending"])
+    def test_of_a_flush_are_false_for_any_loss(self, name: str) -> None:
+        """A single entry rejected, dropped or still waiting shows."""
+        good = FlushResult(delivered=3, rejected=0, dropped=0, pending=0, elapsed=0.1)
+
+        assert not replace(good, **{name: 1})
+
+    def test_are_values(self) -> None:
+        """What was returned stays what it was."""
+        stats = Stats(1, 1, 0, 0, 0, {}, {}, 0)
+
+        with pytest.raises(FrozenInstanceError):
+            stats.accepted = 2  # type: ignore[misc]

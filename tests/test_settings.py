@@ -1,0 +1,484 @@
+"""Settings: arguments, then environment variables, then defaults; each against its rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voyage_logger import BaseTransport, ConfigurationError, Transport, VoyageLogger
+from voyage_logger._settings import (
+    BODY_OVERHEAD,
+    MIB,
+    Credentials,
+    Endpoint,
+    endpoint_from,
+    missing,
+)
+from voyage_logger._wire import DEFAULT_BASE_URL
+
+NAN, INF = float("nan"), float("inf")
+KEYS = {"VOYAGE_LOGS_KEY": "key", "VOYAGE_LOGS_SECRET": "secret"}
+SNIPPET = {"VOYAGE_API_KEY": "snippet-key", "VOYAGE_API_SECRET": "snippet-secret"}
+
+
+class BrokenRepr:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+class Nowhere(BaseTransport):
+    """A transport that no test sends with."""
+
+
+def refusal(**arguments: Any) -> ConfigurationError:
+    """The error that the constructor raises for the arguments."""
+    with pytest.raises(ConfigurationError) as caught:
+        VoyageLogger(**{"app_name": "app", **arguments})
+    return caught.value
+
+
+def endpoint(
+    api_key: object = None,
+    api_secret: object = None,
+    base_url: object = None,
+    timeout: object = 1,
+    **environ: str,
+) -> Endpoint:
+    return endpoint_from(
+        api_key, api_secret, base_url, timeout=timeout, compress=False, environ=environ
+    )
+
+
+BAD_NAMES = ["", "  ", "\n", "x" * 257, 3, b"app", ["app"]]
+BAD_COUNTS = [0, -1, True, False, NAN, INF, 1.5, "100", None, [], 1 + 0j]
+BAD_SECONDS = [-1, -0.001, True, NAN, INF, -INF, "5", None, [], 86_401, 10**400]
+BAD_FLAGS = [0, 1, "yes", "", None]
+BAD_FUNCTIONS = [1, "print", True, {}]
+BAD_URLS = [
+    "",
+    "   ",
+    "api.example.com",
+    "//api.example.com",
+    "/logs",
+    "ftp://api.example.com",
+    "file:///etc/passwd",
+    "https://",
+    "https://:443",
+    "https:///logs",
+    "https://api.example.com:0",
+    "https://api.example.com:65536",
+    "https://api.example.com:port",
+    "https://api.example.com:-1",
+    "https://api example.com",
+    "https://api.example.com/a b",
+    "https://api.example.com/\n",
+    "https://api\t.example.com",
+    "https://api.example.com\r\nx-evil: 1",
+    "https://[::1",
+    "https://exämple.com",
+    "https://api.example.com/#part",
+    3,
+    b"https://api.example.com",
+    ["https://api.example.com"],
+]
+BAD: list[tuple[str, Any]] = [
+    *(("app_name", value) for value in [*BAD_NAMES, None]),
+    *(("environment", value) for value in BAD_NAMES),
+    *(
+        (name, value)
+        for name in ("batch_size", "max_queue_size", "max_queue_bytes", "max_batch_bytes")
+        for value in BAD_COUNTS
+    ),
+    *(("max_entry_bytes", value) for value in [*BAD_COUNTS, 1, 1023]),
+    *(("flush_interval", value) for value in [*BAD_SECONDS, 0, 0.0]),
+    *(("shutdown_timeout", value) for value in BAD_SECONDS),
+    *(("timeout", value) for value in [*BAD_SECONDS, 0]),
+    *(("level", value) for value in ["loud", "", None, True, 1.5, NAN, []]),
+    *((name, value) for name in ("before_send", "on_error") for value in BAD_FUNCTIONS),
+    *(
+        (name, value)
+        for name in ("timestamps", "capture_method", "compress")
+        for value in BAD_FLAGS
+    ),
+    *(("transport", value) for value in ["https://api.example.com", "", 0, object, object()]),
+]
+
+
+class TestBadArguments:
+    @pytest.mark.parametrize(("parameter", "value"), BAD, ids=range(len(BAD)))
+    def test_are_refused_by_name_value_and_rule(self, parameter: str, value: object) -> None:
+        """The first run shows a wrong argument: which one, what was given, what would be right."""
+        error = refusal(**{parameter: value})
+
+        assert isinstance(error, ValueError)
+        assert error.parameter == parameter
+        assert error.rule
+        assert f"must be {error.rule}" in str(error)
+        assert str(error).startswith(f"{parameter}={value!r:.100}"[:100])
+
+    @pytest.mark.parametrize(
+        ("timeout", "wrong"),
+        [
+            ((), ()),
+            ((1,), (1,)),
+            ((1, 2, 3), (1, 2, 3)),
+            ((0, 1), 0),
+            ((1, 0), 0),
+            ((1, -1), -1),
+            ((None, 1), None),
+            ((1, None), None),
+            ((True, 1), True),
+            ((1, NAN), NAN),
+            (("1", 2), "1"),
+            (((1, 2), 3), (1, 2)),
+        ],
+    )
+    def test_of_a_pair_of_time_limits_are_refused(self, timeout: Any, wrong: object) -> None:
+        """Each half of `timeout` has to be a time; the error shows the half at fault."""
+        error = refusal(timeout=timeout)
+
+        assert error.parameter == "timeout"
+        assert str(error).startswith(f"timeout={wrong!r}: must be")
+
+    @pytest.mark.parametrize("url", BAD_URLS)
+    def test_of_a_url_are_refused(self, url: Any) -> None:
+        """A URL that could never work is refused at once, not in the worker's first request."""
+        error = refusal(base_url=url)
+
+        assert error.parameter == "base_url"
+        assert "http:// or https://" in str(error)
+
+    @pytest.mark.parametrize("strict", [1, "yes", None])
+    def test_for_strict_are_refused_with_good_credentials_too(self, strict: Any) -> None:
+        """A wrong argument shows in the first run, not in the first one without credentials."""
+        assert refusal(strict=strict, api_key="k", api_secret="s").parameter == "strict"
+
+    @pytest.mark.parametrize("parameter", ["batch_size", "flush_interval", "app_name", "level"])
+    @pytest.mark.parametrize("value", [-(10**5000), BrokenRepr()], ids=["huge", "broken"])
+    def test_without_a_repr_are_refused_all_the_same(self, parameter: str, value: object) -> None:
+        """A value that cannot be shown does not turn the error into another one."""
+        if parameter == "level" and isinstance(value, int):
+            value = object()  # every whole number is a level
+        assert refusal(**{parameter: value}).parameter == parameter
+
+    def test_of_any_length_make_a_short_error(self) -> None:
+        """A file's content in the place of a name does not fill the screen."""
+        assert len(str(refusal(app_name="x" * 100_000))) < 1000
+
+
+class TestSecrets:
+    @pytest.mark.parametrize("parameter", ["api_key", "api_secret"])
+    @pytest.mark.parametrize(
+        "value", ["hunter2\n2", "hunter2é", "hunter2\x00", b"hunter2", ["hunter2"]]
+    )
+    def test_that_are_unusable_are_refused_unseen(self, parameter: str, value: Any) -> None:
+        """An error about a key names the argument and the rule, and never the key."""
+        error = refusal(**{"api_key": "k", "api_secret": "s", parameter: value})
+
+        assert error.parameter == parameter
+        assert "hunter2" not in f"{error} {error!r} {error.args} {vars(error)}"
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://user:hunter2@api.example.com",
+            "https://hunter2@api.example.com",
+            "https://user:hunter2@[::1",
+            "user:hunter2@api.example.com",
+            b"https://user:hunter2@api.example.com",
+            ["https://user:hunter2@api.example.com"],
+            "https://api.example.com/?token=hunter2",
+            "https://api.example.com/#token=hunter2",
+        ],
+    )
+    def test_in_a_url_are_refused_unseen(self, url: Any) -> None:
+        """A URL with a password or token in it is refused, and does not reach a log or screen."""
+        error = refusal(base_url=url)
+
+        assert error.parameter == "base_url"
+        assert "hunter2" not in f"{error} {error!r} {error.args} {vars(error)}"
+
+    def test_in_the_environment_are_never_repeated(self) -> None:
+        """The same for what the environment has wrong."""
+        found = endpoint(
+            VOYAGE_LOGS_URL="https://user:hunter2@api.example.com",
+            VOYAGE_LOGS_KEY="hunter2é",
+            VOYAGE_LOGS_SECRET="hunter2\n2",
+        )
+
+        assert len(found.problems) == 3
+        assert "hunter2" not in f"{found} {missing(found)}"
+
+    def test_show_in_no_repr(self) -> None:
+        """Neither key nor secret is in the repr of anything that holds them."""
+        credentials = Credentials("hunter2", "hunter3")
+        logger = VoyageLogger("app", api_key="hunter2", api_secret="hunter3")
+        held = [credentials, endpoint("hunter2", "hunter3"), logger, logger._transport]
+
+        assert "hunter" not in repr(held)
+
+
+class TestRulesAcrossArguments:
+    def test_a_batch_has_room_for_any_entry(self) -> None:
+        """`max_batch_bytes` below one entry and its envelope could never be kept."""
+        error = refusal(max_entry_bytes=2048, max_batch_bytes=2048 + BODY_OVERHEAD - 1)
+
+        assert error.parameter == "max_batch_bytes"
+        assert "max_entry_bytes" in error.rule
+
+    def test_the_queue_has_room_for_a_batch(self) -> None:
+        """`max_queue_bytes` below a batch could never fill one."""
+        error = refusal(max_batch_bytes=MIB, max_queue_bytes=MIB - 1)
+
+        assert error.parameter == "max_queue_bytes"
+        assert "max_batch_bytes" in error.rule
+
+    def test_the_least_that_fits_is_taken(self) -> None:
+        """Each bound includes its own value."""
+        least = 1024 + BODY_OVERHEAD
+
+        VoyageLogger(
+            "app",
+            max_entry_bytes=1024,
+            max_batch_bytes=least,
+            max_queue_bytes=least,
+            transport=Nowhere(),
+        )
+
+
+class TestGoodArguments:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"app_name": "x"},
+            {"app_name": "x" * 256},
+            {"batch_size": 1, "max_queue_size": 1},
+            {"flush_interval": 0.001},
+            {"flush_interval": 86_400},
+            {"shutdown_timeout": 0},
+            {"level": "WARNING"},
+            {"level": 30},
+            {"before_send": dict, "on_error": print},
+            {"timeout": 3},
+            {"timeout": (1, 2)},
+            {"timeout": [0.5, 2.0]},
+        ],
+        ids=str,
+    )
+    def test_are_taken(self, arguments: dict[str, Any]) -> None:
+        """The ends of each range and each documented form are good."""
+        VoyageLogger(**{"app_name": "app", "transport": Nowhere(), **arguments})
+
+    @pytest.mark.parametrize(
+        ("url", "root"),
+        [
+            ("https://api.example.com", "https://api.example.com"),
+            ("https://api.example.com/", "https://api.example.com"),
+            ("  https://api.example.com:8443/prefix//  ", "https://api.example.com:8443/prefix"),
+            ("HTTP://localhost:9", "HTTP://localhost:9"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+        ],
+    )
+    def test_of_a_url_are_its_root(self, url: str, root: str) -> None:
+        """Paths are appended to the URL, so slashes and spaces around it are not part of it."""
+        assert endpoint(base_url=url).base_url == root
+
+    @given(st.text(max_size=60))
+    @settings(max_examples=150, deadline=None)
+    def test_or_bad_ones_there_is_no_third(self, text: str) -> None:
+        """Any text as a URL is either taken or refused with the one error."""
+        for url in (text, f"https://{text}", f"http://host:{text}", f"https://host/{text}"):
+            try:
+                found = endpoint(base_url=url).base_url
+            except ConfigurationError:
+                continue
+            assert found.isascii()
+            assert not set(found) & set(" @?#\r\n\t")
+
+    @pytest.mark.parametrize(
+        ("url", "exposed"),
+        [
+            ("http://api.example.com", True),
+            ("http://10.0.0.1", True),
+            ("http://localhost.evil.example", True),
+            ("https://api.example.com", False),
+            ("http://localhost:8000", False),
+            ("http://127.0.0.1", False),
+            ("http://127.9.9.9", False),
+            ("http://[::1]:80", False),
+        ],
+    )
+    def test_of_a_url_are_exposed_in_the_clear(self, url: str, *, exposed: bool) -> None:
+        """Plain http is fine on this machine and nowhere else."""
+        assert endpoint(base_url=url).exposed is exposed
+
+
+class TestPrecedence:
+    def test_of_the_url(self) -> None:
+        """Argument before environment before default."""
+        environ = {"VOYAGE_LOGS_URL": "https://env.example"}
+
+        assert endpoint(base_url="https://arg.example", **environ).base_url == "https://arg.example"
+        assert endpoint(**environ).base_url == "https://env.example"
+        assert endpoint().base_url == DEFAULT_BASE_URL == "https://api.tracevoyage.com"
+
+    @pytest.mark.parametrize(
+        ("argument", "variable", "expected"),
+        [
+            ("argument", "variable", "argument"),
+            (None, "variable", "variable"),
+            (None, "  variable\n", "variable"),
+            (None, "", "production"),
+            (None, " ", "production"),
+            (None, None, "production"),
+        ],
+    )
+    def test_of_the_environment(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        argument: str | None,
+        variable: str | None,
+        expected: str,
+    ) -> None:
+        """Argument before VOYAGE_LOGS_ENVIRONMENT before "production"; blank is unset."""
+        if variable is not None:
+            monkeypatch.setenv("VOYAGE_LOGS_ENVIRONMENT", variable)
+
+        logger = VoyageLogger("app", argument, transport=Nowhere())
+
+        assert logger._settings.environment == expected
+
+    def test_of_an_environment_name_that_is_too_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A deployment's mistake does not take the app down."""
+        monkeypatch.setenv("VOYAGE_LOGS_ENVIRONMENT", "x" * 1000)
+
+        assert VoyageLogger("app", transport=Nowhere())._settings.environment == "x" * 256
+
+    def test_of_the_credentials(self) -> None:
+        """Arguments before the environment."""
+        assert endpoint("a", "b", **KEYS).credentials == Credentials("a", "b")
+        assert endpoint(**KEYS).credentials == Credentials("key", "secret")
+        assert endpoint().credentials is None
+
+    def test_of_each_half_of_the_credentials(self) -> None:
+        """One half may be an argument and the other a variable."""
+        assert endpoint(api_key="a", **KEYS).credentials == Credentials("a", "secret")
+        assert endpoint(api_secret="b", **KEYS).credentials == Credentials("key", "b")
+
+    @pytest.mark.parametrize("blank", ["", "  ", "\n"])
+    def test_of_blank_credentials(self, blank: str) -> None:
+        """An unset secret often arrives as an empty text: blank is unset, argument or variable."""
+        assert endpoint(blank, blank, **KEYS).credentials == Credentials("key", "secret")
+        assert endpoint(VOYAGE_LOGS_KEY=blank, VOYAGE_LOGS_SECRET="s").credentials is None
+
+    def test_blanks_around_credentials_are_stripped(self) -> None:
+        """The newline at the end of a mounted secret file is not part of the secret."""
+        found = endpoint(VOYAGE_LOGS_KEY=" key\n", VOYAGE_LOGS_SECRET="secret\r\n")
+
+        assert found.credentials == Credentials("key", "secret")
+        assert endpoint(" a ", "b\n").credentials == Credentials("a", "b")
+
+    @pytest.mark.parametrize("blank", ["", " ", "\t"])
+    def test_of_a_blank_url(self, blank: str) -> None:
+        """A blank VOYAGE_LOGS_URL is no problem, and the default holds."""
+        found = endpoint(VOYAGE_LOGS_URL=blank, **KEYS)
+
+        assert (found.base_url, found.problems) == (DEFAULT_BASE_URL, ())
+
+
+class TestSnippetVariables:
+    def test_count_as_a_pair(self) -> None:
+        """The variables of the vendor's short snippet work as they stand."""
+        found = endpoint(**SNIPPET)
+
+        assert found.credentials == Credentials("snippet-key", "snippet-secret")
+        assert found.problems == ()
+
+    @pytest.mark.parametrize("name", SNIPPET)
+    @pytest.mark.parametrize("other", [{}, {"VOYAGE_API_KEY": " ", "VOYAGE_API_SECRET": " "}])
+    def test_do_not_count_alone(self, name: str, other: dict[str, str]) -> None:
+        """The key of the unrelated `voyageai` package is not sent to somebody else."""
+        found = endpoint(**{**other, name: "alone"})
+
+        assert found.credentials is None
+        assert "VOYAGE_LOGS_KEY is not set" in found.problems
+
+    @pytest.mark.parametrize("name", KEYS)
+    def test_do_not_count_beside_a_variable_of_ours(self, name: str) -> None:
+        """Half of our own pair is a mistake to report, not to fill up from elsewhere."""
+        found = endpoint(**SNIPPET, **{name: "half"})
+
+        assert found.credentials is None
+        assert len(found.problems) == 1
+
+    @pytest.mark.parametrize("half", [{"api_key": "half"}, {"api_secret": "half"}])
+    def test_do_not_count_beside_an_argument(self, half: dict[str, Any]) -> None:
+        """A key and a secret from two different places are never mixed up."""
+        found = endpoint(**half, **SNIPPET)
+
+        assert found.credentials is None
+        assert len(found.problems) == 1
+
+
+class TestProblems:
+    def test_name_each_missing_variable(self) -> None:
+        """A person reads which variables to set."""
+        assert endpoint().problems == (
+            "VOYAGE_LOGS_KEY is not set",
+            "VOYAGE_LOGS_SECRET is not set",
+        )
+
+    def test_of_the_environment_do_not_raise(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A wrong URL in a deployment does not take the app down."""
+        monkeypatch.setenv("VOYAGE_LOGS_URL", "not a URL")
+        for name, value in KEYS.items():
+            monkeypatch.setenv(name, value)
+
+        logger = VoyageLogger("app")
+
+        with pytest.raises(ConfigurationError, match="VOYAGE_LOGS_URL"):
+            logger.verify()
+
+    def test_say_which_variable_is_at_fault(self) -> None:
+        """The problem of a wrong URL names the variable, its value and the rule."""
+        (problem,) = endpoint(VOYAGE_LOGS_URL="ftp://x", **KEYS).problems
+
+        assert problem.startswith("VOYAGE_LOGS_URL='ftp://x': must be an http:// or https:// URL")
+
+    def test_of_an_unusable_key_name_its_variable(self) -> None:
+        """A key with a stray character is a problem, not an exception, and is not used."""
+        found = endpoint(VOYAGE_LOGS_KEY="ké", VOYAGE_LOGS_SECRET="s")
+
+        assert found.credentials is None
+        assert found.problems[0].startswith("VOYAGE_LOGS_KEY must be")
+
+    @pytest.mark.parametrize(
+        ("environ", "named"),
+        [
+            ({}, "VOYAGE_LOGS_KEY"),
+            ({"VOYAGE_LOGS_KEY": "key"}, "VOYAGE_LOGS_SECRET"),
+            ({**KEYS, "VOYAGE_LOGS_URL": "not a URL"}, "VOYAGE_LOGS_URL"),
+        ],
+    )
+    def test_raise_where_strict_asks_for_that(
+        self, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], named: str
+    ) -> None:
+        """`strict=True` is for those who want a bad deployment to fail at once."""
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+
+        assert named in str(refusal(strict=True))
+
+    def test_are_no_matter_with_a_transport(self) -> None:
+        """Who brings a transport needs neither keys nor URL, strict or not."""
+        VoyageLogger("app", strict=True, transport=Nowhere())
+
+    def test_are_none_with_everything_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A good configuration passes `strict`."""
+        for name, value in KEYS.items():
+            monkeypatch.setenv(name, value)
+
+        assert isinstance(VoyageLogger("app", strict=True)._transport, Transport)

@@ -1,0 +1,358 @@
+"""The transport by itself: sign-in, refresh, single flight, headers, and no secret anywhere."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+import ssl
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+import responses
+
+from voyage_logger import AuthenticationError, ConnectionFailed, Kind, Transport, _wire
+from voyage_logger.devserver import OMIT, DevServer, Fault
+from voyage_logger.transports import _session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENTRY = {"message": "x", "level": "info", "app_name": "app", "environment": "test"}
+KEY, SECRET = "the-planted-key", "the-planted-secret"
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def transport_to(server: DevServer, **settings: Any) -> Transport:
+    environ = server.environ
+    return Transport(
+        environ["VOYAGE_LOGS_KEY"], environ["VOYAGE_LOGS_SECRET"], server.url, **settings
+    )
+
+
+@pytest.fixture
+def transport(server: DevServer) -> Any:
+    transport = transport_to(server)
+    yield transport
+    transport.close()
+
+
+def sign_ins(server: DevServer) -> int:
+    return sum(request.endpoint == "sign-in" for request in server.requests)
+
+
+def test_sign_in_and_send_by_hand(server: DevServer, transport: Transport) -> None:
+    """Full control over requests: two calls, dicts as entries, an outcome to look at."""
+    transport.sign_in()
+    outcome = transport.send([ENTRY, {**ENTRY, "message": "y"}])
+    assert (outcome.kind, bool(outcome), outcome.status) == (Kind.DELIVERED, True, 200)
+    assert [entry["message"] for entry in server.entries()] == ["x", "y"]
+    assert transport.sign_ins == 1
+
+
+def test_eight_threads_and_a_revoked_token_make_one_sign_in(
+    server: DevServer, transport: Transport
+) -> None:
+    """Threads that find the token refused at the same time wait for one new token."""
+    assert transport.send([ENTRY])
+    server.revoke_tokens()
+    server.script(*[Fault(delay=0.2)] * 8)
+    barrier = threading.Barrier(8)
+    outcomes: list[Kind] = []
+
+    def work() -> None:
+        barrier.wait()
+        outcomes.append(transport.send([ENTRY]).kind)
+        barrier.wait()
+        outcomes.append(transport.send([ENTRY]).kind)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count(Kind.UNAUTHORIZED) == 8
+    assert outcomes.count(Kind.DELIVERED) == 8
+    assert sign_ins(server) == 2
+
+
+@pytest.mark.parametrize(("life", "renewed_at"), [(3600, 3300), (100, 80), (3, 2.4)])
+def test_token_is_renewed_before_it_expires(life: float, renewed_at: float) -> None:
+    """Five minutes before its end, or at four fifths of a short life; not sooner."""
+    clock = Clock()
+    with DevServer(clock=clock) as server:
+        server.rules = replace(server.rules, expires_in=life)
+        transport = transport_to(server, clock=clock)
+        assert transport.send([ENTRY])
+        clock.now += renewed_at - 0.1
+        assert transport.send([ENTRY])
+        assert sign_ins(server) == 1
+        clock.now += 0.2
+        assert transport.send([ENTRY])
+        assert sign_ins(server) == 2
+        transport.close()
+
+
+@pytest.mark.parametrize("odd", [OMIT, None, "3600", True, 0, -5, [], {}])
+def test_odd_expires_in_counts_as_an_hour(odd: object) -> None:
+    """A missing or senseless life is taken for the vendor's hour."""
+    clock = Clock()
+    with DevServer(clock=clock) as server:
+        server.rules = replace(server.rules, expires_in=odd)
+        transport = transport_to(server, clock=clock)
+        assert transport.send([ENTRY])
+        clock.now += 3299
+        assert transport.send([ENTRY])
+        assert sign_ins(server) == 1
+        clock.now += 2
+        assert transport.send([ENTRY])
+        assert sign_ins(server) == 2
+        transport.close()
+
+
+def test_clock_set_back_or_forth_has_no_effect(server: DevServer, transport: Transport) -> None:
+    """The token's life runs by the monotonic clock; the time of day does not matter."""
+    from freezegun import freeze_time  # noqa: PLC0415 - slow to import
+
+    assert transport.send([ENTRY])
+    for day in ("1999-01-01", "2099-01-01"):
+        with freeze_time(day, ignore=["voyage_logger.transports._api"]):
+            assert transport.send([ENTRY])
+    assert sign_ins(server) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b"{}",
+        b'{"data": []}',
+        b'{"data": [{}]}',
+        b'{"data": [{"access_token": ""}]}',
+        b'{"data": [{"access_token": 5}]}',
+        b'{"data": [{"access_token": "two\\nlines"}]}',
+        b'{"data": [{"access_token": "caf\\u00e9"}]}',
+        b'{"data": {"access_token": "x"}}',
+        b'{"data": [null]}',
+        b"\xff\xfe",
+    ],
+)
+def test_sign_in_answer_without_a_usable_token(server: DevServer, body: bytes) -> None:
+    """Whatever comes in the place of a token is a passing trouble, never an exception."""
+    with responses.RequestsMock() as mock:
+        mock.post(server.url + _wire.SIGN_IN_PATH, body=body, content_type="application/json")
+        outcome = transport_to(server).send([ENTRY])
+    assert outcome.kind is Kind.TRY_AGAIN
+    assert outcome.is_sign_in
+
+
+def test_sign_in_raises_what_it_is(server: DevServer) -> None:
+    """Refused credentials and a missing server are told apart, with advice."""
+    wrong = Transport("wrong", "pair", server.url)
+    with pytest.raises(AuthenticationError, match="VOYAGE_LOGS_KEY") as refused:
+        wrong.sign_in()
+    assert refused.value.status == 401
+    wrong.close()
+    transport = transport_to(server)
+    server.close()
+    with pytest.raises(ConnectionFailed, match="refused"):
+        transport.sign_in()
+    transport.close()
+
+
+def test_headers_are_the_vendor_s(server: DevServer, transport: Transport) -> None:
+    """Bearer, JSON, and the two headers of the sign-in, which has no body."""
+    assert transport.send([ENTRY])
+    sign_in, batch = server.requests
+    assert sign_in.headers["x-api-key"] == server.environ["VOYAGE_LOGS_KEY"]
+    assert sign_in.headers["x-api-secret"] == server.environ["VOYAGE_LOGS_SECRET"]
+    assert (sign_in.body, sign_in.headers["content-length"]) == (b"", "0")
+    assert "authorization" not in sign_in.headers
+    assert batch.headers["content-type"] == "application/json"
+    assert batch.headers["authorization"].startswith("Bearer ")
+    assert not {"x-api-key", "x-api-secret"} & set(batch.headers)
+    assert batch.headers["user-agent"].startswith("voyage-logger/")
+
+
+def test_netrc_does_not_replace_the_token(
+    server: DevServer, transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ~/.netrc entry for the host leaves both requests as they are."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert requests.utils.get_netrc_auth(server.url) == ("somebody", "else")
+    assert transport.send([ENTRY])
+    assert "Basic" not in repr([dict(request.headers) for request in server.requests])
+
+
+def test_cookies_are_not_kept(server: DevServer, transport: Transport) -> None:
+    """No state but the token ties requests together."""
+    server.script(Fault(status=200, headers={"Set-Cookie": "a=b; Path=/"}))
+    assert transport.send([ENTRY])
+    assert transport.send([ENTRY])
+    assert "cookie" not in server.requests[-1].headers
+
+
+def test_compress_sends_gzip(server: DevServer) -> None:
+    """With `compress` the body is gzip and says so; the entries arrive all the same."""
+    transport = transport_to(server, compress=True)
+    assert transport.send([ENTRY] * 50)
+    request = server.requests[-1]
+    assert request.headers["content-encoding"] == "gzip"
+    assert len(json.loads(gzip.decompress(request.body))["logs"]) == 50
+    assert server.count() == 50
+    transport.close()
+
+
+def test_answer_cut_after_its_head_counts(server: DevServer, transport: Transport) -> None:
+    """Once a 2xx has come the server has the batch; a body that breaks off changes nothing."""
+    server.script(Fault(cut=True))
+    assert transport.send([ENTRY])
+    assert server.count() == 1
+
+
+def test_time_limit_ends_waits_early(server: DevServer, transport: Transport) -> None:
+    """An attempt close to a deadline does not take the usual read timeout."""
+    assert transport.send([ENTRY])
+    server.script(Fault(hang=True))
+    outcome = transport.send([ENTRY], time_limit=0.1)
+    assert outcome.kind is Kind.TRY_AGAIN
+    assert "ReadTimeout" in outcome.detail or "timed out" in outcome.detail
+
+
+def test_secrets_appear_nowhere(server: DevServer) -> None:
+    """Key, secret and token are in no repr, no error, no outcome, even if the server echoes."""
+    with DevServer(api_key=KEY, api_secret=SECRET) as own:
+        transport = Transport(KEY, SECRET, own.url)
+        transport.sign_in()
+        token = transport._token
+        assert token is not None
+        echo = json.dumps({"error": KEY, "message": f"{SECRET} and {token.value}"})
+        own.script(Fault(status=422, body=echo), Fault(status=404, body=echo))
+        own.script_sign_in(Fault(status=401, body=echo))
+        texts = [repr(transport), repr(token), repr(transport.send([ENTRY]))]
+        texts.append(repr(transport.send([ENTRY])))
+        with pytest.raises(AuthenticationError) as caught:
+            transport.sign_in()
+        texts += [str(caught.value), repr(caught.value), repr(pickle.dumps(caught.value))]
+        transport.close()
+    for text in texts:
+        for secret in (KEY, SECRET, token.value):
+            assert secret not in text
+    assert any("***" in text for text in texts)
+
+
+def test_reset_forgets_the_parent_s_session_and_token(transport: Transport) -> None:
+    """A forked child makes its own connections and signs in for itself."""
+    assert transport.send([ENTRY])
+    lock = transport._lock
+    with lock:  # as if another thread had held it in the parent
+        transport.reset()
+        assert transport.send([ENTRY])
+    assert transport.sign_ins == 2
+
+
+def test_closed_transport_can_be_used_again(server: DevServer, transport: Transport) -> None:
+    """`close` frees connections; the token stays valid."""
+    assert transport.send([ENTRY])
+    transport.close()
+    assert transport.send([ENTRY])
+    assert sign_ins(server) == 1
+
+
+def all_subclasses(kind: type[BaseException]) -> set[type[BaseException]]:
+    return {kind} | {sub for below in kind.__subclasses__() for sub in all_subclasses(below)}
+
+
+@pytest.mark.parametrize(
+    "kind", sorted(all_subclasses(requests.RequestException), key=lambda kind: kind.__name__)
+)
+def test_every_exception_of_requests_becomes_an_outcome(
+    server: DevServer, kind: type[BaseException]
+) -> None:
+    """The map of foreign exceptions is complete: none of them gets out of `send`."""
+    is_json = issubclass(kind, requests.exceptions.JSONDecodeError)
+    error = kind("x", "y", 0) if is_json else kind("x")
+    with responses.RequestsMock() as mock:
+        mock.post(server.url + _wire.SIGN_IN_PATH, body=error)
+        outcome = transport_to(server).send([ENTRY])
+    assert outcome.kind in (Kind.TRY_AGAIN, Kind.BLOCKED)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_permanent"),
+    [
+        (requests.exceptions.InvalidURL("x"), True),
+        (OSError("Could not find a suitable TLS CA certificate bundle"), True),
+        (requests.exceptions.SSLError(ssl.SSLCertVerificationError("self-signed")), True),
+        (requests.exceptions.SSLError(ssl.SSLEOFError("EOF")), False),
+        (requests.exceptions.ConnectionError(ConnectionResetError(104, "reset")), False),
+        (requests.exceptions.ProxyError("http://me:pw@proxy"), False),
+        (UnicodeError("label too long"), True),
+    ],
+)
+def test_what_cannot_pass_by_itself_is_told_apart(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, is_permanent: bool
+) -> None:
+    """Wrong setup is reported at once; an unreliable network only if it stays so."""
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise error
+
+    session = _session.Session()
+    monkeypatch.setattr(session._session, "post", fail)
+    with pytest.raises(_session.RequestFailed) as caught:
+        session.post("http://x", b"", {}, {}, (1, 1))
+    assert caught.value.is_permanent is is_permanent
+    assert "pw@" not in caught.value.detail
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "is_warned"),
+    [
+        ("http://logs.invalid", True),
+        ("http://localhost:1", False),
+        ("http://127.8.8.8:1", False),
+        ("http://[::1]:1", False),
+        ("http://127.evil.invalid", True),
+        ("https://logs.invalid", False),
+    ],
+)
+def test_plain_http_beyond_this_machine_is_warned_of_once(
+    capfd: pytest.CaptureFixture[str], url: str, is_warned: bool
+) -> None:
+    """Secrets in the clear are said once; on loopback nobody listens in."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False):
+        transport = Transport("k", "s", url)
+        transport.send([ENTRY])
+        transport.send([ENTRY])
+    assert capfd.readouterr().err.count("plain http") == is_warned
+
+
+def test_transport_is_importable_without_requests() -> None:
+    """Even the transport's class costs no HTTP stack until it is used."""
+    code = (
+        "import sys; from voyage_logger import Transport; Transport('k', 's', 'http://x');"
+        "print('requests' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
