@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,6 +35,14 @@ def _no_thread_is_left() -> Iterator[None]:
         assert not thread.is_alive(), f"{thread.name} is left behind"
 
 
+def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
+    """Watches for a state that nobody announces."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        os.sched_yield()
+
+
 @pytest.fixture
 def server() -> Iterator[DevServer]:
     with DevServer() as server:
@@ -49,8 +58,8 @@ def make_logger(server: DevServer) -> Iterator[MakeLogger]:
         if "transport" not in settings:
             settings = {
                 "base_url": server.url,
-                "api_key": server.environ["VOYAGE_LOGS_KEY"],
-                "api_secret": server.environ["VOYAGE_LOGS_SECRET"],
+                "api_key": server.api_key,
+                "api_secret": server.api_secret,
                 **settings,
             }
         loggers.append(VoyageLogger(app_name, **settings))

@@ -59,7 +59,7 @@ class TestEntries:
             assert size.entries <= 400
 
     def test_forget_no_lesson_over_a_later_one(self) -> None:
-        """Halves of an older, larger request that are refused, too, do not raise the bound again."""
+        """Another half of an older, larger request does not raise the bound again."""
         size = RequestSize(100, MIB)
         for count in (800, 400, 200, 400):  # the second half of the 800 is still to be sent
             size.learn_refused(count)
@@ -88,7 +88,7 @@ class TestEntries:
 class TestBytes:
     @pytest.mark.parametrize("entries", [1, 2, 1000])
     def test_leave_room_for_the_envelope(self, entries: int) -> None:
-        """A body of as many bytes as allowed, commas and envelope included, is `max_batch_bytes`."""
+        """Entries, commas and envelope together make `max_batch_bytes` at the most."""
         size = RequestSize(100, MIB)
         payloads = size.bytes - entries  # each entry is counted with a comma
 

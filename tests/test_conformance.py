@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.conftest import MakeLogger
+    from conftest import MakeLogger
 
     from voyage_logger.devserver import DevServer, RecordedRequest
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from conftest import until
 
 from voyage_logger import ConfigurationError, VoyageLogger
 
@@ -30,10 +31,7 @@ def test_lines_come_without_a_flush(capfd: pytest.CaptureFixture[str]) -> None:
     """At a terminal nobody waits five seconds for a line."""
     logger = VoyageLogger("app")
     logger.info("x")
-    with logger._pipeline.queue.settled:
-        assert logger._pipeline.queue.settled.wait_for(
-            lambda: logger.stats().pending == 0, timeout=3
-        )
+    until(lambda: logger.stats().pending == 0, timeout=3)
     assert "app: x" in capfd.readouterr().err
     logger.close()
 

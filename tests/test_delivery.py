@@ -9,13 +9,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import until
 
+from voyage_logger import _retry
 from voyage_logger import AuthenticationError, ConnectionFailed, DeliveryError, EntriesLost
 from voyage_logger._delivery import MOST_REFUSALS
 from voyage_logger.devserver import DevServer, Fault, Rules
 
 if TYPE_CHECKING:
-    from tests.conftest import MakeLogger
+    from conftest import MakeLogger
 
     from voyage_logger import VoyageError, VoyageLogger
 
@@ -54,14 +56,16 @@ def test_html_with_200_is_not_the_api(server: DevServer, logger: VoyageLogger) -
     assert logger.stats().retries == 1
 
 
-def test_revoked_token_costs_one_sign_in(server: DevServer, logger: VoyageLogger) -> None:
+def test_revoked_token_costs_one_sign_in(
+    server: DevServer, logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a 401 the same batch follows one new sign-in at once, without a pause."""
     logger.info("before")
     assert logger.flush()
     server.revoke_tokens()
-    logger._pipeline._worker._random = lambda: 0.999999  # any pause would be half a second
+    monkeypatch.setattr(_retry, "BASE", 60.0)  # any pause would be half a minute at least
     logger.info("after")
-    assert logger.flush()
+    assert logger.flush(timeout=10)
     stats = logger.stats()
     assert (stats.sign_ins, stats.retries) == (2, 1)
     assert batches(server) == [["before"], ["after"], ["after"]]
@@ -139,8 +143,9 @@ def test_retry_after_is_a_minimum(server: DevServer, logger: VoyageLogger) -> No
     """The server's request for patience is met even though a flush is waiting."""
     without_pauses(logger)
     server.script(Fault(status=429, headers={"Retry-After": "1"}))
-    logger.info("x")
-    assert logger.flush()
+    logger.critical("x")
+    while not server.count():  # flushing all the while
+        logger.flush(timeout=0.01)
     first, second = [request.time for request in server.requests if request.endpoint == "batch"]
     assert second - first >= 1
 
@@ -263,6 +268,7 @@ def test_413_for_a_trimmed_entry_rejects_it(server: DevServer, logger: VoyageLog
     result = logger.flush()
     assert (bool(result), result.rejected) == (False, 1)
     assert logger.stats().rejected_by == {"too large": 1}
+    assert len([request for request in server.requests if request.status == 413]) == 2
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -398,12 +404,15 @@ def test_unreachable_server_is_reported_once_and_recovery_too(
 def test_full_batch_is_sent_at_once(server: DevServer, make_logger: MakeLogger) -> None:
     """`batch_size` entries go without waiting for the interval; one less does not."""
     logger = make_logger(batch_size=10, flush_interval=600)
-    for number in range(19):
-        logger.info("entry %d", number)
     queue = logger._pipeline.queue
-    with queue.settled:
-        assert queue.settled.wait_for(lambda: logger.stats().pending == 9, timeout=10)
-    assert server.count() == 10
+    for number in range(9):
+        logger.info("entry %d", number)
+    until(lambda: queue.wake_at == 10)  # the worker has seen them, and waits for more
+    assert server.count() == 0
+    for number in range(9, 19):
+        logger.info("entry %d", number)
+    until(lambda: logger.stats().pending == 9)
+    until(lambda: queue.wake_at == 10)
     assert [len(batch) for batch in batches(server)] == [10]
 
 

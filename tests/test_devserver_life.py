@@ -553,6 +553,7 @@ def test_file_keeps_the_entries(tmp_path: Path) -> None:
             assert send(connection, sign_in(connection))[0] == 200
             connection.close()
             assert server.count() == run
+            assert [row.id for row in server.stored(after=server.last_old_id)] == [run]
             assert [row.batch for row in server.stored()] == list(range(1, run + 1))
     assert [each.name for each in tmp_path.iterdir()] == ["entries.db"]
 

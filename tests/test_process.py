@@ -175,6 +175,41 @@ def test_closed_stderr_is_no_trouble(server: DevServer) -> None:
     assert messages(server) == ["x"]
 
 
+def test_without_threads_flush_and_exit_deliver(server: DevServer) -> None:
+    """At a system's limit of threads the caller of flush, and the exit, do the worker's job."""
+    done = run(
+        server,
+        """\
+        def no_more(self): raise RuntimeError("can't start new thread")
+        threading.Thread.start = no_more
+        logger.info("one")
+        assert logger.stats().pending == 1
+        result = logger.flush()
+        assert result and result.delivered == 1, result
+        logger.info("two")
+        """,
+    )
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if "no thread" not in line] == []
+    assert messages(server) == ["one", "two"]
+
+
+def test_without_threads_flush_keeps_its_time_limit(server: DevServer) -> None:
+    """The caller's thread is not held by a server that hangs."""
+    server.script(*[Fault(hang=True)] * 9)
+    done = run(
+        server,
+        """\
+        def no_more(self): raise RuntimeError("can't start new thread")
+        threading.Thread.start = no_more
+        logger.info("one")
+        result = logger.flush(0.3)
+        print(bool(result), result.pending, result.elapsed < 2)
+        """,
+    )
+    assert done.stdout.split() == ["False", "1", "True"]
+
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 FORKING = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")  # 3.12 warns of threads
 
@@ -200,6 +235,24 @@ def test_fork_sends_each_entry_once(server: DevServer) -> None:
     assert sorted(messages(server)) == ["child", "parent after", "parent before"]
     runs = {entry["meta_data"]["log_id"].partition("-")[0] for entry in server.entries()}
     assert len(runs) == 2
+
+
+@needs_fork
+def test_child_that_does_not_log_leaves_the_parent_s_entries_alone(server: DevServer) -> None:
+    """A child's exit neither sends nor reports what its parent has queued."""
+    done = run(
+        server,
+        """\
+        logger.info("parent")
+        child = os.fork()
+        if child != 0:
+            os.waitpid(child, 0)
+            assert logger.stats().pending == 1
+        """,
+        flags=FORKING,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert messages(server) == ["parent"]
 
 
 @needs_fork

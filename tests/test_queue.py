@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import signal
 import sys
 import threading
 import time
 from collections import Counter
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +22,7 @@ from voyage_logger._queue import NEVER, RECORD_OVERHEAD, EntryQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import CodeType, FrameType
 
     from voyage_logger import Stats
 
@@ -145,7 +148,7 @@ class Model(RuleBasedStateMachine):
             assert self.queue.pending_until(until) == sum(number <= until for number in numbers)
 
 
-class TestModel(Model.TestCase):  # type: ignore[name-defined,misc]
+class TestModel(Model.TestCase):  # type: ignore[valid-type,misc]
     settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
@@ -405,39 +408,65 @@ def busy(queue: EntryQueue) -> None:
     queue.abandon("closed")
 
 
+@cache
+def following(code: CodeType) -> dict[int, tuple[str, int]]:
+    """The name of each instruction, and where the next one begins."""
+    found = list(dis.get_instructions(code))
+    ends = [instruction.offset for instruction in found[1:]] + [len(code.co_code)]
+    return {here.offset: (here.opname, end) for here, end in zip(found, ends, strict=True)}
+
+
 class Interruption:
     """Foreign code at the `at`-th place where CPython lets it in, in methods of the queue.
 
-    That is at the start of a function and after a call into C: where signal handlers run.
+    That is where signal handlers run: at the start of a function, after a call, after a jump
+    backward and, on 3.10, after any jump.
     """
 
     def __init__(self, at: int, foreign: Callable[[], None]) -> None:
         self.at, self.foreign, self.count = at, foreign, 0
+        self.last: dict[FrameType, int] = {}
 
-    def __call__(self, frame: Any, event: str, _: object) -> None:
-        if event not in ("call", "c_return") or frame.f_code.co_filename != _queue.__file__:
-            return
-        self.count += 1
-        if self.count == self.at:
-            sys.setprofile(None)
-            self.foreign()
+    def __call__(self, frame: FrameType, event: str, _: object) -> Interruption | None:
+        if self.has_come or frame.f_code.co_filename != _queue.__file__:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "call" or (event == "opcode" and self.is_open(frame)):
+            self.count += 1
+            if self.has_come:
+                sys.settrace(None)
+                self.foreign()
+        return self
+
+    def is_open(self, frame: FrameType) -> bool:
+        here = frame.f_lasti
+        last = self.last.get(frame)
+        self.last[frame] = here
+        if last is None or last not in (instructions := following(frame.f_code)):
+            return False
+        name, following_offset = instructions[last]
+        if "JUMP" in name or name == "FOR_ITER":
+            return here < last or (here != following_offset and sys.version_info < (3, 11))
+        return "CALL" in name
 
     @property
     def has_come(self) -> bool:
         return self.count >= self.at
 
     def __enter__(self) -> Interruption:
-        self.before = sys.getprofile()
-        sys.setprofile(self)
+        self.before = sys.gettrace()
+        sys.settrace(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        sys.setprofile(self.before)
+        sys.settrace(self.before)
+        self.last.clear()
 
 
 class TestReentry:
-    @pytest.mark.parametrize("lane", [DEBUG, INFO, TICKET_LANE])
-    @pytest.mark.parametrize("max_entries", [1, 3, 100])
+    @pytest.mark.parametrize(
+        ("max_entries", "lane"), [(1, DEBUG), (1, TICKET_LANE), (3, INFO), (100, DEBUG)]
+    )
     def test_anywhere_keeps_the_accounts_right(self, lane: int, max_entries: int) -> None:
         """A handler that logs anywhere inside the queue is accounted for, and spoils nothing."""
         at = 0
@@ -479,6 +508,23 @@ class TestReentry:
 
             stats = queue.stats()
             assert stats.accepted == 8 + 8 * has_come
+            assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
+            assert_law(stats)
+
+    def test_that_abandons_everything_keeps_the_accounts_right(self) -> None:
+        """A handler that closes the logger at any place inside the queue spoils nothing."""
+        at = 0
+        has_come = True
+        while has_come:
+            at += 1
+            queue = EntryQueue(3, ROOMY)
+            with Interruption(at, lambda queue=queue: queue.abandon("closed")) as interruption:  # type: ignore[misc]
+                busy(queue)
+            has_come = interruption.has_come
+            queue.abandon("closed")
+
+            stats = queue.stats()
+            assert stats.accepted == 8
             assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
             assert_law(stats)
 

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 
 from voyage_logger import BaseTransport, ConfigurationError, Transport, VoyageLogger
 from voyage_logger._settings import (
-    BODY_OVERHEAD,
     MIB,
     Credentials,
     Endpoint,
     endpoint_from,
     missing,
 )
-from voyage_logger._wire import DEFAULT_BASE_URL
+from voyage_logger._wire import BODY_OVERHEAD, DEFAULT_BASE_URL
 
 NAN, INF = float("nan"), float("inf")
 KEYS = {"VOYAGE_LOGS_KEY": "key", "VOYAGE_LOGS_SECRET": "secret"}
@@ -74,7 +73,7 @@ BAD_URLS = [
     "https://api.example.com:-1",
     "https://api example.com",
     "https://api.example.com/a b",
-    "https://api.example.com/\n",
+    "https://api.example.com/\nlogs",
     "https://api\t.example.com",
     "https://api.example.com\r\nx-evil: 1",
     "https://[::1",
@@ -97,7 +96,8 @@ BAD: list[tuple[str, Any]] = [
     *(("shutdown_timeout", value) for value in BAD_SECONDS),
     *(("timeout", value) for value in [*BAD_SECONDS, 0]),
     *(("level", value) for value in ["loud", "", None, True, 1.5, NAN, []]),
-    *((name, value) for name in ("before_send", "on_error") for value in BAD_FUNCTIONS),
+    *(("before_send", value) for value in BAD_FUNCTIONS),
+    *(("on_error", value) for value in BAD_FUNCTIONS),
     *(
         (name, value)
         for name in ("timestamps", "capture_method", "compress")

@@ -90,6 +90,23 @@ def test_eight_threads_and_a_revoked_token_make_one_sign_in(
     assert sign_ins(server) == 2
 
 
+def test_late_refusal_of_an_old_token_leaves_the_new_one(
+    server: DevServer, transport: Transport
+) -> None:
+    """A 401 that arrives after another thread's new sign-in does not throw that token away."""
+    assert transport.send([ENTRY])
+    server.revoke_tokens()
+    server.script(Fault(delay=0.5))
+    late = threading.Thread(target=transport.send, args=([ENTRY],))
+    late.start()
+    server.wait_for_requests(2)
+    assert transport.send([ENTRY]).kind is Kind.UNAUTHORIZED
+    assert transport.send([ENTRY])
+    late.join()
+    assert transport.send([ENTRY])
+    assert sign_ins(server) == 2
+
+
 @pytest.mark.parametrize(("life", "renewed_at"), [(3600, 3300), (100, 80), (3, 2.4)])
 def test_token_is_renewed_before_it_expires(life: float, renewed_at: float) -> None:
     """Five minutes before its end, or at four fifths of a short life; not sooner."""

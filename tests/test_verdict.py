@@ -12,6 +12,7 @@ from voyage_logger._outcome import Kind
 from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_outcome
 
 NOW = 1_800_000_000.0
+STATUSES = range(200, 600)
 LINE = 250  # characters of the longest line that a person is shown
 
 
@@ -41,13 +42,14 @@ def documented(status: int) -> Kind:
 
 
 class TestBatch:
-    @pytest.mark.parametrize("status", range(200, 600))
-    def test_each_status_means_what_is_documented(self, status: int) -> None:
+    def test_each_status_means_what_is_documented(self) -> None:
         """Every status has the consequence that the documentation names, and is passed on."""
-        outcome = batch_outcome(answer(status), NOW)
+        outcomes = [batch_outcome(answer(status), NOW) for status in STATUSES]
 
-        assert (outcome.kind, outcome.status) == (documented(status), status)
-        assert not outcome.is_sign_in
+        assert {outcome.status: outcome.kind for outcome in outcomes} == {
+            status: documented(status) for status in STATUSES
+        }
+        assert not any(outcome.is_sign_in for outcome in outcomes)
 
     @pytest.mark.parametrize("status", [200, 201, 204])
     @pytest.mark.parametrize("content_type", ["text/html", "text/html; charset=utf-8"])
@@ -82,15 +84,15 @@ class TestBatch:
 
 
 class TestSignIn:
-    @pytest.mark.parametrize("status", range(200, 600))
-    def test_no_failure_is_about_an_entry(self, status: int) -> None:
+    def test_no_failure_is_about_an_entry(self) -> None:
         """A sign-in that gave no token either passes or blocks; it never rejects entries."""
-        outcome = sign_in_outcome(answer(status), NOW)
-        passes = documented(status) in (Kind.TRY_AGAIN, Kind.DELIVERED)
+        for status in STATUSES:
+            outcome = sign_in_outcome(answer(status), NOW)
+            passes = documented(status) in (Kind.TRY_AGAIN, Kind.DELIVERED)
 
-        assert outcome.kind is (Kind.TRY_AGAIN if passes else Kind.BLOCKED)
-        assert outcome.is_sign_in
-        assert outcome.detail.startswith("sign-in: ")
+            assert outcome.kind is (Kind.TRY_AGAIN if passes else Kind.BLOCKED), status
+            assert outcome.is_sign_in
+            assert outcome.detail.startswith("sign-in: ")
 
 
 class TestWords:
@@ -144,7 +146,7 @@ class TestWords:
         assert len(detail) < LINE
         detail.encode()
 
-    @pytest.mark.parametrize("depth", [100, 900, *range(940, 1000, 3), 50_000])
+    @pytest.mark.parametrize("depth", [100, 900, 960, 980, 990, 50_000])
     @pytest.mark.parametrize("form", [b"%s", b'{"error":%s}'])
     def test_a_deeply_nested_answer_keeps_the_meaning_of_its_status(
         self, depth: int, form: bytes

@@ -51,5 +51,5 @@ class RequestSize:
     def learn_refused(self, count: int) -> None:
         """Remembers that a request of more than `batch_size` entries was refused."""
         if count > self._batch_size:
-            self._most = max(self._batch_size, count // 2)
+            self._most = max(self._batch_size, min(self._most, count // 2))
             self.entries = min(self.entries, self._most)

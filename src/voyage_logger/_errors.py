@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_SHOWN = 200  # characters
+
+
 class VoyageError(Exception):
     """The base of all errors of this package.
 
@@ -47,7 +50,7 @@ class ConfigurationError(VoyageError, ValueError):
     """
 
     def __init__(self, parameter: str, value: object, rule: str) -> None:
-        super().__init__(f"{parameter}={value!r}: must be {rule}")
+        super().__init__(f"{parameter}={_shown(value)}: must be {rule}")
         self.args = (parameter, value, rule)  # what pickle calls the class with
         self.parameter = parameter
         self.value = value
@@ -86,6 +89,15 @@ class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
         self.levels = levels
         self.reasons = reasons
         self.words = words
+
+
+def _shown(value: object) -> str:
+    """A wrong value as far as it helps: it may be of any size, and its repr may be broken."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - any foreign method may be broken
+        return f"<a {type(value).__name__} without a repr>"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def entries(count: int) -> str:

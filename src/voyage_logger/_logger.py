@@ -18,6 +18,7 @@ from voyage_logger._settings import (
     KIB,
     MIB,
     a_flag,
+    a_transport,
     endpoint_from,
     missing,
     seconds,
@@ -110,6 +111,8 @@ class VoyageLogger:
         strict: bool = False,
         transport: BaseTransport | None = None,
     ) -> None:
+        a_flag("strict", strict)
+        a_transport("transport", transport)
         settings = settings_from(
             app_name=app_name,
             environment=environment,
@@ -130,7 +133,7 @@ class VoyageLogger:
         self._diagnostics = Diagnostics(settings.on_error)
         self._missing = missing(endpoint) if transport is None and endpoint.problems else None
         if self._missing is not None:
-            if a_flag("strict", strict):
+            if strict:
                 raise self._missing
             settings = replace(
                 settings, flush_interval=min(settings.flush_interval, _CONSOLE_INTERVAL)

@@ -17,13 +17,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict, deque
-from typing import TYPE_CHECKING
-
 from voyage_logger._levels import CRITICAL, LANES, NOTICE_LANE
 from voyage_logger._stats import Stats
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # (sequence number, lane, encoded entry). A tuple, because one is made per log call.
 Record = tuple[int, int, bytes]
@@ -144,8 +139,7 @@ class EntryQueue:
     def oldest(self) -> int:
         """The sequence number of the oldest pending entry, `NEVER` if there is none."""
         with self.changed:
-            heads = [lane[0][0] for lane in (self._flight, *self._lanes) if lane]
-            return min(heads, default=NEVER)
+            return min(map(_head, (self._flight, *self._lanes)))
 
     def newest(self) -> int:
         """The sequence number of the entry that came last, 0 if none ever did."""
@@ -188,9 +182,9 @@ class EntryQueue:
 
     def _shed(self) -> None:
         for lane in self._lanes:
-            while lane:
-                if self._queued <= self._max_entries and self._queued_bytes <= self._max_bytes:
-                    return
+            while self._queued > self._max_entries or self._queued_bytes > self._max_bytes:
+                if not lane:
+                    break
                 _, number, payload = lane.popleft()
                 size = len(payload) + RECORD_OVERHEAD
                 loss = ("queue_full", number)
@@ -201,24 +195,35 @@ class EntryQueue:
     def _board(self, max_entries: int, max_bytes: int) -> None:
         """Moves the oldest queued entries into flight, in the order of their calls."""
         room = max_bytes
-        while lanes := sorted(filter(None, self._lanes), key=_head):
+        while self._in_flight < max_entries:
             # The lane with the oldest entry boards until another lane's head is older.
-            lane, following = lanes[0], (_head(lanes[1]) if len(lanes) > 1 else NEVER)
-            while lane and lane[0][0] < following:
-                payload = lane[0][2]
-                room -= len(payload) + 1
-                if self._in_flight >= max_entries or (room < 0 and self._in_flight):
+            lane, next_lane = sorted(self._lanes, key=_head)[:2]
+            following = _head(next_lane)
+            if _head(lane) == NEVER:
+                return
+            while self._in_flight < max_entries and _head(lane) <= following and lane:
+                record = lane.popleft()
+                room -= len(record[2]) + 1
+                if room < 0 and self._in_flight:
+                    lane.appendleft(record)
                     return
-                self._flight.append(lane.popleft())
-                size = len(payload) + RECORD_OVERHEAD
+                self._flight.append(record)
+                size = len(record[2]) + RECORD_OVERHEAD
                 self._queued -= 1
                 self._queued_bytes -= size
                 self._in_flight += 1
                 self._flight_bytes += size
 
 
-def _head(lane: Sequence[Record]) -> int:
-    return lane[0][0]
+def _head(lane: deque[Record]) -> int:
+    """The sequence number of a lane's first entry, `NEVER` if there is none.
+
+    By the exception, for between a look and the access a re-entrant `append` may shed the entry.
+    """
+    try:
+        return lane[0][0]
+    except IndexError:
+        return NEVER
 
 
 def by_reason(losses: dict[Loss, int]) -> dict[str, int]:

@@ -8,6 +8,7 @@ Source of the method: https://aws.amazon.com/blogs/architecture/exponential-back
 
 from __future__ import annotations
 
+from datetime import timezone
 from typing import TYPE_CHECKING
 
 from voyage_logger._outcome import Kind, Outcome
@@ -43,7 +44,7 @@ def pause(outcome: Outcome, attempt: int, random: Callable[[], float]) -> float:
         waiting = ceiling / 2 + random() * ceiling / 2  # asking too soon cannot help: never near 0
     else:
         waiting = random() * min(CAP, growth)
-    return waiting + min(outcome.retry_after or 0.0, RETRY_AFTER_CAP)
+    return waiting + min(max(0.0, outcome.retry_after or 0.0), RETRY_AFTER_CAP)
 
 
 def interval(flush_interval: float, random: Callable[[], float]) -> float:
@@ -69,7 +70,8 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 20 ms, rarely needed
 
     try:
-        then = parsedate_to_datetime(text).timestamp()
+        date = parsedate_to_datetime(text)
+        then = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
     return min(max(0.0, then - now), RETRY_AFTER_CAP)

@@ -188,6 +188,12 @@ def a_callable(parameter: str, value: Any) -> Any:
     raise ConfigurationError(parameter, value, "a function, or None")
 
 
+def a_transport(parameter: str, value: Any) -> Any:
+    if value is None or callable(getattr(value, "send", None)):
+        return value
+    raise ConfigurationError(parameter, value, "a BaseTransport, or None")
+
+
 def seconds(parameter: str, value: object, *, zero: bool = False) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):  # noqa: SIM102 - two ideas
         if 0 < value <= _DAY or (zero and value == 0):
@@ -238,18 +244,20 @@ def _timeout(value: object) -> tuple[float, float]:
 
 def _url(parameter: str, value: object) -> str:
     rule = "an http:// or https:// URL with a host, without credentials, query or fragment"
+    # An error must not repeat a password or a key: only what can hold neither is shown.
+    shown = (
+        value if isinstance(value, str) and not set(value) & set("@?#&=") else "<a hidden value>"
+    )
     if not isinstance(value, str):
-        raise ConfigurationError(parameter, value, rule)
-    if "@" in value:  # may hold a password, which an error text must not repeat
-        raise ConfigurationError(parameter, "<a URL with credentials>", rule)
+        raise ConfigurationError(parameter, shown, rule)
     url = value.strip().rstrip("/")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # a port out of range, an unclosed bracket
         usable = False
-    if not usable or not is_header_safe(url) or set(url) & set(" ?#"):
-        raise ConfigurationError(parameter, value, rule)
+    if not usable or not is_header_safe(url) or set(url) & set(" @?#"):
+        raise ConfigurationError(parameter, shown, rule)
     return url
 
 

@@ -69,8 +69,8 @@ def run(options: argparse.Namespace) -> int:
             "demo-shop",
             "demo",
             base_url=server.url,
-            api_key=server.environ["VOYAGE_LOGS_KEY"],
-            api_secret=server.environ["VOYAGE_LOGS_SECRET"],
+            api_key=server.api_key,
+            api_secret=server.api_secret,
         )
         with logger:
             shop = _Shop(logger)

@@ -14,7 +14,7 @@ import shlex
 import signal
 import sqlite3
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from voyage_logger.devserver import DevServer
 
@@ -30,8 +30,8 @@ _MAX_PORT = 65_535
 _PAGE = 1000
 _MAX_SHOWN = 500  # characters of a message
 
-# A signal's handler cannot end a wait that has no limit on Windows.
-_POLL_SECONDS = 1.0
+# How soon a signal is seen. Entries are printed at once.
+_POLL_SECONDS = 0.2
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             f"warning: {args.host} can be reached from other machines, and the key is public",
             file=sys.stderr,
         )
-    with contextlib.suppress(_Stop), _signals_stop():
+    with _noted_signals() as signals:
         try:
             server = DevServer(host=args.host, port=args.port, db=args.db).start()
         except (OSError, ValueError) as error:
@@ -72,44 +72,44 @@ def run(args: argparse.Namespace) -> int:
             return _fail(f"cannot open the database {args.db}: {error}")
         with server:
             try:
-                _serve(server)
+                _serve(server, signals)
             except BrokenPipeError:  # who read the lines has gone, as with `| head`
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-class _Stop(BaseException):
-    """The user has asked for the end. No Exception, so that nothing on the way takes it for one."""
-
-
 @contextlib.contextmanager
-def _signals_stop() -> Iterator[None]:
-    """SIGINT and SIGTERM raise `_Stop`, once: the closing that follows is not disturbed."""
+def _noted_signals() -> Iterator[list[int]]:
+    """The numbers of the signals that ask for the end; a second one ends the process at once.
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
+    Noted, not raised: an exception out of the middle of a wait can leave a lock in disorder.
+    """
+    noted: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
         for each in before:
-            signal.signal(each, signal.SIG_IGN)
-        raise _Stop
+            signal.signal(each, signal.SIG_DFL)
+        noted.append(number)
 
     # SIGINT, too: a shell starts background jobs with it ignored.
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     for each in before:
-        signal.signal(each, stop)
+        signal.signal(each, note)
     try:
-        yield
+        yield noted
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
 
 
-def _serve(server: DevServer) -> NoReturn:
+def _serve(server: DevServer, signals: list[int]) -> None:
     lines = [f"Listening on {server.url}; Ctrl-C ends it. In the shell of your app:", ""]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in server.environ.items()]
     print("\n".join([*lines, ""]), flush=True)
-    last = server.last_id()  # entries that an earlier run left in the database are not news
-    while True:
+    last = server.last_old_id
+    while not signals:
         seen = server.count()
-        while page := server.stored(after=last, limit=_PAGE):
+        while not signals and (page := server.stored(after=last, limit=_PAGE)):
             last = page[-1].id
             print("\n".join(map(_line, page)), flush=True)
         with contextlib.suppress(TimeoutError):

@@ -64,9 +64,13 @@ class Inspection(ABC):
         store = self._running().store
         return store.ticket_count() if tickets else store.entry_count
 
-    def last_id(self) -> int:
-        """The id of the newest entry, for `stored(after=...)`; 0 if there is none."""
-        return self._running().store.last_id()
+    @property
+    def last_old_id(self) -> int:
+        """The id of the newest entry from before the start; `stored(after=...)` has the new ones.
+
+        0 unless the database is a file with entries.
+        """
+        return self._running().store.last_old_id
 
     @property
     def requests(self) -> list[RecordedRequest]:

@@ -76,6 +76,7 @@ class Store:
             self._database.execute(_SCHEMA)
             # Written under the lock; read without it, as plain numbers.
             self.entry_count: int = self._number("SELECT COUNT(*) FROM entries")
+            self.last_old_id: int = self._number("SELECT COALESCE(MAX(id), 0) FROM entries")
             self.batch_count: int = self._number("SELECT COALESCE(MAX(batch), 0) FROM entries")
         except sqlite3.Error:
             self._database.close()
@@ -136,11 +137,6 @@ class Store:
         """How many entries opened a ticket."""
         with self._lock:
             return self._number("SELECT COUNT(*) FROM entries WHERE add_ticket")
-
-    def last_id(self) -> int:
-        """The id of the newest entry; 0 if there is none."""
-        with self._lock:
-            return self._number("SELECT COALESCE(MAX(id), 0) FROM entries")
 
     def clear(self) -> None:
         """Forgets all entries; the ids go on."""

@@ -100,7 +100,7 @@ def _words(answer: Answer) -> str:
     else:
         try:
             body = json.loads(answer.body)
-        except ValueError:  # not JSON, not UTF-8
+        except (ValueError, RecursionError):  # not JSON, not UTF-8, or meant to exhaust us
             body = None
         if isinstance(body, dict):
             parts = [str(body[key]) for key in ("error", "message", "detail") if body.get(key)]
