@@ -132,7 +132,7 @@ class WrongRepr:
 class UnboundProxy:
     """As werkzeug's LocalProxy outside of a request."""
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         raise RuntimeError("working outside of request context")
 
@@ -143,7 +143,7 @@ class UnboundProxy:
 class TextProxy:
     """As werkzeug's LocalProxy to a text: it claims to be one."""
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         return str
 

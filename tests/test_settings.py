@@ -51,12 +51,12 @@ def endpoint(
     )
 
 
-BAD_NAMES = ["", "  ", "\n", "x" * 257, 3, b"app", ["app"]]
-BAD_COUNTS = [0, -1, True, False, NAN, INF, 1.5, "100", None, [], 1 + 0j]
-BAD_SECONDS = [-1, -0.001, True, NAN, INF, -INF, "5", None, [], 86_401, 10**400]
-BAD_FLAGS = [0, 1, "yes", "", None]
-BAD_FUNCTIONS = [1, "print", True, {}]
-BAD_URLS = [
+BAD_NAMES: list[Any] = ["", "  ", "\n", "x" * 257, 3, b"app", ["app"]]
+BAD_COUNTS: list[Any] = [0, -1, True, False, NAN, INF, 1.5, "100", None, [], 1 + 0j]
+BAD_SECONDS: list[Any] = [-1, -0.001, True, NAN, INF, -INF, "5", None, [], 86_401, 10**400]
+BAD_FLAGS: list[Any] = [0, 1, "yes", "", None]
+BAD_FUNCTIONS: list[Any] = [1, "print", True, {}]
+BAD_URLS: list[Any] = [
     "",
     "   ",
     "api.example.com",

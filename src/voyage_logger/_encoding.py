@@ -18,7 +18,8 @@ from voyage_logger._trimming import bare, trim
 
 Entry = dict[str, Any]
 
-_SCALARS = frozenset((int, float, bool, type(None)))
+_SCALARS = frozenset((float, bool, type(None)))
+_PLAIN_INT = 1 << 64  # larger ones are as long as a text, and take the careful path
 
 # Cycles need no check of their own: the look over the containers ends at MAX_DEPTH.
 dumps = json.JSONEncoder(
@@ -59,38 +60,47 @@ def shorten(payload: bytes, limit: int) -> bytes:
 
 def _is_plain(entry: Entry, limit: int) -> bool:  # noqa: C901 - one loop, on every call's path
     """True if the C encoder can be let loose on the entry: exact JSON types, few, not deep."""
-    budget = limit  # every value costs at least a byte, so no more than this can fit
+    if type(entry) is not dict:
+        return False
+    budget = limit  # a value costs a byte at least, a text as many as it has characters
     level: list[Any] = [entry]
     for _ in range(MAX_DEPTH):
         deeper = []
         for container in level:
             budget -= len(container)
-            if budget < 0:
+            if budget < 0:  # before the walk, for a container may be of any length
                 return False
             values = container
             if type(container) is dict:
                 for key in container:
                     if type(key) is not str:
                         return False  # 1 and "1" would become the same key
+                    budget -= len(key)
                 values = container.values()
             for value in values:
                 kind = type(value)
                 if kind is str:
-                    if len(value) > limit:
+                    budget -= len(value)
+                elif kind is int:
+                    if not -_PLAIN_INT < value < _PLAIN_INT:
                         return False
                 elif kind is dict or kind is list or kind is tuple:
                     deeper.append(value)
                 elif kind not in _SCALARS:
                     return False
         if not deeper:
-            return True
+            return budget >= 0
         level = deeper
     return False
 
 
 def _encode_with_care(entry: Entry, limit: int) -> bytes:
     try:
-        return trim(to_plain(entry, limit), limit, dumps)
+        plain = to_plain(entry, limit)
+        if type(plain) is dict:
+            return trim(plain, limit, dumps)
+        why = str(plain)  # the dict itself was broken, or the stack was at its end
     # Not known to happen; but a log call must not raise, least of all close to the recursion limit.
     except Exception as error:  # noqa: BLE001 - see above
-        return bare(entry, limit, dumps, f"<not encodable: {type(error).__name__}>")
+        why = f"<not encodable: {type(error).__name__}>"
+    return bare(entry, limit, dumps, why)

@@ -3,16 +3,20 @@
 What must stay true: `to_plain` never raises an `Exception`, ends for cycles and for structures of
 any size, and what it returns consists of dict (with str keys), list, str, int, float, bool and
 None only, holding nothing that strict JSON lacks.
+
+A value's type is asked of `type()`, never of `isinstance`: a proxy's `__class__` runs foreign code.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import date, time, timedelta
+from datetime import date, time
 from enum import Enum
+from itertools import count, islice
 from math import isfinite
 from typing import Any
 
@@ -21,19 +25,27 @@ MAX_KEY = 256  # characters
 
 CYCLE = "<cycle>"
 TOO_DEEP = f"<cut: nested deeper than {MAX_DEPTH}>"
-TOO_MANY = "<cut: too many values>"
+TOO_MUCH = "<cut: too much>"
 TRIMMED = "...[trimmed]"
 
 # The names that ECMAScript and the JSON of protobuf use.
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+# Types whose str() says all: named, so that they need not be imported.
+_TOLD_BY_STR = {
+    ("collections", "UserString"),
+    ("datetime", "timedelta"),
+    ("decimal", "Decimal"),
+    ("fractions", "Fraction"),
+    ("uuid", "UUID"),
+}
+# How much more than fits is kept for `_trimming` to choose from.
+_GENEROSITY = 4
+# A __repr__ may log, and that entry's values have a __repr__ again. Within so many conversions of
+# one thread foreign code is no longer asked: without an end, each would try to the stack's end.
+_MAX_NESTED = 3
 
-# A __repr__ may log, and that entry's values have a __repr__ again. Deeper than this, foreign code
-# is no longer asked: unbounded, each level would run into the recursion limit and try twice.
-_MAX_NESTED_FOREIGN = 3
-_foreign = threading.local()
-
-# Types with a str() that says all: named, so that they need not be imported.
-_BY_STR = {("decimal", "Decimal"), ("uuid", "UUID"), ("fractions", "Fraction")}
+_nested = threading.local()
+_name_of = type.__dict__["__name__"].__get__  # a metaclass may have a `__name__` of its own
 
 
 def to_plain(value: object, limit: int) -> Any:
@@ -41,14 +53,14 @@ def to_plain(value: object, limit: int) -> Any:
 
     Args:
         value: Anything.
-        limit: The most values and the longest string (characters) to keep.
+        limit: The longest text to keep, characters; of all together, a small multiple is kept.
     """
-    return _Conversion(limit).convert(value)
+    return _asking(lambda may_ask: _Conversion(limit, may_ask=may_ask).convert(value))
 
 
 def to_text(value: object) -> str:
     """The value as text: str() where it works, a placeholder where it does not."""
-    return _call(str, value)
+    return str(_asking(lambda may_ask: _render(str, value) if may_ask else _unprintable(value)))
 
 
 def clip(text: str, length: int) -> str:
@@ -61,81 +73,78 @@ def clip(text: str, length: int) -> str:
 class _Conversion:
     """One walk over one value, with the budget and the path it has left."""
 
-    __slots__ = ("_budget", "_limit", "_path")
+    __slots__ = ("_budget", "_limit", "_may_ask", "_path")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, may_ask: bool) -> None:
         self._limit = limit
-        self._budget = limit
+        self._budget = limit * _GENEROSITY  # characters and values
+        self._may_ask = may_ask
         self._path: set[int] = set()  # ids of the containers around the present value
 
     def convert(self, value: object) -> Any:
         self._budget -= 1
         if self._budget < 0:
-            return TOO_MANY
+            return TOO_MUCH
+        if value is None or value is True or value is False:
+            return value
         try:
-            if value is None or value is True or value is False:
-                return value
-            if isinstance(value, (str, int, float, Enum)):
-                return self._scalar(value)
-            return self._other(value)
+            return self._known(value, type(value))
         except Exception:  # noqa: BLE001 - any foreign method may be broken; the value is marked
             return _unprintable(value)
 
-    def _scalar(self, value: str | float | Enum) -> Any:
-        if isinstance(value, Enum):
+    def _known(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - a dispatch by type
+        if issubclass(kind, Enum) and self._may_ask:
             return self._inside(value, lambda: self.convert(value.value))
-        if isinstance(value, str):
-            return self._text(value)
-        if isinstance(value, int):
-            whole = int.__index__(value)
-            int.__repr__(whole)  # raises above sys.get_int_max_str_digits(), as the encoder would
-            return whole
-        number = float.__float__(value)
-        return number if isfinite(number) else _NOT_FINITE[repr(number)]
+        if issubclass(kind, str):
+            return self._text(str.__str__(value))
+        if issubclass(kind, int):
+            number = int.__index__(value)
+            self._budget -= len(int.__repr__(number))  # raises above the interpreter's own limit
+            return number
+        if issubclass(kind, float):
+            real = float.__float__(value)
+            return real if isfinite(real) else _NOT_FINITE[repr(real)]
+        if issubclass(kind, dict):
+            return self._inside(value, lambda: self._mapping(dict.items(value)))
+        if issubclass(kind, (list, tuple)):
+            iterate = list.__iter__ if issubclass(kind, list) else tuple.__iter__
+            return self._inside(value, lambda: self._items(iterate(value)))
+        if issubclass(kind, (bytes, bytearray, memoryview)):
+            return self._text(bytes(value[: self._limit]).decode("utf-8", "backslashreplace"))
+        return self._foreign(value, kind) if self._may_ask else _unprintable(value)
 
-    def _text(self, text: str) -> str:
-        clipped = clip(str.__str__(text), self._limit)
-        # A lone surrogate becomes its visible escape: strict parsers refuse "\ud800" itself.
-        return clipped.encode("utf-8", "backslashreplace").decode()
-
-    def _other(self, value: object) -> Any:  # noqa: PLR0911 - a dispatch by type
-        if isinstance(value, Mapping):
-            return self._inside(value, lambda: self._mapping(value))
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            head = bytes(value[: self._limit])
-            return self._text(head.decode("utf-8", "backslashreplace"))
-        if isinstance(value, (Sequence, AbstractSet)) and not isinstance(value, range):
+    def _foreign(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - a dispatch by type
+        """What takes calls of methods that may be anybody's."""
+        if (kind.__module__, _name_of(kind)) in _TOLD_BY_STR:
+            return self._text(_render(str, value))
+        if issubclass(kind, Mapping):
+            return self._inside(value, lambda: self._mapping(value.items()))
+        if issubclass(kind, (Sequence, AbstractSet)) and not issubclass(kind, range):
             return self._inside(value, lambda: self._items(value))
-        if isinstance(value, (date, time)):
-            return value.isoformat()
-        if isinstance(value, timedelta):
-            return str(value)
-        if isinstance(value, BaseException):
-            return self._text(f"{type(value).__name__}: {to_text(value)}")
-        if isinstance(value, os.PathLike):
-            return self.convert(os.fspath(value))
-        if (type(value).__module__, type(value).__name__) in _BY_STR:
-            return self._text(str(value))
-        return self._structured(value)
-
-    def _structured(self, value: object) -> Any:
-        """What has fields or elements of its own; asked of the type, as instances may pretend."""
-        kind = type(value)
+        if issubclass(kind, (date, time)):
+            return self._text(_render(kind.isoformat, value))
+        if issubclass(kind, BaseException):
+            return self._text(f"{_name_of(kind)}: {_render(str, value)}")
+        if issubclass(kind, os.PathLike):
+            return self._inside(value, lambda: self.convert(os.fspath(value)))
         names = _field_names(kind)
         if names is not None:
-            return self._inside(
-                value, lambda: self._mapping({name: getattr(value, name) for name in names})
-            )
+            fields = ((name, getattr(value, name)) for name in names if hasattr(value, name))
+            return self._inside(value, lambda: self._mapping(fields))
         if hasattr(kind, "model_dump"):  # pydantic
-            return self._inside(value, lambda: self.convert(value.model_dump()))  # type: ignore[attr-defined]
-        if (
-            kind.__module__.partition(".")[0] == "numpy"
-            and getattr(value, "size", 0) <= self._budget
-        ):
-            return self._inside(value, lambda: self.convert(value.tolist()))  # type: ignore[attr-defined]
-        return self._text(_call(repr, value))
+            return self._inside(value, lambda: self.convert(value.model_dump()))
+        is_array = kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist")
+        if is_array and getattr(value, "size", 1) <= self._limit:
+            return self._inside(value, lambda: self.convert(value.tolist()))
+        return self._text(_render(repr, value))
 
-    def _inside(self, value: object, convert: Any) -> Any:
+    def _text(self, text: str) -> str:
+        # A lone surrogate becomes its visible escape: strict parsers refuse "\ud800" itself.
+        clipped = clip(text, self._limit).encode("utf-8", "backslashreplace").decode()
+        self._budget -= len(clipped)
+        return clipped
+
+    def _inside(self, value: object, convert: Callable[[], Any]) -> Any:
         """The result of `convert`, unless the value contains itself or lies too deep."""
         if id(value) in self._path:
             return CYCLE
@@ -147,55 +156,65 @@ class _Conversion:
         finally:
             self._path.discard(id(value))
 
-    def _mapping(self, mapping: Mapping[Any, Any]) -> dict[str, Any]:
+    def _mapping(self, items: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
         plain: dict[str, Any] = {}
-        for key, value in list(mapping.items()):  # a copy: another thread may be changing it
-            name = self._key(key)
-            while name in plain:  # 1 and "1": neither is lost
-                name += "_"
+        numbers = count(2)
+        for key, value in self._snapshot(items):
+            name = own_name = self._key(key)
+            while name in plain:  # 1 and "1", or two long keys with one beginning: none is lost
+                name = f"{own_name}#{next(numbers)}"
             plain[name] = self.convert(value)
             if self._budget < 0:
                 break
         return plain
 
-    def _key(self, key: object) -> str:
-        if isinstance(key, str):
-            return clip(self._text(key), MAX_KEY)
-        if key is None or isinstance(key, bool):
-            return {None: "null", True: "true", False: "false"}[key]  # as `json` writes them
-        return clip(self._text(_call(str, key)), MAX_KEY)
-
-    def _items(self, values: Any) -> list[Any]:
+    def _items(self, values: Iterable[Any]) -> list[Any]:
         plain = []
-        for value in values:
+        for value in self._snapshot(values):
             plain.append(self.convert(value))
             if self._budget < 0:
                 break
         return plain
 
+    def _snapshot(self, values: Iterable[Any]) -> list[Any]:
+        """As many as may fit, at one moment: another thread, or a repr, may be changing them."""
+        return list(islice(values, max(0, min(self._limit, self._budget)) + 1))
 
-def _field_names(kind: type) -> list[str] | None:
-    """The names of the fields of a dataclass or attrs class, else None."""
-    if (fields := getattr(kind, "__dataclass_fields__", None)) is not None:
-        return list(fields)
-    if (attributes := getattr(kind, "__attrs_attrs__", None)) is not None:
-        return [attribute.name for attribute in attributes]
-    return None
+    def _key(self, key: object) -> str:
+        if key is None or key is True or key is False:
+            return {None: "null", True: "true", False: "false"}[key]  # as `json` writes them
+        kind = type(key)
+        if issubclass(kind, str):
+            return self._text(clip(str.__str__(key), MAX_KEY))
+        return self._text(clip(_render(str, key) if self._may_ask else _unprintable(key), MAX_KEY))
 
 
-def _call(render: Any, value: object) -> str:
-    """`render(value)` (str or repr), or a placeholder if that is broken or nested too deep."""
-    depth = getattr(_foreign, "depth", 0)
-    if depth >= _MAX_NESTED_FOREIGN:
-        return _unprintable(value)
-    _foreign.depth = depth + 1
+def _asking(convert: Callable[[bool], Any]) -> Any:
+    """Calls `convert`, with whether foreign code may still be asked in this thread."""
+    depth = getattr(_nested, "depth", 0)
+    _nested.depth = depth + 1
+    try:
+        return convert(depth < _MAX_NESTED)
+    finally:
+        _nested.depth = depth
+
+
+def _render(render: Callable[[Any], str], value: object) -> str:
+    """`render(value)`, or a placeholder if that is broken."""
     try:
         return str.__str__(render(value))
     except Exception:  # noqa: BLE001 - any foreign method may be broken; the value is marked
         return _unprintable(value)
-    finally:
-        _foreign.depth = depth
 
 
 def _unprintable(value: object) -> str:
-    return f"<unprintable {type(value).__name__}>"
+    return f"<unprintable {_name_of(type(value))}>"
+
+
+def _field_names(kind: type) -> list[str] | None:
+    """The names of the fields of a dataclass or attrs class, else None."""
+    if dataclasses.is_dataclass(kind):
+        return [field.name for field in dataclasses.fields(kind)]
+    if (attributes := getattr(kind, "__attrs_attrs__", None)) is not None:
+        return [attribute.name for attribute in attributes]
+    return None

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict, deque
+
 from voyage_logger._levels import CRITICAL, LANES, NOTICE_LANE
 from voyage_logger._stats import Stats
 

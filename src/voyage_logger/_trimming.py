@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MIN_LIMIT = 1024  # bytes: room for what `bare` keeps, whatever it holds
 
 _SHORTEST = 64  # bytes: below this, trimming strings saves little
+_STAMPS = ("logged_at", "log_id")
 _KEPT = ("message", "level", "app_name", "environment", "event_name", "add_ticket", "method_name")
 
 
@@ -51,24 +52,26 @@ def bare(entry: dict[str, Any], limit: int, dumps: Callable[[Any], str], why: st
         dumps: The JSON encoder.
         why: What a reader of the entry should know.
     """
-    meta_data = entry.get("meta_data")
-    ids = meta_data if isinstance(meta_data, dict) else {}
-    stamps = {key: _clean(ids[key], _SHORTEST) for key in ("logged_at", "log_id") if key in ids}
+    # Without the methods of a subclass, which may be the reason for being here.
+    found = {key: dict.get(entry, key) for key in _KEPT if dict.__contains__(entry, key)}
+    meta_data = dict.get(entry, "meta_data")
+    ids = meta_data if type(meta_data) is dict else {}
     length = limit
     while True:
         length //= 2
-        kept: dict[str, Any] = {
-            key: entry[key] if isinstance(entry[key], bool) else _clean(entry[key], length)
-            for key in _KEPT
-            if key in entry
-        }
-        payload = dumps({**kept, "meta_data": {**stamps, "trimmed": why}}).encode()
+        kept = {key: _clean(value, length) for key, value in found.items()}
+        stamps = {key: _clean(ids[key], min(length, _SHORTEST)) for key in _STAMPS if key in ids}
+        stamps["trimmed"] = clip(why, _SHORTEST)
+        payload = dumps({**kept, "meta_data": stamps}).encode()
         if len(payload) <= limit:
             return payload
 
 
-def _clean(value: object, length: int) -> str:
-    return clip(to_text(value)[: length + 1].encode("utf-8", "backslashreplace").decode(), length)
+def _clean(value: object, length: int) -> str | bool:
+    if value is True or value is False:
+        return value
+    text = to_text(value)[: length + 1].encode("utf-8", "backslashreplace").decode()
+    return clip(text, length)
 
 
 def _strings(node: Any) -> Iterator[tuple[Any, Any, str]]:
