@@ -15,7 +15,6 @@ import pytest
 
 if TYPE_CHECKING:
     from conftest import MakeLogger
-
     from voyage_logger.devserver import DevServer, RecordedRequest
 
 RECORDED = json.loads(Path(__file__).with_name("vendor_requests.json").read_text())
@@ -24,7 +23,7 @@ CALLS = RECORDED["calls"]
 
 def shape(request: RecordedRequest, recorded: dict[str, Any]) -> dict[str, Any]:
     """Our request in the recording's form, with the headers that the recording has."""
-    headers = {name: request.headers.get(name) for name in recorded["headers"]}
+    headers = {name: request.headers[name] for name in recorded["headers"]}
     if "authorization" in headers:
         headers["authorization"] = re.sub(r"Bearer \S+", "Bearer <token>", headers["authorization"])
     return {
@@ -58,7 +57,7 @@ def test_same_call_same_request(
 def test_additions_are_the_documented_ones(
     server: DevServer, make_logger: MakeLogger, call: dict[str, Any]
 ) -> None:
-    """By default an entry gains `meta_data.logged_at`, `meta_data.log_id`, `method_name`: no more."""
+    """By default an entry gains `logged_at` and `log_id` in meta_data, `method_name`: no more."""
     logger = make_logger(**RECORDED["constructor"])
     getattr(logger, call["method"])(**call["kwargs"])
     assert logger.flush()

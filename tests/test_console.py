@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import until
 
+from conftest import until
 from voyage_logger import ConfigurationError, VoyageLogger
 
 

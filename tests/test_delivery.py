@@ -9,16 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import until
 
-from voyage_logger import _retry
-from voyage_logger import AuthenticationError, ConnectionFailed, DeliveryError, EntriesLost
+from conftest import until
+from voyage_logger import AuthenticationError, ConnectionFailed, DeliveryError, EntriesLost, _retry
 from voyage_logger._delivery import MOST_REFUSALS
 from voyage_logger.devserver import DevServer, Fault, Rules
 
 if TYPE_CHECKING:
     from conftest import MakeLogger
-
     from voyage_logger import VoyageError, VoyageLogger
 
 

@@ -10,8 +10,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import until
 
+from conftest import until
 from voyage_logger import BaseTransport, Kind, Outcome, VoyageError, VoyageLogger
 
 if TYPE_CHECKING:

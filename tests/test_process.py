@@ -238,6 +238,27 @@ def test_fork_sends_each_entry_once(server: DevServer) -> None:
 
 
 @needs_fork
+def test_child_makes_connections_of_its_own(server: DevServer) -> None:
+    """Two processes on one connection would read each other's answers."""
+    done = run(
+        server,
+        """\
+        logger.info("parent")
+        logger.flush()
+        child = os.fork()
+        logger.info("child" if child == 0 else "parent again")
+        logger.flush()
+        if child != 0:
+            os.waitpid(child, 0)
+        """,
+        flags=FORKING,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(messages(server)) == ["child", "parent", "parent again"]
+    assert server.connections == 2
+
+
+@needs_fork
 def test_child_that_does_not_log_leaves_the_parent_s_entries_alone(server: DevServer) -> None:
     """A child's exit neither sends nor reports what its parent has queued."""
     done = run(

@@ -1,0 +1,124 @@
+"""The client's own words: few, harmless, and heard where people listen."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from voyage_logger import ConnectionFailed, DeliveryError, VoyageError
+from voyage_logger._diagnostics import Diagnostics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_one_line_per_cause_and_minute(clock: Clock, capfd: pytest.CaptureFixture[str]) -> None:
+    """The same cause is said once a minute in a process, whoever says it; another one is said."""
+    for _ in range(3):
+        Diagnostics(clock=clock).say("a", "first")
+    Diagnostics(clock=clock).say("b", "other")
+    clock.now = 59.9
+    Diagnostics(clock=clock).say("a", "too soon")
+    clock.now = 60.0
+    Diagnostics(clock=clock).say("a", "again")
+    assert capfd.readouterr().err.splitlines() == [
+        "voyage-logger: first",
+        "voyage-logger: other",
+        "voyage-logger: again",
+    ]
+
+
+class Broken(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise RuntimeError("no terminal")
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [None, closed(), Broken()], ids=["none", "closed", "broken"])
+def test_missing_stderr_is_no_trouble(monkeypatch: pytest.MonkeyPatch, stream: object) -> None:
+    """Daemons close their standard error, and apps replace it; nothing is raised."""
+    monkeypatch.setattr(sys, "stderr", stream)
+    Diagnostics().say("a", "line")
+
+
+@pytest.fixture
+def records() -> Iterator[list[logging.LogRecord]]:
+    found: list[logging.LogRecord] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record)
+
+    handler = Handler()
+    logging.getLogger("voyage_logger").addHandler(handler)
+    yield found
+    logging.getLogger("voyage_logger").removeHandler(handler)
+
+
+def test_lines_go_to_the_standard_library_s_logging(records: list[logging.LogRecord]) -> None:
+    """Who configures logging hears of every report under the name voyage_logger."""
+    Diagnostics().say("a", "100 % line")
+    Diagnostics().say("a", "repeated")
+    assert [record.getMessage() for record in records] == ["100 % line", "repeated"]
+    assert {record.levelname for record in records} == {"WARNING"}
+
+
+def test_without_configuration_logging_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """The line is on stderr once, not twice: logging's last resort stays silent."""
+    Diagnostics().say("a", "line")
+    assert capfd.readouterr().err.count("line") == 1
+
+
+def test_broken_filter_of_the_app_s_is_survived(capfd: pytest.CaptureFixture[str]) -> None:
+    """A logging filter that raises stops neither the line nor the caller."""
+    logger = logging.getLogger("voyage_logger")
+
+    def broken(_record: logging.LogRecord) -> bool:
+        raise RuntimeError("filter")
+
+    logger.addFilter(broken)
+    try:
+        Diagnostics().say("a", "line")
+    finally:
+        logger.removeFilter(broken)
+    assert "voyage-logger: line" in capfd.readouterr().err
+
+
+def test_on_error_is_given_every_report() -> None:
+    """The limit is one of lines: a function is told each time."""
+    errors: list[VoyageError] = []
+    diagnostics = Diagnostics(errors.append)
+    reports = [ConnectionFailed("a"), DeliveryError("b"), ConnectionFailed("c")]
+    for error in reports:
+        diagnostics.report("same", error)
+    assert errors == reports
+
+
+def test_no_other_logger_is_touched() -> None:
+    """The app's logging stays as it was: no level set, nothing propagated differently."""
+    Diagnostics().say("a", "line")
+    own = logging.getLogger("voyage_logger")
+    assert (own.level, own.propagate) == (logging.NOTSET, True)
+    assert logging.getLogger("urllib3").level == logging.NOTSET
