@@ -329,6 +329,20 @@ def test_server_that_refuses_everything_is_asked_a_bounded_number_of_times(
     assert len([batch for batch in batches(server) if "entry" in batch[0]]) <= MOST_REFUSALS
 
 
+def test_server_that_finds_everything_too_large_is_asked_a_bounded_number_of_times(
+    server: DevServer, make_logger: MakeLogger
+) -> None:
+    """Halving and trimming end soon where nothing fits: no storm of requests."""
+    logger = make_logger(flush_interval=600)
+    server.rules = Rules(max_body_bytes=1)
+    for number in range(100):
+        logger.info("entry %d", number, meta_data={"text": "x" * 3000})
+    result = logger.flush()
+    assert result.rejected == 100
+    answers = [request.status for request in server.requests if request.endpoint == "batch"]
+    assert answers.count(413) <= MOST_REFUSALS + 2  # the notice of the loss is refused, too
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_never_followed(
     server: DevServer, make_logger: MakeLogger, status: int

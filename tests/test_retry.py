@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NOW = 1_800_000_000.0
 
-quick = settings(max_examples=100, deadline=None)
+quick = settings(max_examples=60, deadline=None)
 attempts = st.integers(1, 50) | st.integers(1, 10**30)
 chances = st.floats(0, 1, exclude_max=True)
 failures = st.sampled_from([kind for kind in Kind if kind is not Kind.DELIVERED])
@@ -187,7 +187,7 @@ class TestRetryAfter:
             st.sampled_from(["GMT", "UTC", "", "+9999", "-0000", "+99999999", "EST"]),
         )
     )
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     def test_never_raises(self, text: str) -> None:
         """Whatever a server or a proxy writes there, it is a bounded time or nothing."""
         seconds = parse_retry_after(text, NOW)

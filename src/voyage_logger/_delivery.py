@@ -75,6 +75,7 @@ class Delivery:
         self.last_delivery: float | None = None
         self.last_problem: str | None = None
         self.words = ""
+        self._reason = ""
         self.has_news = False
 
     def sign_in(self) -> None:
@@ -94,6 +95,9 @@ class Delivery:
             chunk = chunks.pop()
             if len(chunk) > 1 and _bytes(chunk) > self.size.bytes:
                 chunks += _halves(chunk)
+                continue
+            if refusals >= MOST_REFUSALS:
+                self._reject(chunk)  # what the server has refused so often, it is not asked again
                 continue
             outcome = self._attempt(chunk, is_retry=attempt > 0)
             if outcome.kind is Kind.DELIVERED:
@@ -146,12 +150,16 @@ class Delivery:
             return _halves(chunk)
         if len(chunk) == 1 and is_too_large and (shortened := self._shorten(chunk[0])):
             return [[shortened]]
-        reason = "too large" if is_too_large else f"HTTP {outcome.status}"
         self.words = outcome.detail
+        self._reason = "too large" if is_too_large else f"HTTP {outcome.status}"
+        self._reject(chunk)
+        return []
+
+    def _reject(self, chunk: list[Record]) -> None:
+        """Settles a chunk as rejected, for the reason of the latest refusal."""
         with self._queue.changed:
             self.has_news = True
-            self._queue.settle(len(chunk), rejected=reason)
-        return []
+            self._queue.settle(len(chunk), rejected=self._reason)
 
     def _shorten(self, record: Record) -> Record | None:
         """The entry in the size that may fit, or None if that has been tried or is too little."""

@@ -124,8 +124,10 @@ class Pipeline:
         self._is_closed = True
         self._home = None
         self._worker.drain(started + timeout)
-        self._finish(started + timeout, "closed")
+        self._await(NEVER - 1, started + timeout)
         self._worker.stop()
+        self.queue.close("closed")
+        self._worker.losses.tell(at_once=True)
         self._transport.close()
         return self._result(before, self.queue.newest(), started)
 
@@ -139,8 +141,11 @@ class Pipeline:
         self._worker.drain(self._exit_deadline())
 
     def end_exit(self) -> None:
-        """Waits for what `begin_exit` asked for, and accounts for what did not make it."""
-        self._finish(self._exit_deadline(), "shutdown")
+        """Waits until nothing is left, notices of loss included, and gives up what then is."""
+        if not self._await(NEVER - 1, self._exit_deadline()):
+            self._worker.stop()
+            self.queue.abandon("shutdown")
+        self._worker.losses.tell(at_once=True)
 
     def _exit_deadline(self) -> float:
         return _process.exit_began_at() + self._settings.shutdown_timeout
@@ -220,13 +225,6 @@ class Pipeline:
             pending=pending,
             elapsed=time.monotonic() - started,
         )
-
-    def _finish(self, deadline: float, reason: str) -> None:
-        """Waits until nothing is left, notices of loss included, and gives up what then is."""
-        if not self._await(NEVER - 1, deadline):
-            self._worker.stop()
-            self.queue.abandon(reason)
-        self._worker.losses.tell(at_once=True)
 
     def _write_notice(self, fields: dict[str, Any]) -> None:
         """Puts an entry about losses into the queue."""

@@ -47,6 +47,7 @@ class EntryQueue:
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
+        self._shed_reason = "queue_full"
         lock = threading.RLock()
         self.changed = threading.Condition(lock)  # the worker waits here for something to do
         self.settled = threading.Condition(lock)  # flush and exit wait here for fewer pending
@@ -107,8 +108,10 @@ class EntryQueue:
         """Ends the flight of the `count` oldest entries: delivered, unless a reason is given."""
         with self.changed:
             # Fewer may be left than were sent: `abandon` may have come in between.
-            for _ in range(min(count, len(self._flight))):
-                _, lane, payload = self._flight.popleft()
+            for _ in range(count):
+                if (record := _pop(self._flight)) is None:
+                    break
+                _, lane, payload = record
                 size = len(payload) + RECORD_OVERHEAD
                 loss = (rejected or dropped, lane)
                 self._in_flight -= 1
@@ -124,10 +127,13 @@ class EntryQueue:
     def replace_first(self, payload: bytes) -> None:
         """Puts a shorter encoding in the place of the oldest entry in flight."""
         with self.changed:
-            if self._flight:
+            try:
                 sequence, lane, old = self._flight[0]
-                self._flight[0] = (sequence, lane, payload)
-                self._flight_bytes += len(payload) - len(old)
+                record = (sequence, lane, payload)
+                size = self._flight_bytes + len(payload) - len(old)
+                self._flight[0], self._flight_bytes = record, size
+            except IndexError:
+                return  # abandoned meanwhile
 
     def abandon(self, reason: str) -> int:
         """Drops everything queued or in flight, and says how many entries that were."""
@@ -136,6 +142,13 @@ class EntryQueue:
             count = self._in_flight
             self.settle(count, dropped=reason)
             return count
+
+    def close(self, reason: str) -> None:
+        """Drops everything, and from now on whatever a log call under way still appends."""
+        with self.changed:
+            self.abandon(reason)
+            self._max_entries = 0
+            self._shed_reason = reason
 
     def oldest(self) -> int:
         """The sequence number of the oldest pending entry, `NEVER` if there is none."""
@@ -159,7 +172,9 @@ class EntryQueue:
     def fill(self) -> float:
         """How full the queue is, from 0 to 1, by entries or bytes, whichever is more."""
         with self.changed:
-            return max(self._queued / self._max_entries, self._queued_bytes / self._max_bytes)
+            return max(
+                self._queued / (self._max_entries or 1), self._queued_bytes / self._max_bytes
+            )
 
     def stats(self) -> Stats:
         """All counts, taken at one moment."""
@@ -184,11 +199,11 @@ class EntryQueue:
     def _shed(self) -> None:
         for lane in self._lanes:
             while self._queued > self._max_entries or self._queued_bytes > self._max_bytes:
-                if not lane:
+                if (record := _pop(lane)) is None:
                     break
-                _, number, payload = lane.popleft()
+                _, number, payload = record
                 size = len(payload) + RECORD_OVERHEAD
-                loss = ("queue_full", number)
+                loss = (self._shed_reason, number)
                 self._queued -= 1
                 self._queued_bytes -= size
                 self._dropped[loss] += 1
@@ -202,8 +217,9 @@ class EntryQueue:
             following = _head(next_lane)
             if _head(lane) == NEVER:
                 return
-            while self._in_flight < max_entries and _head(lane) <= following and lane:
-                record = lane.popleft()
+            while self._in_flight < max_entries and _head(lane) <= following:
+                if (record := _pop(lane)) is None:
+                    break
                 room -= len(record[2]) + 1
                 if room < 0 and self._in_flight:
                     lane.appendleft(record)
@@ -214,6 +230,14 @@ class EntryQueue:
                 self._queued_bytes -= size
                 self._in_flight += 1
                 self._flight_bytes += size
+
+
+def _pop(lane: deque[Record]) -> Record | None:
+    """Takes a lane's first entry, or None if there is none (any more: see `_head`)."""
+    try:
+        return lane.popleft()
+    except IndexError:
+        return None
 
 
 def _head(lane: deque[Record]) -> int:

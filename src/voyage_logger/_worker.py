@@ -171,8 +171,8 @@ class Worker:
             with self._queue.changed:
                 self._driver = None
                 self.is_running = False
+                self._on_end()
                 self._queue.settled.notify_all()
-            self._on_end()
 
     def _wait_until_due(self) -> bool:
         """Waits until there is something to send; False if the loop is to end."""
