@@ -515,3 +515,39 @@ def test_one_odd_entry_spoils_nothing(server: DevServer, logger: VoyageLogger) -
         logger.info("good")
     assert logger.flush()
     assert server.count() == 2 * len(odd)
+
+
+def test_every_loss_reaches_stderr_in_totals_that_add_up(
+    server: DevServer, make_logger: MakeLogger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Losses within a minute of a report are told at the latest when the logger closes."""
+    errors: list[VoyageError] = []
+    server.rules = Rules(refuse_containing="poison")
+    for name, count in (("one", 1), ("one again", 50)):
+        logger = make_logger(name, flush_interval=600, on_error=errors.append)
+        logger.info("poison")
+        logger.flush()
+        for _ in range(count):
+            logger.error("poison")
+        logger.flush()
+        logger.close()
+    lines = [line for line in capfd.readouterr().err.splitlines() if "lost" in line]
+    assert [line.partition(")")[0] for line in lines] == [
+        "voyage-logger: 1 entry lost (1 info",
+        "voyage-logger: 1 entry lost (1 error",
+        "voyage-logger: 1 entry lost (1 info",
+        "voyage-logger: 50 entries lost (50 error",
+    ]
+    assert all("the server said: HTTP 400" in line for line in lines)
+    assert sum(error.count for error in errors if isinstance(error, EntriesLost)) == 53
+
+
+def test_verify_and_the_first_entry_share_a_sign_in(
+    server: DevServer, make_logger: MakeLogger
+) -> None:
+    """A token that is there already is used."""
+    logger = make_logger()
+    logger.verify()
+    logger.info("x")
+    assert logger.flush()
+    assert logger.stats().sign_ins == 1

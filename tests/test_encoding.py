@@ -668,6 +668,11 @@ class TestShape:
         assert TOO_DEEP in data
         assert data.count("[") + data.count("{") <= MAX_DEPTH
 
+    @pytest.mark.parametrize("wrap", WRAPS)
+    def test_nesting_beyond_the_bound_is_cut_and_marked(self, wrap: Any) -> None:
+        """What a parser of the server may refuse to read is not sent, plain or not."""
+        assert TOO_DEEP in json.dumps(sent(nested(MAX_DEPTH + 5, wrap)))
+
     @pytest.mark.parametrize("wrap", WRAPS[:3])
     def test_nesting_up_to_the_bound_is_kept(self, wrap: Any) -> None:
         """What is nested less deep than the bound arrives whole."""
@@ -849,6 +854,15 @@ class TestTrimming:
         assert (data["message"], data["b"], data["c"]) == ("short", ["y" * 300], {"d": "z" * 300})
         assert data["a"].startswith("x" * 500)
         assert data["a"].endswith(TRIMMED)
+
+    def test_many_long_strings_cost_no_short_one(self) -> None:
+        """However many texts are too long, the short ones and the ids after them stay whole."""
+        long = {f"long_{number}": "x" * 5000 for number in range(10)}
+        last = {"event_name": "short", "meta_data": {"log_id": "run-1"}}
+
+        data = parse(encode({"message": "m", **long, **last}, 4096))
+
+        assert data == {"message": "m", **{key: data[key] for key in long}, **last}
 
     def test_strings_of_like_length_share_the_loss(self) -> None:
         """Of two long texts neither is cut to nothing for the other's sake."""

@@ -16,7 +16,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"_levels", "_errors", "_stats", "_wire", "_version", "_loading"},
     {"_outcome", "_plain", "_trimming", "_encoding", "_settings", "_retry", "_batching"},
-    {"_diagnostics", "_entry", "_queue", "transports"},
+    {"_diagnostics", "_fields", "_queue", "transports"},
+    {"_entry"},
     {"_losses", "_delivery"},
     {"_worker"},
     {"_process", "_pipeline"},

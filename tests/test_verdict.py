@@ -146,6 +146,16 @@ class TestWords:
         assert len(detail) < LINE
         detail.encode()
 
+    @pytest.mark.parametrize(
+        "said", ["a\nb", "a\x1b[2Jb", "a\u202eb", "a\ud800b", "a\x00\x7fb", "a\r"]
+    )
+    def test_cannot_move_the_cursor(self, said: str) -> None:
+        """What a terminal would act on is not repeated to one."""
+        detail = batch_outcome(answer(400, json.dumps({"error": said}).encode()), NOW).detail
+
+        assert detail.isprintable()
+        assert detail.startswith("HTTP 400 a")
+
     @pytest.mark.parametrize("depth", [100, 900, 960, 980, 990, 50_000])
     @pytest.mark.parametrize("form", [b"%s", b'{"error":%s}'])
     def test_a_deeply_nested_answer_keeps_the_meaning_of_its_status(

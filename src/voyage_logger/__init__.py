@@ -10,7 +10,7 @@ How an entry travels, and where to read it (layers point downward only)::
     _batching   how large the next request may be       _retry    when to try again
     _losses     telling people what was lost            _queue    what waits, and all counts
     transports  one attempt to deliver a batch -> _outcome
-    _entry      the fields of an entry
+    _entry      an entry of a log call                  _fields   the documented fields
     _encoding   an entry as JSON bytes                  _plain, _trimming  odd and large values
     _settings   arguments, environment, defaults        _diagnostics  lines for people
     _levels, _errors, _stats, _wire, _loading           the vocabulary

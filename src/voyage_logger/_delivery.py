@@ -78,14 +78,14 @@ class Delivery:
         self._reason = ""
         self.has_news = False
 
-    def sign_in(self) -> None:
+    def warm_up(self) -> None:
         """Signs in before the first batch is due, so that wrong credentials show at once."""
         try:
-            self._transport.sign_in()
+            self._transport.warm_up()
         except VoyageError as error:
             self._note_trouble(error, attempt=1)
         except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
-            self._note_trouble(ConnectionFailed(f"sign_in raised {_name(error)}"), attempt=1)
+            self._note_trouble(ConnectionFailed(f"the transport raised {_name(error)}"), attempt=1)
 
     def deliver(self, batch: list[Record]) -> None:
         """Sends a batch, in parts if need be, until it is settled or the pacer has stopped."""

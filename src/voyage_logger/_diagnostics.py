@@ -44,23 +44,26 @@ class Diagnostics:
         self._on_error = on_error
         self._clock = clock
 
-    def say(self, cause: str, message: str) -> None:
+    def say(self, cause: str, message: str, *, at_once: bool = False) -> None:
         """One line for people, unless the same cause was said within the last minute.
 
         Args:
             cause: What kind of trouble this is; lines are limited by it.
             message: The line, without secrets and payloads.
+            at_once: Say it in any case; the caller keeps the limit.
         """
         _to_logging(message)
         now = self._clock()
         last = _last_said.get(cause)
-        if last is None or now - last >= QUIET_SECONDS:
+        if at_once or last is None or now - last >= QUIET_SECONDS:
             _last_said[cause] = now
             to_stderr(f"voyage-logger: {message}\n")
 
-    def report(self, cause: str, error: VoyageError, prefix: str = "") -> None:
+    def report(
+        self, cause: str, error: VoyageError, prefix: str = "", *, at_once: bool = False
+    ) -> None:
         """Says the error as a line and hands it to `on_error`, whose own errors cost nothing."""
-        self.say(cause, f"{prefix}{error}")
+        self.say(cause, f"{prefix}{error}", at_once=at_once)
         if self._on_error is None:
             return
         try:

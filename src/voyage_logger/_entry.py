@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._encoding import dumps
+from voyage_logger._fields import conform, keep, traceback_of
 from voyage_logger._levels import INFO, LEVELS
 from voyage_logger._plain import to_text
 from voyage_logger._trimming import MIN_LIMIT, bare
@@ -86,8 +87,11 @@ class EntryFactory:
             fields["method_name"] = _qualified_name(frame)
         if "exc_info" in fields:
             _describe_exception(fields)
-        if "message" in fields or "level" in fields:
-            _displace(fields)
+        # A field that bears the name of a reserved one is kept where nothing is lost.
+        for name in ("message", "level"):
+            if name in fields:
+                keep(fields, name, fields.pop(name))
+        conform(fields)
         if self._timestamps:
             fields["meta_data"] = self._stamped(fields.get("meta_data"))
         return {
@@ -97,6 +101,17 @@ class EntryFactory:
             "environment": self._environment,
             **fields,
         }
+
+    def complete(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """The entry that a user's function has made, with what the API requires of any."""
+        conform(entry)
+        given = {
+            "message": "",
+            "level": LEVELS[INFO],
+            "app_name": self._app_name,
+            "environment": self._environment,
+        }
+        return {**given, **entry}
 
     def bare(self, rank: int, message: object, error: Exception) -> bytes:
         """The encoded entry of a log call whose fields made `build` or `encode` fail."""
@@ -108,12 +123,10 @@ class EntryFactory:
         }
         return bare(entry, MIN_LIMIT, dumps, f"<the rest raised {type(error).__name__}>")
 
-    def _stamped(self, meta_data: object) -> dict[str, Any]:
+    def _stamped(self, meta_data: Mapping[str, Any] | None) -> dict[str, Any]:
         """The caller's meta_data with the entry's time and id; the caller's own keys win."""
         stamps = {"logged_at": self._now(), "log_id": f"{self._run_id}-{next(self._count):09d}"}
-        if meta_data is None:
-            return stamps
-        return {**stamps, **_as_mapping(meta_data)}
+        return stamps if meta_data is None else {**stamps, **meta_data}
 
     def _now(self) -> str:
         """UTC in ISO 8601 with microseconds; formatting the second anew each time costs 1 us."""
@@ -123,26 +136,6 @@ class EntryFactory:
             text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
             self._second = (second, text)
         return f"{text}.{rest // 1000:06d}+00:00"
-
-
-def keep_level(fields: dict[str, Any], level: object) -> int:
-    """Keeps a level that nobody knows among the fields, and gives the one to send it as."""
-    meta_data = _as_mapping(fields.get("meta_data"))
-    fields["meta_data"] = {"level": level, **meta_data}
-    return INFO
-
-
-def _as_mapping(meta_data: object) -> Mapping[str, Any]:
-    """The caller's meta_data as a mapping: the API documents an object, callers pass anything."""
-    if meta_data is None:
-        return {}
-    return meta_data if isinstance(meta_data, Mapping) else {"value": meta_data}
-
-
-def _displace(fields: dict[str, Any]) -> None:
-    """Moves fields that bear the name of a reserved one into meta_data, where nothing is lost."""
-    moved = {key: fields.pop(key) for key in ("message", "level") if key in fields}
-    fields["meta_data"] = {**moved, **_as_mapping(fields.get("meta_data"))}
 
 
 def _formatted(message: object, args: tuple[object, ...]) -> str:
@@ -172,8 +165,4 @@ def _describe_exception(fields: dict[str, Any]) -> None:
     else:
         error = sys.exc_info()[1] if exc_info else None
     if isinstance(error, BaseException) and "exception_info" not in fields:
-        import traceback  # noqa: PLC0415 - 10 ms, for errors only
-
-        fields["exception_info"] = "".join(
-            traceback.format_exception(type(error), error, error.__traceback__)
-        )
+        fields["exception_info"] = traceback_of(error)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._encoding import encode
-from voyage_logger._entry import MISSING, keep_level
+from voyage_logger._entry import MISSING
+from voyage_logger._fields import keep
 from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, TICKET_LANE, WARN, rank_of
 from voyage_logger._pipeline import FLUSH_TIMEOUT, Pipeline
+from voyage_logger._plain import clip
 from voyage_logger._settings import (
     KIB,
     MIB,
@@ -140,10 +142,10 @@ class VoyageLogger:
             )
             self._announce_console(endpoint.problems)
             transport = ConsoleTransport()
+        elif transport is None:
+            transport = Transport(api_key, api_secret, base_url, timeout=timeout, compress=compress)
         self._settings = settings
-        self._transport = transport or Transport(
-            api_key, api_secret, base_url, timeout=timeout, compress=compress
-        )
+        self._transport = transport
         self._level = settings.level
         self._before_send = settings.before_send
         self._capture_method = settings.capture_method
@@ -216,8 +218,10 @@ class VoyageLogger:
         try:
             rank = rank_of(level)
             if rank is None:
-                rank = keep_level(fields, level)
-                self._diagnostics.say("level", "a log call has an unknown level; sent as info")
+                rank = INFO
+                keep(fields, "level", level)
+                text = clip(repr(level), 40)
+                self._diagnostics.say("level", f"unknown level {text}: the entry is sent as info")
         except Exception:  # noqa: BLE001 - a broken object in the place of a level
             rank = INFO
         self._log(rank, message, args, fields)
@@ -277,20 +281,21 @@ class VoyageLogger:
     def _log(
         self, rank: int, message: object, args: tuple[object, ...], fields: dict[str, Any]
     ) -> None:
-        if rank < self._level:
-            return
         lane = rank
         payload = b""
         try:
-            if fields.get("add_ticket"):
-                lane = TICKET_LANE
+            if rank < self._level:
+                return
             frame = sys._getframe(2) if self._capture_method else None  # noqa: SLF001 - the only quick way
             entry = self._factory.build(rank, message, args, fields, frame)
             if self._before_send is not None:
                 filtered = self._filtered(entry, self._before_send)
                 if filtered is None:
+                    self._pipeline.filtered += 1
                     return
-                entry = filtered
+                entry = self._factory.complete(filtered)
+            if entry.get("add_ticket") is True:
+                lane = TICKET_LANE
             payload = encode(entry, self._entry_limit)
             self._pipeline.submit(payload, lane)
         except Exception as error:  # noqa: BLE001 - the border: a log call never raises

@@ -40,12 +40,15 @@ class LossTeller:
         self._told_at: float | None = None
         self._noted: Counter[Loss] = Counter()  # in the stream
 
-    def tell(self, words: str = "", *, at_once: bool = False) -> None:
+    def tell(self, words: str, *, at_once: bool = False) -> bool:
         """Reports the losses since the last report.
 
         Args:
             words: What the server said of the last entry that it rejected.
             at_once: Do so even if that was less than a minute ago.
+
+        Returns:
+            False if there was nothing to report, or it has to wait.
         """
         now = self._clock()
         with self._queue.changed:
@@ -53,10 +56,11 @@ class LossTeller:
             losses = self._all()
             news = losses - self._told
             if not news or (is_soon and not at_once):
-                return
+                return False
             self._told, self._told_at = losses, now
         error = EntriesLost(news.total(), _levels(news), by_reason(news), words)
-        self._diagnostics.report("lost", error)
+        self._diagnostics.report("lost", error, at_once=True)
+        return True
 
     def notice(self) -> dict[str, Any] | None:
         """The fields of an entry on the losses since the last such entry, or None."""

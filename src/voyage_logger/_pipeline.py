@@ -65,6 +65,7 @@ class Pipeline:
         self._home: int | None = None
         self._no_thread_until = 0.0
         self._is_starting = False
+        self.filtered = 0
         self.queue = EntryQueue(settings.max_queue_size, settings.max_queue_bytes)
         self._reported = self.queue.stats()  # what flush() has accounted for
         self._worker = Worker(
@@ -94,6 +95,7 @@ class Pipeline:
         delivery = self._worker.delivery
         return replace(
             self.queue.stats(),
+            filtered=self.filtered,
             requests=delivery.requests,
             batches=delivery.batches,
             retries=delivery.retries,
@@ -127,7 +129,7 @@ class Pipeline:
         self._await(NEVER - 1, started + timeout)
         self._worker.stop()
         self.queue.close("closed")
-        self._worker.losses.tell(at_once=True)
+        self._worker.tell_losses(at_once=True)
         self._transport.close()
         return self._result(before, self.queue.newest(), started)
 
@@ -145,7 +147,7 @@ class Pipeline:
         if not self._await(NEVER - 1, self._exit_deadline()):
             self._worker.stop()
             self.queue.abandon("shutdown")
-        self._worker.losses.tell(at_once=True)
+        self._worker.tell_losses(at_once=True)
 
     def _exit_deadline(self) -> float:
         return _process.exit_began_at() + self._settings.shutdown_timeout
@@ -156,7 +158,7 @@ class Pipeline:
         self._notice_fork()
         if self._is_closed:
             self.queue.refuse(lane, "closed")
-            self._worker.losses.tell()
+            self._worker.tell_losses()
             return
         self.queue.append(payload, lane)
         if _process.is_exiting():

@@ -60,6 +60,8 @@ def to_plain(value: object, limit: int) -> Any:
 
 def to_text(value: object) -> str:
     """The value as text: str() where it works, a placeholder where it does not."""
+    if type(value) is bytes:
+        return value.decode("utf-8", "backslashreplace")
     return str(_asking(lambda may_ask: _render(str, value) if may_ask else _unprintable(value)))
 
 

@@ -17,13 +17,14 @@ class Stats:
     this process; after a fork the child starts at zero.
 
     Attributes:
-        accepted: Entries that log calls have handed over.
+        accepted: Entries that log calls have handed over, and the client's own notices of loss.
         delivered: Entries the server has confirmed.
         rejected: Entries the server refused for good.
         dropped: Entries given up by the client.
         pending: Entries queued or in a request that is under way.
         rejected_by: The rejected, by what the server said.
         dropped_by: The dropped, by reason: "queue_full", "closed", "shutdown", ...
+        filtered: Entries that `before_send` left out; they do not count as accepted.
         pending_bytes: Memory that the pending entries are accounted with.
         requests: Attempts to send a batch.
         batches: Requests that the server confirmed.
@@ -41,6 +42,7 @@ class Stats:
     rejected_by: Mapping[str, int]
     dropped_by: Mapping[str, int]
     pending_bytes: int
+    filtered: int = 0
     requests: int = 0
     batches: int = 0
     retries: int = 0

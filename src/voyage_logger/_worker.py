@@ -47,7 +47,6 @@ class Worker:
 
     Attributes:
         delivery: What the loop has batches sent by.
-        losses: Tells people of lost entries.
         is_running: True from the loop's start to its end.
 
     `start`, `nudge`, `drain`, `retire` and `stop` may be called from any thread.
@@ -72,7 +71,7 @@ class Worker:
         # Not the module's: an app that seeds it must not synchronize a fleet, nor be disturbed.
         self._random = random or Random().random  # noqa: S311 - jitter, not cryptography
         self.delivery = Delivery(queue, transport, settings, diagnostics, self)
-        self.losses = LossTeller(queue, diagnostics, clock)
+        self._losses = LossTeller(queue, diagnostics, clock)
         self._due: float | None = None  # when the entries that wait are to be sent though few
         # Guarded by the queue's lock.
         self.is_running = False
@@ -160,13 +159,13 @@ class Worker:
         self._driver = threading.get_ident()
         try:
             if self._deadline is None:
-                self.delivery.sign_in()
+                self.delivery.warm_up()
             while self._wait_until_due():
                 self._due = self._next_due()  # for what comes while this is under way
                 size = self.delivery.size
                 size.adapt(len(self._queue), is_behind=self._is_behind())
                 self.delivery.deliver(self._queue.take(size.entries, size.bytes))
-                self._tell_losses()
+                self._end_round()
         finally:
             with self._queue.changed:
                 self._driver = None
@@ -212,10 +211,15 @@ class Worker:
         """True if more waits than the client may let pass: or, with little time left, at all."""
         return self._queue.fill() > BEHIND or self._deadline is not None
 
-    def _tell_losses(self) -> None:
+    def tell_losses(self, *, at_once: bool = False) -> None:
+        """Tells people of new losses, unless they heard of others within the last minute."""
+        if self._losses.tell(self.delivery.words, at_once=at_once):
+            self.delivery.words = ""
+
+    def _end_round(self) -> None:
         """Tells people of new losses, and the stream, which has just been seen to work."""
-        self.losses.tell(self.delivery.words)
-        if not self._is_stopped and (fields := self.losses.notice()) is not None:
+        self.tell_losses()
+        if not self._is_stopped and (fields := self._losses.notice()) is not None:
             self._write_notice(fields)
         with self._queue.changed:
             self.delivery.has_news = False
@@ -247,4 +251,4 @@ class Worker:
                 else:
                     self._queue.changed.wait(min(end, self._deadline or end) - now)
                 now = self._clock()
-        self.losses.tell()
+        self.tell_losses()

@@ -59,7 +59,11 @@ class Backend:
 
     def script(self, endpoint: Endpoint, faults: Iterable[Fault]) -> None:
         """Queues faults for the next requests of an endpoint, after those already queued."""
-        self._scripts[endpoint].extend(faults)
+        script = list(faults)
+        for fault in script:
+            if not isinstance(fault, Fault):
+                raise TypeError(f"a script is made of Fault(...), not of {fault!r}")
+        self._scripts[endpoint].extend(script)
 
     def next_fault(self, endpoint: Endpoint) -> Fault:
         """Takes the fault that is next for an endpoint; one that does nothing if there is none."""

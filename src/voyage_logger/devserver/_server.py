@@ -176,7 +176,11 @@ class DevServer(Inspection):
         self._running().rules = rules
 
     def script(self, *faults: Fault) -> None:
-        """Queues faults, one for each of the next batch requests."""
+        """Queues faults, one for each of the next batch requests.
+
+        Raises:
+            TypeError: If one of them is no `Fault`.
+        """
         self._running().script("batch", faults)
 
     def script_sign_in(self, *faults: Fault) -> None:

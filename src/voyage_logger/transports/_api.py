@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from voyage_logger.transports._base import BaseTransport
 from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from voyage_logger.transports._session import Session
 
@@ -88,6 +89,12 @@ class Transport(BaseTransport):
     def __repr__(self) -> str:
         return f"Transport(base_url={self._endpoint.base_url!r})"
 
+    def warm_up(self) -> None:
+        with self._lock:
+            is_valid = self._token is not None and self._clock() < self._token.renew_at
+        if not is_valid:
+            self.sign_in()
+
     def sign_in(self) -> None:
         """Obtains a new token, whether or not there is one.
 
@@ -111,7 +118,12 @@ class Transport(BaseTransport):
 
         Returns:
             What became of the batch as a whole. Never raises for what the network does.
+
+        Raises:
+            TypeError: `entries` is a single entry; it takes a list of them.
         """
+        if isinstance(entries, (bytes, str, Mapping)):
+            raise TypeError(f"entries must be a list of entries, not one {type(entries).__name__}")
         with self._lock:
             token = self._token
             if token is None or self._clock() >= token.renew_at:
@@ -193,9 +205,8 @@ class Transport(BaseTransport):
             return session.post(url, body, headers, secret_headers, (connect, read))
         except RequestFailed as failure:
             kind = Kind.BLOCKED if failure.is_permanent else Kind.TRY_AGAIN
-            return self._masked(
-                Outcome(kind, failure.detail, is_sign_in=path == _wire.SIGN_IN_PATH), None
-            )
+            detail = f"{self._endpoint.base_url}: {failure.detail}"
+            return self._masked(Outcome(kind, detail, is_sign_in=path == _wire.SIGN_IN_PATH), None)
 
     def _warn_if_exposed(self) -> None:
         if self._endpoint.exposed:

@@ -23,6 +23,9 @@ class BaseTransport:
 
     sign_ins: int = 0
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
         """Makes one attempt to deliver a batch.
 
@@ -34,6 +37,16 @@ class BaseTransport:
             What became of the batch as a whole.
         """
         raise NotImplementedError
+
+    def warm_up(self) -> None:
+        """Does beforehand what the first `send` would have to, as the worker's first act.
+
+        So wrong credentials show at once, not with the first batch. By default it signs in.
+
+        Raises:
+            VoyageError: It did not work out; `send` will be called all the same.
+        """
+        self.sign_in()
 
     def sign_in(self) -> None:
         """Obtains what `send` needs to be let in, where there is such a thing.

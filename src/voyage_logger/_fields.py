@@ -1,0 +1,120 @@
+"""The documented fields of an entry and the types that the API documents for them.
+
+What must stay true: a documented field goes out in its documented type, whatever was given, for a
+server that checks types would refuse the entry; and nothing a caller gave is lost on the way.
+
+Source: vendor docs, `LogEntry` and `LogParams`. Optional means absent there, not null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from voyage_logger._levels import INFO, LEVELS, rank_of
+from voyage_logger._plain import to_text
+
+REQUIRED = ("message", "level", "app_name", "environment")
+_TEXTS = (
+    "message",
+    "app_name",
+    "environment",
+    "event_name",
+    "event_flow_name",
+    "app_user_id",
+    "app_username",
+    "app_useremail",
+    "session_id",
+    "method_name",
+    "exception_info",
+)
+_DOCUMENTED: dict[str, type] = {
+    **dict.fromkeys(_TEXTS, str),
+    "level": str,
+    "tags": list,
+    "meta_data": dict,
+    "add_ticket": bool,
+    "event_timeline": list,
+}
+
+
+def conform(fields: dict[str, Any]) -> None:
+    """Puts the documented fields into their documented types, in place; None leaves a field out.
+
+    Args:
+        fields: A log call's keywords, or a whole entry that `before_send` has returned.
+    """
+    odd = None
+    for name, value in fields.items():
+        documented = _DOCUMENTED.get(name)
+        if documented is not None and (type(value) is not documented or documented is list):
+            odd = [name] if odd is None else [*odd, name]
+    for name in odd or ():
+        value = fields.pop(name)
+        try:
+            _put(fields, name, value)
+        except Exception:  # noqa: BLE001 - any foreign method may be broken; the value is kept
+            keep(fields, name, value)
+
+
+def _put(fields: dict[str, Any], name: str, value: Any) -> None:
+    """Puts a value into the field, in the field's documented type."""
+    if value is None:
+        return
+    if name == "level":
+        rank = rank_of(value)
+        fields[name] = LEVELS[INFO if rank is None else rank]
+    elif name == "add_ticket":
+        fields[name] = bool(value)
+    elif name == "meta_data":
+        fields[name] = as_mapping(value)
+    elif name == "tags":
+        fields[name] = _texts(value)
+    elif name == "event_timeline":
+        fields[name] = [_step(step) for step in value]
+    elif name == "exception_info" and isinstance(value, BaseException):
+        fields[name] = traceback_of(value)
+    else:
+        fields[name] = to_text(value)
+
+
+def as_mapping(meta_data: object) -> Mapping[str, Any]:
+    """The caller's meta_data as a mapping: the API documents an object, callers pass anything."""
+    if meta_data is None:
+        return {}
+    is_mapping = issubclass(type(meta_data), Mapping)  # a proxy's __class__ may raise
+    return meta_data if is_mapping else {"value": meta_data}  # type: ignore[return-value]
+
+
+def keep(fields: dict[str, Any], name: str, value: object) -> None:
+    """Keeps a value in meta_data that has no place among the fields."""
+    fields["meta_data"] = {name: value, **as_mapping(fields.get("meta_data"))}
+
+
+def traceback_of(error: BaseException) -> str:
+    """The exception as the interpreter would print it."""
+    import traceback  # noqa: PLC0415 - for errors only
+
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
+
+def _texts(value: object) -> list[str]:
+    """Tags: a lone one counts as a list of one."""
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        value = [value]
+    return [tag if type(tag) is str else to_text(tag) for tag in value]
+
+
+def _step(value: Any) -> dict[str, Any]:
+    """One step of a timeline, given as an object or as a pair; the time in epoch milliseconds."""
+    step = dict(value) if isinstance(value, Mapping) else dict(zip(_STEP, value, strict=True))
+    time = step["timestamp"]
+    if isinstance(time, datetime):
+        step["timestamp"] = round(time.timestamp() * 1000)
+    elif isinstance(time, bool) or not isinstance(time, (int, float)):
+        raise TypeError("not a time")
+    return {**step, "step": to_text(step["step"])}
+
+
+_STEP = ("step", "timestamp")
