@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._encoding import dumps
 from voyage_logger._fields import conform, keep, traceback_of
-from voyage_logger._levels import INFO, LEVELS
+from voyage_logger._levels import INFO, LEVELS, rank_of
 from voyage_logger._plain import to_text
 from voyage_logger._trimming import MIN_LIMIT, bare
 
@@ -105,13 +105,14 @@ class EntryFactory:
     def complete(self, entry: dict[str, Any]) -> dict[str, Any]:
         """The entry that a user's function has made, with what the API requires of any."""
         conform(entry)
-        given = {
+        rank = rank_of(entry.pop("level", INFO))
+        return {
             "message": "",
-            "level": LEVELS[INFO],
+            "level": LEVELS[INFO if rank is None else rank],
             "app_name": self._app_name,
             "environment": self._environment,
+            **entry,
         }
-        return {**given, **entry}
 
     def bare(self, rank: int, message: object, error: Exception) -> bytes:
         """The encoded entry of a log call whose fields made `build` or `encode` fail."""

@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from voyage_logger._levels import INFO, LEVELS, rank_of
 from voyage_logger._plain import to_text
 
-REQUIRED = ("message", "level", "app_name", "environment")
 _TEXTS = (
     "message",
     "app_name",
@@ -31,7 +29,6 @@ _TEXTS = (
 )
 _DOCUMENTED: dict[str, type] = {
     **dict.fromkeys(_TEXTS, str),
-    "level": str,
     "tags": list,
     "meta_data": dict,
     "add_ticket": bool,
@@ -62,17 +59,17 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
     """Puts a value into the field, in the field's documented type."""
     if value is None:
         return
-    if name == "level":
-        rank = rank_of(value)
-        fields[name] = LEVELS[INFO if rank is None else rank]
-    elif name == "add_ticket":
+    if name == "add_ticket":
         fields[name] = bool(value)
     elif name == "meta_data":
         fields[name] = as_mapping(value)
     elif name == "tags":
         fields[name] = _texts(value)
     elif name == "event_timeline":
-        fields[name] = [_step(step) for step in value]
+        steps = [_step(step) for step in value]
+        fields[name] = [{key: step[key] for key in _STEP} for step in steps]
+        if any(len(step) > len(_STEP) for step in steps):
+            keep(fields, name, value)  # the API documents these two and no more
     elif name == "exception_info" and isinstance(value, BaseException):
         fields[name] = traceback_of(value)
     else:

@@ -38,8 +38,10 @@ _TOLD_BY_STR = {
     ("fractions", "Fraction"),
     ("uuid", "UUID"),
 }
-# How much more than fits is kept for `_trimming` to choose from.
+# How many times the limit is kept in texts, for `_trimming` to choose from; beyond that each text
+# is clipped to so many characters.
 _GENEROSITY = 4
+_CLIPPED = 64
 # A __repr__ may log, and that entry's values have a __repr__ again. Within so many conversions of
 # one thread foreign code is no longer asked: without an end, each would try to the stack's end.
 _MAX_NESTED = 3
@@ -75,17 +77,18 @@ def clip(text: str, length: int) -> str:
 class _Conversion:
     """One walk over one value, with the budget and the path it has left."""
 
-    __slots__ = ("_budget", "_limit", "_may_ask", "_path")
+    __slots__ = ("_limit", "_may_ask", "_path", "_room", "_values")
 
     def __init__(self, limit: int, *, may_ask: bool) -> None:
         self._limit = limit
-        self._budget = limit * _GENEROSITY  # characters and values
+        self._room = limit * _GENEROSITY  # characters of texts and numbers
+        self._values = limit  # values, of which each takes a byte at least
         self._may_ask = may_ask
         self._path: set[int] = set()  # ids of the containers around the present value
 
     def convert(self, value: object) -> Any:
-        self._budget -= 1
-        if self._budget < 0:
+        self._values -= 1
+        if self._values < 0:
             return TOO_MUCH
         if value is None or value is True or value is False:
             return value
@@ -101,8 +104,9 @@ class _Conversion:
             return self._text(str.__str__(value))
         if issubclass(kind, int):
             number = int.__index__(value)
-            self._budget -= len(int.__repr__(number))  # raises above the interpreter's own limit
-            return number
+            digits = len(int.__repr__(number))  # raises above the interpreter's own limit
+            self._room -= digits
+            return number if self._room > 0 or digits < _CLIPPED else TOO_MUCH
         if issubclass(kind, float):
             real = float.__float__(value)
             return real if isfinite(real) else _NOT_FINITE[repr(real)]
@@ -142,8 +146,9 @@ class _Conversion:
 
     def _text(self, text: str) -> str:
         # A lone surrogate becomes its visible escape: strict parsers refuse "\ud800" itself.
-        clipped = clip(text, self._limit).encode("utf-8", "backslashreplace").decode()
-        self._budget -= len(clipped)
+        most = max(_CLIPPED, min(self._limit, self._room))
+        clipped = clip(text, most).encode("utf-8", "backslashreplace").decode()
+        self._room -= len(clipped)
         return clipped
 
     def _inside(self, value: object, convert: Callable[[], Any]) -> Any:
@@ -166,7 +171,7 @@ class _Conversion:
             while name in plain:  # 1 and "1", or two long keys with one beginning: none is lost
                 name = f"{own_name}#{next(numbers)}"
             plain[name] = self.convert(value)
-            if self._budget < 0:
+            if self._values < 0:
                 break
         return plain
 
@@ -174,13 +179,13 @@ class _Conversion:
         plain = []
         for value in self._snapshot(values):
             plain.append(self.convert(value))
-            if self._budget < 0:
+            if self._values < 0:
                 break
         return plain
 
     def _snapshot(self, values: Iterable[Any]) -> list[Any]:
         """As many as may fit, at one moment: another thread, or a repr, may be changing them."""
-        return list(islice(values, max(0, min(self._limit, self._budget)) + 1))
+        return list(islice(values, max(0, self._values) + 1))
 
     def _key(self, key: object) -> str:
         if key is None or key is True or key is False:
