@@ -717,7 +717,7 @@ class TestShape:
     )
     def test_laughs_by_the_million_cost_little(self, kind: Any, leaf: object) -> None:
         """Lists of one shared list, five deep, are cut: no memory beyond the limit's order."""
-        value = nested(5, lambda inner: kind([inner] * 14), leaf)
+        value = nested(6, lambda inner: kind([inner] * 14), leaf)
 
         assert peak_memory(value, 4096) < 2_000_000
 
