@@ -148,13 +148,17 @@ def test_retry_after_is_a_minimum(server: DevServer, logger: VoyageLogger) -> No
     assert second - first >= 1
 
 
-def test_flush_ends_a_pause(server: DevServer, make_logger: MakeLogger) -> None:
+def test_flush_ends_a_pause(
+    server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A pause that is the client's own idea does not hold up somebody who waits."""
     logger = make_logger(flush_interval=0.01)
     logger._pipeline._worker._random = lambda: 0.999999
-    server.script(*[Fault(status=503)] * 6)  # pauses of 0.5 to 16 s, together 31 s
+    monkeypatch.setattr(_retry, "BASE", 100.0)
+    monkeypatch.setattr(_retry, "CAP", 100.0)
+    server.script(*[Fault(status=503)] * 3)
     logger.info("x")
-    for number in range(1, 7):
+    for number in range(1, 4):
         server.wait_for_requests(number)
         logger.flush(timeout=0)
     assert logger.flush(timeout=5)
@@ -311,9 +315,11 @@ def test_refused_notice_causes_no_further_notice(server: DevServer, logger: Voya
     server.rules = Rules(refuse_containing="e")  # in the notice as well
     logger.info("entry")
     for _ in range(5):
+        logger.info("ok")
         logger.flush()
+    logger.flush()
     stats = logger.stats()
-    assert (stats.accepted, stats.rejected) == (2, 2)
+    assert (stats.accepted, stats.delivered, stats.rejected) == (7, 5, 2)
 
 
 def test_server_that_refuses_everything_is_asked_a_bounded_number_of_times(
@@ -435,6 +441,51 @@ def test_interval_sends_what_is_there(server: DevServer, make_logger: MakeLogger
     logger.info("x")
     server.wait_for_entries(1)
     assert time.monotonic() - started >= 0.18
+
+
+@pytest.mark.parametrize(("level", "fields"), [("critical", {}), ("info", {"add_ticket": True})])
+def test_urgent_entry_at_an_idle_worker_is_sent_at_once(
+    server: DevServer, logger: VoyageLogger, level: str, fields: dict[str, bool]
+) -> None:
+    """The first entry after a quiet time does not wait for the interval if it is urgent."""
+    logger.info("before")
+    assert logger.flush()
+    until(lambda: logger._pipeline.queue.wake_at == 1)
+    logger.log(level, "urgent", **fields)
+    server.wait_for_entries(2)
+
+
+def test_flush_in_a_loop_does_not_defeat_the_pauses(
+    server: DevServer, make_logger: MakeLogger
+) -> None:
+    """However often somebody flushes, refused credentials are not tried again within seconds."""
+    logger = make_logger(api_key="wrong")
+    logger.info("x")
+    for _ in range(100):
+        logger.flush(timeout=0.01)
+    assert logger.stats().requests <= 3
+
+
+@pytest.mark.parametrize("rules", [Rules(max_body_bytes=1), Rules(refuse_containing="entry")])
+def test_server_that_refuses_everything_is_given_pauses(
+    server: DevServer, make_logger: MakeLogger, rules: Rules
+) -> None:
+    """Refused batches are followed by pauses, and teach nothing about the sizes that work."""
+    logger = make_logger(batch_size=20, flush_interval=600)
+    for number in range(20):
+        logger.info("ok %d", number)
+    assert logger.flush()
+    server.rules = rules
+    for number in range(200):
+        logger.info("entry %d", number)
+    logger.flush(timeout=1)
+    assert 0 < logger.stats().requests <= 4 * MOST_REFUSALS
+    server.rules = Rules()
+    for number in range(100):
+        logger.info("later %d", number)
+    logger.flush(timeout=20)
+    sizes = [len(batch) for batch in batches(server) if batch[0].startswith("later")]
+    assert len(sizes) <= 7
 
 
 @pytest.mark.parametrize(("level", "fields"), [("critical", {}), ("info", {"add_ticket": True})])

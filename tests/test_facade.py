@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -295,16 +298,39 @@ def test_broken_before_send_costs_a_notice_only(
 
 
 def test_before_send_may_log(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """What `before_send` logs itself passes by it: no endless loop, every entry kept."""
+    """What `before_send` logs goes the same way, a few levels deep; deeper is dropped and counted.
+
+    None passes by it, for it may be there to remove secrets.
+    """
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         logger.debug("from inside")
-        return entry
+        return {**entry, "tags": ["seen"]}
 
     logger = make_logger(transport=recorder, before_send=before_send)
     logger.info("outer")
-    assert logger.flush()
-    assert [entry["message"] for entry in recorder.entries] == ["from inside", "outer"]
+    logger.flush()
+    messages = [entry["message"] for entry in recorder.entries if "lost" not in entry["message"]]
+    assert messages == ["from inside", "from inside", "outer"]
+    assert all(entry["tags"] == ["seen"] for entry in recorder.entries[:3])
+    assert logger.stats().dropped_by == {"before_send": 1}
+
+
+def test_before_send_of_one_logger_is_not_passed_by_within_another_s(
+    make_logger: MakeLogger, recorder: Recorder
+) -> None:
+    """A logger that is used inside another's `before_send` still has its own called."""
+    scrubbed = make_logger(
+        transport=recorder, before_send=lambda entry: {**entry, "message": "scrubbed"}
+    )
+
+    def audit(entry: dict[str, Any]) -> dict[str, Any]:
+        scrubbed.info("hunter2")
+        return entry
+
+    make_logger(transport=recorder, before_send=audit).info("x")
+    scrubbed.flush()
+    assert [entry["message"] for entry in recorder.entries] == ["scrubbed"]
 
 
 class Hostile:
@@ -433,6 +459,71 @@ def test_transport_that_raises_is_tried_again(make_logger: MakeLogger) -> None:
     logger.info("x")
     assert logger.flush()
     assert len(flaky.entries) == 1
+
+
+def test_transport_that_returns_nothing_is_tried_again(make_logger: MakeLogger) -> None:
+    """What is no outcome counts as a failed attempt; the worker lives on."""
+
+    class Forgetful(Recorder):
+        calls = 0
+
+        def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
+            self.calls += 1
+            return super().send(entries) if self.calls > 2 else None  # type: ignore[return-value]
+
+    logger = make_logger(transport=Forgetful())
+    logger._pipeline._worker._random = lambda: 0.0
+    logger.info("x")
+    assert logger.flush()
+    assert logger.stats().retries == 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_exception_from_a_signal_handler_leaves_no_lock_held(
+    make_logger: MakeLogger, recorder: Recorder
+) -> None:
+    """Ctrl-C, or a time limit by alarm, may hit any place of a log call; others can go on."""
+    logger = make_logger(transport=recorder, flush_interval=0.01, batch_size=10)
+
+    class Interrupt(BaseException):
+        pass
+
+    is_armed = False
+
+    def interrupt(_number: int, _frame: object) -> None:
+        if is_armed:
+            raise Interrupt
+
+    def log_until_interrupted() -> int:
+        nonlocal is_armed
+        try:
+            is_armed = True
+            while time.monotonic() < deadline:
+                logger.info("x")
+        except Interrupt:
+            return 1
+        finally:
+            is_armed = False
+        return 0
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    deadline = time.monotonic() + 1.5
+    hits = 0
+    while hits < 500 and time.monotonic() < deadline:
+        with contextlib.suppress(Interrupt):
+            hits += log_until_interrupted()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    acquired: list[bool] = []
+    lock = logger._pipeline.queue.lock
+    other = threading.Thread(target=lambda: acquired.append(lock.acquire(timeout=5)))
+    other.start()
+    other.join()
+    assert hits > 50
+    assert acquired == [True]
+    assert logger.stats().pending >= 0
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

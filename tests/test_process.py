@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from voyage_logger.devserver import DevServer, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SHUTDOWN = 1.0  # seconds, given to the loggers here
 
@@ -210,6 +213,56 @@ def test_without_threads_flush_keeps_its_time_limit(server: DevServer) -> None:
     assert done.stdout.split() == ["False", "1", "True"]
 
 
+def test_threads_that_outlive_the_main_thread_are_no_exit(server: DevServer) -> None:
+    """A program that lives in its non-daemon threads goes on logging; nothing is dropped."""
+    done = run(
+        server,
+        """\
+        import time
+        def work():
+            threading.main_thread().join()
+            logger.info("early")
+            logger.flush()
+            time.sleep(SHUTDOWN + 0.2)  # what is tested is that this time does not matter
+            for n in range(20): logger.info(f"late {n}")
+            logger.flush()
+        threading.Thread(target=work).start()
+        """.replace("SHUTDOWN", str(SHUTDOWN)),
+    )
+    assert done.returncode == 0
+    assert messages(server) == ["early", *(f"late {n}" for n in range(20))]
+
+
+def test_interrupt_during_the_drain_is_accounted_for(server: DevServer) -> None:
+    """Ctrl-C at exit ends the waiting; what is left is still counted in one line."""
+    server.script_sign_in(*[Fault(hang=True)] * 9)
+    code = """\
+        from voyage_logger import VoyageLogger
+        logger = VoyageLogger("app", shutdown_timeout=30)
+        logger.info("x")
+        print("exiting", flush=True)
+        """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, **server.environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        server.wait_for_requests(1, endpoint="sign-in")
+        deadline = time.monotonic() + 20
+        while child.poll() is None and time.monotonic() < deadline:
+            child.send_signal(signal.SIGINT)  # until one comes during the drain
+            try:
+                child.wait(0.2)
+            except subprocess.TimeoutExpired:
+                continue
+        _, err = child.communicate()
+    assert "1 entry lost (1 info): 1 shutdown" in err
+
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 FORKING = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")  # 3.12 warns of threads
 
@@ -308,7 +361,7 @@ def test_fork_while_another_thread_holds_the_lock(server: DevServer) -> None:
         logger.info("parent")
         held, done = threading.Event(), threading.Event()
         def hold():
-            with logger._pipeline.queue.changed:
+            with logger._pipeline.queue.lock:
                 held.set()
                 done.wait()
         threading.Thread(target=hold).start()
@@ -326,3 +379,46 @@ def test_fork_while_another_thread_holds_the_lock(server: DevServer) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(messages(server)) == ["child", "parent"]
+
+
+MULTIPROCESSING = """\
+import multiprocessing, sys
+from voyage_logger import VoyageLogger
+
+logger = VoyageLogger("app", flush_interval=600)
+
+def work(number):
+    logger.info(f"child {number}")
+
+if __name__ == "__main__":
+    logger.info("parent")
+    context = multiprocessing.get_context(sys.argv[1])
+    children = [context.Process(target=work, args=(number,)) for number in range(3)]
+    for child in children: child.start()
+    for child in children: child.join()
+    with context.Pool(2) as pool:
+        pool.map(work, range(3, 6))
+        pool.close()
+        pool.join()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_of_multiprocessing_deliver_when_they_end(
+    server: DevServer, tmp_path: Path, method: str
+) -> None:
+    """They run no exit hooks; each entry arrives once all the same."""
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"the system has no {method}")
+    script = tmp_path / "script.py"
+    script.write_text(MULTIPROCESSING)
+    done = subprocess.run(
+        [sys.executable, str(script), method],
+        env={**os.environ, **server.environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(messages(server)) == [*(f"child {n}" for n in range(6)), "parent"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from voyage_logger._wire import BODY_OVERHEAD
 
 BEHIND = 0.25  # of the queue's bound
-_MOST = 1 << 16  # entries; the bound in bytes ends the growth long before
+_MOST = 1 << 13  # entries; the bound in bytes ends the growth long before
 
 
 class RequestSize:
@@ -31,6 +31,15 @@ class RequestSize:
         self._most = _MOST
         self.entries = batch_size
         self.bytes = max_bytes - BODY_OVERHEAD + 1  # n entries have n - 1 commas
+
+    @property
+    def lessons(self) -> tuple[int, int]:
+        """What refusals have taught so far, to be put back if it turns out to be no lesson."""
+        return self.bytes, self._most
+
+    @lessons.setter
+    def lessons(self, lessons: tuple[int, int]) -> None:
+        self.bytes, self._most = lessons
 
     def adapt(self, queued: int, *, is_behind: bool) -> None:
         """Grows or shrinks with the backlog.

@@ -52,7 +52,8 @@ class Delivery:
     Attributes:
         size: How large the next batch may be.
         requests, batches, retries, last_delivery, last_problem: See `Stats`.
-        words: What the server said of the last entry that it rejected.
+        words: What the server said of the last entry that it rejected, until people are told.
+        refused_in_a_row: Batches of which nothing was delivered.
         has_news: True from a rejection until people have been told; set under the queue's lock.
     """
 
@@ -75,6 +76,7 @@ class Delivery:
         self.last_delivery: float | None = None
         self.last_problem: str | None = None
         self.words = ""
+        self.refused_in_a_row = 0
         self._reason = ""
         self.has_news = False
 
@@ -90,6 +92,7 @@ class Delivery:
     def deliver(self, batch: list[Record]) -> None:
         """Sends a batch, in parts if need be, until it is settled or the pacer has stopped."""
         chunks = [batch] if batch else []  # a stack: the oldest entries are on top
+        lessons, is_any_taken = self.size.lessons, False
         attempt = unauthorized = refusals = 0  # failures in a row
         while chunks and not self._pacer.is_stopped:
             chunk = chunks.pop()
@@ -102,8 +105,10 @@ class Delivery:
             outcome = self._attempt(chunk, is_retry=attempt > 0)
             if outcome.kind is Kind.DELIVERED:
                 attempt = unauthorized = refusals = 0
+                is_any_taken = True
             elif outcome.kind is Kind.DISCARDED:
                 self._queue.settle(len(chunk), dropped=outcome.detail)
+                is_any_taken = True
             elif outcome.kind in (Kind.TOO_LARGE, Kind.REFUSED):
                 attempt = 0
                 refusals += 1
@@ -115,6 +120,11 @@ class Delivery:
                 if unauthorized != 1:  # a token that was refused is no trouble, a second one is
                     self._note_trouble(error_of(outcome), attempt)
                 self._pacer.back_off(outcome, unauthorized or attempt)
+        if is_any_taken:
+            self.refused_in_a_row = 0
+        elif batch and not chunks:
+            self.refused_in_a_row += 1
+            self.size.lessons = lessons  # no size is right for a server that refuses every one
 
     def _attempt(self, chunk: list[Record], *, is_retry: bool) -> Outcome:
         """One attempt, accounted for."""
@@ -124,6 +134,8 @@ class Delivery:
         payloads = [payload for _, _, payload in chunk]
         try:
             outcome = self._transport.send(payloads, time_limit=time_limit)
+            if type(outcome) is not Outcome:
+                return Outcome(Kind.TRY_AGAIN, "the transport returned no Outcome")
         except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
             return Outcome(Kind.TRY_AGAIN, f"the transport raised {_name(error)}")
         if outcome.kind is Kind.DELIVERED:
@@ -157,7 +169,7 @@ class Delivery:
 
     def _reject(self, chunk: list[Record]) -> None:
         """Settles a chunk as rejected, for the reason of the latest refusal."""
-        with self._queue.changed:
+        with self._queue.lock:
             self.has_news = True
             self._queue.settle(len(chunk), rejected=self._reason)
 

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
 BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 
-_inside = threading.local()  # marks a thread that is inside a user's function
-
+_MAX_NESTED = 3  # how deep a `before_send` may log itself
 _CONSOLE_INTERVAL = 0.1  # seconds: at a terminal, lines are to come while they matter
 
 
@@ -148,6 +147,7 @@ class VoyageLogger:
         self._transport = transport
         self._level = settings.level
         self._before_send = settings.before_send
+        self._inside = threading.local()  # how deep a thread is inside `before_send`
         self._capture_method = settings.capture_method
         self._entry_limit = settings.max_entry_bytes
         self._pipeline = Pipeline(settings, self._transport, self._diagnostics)
@@ -265,6 +265,7 @@ class VoyageLogger:
         """
         if self._missing is not None:
             raise self._missing
+        self._pipeline.notice_fork()
         self._transport.sign_in()
 
     def __enter__(self) -> VoyageLogger:
@@ -289,9 +290,8 @@ class VoyageLogger:
             frame = sys._getframe(2) if self._capture_method else None  # noqa: SLF001 - the only quick way
             entry = self._factory.build(rank, message, args, fields, frame)
             if self._before_send is not None:
-                filtered = self._filtered(entry, self._before_send)
+                filtered = self._filtered(entry, lane, self._before_send)
                 if filtered is None:
-                    self._pipeline.filtered += 1
                     return
                 entry = self._factory.complete(filtered)
             if entry.get("add_ticket") is True:
@@ -305,19 +305,30 @@ class VoyageLogger:
             except Exception:  # noqa: BLE001 - nothing can be done here any more
                 return
 
-    def _filtered(self, entry: dict[str, Any], before_send: BeforeSend) -> dict[str, Any] | None:
-        """What `before_send` makes of an entry; entries that it logs itself pass by it."""
-        if getattr(_inside, "before_send", False):
-            return entry
-        _inside.before_send = True
+    def _filtered(
+        self, entry: dict[str, Any], lane: int, before_send: BeforeSend
+    ) -> dict[str, Any] | None:
+        """What `before_send` makes of an entry.
+
+        Entries that are logged meanwhile go the same way, for none may pass by a function that
+        removes secrets; but only so deep.
+        """
+        depth = getattr(self._inside, "depth", 0)
+        if depth >= _MAX_NESTED:
+            self._pipeline.refuse(lane, "before_send")
+            return None
+        self._inside.depth = depth + 1
         try:
             filtered = before_send(entry)
         except Exception as error:  # noqa: BLE001 - the user's function must not cost an entry
             self._diagnostics.say("before_send", f"before_send raised {type(error).__name__}")
             return entry
         finally:
-            _inside.before_send = False
-        if filtered is None or isinstance(filtered, dict):
+            self._inside.depth = depth
+        if filtered is None:
+            self._pipeline.filtered += 1
+            return None
+        if isinstance(filtered, dict):
             return filtered
         self._diagnostics.say("before_send", "before_send must return a dict or None")
         return entry

@@ -51,20 +51,22 @@ class LossTeller:
             False if there was nothing to report, or it has to wait.
         """
         now = self._clock()
-        with self._queue.changed:
+        with self._queue.lock:
             is_soon = self._told_at is not None and now - self._told_at < QUIET_SECONDS
             losses = self._all()
             news = losses - self._told
             if not news or (is_soon and not at_once):
                 return False
             self._told, self._told_at = losses, now
+        if not by_reason(news).keys() & self._queue.stats().rejected_by.keys():
+            words = ""
         error = EntriesLost(news.total(), _levels(news), by_reason(news), words)
         self._diagnostics.report("lost", error, at_once=True)
         return True
 
     def notice(self) -> dict[str, Any] | None:
         """The fields of an entry on the losses since the last such entry, or None."""
-        with self._queue.changed:
+        with self._queue.lock:
             losses = self._all()
             news = losses - self._noted
             if not news:

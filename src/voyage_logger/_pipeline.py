@@ -86,12 +86,12 @@ class Pipeline:
 
     def refuse(self, lane: int, reason: str) -> None:
         """Accounts for an entry that could not be made."""
-        self._notice_fork()
+        self.notice_fork()
         self.queue.refuse(lane, reason)
 
     def stats(self) -> Stats:
         """The counts at this moment."""
-        self._notice_fork()
+        self.notice_fork()
         delivery = self._worker.delivery
         return replace(
             self.queue.stats(),
@@ -110,7 +110,7 @@ class Pipeline:
         Args:
             timeout: The most seconds to wait.
         """
-        self._notice_fork()
+        self.notice_fork()
         started = time.monotonic()
         target = self.queue.newest()
         before = self._reported
@@ -120,7 +120,7 @@ class Pipeline:
 
     def close(self, timeout: float) -> FlushResult:
         """Sends what is queued within `timeout` seconds and takes in nothing more."""
-        self._notice_fork()
+        self.notice_fork()
         started = time.monotonic()
         before = self._reported
         self._is_closed = True
@@ -136,6 +136,8 @@ class Pipeline:
     def retire(self) -> None:
         """Lets the worker end once it has nothing left: the last logger that used it is gone."""
         self._worker.retire()
+        if self.queue.oldest() != NEVER and not self._start_worker():
+            _process.hold(self)
 
     def begin_exit(self) -> None:
         """Has everything sent within `shutdown_timeout` from the exit's begin, without waiting."""
@@ -144,10 +146,14 @@ class Pipeline:
 
     def end_exit(self) -> None:
         """Waits until nothing is left, notices of loss included, and gives up what then is."""
-        if not self._await(NEVER - 1, self._exit_deadline()):
-            self._worker.stop()
-            self.queue.abandon("shutdown")
-        self._worker.tell_losses(at_once=True)
+        is_done = False
+        try:
+            is_done = self._await(NEVER - 1, self._exit_deadline())
+        finally:  # Ctrl-C ends the waiting, not the accounting
+            if not is_done:
+                self._worker.stop()
+                self.queue.abandon("shutdown")
+            self._worker.tell_losses(at_once=True)
 
     def _exit_deadline(self) -> float:
         return _process.exit_began_at() + self._settings.shutdown_timeout
@@ -155,7 +161,7 @@ class Pipeline:
     def _submit_elsewhere(self, payload: bytes, lane: int) -> None:
         if sys.is_finalizing():
             return  # threads are frozen, a lock may be held for good, and nobody can be told
-        self._notice_fork()
+        self.notice_fork()
         if self._is_closed:
             self.queue.refuse(lane, "closed")
             self._worker.tell_losses()
@@ -167,15 +173,18 @@ class Pipeline:
         else:
             self._start_worker()
 
-    def _notice_fork(self) -> None:
+    def notice_fork(self) -> None:
         """For servers that fork without running Python's hooks."""
         if self._pid != getpid():
             self.start_empty()
 
     def _start_worker(self) -> bool:
         """Starts the worker's thread; False if there is none to be had."""
-        with self.queue.changed:
-            if self._is_starting or self._worker.is_running:
+        with self.queue.lock:
+            if self._worker.is_running:
+                self._home = self._pid
+                return True
+            if self._is_starting:
                 return True
             if time.monotonic() < self._no_thread_until:
                 return False
@@ -184,8 +193,10 @@ class Pipeline:
         try:
             _process.hook_exit()
             self._worker.start()
-        except RuntimeError:
+        except BaseException as error:
             self._home = None
+            if not isinstance(error, RuntimeError):
+                raise
             self._no_thread_until = time.monotonic() + _THREAD_RETRY_SECONDS
             self._diagnostics.say(
                 "no thread", "no thread to be had: entries wait for flush or exit"
@@ -209,7 +220,7 @@ class Pipeline:
         is_ending = self._is_closed or _process.is_exiting()
         if is_idle and (is_ending or not self._start_worker()) and time.monotonic() < deadline:
             worker.run_here(deadline)
-        with queue.settled:
+        with queue.lock:
             while (is_pending := queue.oldest() <= target) or worker.delivery.has_news:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0 or worker.is_idle:

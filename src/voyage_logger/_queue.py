@@ -9,8 +9,8 @@ first; a sequence number keeps the order of the calls across lanes. Those handed
 
 One re-entrant lock guards everything here. A signal handler or a `__del__` may log while its own
 thread is inside a method of this class. Such an entry is kept and the counts stay right, because
-CPython lets foreign code in only at calls and allocations: each method first moves the entry, then
-changes all counts in a run of statements without a call.
+CPython lets foreign code in only at calls and allocations: each method changes all counts in a run
+of statements without a call, next to the one call that moves the entry.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ RECORD_OVERHEAD = 160
 
 NEVER = 1 << 62
 
+_SLICE = 500  # entries that are moved while the lock is held once
+
 
 class EntryQueue:
     """A queue of encoded entries, bounded in entries and in bytes.
@@ -48,9 +50,11 @@ class EntryQueue:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._shed_reason = "queue_full"
-        lock = threading.RLock()
-        self.changed = threading.Condition(lock)  # the worker waits here for something to do
-        self.settled = threading.Condition(lock)  # flush and exit wait here for fewer pending
+        # Taken by itself, never through a condition: those are entered and left by Python code, and
+        # an exception from a signal handler in there would leave the lock held for good.
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)  # the worker waits here for something to do
+        self.settled = threading.Condition(self.lock)  # flush and exit wait here for fewer pending
         # All below is guarded by the lock.
         self.wake_at = NEVER  # as many queued entries as the worker wants to be woken for
         self.is_urgent = False  # a critical or ticket entry has come since the last take
@@ -69,25 +73,27 @@ class EntryQueue:
     def append(self, payload: bytes, lane: int) -> None:
         """Takes an entry in, and sheds from the lowest lane what then is too much."""
         size = len(payload) + RECORD_OVERHEAD
-        with self.changed:
+        with self.lock:
             self._sequence = sequence = self._sequence + 1
-            self._lanes[lane].append((sequence, lane, payload))
+            record = (sequence, lane, payload)
+            put = self._lanes[lane].append
             self._accepted += 1
             self._queued += 1
             self._queued_bytes += size
+            put(record)
             if self._queued > self._max_entries or self._queued_bytes > self._max_bytes:
                 self._shed()
-            if self._queued >= self.wake_at:
-                self.wake_at = NEVER  # once is enough: the worker sets it anew when it waits
-                self.changed.notify()
-            elif lane >= CRITICAL and not self.is_urgent and lane != NOTICE_LANE:
+            is_urgent = CRITICAL <= lane < NOTICE_LANE and not self.is_urgent
+            if is_urgent:
                 self.is_urgent = True
+            if is_urgent or self._queued >= self.wake_at:
+                self.wake_at = NEVER  # once is enough: the worker sets it anew when it waits
                 self.changed.notify()
 
     def refuse(self, lane: int, reason: str) -> None:
         """Counts an entry that cannot be taken in as accepted and dropped."""
         loss = (reason, lane)
-        with self.changed:
+        with self.lock:
             self._accepted += 1
             self._dropped[loss] += 1
 
@@ -99,34 +105,44 @@ class EntryQueue:
             max_bytes: How much JSON at the most, one comma an entry included; the first entry
                 is taken whatever its size.
         """
-        with self.changed:
-            if not self._flight:
-                self._board(max_entries, max_bytes)
-            return list(self._flight)
+        with self.lock:
+            if self._in_flight:
+                return list(self._flight)
+        while True:  # in slices, for log calls wait meanwhile
+            with self.lock:
+                before = self._in_flight
+                self._board(min(max_entries, before + _SLICE), max_bytes)
+                if self._in_flight < before + _SLICE or self._in_flight >= max_entries:
+                    return list(self._flight)
 
     def settle(self, count: int, *, rejected: str = "", dropped: str = "") -> None:
         """Ends the flight of the `count` oldest entries: delivered, unless a reason is given."""
-        with self.changed:
-            # Fewer may be left than were sent: `abandon` may have come in between.
-            for _ in range(count):
-                if (record := _pop(self._flight)) is None:
-                    break
-                _, lane, payload = record
-                size = len(payload) + RECORD_OVERHEAD
-                loss = (rejected or dropped, lane)
-                self._in_flight -= 1
-                self._flight_bytes -= size
-                if rejected:
-                    self._rejected[loss] += 1
-                elif dropped:
-                    self._dropped[loss] += 1
-                else:
-                    self._delivered += 1
-            self.settled.notify_all()
+        while count > 0:  # in slices, for log calls wait meanwhile
+            with self.lock:
+                self._settle(min(count, _SLICE), rejected, dropped)
+                count -= _SLICE
+                self.settled.notify_all()
+
+    def _settle(self, count: int, rejected: str, dropped: str) -> None:
+        # Fewer may be left than were sent: `abandon` may have come in between.
+        for _ in range(count):
+            if (record := _pop(self._flight)) is None:
+                return
+            _, lane, payload = record
+            size = len(payload) + RECORD_OVERHEAD
+            loss = (rejected or dropped, lane)
+            self._in_flight -= 1
+            self._flight_bytes -= size
+            if rejected:
+                self._rejected[loss] += 1
+            elif dropped:
+                self._dropped[loss] += 1
+            else:
+                self._delivered += 1
 
     def replace_first(self, payload: bytes) -> None:
         """Puts a shorter encoding in the place of the oldest entry in flight."""
-        with self.changed:
+        with self.lock:
             try:
                 sequence, lane, old = self._flight[0]
                 record = (sequence, lane, payload)
@@ -137,7 +153,7 @@ class EntryQueue:
 
     def abandon(self, reason: str) -> int:
         """Drops everything queued or in flight, and says how many entries that were."""
-        with self.changed:
+        with self.lock:
             self._board(NEVER, NEVER)
             count = self._in_flight
             self.settle(count, dropped=reason)
@@ -145,14 +161,14 @@ class EntryQueue:
 
     def close(self, reason: str) -> None:
         """Drops everything, and from now on whatever a log call under way still appends."""
-        with self.changed:
+        with self.lock:
             self.abandon(reason)
             self._max_entries = 0
             self._shed_reason = reason
 
     def oldest(self) -> int:
         """The sequence number of the oldest pending entry, `NEVER` if there is none."""
-        with self.changed:
+        with self.lock:
             return min(map(_head, (self._flight, *self._lanes)))
 
     def newest(self) -> int:
@@ -161,7 +177,7 @@ class EntryQueue:
 
     def pending_until(self, sequence: int) -> int:
         """How many of the entries up to that sequence number are still pending."""
-        with self.changed:
+        with self.lock:
             lanes = [list(lane) for lane in (self._flight, *self._lanes)]
         return sum(record[0] <= sequence for lane in lanes for record in lane)
 
@@ -171,14 +187,14 @@ class EntryQueue:
 
     def fill(self) -> float:
         """How full the queue is, from 0 to 1, by entries or bytes, whichever is more."""
-        with self.changed:
+        with self.lock:
             return max(
                 self._queued / (self._max_entries or 1), self._queued_bytes / self._max_bytes
             )
 
     def stats(self) -> Stats:
         """All counts, taken at one moment."""
-        with self.changed:
+        with self.lock:
             rejected, dropped = dict(self._rejected), dict(self._dropped)
             return Stats(
                 accepted=self._accepted,
@@ -193,24 +209,29 @@ class EntryQueue:
 
     def losses(self) -> Counter[Loss]:
         """All entries lost so far, by reason and lane."""
-        with self.changed:
+        with self.lock:
             return Counter(self._rejected) + Counter(self._dropped)
 
     def _shed(self) -> None:
         for lane in self._lanes:
+            drop = lane.popleft
             while self._queued > self._max_entries or self._queued_bytes > self._max_bytes:
-                if (record := _pop(lane)) is None:
+                try:
+                    record = lane[0]
+                    size = len(record[2]) + RECORD_OVERHEAD
+                    loss = (self._shed_reason, record[1])
+                    if lane[0] is not record:
+                        continue  # a re-entrant `append` has shed it already
+                except IndexError:
                     break
-                _, number, payload = record
-                size = len(payload) + RECORD_OVERHEAD
-                loss = (self._shed_reason, number)
                 self._queued -= 1
                 self._queued_bytes -= size
                 self._dropped[loss] += 1
+                drop()
 
     def _board(self, max_entries: int, max_bytes: int) -> None:
         """Moves the oldest queued entries into flight, in the order of their calls."""
-        room = max_bytes
+        room = max_bytes - (self._flight_bytes - self._in_flight * (RECORD_OVERHEAD - 1))
         while self._in_flight < max_entries:
             # The lane with the oldest entry boards until another lane's head is older.
             lane, next_lane = sorted(self._lanes, key=_head)[:2]

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from voyage_logger._settings import Settings
     from voyage_logger.transports import BaseTransport
 
+_REFUSED_ALL = Outcome(Kind.TRY_AGAIN, "every entry of a batch was refused")
+# Seconds between attempts however often somebody flushes; BLOCKED is worth asking less often.
+_LEAST_PAUSE = 0.5
+_LEAST_BLOCKED_PAUSE = 5.0
+_PERSISTENT = (Kind.BLOCKED, Kind.UNAUTHORIZED)
 _LEAST_TIME = 0.05  # seconds for the last request before a deadline
 
 
@@ -72,6 +77,9 @@ class Worker:
         self._random = random or Random().random  # noqa: S311 - jitter, not cryptography
         self.delivery = Delivery(queue, transport, settings, diagnostics, self)
         self._losses = LossTeller(queue, diagnostics, clock)
+        self._noted_at = (
+            0  # how many batches were confirmed when the stream was last told of losses
+        )
         self._due: float | None = None  # when the entries that wait are to be sent though few
         # Guarded by the queue's lock.
         self.is_running = False
@@ -94,13 +102,13 @@ class Worker:
         self.is_running = True
         try:
             threading.Thread(target=self._run, name="voyage-logger", daemon=True).start()
-        except RuntimeError:
+        except BaseException:  # an interrupt, too, must not leave a worker that is none
             self.is_running = False
             raise
 
     def run_here(self, deadline: float) -> None:
         """Runs the loop in this thread until nothing is left or the deadline has come."""
-        with self._queue.changed:
+        with self._queue.lock:
             if self.is_running:
                 return
             self.is_running = True
@@ -110,7 +118,7 @@ class Worker:
         try:
             self._run()
         finally:
-            with self._queue.changed:
+            with self._queue.lock:
                 self._flush_until, self._deadline, self._is_retired, self._is_stopped = orders
 
     def nudge(self, until: int) -> None:
@@ -118,26 +126,26 @@ class Worker:
 
         That ends a pause between attempts, unless the server asked for it.
         """
-        with self._queue.changed:
+        with self._queue.lock:
             self._flush_until = max(self._flush_until, until)
             self._nudges += 1
             self._queue.changed.notify_all()
 
     def drain(self, deadline: float) -> None:
         """Has everything sent now and from now on, with the time that is left until `deadline`."""
-        with self._queue.changed:
+        with self._queue.lock:
             self._deadline = deadline
             self.nudge(NEVER - 1)
 
     def retire(self) -> None:
         """Ends the loop once nothing is left."""
-        with self._queue.changed:
+        with self._queue.lock:
             self._is_retired = True
             self._queue.changed.notify_all()
 
     def stop(self) -> None:
         """Ends the loop after the present attempt."""
-        with self._queue.changed:
+        with self._queue.lock:
             self._is_stopped = True
             self._queue.changed.notify_all()
             self._queue.settled.notify_all()
@@ -156,7 +164,11 @@ class Worker:
     # The loop.
 
     def _run(self) -> None:
-        self._driver = threading.get_ident()
+        with self._queue.lock:
+            if self._driver is not None:
+                return
+            self._driver = threading.get_ident()
+            self.is_running = True
         try:
             if self._deadline is None:
                 self.delivery.warm_up()
@@ -167,16 +179,17 @@ class Worker:
                 self.delivery.deliver(self._queue.take(size.entries, size.bytes))
                 self._end_round()
         finally:
-            with self._queue.changed:
+            with self._queue.lock:
                 self._driver = None
                 self.is_running = False
+                self.delivery.has_news = False
                 self._on_end()
                 self._queue.settled.notify_all()
 
     def _wait_until_due(self) -> bool:
         """Waits until there is something to send; False if the loop is to end."""
         queue = self._queue
-        with queue.changed:
+        with queue.lock:
             while not self._is_stopped:
                 oldest = queue.oldest()
                 if oldest == NEVER:
@@ -191,10 +204,10 @@ class Worker:
                 if self._due is None:
                     self._due = self._next_due()
                 remaining = self._due - self._clock()
-                is_full = len(queue) >= self.delivery.size.entries
+                is_full = len(queue) >= self._settings.batch_size
                 if is_full or oldest <= self._flush_until or remaining <= 0:
                     return True
-                self._wait_for(self.delivery.size.entries, remaining)
+                self._wait_for(self._settings.batch_size, remaining)
             return False
 
     def _wait_for(self, entries: int, time_limit: float | None) -> None:
@@ -215,21 +228,27 @@ class Worker:
         """Tells people of new losses, unless they heard of others within the last minute."""
         if self._losses.tell(self.delivery.words, at_once=at_once):
             self.delivery.words = ""
-
-    def _end_round(self) -> None:
-        """Tells people of new losses, and the stream, which has just been seen to work."""
-        self.tell_losses()
-        if not self._is_stopped and (fields := self._losses.notice()) is not None:
-            self._write_notice(fields)
-        with self._queue.changed:
+        with self._queue.lock:
             self.delivery.has_news = False
             self._queue.settled.notify_all()
+
+    def _end_round(self) -> None:
+        """Tells the stream of new losses, if it has just been seen to work, and people."""
+        if (
+            self.delivery.batches != self._noted_at
+            and (fields := self._losses.notice()) is not None
+        ):
+            self._noted_at = self.delivery.batches
+            self._write_notice(fields)
+        self.tell_losses()
+        if self.delivery.refused_in_a_row > 1:
+            self.back_off(_REFUSED_ALL, self.delivery.refused_in_a_row - 1)
 
     # What the delivery asks.
 
     def begin_attempt(self) -> float | None:
         """Notes that an attempt follows all nudges so far; gives the time limit of its waits."""
-        with self._queue.changed:
+        with self._queue.lock:
             self._followed = self._nudges
             if self._deadline is None:
                 return None
@@ -239,15 +258,17 @@ class Worker:
         """Waits before the next attempt; a flush or the end of the process cuts that short."""
         if outcome.kind is Kind.BLOCKED and self._deadline is not None:
             self.stop()  # the answer was asked for with little time left, and will not change
-        now = self._clock()
+        start = now = self._clock()
         end = now + _retry.pause(outcome, attempt, self._random)
+        least = _LEAST_BLOCKED_PAUSE if outcome.kind in _PERSISTENT else _LEAST_PAUSE
         floor = now + (outcome.retry_after or 0.0)
-        with self._queue.changed:
+        with self._queue.lock:
             while not self._is_stopped and now < end:
                 if self._deadline is not None and max(floor, now) >= self._deadline:
                     self.stop()
                 elif self._nudges != self._followed:
-                    end, self._followed = min(end, floor), self._nudges
+                    soonest = floor if self._deadline is not None else max(floor, start + least)
+                    end, self._followed = min(end, soonest), self._nudges
                 else:
                     self._queue.changed.wait(min(end, self._deadline or end) - now)
                 now = self._clock()

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _REFRESH_SECONDS = 300.0  # before expiry, as the vendor's reference classes do
 _REFRESH_SHARE = 0.2  # of a life too short for that
 _ENTRY_LIMIT = 1 * MIB
+_LEAST_TIME = 0.05  # seconds
+_DETAIL = 300  # characters
+_SUCCESS = range(200, 300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,12 @@ class Transport(BaseTransport):
         self._endpoint = endpoint
         self._credentials = endpoint.credentials
         self._clock = clock
-        self.sign_ins = 0
         self.reset()
 
     def reset(self) -> None:
         # The lock is held during a sign-in, so that all threads in need wait for the same one. It
         # guards the token and the making of the session.
+        self.sign_ins = 0
         self._lock = threading.Lock()
         self._token: _Token | None = None
         self._session: Session | None = None
@@ -114,7 +117,8 @@ class Transport(BaseTransport):
 
         Args:
             entries: Encoded entries, or dicts to be encoded as the logger does.
-            time_limit: The most seconds that connecting and each read may take, or None.
+            time_limit: The most seconds that sign-in and batch may take together, as far as
+                waits for the network have limits, or None.
 
         Returns:
             What became of the batch as a whole. Never raises for what the network does.
@@ -124,6 +128,7 @@ class Transport(BaseTransport):
         """
         if isinstance(entries, (bytes, str, Mapping)):
             raise TypeError(f"entries must be a list of entries, not one {type(entries).__name__}")
+        end = None if time_limit is None else self._clock() + time_limit
         with self._lock:
             token = self._token
             if token is None or self._clock() >= token.renew_at:
@@ -140,13 +145,15 @@ class Transport(BaseTransport):
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, compresslevel=6)
         bearer = {"Authorization": f"Bearer {token.value}"}
+        if end is not None:  # a sign-in has had its part of the time
+            time_limit = max(_LEAST_TIME, end - self._clock())
         answer = self._post(_wire.BATCH_PATH, body, headers, bearer, time_limit)
         if isinstance(answer, Outcome):
             return answer
         outcome = batch_outcome(answer, time.time())
         if outcome.kind is Kind.UNAUTHORIZED:
             self._forget(token)
-        return self._masked(outcome, token)
+        return outcome
 
     def close(self) -> None:
         """Closes the connections; the token stays, and the next request opens a new session."""
@@ -166,7 +173,7 @@ class Transport(BaseTransport):
             return answer
         found = _token_in(answer)
         if found is None:
-            return self._masked(sign_in_outcome(answer, time.time()), None)
+            return sign_in_outcome(answer, time.time())
         value, life = found
         renew_at = asked_at + life - min(_REFRESH_SECONDS, life * _REFRESH_SHARE)
         self._token = _Token(value, renew_at)
@@ -202,11 +209,15 @@ class Transport(BaseTransport):
             connect, read = min(connect, time_limit), min(read, time_limit)
         url = self._endpoint.base_url + path
         try:
-            return session.post(url, body, headers, secret_headers, (connect, read))
+            answer = session.post(url, body, headers, secret_headers, (connect, read))
+            if answer.status in _SUCCESS:
+                return answer
+            said = self._masked(answer.body.decode("utf-8", "replace"), secret_headers)
+            return replace(answer, body=said.encode())
         except RequestFailed as failure:
             kind = Kind.BLOCKED if failure.is_permanent else Kind.TRY_AGAIN
-            detail = f"{self._endpoint.base_url}: {failure.detail}"
-            return self._masked(Outcome(kind, detail, is_sign_in=path == _wire.SIGN_IN_PATH), None)
+            detail = self._masked(f"{self._endpoint.base_url}: {failure.detail}", secret_headers)
+            return Outcome(kind, detail[:_DETAIL], is_sign_in=path == _wire.SIGN_IN_PATH)
 
     def _warn_if_exposed(self) -> None:
         if self._endpoint.exposed:
@@ -215,14 +226,17 @@ class Transport(BaseTransport):
                 "plain http", f"{url} is plain http: secrets and entries are readable"
             )
 
-    def _masked(self, outcome: Outcome, token: _Token | None) -> Outcome:
-        """The outcome with every secret in its words masked: a server may echo what it was sent."""
-        detail = outcome.detail
-        secrets = [self._credentials.api_key, self._credentials.api_secret]
-        secrets += [known.value for known in (token, self._token) if known is not None]
-        for secret in secrets:
-            detail = detail.replace(secret, "***")
-        return replace(outcome, detail=detail)
+    def _masked(self, text: str, secret_headers: Mapping[str, str]) -> str:
+        """A text without secrets: servers and libraries repeat what they were sent.
+
+        Before the text is cut anywhere, for a part of a secret would not be found.
+        """
+        credentials = (self._credentials.api_key, self._credentials.api_secret)
+        sent = (value.removeprefix("Bearer ") for value in secret_headers.values())
+        known = (self._token.value,) if self._token is not None else ()
+        for secret in (*credentials, *sent, *known):
+            text = text.replace(secret, "***")
+        return text
 
 
 def _body(entries: Sequence[bytes | Mapping[str, Any]]) -> bytes:
@@ -235,7 +249,7 @@ def _body(entries: Sequence[bytes | Mapping[str, Any]]) -> bytes:
 
 def _token_in(answer: Answer) -> tuple[str, float] | None:
     """The token of a sign-in's answer and its life in seconds, or None if there is none."""
-    if not 200 <= answer.status < 300 or answer.is_page:  # noqa: PLR2004 - the 2xx
+    if answer.status not in _SUCCESS or answer.is_page:
         return None
     try:
         found = json.loads(answer.body)["data"][0]

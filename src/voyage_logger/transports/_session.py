@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import time
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _USER_AGENT = f"voyage-logger/{__version__}"
 _BODY_LIMIT = 64 * 1024  # bytes: a token is some 2 KiB; nobody reads more of an error
-_DETAIL = 300  # characters
+_PIECE = 4096  # bytes
 
 # Wrong before anything was sent, and wrong again next time: a matter of configuration.
 _PERMANENT = (
@@ -102,7 +103,7 @@ class Session:
                     content_type=response.headers.get("Content-Type", "").lower(),
                     retry_after=response.headers.get("Retry-After"),
                     location=response.headers.get("Location"),
-                    body=_body(response),
+                    body=_body(response, timeout[1]),
                 )
         except (exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(error) from None
@@ -127,13 +128,27 @@ class _SecretHeaders(AuthBase):
         return request
 
 
-def _body(response: requests.Response) -> bytes:
-    """The beginning of the body; reading it all lets the connection be used again."""
+def _body(response: requests.Response, time_limit: float) -> bytes:
+    """The beginning of the body; reading it all lets the connection be used again.
+
+    A server may send it a byte at a time, each within the read timeout: so there is a limit for all
+    of it together. (Where urllib3 has no `read1`, before 2.1, the limit is one of each piece.)
+    """
+    end = time.monotonic() + time_limit
+    read = getattr(response.raw, "read1", response.raw.read)
+    pieces: list[bytes] = []
+    size = 0
     try:
-        content: bytes = response.raw.read(_BODY_LIMIT, decode_content=True)
+        while size < _BODY_LIMIT and time.monotonic() < end:
+            piece = read(_PIECE, decode_content=True)
+            if not piece:
+                break
+            pieces.append(piece)
+            size += len(piece)
     except (urllib3.exceptions.HTTPError, OSError):
-        return b""  # the status has come and it alone decides; a retry now would double the batch
-    return content
+        # The status has come and it alone decides; a retry now would double the batch.
+        return b"".join(pieces)
+    return b"".join(pieces)
 
 
 def _failure(error: Exception) -> RequestFailed:
@@ -158,4 +173,4 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _brief(error: BaseException) -> str:
     text = re.sub(r"//[^/@\s]+@", "//***@", str(error))  # a proxy's URL may hold a password
-    return f"{type(error).__name__}: {text}"[:_DETAIL]
+    return f"{type(error).__name__}: {text}"
