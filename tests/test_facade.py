@@ -518,7 +518,13 @@ def test_exception_from_a_signal_handler_leaves_no_lock_held(
     signal.signal(signal.SIGALRM, before)
     acquired: list[bool] = []
     lock = logger._pipeline.queue.lock
-    other = threading.Thread(target=lambda: acquired.append(lock.acquire(timeout=5)))
+
+    def try_lock() -> None:
+        acquired.append(lock.acquire(timeout=5))
+        if acquired[0]:
+            lock.release()
+
+    other = threading.Thread(target=try_lock)
     other.start()
     other.join()
     assert hits > 50
