@@ -241,7 +241,7 @@ class Worker:
             self._noted_at = self.delivery.batches
             self._write_notice(fields)
         self.tell_losses()
-        if self.delivery.refused_in_a_row > 1:
+        if self.delivery.refused_in_a_row > 1 and self._deadline is None:
             self.back_off(_REFUSED_ALL, self.delivery.refused_in_a_row - 1)
 
     # What the delivery asks.
