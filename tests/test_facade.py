@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -476,60 +473,6 @@ def test_transport_that_returns_nothing_is_tried_again(make_logger: MakeLogger) 
     logger.info("x")
     assert logger.flush()
     assert logger.stats().retries == 2
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_exception_from_a_signal_handler_leaves_no_lock_held(
-    make_logger: MakeLogger, recorder: Recorder
-) -> None:
-    """Ctrl-C, or a time limit by alarm, may hit any place of a log call; others can go on."""
-    logger = make_logger(transport=recorder, flush_interval=0.01, batch_size=10)
-
-    class Interrupt(BaseException):
-        pass
-
-    is_armed = False
-
-    def interrupt(_number: int, _frame: object) -> None:
-        if is_armed:
-            raise Interrupt
-
-    def log_until_interrupted() -> int:
-        nonlocal is_armed
-        try:
-            is_armed = True
-            while time.monotonic() < deadline:
-                logger.info("x")
-        except Interrupt:
-            return 1
-        finally:
-            is_armed = False
-        return 0
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-    deadline = time.monotonic() + 1.5
-    hits = 0
-    while hits < 500 and time.monotonic() < deadline:
-        with contextlib.suppress(Interrupt):
-            hits += log_until_interrupted()
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-    acquired: list[bool] = []
-    lock = logger._pipeline.queue.lock
-
-    def try_lock() -> None:
-        acquired.append(lock.acquire(timeout=5))
-        if acquired[0]:
-            lock.release()
-
-    other = threading.Thread(target=try_lock)
-    other.start()
-    other.join()
-    assert hits > 50
-    assert acquired == [True]
-    assert logger.stats().pending >= 0
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

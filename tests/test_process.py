@@ -263,6 +263,52 @@ def test_interrupt_during_the_drain_is_accounted_for(server: DevServer) -> None:
     assert "1 entry lost (1 info): 1 shutdown" in err
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
+def test_exception_from_a_signal_handler_leaves_no_lock_held(server: DevServer) -> None:
+    """Ctrl-C, or a time limit by alarm, may hit any place of a log call; others can go on."""
+    done = run(
+        server,
+        """\
+        import contextlib, signal, time
+
+        class Interrupt(BaseException): pass
+
+        is_armed = False
+
+        def interrupt(number, frame):
+            if is_armed: raise Interrupt
+
+        def log_until_interrupted():
+            global is_armed
+            try:
+                is_armed = True
+                while time.monotonic() < deadline: logger.info("x")
+            except Interrupt:
+                return 1
+            finally:
+                is_armed = False
+            return 0
+
+        signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        deadline = time.monotonic() + 1.5
+        hits = 0
+        while hits < 500 and time.monotonic() < deadline:
+            with contextlib.suppress(Interrupt): hits += log_until_interrupted()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+        def try_lock():
+            acquired = logger._pipeline.queue.lock.acquire(timeout=5)
+            print(hits > 50, acquired, flush=True)
+            os._exit(0)
+
+        threading.Thread(target=try_lock).start()
+        """,
+        flags=(),
+    )
+    assert done.stdout.split() == ["True", "True"]
+
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 FORKING = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")  # 3.12 warns of threads
 

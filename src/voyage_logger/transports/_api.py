@@ -10,8 +10,8 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from math import isfinite
+from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger import _wire
@@ -150,7 +150,7 @@ class Transport(BaseTransport):
         answer = self._post(_wire.BATCH_PATH, body, headers, bearer, time_limit)
         if isinstance(answer, Outcome):
             return answer
-        outcome = batch_outcome(answer, time.time())
+        outcome = batch_outcome(answer, time.time(), self._mask(token))
         if outcome.kind is Kind.UNAUTHORIZED:
             self._forget(token)
         return outcome
@@ -173,7 +173,7 @@ class Transport(BaseTransport):
             return answer
         found = _token_in(answer)
         if found is None:
-            return sign_in_outcome(answer, time.time())
+            return sign_in_outcome(answer, time.time(), self._mask(self._token))
         value, life = found
         renew_at = asked_at + life - min(_REFRESH_SECONDS, life * _REFRESH_SHARE)
         self._token = _Token(value, renew_at)
@@ -209,14 +209,10 @@ class Transport(BaseTransport):
             connect, read = min(connect, time_limit), min(read, time_limit)
         url = self._endpoint.base_url + path
         try:
-            answer = session.post(url, body, headers, secret_headers, (connect, read))
-            if answer.status in _SUCCESS:
-                return answer
-            said = self._masked(answer.body.decode("utf-8", "replace"), secret_headers)
-            return replace(answer, body=said.encode())
+            return session.post(url, body, headers, secret_headers, (connect, read))
         except RequestFailed as failure:
             kind = Kind.BLOCKED if failure.is_permanent else Kind.TRY_AGAIN
-            detail = self._masked(f"{self._endpoint.base_url}: {failure.detail}", secret_headers)
+            detail = self._mask(self._token)(f"{self._endpoint.base_url}: {failure.detail}")
             return Outcome(kind, detail[:_DETAIL], is_sign_in=path == _wire.SIGN_IN_PATH)
 
     def _warn_if_exposed(self) -> None:
@@ -226,17 +222,17 @@ class Transport(BaseTransport):
                 "plain http", f"{url} is plain http: secrets and entries are readable"
             )
 
-    def _masked(self, text: str, secret_headers: Mapping[str, str]) -> str:
-        """A text without secrets: servers and libraries repeat what they were sent.
+    def _mask(self, token: _Token | None) -> Callable[[str], str]:
+        """What removes the secrets from a text: a server may repeat what it was sent."""
+        secrets = [self._credentials.api_key, self._credentials.api_secret]
+        secrets += [known.value for known in (token, self._token) if known is not None]
 
-        Before the text is cut anywhere, for a part of a secret would not be found.
-        """
-        credentials = (self._credentials.api_key, self._credentials.api_secret)
-        sent = (value.removeprefix("Bearer ") for value in secret_headers.values())
-        known = (self._token.value,) if self._token is not None else ()
-        for secret in (*credentials, *sent, *known):
-            text = text.replace(secret, "***")
-        return text
+        def mask(text: str) -> str:
+            for secret in secrets:
+                text = text.replace(secret, "***")
+            return text
+
+        return mask
 
 
 def _body(entries: Sequence[bytes | Mapping[str, Any]]) -> bytes:
@@ -254,11 +250,12 @@ def _token_in(answer: Answer) -> tuple[str, float] | None:
     try:
         found = json.loads(answer.body)["data"][0]
         value, life = found["access_token"], found.get("expires_in")
-    except (ValueError, LookupError, TypeError, AttributeError):
+        is_number = isinstance(life, (int, float)) and not isinstance(life, bool)
+        seconds = float(life) if is_number else 0.0
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     if not isinstance(value, str) or not is_header_safe(value):
         return None
-    is_number = isinstance(life, (int, float)) and not isinstance(life, bool)
-    if not is_number or not isfinite(life) or life <= 0:
-        life = _wire.DEFAULT_TOKEN_SECONDS
-    return value, float(life)
+    if not 0 < seconds < inf:
+        seconds = _wire.DEFAULT_TOKEN_SECONDS
+    return value, seconds

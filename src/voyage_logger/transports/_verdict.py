@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from voyage_logger._outcome import Kind, Outcome
 from voyage_logger._retry import parse_retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _WORDS = 200  # characters of an answer that are repeated to people
 
@@ -50,24 +54,25 @@ class Answer:
         return self.content_type.startswith("text/html")
 
 
-def batch_outcome(answer: Answer, now: float) -> Outcome:
+def batch_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) -> Outcome:
     """The outcome of a batch request.
 
     Args:
         answer: What came back.
         now: The present time, epoch seconds, for a Retry-After date.
+        mask: Removes secrets from a text: a server may repeat what it was sent.
     """
     if answer.status in _SUCCESS and not answer.is_page:
         return Outcome(Kind.DELIVERED, status=answer.status)
     return Outcome(
         _kind(answer),
-        _words(answer),
+        _words(answer, mask),
         answer.status,
         parse_retry_after(answer.retry_after, now),
     )
 
 
-def sign_in_outcome(answer: Answer, now: float) -> Outcome:
+def sign_in_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) -> Outcome:
     """The outcome of a sign-in that gave no token.
 
     A refusal of any kind is about the credentials or the URL, never about an entry.
@@ -75,7 +80,7 @@ def sign_in_outcome(answer: Answer, now: float) -> Outcome:
     kind = _kind(answer)
     return Outcome(
         kind if kind is Kind.TRY_AGAIN else Kind.BLOCKED,
-        f"sign-in: {_words(answer)}",
+        f"sign-in: {_words(answer, mask)}",
         answer.status,
         parse_retry_after(answer.retry_after, now),
         is_sign_in=True,
@@ -88,7 +93,7 @@ def _kind(answer: Answer) -> Kind:
     return _BY_STATUS.get(answer.status, Kind.BLOCKED)
 
 
-def _words(answer: Answer) -> str:
+def _words(answer: Answer, mask: Callable[[str], str]) -> str:
     """The answer in a line for people: the status, and what the server said if that is JSON."""
     said = ""
     if answer.is_page:
@@ -104,6 +109,6 @@ def _words(answer: Answer) -> str:
             body = None
         if isinstance(body, dict):
             parts = [str(body[key]) for key in ("error", "message", "detail") if body.get(key)]
-            said = ": ".join(parts)
+            said = mask(": ".join(parts))  # before the cut: half a secret would not be found
     printable = "".join(char if char.isprintable() else " " for char in said[:_WORDS])
     return f"HTTP {answer.status} {printable}".rstrip()
