@@ -29,6 +29,12 @@ def batches(server: DevServer) -> list[list[str]]:
     ]
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between attempts are none here, but where a test is about them."""
+    monkeypatch.setattr(_retry, "BASE", 0.0)
+
+
 def without_pauses(logger: VoyageLogger) -> VoyageLogger:
     """The logger with the jitter at its least: a transient failure is tried again at once."""
     logger._pipeline._worker._random = lambda: 0.0
@@ -408,7 +414,7 @@ def test_unreachable_server_is_reported_once_and_recovery_too(
         make_logger(base_url=f"http://127.0.0.1:{port}", on_error=errors.append)
     )
     logger.info("x")
-    assert not logger.flush(timeout=1)
+    assert not logger.flush(timeout=0.3)
     with DevServer(port=port) as up:
         assert logger.flush()
         assert [entry["message"] for entry in up.entries()] == ["x"]
@@ -456,21 +462,23 @@ def test_urgent_entry_at_an_idle_worker_is_sent_at_once(
 
 
 def test_flush_in_a_loop_does_not_defeat_the_pauses(
-    server: DevServer, make_logger: MakeLogger
+    server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often somebody flushes, refused credentials are not tried again within seconds."""
+    monkeypatch.setattr(_retry, "BASE", 60.0)
     logger = make_logger(api_key="wrong")
     logger.info("x")
-    for _ in range(100):
+    for _ in range(50):
         logger.flush(timeout=0.01)
     assert logger.stats().requests <= 3
 
 
 @pytest.mark.parametrize("rules", [Rules(max_body_bytes=1), Rules(refuse_containing="entry")])
 def test_server_that_refuses_everything_is_given_pauses(
-    server: DevServer, make_logger: MakeLogger, rules: Rules
+    server: DevServer, make_logger: MakeLogger, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Refused batches are followed by pauses, and teach nothing about the sizes that work."""
+    monkeypatch.setattr(_retry, "BASE", 0.5)
     logger = make_logger(batch_size=20, flush_interval=600)
     for number in range(20):
         logger.info("ok %d", number)

@@ -523,7 +523,7 @@ def test_broken_on_error_stops_nothing(make_logger: MakeLogger) -> None:
     """An `on_error` that raises costs nothing but a line."""
     logger = make_logger(api_key="wrong", on_error=lambda _error: 1 / 0)
     logger.info("x")
-    assert not logger.flush(timeout=1)
+    assert not logger.flush(timeout=0.3)
     assert logger.stats().pending == 1
 
 

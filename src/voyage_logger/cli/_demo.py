@@ -159,7 +159,9 @@ def _readable(account: Account) -> str:
     lines = [
         f"  {name.replace('_', '-'):<10} {value:>8}" for name, value in asdict(account).items()
     ]
-    verdict = "Everything arrived, once." if not account.lost else "Entries are missing."
+    verdict = "Everything arrived, once."
+    if account.lost or account.duplicates:
+        verdict = "Entries are missing." if account.lost else "Entries came twice."
     return "\n".join(["", *lines, "", verdict])
 
 
