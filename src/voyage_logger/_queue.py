@@ -220,14 +220,14 @@ class EntryQueue:
                     record = lane[0]
                     size = len(record[2]) + RECORD_OVERHEAD
                     loss = (self._shed_reason, record[1])
-                    # A re-entrant `append` may have shed it by now. From this look to the drop there
-                    # is no place for another one: no call, and (for CPython 3.10) no jump.
+                    # A re-entrant `append` may have shed it by now. From this look to the drop
+                    # there is no place for another: no call, and (for CPython 3.10) no jump.
                     is_first = lane[0] is record
                     self._queued -= is_first
                     self._queued_bytes -= size * is_first
                     self._dropped[loss] += is_first
                     drop[is_first]()
-                except IndexError:
+                except IndexError:  # noqa: PERF203 - see `_head`; this is the rare path
                     break
 
     def _board(self, max_entries: int, max_bytes: int) -> None:
