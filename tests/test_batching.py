@@ -126,7 +126,7 @@ steps = st.one_of(
 
 
 @given(st.integers(1, 500), st.lists(steps, max_size=40))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_bounds_hold_over_any_history(
     batch_size: int, history: list[tuple[str, int, bool | None]]
 ) -> None:

@@ -162,9 +162,9 @@ def test_flush_ends_a_pause(
     logger._pipeline._worker._random = lambda: 0.999999
     monkeypatch.setattr(_retry, "BASE", 100.0)
     monkeypatch.setattr(_retry, "CAP", 100.0)
-    server.script(*[Fault(status=503)] * 3)
+    server.script(*[Fault(status=503)] * 2)
     logger.info("x")
-    for number in range(1, 4):
+    for number in range(1, 3):
         server.wait_for_requests(number)
         logger.flush(timeout=0)
     assert logger.flush(timeout=5)
@@ -486,7 +486,7 @@ def test_server_that_refuses_everything_is_given_pauses(
     server.rules = rules
     for number in range(200):
         logger.info("entry %d", number)
-    logger.flush(timeout=1)
+    logger.flush(timeout=0.4)
     assert 0 < logger.stats().requests <= 4 * MOST_REFUSALS
     server.rules = Rules()
     for number in range(100):

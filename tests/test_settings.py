@@ -287,7 +287,7 @@ class TestGoodArguments:
         assert endpoint(base_url=url).base_url == root
 
     @given(st.text(max_size=60))
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=40, deadline=None)
     def test_or_bad_ones_there_is_no_third(self, text: str) -> None:
         """Any text as a URL is either taken or refused with the one error."""
         for url in (text, f"https://{text}", f"http://host:{text}", f"https://host/{text}"):

@@ -109,7 +109,7 @@ class TestWords:
         assert batch_outcome(answer(404), NOW).detail == "HTTP 404"
 
     @given(st.integers(300, 599), st.binary(max_size=600))
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=50, deadline=None)
     def test_are_a_short_printable_line_for_any_body(self, status: int, body: bytes) -> None:
         """No body can fill the terminal, move its cursor or forge another line."""
         for outcome in (
