@@ -478,7 +478,7 @@ def test_server_that_refuses_everything_is_given_pauses(
     server: DevServer, make_logger: MakeLogger, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Refused batches are followed by pauses, and teach nothing about the sizes that work."""
-    monkeypatch.setattr(_retry, "BASE", 0.5)
+    monkeypatch.setattr(_retry, "BASE", 0.3)
     logger = make_logger(batch_size=20, flush_interval=600)
     for number in range(20):
         logger.info("ok %d", number)
@@ -486,9 +486,11 @@ def test_server_that_refuses_everything_is_given_pauses(
     server.rules = rules
     for number in range(200):
         logger.info("entry %d", number)
-    logger.flush(timeout=0.4)
-    assert 0 < logger.stats().requests <= 4 * MOST_REFUSALS
-    server.rules = Rules()
+    worker = logger._pipeline._worker
+    worker._random = lambda: 0.999  # a pause is as long as it can be
+    until(lambda: worker.delivery.refused_in_a_row == 3)
+    assert logger.stats().requests <= 1 + 3 * MOST_REFUSALS
+    server.rules = Rules()  # during the pause, not in the middle of a batch
     for number in range(100):
         logger.info("later %d", number)
     logger.flush(timeout=20)
