@@ -21,6 +21,7 @@ LAYERS = [
     {"_losses", "_delivery"},
     {"_worker"},
     {"_process", "_pipeline"},
+    {"_intake"},
     {"_logger"},
     {"__init__", "__main__", "cli", "devserver"},
 ]

@@ -2,7 +2,8 @@
 
 How an entry travels, and where to read it (layers point downward only)::
 
-    _logger     VoyageLogger: builds the entry in the app's thread       the facade
+    _logger     VoyageLogger: the methods that an app calls               the facade
+    _intake     one log call: builds, filters, encodes, hands over        in the app's thread
     _pipeline   what a logger shares: queue, worker, transport; flush, close, exit, fork
     _process    the exit hook and the fork hook
     _worker     the daemon thread: cuts batches and waits

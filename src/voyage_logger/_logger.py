@@ -1,19 +1,16 @@
-"""The facade: it builds an entry and hands it over; nothing else happens in the app's thread."""
+"""The facade: what a user calls, and what each call promises."""
 
 from __future__ import annotations
 
-import sys
-import threading
 import weakref
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._encoding import encode
 from voyage_logger._entry import MISSING
 from voyage_logger._fields import keep
-from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, TICKET_LANE, WARN, rank_of
+from voyage_logger._intake import Intake
+from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, WARN, rank_of
 from voyage_logger._pipeline import FLUSH_TIMEOUT, Pipeline
 from voyage_logger._plain import clip
 from voyage_logger._settings import (
@@ -29,14 +26,13 @@ from voyage_logger._settings import (
 from voyage_logger.transports import BaseTransport, ConsoleTransport, Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from voyage_logger._errors import VoyageError
+    from voyage_logger._intake import BeforeSend
     from voyage_logger._stats import FlushResult, Stats
 
-BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
-
-_MAX_NESTED = 3  # how deep a `before_send` may log itself
 _CONSOLE_INTERVAL = 0.1  # seconds: at a terminal, lines are to come while they matter
 
 
@@ -145,13 +141,8 @@ class VoyageLogger:
             transport = Transport(api_key, api_secret, base_url, timeout=timeout, compress=compress)
         self._settings = settings
         self._transport = transport
-        self._level = settings.level
-        self._before_send = settings.before_send
-        self._inside = threading.local()  # how deep a thread is inside `before_send`
-        self._capture_method = settings.capture_method
-        self._entry_limit = settings.max_entry_bytes
-        self._pipeline = Pipeline(settings, self._transport, self._diagnostics)
-        self._factory = self._pipeline.factory
+        self._pipeline = Pipeline(settings, transport, self._diagnostics)
+        self._take = Intake(settings, self._pipeline, self._diagnostics).take
         # Loggers that come and go must not leave their threads behind.
         weakref.finalize(self, self._pipeline.retire).atexit = False
 
@@ -171,30 +162,30 @@ class VoyageLogger:
 
         Never raises and never waits for the network. Thread-safe.
         """
-        self._log(DEBUG, message, args, fields)
+        self._take(DEBUG, message, args, fields)
 
     def info(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
         """Logs at level info; arguments as for `debug`."""
-        self._log(INFO, message, args, fields)
+        self._take(INFO, message, args, fields)
 
     def warn(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
         """Logs at level warn; arguments as for `debug`. Also known as `warning`."""
-        self._log(WARN, message, args, fields)
+        self._take(WARN, message, args, fields)
 
     warning = warn
 
     def error(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
         """Logs at level error; arguments as for `debug`."""
-        self._log(ERROR, message, args, fields)
+        self._take(ERROR, message, args, fields)
 
     def critical(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
         """Logs at level critical, and has the batch sent at once; arguments as for `debug`."""
-        self._log(CRITICAL, message, args, fields)
+        self._take(CRITICAL, message, args, fields)
 
     def exception(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
         """Logs at level error with the exception being handled; arguments as for `debug`."""
         fields.setdefault("exc_info", True)
-        self._log(ERROR, message, args, fields)
+        self._take(ERROR, message, args, fields)
 
     def log(
         self,
@@ -224,7 +215,7 @@ class VoyageLogger:
                 self._diagnostics.say("level", f"unknown level {text}: the entry is sent as info")
         except Exception:  # noqa: BLE001 - a broken object in the place of a level
             rank = INFO
-        self._log(rank, message, args, fields)
+        self._take(rank, message, args, fields)
 
     def flush(self, timeout: float | None = None) -> FlushResult:
         """Has everything sent that was logged before the call, and waits until it is settled.
@@ -278,69 +269,6 @@ class VoyageLogger:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _log(
-        self, rank: int, message: object, args: tuple[object, ...], fields: dict[str, Any]
-    ) -> None:
-        lane = rank
-        payload = b""
-        try:
-            if rank < self._level:
-                return
-            frame = sys._getframe(2) if self._capture_method else None  # noqa: SLF001 - the only quick way
-            entry = self._factory.build(rank, message, args, fields, frame)
-            if self._before_send is not None:
-                filtered = self._filtered(entry, lane, self._before_send)
-                if filtered is None:
-                    return
-                entry = self._factory.complete(filtered)
-            if entry.get("add_ticket") is True:
-                lane = TICKET_LANE
-            payload = encode(entry, self._entry_limit)
-            self._pipeline.submit(payload, lane)
-        except Exception as error:  # noqa: BLE001 - the border: a log call never raises
-            try:
-                self._rescue(rank, lane, message, payload, error)
-            # Not a frame is left on the app's stack, or the interpreter is half torn down.
-            except Exception:  # noqa: BLE001 - nothing can be done here any more
-                return
-
-    def _filtered(
-        self, entry: dict[str, Any], lane: int, before_send: BeforeSend
-    ) -> dict[str, Any] | None:
-        """What `before_send` makes of an entry.
-
-        Entries that are logged meanwhile go the same way, for none may pass by a function that
-        removes secrets; but only so deep.
-        """
-        depth = getattr(self._inside, "depth", 0)
-        if depth >= _MAX_NESTED:
-            self._pipeline.refuse(lane, "before_send")
-            return None
-        self._inside.depth = depth + 1
-        try:
-            filtered = before_send(entry)
-        except Exception as error:  # noqa: BLE001 - the user's function must not cost an entry
-            self._diagnostics.say("before_send", f"before_send raised {type(error).__name__}")
-            return entry
-        finally:
-            self._inside.depth = depth
-        if filtered is None:
-            self._pipeline.filtered += 1
-            return None
-        if isinstance(filtered, dict):
-            return filtered
-        self._diagnostics.say("before_send", "before_send must return a dict or None")
-        return entry
-
-    def _rescue(
-        self, rank: int, lane: int, message: object, payload: bytes, error: Exception
-    ) -> None:
-        """Sends the little that can be sent of an entry whose making failed, or counts it."""
-        if payload:
-            self._pipeline.refuse(lane, type(error).__name__)
-        else:
-            self._pipeline.submit(self._factory.bare(rank, message, error), lane)
 
     def _announce_console(self, problems: tuple[str, ...]) -> None:
         self._diagnostics.say(

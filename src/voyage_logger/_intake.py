@@ -1,0 +1,117 @@
+"""The path of one log call: from its arguments to bytes in the queue, all in the app's thread.
+
+What must stay true: `take` never raises and never waits, whatever it is given and whatever the
+user's functions do.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger._encoding import encode
+from voyage_logger._levels import TICKET_LANE
+
+if TYPE_CHECKING:
+    from voyage_logger._diagnostics import Diagnostics
+    from voyage_logger._pipeline import Pipeline
+    from voyage_logger._settings import Settings
+
+BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
+
+_MAX_NESTED = 3  # how deep a `before_send` may log itself
+
+
+class Intake:
+    """Turns log calls into entries of a pipeline.
+
+    Args:
+        settings: The logger's settings.
+        pipeline: Where the encoded entries go.
+        diagnostics: Where a user's broken function is reported.
+
+    Thread-safe, and safe to re-enter from signal handlers and `__del__`.
+    """
+
+    def __init__(self, settings: Settings, pipeline: Pipeline, diagnostics: Diagnostics) -> None:
+        self._pipeline = pipeline
+        self._diagnostics = diagnostics
+        self._factory = pipeline.factory
+        self._level = settings.level
+        self._before_send = settings.before_send
+        self._inside = threading.local()  # how deep a thread is inside `before_send`
+        self._capture_method = settings.capture_method
+        self._entry_limit = settings.max_entry_bytes
+
+    def take(
+        self, rank: int, message: object, args: tuple[object, ...], fields: dict[str, Any]
+    ) -> None:
+        """Takes in one log call; to be called by the method that the app has called.
+
+        Args:
+            rank: The level's rank.
+            message: The message, or `MISSING` if it is among the fields.
+            args: What to format the message with.
+            fields: The call's keywords; changed in place.
+        """
+        lane = rank
+        payload = b""
+        try:
+            if rank < self._level:
+                return
+            frame = sys._getframe(2) if self._capture_method else None  # noqa: SLF001 - the only quick way
+            entry = self._factory.build(rank, message, args, fields, frame)
+            if self._before_send is not None:
+                filtered = self._filtered(entry, lane, self._before_send)
+                if filtered is None:
+                    return
+                entry = self._factory.complete(filtered)
+            if entry.get("add_ticket") is True:
+                lane = TICKET_LANE
+            payload = encode(entry, self._entry_limit)
+            self._pipeline.submit(payload, lane)
+        except Exception as error:  # noqa: BLE001 - the border: a log call never raises
+            try:
+                self._rescue(rank, lane, message, payload, error)
+            # Not a frame is left on the app's stack, or the interpreter is half torn down.
+            except Exception:  # noqa: BLE001 - nothing can be done here any more
+                return
+
+    def _filtered(
+        self, entry: dict[str, Any], lane: int, before_send: BeforeSend
+    ) -> dict[str, Any] | None:
+        """What `before_send` makes of an entry.
+
+        Entries that are logged meanwhile go the same way, for none may pass by a function that
+        removes secrets; but only so deep.
+        """
+        depth = getattr(self._inside, "depth", 0)
+        if depth >= _MAX_NESTED:
+            self._pipeline.refuse(lane, "before_send")
+            return None
+        self._inside.depth = depth + 1
+        try:
+            filtered = before_send(entry)
+        except Exception as error:  # noqa: BLE001 - the user's function must not cost an entry
+            self._diagnostics.say("before_send", f"before_send raised {type(error).__name__}")
+            return entry
+        finally:
+            self._inside.depth = depth
+        if filtered is None:
+            self._pipeline.filtered += 1
+            return None
+        if isinstance(filtered, dict):
+            return filtered
+        self._diagnostics.say("before_send", "before_send must return a dict or None")
+        return entry
+
+    def _rescue(
+        self, rank: int, lane: int, message: object, payload: bytes, error: Exception
+    ) -> None:
+        """Sends the little that can be sent of an entry whose making failed, or counts it."""
+        if payload:
+            self._pipeline.refuse(lane, type(error).__name__)
+        else:
+            self._pipeline.submit(self._factory.bare(rank, message, error), lane)
