@@ -11,6 +11,7 @@ from voyage_logger._entry import MISSING
 from voyage_logger._fields import keep
 from voyage_logger._intake import Intake
 from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, WARN, rank_of
+from voyage_logger._pickling import Restorable
 from voyage_logger._pipeline import FLUSH_TIMEOUT, Pipeline
 from voyage_logger._plain import clip
 from voyage_logger._settings import (
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _CONSOLE_INTERVAL = 0.1  # seconds: at a terminal, lines are to come while they matter
 
 
-class VoyageLogger:
+class VoyageLogger(Restorable):
     """Logs to the Voyage AI Logs API from a background thread.
 
     A log call never raises, never waits for the network or the worker, and takes any value. The
@@ -80,8 +81,15 @@ class VoyageLogger:
     Thread-safe, and safe to use in signal handlers and `__del__`. A forked child starts with an
     empty queue; the parent sends its own entries.
 
+    A copy is the logger itself. A pickle carries the arguments but `api_key`, `api_secret` and
+    `strict`: in the process that made the logger, and in its forked children, it gives the logger
+    itself; elsewhere one that is open, with the credentials of that process's environment, and the
+    same one for each pickle of this logger or of an equal one.
+
     Source: vendor docs, the reference class of the same name, which takes the first four.
     """
+
+    _left_out = ("strict",)  # what has no credentials must not raise when it is unpickled
 
     def __init__(
         self,
@@ -108,6 +116,7 @@ class VoyageLogger:
         strict: bool = False,
         transport: BaseTransport | None = None,
     ) -> None:
+        arguments = dict(locals())
         a_flag("strict", strict)
         a_transport("transport", transport)
         settings = settings_from(
@@ -145,6 +154,7 @@ class VoyageLogger:
         self._take = Intake(settings, self._pipeline, self._diagnostics).take
         # Loggers that come and go must not leave their threads behind.
         weakref.finalize(self, self._pipeline.retire).atexit = False
+        self._remember(VoyageLogger.__init__, arguments)
 
     def __repr__(self) -> str:
         settings = self._settings
@@ -269,6 +279,10 @@ class VoyageLogger:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def _is_spent(self) -> bool:
+        return self._pipeline.is_closed
 
     def _announce_console(self, problems: tuple[str, ...]) -> None:
         self._diagnostics.say(

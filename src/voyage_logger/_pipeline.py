@@ -38,6 +38,9 @@ class Pipeline:
         transport: How entries leave.
         diagnostics: Where trouble is reported.
 
+    Attributes:
+        is_closed: True once nothing more is taken in.
+
     Thread-safe, and safe to re-enter from signal handlers and `__del__`.
     """
 
@@ -47,7 +50,7 @@ class Pipeline:
         self._settings = settings
         self._transport = transport
         self._diagnostics = diagnostics
-        self._is_closed = False
+        self.is_closed = False
         self.factory = EntryFactory(settings)
         self._make_empty()
         _process.watch(self)
@@ -123,7 +126,7 @@ class Pipeline:
         self.notice_fork()
         started = time.monotonic()
         before = self._reported
-        self._is_closed = True
+        self.is_closed = True
         self._home = None
         self._worker.drain(started + timeout)
         self._await(NEVER - 1, started + timeout)
@@ -162,7 +165,7 @@ class Pipeline:
         if sys.is_finalizing():
             return  # threads are frozen, a lock may be held for good, and nobody can be told
         self.notice_fork()
-        if self._is_closed:
+        if self.is_closed:
             self.queue.refuse(lane, "closed")
             self._worker.tell_losses()
             return
@@ -217,7 +220,7 @@ class Pipeline:
         """
         queue, worker = self.queue, self._worker
         is_idle = queue.oldest() <= target and not worker.is_running
-        is_ending = self._is_closed or _process.is_exiting()
+        is_ending = self.is_closed or _process.is_exiting()
         if is_idle and (is_ending or not self._start_worker()) and time.monotonic() < deadline:
             worker.run_here(deadline)
         with queue.lock:

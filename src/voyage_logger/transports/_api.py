@@ -19,6 +19,7 @@ from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._encoding import encode
 from voyage_logger._loading import loading
 from voyage_logger._outcome import Kind, Outcome, error_of
+from voyage_logger._pickling import Restorable
 from voyage_logger._settings import MIB, endpoint_from, is_header_safe, missing
 from voyage_logger.transports._base import BaseTransport
 from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_outcome
@@ -26,6 +27,7 @@ from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_out
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from voyage_logger._settings import Endpoint
     from voyage_logger.transports._session import Session
 
 _REFRESH_SECONDS = 300.0  # before expiry, as the vendor's reference classes do
@@ -44,7 +46,7 @@ class _Token:
     renew_at: float
 
 
-class Transport(BaseTransport):
+class Transport(Restorable, BaseTransport):
     """Signs in to the Logs API and sends batches to it: "full control over requests".
 
     Args:
@@ -58,7 +60,9 @@ class Transport(BaseTransport):
     Raises:
         ConfigurationError: An argument breaks its rule, or there are no credentials.
 
-    Thread-safe; after a fork, call `reset()` in the child (a `VoyageLogger` does).
+    Thread-safe; after a fork, call `reset()` in the child (a `VoyageLogger` does). Copying and
+    pickling are as for a `VoyageLogger`; unpickled where there are no credentials, it delivers
+    nothing, and says why.
 
     Source: vendor docs, "sign-in-keys" and "logs/batch".
     """
@@ -73,13 +77,29 @@ class Transport(BaseTransport):
         compress: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        arguments = dict(locals())
         endpoint = endpoint_from(api_key, api_secret, base_url, timeout=timeout, compress=compress)
-        if endpoint.credentials is None or endpoint.problems:
+        if endpoint.problems:
             raise missing(endpoint)
+        self._set_up(endpoint, clock, arguments)
+
+    @classmethod
+    def _from(cls, arguments: dict[str, Any]) -> Transport:
+        # Not through the constructor, which raises where there are no credentials: a task of a
+        # pool that fails to be unpickled is waited for in vain.
+        made = cls.__new__(cls)
+        settings = {"api_key": None, "api_secret": None, **arguments}
+        clock = settings.pop("clock")
+        made._set_up(endpoint_from(**settings), clock, {**settings, "clock": clock})  # noqa: SLF001
+        return made
+
+    def _set_up(
+        self, endpoint: Endpoint, clock: Callable[[], float], arguments: Mapping[str, Any]
+    ) -> None:
         self._endpoint = endpoint
-        self._credentials = endpoint.credentials
         self._clock = clock
         self.reset()
+        self._remember(Transport.__init__, arguments)
 
     def reset(self) -> None:
         # The lock is held during a sign-in, so that all threads in need wait for the same one. It
@@ -95,7 +115,7 @@ class Transport(BaseTransport):
     def warm_up(self) -> None:
         with self._lock:
             is_valid = self._token is not None and self._clock() < self._token.renew_at
-        if not is_valid:
+        if not is_valid and not self._endpoint.problems:  # those, `send` will tell
             self.sign_in()
 
     def sign_in(self) -> None:
@@ -104,7 +124,10 @@ class Transport(BaseTransport):
         Raises:
             AuthenticationError: The server refuses the key and secret.
             ConnectionFailed: There is no usable answer.
+            ConfigurationError: There are no credentials, after unpickling.
         """
+        if self._endpoint.problems:
+            raise missing(self._endpoint)
         with self._lock:
             outcome = self._obtain_token(None)
         if outcome is not None:
@@ -163,10 +186,13 @@ class Transport(BaseTransport):
 
     def _obtain_token(self, time_limit: float | None) -> Outcome | None:
         """Signs in; the lock is held. Returns what went wrong, or None."""
+        credentials = self._endpoint.credentials
+        if credentials is None or self._endpoint.problems:
+            return Outcome(Kind.BLOCKED, str(missing(self._endpoint)))
         asked_at = self._clock()  # the life counts from before the request: rather early than late
         secrets = {
-            _wire.API_KEY_HEADER: self._credentials.api_key,
-            _wire.API_SECRET_HEADER: self._credentials.api_secret,
+            _wire.API_KEY_HEADER: credentials.api_key,
+            _wire.API_SECRET_HEADER: credentials.api_secret,
         }
         answer = self._post(_wire.SIGN_IN_PATH, None, {}, secrets, time_limit)
         if isinstance(answer, Outcome):
@@ -224,7 +250,8 @@ class Transport(BaseTransport):
 
     def _mask(self, token: _Token | None) -> Callable[[str], str]:
         """What removes the secrets from a text: a server may repeat what it was sent."""
-        secrets = [self._credentials.api_key, self._credentials.api_secret]
+        credentials = self._endpoint.credentials
+        secrets = [credentials.api_key, credentials.api_secret] if credentials else []
         secrets += [known.value for known in (token, self._token) if known is not None]
 
         def mask(text: str) -> str:
