@@ -1,0 +1,444 @@
+"""Copies and pickles of a logger: itself at home, one of its own kind in another process."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import pytest
+
+from voyage_logger import Transport, VoyageLogger, _pickling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from voyage_logger.devserver import DevServer
+
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+KEY, SECRET = "planted-key-4711", "planted-secret-4712"
+
+
+def dumps(thing: object) -> bytes:
+    return pickle.dumps(thing)
+
+
+def loads(data: bytes) -> Any:
+    return pickle.loads(data)  # noqa: S301 - our own bytes
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pickling, "_living", weakref.WeakValueDictionary())
+    monkeypatch.setattr(_pickling, "_restored", {})
+
+
+@pytest.fixture
+def emigrate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Makes this process one that has never seen the loggers made so far."""
+
+    def forget() -> None:
+        monkeypatch.setattr(_pickling, "_living", weakref.WeakValueDictionary())
+        monkeypatch.setattr(_pickling, "_restored", {})
+
+    yield forget
+    for restored in _pickling._restored.values():
+        if isinstance(restored, VoyageLogger):
+            restored.close(timeout=0)
+
+
+@pytest.fixture
+def credentials(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in server.environ.items():
+        monkeypatch.setenv(name, value)
+
+
+def elsewhere(
+    data: bytes, code: str, environ: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs code in a process of its own, with `data` as what was pickled."""
+    prelude = "import pickle, sys, threading\ndata = bytes.fromhex(sys.argv[1])\n"
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(code), data.hex()],
+        env={**os.environ, **(environ or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def mark(entry: dict[str, Any]) -> dict[str, Any]:
+    return {**entry, "marked": True}
+
+
+# At home.
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_copy_is_the_logger_itself(copied: Callable[[object], object]) -> None:
+    """As with the standard library's loggers; also within what is copied deeply."""
+    logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
+    transport = Transport(KEY, SECRET)
+    assert copied(logger) is logger
+    assert copied(transport) is transport
+    assert copy.deepcopy({"nested": [logger]})["nested"][0] is logger
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_pickle_gives_the_logger_itself_where_it_was_made(protocol: int) -> None:
+    """Nothing is made anew, and credentials given as arguments stay with it."""
+    logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
+    transport = Transport(KEY, SECRET)
+    assert loads(pickle.dumps(logger, protocol)) is logger
+    assert loads(pickle.dumps(transport, protocol)) is transport
+
+
+def test_closed_logger_is_itself_where_it_was_made(make_logger: Any) -> None:
+    """Being closed is a logger's state in its process, and a copy does not undo it."""
+    logger = make_logger()
+    logger.close()
+    assert loads(dumps(logger)) is logger
+
+
+def test_registry_holds_no_logger_that_is_forgotten_at_home() -> None:
+    """Only what came from elsewhere is kept."""
+    logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
+    assert loads(dumps(logger)) is logger
+    gone = weakref.ref(logger)
+    del logger
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_forked_child_has_the_logger_itself(server: DevServer) -> None:
+    """A child that was forked from the logger's process knows it, wherever the pickle came from."""
+    done = elsewhere(
+        b"",
+        """\
+        import os
+        from voyage_logger import VoyageLogger
+        logger = VoyageLogger("app", api_key="dev-key", api_secret="dev-secret")
+        child = os.fork()
+        if child == 0:
+            same = pickle.loads(pickle.dumps(logger))
+            same.info("from the child")
+            assert same is logger and same.flush()
+            os._exit(0)
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """,
+        {"VOYAGE_LOGS_URL": server.url},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert server.count() == 1
+
+
+# Elsewhere.
+
+
+def test_every_pickle_of_a_logger_gives_one_logger(
+    credentials: None, emigrate: Callable[[], None], server: DevServer
+) -> None:
+    """A thousand tasks make one logger, one thread and one sign-in, from the first entry on."""
+    data = [dumps(VoyageLogger("app"))] * 500 + [dumps(VoyageLogger("app"))] * 500
+    emigrate()
+    before = threading.active_count()
+    loggers = [loads(each) for each in data]
+    assert threading.active_count() == before
+    assert len(set(loggers)) == 1
+    for number, logger in enumerate(loggers):
+        logger.info(f"task {number}")
+    assert threading.active_count() == before + 1
+    assert loggers[0].flush()
+    assert (server.count(), server.duplicates()) == (1000, {})
+    assert sum(request.endpoint == "sign-in" for request in server.requests) == 1
+
+
+def test_threads_that_unpickle_at_once_get_one_logger(
+    credentials: None, emigrate: Callable[[], None]
+) -> None:
+    """There is no lock, and still one winner."""
+    data = dumps(VoyageLogger("app"))
+    for _ in range(20):
+        emigrate()
+        barrier = threading.Barrier(8)
+        found: list[object] = []
+
+        def work(barrier: threading.Barrier = barrier, found: list[object] = found) -> None:
+            barrier.wait()
+            found.append(loads(data))
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        found.append(loads(data))
+        assert len(set(found)) == 1
+
+
+def test_all_arguments_but_the_secrets_travel(
+    credentials: None, emigrate: Callable[[], None], server: DevServer
+) -> None:
+    """Each setting of the constructor is the same on the other side."""
+    given: dict[str, Any] = {
+        "environment": "staging",
+        "batch_size": 7,
+        "flush_interval": 600,
+        "level": "info",
+        "max_queue_size": 77,
+        "max_queue_bytes": 3 << 20,
+        "max_batch_bytes": 2 << 20,
+        "max_entry_bytes": 1 << 16,
+        "shutdown_timeout": 0.5,
+        "before_send": mark,
+        "on_error": print,
+        "timestamps": False,
+        "capture_method": False,
+    }
+    endpoint = {"base_url": server.url + "/", "timeout": (1, 2), "compress": True}
+    logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET, **given, **endpoint)
+    data = dumps(logger)
+    emigrate()
+    other = loads(data)
+    assert other is not logger
+    assert other._settings == logger._settings
+    theirs, ours = other._transport._endpoint, logger._transport._endpoint
+    assert (theirs.base_url, theirs.timeout, theirs.compress) == (
+        ours.base_url,
+        ours.timeout,
+        ours.compress,
+    )
+    assert theirs.credentials.api_key == server.api_key
+
+
+def test_every_argument_of_the_constructor_is_accounted_for() -> None:
+    """A new argument travels unless it is left out on purpose."""
+    code = VoyageLogger.__init__.__code__
+    names = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
+    assert names - set(logger._arguments) == {"self", "api_key", "api_secret", "strict"}
+
+
+def test_different_configurations_stay_apart(
+    credentials: None, emigrate: Callable[[], None]
+) -> None:
+    """Two loggers that differ in anything are two on the other side, too."""
+    data = [
+        dumps(VoyageLogger("app")),
+        dumps(VoyageLogger("app", level="error")),
+        dumps(VoyageLogger("app", before_send=mark)),
+        dumps(VoyageLogger("app", timeout=(1, 2))),
+    ]
+    emigrate()
+    assert len({loads(each) for each in data}) == len(data)
+
+
+def test_equal_logger_of_the_process_takes_the_place(
+    credentials: None, emigrate: Callable[[], None]
+) -> None:
+    """A spawned child that has imported the same module has its logger already."""
+    data = dumps(VoyageLogger("app", before_send=mark))
+    emigrate()
+    module_s_own = VoyageLogger("app", before_send=mark)
+    assert loads(data) is module_s_own
+
+
+def test_logger_with_secrets_of_its_own_takes_no_other_s_place(
+    credentials: None, emigrate: Callable[[], None]
+) -> None:
+    """What is unpickled has the environment's credentials, never somebody's from an argument."""
+    data = dumps(VoyageLogger("app"))
+    emigrate()
+    private = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
+    assert loads(data) is not private
+
+
+def test_closed_logger_arrives_open(
+    credentials: None, emigrate: Callable[[], None], server: DevServer
+) -> None:
+    """A task that closes the logger it was given ends neither its sender's nor the next task's."""
+    logger = VoyageLogger("app")
+    logger.close()
+    data = dumps(logger)
+    emigrate()
+    for _ in range(2):
+        with loads(data) as task_s_own:
+            task_s_own.info("x")
+    assert server.count() == 2
+
+
+def test_way_back_leads_to_the_original(credentials: None, server: DevServer) -> None:
+    """A logger that went to a child and comes back in a result is the one that was sent."""
+    logger = VoyageLogger("app")
+    code = "sys.stdout.write(pickle.dumps(pickle.loads(data)).hex())"
+    done = elsewhere(dumps(logger), code)
+    assert done.returncode == 0, done.stderr
+    assert loads(bytes.fromhex(done.stdout)) is logger
+
+
+def test_without_credentials_there_the_console_is_used() -> None:
+    """Unpickling raises nothing and connects nowhere; one notice names the variables."""
+    logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET, strict=True)
+    done = elsewhere(dumps(logger), "for _ in range(9): pickle.loads(data).info('hello')")
+    assert done.returncode == 0
+    notice, *lines = done.stderr.splitlines()
+    assert "VOYAGE_LOGS_KEY is not set" in notice
+    assert len([line for line in lines if line.endswith("<module>'") and "app: hello" in line]) == 9
+
+
+def test_transport_without_credentials_there_says_so(server: DevServer) -> None:
+    """It comes out of its pickle, delivers nothing, and names the variables wherever it is asked."""
+    transport = Transport(KEY, SECRET, server.url)
+    done = elsewhere(
+        dumps(VoyageLogger("app", transport=transport, shutdown_timeout=0.5)),
+        """\
+        from voyage_logger import ConfigurationError
+        logger = pickle.loads(data)
+        outcome = logger._transport.send([{"message": "x"}])
+        assert outcome.kind.value == "blocked" and "VOYAGE_LOGS_KEY" in outcome.detail, outcome
+        try: logger.verify()
+        except ConfigurationError as error: assert "VOYAGE_LOGS_SECRET" in str(error)
+        else: raise AssertionError
+        logger.info("x")
+        """,
+    )
+    assert done.returncode == 0
+    first, second = done.stderr.splitlines()
+    assert "VOYAGE_LOGS_KEY is not set" in first
+    assert "1 entry lost" in second
+    assert server.requests == []
+
+
+def test_transport_takes_the_credentials_there(server: DevServer) -> None:
+    """A transport of its own travels with the logger: without session, token and secrets."""
+    transport = Transport(server.api_key, server.api_secret, server.url)
+    transport.sign_in()
+    data = dumps(VoyageLogger("app", transport=transport))
+    code = "pickle.loads(data).info('x'); assert pickle.loads(data).flush()"
+    done = elsewhere(data, code, server.environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert server.count() == 1
+    assert sum(request.endpoint == "sign-in" for request in server.requests) == 2
+    transport.close()
+
+
+def test_function_that_cannot_be_pickled_gets_pickle_s_own_error() -> None:
+    """The message names the function, not a lock somewhere inside."""
+    logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET, before_send=lambda entry: entry)
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+        dumps(logger)
+
+
+class Preset(VoyageLogger):
+    """A logger whose constructor takes other arguments."""
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__("app", environment=tenant, api_key=KEY, api_secret=SECRET)
+
+
+class Shouting(VoyageLogger):
+    """A logger with a method more."""
+
+
+def test_subclass_with_another_constructor_is_refused_when_pickled() -> None:
+    """The error comes where the pickle is made and says what to do, not later in a worker."""
+    with pytest.raises(TypeError, match="Preset.*must define __reduce__"):
+        dumps(Preset("acme"))
+
+
+def test_subclass_keeps_its_class(credentials: None, emigrate: Callable[[], None]) -> None:
+    """What comes out is of the class that went in, and not one with the base's equal logger."""
+    base = VoyageLogger("app")
+    data = dumps(Shouting("app"))
+    emigrate()
+    assert type(loads(data)) is Shouting
+    assert base is not loads(data)
+
+
+# With what people use.
+
+
+def test_cloudpickle_takes_closures_that_hold_a_logger(
+    credentials: None, server: DevServer
+) -> None:
+    """As joblib and Dask send them; a `before_send` without a name travels too, and is one."""
+    logger = VoyageLogger("app", before_send=lambda entry: {**entry, "session_id": "s"})
+
+    def task(number: int) -> None:
+        logger.info(f"task {number}")
+
+    code = """\
+        import cloudpickle
+        for number in range(1000): cloudpickle.loads(data)(number)
+        print([thread.name for thread in threading.enumerate()].count("voyage-logger"))
+        """
+    done = elsewhere(cloudpickle.dumps(task), code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+    assert (server.count(), server.duplicates()) == (1000, {})
+    assert {entry["session_id"] for entry in server.entries(limit=1000)} == {"s"}
+
+
+POOLS = """\
+import concurrent.futures, multiprocessing, os, sys, threading
+from voyage_logger import VoyageLogger
+
+def work(task):
+    logger, number = task
+    logger.info(f"task {number}")
+    return os.getpid(), [thread.name for thread in threading.enumerate()].count("voyage-logger")
+
+def main():
+    context = multiprocessing.get_context(sys.argv[1])
+    logger = VoyageLogger("app", flush_interval=600)
+    logger.info("before")
+    tasks = [(logger, number) for number in range(1000)]
+    if sys.argv[2] == "Pool":
+        with context.Pool(2) as pool:
+            seen = pool.map(work, tasks, chunksize=5)
+            pool.close()
+            pool.join()
+    else:
+        with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+            seen = list(pool.map(work, tasks, chunksize=5))
+    assert {count for _, count in seen} == {1}, set(seen)
+    assert os.getpid() not in dict(seen)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("pool", ["Pool", "ProcessPoolExecutor"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_thousand_tasks_with_a_logger_in_a_pool(
+    server: DevServer, tmp_path: Path, method: str, pool: str
+) -> None:
+    """However a pool makes its processes: one thread in each, and each entry arrives once."""
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"the system has no {method}")
+    script = tmp_path / "script.py"
+    script.write_text(POOLS)
+    done = subprocess.run(
+        [sys.executable, str(script), method, pool],
+        env={**os.environ, **server.environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "voyage-logger" not in done.stderr
+    messages = [entry["message"] for entry in server.entries(limit=2000)]
+    assert sorted(messages) == sorted(["before", *(f"task {n}" for n in range(1000))])
