@@ -188,7 +188,7 @@ class Delivery:
         """Reports a trouble when it begins or changes; a passing one only if it does not pass."""
         self.last_problem = str(error)
         trouble = (type(error), error.status)
-        is_passing = isinstance(error, ConnectionFailed)
+        is_passing = isinstance(error, ConnectionFailed) and error.is_passing
         if trouble != self._trouble and not (is_passing and attempt < _PATIENCE):
             self._trouble = trouble
             self._diagnostics.report(type(error).__name__, error, "entries are waiting: ")

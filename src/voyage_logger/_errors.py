@@ -62,7 +62,14 @@ class AuthenticationError(VoyageError):
 
 
 class ConnectionFailed(VoyageError):  # noqa: N818 - `ConnectionError` is a builtin
-    """The server cannot be reached, is failing, or is not the Logs API."""
+    """The server cannot be reached, is failing, or is not the Logs API.
+
+    Attributes:
+        is_passing: False if it will not pass by itself: a certificate that is not trusted, a wrong
+            base URL.
+    """
+
+    is_passing: bool = True
 
 
 class DeliveryError(VoyageError):

@@ -62,5 +62,7 @@ def error_of(outcome: Outcome) -> VoyageError:
         advice = "check the API key and secret (VOYAGE_LOGS_KEY, VOYAGE_LOGS_SECRET)"
         return AuthenticationError(f"{outcome.detail}: {advice}", outcome.status)
     if outcome.is_sign_in or outcome.kind is Kind.TRY_AGAIN:
-        return ConnectionFailed(outcome.detail, outcome.status)
+        error = ConnectionFailed(outcome.detail, outcome.status)
+        error.is_passing = outcome.kind is Kind.TRY_AGAIN
+        return error
     return DeliveryError(outcome.detail, outcome.status)
