@@ -39,6 +39,9 @@ _PERMANENT = (
     ssl.SSLCertVerificationError,
 )
 
+# Raised for a URL that cannot be taken apart.
+_MALFORMED = (exceptions.InvalidURL, urllib3.exceptions.LocationValueError)
+
 
 class RequestFailed(Exception):  # noqa: N818 - it states what happened
     """No answer came.
@@ -107,7 +110,8 @@ class Session:
                 )
         except (exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(error) from None
-        except (UnicodeError, LookupError) as error:  # a host name that IDNA cannot encode
+        # A host name that IDNA cannot encode, a proxy's URL that requests does not foresee.
+        except (ValueError, TypeError, LookupError) as error:
             raise RequestFailed(_brief(error), is_permanent=True) from None
 
     def close(self) -> None:
@@ -172,5 +176,9 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _brief(error: BaseException) -> str:
-    text = re.sub(r"//[^/@\s]+@", "//***@", str(error))  # a proxy's URL may hold a password
+    if isinstance(error, _MALFORMED) or type(error) in (TypeError, ValueError):
+        # Such messages quote a part of the URL, and what looks like a host may be a password.
+        text = "the base URL, or a proxy's (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), is malformed"
+    else:
+        text = re.sub(r"//\S*@", "//***@", str(error))  # a proxy's URL may hold a password
     return f"{type(error).__name__}: {text}"
