@@ -46,6 +46,13 @@ class _Token:
     renew_at: float
 
 
+class _Hidden(dict[str, str]):
+    """Headers that no traceback shows, not even one with the values of local variables."""
+
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+
 class Transport(Restorable, BaseTransport):
     """Signs in to the Logs API and sends batches to it: "full control over requests".
 
@@ -167,7 +174,7 @@ class Transport(Restorable, BaseTransport):
 
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, compresslevel=6)
-        bearer = {"Authorization": f"Bearer {token.value}"}
+        bearer = _Hidden({"Authorization": f"Bearer {token.value}"})
         if end is not None:  # a sign-in has had its part of the time
             time_limit = max(_LEAST_TIME, end - self._clock())
         answer = self._post(_wire.BATCH_PATH, body, headers, bearer, time_limit)
@@ -190,10 +197,12 @@ class Transport(Restorable, BaseTransport):
         if credentials is None or self._endpoint.problems:
             return Outcome(Kind.BLOCKED, str(missing(self._endpoint)))
         asked_at = self._clock()  # the life counts from before the request: rather early than late
-        secrets = {
-            _wire.API_KEY_HEADER: credentials.api_key,
-            _wire.API_SECRET_HEADER: credentials.api_secret,
-        }
+        secrets = _Hidden(
+            {
+                _wire.API_KEY_HEADER: credentials.api_key,
+                _wire.API_SECRET_HEADER: credentials.api_secret,
+            }
+        )
         answer = self._post(_wire.SIGN_IN_PATH, None, {}, secrets, time_limit)
         if isinstance(answer, Outcome):
             return answer

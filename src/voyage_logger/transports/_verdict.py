@@ -6,7 +6,7 @@ Source: vendor docs for 401 and its body; RFC 9110 and the conventions of JSON A
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from voyage_logger._outcome import Kind, Outcome
@@ -39,14 +39,15 @@ class Answer:
         content_type: The Content-Type header, lower case.
         retry_after: The Retry-After header, or None.
         location: The Location header, or None.
-        body: The beginning of the body; empty if it could not be read.
+        body: The beginning of the body; empty if it could not be read. No repr shows it: it may
+            hold a token.
     """
 
     status: int
     content_type: str
     retry_after: str | None
     location: str | None
-    body: bytes
+    body: bytes = field(repr=False)
 
     @property
     def is_page(self) -> bool:
