@@ -133,7 +133,7 @@ def test_outage_is_outlived(server: DevServer, patch: str) -> None:
 @pytest.mark.parametrize("fork", ["os.fork", "gevent.os.fork", "gevent.fork"])
 @patched
 def test_forked_children_deliver_their_own(server: DevServer, patch: str, fork: str) -> None:
-    """As a gevent worker of gunicorn is made: entries before and after, on both sides, once each."""
+    """As a gevent worker of gunicorn is made: entries before and after, on both sides, arrive."""
     done = run(
         server,
         patch,

@@ -207,14 +207,15 @@ def test_all_arguments_but_the_secrets_travel(
         "timestamps": False,
         "capture_method": False,
     }
-    endpoint = {"base_url": server.url + "/", "timeout": (1, 2), "compress": True}
+    endpoint: dict[str, Any] = {"base_url": server.url + "/", "timeout": (1, 2), "compress": True}
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET, **given, **endpoint)
     data = dumps(logger)
     emigrate()
-    other = loads(data)
+    other: Any = loads(data)
     assert other is not logger
     assert other._settings == logger._settings
-    theirs, ours = other._transport._endpoint, logger._transport._endpoint
+    transport: Any = logger._transport
+    theirs, ours = other._transport._endpoint, transport._endpoint
     assert (theirs.base_url, theirs.timeout, theirs.compress) == (
         ours.base_url,
         ours.timeout,
@@ -299,7 +300,7 @@ def test_without_credentials_there_the_console_is_used() -> None:
 
 
 def test_transport_without_credentials_there_says_so(server: DevServer) -> None:
-    """It comes out of its pickle, delivers nothing, and names the variables wherever it is asked."""
+    """It comes out of its pickle, delivers nothing, and names the variables when asked."""
     transport = Transport(KEY, SECRET, server.url)
     done = elsewhere(
         dumps(VoyageLogger("app", transport=transport, shutdown_timeout=0.5)),
@@ -354,7 +355,7 @@ class Shouting(VoyageLogger):
 
 def test_subclass_with_another_constructor_is_refused_when_pickled() -> None:
     """The error comes where the pickle is made and says what to do, not later in a worker."""
-    with pytest.raises(TypeError, match="Preset.*must define __reduce__"):
+    with pytest.raises(TypeError, match=r"Preset.*must define __reduce__"):
         dumps(Preset("acme"))
 
 
