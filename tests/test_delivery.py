@@ -372,16 +372,6 @@ def test_redirects_are_never_followed(
     assert [entry["message"] for entry in server.entries()] == ["x"]
 
 
-def test_redirected_sign_in_is_not_followed(server: DevServer, make_logger: MakeLogger) -> None:
-    """The key and secret do not leave for another origin."""
-    logger = without_pauses(make_logger())
-    with DevServer() as elsewhere:
-        server.script_sign_in(Fault(status=307, headers={"Location": elsewhere.url}))
-        logger.info("x")
-        assert logger.flush()
-        assert elsewhere.requests == []
-
-
 def test_stale_connection_costs_no_attempt(server: DevServer, logger: VoyageLogger) -> None:
     """A pooled connection that the server has closed meanwhile is replaced, not failed on."""
     logger.info("one")

@@ -14,7 +14,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 import pytest
 
 from voyage_logger import Transport, VoyageLogger, _pickling
@@ -381,7 +381,7 @@ def test_cloudpickle_takes_closures_that_hold_a_logger(
         logger.info(f"task {number}")
 
     code = """\
-        import cloudpickle
+        import cloudpickle  # type: ignore[import-untyped]
         for number in range(1000): cloudpickle.loads(data)(number)
         print([thread.name for thread in threading.enumerate()].count("voyage-logger"))
         """

@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from voyage_logger._errors import ConfigurationError
@@ -42,10 +42,13 @@ _LOOPBACK = ("localhost", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The API key and secret, which no repr shows."""
+    """The API key and secret, which no repr shows and no pickle takes along."""
 
     api_key: str = field(repr=False)
     api_secret: str = field(repr=False)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("secrets are not pickled")
 
 
 @dataclass(frozen=True, slots=True)

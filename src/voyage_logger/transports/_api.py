@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from voyage_logger import _wire
 from voyage_logger._diagnostics import Diagnostics
@@ -44,6 +44,9 @@ class _Token:
 
     value: str = field(repr=False)
     renew_at: float
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("secrets are not pickled")
 
 
 class _Hidden(dict[str, str]):

@@ -1,0 +1,113 @@
+"""A loopback relay before the dev server: ends TLS, or is an HTTP proxy, and notes what it sees."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+
+_PIECE = 1 << 16
+_SECONDS = 10  # for any one wait: nothing here takes as long
+
+
+class Relay:
+    """Passes connections on to a port of this machine, until it is closed.
+
+    Args:
+        target: The port, or None for an HTTP proxy: the request names it.
+        context: How to end TLS, or None for plain connections.
+
+    Attributes:
+        seen: All bytes that came from clients, as the relay could read them.
+        connections: How many came.
+    """
+
+    def __init__(self, target: int | None = None, context: ssl.SSLContext | None = None) -> None:
+        self._target = target
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = [self._listener]
+        self._threads = [threading.Thread(target=self._accept)]
+        self.seen = bytearray()
+        self.connections = 0
+        self.port: int = self._listener.getsockname()[1]
+
+    def __enter__(self) -> Relay:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        for thread in self._threads:
+            thread.join(_SECONDS)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            client.settimeout(_SECONDS)
+            self.connections += 1
+            self._sockets.append(client)
+            thread = threading.Thread(target=self._serve, args=(client,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # either side may go at any time, and says so itself
+            if self._context is not None:
+                client = self._context.wrap_socket(client, server_side=True)
+                self._sockets.append(client)
+            if self._target is None:
+                self._proxy(client)
+            else:
+                self._join(client, self._connect(self._target))
+
+    def _connect(self, port: int) -> socket.socket:
+        upstream = socket.create_connection(("127.0.0.1", port), timeout=_SECONDS)
+        self._sockets.append(upstream)
+        return upstream
+
+    def _proxy(self, client: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = client.recv(_PIECE)
+            if not piece:
+                return
+            head += piece
+        self.seen += head
+        method, target, rest = head.split(b" ", 2)
+        if method == b"CONNECT":
+            upstream = self._connect(int(target.rpartition(b":")[2]))
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        else:  # one request a connection: the next one may be for another server
+            origin, _, path = target.removeprefix(b"http://").partition(b"/")
+            upstream = self._connect(int(origin.rpartition(b":")[2]))
+            rest = rest.replace(b"Connection: keep-alive", b"Connection: close")
+            upstream.sendall(b" ".join((method, b"/" + path, rest)))
+        self._join(client, upstream)
+
+    def _join(self, client: socket.socket, upstream: socket.socket) -> None:
+        back = threading.Thread(target=self._pump, args=(upstream, client))
+        self._threads.append(back)
+        back.start()
+        self._pump(client, upstream, self.seen)
+
+    def _pump(
+        self, source: socket.socket, sink: socket.socket, seen: bytearray | None = None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(_PIECE):
+                if seen is not None:
+                    seen += piece
+                sink.sendall(piece)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
