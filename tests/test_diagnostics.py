@@ -114,11 +114,3 @@ def test_on_error_is_given_every_report() -> None:
     for error in reports:
         diagnostics.report("same", error)
     assert errors == reports
-
-
-def test_no_other_logger_is_touched() -> None:
-    """The app's logging stays as it was: no level set, nothing propagated differently."""
-    Diagnostics().say("a", "line")
-    own = logging.getLogger("voyage_logger")
-    assert (own.level, own.propagate) == (logging.NOTSET, True)
-    assert logging.getLogger("urllib3").level == logging.NOTSET
