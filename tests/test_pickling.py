@@ -280,11 +280,11 @@ def test_closed_logger_arrives_open(
     assert server.count() == 2
 
 
-def test_way_back_leads_to_the_original(credentials: None, server: DevServer) -> None:
+def test_way_back_leads_to_the_original(server: DevServer) -> None:
     """A logger that went to a child and comes back in a result is the one that was sent."""
-    logger = VoyageLogger("app")
+    logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     code = "sys.stdout.write(pickle.dumps(pickle.loads(data)).hex())"
-    done = elsewhere(dumps(logger), code)
+    done = elsewhere(dumps(logger), code, server.environ)
     assert done.returncode == 0, done.stderr
     assert loads(bytes.fromhex(done.stdout)) is logger
 
@@ -355,15 +355,17 @@ class Shouting(VoyageLogger):
 
 def test_subclass_with_another_constructor_is_refused_when_pickled() -> None:
     """The error comes where the pickle is made and says what to do, not later in a worker."""
+    preset = Preset("acme")
     with pytest.raises(TypeError, match=r"Preset.*must define __reduce__"):
-        dumps(Preset("acme"))
+        dumps(preset)
+    assert copy.copy(preset) is copy.deepcopy(preset) is preset
 
 
 def test_subclass_keeps_its_class(credentials: None, emigrate: Callable[[], None]) -> None:
     """What comes out is of the class that went in, and not one with the base's equal logger."""
-    base = VoyageLogger("app")
     data = dumps(Shouting("app"))
     emigrate()
+    base = VoyageLogger("app")
     assert type(loads(data)) is Shouting
     assert base is not loads(data)
 

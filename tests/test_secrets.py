@@ -27,6 +27,7 @@ from voyage_logger import (
 from voyage_logger._settings import Credentials, endpoint_from
 from voyage_logger.devserver import DevServer, html_ok
 from voyage_logger.transports._api import _Token
+from voyage_logger.transports._verdict import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +59,9 @@ class Echo:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 is_sign_in = self.path == _wire.SIGN_IN_PATH
                 status = echo.sign_in_status if is_sign_in else echo.batch_status
-                said = json.dumps(list(self.headers.items()))
+                # The secrets first: only the beginning of what a server says is repeated.
+                headers = sorted(self.headers.items(), key=lambda item: "planted" not in item[1])
+                said = json.dumps(headers)
                 body = {"error": said, "message": said, "detail": said}
                 if is_sign_in and status == 200:
                     body = {"data": [{"access_token": TOKEN}]}  # type: ignore[dict-item]
@@ -142,6 +145,9 @@ def test_no_repr_shows_them(signed_in: tuple[VoyageLogger, Transport]) -> None:
     logger, transport = signed_in
     endpoint = endpoint_from(KEY, SECRET, None, timeout=1, compress=False)
     things = [logger, transport, endpoint, Credentials(KEY, SECRET), _Token(TOKEN, 1.0)]
+    things.append(
+        Answer(200, "application/json", None, None, f'"access_token": "{TOKEN}"'.encode())
+    )
     assert_clean(*map(repr, things), repr(logger.stats()), f"{logger} {transport}")
     assert_clean(dump(logger, set()), dump(transport, set()))
     assert_clean(repr(copy.deepcopy([logger, transport])), dump(copy.deepcopy(logger), set()))
