@@ -1,7 +1,7 @@
 """The client's own words: to stderr, to the standard library's logging, and to `on_error`.
 
-What must stay true: nothing here raises, no secret and no entry is ever printed, and stderr sees at
-most one line per cause and minute in a process.
+What must stay true: nothing here raises, no secret and no entry is ever printed, stderr sees at
+most one line per cause and minute in a process, and no line comes back as an entry.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import logging
 import sys
 import time
 from typing import TYPE_CHECKING
+
+from voyage_logger._echo import apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,8 +77,9 @@ class Diagnostics:
 def to_stderr(text: str) -> None:
     """Writes to stderr in one piece, or not at all where there is none."""
     try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        # An app may have put something in its place that logs: no line of ours makes an entry.
+        apart(sys.stderr.write, text)
+        apart(sys.stderr.flush)
     # None under pythonw, closed by a daemon, a broken pipe, an app's own object: nobody listens.
     except Exception:  # noqa: BLE001 - there is no place left to say it
         return
@@ -84,6 +87,6 @@ def to_stderr(text: str) -> None:
 
 def _to_logging(text: str) -> None:
     try:
-        _logger.warning("%s", text)
+        apart(_logger.warning, "%s", text)
     except Exception as error:  # noqa: BLE001 - a user's filter or handler may be broken
         to_stderr(f"voyage-logger: the app's logging raised {type(error).__name__}\n")

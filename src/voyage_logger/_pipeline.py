@@ -65,7 +65,7 @@ class Pipeline:
         self._home: int | None = None
         self._no_thread_until = 0.0
         self._is_starting = False
-        self.filtered = 0
+        self.filtered = self.echoed = 0
         self.queue = EntryQueue(settings.max_queue_size, settings.max_queue_bytes)
         self._reported = self.queue.stats()  # what flush() has accounted for
         self._worker = Worker(
@@ -96,6 +96,7 @@ class Pipeline:
         return replace(
             self.queue.stats(),
             filtered=self.filtered,
+            echoed=self.echoed,
             requests=delivery.requests,
             batches=delivery.batches,
             retries=delivery.retries,
