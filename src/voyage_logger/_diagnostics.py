@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ class Diagnostics:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_error = on_error
+        self._inside = threading.local()  # whether a thread is inside `on_error`
         self._clock = clock
 
     def say(self, cause: str, message: str, *, at_once: bool = False) -> None:
@@ -64,14 +66,20 @@ class Diagnostics:
     def report(
         self, cause: str, error: VoyageError, prefix: str = "", *, at_once: bool = False
     ) -> None:
-        """Says the error as a line and hands it to `on_error`, whose own errors cost nothing."""
+        """Says the error as a line and hands it to `on_error`, whose own errors cost nothing.
+
+        Not to one that causes the error: at exit, an entry that it logs may be lost on the spot.
+        """
         self.say(cause, f"{prefix}{error}", at_once=at_once)
-        if self._on_error is None:
+        if self._on_error is None or getattr(self._inside, "on_error", False):
             return
+        self._inside.on_error = True
         try:
             self._on_error(error)
         except Exception as failure:  # noqa: BLE001 - the user's function must not stop delivery
             self.say("on_error", f"on_error raised {type(failure).__name__}")
+        finally:
+            self._inside.on_error = False
 
 
 def to_stderr(text: str) -> None:

@@ -165,7 +165,7 @@ class Pipeline:
         self.notice_fork()
         if self._is_closed:
             self.queue.refuse(lane, "closed")
-            self._worker.tell_losses()
+            self._worker.tell_losses(at_once=_process.is_exiting())
             return
         self.queue.append(payload, lane)
         if _process.is_exiting():
