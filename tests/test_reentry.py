@@ -84,7 +84,7 @@ def test_signal_handler_logs_a_thousand_times_a_second(server: DevServer) -> Non
                 logger.flush(timeout=0.005)
 
         signal.signal(signal.SIGALRM, on_tick)
-        end = time.monotonic() + 1.2
+        end = time.monotonic() + 0.8
         threads = [threading.Thread(target=work, args=(place,)) for place in (1, 2)]
         for thread in threads: thread.start()
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
@@ -121,7 +121,7 @@ def test_signal_handler_meets_a_full_queue(server: DevServer) -> None:
 
         signal.signal(signal.SIGALRM, on_tick)
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-        end = time.monotonic() + 0.8
+        end = time.monotonic() + 0.5
         while time.monotonic() < end:
             logger.info("work")
             logged += 1
@@ -132,7 +132,7 @@ def test_signal_handler_meets_a_full_queue(server: DevServer) -> None:
     )
     assert found["ticks"] > 100
     assert found["accepted"] == found["total"] == found["settled"] + found["pending"]
-    assert found["pending"] <= 51
+    assert found["pending"] <= 2 * 50  # as many queued as the queue holds, and a request's
     assert sum(lost(stderr)) == found["total"]
 
 
@@ -249,6 +249,7 @@ def test_handler_on_the_root_logger_does_not_feed_itself(
         HANDLER
         + textwrap.dedent("""\
         logger = VoyageLogger("app", flush_interval=0.05, batch_size=1)
+        logger._pipeline._worker._random = lambda: 0.0
         logging.getLogger().addHandler(Forward(logger))
         app.debug("one")
         app.warning("two")
@@ -308,17 +309,22 @@ def test_lines_about_losses_make_no_losses(server: DevServer) -> None:
     assert sum(lost(stderr)) == 25
 
 
+TO_LOGGER = """\
+class ToLogger:
+    def write(self, text):
+        if logger is not None and text.strip(): logger.error(text.strip())
+    def flush(self): pass
+
+logger = None
+sys.stderr = ToLogger()
+"""
+
+
 def test_standard_error_that_logs_makes_no_loop() -> None:
     """An app that turns its stderr into entries, with a logger that prints for want of keys."""
     found, _ = run(
-        """\
-        class ToLogger:
-            def write(self, text):
-                if logger is not None and text.strip(): logger.error(text.strip())
-            def flush(self): pass
-
-        logger = None
-        sys.stderr = ToLogger()
+        TO_LOGGER
+        + textwrap.dedent("""\
         logger = VoyageLogger("app", flush_interval=0.01)
         logger.info("one")
         for _ in range(20): logger.flush()
@@ -326,10 +332,29 @@ def test_standard_error_that_logs_makes_no_loop() -> None:
         for _ in range(20): logger.flush()
         report()
         sys.stderr = sys.__stderr__
-        """,
+        """),
         environ=dict.fromkeys(("VOYAGE_LOGS_KEY", "VOYAGE_LOGS_SECRET"), ""),
     )
     assert (found["accepted"], found["settled"]) == (2, 2)
+
+
+def test_lines_on_a_standard_error_that_logs_are_no_entries(server: DevServer) -> None:
+    """The same app in an outage: what the client says of it does not add to what waits."""
+    server.script(*[Fault(status=403)] * 2)
+    found, _ = run(
+        TO_LOGGER
+        + textwrap.dedent("""\
+        logger = VoyageLogger("app", flush_interval=600)
+        logger._pipeline._worker._random = lambda: 0.0
+        logger.info("one")
+        logger.flush(timeout=15)
+        report()
+        sys.stderr = sys.__stderr__
+        """),
+        server,
+    )
+    assert (found["accepted"], found["delivered"]) == (1, 1)
+    assert found["echoed"] > 0
 
 
 def test_on_error_may_log_and_flush(server: DevServer) -> None:
@@ -383,6 +408,6 @@ def test_on_error_that_logs_of_a_loss_ends(server: DevServer, ending: str) -> No
         """,
         server,
     )
-    assert found["calls"] <= 2
+    assert found["calls"] <= 3  # at most one of them of the connection
     assert found["accepted"] == found["settled"] == 10 + found["calls"]
     assert sum(lost(stderr)) == found["accepted"]
