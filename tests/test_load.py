@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyage_logger import EntriesLost, _retry
+from voyage_logger import EntriesLost, Transport, _retry
 from voyage_logger.devserver import DevServer, Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from conftest import MakeLogger
-    from voyage_logger import Stats, VoyageError, VoyageLogger
+    from voyage_logger import Outcome, Stats, VoyageError, VoyageLogger
 
 MIB = 1 << 20
 
@@ -262,6 +264,22 @@ class Crowd:
             self.logged[place] += 1
 
 
+class Recorded(Transport):
+    """The transport as it is, with a memory of what it has delivered as far as the client knows."""
+
+    def __init__(self, server: DevServer, **settings: Any) -> None:
+        super().__init__(server.api_key, server.api_secret, server.url, **settings)
+        self.delivered: Counter[Any] = Counter()
+
+    def send(
+        self, entries: Sequence[bytes | Mapping[str, Any]], *, time_limit: float | None = None
+    ) -> Outcome:
+        outcome = super().send(entries, time_limit=time_limit)
+        if outcome:
+            self.delivered.update(entries)
+        return outcome
+
+
 class Sampler:
     """Looks at the counts all the while: they must add up each time, and never go back."""
 
@@ -303,8 +321,9 @@ def test_storm(
     monkeypatch.setattr(_retry, "BASE", 0.02)
     monkeypatch.setattr(_retry, "CAP", 0.3)
     errors: list[VoyageError] = []
+    transport = Recorded(server, timeout=(1, 0.4))
     logger = make_logger(
-        max_queue_size=700, flush_interval=0.1, timeout=(1, 0.4), on_error=errors.append
+        max_queue_size=700, flush_interval=0.1, on_error=errors.append, transport=transport
     )
     over, calm = threading.Event(), threading.Event()
     crowd = Crowd(logger, threads, threads / 1_500, over)
@@ -341,6 +360,8 @@ def test_storm(
     assert all(len(ids) == 1 for ids in ids_of.values())
     log_ids = {entry["meta_data"]["log_id"] for entry in entries}
     assert len(log_ids) == stats.delivered
+    # What came twice did so because its answer was lost: nothing was sent again that had one.
+    assert (len(transport.delivered), {*transport.delivered.values()}) == (stats.delivered, {1})
     assert len(entries) - len(log_ids) == sum(n - 1 for n in server.duplicates().values())
     assert stats.accepted == len(logged) + stats.delivered - len(ids_of)
     # What was shed was told, in the stream and to `on_error`.
