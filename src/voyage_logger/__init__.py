@@ -15,7 +15,7 @@ How an entry travels, and where to read it (layers point downward only)::
     _encoding   an entry as JSON bytes                  _plain, _trimming  odd and large values
     _settings   arguments, environment, defaults        _diagnostics  lines for people
     _echo       what sending itself logs is no entry
-    _levels, _errors, _stats, _wire, _loading           the vocabulary
+    _levels, _errors, _stats, _wire, _loading, _clock   the vocabulary
 
 Beside the pipeline stand `devserver`, a strict local server of the API, and `cli`.
 """
