@@ -84,7 +84,7 @@ def test_signal_handler_logs_a_thousand_times_a_second(server: DevServer) -> Non
                 logger.flush(timeout=0.005)
 
         signal.signal(signal.SIGALRM, on_tick)
-        end = time.monotonic() + 0.8
+        end = time.monotonic() + 0.6
         threads = [threading.Thread(target=work, args=(place,)) for place in (1, 2)]
         for thread in threads: thread.start()
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
@@ -97,7 +97,7 @@ def test_signal_handler_logs_a_thousand_times_a_second(server: DevServer) -> Non
         server,
     )
     assert stderr == ""
-    assert found["ticks"] > 100
+    assert found["ticks"] > 50
     total = found["ticks"] + found["logged"]
     assert (found["accepted"], found["delivered"], found["pending_at_flush"]) == (total, total, 0)
     tags = [entry["tags"][0] for entry in server.entries()]
@@ -130,7 +130,7 @@ def test_signal_handler_meets_a_full_queue(server: DevServer) -> None:
         """,
         server,
     )
-    assert found["ticks"] > 100
+    assert found["ticks"] > 50
     assert found["accepted"] == found["total"] == found["settled"] + found["pending"]
     assert found["pending"] <= 2 * 50  # as many queued as the queue holds, and a request's
     assert sum(lost(stderr)) == found["total"]
