@@ -12,7 +12,7 @@ PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 nox.needs_version = ">=2024.10"
 nox.options.error_on_missing_interpreters = False  # a missing one is shown as skipped
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "docs", "tests", "coverage", "wheel"]
+nox.options.sessions = ["lint", "types", "docs", "tests", "soak", "coverage", "wheel"]
 
 
 @nox.session
@@ -42,6 +42,13 @@ def tests(session: nox.Session) -> None:
     """The suite on each interpreter."""
     session.install("-e", ".[dev]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """The long-running tests, which the suite leaves out."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "-m", "soak", *session.posargs)
 
 
 @nox.session

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from voyage_logger._batching import RequestSize
+from voyage_logger._echo import apart
 from voyage_logger._encoding import shorten
 from voyage_logger._errors import ConnectionFailed, VoyageError
 from voyage_logger._outcome import Kind, Outcome, error_of
@@ -83,7 +84,7 @@ class Delivery:
     def warm_up(self) -> None:
         """Signs in before the first batch is due, so that wrong credentials show at once."""
         try:
-            self._transport.warm_up()
+            apart(self._transport.warm_up)
         except VoyageError as error:
             self._note_trouble(error, attempt=1)
         except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
@@ -133,7 +134,7 @@ class Delivery:
         self.retries += is_retry
         payloads = [payload for _, _, payload in chunk]
         try:
-            outcome = self._transport.send(payloads, time_limit=time_limit)
+            outcome = apart(self._transport.send, payloads, time_limit=time_limit)
             if type(outcome) is not Outcome:
                 return Outcome(Kind.TRY_AGAIN, "the transport returned no Outcome")
         except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery

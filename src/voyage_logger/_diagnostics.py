@@ -1,15 +1,18 @@
 """The client's own words: to stderr, to the standard library's logging, and to `on_error`.
 
-What must stay true: nothing here raises, no secret and no entry is ever printed, and stderr sees at
-most one line per cause and minute in a process.
+What must stay true: nothing here raises, no secret and no entry is ever printed, stderr sees at
+most one line per cause and minute in a process, and no line comes back as an entry.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
+
+from voyage_logger._echo import apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +45,7 @@ class Diagnostics:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_error = on_error
+        self._inside = threading.local()  # whether a thread is inside `on_error`
         self._clock = clock
 
     def say(self, cause: str, message: str, *, at_once: bool = False) -> None:
@@ -62,21 +66,28 @@ class Diagnostics:
     def report(
         self, cause: str, error: VoyageError, prefix: str = "", *, at_once: bool = False
     ) -> None:
-        """Says the error as a line and hands it to `on_error`, whose own errors cost nothing."""
+        """Says the error as a line and hands it to `on_error`, whose own errors cost nothing.
+
+        Not to one that causes the error: at exit, an entry that it logs may be lost on the spot.
+        """
         self.say(cause, f"{prefix}{error}", at_once=at_once)
-        if self._on_error is None:
+        if self._on_error is None or getattr(self._inside, "on_error", False):
             return
+        self._inside.on_error = True
         try:
             self._on_error(error)
         except Exception as failure:  # noqa: BLE001 - the user's function must not stop delivery
             self.say("on_error", f"on_error raised {type(failure).__name__}")
+        finally:
+            self._inside.on_error = False
 
 
 def to_stderr(text: str) -> None:
     """Writes to stderr in one piece, or not at all where there is none."""
     try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        # An app may have put something in its place that logs: no line of ours makes an entry.
+        apart(sys.stderr.write, text)
+        apart(sys.stderr.flush)
     # None under pythonw, closed by a daemon, a broken pipe, an app's own object: nobody listens.
     except Exception:  # noqa: BLE001 - there is no place left to say it
         return
@@ -84,6 +95,6 @@ def to_stderr(text: str) -> None:
 
 def _to_logging(text: str) -> None:
     try:
-        _logger.warning("%s", text)
+        apart(_logger.warning, "%s", text)
     except Exception as error:  # noqa: BLE001 - a user's filter or handler may be broken
         to_stderr(f"voyage-logger: the app's logging raised {type(error).__name__}\n")

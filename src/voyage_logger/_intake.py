@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._echo import apart_threads, is_echo
 from voyage_logger._encoding import encode
 from voyage_logger._levels import TICKET_LANE
 
@@ -60,6 +61,9 @@ class Intake:
         payload = b""
         try:
             if rank < self._level:
+                return
+            if apart_threads and is_echo():
+                self._pipeline.echoed += 1
                 return
             frame = sys._getframe(2) if self._capture_method else None  # noqa: SLF001 - the only quick way
             entry = self._factory.build(rank, message, args, fields, frame)

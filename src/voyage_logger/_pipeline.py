@@ -8,12 +8,12 @@ logger, the end of the process) leaves by one other door.
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
 from os import getpid
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger import _process
+from voyage_logger._clock import monotonic
 from voyage_logger._encoding import encode
 from voyage_logger._entry import EntryFactory
 from voyage_logger._levels import NOTICE_LANE, WARN
@@ -68,7 +68,7 @@ class Pipeline:
         self._home: int | None = None
         self._no_thread_until = 0.0
         self._is_starting = False
-        self.filtered = 0
+        self.filtered = self.echoed = 0
         self.queue = EntryQueue(settings.max_queue_size, settings.max_queue_bytes)
         self._reported = self.queue.stats()  # what flush() has accounted for
         self._worker = Worker(
@@ -99,6 +99,7 @@ class Pipeline:
         return replace(
             self.queue.stats(),
             filtered=self.filtered,
+            echoed=self.echoed,
             requests=delivery.requests,
             batches=delivery.batches,
             retries=delivery.retries,
@@ -114,7 +115,7 @@ class Pipeline:
             timeout: The most seconds to wait.
         """
         self.notice_fork()
-        started = time.monotonic()
+        started = monotonic()
         target = self.queue.newest()
         before = self._reported
         self._worker.nudge(target)
@@ -124,7 +125,7 @@ class Pipeline:
     def close(self, timeout: float) -> FlushResult:
         """Sends what is queued within `timeout` seconds and takes in nothing more."""
         self.notice_fork()
-        started = time.monotonic()
+        started = monotonic()
         before = self._reported
         self.is_closed = True
         self._home = None
@@ -167,7 +168,7 @@ class Pipeline:
         self.notice_fork()
         if self.is_closed:
             self.queue.refuse(lane, "closed")
-            self._worker.tell_losses()
+            self._worker.tell_losses(at_once=_process.is_exiting())
             return
         self.queue.append(payload, lane)
         if _process.is_exiting():
@@ -189,7 +190,7 @@ class Pipeline:
                 return True
             if self._is_starting:
                 return True
-            if time.monotonic() < self._no_thread_until:
+            if monotonic() < self._no_thread_until:
                 return False
             self._is_starting = True
         self._home = self._pid  # before the start: the worker may end, and leave home, at once
@@ -200,7 +201,7 @@ class Pipeline:
             self._home = None
             if not isinstance(error, RuntimeError):
                 raise
-            self._no_thread_until = time.monotonic() + _THREAD_RETRY_SECONDS
+            self._no_thread_until = monotonic() + _THREAD_RETRY_SECONDS
             self._diagnostics.say(
                 "no thread", "no thread to be had: entries wait for flush or exit"
             )
@@ -221,11 +222,11 @@ class Pipeline:
         queue, worker = self.queue, self._worker
         is_idle = queue.oldest() <= target and not worker.is_running
         is_ending = self.is_closed or _process.is_exiting()
-        if is_idle and (is_ending or not self._start_worker()) and time.monotonic() < deadline:
+        if is_idle and (is_ending or not self._start_worker()) and monotonic() < deadline:
             worker.run_here(deadline)
         with queue.lock:
             while (is_pending := queue.oldest() <= target) or worker.delivery.has_news:
-                remaining = deadline - time.monotonic()
+                remaining = deadline - monotonic()
                 if remaining <= 0 or worker.is_idle:
                     break
                 queue.settled.wait(remaining)
@@ -239,7 +240,7 @@ class Pipeline:
             rejected=now.rejected - before.rejected,
             dropped=now.dropped - before.dropped,
             pending=pending,
-            elapsed=time.monotonic() - started,
+            elapsed=monotonic() - started,
         )
 
     def _write_notice(self, fields: dict[str, Any]) -> None:

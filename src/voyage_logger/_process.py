@@ -12,10 +12,10 @@ import contextlib
 import os
 import sys
 import threading
-import time
 import weakref
 from typing import TYPE_CHECKING
 
+from voyage_logger._clock import monotonic
 from voyage_logger._loading import loading
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def exit_began_at() -> float:
     """When the exit began, by the monotonic clock; now, if nobody has noted it yet."""
     global _exit_began_at  # noqa: PLW0603 - a process exits once
     if _exit_began_at is None:
-        _exit_began_at = time.monotonic()
+        _exit_began_at = monotonic()
     return _exit_began_at
 
 

@@ -25,6 +25,8 @@ class Stats:
         rejected_by: The rejected, by what the server said.
         dropped_by: The dropped, by reason: "queue_full", "closed", "shutdown", ...
         filtered: Entries that `before_send` left out; they do not count as accepted.
+        echoed: Log calls that came from the sending of entries itself, such as urllib3's records at
+            DEBUG through a handler of the app's; they are left out and do not count as accepted.
         pending_bytes: Memory that the pending entries are accounted with.
         requests: Attempts to send a batch.
         batches: Requests that the server confirmed.
@@ -43,6 +45,7 @@ class Stats:
     dropped_by: Mapping[str, int]
     pending_bytes: int
     filtered: int = 0
+    echoed: int = 0
     requests: int = 0
     batches: int = 0
     retries: int = 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import ssl
-import time
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from requests import exceptions
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
+from voyage_logger._clock import monotonic
 from voyage_logger._version import __version__
 from voyage_logger.transports._verdict import Answer
 
@@ -138,12 +138,12 @@ def _body(response: requests.Response, time_limit: float) -> bytes:
     A server may send it a byte at a time, each within the read timeout: so there is a limit for all
     of it together. (Where urllib3 has no `read1`, before 2.1, the limit is one of each piece.)
     """
-    end = time.monotonic() + time_limit
+    end = monotonic() + time_limit
     read = getattr(response.raw, "read1", response.raw.read)
     pieces: list[bytes] = []
     size = 0
     try:
-        while size < _BODY_LIMIT and time.monotonic() < end:
+        while size < _BODY_LIMIT and monotonic() < end:
             piece = read(_PIECE, decode_content=True)
             if not piece:
                 break
