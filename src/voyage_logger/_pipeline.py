@@ -13,7 +13,7 @@ from dataclasses import replace
 from os import getpid
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger import _process
+from voyage_logger import _hosts, _process
 from voyage_logger._encoding import encode
 from voyage_logger._entry import EntryFactory
 from voyage_logger._levels import NOTICE_LANE, WARN
@@ -110,11 +110,9 @@ class Pipeline:
         Args:
             timeout: The most seconds to wait.
         """
-        self.notice_fork()
         started = time.monotonic()
-        target = self.queue.newest()
+        target = self.begin_flush()
         before = self._reported
-        self._worker.nudge(target)
         self._await(target, started + timeout)
         return self._result(before, target, started)
 
@@ -139,8 +137,20 @@ class Pipeline:
         if self.queue.oldest() != NEVER and not self._start_worker():
             _process.hold(self)
 
+    def begin_flush(self) -> int:
+        """Has everything sent, without waiting; gives the newest entry that this is about."""
+        self.notice_fork()
+        target = self.queue.newest()
+        self._worker.nudge(target)
+        return target
+
+    def end_flush(self, target: int, began_at: float) -> None:
+        """Waits until all entries up to `target` are settled, `shutdown_timeout` at most."""
+        self._await(target, began_at + self._settings.shutdown_timeout)
+
     def begin_exit(self) -> None:
         """Has everything sent within `shutdown_timeout` from the exit's begin, without waiting."""
+        self.notice_fork()
         self._home = None  # entries that come during exit leave by the other door
         self._worker.drain(self._exit_deadline())
 
@@ -168,8 +178,7 @@ class Pipeline:
             return
         self.queue.append(payload, lane)
         if _process.is_exiting():
-            self.begin_exit()
-            self.end_exit()
+            _process.drain([self])
         else:
             self._start_worker()
 
@@ -192,6 +201,7 @@ class Pipeline:
         self._home = self._pid  # before the start: the worker may end, and leave home, at once
         try:
             _process.hook_exit()
+            self._warn_of_dead_threads()
             self._worker.start()
         except BaseException as error:
             self._home = None
@@ -206,6 +216,28 @@ class Pipeline:
             self._is_starting = False
         return True
 
+    def _warn_of_dead_threads(self) -> None:
+        if _hosts.has_dead_threads():
+            self._diagnostics.say(
+                "uwsgi",
+                "uWSGI runs without threads: entries are sent only while a request is handled. "
+                "Set `enable-threads = true`",
+            )
+
+    def _start_late(self) -> bool:
+        """Starts the worker for somebody who waits for it; False if there is none to be had.
+
+        A thread rather than the caller's own, wherever there is one: a wait for it has an end,
+        and a name server that does not answer has none.
+        """
+        if not self._is_closed and not _process.is_exiting():
+            return self._start_worker()
+        try:
+            self._worker.start()  # and log calls go on leaving by the other door
+        except RuntimeError:  # the interpreter, at exit on Python 3.12 and later
+            return False
+        return True
+
     def _leave_home(self) -> None:
         self._home = None
 
@@ -217,8 +249,7 @@ class Pipeline:
         """
         queue, worker = self.queue, self._worker
         is_idle = queue.oldest() <= target and not worker.is_running
-        is_ending = self._is_closed or _process.is_exiting()
-        if is_idle and (is_ending or not self._start_worker()) and time.monotonic() < deadline:
+        if is_idle and time.monotonic() < deadline and not self._start_late():
             worker.run_here(deadline)
         with queue.lock:
             while (is_pending := queue.oldest() <= target) or worker.delivery.has_news:
