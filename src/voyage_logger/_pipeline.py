@@ -8,6 +8,7 @@ logger, the end of the process) leaves by one other door.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from dataclasses import replace
 from os import getpid
@@ -65,6 +66,7 @@ class Pipeline:
         self._home: int | None = None
         self._no_thread_until = 0.0
         self._is_starting = False
+        self._is_draining = False  # between begin_exit and end_exit; guarded by the queue's lock
         self.filtered = 0
         self.queue = EntryQueue(settings.max_queue_size, settings.max_queue_bytes)
         self._reported = self.queue.stats()  # what flush() has accounted for
@@ -152,6 +154,8 @@ class Pipeline:
         """Has everything sent within `shutdown_timeout` from the exit's begin, without waiting."""
         self.notice_fork()
         self._home = None  # entries that come during exit leave by the other door
+        with self.queue.lock:
+            self._is_draining = True
         self._worker.drain(self._exit_deadline())
 
     def end_exit(self) -> None:
@@ -160,10 +164,15 @@ class Pipeline:
         try:
             is_done = self._await(NEVER - 1, self._exit_deadline())
         finally:  # Ctrl-C ends the waiting, not the accounting
-            if not is_done:
-                self._worker.stop()
-                self.queue.abandon("shutdown")
+            with self.queue.lock:
+                self._is_draining = False
+                if not is_done:
+                    self._give_up()
             self._worker.tell_losses(at_once=True)
+
+    def _give_up(self) -> None:
+        self._worker.stop()
+        self.queue.abandon("shutdown")
 
     def _exit_deadline(self) -> float:
         return _process.exit_began_at() + self._settings.shutdown_timeout
@@ -177,10 +186,28 @@ class Pipeline:
             self._worker.tell_losses()
             return
         self.queue.append(payload, lane)
-        if _process.is_exiting():
+        if not _process.is_exiting():
+            self._start_worker()
+        elif threading.current_thread() is threading.main_thread():
             _process.drain([self])
         else:
-            self._start_worker()
+            self._outlast_exit()
+
+    def _outlast_exit(self) -> None:
+        """Has an entry sent that a daemon thread logs during exit, before its call returns.
+
+        What cannot be sent is given up and told by the main thread, in one line for all; after
+        that, a thread that goes on logging is not to fill stderr.
+        """
+        target, deadline = self.queue.newest(), self._exit_deadline()
+        self._worker.drain(deadline)
+        if self._await(target, deadline):
+            return
+        with self.queue.lock:
+            if self._is_draining:
+                return
+            self._give_up()
+        self._worker.tell_losses()
 
     def notice_fork(self) -> None:
         """For servers that fork without running Python's hooks."""
