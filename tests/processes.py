@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from voyage_logger.devserver import DevServer
 
@@ -80,11 +80,21 @@ def run(
     environ: Mapping[str, str] | None = None,
     shutdown: float = SHUTDOWN,
     closed_stderr: bool = False,
+    meanwhile: Callable[[subprocess.Popen[str]], object] = lambda _: None,
 ) -> Done:
-    """Runs code that logs with `logger` in a process of its own, to its end."""
+    """Runs code that logs with `logger` in a process of its own, to its end.
+
+    Args:
+        server: Whose variables the process sees.
+        code: The program, after a prelude that makes the logger.
+        flags: Arguments of the interpreter.
+        environ: Environment variables that differ.
+        shutdown: The logger's `shutdown_timeout`.
+        closed_stderr: Start it as a daemon's parent does.
+        meanwhile: What to do as soon as the process runs.
+    """
     reading, control = os.pipe()
     program = _PRELUDE.format(control=control, shutdown=shutdown) + textwrap.dedent(code)
-    # As a daemon's parent closes it, before Python starts.
     without_stderr = ["sh", "-c", 'exec "$@" 2>&-', "sh"] if closed_stderr else []
     with os.fdopen(reading) as said:
         with subprocess.Popen(
@@ -97,6 +107,7 @@ def run(
         ) as process:
             os.close(control)
             try:
+                meanwhile(process)
                 out, err = process.communicate(timeout=TIME_LIMIT)
             finally:
                 ended_at = time.monotonic()

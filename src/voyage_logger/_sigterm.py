@@ -49,9 +49,7 @@ def flush_on_sigterm() -> None:
         return
     if previous is None:
         raise ConfigurationError(
-            "flush_on_sigterm",
-            "SIGTERM",
-            "called where the signal's handler has been set from Python",
+            "flush_on_sigterm", None, "called where the signal's handler is Python's own"
         )
     signal.signal(signal.SIGTERM, _Chain(previous))
 
