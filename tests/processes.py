@@ -139,4 +139,3 @@ def run_script(
 
 def messages(server: DevServer) -> list[str]:
     return [entry["message"] for entry in server.entries()]
-

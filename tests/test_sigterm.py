@@ -9,8 +9,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import BRIEF, FORKING, environment, messages, needs_fork, run
 
+from processes import FORKING, environment, messages, needs_fork, run
 from voyage_logger import ConfigurationError, flush_on_sigterm
 from voyage_logger.devserver import Fault
 
@@ -36,7 +36,7 @@ def test_no_signal_handler_unless_asked_for(server: DevServer) -> None:
     done = run(
         server,
         """\
-        def handlers(): return {number: signal.getsignal(number) for number in signal.valid_signals()}
+        def handlers(): return [signal.getsignal(each) for each in signal.valid_signals()]
         before = handlers()
         logger.info("x")
         assert logger.flush()
@@ -103,7 +103,8 @@ def test_handler_that_was_there_is_called_once_entries_are_sent(server: DevServe
     done = run(
         server,
         f"""\
-        def handle(number, frame): say(f"{{number}} {{frame is not None}} {{logger.stats().pending}}")
+        def handle(number, frame):
+            say(f"{{number}} {{frame is not None}} {{logger.stats().pending}}")
         signal.signal(signal.SIGTERM, handle)
         flush_on_sigterm()
         logger.info("before")
@@ -261,9 +262,16 @@ def test_child_that_logs_nothing_leaves_the_parent_s_entries_alone(server: DevSe
     assert messages(server) == ["parent"]
 
 
-@pytest.mark.parametrize(
-    "logging", ["logger.info('x')", "atexit.register(lambda: logger.info('x'))"]
-)
+INLINE = """\
+def no_more(self): raise RuntimeError("as at exit on Python 3.12.0")
+def hook():
+    threading.Thread.start = no_more
+    logger.info("x")
+atexit.register(hook)
+"""
+
+
+@pytest.mark.parametrize("logging", ["logger.info('x')", INLINE], ids=["thread", "inline"])
 def test_sigterm_during_the_drain_at_exit_waits_for_it(server: DevServer, logging: str) -> None:
     """A process that is already sending what is queued is not interrupted, and then dies."""
     server.script(Fault(hang=True))

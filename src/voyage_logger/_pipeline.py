@@ -261,7 +261,7 @@ class Pipeline:
             return self._start_worker()
         try:
             self._worker.start()  # and log calls go on leaving by the other door
-        except RuntimeError:  # the interpreter, at exit on Python 3.12 and later
+        except RuntimeError:  # at exit on Python 3.12.0 to 3.12.2
             return False
         return True
 
