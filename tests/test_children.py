@@ -258,3 +258,66 @@ def test_children_of_multiprocessing_deliver_when_they_end(
     done = run_script(server, script, method, kind)
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(messages(server)) == sorted(["main", *expected])
+
+
+BILLIARD = """\
+import sys
+import billiard
+from voyage_logger import VoyageLogger
+
+logger = VoyageLogger("app", flush_interval=600)
+
+def work(number):
+    logger.info(f"child {number}")
+
+if __name__ == "__main__":
+    logger.info("main")
+    context = billiard.get_context(sys.argv[1])
+    children = [context.Process(target=work, args=(number,)) for number in range(2)]
+    for child in children: child.start()
+    for child in children: child.join()
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_children_of_billiard_deliver_when_they_end(
+    server: DevServer, tmp_path: Path, method: str
+) -> None:
+    """Celery's own `multiprocessing` has finalizers of its own, which are asked as well."""
+    script = tmp_path / "script.py"
+    script.write_text(BILLIARD)
+    done = run_script(server, script, method)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(messages(server)) == ["child 0", "child 1", "main"]
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "is_warned_of"),
+    [
+        ((2, 0, 26, 0, ""), {"master": True}, True),
+        ((2, 0, 26, 0, ""), {"enable-threads": True}, False),
+        ((2, 0, 26, 0, ""), {"threads": b"2"}, False),
+        ((2, 0, 31, 0, ""), {"master": True}, False),
+    ],
+)
+def test_uwsgi_without_threads_is_warned_of_once(
+    server: DevServer, version: tuple[object, ...], options: dict[str, object], is_warned_of: bool
+) -> None:
+    """One line says what to do, with the first entry.
+
+    A stand-in for the module that uWSGI puts into its processes, with the values that 2.0.31 was
+    seen to put there: to compile uWSGI takes longer than all tests together.
+    """
+    done = run(
+        server,
+        f"""\
+        import types
+        uwsgi = sys.modules["uwsgi"] = types.ModuleType("uwsgi")
+        uwsgi.version_info, uwsgi.opt = {version!r}, {options!r}
+        logger.info("one")
+        VoyageLogger("app").info("two")
+        """,
+    )
+    assert sorted(messages(server)) == ["one", "two"]
+    assert done.err.count("\n") == done.err.count("enable-threads = true") == is_warned_of

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
 _PRIORITY = 10  # of our finalizer; those that have none, such as open pools, run after it
+_UWSGI_HAS_THREADS = (2, 0, 27)
 _finalizing_pid: int | None = None
 _drain: Callable[[], None] | None = None
 
@@ -63,10 +64,11 @@ def _on_celery_shutdown(**_: object) -> None:
 
 
 def has_dead_threads() -> bool:
-    """True under uWSGI without threads, where a Python thread is started and never runs.
+    """True under a uWSGI without threads, where a Python thread runs while a request does, if ever.
 
-    Source: uWSGI docs, "enable-threads"; the option `threads` implies it.
+    Since 2.0.27 they are on by default; before, the option `threads` implies `enable-threads`.
     """
     uwsgi = sys.modules.get("uwsgi")  # there is no such module but inside uWSGI
-    options: dict[Any, Any] = getattr(uwsgi, "opt", None) or {}
-    return uwsgi is not None and not {"enable-threads", "threads"} & set(options)
+    if uwsgi is None or getattr(uwsgi, "version_info", ()) >= _UWSGI_HAS_THREADS:
+        return False
+    return not {"enable-threads", "threads"} & set(getattr(uwsgi, "opt", ()))
