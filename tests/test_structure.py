@@ -30,7 +30,7 @@ LAYERS = [
     {"_entry"},
     {"_losses", "_delivery"},
     {"_worker"},
-    {"_process", "_pipeline"},
+    {"_hosts", "_process", "_pipeline", "_sigterm"},
     {"_intake"},
     {"_logger"},
     {"__init__", "__main__", "cli", "devserver"},
@@ -129,6 +129,7 @@ def test_public_surface() -> None:
         "VoyageError",
         "VoyageLogger",
         "__version__",
+        "flush_on_sigterm",
     ]
 
 

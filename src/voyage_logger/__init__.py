@@ -5,7 +5,8 @@ How an entry travels, and where to read it (layers point downward only)::
     _logger     VoyageLogger: the methods that an app calls               the facade
     _intake     one log call: builds, filters, encodes, hands over        in the app's thread
     _pipeline   what a logger shares: queue, worker, transport; flush, close, exit, fork
-    _process    the exit hook and the fork hook
+    _process    the exit hook and the fork hook         _hosts    what pools and servers want
+    _sigterm    the same for SIGTERM, where asked for
     _worker     the daemon thread: cuts batches and waits
     _delivery   one batch, until each entry is settled
     _batching   how large the next request may be       _retry    when to try again
@@ -32,6 +33,7 @@ from voyage_logger._errors import (
 )
 from voyage_logger._logger import VoyageLogger
 from voyage_logger._outcome import Kind, Outcome
+from voyage_logger._sigterm import flush_on_sigterm
 from voyage_logger._stats import FlushResult, Stats
 from voyage_logger._version import __version__
 from voyage_logger.transports import BaseTransport, Transport
@@ -51,4 +53,5 @@ __all__ = [
     "VoyageError",
     "VoyageLogger",
     "__version__",
+    "flush_on_sigterm",
 ]

@@ -8,11 +8,12 @@ logger, the end of the process) leaves by one other door.
 from __future__ import annotations
 
 import sys
+import threading
 from dataclasses import replace
 from os import getpid
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger import _process
+from voyage_logger import _hosts, _process
 from voyage_logger._clock import monotonic
 from voyage_logger._encoding import encode
 from voyage_logger._entry import EntryFactory
@@ -68,6 +69,7 @@ class Pipeline:
         self._home: int | None = None
         self._no_thread_until = 0.0
         self._is_starting = False
+        self._is_draining = False  # between begin_exit and end_exit; guarded by the queue's lock
         self.filtered = self.echoed = 0
         self.queue = EntryQueue(settings.max_queue_size, settings.max_queue_bytes)
         self._reported = self.queue.stats()  # what flush() has accounted for
@@ -114,11 +116,9 @@ class Pipeline:
         Args:
             timeout: The most seconds to wait.
         """
-        self.notice_fork()
         started = monotonic()
-        target = self.queue.newest()
+        target = self.begin_flush()
         before = self._reported
-        self._worker.nudge(target)
         self._await(target, started + timeout)
         return self._result(before, target, started)
 
@@ -143,9 +143,23 @@ class Pipeline:
         if self.queue.oldest() != NEVER and not self._start_worker():
             _process.hold(self)
 
+    def begin_flush(self) -> int:
+        """Has everything sent, without waiting; gives the newest entry that this is about."""
+        self.notice_fork()
+        target = self.queue.newest()
+        self._worker.nudge(target)
+        return target
+
+    def end_flush(self, target: int, began_at: float) -> None:
+        """Waits until all entries up to `target` are settled, `shutdown_timeout` at most."""
+        self._await(target, began_at + self._settings.shutdown_timeout)
+
     def begin_exit(self) -> None:
         """Has everything sent within `shutdown_timeout` from the exit's begin, without waiting."""
+        self.notice_fork()
         self._home = None  # entries that come during exit leave by the other door
+        with self.queue.lock:
+            self._is_draining = True
         self._worker.drain(self._exit_deadline())
 
     def end_exit(self) -> None:
@@ -154,10 +168,15 @@ class Pipeline:
         try:
             is_done = self._await(NEVER - 1, self._exit_deadline())
         finally:  # Ctrl-C ends the waiting, not the accounting
-            if not is_done:
-                self._worker.stop()
-                self.queue.abandon("shutdown")
+            with self.queue.lock:
+                self._is_draining = False
+                if not is_done:
+                    self._give_up()
             self._worker.tell_losses(at_once=True)
+
+    def _give_up(self) -> None:
+        self._worker.stop()
+        self.queue.abandon("shutdown")
 
     def _exit_deadline(self) -> float:
         return _process.exit_began_at() + self._settings.shutdown_timeout
@@ -171,11 +190,28 @@ class Pipeline:
             self._worker.tell_losses(at_once=_process.is_exiting())
             return
         self.queue.append(payload, lane)
-        if _process.is_exiting():
-            self.begin_exit()
-            self.end_exit()
-        else:
+        if not _process.is_exiting():
             self._start_worker()
+        elif threading.current_thread() is threading.main_thread():
+            _process.drain([self])
+        else:
+            self._outlast_exit()
+
+    def _outlast_exit(self) -> None:
+        """Has an entry sent that a daemon thread logs during exit, before its call returns.
+
+        What cannot be sent is given up and told by the main thread, in one line for all; after
+        that, a thread that goes on logging is not to fill stderr.
+        """
+        target, deadline = self.queue.newest(), self._exit_deadline()
+        self._worker.drain(deadline)
+        if self._await(target, deadline):
+            return
+        with self.queue.lock:
+            if self._is_draining:
+                return
+            self._give_up()
+        self._worker.tell_losses()
 
     def notice_fork(self) -> None:
         """For servers that fork without running Python's hooks."""
@@ -196,6 +232,7 @@ class Pipeline:
         self._home = self._pid  # before the start: the worker may end, and leave home, at once
         try:
             _process.hook_exit()
+            self._warn_of_dead_threads()
             self._worker.start()
         except BaseException as error:
             self._home = None
@@ -210,6 +247,28 @@ class Pipeline:
             self._is_starting = False
         return True
 
+    def _warn_of_dead_threads(self) -> None:
+        if _hosts.has_dead_threads():
+            self._diagnostics.say(
+                "uwsgi",
+                "uWSGI runs without threads: entries are sent only while a request is handled. "
+                "Set `enable-threads = true`",
+            )
+
+    def _start_late(self) -> bool:
+        """Starts the worker for somebody who waits for it; False if there is none to be had.
+
+        A thread rather than the caller's own, wherever there is one: a wait for it has an end,
+        and a name server that does not answer has none.
+        """
+        if not self.is_closed and not _process.is_exiting():
+            return self._start_worker()
+        try:
+            self._worker.start()  # and log calls go on leaving by the other door
+        except RuntimeError:  # at exit on Python 3.12.0 to 3.12.2
+            return False
+        return True
+
     def _leave_home(self) -> None:
         self._home = None
 
@@ -221,8 +280,7 @@ class Pipeline:
         """
         queue, worker = self.queue, self._worker
         is_idle = queue.oldest() <= target and not worker.is_running
-        is_ending = self.is_closed or _process.is_exiting()
-        if is_idle and (is_ending or not self._start_worker()) and monotonic() < deadline:
+        if is_idle and monotonic() < deadline and not self._start_late():
             worker.run_here(deadline)
         with queue.lock:
             while (is_pending := queue.oldest() <= target) or worker.delivery.has_news:

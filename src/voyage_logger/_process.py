@@ -10,23 +10,29 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from voyage_logger import _hosts
 from voyage_logger._clock import monotonic
 from voyage_logger._loading import loading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from voyage_logger._pipeline import Pipeline
 
 _pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
 _held: set[Pipeline] = set()
 _is_hooked = False
-_finalizing_pid: int | None = None
 _LOADING_SECONDS = 5.0  # some fifty times what the import takes
 _exit_began_at: float | None = None
+# When `flush_all` last held the process up: an exit right after that has so much less time.
+_flushed_from = _flushed_until = 0.0
+# Used by the main thread alone, which is where signal handlers run.
+_drains_under_way = 0
+_afterwards: list[Callable[[], None]] = []
 
 
 def watch(pipeline: Pipeline) -> None:
@@ -43,24 +49,8 @@ def hook_exit() -> None:
     global _is_hooked  # noqa: PLW0603 - the process has one list of hooks
     if not _is_hooked:
         _is_hooked = True
-        atexit.register(_at_exit)
-    _hook_multiprocessing()
-
-
-def _hook_multiprocessing() -> None:
-    """Registers the exit hook where a child of `multiprocessing` looks for it.
-
-    Such a child runs no inherited atexit hook, and clears inherited finalizers when it starts: so
-    with the first entry in the child, not in the fork hook.
-    """
-    global _finalizing_pid  # noqa: PLW0603 - the process has one list of finalizers
-    process = sys.modules.get("multiprocessing.process")
-    is_child = process is not None and process.parent_process() is not None
-    if is_child and _finalizing_pid != os.getpid():
-        from multiprocessing.util import Finalize  # noqa: PLC0415 - only where it is in use
-
-        _finalizing_pid = os.getpid()
-        Finalize(None, _at_exit, exitpriority=10)
+        atexit.register(drain_all)
+    _hosts.join(drain_all)
 
 
 def hold(pipeline: Pipeline) -> None:
@@ -84,28 +74,84 @@ def is_exiting() -> bool:
 
 
 def exit_began_at() -> float:
-    """When the exit began, by the monotonic clock; now, if nobody has noted it yet."""
+    """When the exit began, by the monotonic clock; now, if nobody has noted it yet.
+
+    What a `flush_all` has just taken counts as part of it, less the time that the app has since
+    had for itself.
+    """
     global _exit_began_at  # noqa: PLW0603 - a process exits once
     if _exit_began_at is None:
-        _exit_began_at = monotonic()
+        now = monotonic()
+        taken, since = _flushed_until - _flushed_from, now - _flushed_until
+        _exit_began_at = now - max(0.0, taken - since)
     return _exit_began_at
 
 
-def _at_exit() -> None:
+def drain_all() -> None:
+    """Sends what all pipelines have, and gives up what is left: the process ends after this."""
+    drain(_all_pipelines())
+
+
+def drain(pipelines: Iterable[Pipeline]) -> None:
+    """The same for some pipelines."""
     global _exit_began_at  # noqa: PLW0603 - see exit_began_at
-    exit_began_at()
-    pipelines = _all_pipelines()
-    for pipeline in pipelines:
-        pipeline.begin_exit()
-    interrupt: BaseException | None = None
-    for pipeline in pipelines:
+    pipelines = list(pipelines)
+    with _signals_deferred():
+        exit_began_at()
+        for pipeline in pipelines:
+            pipeline.begin_exit()
+        interrupt: BaseException | None = None
+        for pipeline in pipelines:
+            try:
+                pipeline.end_exit()
+            except BaseException as error:  # noqa: BLE001, PERF203 - Ctrl-C: the others only account
+                interrupt = error
+                _exit_began_at = float("-inf")
+        if interrupt is not None:
+            raise interrupt
+
+
+def flush_all() -> None:
+    """Has everything sent, within `shutdown_timeout`, and gives nothing up: life may go on."""
+    global _flushed_from, _flushed_until
+    with _signals_deferred():
+        began = monotonic()
+        targets = [(pipeline, pipeline.begin_flush()) for pipeline in _all_pipelines()]
         try:
-            pipeline.end_exit()
-        except BaseException as error:  # noqa: BLE001, PERF203 - Ctrl-C: the others only account
-            interrupt = error
-            _exit_began_at = float("-inf")
-    if interrupt is not None:
-        raise interrupt
+            for pipeline, target in targets:
+                pipeline.end_flush(target, began)
+        finally:
+            _flushed_from, _flushed_until = began, monotonic()
+
+
+def after_drain(action: Callable[[], None]) -> bool:
+    """Has a signal handler's action done at the end of the drain that the signal has interrupted.
+
+    A drain inside that drain would find its worker, which may be the same thread, busy for good.
+
+    Returns:
+        False if no drain is under way in the main thread.
+    """
+    if not _drains_under_way:
+        return False
+    if action not in _afterwards:
+        _afterwards.append(action)
+    return True
+
+
+@contextlib.contextmanager
+def _signals_deferred() -> Iterator[None]:
+    global _drains_under_way  # noqa: PLW0603 - see its definition
+    if threading.get_ident() != threading.main_thread().ident:
+        yield
+        return
+    _drains_under_way += 1
+    try:
+        yield
+    finally:
+        _drains_under_way -= 1
+        while _afterwards and not _drains_under_way:
+            _afterwards.pop(0)()
 
 
 def _all_pipelines() -> list[Pipeline]:
@@ -127,8 +173,10 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _exit_began_at  # noqa: PLW0603 - the child's own exit has not begun
+    global _exit_began_at, _drains_under_way  # noqa: PLW0603 - the child's own exit has not begun
     _exit_began_at = None
+    _drains_under_way = 0
+    _afterwards.clear()
     _after_fork_in_parent()
     _held.clear()
     for pipeline in _all_pipelines():

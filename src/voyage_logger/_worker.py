@@ -4,8 +4,8 @@ What must stay true: it alone decides when something is sent; it ends only when 
 transport or a user's function does; every wait is on the queue's condition, so that flush, close
 and exit can end it; and with nothing queued it waits without a time limit.
 
-Where no thread can be had (at exit on Python 3.12 and later, or at a limit of the system), the same
-loop runs in the caller's thread: `run_here`.
+Where no thread can be had (at exit on Python 3.12.0 to 3.12.2, or at a limit of the system), the
+same loop runs in the caller's thread: `run_here`.
 """
 
 from __future__ import annotations

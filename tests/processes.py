@@ -1,0 +1,141 @@
+"""Programs that log, run in processes of their own, and what became of them.
+
+A program says by `ending()` when its own work is over: the exit takes from there to the process's
+end, both by the machine's one monotonic clock, so that a busy machine's start-up does not count.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from voyage_logger.devserver import DevServer
+
+SHUTDOWN = 1.0  # seconds, given to the loggers
+BRIEF = 0.4  # the same, where it is used up because the server is away
+TIME_LIMIT = 60.0
+
+# Python 3.12 and later warn of a fork in a process that has threads.
+FORKING = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+
+_PRELUDE = """\
+import atexit, os, signal, sys, threading, time
+import voyage_logger
+from voyage_logger import VoyageLogger, flush_on_sigterm
+
+def ending(): os.write({control}, b"%r\\n" % time.monotonic())
+def say(text): os.write({control}, f"{{text}}\\n".encode())
+
+logger = VoyageLogger("app", shutdown_timeout={shutdown}, flush_interval=600)
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A program that has come to its end.
+
+    Attributes:
+        code: The exit status, as `subprocess` has it.
+        out, err: What it printed.
+        said: The lines given to `say`.
+        exit_seconds: From `ending()` to the end of the process; -1 if it was not called.
+    """
+
+    code: int
+    out: str
+    err: str
+    said: tuple[str, ...]
+    exit_seconds: float
+
+    @property
+    def losses(self) -> list[str]:
+        """The lines on stderr that tell of lost entries."""
+        return [line for line in self.err.splitlines() if re.search(r"\blost\b", line)]
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment without what a developer has set for the package."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("VOYAGE_")}
+    return {**own, **extra}
+
+
+def run(
+    server: DevServer,
+    code: str,
+    *,
+    flags: Sequence[str] = ("-W", "error"),
+    environ: Mapping[str, str] | None = None,
+    shutdown: float = SHUTDOWN,
+    closed_stderr: bool = False,
+    meanwhile: Callable[[subprocess.Popen[str]], object] = lambda _: None,
+) -> Done:
+    """Runs code that logs with `logger` in a process of its own, to its end.
+
+    Args:
+        server: Whose variables the process sees.
+        code: The program, after a prelude that makes the logger.
+        flags: Arguments of the interpreter.
+        environ: Environment variables that differ.
+        shutdown: The logger's `shutdown_timeout`.
+        closed_stderr: Start it as a daemon's parent does.
+        meanwhile: What to do as soon as the process runs.
+    """
+    reading, control = os.pipe()
+    program = _PRELUDE.format(control=control, shutdown=shutdown) + textwrap.dedent(code)
+    without_stderr = ["sh", "-c", 'exec "$@" 2>&-', "sh"] if closed_stderr else []
+    with os.fdopen(reading) as said:
+        with subprocess.Popen(
+            [*without_stderr, sys.executable, *flags, "-c", program],
+            env=environment({**server.environ, **(environ or {})}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[control],
+            text=True,
+        ) as process:
+            os.close(control)
+            try:
+                meanwhile(process)
+                out, err = process.communicate(timeout=TIME_LIMIT)
+            finally:
+                ended_at = time.monotonic()
+                process.kill()
+        lines = said.read().splitlines()
+    begins = [float(line) for line in lines if re.fullmatch(r"\d+\.\d+", line)]
+    return Done(
+        code=process.returncode,
+        out=out,
+        err=err,
+        said=tuple(line for line in lines if not re.fullmatch(r"\d+\.\d+", line)),
+        exit_seconds=ended_at - max(begins) if begins else -1.0,
+    )
+
+
+def run_script(
+    server: DevServer, path: str | os.PathLike[str], *arguments: str, flags: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Runs a file, for children that import the module they were started from."""
+    return subprocess.run(
+        [sys.executable, *flags, os.fspath(path), *arguments],
+        env=environment(server.environ),
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT,
+        check=False,
+    )
+
+
+def messages(server: DevServer) -> list[str]:
+    return [entry["message"] for entry in server.entries()]

@@ -1,0 +1,212 @@
+"""However a program ends, whatever the server does: exit sends, is bounded, and says its losses.
+
+The matrix runs all its programs beforehand, four at a time: most of their time is waiting.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from processes import BRIEF, Done, messages, run
+from voyage_logger.devserver import DevServer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOG = "for n in range(7): logger.info(f'entry {n}')\nlogger.error('entry 7')\n"
+# With the HTTP stack in place an interrupt's exit code is Python's own: see README, "Limits".
+LOADED = "import requests\n"
+THREADS = """\
+pause, enough = threading.Event(), threading.Semaphore(0)
+def work(name, last):
+    n = 0
+    while n != last:
+        logger.info(f"{name} {n}")
+        say(f"{name} {n}")
+        enough.release()
+        pause.wait(0.002)  # a thread with other things to do; nothing is waited for
+        n += 1
+def start(last, daemon):
+    threads = [threading.Thread(target=work, args=(name, last), daemon=daemon) for name in "abcd"]
+    for thread in threads: thread.start()
+    return threads
+"""
+ENDINGS = {
+    "end of main": LOG + "ending()",
+    "sys.exit": LOG + "ending(); sys.exit(3)",
+    "exception": LOG + "ending(); raise ValueError",
+    "interrupt": LOADED + LOG + "ending(); signal.raise_signal(signal.SIGINT)",
+    "flush_on_sigterm": (
+        "flush_on_sigterm()\n" + LOG + "ending(); os.kill(os.getpid(), signal.SIGTERM)"
+    ),
+    "logging in an exit hook": (
+        "def hook(): logger.error('entry 7')\n"
+        "atexit.register(hook)\n" + LOG.replace("logger.error('entry 7')", "ending()")
+    ),
+    "first entry in an exit hook": f"def hook():\n {LOG.replace(chr(10), chr(10) + ' ')}\n"
+    "atexit.register(hook); ending()",
+    "threads": (
+        THREADS + "start(2, daemon=False)[-1].join()\n"
+        "threading.Thread(target=lambda: (threading.main_thread().join(), ending())).start()"
+    ),
+    "daemon threads": (
+        THREADS + "start(-1, daemon=True)\nfor _ in range(40): enough.acquire()\nending()"
+    ),
+    "sigterm": LOG + "logger.flush(0.3)\nending(); os.kill(os.getpid(), signal.SIGTERM)",
+}
+CODES = {
+    "sys.exit": 3,
+    "exception": 1,
+    "interrupt": -signal.SIGINT,
+    "flush_on_sigterm": -signal.SIGTERM,
+    "sigterm": -signal.SIGTERM,
+}
+AWAY = ("refusing", "hanging", "unresolvable")
+SERVERS = ("healthy", *AWAY)
+PATIENT = 5.0  # seconds: a busy machine must not lose what a healthy server would have taken
+
+# How the programs are run: the flags, and whether stderr is closed.
+VARIANTS = {
+    "plain": (("-W", "error"), False),
+    "development mode": (("-X", "dev", "-W", "error"), False),
+    "no stderr": (("-W", "error"), True),
+}
+FEW = ("end of main", "flush_on_sigterm", "daemon threads")  # the rest is a matter of long runs
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What became of one program of the matrix."""
+
+    done: Done
+    arrived: Sequence[str]
+
+    @property
+    def logged(self) -> set[str]:
+        """The entries whose log calls are known to have returned."""
+        return set(self.done.said) or {f"entry {n}" for n in range(8)}
+
+
+Cells = dict[tuple[str, str], Cell]
+Matrix = Callable[[str, str, str], Cell]
+
+
+def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
+    """Runs each ending with each server."""
+    flags, closed_stderr = VARIANTS[variant]
+    with ExitStack() as stack:
+        taken = stack.enter_context(socket.socket())
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        silent = stack.enter_context(socket.socket())
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)  # the system accepts, and nobody ever answers
+        urls = {
+            "refusing": f"http://127.0.0.1:{taken.getsockname()[1]}",
+            "hanging": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "unresolvable": "http://voyage-logger.invalid",
+        }
+
+        def run_one(cell: tuple[str, str]) -> Cell:
+            ending, kind = cell
+            environ = {} if kind == "healthy" else {"VOYAGE_LOGS_URL": urls[kind]}
+            with DevServer() as server:
+                done = run(
+                    server,
+                    ENDINGS[ending],
+                    flags=flags,
+                    environ=environ,
+                    shutdown=PATIENT if kind == "healthy" else BRIEF,
+                    closed_stderr=closed_stderr,
+                )
+                assert not server.duplicates()
+                return Cell(done, messages(server))
+
+        cells = [(ending, kind) for ending in endings for kind in SERVERS]
+        pool = stack.enter_context(ThreadPoolExecutor(4))
+        return dict(zip(cells, pool.map(run_one, cells), strict=True))
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Matrix:
+    """Gives cells; runs all programs of a kind with the first of them."""
+    run_all = cache(run_matrix)
+
+    def cell(variant: str, ending: str, kind: str) -> Cell:
+        endings = FEW if variant != "plain" and ending in FEW else tuple(ENDINGS)
+        return run_all(variant, endings)[ending, kind]
+
+    return cell
+
+
+each_ending = pytest.mark.parametrize(
+    ("variant", "ending"),
+    [
+        pytest.param(
+            variant,
+            ending,
+            marks=[] if variant == "plain" or ending in FEW else pytest.mark.soak,
+        )
+        for variant in VARIANTS
+        for ending in ENDINGS
+    ],
+)
+
+
+@each_ending
+def test_entries_arrive_when_the_server_can_take_them(
+    matrix: Matrix, variant: str, ending: str
+) -> None:
+    """However a program ends, what it logged arrives, once, and nothing is said."""
+    cell = matrix(variant, ending, "healthy")
+    assert cell.logged <= set(cell.arrived)
+    assert len(set(cell.arrived)) == len(cell.arrived)
+    if "threads" not in ending:
+        assert cell.arrived == sorted(cell.logged)
+    assert "voyage-logger" not in cell.done.err
+
+
+@each_ending
+@pytest.mark.parametrize("kind", SERVERS)
+def test_exit_is_bounded_and_its_code_is_the_program_s(
+    matrix: Matrix, variant: str, ending: str, kind: str
+) -> None:
+    """Whatever the server does, it holds exit up for `shutdown_timeout` and a second at most."""
+    done = matrix(variant, ending, kind).done
+    assert done.code == CODES.get(ending, 0), done.err
+    assert 0 <= done.exit_seconds < (PATIENT if kind == "healthy" else BRIEF) + 1
+
+
+@each_ending
+@pytest.mark.parametrize("kind", AWAY)
+def test_losses_at_exit_are_counted_exactly(
+    matrix: Matrix, variant: str, ending: str, kind: str
+) -> None:
+    """One line tells how many entries of which level were lost."""
+    cell = matrix(variant, ending, kind)
+    assert cell.arrived == []
+    losses = cell.done.losses
+    if VARIANTS[variant][1] or ending == "sigterm":  # by Python's default: at once, wordless
+        assert losses == []
+    elif ending == "logging in an exit hook":  # it runs after the line
+        assert losses == [
+            "voyage-logger: 7 entries lost (7 info): 7 shutdown",
+            "voyage-logger: 1 entry lost (1 error): 1 shutdown",
+        ]
+    elif ending == "first entry in an exit hook":  # each call is an exit of its own
+        assert [line.split()[1] for line in losses] == ["1"] * 8
+    elif ending == "daemon threads":
+        (line,) = losses
+        assert int(line.split()[1]) >= 40
+    elif ending == "threads":
+        assert losses == ["voyage-logger: 8 entries lost (8 info): 8 shutdown"]
+    else:
+        assert losses == ["voyage-logger: 8 entries lost (7 info, 1 error): 8 shutdown"]
