@@ -14,17 +14,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # From the bottom up. A module may import from its own layer and from those below it.
 LAYERS = [
-    {
-        "_levels",
-        "_errors",
-        "_stats",
-        "_wire",
-        "_version",
-        "_loading",
-        "_pickling",
-        "_echo",
-        "_clock",
-    },
+    {"_levels", "_errors", "_stats", "_wire", "_version"},
+    {"_loading", "_pickling", "_echo", "_clock"},
     {"_outcome", "_plain", "_trimming", "_encoding", "_settings", "_retry", "_batching"},
     {"_diagnostics", "_fields", "_queue", "transports"},
     {"_entry"},
