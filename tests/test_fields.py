@@ -60,7 +60,7 @@ def test_none_leaves_the_constructor_s_value(
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("value", [5, 1.5, uuid.UUID(int=1), ["a"], True])
 def test_texts_are_sent_as_texts(
-    server: DevServer, logger: VoyageLogger, name: str, value: object
+    server: DevServer, logger: VoyageLogger, name: str, value: Any
 ) -> None:
     """A user's id is a number in many apps; the API documents a text."""
     logger.info("x", **{name: value})
@@ -88,7 +88,7 @@ def test_texts_are_sent_as_texts(
     ],
 )
 def test_other_types_are_met(
-    server: DevServer, logger: VoyageLogger, name: str, value: object, sent: object
+    server: DevServer, logger: VoyageLogger, name: str, value: Any, sent: object
 ) -> None:
     """Tags become a list of texts, tickets true or false, times epoch milliseconds."""
     logger.info("x", **{name: value})
@@ -113,7 +113,7 @@ def test_value_without_a_truth_costs_no_other_field(
     server: DevServer, logger: VoyageLogger
 ) -> None:
     """A field that cannot be brought into its type is kept in meta_data."""
-    logger.info("x", add_ticket=NoTruth(), app_user_id="u")
+    logger.info("x", add_ticket=NoTruth(), app_user_id="u")  # type: ignore[arg-type]
     assert logger.flush()
     (entry,) = server.entries()
     assert entry["app_user_id"] == "u"

@@ -15,13 +15,25 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up. A module may import from its own layer and from those below it.
 LAYERS = [
     {"_levels", "_errors", "_stats", "_wire", "_version", "_loading"},
-    {"_outcome", "_plain", "_trimming", "_encoding", "_settings", "_retry", "_batching"},
+    {
+        "_outcome",
+        "_plain",
+        "_trimming",
+        "_timeline",
+        "_carrier",
+        "_log_fields",
+        "_encoding",
+        "_settings",
+        "_retry",
+        "_batching",
+    },
     {"_diagnostics", "_fields", "_queue", "transports"},
-    {"_entry"},
+    {"_entry", "_context"},
     {"_losses", "_delivery"},
     {"_worker"},
     {"_process", "_pipeline"},
     {"_intake"},
+    {"_journey", "_log_methods"},
     {"_logger"},
     {"__init__", "__main__", "cli", "devserver"},
 ]
@@ -112,27 +124,36 @@ def test_public_surface() -> None:
         "DeliveryError",
         "EntriesLost",
         "FlushResult",
+        "Journey",
         "Kind",
+        "LogFields",
         "Outcome",
         "Stats",
+        "TimelineStep",
         "Transport",
         "VoyageError",
         "VoyageLogger",
         "__version__",
+        "current_journey",
+        "propagate",
     ]
 
 
 def test_public_methods() -> None:
     """What a logger can do changes on purpose only."""
-    public = [name for name in vars(voyage_logger.VoyageLogger) if not name.startswith("_")]
+    public = [name for name in dir(voyage_logger.VoyageLogger) if not name.startswith("_")]
     assert sorted(public) == [
+        "bind",
         "close",
+        "context",
+        "continue_journey",
         "critical",
         "debug",
         "error",
         "exception",
         "flush",
         "info",
+        "journey",
         "log",
         "stats",
         "verify",

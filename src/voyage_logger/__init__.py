@@ -2,8 +2,9 @@
 
 How an entry travels, and where to read it (layers point downward only)::
 
-    _logger     VoyageLogger: the methods that an app calls               the facade
+    _logger     VoyageLogger, with the methods of _log_methods            the facade
     _intake     one log call: builds, filters, encodes, hands over        in the app's thread
+    _context    fields that a thread or task carries    _journey, _timeline, _carrier  a flow told
     _pipeline   what a logger shares: queue, worker, transport; flush, close, exit, fork
     _process    the exit hook and the fork hook
     _worker     the daemon thread: cuts batches and waits
@@ -11,7 +12,7 @@ How an entry travels, and where to read it (layers point downward only)::
     _batching   how large the next request may be       _retry    when to try again
     _losses     telling people what was lost            _queue    what waits, and all counts
     transports  one attempt to deliver a batch -> _outcome
-    _entry      an entry of a log call                  _fields   the documented fields
+    _entry      an entry of a log call                  _fields, _log_fields  the documented fields
     _encoding   an entry as JSON bytes                  _plain, _trimming  odd and large values
     _settings   arguments, environment, defaults        _diagnostics  lines for people
     _levels, _errors, _stats, _wire, _loading           the vocabulary
@@ -21,6 +22,7 @@ Beside the pipeline stand `devserver`, a strict local server of the API, and `cl
 
 from __future__ import annotations
 
+from voyage_logger._context import propagate
 from voyage_logger._errors import (
     AuthenticationError,
     ConfigurationError,
@@ -29,6 +31,8 @@ from voyage_logger._errors import (
     EntriesLost,
     VoyageError,
 )
+from voyage_logger._journey import Journey, current_journey
+from voyage_logger._log_fields import LogFields, TimelineStep
 from voyage_logger._logger import VoyageLogger
 from voyage_logger._outcome import Kind, Outcome
 from voyage_logger._stats import FlushResult, Stats
@@ -43,11 +47,16 @@ __all__ = [
     "DeliveryError",
     "EntriesLost",
     "FlushResult",
+    "Journey",
     "Kind",
+    "LogFields",
     "Outcome",
     "Stats",
+    "TimelineStep",
     "Transport",
     "VoyageError",
     "VoyageLogger",
     "__version__",
+    "current_journey",
+    "propagate",
 ]

@@ -6,22 +6,35 @@ user's functions do.
 
 from __future__ import annotations
 
+import copy
 import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._context import AMBIENT, over
 from voyage_logger._encoding import encode
 from voyage_logger._levels import TICKET_LANE
 
 if TYPE_CHECKING:
+    from types import FrameType
+
+    from voyage_logger._context import Layer
     from voyage_logger._diagnostics import Diagnostics
     from voyage_logger._pipeline import Pipeline
     from voyage_logger._settings import Settings
 
 BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
+Take = Callable[[int, object, "tuple[object, ...]", Any], None]  # see `Intake.take`
 
+_get_ambient = AMBIENT.get
 _MAX_NESTED = 3  # how deep a `before_send` may log itself
+
+
+class _Users:
+    """What all intakes of a pipeline hold: once it is gone, nobody can log there any more."""
+
+    __slots__ = ("__weakref__",)
 
 
 class Intake:
@@ -37,6 +50,8 @@ class Intake:
 
     def __init__(self, settings: Settings, pipeline: Pipeline, diagnostics: Diagnostics) -> None:
         self._pipeline = pipeline
+        self._bound: dict[str, Any] = {}
+        self.users = _Users()
         self._diagnostics = diagnostics
         self._factory = pipeline.factory
         self._level = settings.level
@@ -45,8 +60,24 @@ class Intake:
         self._capture_method = settings.capture_method
         self._entry_limit = settings.max_entry_bytes
 
+    @property
+    def bound(self) -> dict[str, Any]:
+        """The fields that all entries carry; not to be changed."""
+        return self._bound
+
+    def bind(self, fields: dict[str, Any]) -> Intake:
+        """An intake like this one, of the same pipeline, whose entries carry more fields."""
+        child = copy.copy(self)
+        child._bound = over(self._bound, fields)  # noqa: SLF001 - an object of this class
+        return child
+
     def take(
-        self, rank: int, message: object, args: tuple[object, ...], fields: dict[str, Any]
+        self,
+        rank: int,
+        message: object,
+        args: tuple[object, ...],
+        fields: dict[str, Any],
+        frame: FrameType | None = None,
     ) -> None:
         """Takes in one log call; to be called by the method that the app has called.
 
@@ -55,14 +86,22 @@ class Intake:
             message: The message, or `MISSING` if it is among the fields.
             args: What to format the message with.
             fields: The call's keywords; changed in place.
+            frame: The frame whose name is the `method_name`, where it is not the one that has
+                called the caller.
         """
         lane = rank
         payload = b""
         try:
             if rank < self._level:
                 return
-            frame = sys._getframe(2) if self._capture_method else None  # noqa: SLF001 - the only quick way
-            entry = self._factory.build(rank, message, args, fields, frame)
+            layer, timeline = _get_ambient(), None
+            if layer is not None or self._bound:
+                fields, timeline = self._surrounded(fields, layer)
+            if not self._capture_method:
+                frame = None
+            elif frame is None:
+                frame = sys._getframe(2)  # noqa: SLF001 - the only quick way
+            entry = self._factory.build(rank, message, args, fields, frame, timeline)
             if self._before_send is not None:
                 filtered = self._filtered(entry, lane, self._before_send)
                 if filtered is None:
@@ -78,6 +117,17 @@ class Intake:
             # Not a frame is left on the app's stack, or the interpreter is half torn down.
             except Exception:  # noqa: BLE001 - nothing can be done here any more
                 return
+
+    def _surrounded(
+        self, fields: dict[str, Any], layer: Layer | None
+    ) -> tuple[dict[str, Any], list[dict[str, Any]] | None]:
+        """A call's fields over the ambient ones over the bound ones, and the journey's timeline."""
+        if layer is None:
+            return over(self._bound, fields), None
+        fields = over(over(self._bound, layer.fields) if self._bound else layer.fields, fields)
+        if layer.journey is None or "event_timeline" in fields:
+            return fields, None
+        return fields, layer.journey.timeline()
 
     def _filtered(
         self, entry: dict[str, Any], lane: int, before_send: BeforeSend

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from voyage_logger._carrier import unpack
+from voyage_logger._context import Scope
 from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._entry import MISSING
-from voyage_logger._fields import keep
 from voyage_logger._intake import Intake
-from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, WARN, rank_of
+from voyage_logger._journey import Journey
+from voyage_logger._log_methods import LogMethods
 from voyage_logger._pipeline import FLUSH_TIMEOUT, Pipeline
-from voyage_logger._plain import clip
 from voyage_logger._settings import (
     KIB,
     MIB,
@@ -29,14 +30,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from typing_extensions import Unpack
+
     from voyage_logger._errors import VoyageError
     from voyage_logger._intake import BeforeSend
+    from voyage_logger._log_fields import LogFields
     from voyage_logger._stats import FlushResult, Stats
 
 _CONSOLE_INTERVAL = 0.1  # seconds: at a terminal, lines are to come while they matter
 
 
-class VoyageLogger:
+class VoyageLogger(LogMethods):
     """Logs to the Voyage AI Logs API from a background thread.
 
     A log call never raises, never waits for the network or the worker, and takes any value. The
@@ -142,80 +146,91 @@ class VoyageLogger:
         self._settings = settings
         self._transport = transport
         self._pipeline = Pipeline(settings, transport, self._diagnostics)
-        self._take = Intake(settings, self._pipeline, self._diagnostics).take
-        # Loggers that come and go must not leave their threads behind.
-        weakref.finalize(self, self._pipeline.retire).atexit = False
+        self._intake = Intake(settings, self._pipeline, self._diagnostics)
+        self._take = self._intake.take
+        self._is_bound = False
+        # Loggers that come and go must not leave their threads behind. The intakes of bound loggers
+        # and of journeys are copies that share this object.
+        weakref.finalize(self._intake.users, self._pipeline.retire).atexit = False
 
     def __repr__(self) -> str:
         settings = self._settings
         return f"VoyageLogger({settings.app_name!r}, {settings.environment!r}, {self._transport!r})"
 
-    def debug(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
-        """Logs at level debug.
+    def bind(self, **fields: Unpack[LogFields]) -> VoyageLogger:
+        """A logger like this one whose entries carry more fields.
+
+        It shares queue, worker and counts with this one, and costs no thread. A call's own fields
+        win over the ambient ones (`context`, `journey`), those over bound ones; `meta_data` is
+        merged by key. To close a bound logger sends what is queued and leaves the other open.
 
         Args:
-            message: The message; also accepted as a keyword, as the vendor's class has it.
-            args: Values for the message's %-placeholders, as in the standard library.
-            fields: The entry's fields: documented ones such as `event_name`, `app_user_id`,
-                `meta_data`, `tags`, `add_ticket`, and any other. `exc_info` (True, an exception
-                or a tuple) becomes `exception_info`.
-
-        Never raises and never waits for the network. Thread-safe.
-        """
-        self._take(DEBUG, message, args, fields)
-
-    def info(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
-        """Logs at level info; arguments as for `debug`."""
-        self._take(INFO, message, args, fields)
-
-    def warn(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
-        """Logs at level warn; arguments as for `debug`. Also known as `warning`."""
-        self._take(WARN, message, args, fields)
-
-    warning = warn
-
-    def error(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
-        """Logs at level error; arguments as for `debug`."""
-        self._take(ERROR, message, args, fields)
-
-    def critical(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
-        """Logs at level critical, and has the batch sent at once; arguments as for `debug`."""
-        self._take(CRITICAL, message, args, fields)
-
-    def exception(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
-        """Logs at level error with the exception being handled; arguments as for `debug`."""
-        fields.setdefault("exc_info", True)
-        self._take(ERROR, message, args, fields)
-
-    def log(
-        self,
-        level: object = MISSING,
-        message: object = MISSING,
-        /,
-        *args: object,
-        **fields: Any,
-    ) -> None:
-        """Logs at a level given as a value.
-
-        Args:
-            level: A name in any case ("info", "WARNING", "fatal") or a number of the logging
-                module. An unknown one is sent as info and kept as `meta_data.level`.
-            message: As for `debug`, like the rest.
-            args: As for `debug`.
             fields: As for `debug`.
         """
-        if level is MISSING:
-            level = fields.pop("level", LEVELS[INFO])
-        try:
-            rank = rank_of(level)
-            if rank is None:
-                rank = INFO
-                keep(fields, "level", level)
-                text = clip(repr(level), 40)
-                self._diagnostics.say("level", f"unknown level {text}: the entry is sent as info")
-        except Exception:  # noqa: BLE001 - a broken object in the place of a level
-            rank = INFO
-        self._take(rank, message, args, fields)
+        child = copy.copy(self)
+        child._intake = self._intake.bind(dict(fields))  # noqa: SLF001 - an object of this class
+        child._take = child._intake.take  # noqa: SLF001 - the same
+        child._is_bound = True  # noqa: SLF001 - the same
+        return child
+
+    def context(self, **fields: Unpack[LogFields]) -> Scope:
+        """A context manager: all entries of this thread or task carry the fields meanwhile.
+
+        Entries of any logger, and those that come through the standard library's `logging`. Also
+        for `async with`. Tasks that are started inside inherit it; for plain threads and
+        executors there is `propagate`.
+
+        Args:
+            fields: As for `debug`.
+        """
+        return Scope(dict(fields))
+
+    def journey(
+        self, name: str, /, *, ticket_on_error: bool = False, **fields: Unpack[LogFields]
+    ) -> Journey:
+        """A journey: a context manager, also for `async with`, and a decorator.
+
+        Inside, all entries carry `event_flow_name`, `session_id` (made unless one is given or
+        ambient) and the `event_timeline` so far. Leaving it writes one closing entry with the
+        duration; an exception is written with its traceback and passes on unchanged.
+
+        Args:
+            name: What is going on, such as "checkout".
+            ticket_on_error: An exception opens a ticket.
+            fields: What else the entries carry, as for `debug`.
+        """
+        return Journey(self._intake, name, dict(fields), ticket_on_error=ticket_on_error)
+
+    def continue_journey(
+        self,
+        carrier: object,
+        name: str = "journey",
+        /,
+        *,
+        ticket_on_error: bool = False,
+        **fields: Unpack[LogFields],
+    ) -> Journey:
+        """The journey that another process has begun and has sent along.
+
+        Args:
+            carrier: What `Journey.carrier()` gave there, or the headers it arrived with: a mapping
+                or pairs, in any case. Nothing in it is trusted; without a journey in it, this is
+                a new one.
+            name: The flow's name if the carrier has none.
+            ticket_on_error: As for `journey`.
+            fields: As for `journey`; they win over what was carried.
+        """
+        carried = unpack(carrier)
+        given = {"event_flow_name": name, **carried.fields, **fields}
+        is_continued = bool(carried.fields or carried.steps)
+        return Journey(
+            self._intake,
+            given["event_flow_name"],
+            given,
+            ticket_on_error=ticket_on_error,
+            steps=carried.steps,
+            is_continued=is_continued,
+        )
 
     def flush(self, timeout: float | None = None) -> FlushResult:
         """Has everything sent that was logged before the call, and waits until it is settled.
@@ -240,7 +255,8 @@ class VoyageLogger:
         Returns:
             What became of the entries since the previous flush; true if all were delivered.
         """
-        return self._pipeline.close(_limit(timeout, self._settings.shutdown_timeout))
+        limit = _limit(timeout, self._settings.shutdown_timeout)
+        return self._pipeline.flush(limit) if self._is_bound else self._pipeline.close(limit)
 
     def stats(self) -> Stats:
         """What became of all entries so far, in this process. Thread-safe."""
