@@ -15,12 +15,14 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up. A module may import from its own layer and from those below it.
 LAYERS = [
     {"_levels", "_errors", "_stats", "_wire", "_version", "_loading"},
+    {"_redaction"},
     {
         "_outcome",
         "_plain",
         "_trimming",
         "_timeline",
         "_carrier",
+        "_exceptions",
         "_log_fields",
         "_encoding",
         "_settings",
@@ -117,6 +119,7 @@ def test_files_stay_readable(path: Path) -> None:
 def test_public_surface() -> None:
     """What users may import changes on purpose only."""
     assert voyage_logger.__all__ == [
+        "DEFAULT_REDACTED_KEYS",
         "AuthenticationError",
         "BaseTransport",
         "ConfigurationError",

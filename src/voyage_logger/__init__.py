@@ -14,6 +14,7 @@ How an entry travels, and where to read it (layers point downward only)::
     transports  one attempt to deliver a batch -> _outcome
     _entry      an entry of a log call                  _fields, _log_fields  the documented fields
     _encoding   an entry as JSON bytes                  _plain, _trimming  odd and large values
+    _redaction  what must not leave                     _exceptions  tracebacks
     _settings   arguments, environment, defaults        _diagnostics  lines for people
     _levels, _errors, _stats, _wire, _loading           the vocabulary
 
@@ -35,11 +36,13 @@ from voyage_logger._journey import Journey, current_journey
 from voyage_logger._log_fields import LogFields, TimelineStep
 from voyage_logger._logger import VoyageLogger
 from voyage_logger._outcome import Kind, Outcome
+from voyage_logger._redaction import DEFAULT_REDACTED_KEYS
 from voyage_logger._stats import FlushResult, Stats
 from voyage_logger._version import __version__
 from voyage_logger.transports import BaseTransport, Transport
 
 __all__ = [
+    "DEFAULT_REDACTED_KEYS",
     "AuthenticationError",
     "BaseTransport",
     "ConfigurationError",

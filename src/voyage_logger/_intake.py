@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from voyage_logger._context import Layer
     from voyage_logger._diagnostics import Diagnostics
     from voyage_logger._pipeline import Pipeline
+    from voyage_logger._redaction import Redaction
     from voyage_logger._settings import Settings
 
 BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
@@ -44,12 +45,20 @@ class Intake:
         settings: The logger's settings.
         pipeline: Where the encoded entries go.
         diagnostics: Where a user's broken function is reported.
+        redaction: What is to be masked.
 
     Thread-safe, and safe to re-enter from signal handlers and `__del__`.
     """
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, diagnostics: Diagnostics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pipeline: Pipeline,
+        diagnostics: Diagnostics,
+        redaction: Redaction,
+    ) -> None:
         self._pipeline = pipeline
+        self._redaction = redaction
         self._bound: dict[str, Any] = {}
         self.users = _Users()
         self._diagnostics = diagnostics
@@ -109,7 +118,7 @@ class Intake:
                 entry = self._factory.complete(filtered)
             if entry.get("add_ticket") is True:
                 lane = TICKET_LANE
-            payload = encode(entry, self._entry_limit)
+            payload = encode(entry, self._entry_limit, self._redaction)
             self._pipeline.submit(payload, lane)
         except Exception as error:  # noqa: BLE001 - the border: a log call never raises
             try:
@@ -164,4 +173,4 @@ class Intake:
         if payload:
             self._pipeline.refuse(lane, type(error).__name__)
         else:
-            self._pipeline.submit(self._factory.bare(rank, message, error), lane)
+            self._pipeline.submit(self._factory.bare(rank, message, error, self._redaction), lane)

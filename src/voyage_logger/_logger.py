@@ -14,6 +14,7 @@ from voyage_logger._intake import Intake
 from voyage_logger._journey import Journey
 from voyage_logger._log_methods import LogMethods
 from voyage_logger._pipeline import FLUSH_TIMEOUT, Pipeline
+from voyage_logger._redaction import DEFAULT_REDACTED_KEYS, Redaction
 from voyage_logger._settings import (
     KIB,
     MIB,
@@ -27,7 +28,7 @@ from voyage_logger._settings import (
 from voyage_logger.transports import BaseTransport, ConsoleTransport, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from typing_extensions import Unpack
@@ -67,6 +68,8 @@ class VoyageLogger(LogMethods):
         max_entry_bytes: The most bytes of an entry; its longest strings are trimmed to fit.
         timeout: Limits for connecting and for each read, seconds.
         shutdown_timeout: How long exit may be held up to send what is queued, seconds.
+        redact: Names of keys whose values are masked, at any depth, in any case and with any
+            separators; None for none. The logger's own credentials are always masked.
         before_send: A function that is given each entry (a dict) at the log call and returns it,
             another in its place, or None to leave it out. If it raises, the entry is sent.
         on_error: A function that is given a `VoyageError` when delivery gets into trouble or
@@ -104,6 +107,7 @@ class VoyageLogger(LogMethods):
         max_entry_bytes: int = 256 * KIB,
         timeout: float | tuple[float, float] = (3.05, 10.0),
         shutdown_timeout: float = 5.0,
+        redact: Iterable[str] | None = DEFAULT_REDACTED_KEYS,
         before_send: BeforeSend | None = None,
         on_error: Callable[[VoyageError], object] | None = None,
         timestamps: bool = True,
@@ -125,6 +129,7 @@ class VoyageLogger(LogMethods):
             max_batch_bytes=max_batch_bytes,
             max_entry_bytes=max_entry_bytes,
             shutdown_timeout=shutdown_timeout,
+            redact=redact,
             before_send=before_send,
             on_error=on_error,
             timestamps=timestamps,
@@ -146,7 +151,8 @@ class VoyageLogger(LogMethods):
         self._settings = settings
         self._transport = transport
         self._pipeline = Pipeline(settings, transport, self._diagnostics)
-        self._intake = Intake(settings, self._pipeline, self._diagnostics)
+        redaction = Redaction(settings.redact, lambda: getattr(transport, "secrets", ()))
+        self._intake = Intake(settings, self._pipeline, self._diagnostics, redaction)
         self._take = self._intake.take
         self._is_bound = False
         # Loggers that come and go must not leave their threads behind. The intakes of bound loggers

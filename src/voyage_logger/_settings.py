@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from voyage_logger._errors import ConfigurationError
 from voyage_logger._levels import LEVELS, rank_of
+from voyage_logger._redaction import redacted_keys
 from voyage_logger._trimming import MIN_LIMIT
 from voyage_logger._wire import BODY_OVERHEAD, DEFAULT_BASE_URL
 
@@ -89,6 +90,7 @@ class Settings:
     max_batch_bytes: int
     max_entry_bytes: int
     shutdown_timeout: float
+    redact: frozenset[str]
     before_send: Callable[[dict[str, Any]], dict[str, Any] | None] | None
     on_error: Callable[[VoyageError], object] | None
     timestamps: bool
@@ -227,6 +229,7 @@ _RULES: dict[str, Callable[[str, object], Any]] = {
     "max_batch_bytes": a_count,
     "max_entry_bytes": partial(a_count, at_least=MIN_LIMIT),
     "shutdown_timeout": partial(seconds, zero=True),
+    "redact": redacted_keys,
     "before_send": a_callable,
     "on_error": a_callable,
     "timestamps": a_flag,

@@ -85,6 +85,7 @@ class Transport(BaseTransport):
         # The lock is held during a sign-in, so that all threads in need wait for the same one. It
         # guards the token and the making of the session.
         self.sign_ins = 0
+        self.secrets = (self._credentials.api_key, self._credentials.api_secret)
         self._lock = threading.Lock()
         self._token: _Token | None = None
         self._session: Session | None = None
@@ -177,6 +178,8 @@ class Transport(BaseTransport):
         value, life = found
         renew_at = asked_at + life - min(_REFRESH_SECONDS, life * _REFRESH_SHARE)
         self._token = _Token(value, renew_at)
+        # The token before this one may be valid still.
+        self.secrets = (*self.secrets[:2], value, *self.secrets[2:3])
         self.sign_ins += 1
         return None
 
