@@ -51,8 +51,8 @@ def test_notes_are_shown() -> None:
     """Notes of the exception and of its cause stand below each, also before Python 3.11."""
     error = raised(caused)
     assert error.__cause__ is not None
-    error.__notes__ = ["order 4711", "till 3"]  # type: ignore[attr-defined]
-    error.__cause__.__notes__ = ["inner"]  # type: ignore[attr-defined]
+    error.__notes__ = ["order 4711", "till 3"]
+    error.__cause__.__notes__ = ["inner"]
     lines = traceback_of(error).splitlines()
     assert lines[-3:] == ["KeyError: 'cause'", "order 4711", "till 3"]
     assert lines[lines.index("ValueError: bottom") + 1] == "inner"

@@ -23,6 +23,7 @@ LAYERS = [
         "_timeline",
         "_carrier",
         "_exceptions",
+        "_sampling",
         "_log_fields",
         "_encoding",
         "_settings",
@@ -30,12 +31,13 @@ LAYERS = [
         "_batching",
     },
     {"_diagnostics", "_fields", "_queue", "transports"},
-    {"_entry", "_context"},
+    {"_entry", "_context", "_tickets"},
     {"_losses", "_delivery"},
     {"_worker"},
     {"_process", "_pipeline"},
+    {"_flood"},
     {"_intake"},
-    {"_journey", "_log_methods"},
+    {"_journey", "_log_methods", "_uncaught"},
     {"_logger"},
     {"__init__", "__main__", "cli", "devserver"},
 ]
@@ -147,6 +149,7 @@ def test_public_methods() -> None:
     public = [name for name in dir(voyage_logger.VoyageLogger) if not name.startswith("_")]
     assert sorted(public) == [
         "bind",
+        "capture_uncaught",
         "close",
         "context",
         "continue_journey",

@@ -2,9 +2,10 @@
 
 How an entry travels, and where to read it (layers point downward only)::
 
-    _logger     VoyageLogger, with the methods of _log_methods            the facade
+    _logger     VoyageLogger, with the methods of _log_methods, and _uncaught     the facade
     _intake     one log call: builds, filters, encodes, hands over        in the app's thread
     _context    fields that a thread or task carries    _journey, _timeline, _carrier  a flow told
+    _sampling, _tickets, _flood  what is left out, opens no ticket, is counted only
     _pipeline   what a logger shares: queue, worker, transport; flush, close, exit, fork
     _process    the exit hook and the fork hook
     _worker     the daemon thread: cuts batches and waits

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._context import AMBIENT, over
 from voyage_logger._encoding import encode
-from voyage_logger._levels import TICKET_LANE
+from voyage_logger._flood import FloodControl
+from voyage_logger._levels import CRITICAL, TICKET_LANE
+from voyage_logger._sampling import Rates
+from voyage_logger._tickets import TicketCooldown
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -23,10 +26,13 @@ if TYPE_CHECKING:
     from voyage_logger._diagnostics import Diagnostics
     from voyage_logger._pipeline import Pipeline
     from voyage_logger._redaction import Redaction
+    from voyage_logger._sampling import Sample
     from voyage_logger._settings import Settings
 
 BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 Take = Callable[[int, object, "tuple[object, ...]", Any], None]  # see `Intake.take`
+
+JOURNEY_FAILED = "journey_failed"
 
 _get_ambient = AMBIENT.get
 _MAX_NESTED = 3  # how deep a `before_send` may log itself
@@ -64,10 +70,21 @@ class Intake:
         self._diagnostics = diagnostics
         self._factory = pipeline.factory
         self._level = settings.level
+        sample, cooldown = settings.sample, settings.ticket_cooldown
+        self._rates = sample if isinstance(sample, Rates) else None
+        self._sample = None if isinstance(sample, Rates) else sample
         self._before_send = settings.before_send
+        self._cooldown = None if cooldown is None else TicketCooldown(cooldown)
+        self._is_examining = (self._sample, self._before_send, cooldown) != (None, None, None)
         self._inside = threading.local()  # how deep a thread is inside `before_send`
         self._capture_method = settings.capture_method
         self._entry_limit = settings.max_entry_bytes
+        self._flood: FloodControl | None = None
+        if settings.collapse is not None:
+            self._flood = FloodControl(settings.collapse, pipeline, self._encode)
+
+    def _encode(self, entry: dict[str, Any]) -> bytes:
+        return encode(entry, self._entry_limit, self._redaction)
 
     @property
     def bound(self) -> dict[str, Any]:
@@ -80,7 +97,7 @@ class Intake:
         child._bound = over(self._bound, fields)  # noqa: SLF001 - an object of this class
         return child
 
-    def take(
+    def take(  # noqa: C901 - one path; each branch is a feature that may be off
         self,
         rank: int,
         message: object,
@@ -106,18 +123,24 @@ class Intake:
             layer, timeline = _get_ambient(), None
             if layer is not None or self._bound:
                 fields, timeline = self._surrounded(fields, layer)
+            if self._rates is not None and self._rates.leave_out(rank, fields):
+                self._pipeline.filtered += 1
+                return
             if not self._capture_method:
                 frame = None
             elif frame is None:
                 frame = sys._getframe(2)  # noqa: SLF001 - the only quick way
             entry = self._factory.build(rank, message, args, fields, frame, timeline)
-            if self._before_send is not None:
-                filtered = self._filtered(entry, lane, self._before_send)
-                if filtered is None:
+            if self._is_examining:
+                examined = self._examined(entry, rank, message)
+                if examined is None:
                     return
-                entry = self._factory.complete(filtered)
+                entry = examined
             if entry.get("add_ticket") is True:
                 lane = TICKET_LANE
+            if self._flood is not None and lane < CRITICAL:
+                self._flood.submit(entry, lane)
+                return
             payload = encode(entry, self._entry_limit, self._redaction)
             self._pipeline.submit(payload, lane)
         except Exception as error:  # noqa: BLE001 - the border: a log call never raises
@@ -137,6 +160,29 @@ class Intake:
         if layer.journey is None or "event_timeline" in fields:
             return fields, None
         return fields, layer.journey.timeline()
+
+    def _examined(self, entry: dict[str, Any], rank: int, message: object) -> dict[str, Any] | None:
+        """What the user's functions and the tickets before make of an entry; None: nothing."""
+        if self._sample is not None and not self._is_in_sample(entry, rank, self._sample):
+            self._pipeline.filtered += 1
+            return None
+        if self._before_send is not None:
+            filtered = self._filtered(entry, rank, self._before_send)
+            if filtered is None:
+                return None
+            entry = self._factory.complete(filtered)
+        if self._cooldown is not None and entry.get("add_ticket") is True:
+            entry = self._cooldown.settle(entry, _incident(entry, message))
+        return entry
+
+    def _is_in_sample(self, entry: dict[str, Any], rank: int, sample: Sample) -> bool:
+        if rank >= CRITICAL or entry.get("add_ticket") is True:
+            return True
+        try:
+            return bool(sample(entry))
+        except Exception as error:  # noqa: BLE001 - the user's function must not cost an entry
+            self._diagnostics.say("sample", f"sample raised {type(error).__name__}")
+            return True
 
     def _filtered(
         self, entry: dict[str, Any], lane: int, before_send: BeforeSend
@@ -174,3 +220,11 @@ class Intake:
             self._pipeline.refuse(lane, type(error).__name__)
         else:
             self._pipeline.submit(self._factory.bare(rank, message, error, self._redaction), lane)
+
+
+def _incident(entry: dict[str, Any], message: object) -> str:
+    """What a ticket is about: the event, else the message before it was formatted."""
+    event = entry.get("event_name")
+    if event == JOURNEY_FAILED:  # the name is the client's; what has failed is the flow
+        return f"{event} {entry.get('event_flow_name')}"
+    return str(event or (message if type(message) is str else entry["message"]))

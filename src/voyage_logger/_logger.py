@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from voyage_logger._carrier import unpack
 from voyage_logger._context import Scope
@@ -25,10 +25,12 @@ from voyage_logger._settings import (
     seconds,
     settings_from,
 )
+from voyage_logger._uncaught import capture
 from voyage_logger.transports import BaseTransport, ConsoleTransport, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Unpack
@@ -72,6 +74,13 @@ class VoyageLogger(LogMethods):
             separators; None for none. The logger's own credentials are always masked.
         before_send: A function that is given each entry (a dict) at the log call and returns it,
             another in its place, or None to leave it out. If it raises, the entry is sent.
+        sample: The share of entries to send, by level ({"debug": 0.1}), or a function that is given
+            an entry (a dict) and returns whether to send it. Critical and ticket entries are sent
+            always.
+        ticket_cooldown: For so many seconds the same incident (the `event_name`, else the message
+            before it is formatted) opens no second ticket; its entries are sent without the flag.
+        collapse: Entries that are identical to one that waits in the queue, and come within so
+            many seconds of it, become its `meta_data.repeat_count`. Never critical ones or tickets.
         on_error: A function that is given a `VoyageError` when delivery gets into trouble or
             entries are lost, mostly in the worker's thread.
         timestamps: Add the time and a unique id as `meta_data.logged_at` and `meta_data.log_id`.
@@ -109,6 +118,9 @@ class VoyageLogger(LogMethods):
         shutdown_timeout: float = 5.0,
         redact: Iterable[str] | None = DEFAULT_REDACTED_KEYS,
         before_send: BeforeSend | None = None,
+        sample: Mapping[str, float] | Callable[[dict[str, Any]], bool] | None = None,
+        ticket_cooldown: float | None = None,
+        collapse: float | None = None,
         on_error: Callable[[VoyageError], object] | None = None,
         timestamps: bool = True,
         capture_method: bool = True,
@@ -131,6 +143,9 @@ class VoyageLogger(LogMethods):
             shutdown_timeout=shutdown_timeout,
             redact=redact,
             before_send=before_send,
+            sample=sample,
+            ticket_cooldown=ticket_cooldown,
+            collapse=collapse,
             on_error=on_error,
             timestamps=timestamps,
             capture_method=capture_method,
@@ -237,6 +252,20 @@ class VoyageLogger(LogMethods):
             steps=carried.steps,
             is_continued=is_continued,
         )
+
+    def capture_uncaught(self, loop: AbstractEventLoop | None = None) -> Callable[[], None]:
+        """Logs exceptions that nobody catches: of the program, of threads, of an event loop.
+
+        The hooks that were there (`sys.excepthook`, `threading.excepthook`, the loop's exception
+        handler) are called afterwards as before. Ctrl-C is not logged.
+
+        Args:
+            loop: An event loop to watch; default: the one that runs in this thread, if any.
+
+        Returns:
+            A function that undoes it.
+        """
+        return capture(self._intake, loop)
 
     def flush(self, timeout: float | None = None) -> FlushResult:
         """Has everything sent that was logged before the call, and waits until it is settled.

@@ -24,7 +24,9 @@ class Stats:
         pending: Entries queued or in a request that is under way.
         rejected_by: The rejected, by what the server said.
         dropped_by: The dropped, by reason: "queue_full", "closed", "shutdown", ...
-        filtered: Entries that `before_send` left out; they do not count as accepted.
+        filtered: Entries that `before_send` or `sample` left out; they do not count as accepted.
+        collapsed: Log calls that became part of the `repeat_count` of an entry that was waiting;
+            they do not count as accepted either.
         pending_bytes: Memory that the pending entries are accounted with.
         requests: Attempts to send a batch.
         batches: Requests that the server confirmed.
@@ -43,6 +45,7 @@ class Stats:
     dropped_by: Mapping[str, int]
     pending_bytes: int
     filtered: int = 0
+    collapsed: int = 0
     requests: int = 0
     batches: int = 0
     retries: int = 0
