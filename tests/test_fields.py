@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pytest
+
+from voyage_logger import LogFields, _fields
 
 if TYPE_CHECKING:
     from voyage_logger import VoyageLogger
@@ -142,3 +144,15 @@ def test_entries_left_out_are_counted(make_logger: Any) -> None:
     logger.info("x")
     stats = logger.stats()
     assert (stats.filtered, stats.accepted) == (1, 0)
+
+
+def test_typed_keywords_are_the_documented_fields() -> None:
+    """`LogFields` has each field that is put into a documented type, and `exc_info`."""
+    assert set(get_type_hints(LogFields)) == {*_fields._DOCUMENTED, "exc_info"}
+
+
+def test_unknown_keywords_go_through(server: DevServer, logger: VoyageLogger) -> None:
+    """What a type checker flags is sent all the same."""
+    logger.info("x", appUserId="u")  # type: ignore[call-arg]
+    assert logger.flush()
+    assert server.entries()[0]["appUserId"] == "u"

@@ -12,12 +12,15 @@ Source: vendor docs, `LogParams`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping  # noqa: TC003 - for `typing.get_type_hints`
-from types import TracebackType  # noqa: TC003 - the same
+from types import TracebackType
 from typing import Any, TypeAlias, TypedDict
 
 ExcInfo: TypeAlias = (
-    "bool | BaseException | tuple[type[BaseException], BaseException, TracebackType | None]"
-    " | tuple[None, None, None] | None"
+    bool
+    | BaseException
+    | tuple[type[BaseException], BaseException, TracebackType | None]
+    | tuple[None, None, None]
+    | None
 )
 
 
