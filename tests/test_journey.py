@@ -513,3 +513,47 @@ def test_journey_of_a_forgotten_logger_still_delivers(recorder: Recorder) -> Non
         pass
     journey._intake._pipeline.flush(10)
     assert [entry["event_name"] for entry in recorder.entries] == ["journey_completed"]
+
+
+@pytest.mark.parametrize("odd", [None, {1}, float("nan"), "x" * 5000], ids=range(4))
+def test_timeline_goes_with_entries_of_all_kinds(
+    make_logger: MakeLogger, recorder: Recorder, odd: object
+) -> None:
+    """Plain entries, odd ones and those that are trimmed carry the same steps."""
+    logger = make_logger(transport=recorder, max_entry_bytes=2048)
+    with logger.journey("checkout") as journey:
+        for name in ("a", 'quoted "b"', "ü \ud800"):
+            journey.step(name)
+            logger.info("x", meta_data={"odd": odd})
+    logger.flush()
+    *inside, closing = recorder.entries
+    assert [len(steps(entry)) for entry in inside] == [1, 2, 3]
+    assert steps(closing) == ["a", 'quoted "b"', "ü \\ud800"]
+
+
+@pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
+def test_timeline_is_redacted(make_logger: MakeLogger, recorder: Recorder, odd: object) -> None:
+    """A secret in a step's name is masked, and so is a step if its key is to be."""
+    recorder.secrets = ("a-planted-token",)
+    for redact in (None, ["step"]):
+        logger = make_logger(transport=recorder, redact=redact)
+        with logger.journey("checkout") as journey:
+            journey.step("got a-planted-token")
+            logger.info("x", meta_data={"odd": odd})
+        logger.flush()
+    assert [steps(entry) for entry in recorder.entries] == [["got ***"]] * 2 + [["***"]] * 2
+
+
+def test_before_send_sees_the_timeline(make_logger: MakeLogger, recorder: Recorder) -> None:
+    """The user's functions get the entry as it will be sent."""
+    seen: list[list[str]] = []
+
+    def before_send(entry: dict[str, Any]) -> dict[str, Any]:
+        seen.append(steps(entry))
+        return entry
+
+    logger = make_logger(transport=recorder, before_send=before_send)
+    with logger.journey("checkout") as journey:
+        journey.step("a")
+    logger.flush()
+    assert seen == [steps(recorder.entries[0])] == [["a"]]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from voyage_logger._journey import Journey
+    from voyage_logger._timeline import Timeline
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,15 +33,22 @@ class Layer:
     Attributes:
         fields: The fields; never changed once the layer is in use.
         journey: The innermost journey, or None.
+        timeline: The steps of that journey.
         is_left: True if its scope was left before an inner one was.
         left_to: What the context went back to then.
     """
 
-    __slots__ = ("fields", "is_left", "journey", "left_to")
+    __slots__ = ("fields", "is_left", "journey", "left_to", "timeline")
 
-    def __init__(self, fields: dict[str, Any], journey: Journey | None) -> None:
+    def __init__(
+        self,
+        fields: dict[str, Any],
+        journey: Journey | None = None,
+        timeline: Timeline | None = None,
+    ) -> None:
         self.fields = fields
         self.journey = journey
+        self.timeline = timeline
         self.is_left = False
         self.left_to: Layer | None = None
 
@@ -71,9 +79,11 @@ class Scope:
 
     def __enter__(self) -> Scope:
         outer = AMBIENT.get()
-        journey = None if outer is None else outer.journey
-        fields = self._fields if outer is None else over(outer.fields, self._fields)
-        self._push(Layer(fields, journey), outer)
+        if outer is None:
+            self._push(Layer(self._fields), None)
+        else:
+            fields = over(outer.fields, self._fields)
+            self._push(Layer(fields, outer.journey, outer.timeline), outer)
         return self
 
     def __exit__(

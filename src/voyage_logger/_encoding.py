@@ -12,11 +12,14 @@ else (odd types, NaN, lone surrogates, cycles, too much of anything) is first ma
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voyage_logger._plain import MAX_DEPTH, to_plain
 from voyage_logger._redaction import NOTHING, Redaction
 from voyage_logger._trimming import bare, trim
+
+if TYPE_CHECKING:
+    from voyage_logger._timeline import Timeline
 
 Entry = dict[str, Any]
 
@@ -32,26 +35,35 @@ dumps = json.JSONEncoder(
 ).encode
 
 
-def encode(entry: Entry, limit: int, redaction: Redaction = NOTHING) -> bytes:
+def encode(
+    entry: Entry, limit: int, redaction: Redaction = NOTHING, timeline: Timeline | None = None
+) -> bytes:
     """The entry as JSON bytes.
 
     Args:
         entry: Any dict; what is not JSON data takes the form described in `_plain`.
         limit: The most bytes the result may have; the longest strings are trimmed to get there.
         redaction: What is to be masked.
+        timeline: The steps of a journey that the entry is part of, of which the JSON is at hand:
+            50 steps would cost 45 us in each entry.
 
     Returns:
         Strict JSON in UTF-8, `limit` bytes at most.
     """
+    if timeline is not None and ("event_timeline" in entry or redaction.hides_steps):
+        entry = {"event_timeline": timeline.snapshot(), **entry}
+        timeline = None
     try:
         if look := _look(entry, limit, redaction):
             text = dumps(entry if look is _PLAIN else redaction.masked(entry))
+            if timeline is not None:
+                text = f'{text[:-1]},"event_timeline":{timeline.text()}}}'
             if not redaction.occurs_in(text) and len(payload := text.encode()) <= limit:
                 return payload
     # A NaN, a surrogate, an integer of 5,000 digits, a dict changed by another thread meanwhile.
     except Exception:  # noqa: BLE001 - the careful path below is the handling
-        return _encode_with_care(entry, limit, redaction)
-    return _encode_with_care(entry, limit, redaction)
+        return _encode_with_care(entry, limit, redaction, timeline)
+    return _encode_with_care(entry, limit, redaction, timeline)
 
 
 def shorten(payload: bytes, limit: int) -> bytes:
@@ -110,8 +122,12 @@ def _look(entry: Entry, limit: int, redaction: Redaction) -> str:  # noqa: C901,
     return _ODD
 
 
-def _encode_with_care(entry: Entry, limit: int, redaction: Redaction) -> bytes:
+def _encode_with_care(
+    entry: Entry, limit: int, redaction: Redaction, timeline: Timeline | None = None
+) -> bytes:
     try:
+        if timeline is not None:
+            entry = {**entry, "event_timeline": timeline.snapshot()}
         plain = to_plain(entry, limit, redaction)
         if type(plain) is dict:
             return trim(plain, limit, dumps)

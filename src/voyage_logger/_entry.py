@@ -71,7 +71,6 @@ class EntryFactory:
         args: tuple[object, ...],
         fields: dict[str, Any],
         frame: FrameType | None,
-        timeline: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """The entry of one log call.
 
@@ -81,7 +80,6 @@ class EntryFactory:
             args: What to format the message with, as the standard library's logging does.
             fields: The call's keywords; changed in place.
             frame: The caller's frame if its name shall be the `method_name`, else None.
-            timeline: The steps of the journey that the call is part of, in their documented form.
         """
         if message is MISSING:
             message = fields.pop("message", "")
@@ -96,8 +94,6 @@ class EntryFactory:
             if name in fields:
                 keep(fields, name, fields.pop(name))
         conform(fields)
-        if timeline is not None:
-            fields["event_timeline"] = timeline
         if self._timestamps:
             fields["meta_data"] = self._stamped(fields.get("meta_data"))
         return {

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from voyage_logger._redaction import Redaction
     from voyage_logger._sampling import Sample
     from voyage_logger._settings import Settings
+    from voyage_logger._timeline import Timeline
 
 BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 Take = Callable[[int, object, "tuple[object, ...]", Any], None]  # see `Intake.take`
@@ -130,7 +131,10 @@ class Intake:
                 frame = None
             elif frame is None:
                 frame = sys._getframe(2)  # noqa: SLF001 - the only quick way
-            entry = self._factory.build(rank, message, args, fields, frame, timeline)
+            entry = self._factory.build(rank, message, args, fields, frame)
+            if timeline is not None and (self._is_examining or self._flood is not None):
+                entry["event_timeline"] = timeline.snapshot()
+                timeline = None
             if self._is_examining:
                 examined = self._examined(entry, rank, message)
                 if examined is None:
@@ -141,7 +145,7 @@ class Intake:
             if self._flood is not None and lane < CRITICAL:
                 self._flood.submit(entry, lane)
                 return
-            payload = encode(entry, self._entry_limit, self._redaction)
+            payload = encode(entry, self._entry_limit, self._redaction, timeline)
             self._pipeline.submit(payload, lane)
         except Exception as error:  # noqa: BLE001 - the border: a log call never raises
             try:
@@ -152,14 +156,12 @@ class Intake:
 
     def _surrounded(
         self, fields: dict[str, Any], layer: Layer | None
-    ) -> tuple[dict[str, Any], list[dict[str, Any]] | None]:
+    ) -> tuple[dict[str, Any], Timeline | None]:
         """A call's fields over the ambient ones over the bound ones, and the journey's timeline."""
         if layer is None:
             return over(self._bound, fields), None
         fields = over(over(self._bound, layer.fields) if self._bound else layer.fields, fields)
-        if layer.journey is None or "event_timeline" in fields:
-            return fields, None
-        return fields, layer.journey.timeline()
+        return fields, None if "event_timeline" in fields else layer.timeline
 
     def _examined(self, entry: dict[str, Any], rank: int, message: object) -> dict[str, Any] | None:
         """What the user's functions and the tickets before make of an entry; None: nothing."""

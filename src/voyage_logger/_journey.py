@@ -102,7 +102,7 @@ class Journey(Scope):
         run._run_fields = over(bound, fields)  # noqa: SLF001 - an object of this class
         run._parent = None if outer is None else outer.journey  # noqa: SLF001 - the same
         run._began_at = time.monotonic()  # noqa: SLF001 - the same
-        self._push(Layer(fields, run), outer)
+        self._push(Layer(fields, run, run._timeline), outer)  # noqa: SLF001 - the same
         return run
 
     def __exit__(

@@ -110,6 +110,7 @@ class Redaction:
 
     Attributes:
         harmless: Keys that are known to hide nothing, all of them short.
+        hides_steps: True if the keys of a timeline's steps are among the names.
 
     Thread-safe: `harmless` only grows, or is replaced by an empty set.
     """
@@ -119,6 +120,7 @@ class Redaction:
         self._secrets = secrets
         self._known: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] = ((), (), ())
         self.harmless: set[str] = set()
+        self.hides_steps = self.hides("step") or self.hides("timestamp")
 
     def examine(self, container: dict[Any, Any], *, is_top: bool) -> tuple[int, bool]:
         """Looks at the keys of a dict that are not known as harmless, and learns.

@@ -11,6 +11,7 @@ from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._encoding import dumps
 from voyage_logger._plain import clip, to_text
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Timeline:
         self._numbers = count()
         self._first: list[Step] = []
         self._latest: deque[Step] = deque(maxlen=_LATEST)
+        self._text = (-1, "[]")  # the number of the last step and the JSON then, replaced as one
         for name, timestamp in steps:
             self._put(name, timestamp)
 
@@ -59,6 +61,16 @@ class Timeline:
                 gap = {"step": f"<{left_out} steps left out>", "timestamp": steps[_FIRST][2]}
                 found.insert(_FIRST, gap)
         return found
+
+    def text(self) -> str:
+        """The snapshot as JSON, made once for all entries between two steps."""
+        latest = self._latest or self._first
+        last = latest[-1][0] if latest else -1
+        known, text = self._text
+        if known != last:
+            text = dumps(self.snapshot())
+            self._text = (last, text)
+        return text
 
     def _put(self, name: str, timestamp: int) -> None:
         step = (next(self._numbers), name, timestamp)
