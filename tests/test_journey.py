@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import sys
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -557,3 +559,29 @@ def test_before_send_sees_the_timeline(make_logger: MakeLogger, recorder: Record
         journey.step("a")
     logger.flush()
     assert seen == [steps(recorder.entries[0])] == [["a"]]
+
+
+def test_chain_of_tasks_holds_no_old_journey(logger: VoyageLogger) -> None:
+    """A task that starts its successor inside its journey does not make memory grow."""
+    journeys: list[weakref.ref[Journey]] = []
+
+    async def link(number: int, end: asyncio.Event) -> None:
+        with logger.journey("link") as journey:
+            journeys.append(weakref.ref(journey))
+            if number < 20:
+                links[:] = [asyncio.create_task(link(number + 1, end))]
+            else:
+                end.set()
+
+    links: list[asyncio.Task[None]] = []
+
+    async def main() -> None:
+        end = asyncio.Event()
+        await link(0, end)
+        await end.wait()
+        await asyncio.gather(*links)
+        gc.collect()
+        # The last task's context may hold its own journey, and that of the task that made it.
+        assert [journey() is None for journey in journeys[:-2]] == [True] * 19
+
+    asyncio.run(main())

@@ -172,7 +172,11 @@ def test_program_that_dies_sends_why(server: DevServer, end: str) -> None:
         "logger = VoyageLogger('app')\nlogger.capture_uncaught()\n"
         "def fail(): raise ValueError('the end')\n"
     )
-    code += end if end == "fail()" else "threading.Thread(target=fail).start()"
+    code += (
+        end
+        if end == "fail()"
+        else "thread = threading.Thread(target=fail); thread.start(); thread.join()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **server.environ},
