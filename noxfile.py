@@ -25,9 +25,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Mypy, strict, on the package, the tests and the examples."""
-    session.install("-e", ".[dev]")
+    """Mypy on the package, the tests and the examples; pyright on what users write."""
+    session.install("-e", ".[dev,types]")
     session.run("mypy")
+    session.run("pyright", "--pythonpath", f"{session.bin}/python")
 
 
 @nox.session

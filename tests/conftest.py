@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyage_logger import VoyageLogger, _diagnostics
+from voyage_logger import BaseTransport, Kind, Outcome, VoyageLogger, _diagnostics
 from voyage_logger.devserver import DevServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     MakeLogger = Callable[..., VoyageLogger]
 
@@ -41,6 +42,17 @@ def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         os.sched_yield()
+
+
+class Recorder(BaseTransport):
+    """A transport that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = []
+
+    def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
+        self.entries += [json.loads(entry) for entry in entries]
+        return Outcome(Kind.DELIVERED)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,8 @@ def test_printed_is_not_delivered(capfd: pytest.CaptureFixture[str]) -> None:
 def test_entry_cannot_move_the_cursor(capfd: pytest.CaptureFixture[str]) -> None:
     """Control characters are shown, not obeyed, so that no entry can forge another line."""
     with VoyageLogger("app") as logger:
-        logger.info("red \x1b[31m\nforged", **{"a\nb": "\x07"})
+        extra: Any = {"a\nb": "\x07"}
+        logger.info("red \x1b[31m\nforged", **extra)
     (line,) = capfd.readouterr().err.splitlines()[1:]
     assert r"red \x1b[31m\nforged" in line
     assert not set(line) & {"\x1b", "\x07", "\n"}

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -441,7 +441,7 @@ def test_interval_sends_what_is_there(server: DevServer, make_logger: MakeLogger
 
 @pytest.mark.parametrize(("level", "fields"), [("critical", {}), ("info", {"add_ticket": True})])
 def test_urgent_entry_at_an_idle_worker_is_sent_at_once(
-    server: DevServer, logger: VoyageLogger, level: str, fields: dict[str, bool]
+    server: DevServer, logger: VoyageLogger, level: str, fields: dict[str, Any]
 ) -> None:
     """The first entry after a quiet time does not wait for the interval if it is urgent."""
     logger.info("before")
@@ -490,7 +490,7 @@ def test_server_that_refuses_everything_is_given_pauses(
 
 @pytest.mark.parametrize(("level", "fields"), [("critical", {}), ("info", {"add_ticket": True})])
 def test_urgent_entries_are_sent_at_once(
-    server: DevServer, logger: VoyageLogger, level: str, fields: dict[str, bool]
+    server: DevServer, logger: VoyageLogger, level: str, fields: dict[str, Any]
 ) -> None:
     """Critical and ticket entries do not wait for the interval, nor do those before them."""
     logger.info("before")

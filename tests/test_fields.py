@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pytest
+
+from voyage_logger import LogFields, _fields
 
 if TYPE_CHECKING:
     from voyage_logger import VoyageLogger
@@ -60,7 +62,7 @@ def test_none_leaves_the_constructor_s_value(
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("value", [5, 1.5, uuid.UUID(int=1), ["a"], True])
 def test_texts_are_sent_as_texts(
-    server: DevServer, logger: VoyageLogger, name: str, value: object
+    server: DevServer, logger: VoyageLogger, name: str, value: Any
 ) -> None:
     """A user's id is a number in many apps; the API documents a text."""
     logger.info("x", **{name: value})
@@ -88,7 +90,7 @@ def test_texts_are_sent_as_texts(
     ],
 )
 def test_other_types_are_met(
-    server: DevServer, logger: VoyageLogger, name: str, value: object, sent: object
+    server: DevServer, logger: VoyageLogger, name: str, value: Any, sent: object
 ) -> None:
     """Tags become a list of texts, tickets true or false, times epoch milliseconds."""
     logger.info("x", **{name: value})
@@ -113,7 +115,7 @@ def test_value_without_a_truth_costs_no_other_field(
     server: DevServer, logger: VoyageLogger
 ) -> None:
     """A field that cannot be brought into its type is kept in meta_data."""
-    logger.info("x", add_ticket=NoTruth(), app_user_id="u")
+    logger.info("x", add_ticket=NoTruth(), app_user_id="u")  # type: ignore[arg-type]
     assert logger.flush()
     (entry,) = server.entries()
     assert entry["app_user_id"] == "u"
@@ -142,3 +144,15 @@ def test_entries_left_out_are_counted(make_logger: Any) -> None:
     logger.info("x")
     stats = logger.stats()
     assert (stats.filtered, stats.accepted) == (1, 0)
+
+
+def test_typed_keywords_are_the_documented_fields() -> None:
+    """`LogFields` has each field that is put into a documented type, and `exc_info`."""
+    assert set(get_type_hints(LogFields)) == {*_fields._DOCUMENTED, "exc_info"}
+
+
+def test_unknown_keywords_go_through(server: DevServer, logger: VoyageLogger) -> None:
+    """What a type checker flags is sent all the same."""
+    logger.info("x", appUserId="u")  # type: ignore[call-arg]
+    assert logger.flush()
+    assert server.entries()[0]["appUserId"] == "u"

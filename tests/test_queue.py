@@ -37,7 +37,7 @@ def assert_law(stats: Stats) -> None:
 
 
 def payloads(records: list[_queue.Record]) -> list[bytes]:
-    return [payload for _, _, payload in records]
+    return [bytes(payload) for _, _, payload in records]
 
 
 def take_all(queue: EntryQueue) -> list[bytes]:
@@ -308,7 +308,7 @@ class TestSettle:
 
 
 class TestWaking:
-    def wait_for_change(self, queue: EntryQueue, cause: Callable[[], None]) -> bool:
+    def wait_for_change(self, queue: EntryQueue, cause: Callable[[], object]) -> bool:
         thread = threading.Thread(target=cause)
         with queue.lock:
             thread.start()

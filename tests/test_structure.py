@@ -16,13 +16,29 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"_levels", "_errors", "_stats", "_wire", "_version"},
     {"_loading", "_pickling", "_echo", "_clock"},
-    {"_outcome", "_plain", "_trimming", "_encoding", "_settings", "_retry", "_batching"},
+    {"_redaction"},
+    {
+        "_outcome",
+        "_plain",
+        "_trimming",
+        "_timeline",
+        "_carrier",
+        "_exceptions",
+        "_sampling",
+        "_log_fields",
+        "_encoding",
+        "_settings",
+        "_retry",
+        "_batching",
+    },
     {"_diagnostics", "_fields", "_queue", "transports"},
-    {"_entry"},
+    {"_entry", "_context", "_tickets"},
     {"_losses", "_delivery"},
     {"_worker"},
     {"_hosts", "_process", "_pipeline", "_sigterm"},
+    {"_flood"},
     {"_intake"},
+    {"_journey", "_log_methods", "_uncaught", "_scope_methods"},
     {"_logger"},
     {"__init__", "__main__", "cli", "devserver"},
 ]
@@ -106,6 +122,7 @@ def test_files_stay_readable(path: Path) -> None:
 def test_public_surface() -> None:
     """What users may import changes on purpose only."""
     assert voyage_logger.__all__ == [
+        "DEFAULT_REDACTED_KEYS",
         "AuthenticationError",
         "BaseTransport",
         "ConfigurationError",
@@ -113,28 +130,38 @@ def test_public_surface() -> None:
         "DeliveryError",
         "EntriesLost",
         "FlushResult",
+        "Journey",
         "Kind",
+        "LogFields",
         "Outcome",
         "Stats",
+        "TimelineStep",
         "Transport",
         "VoyageError",
         "VoyageLogger",
         "__version__",
+        "current_journey",
         "flush_on_sigterm",
+        "propagate",
     ]
 
 
 def test_public_methods() -> None:
     """What a logger can do changes on purpose only."""
-    public = [name for name in vars(voyage_logger.VoyageLogger) if not name.startswith("_")]
+    public = [name for name in dir(voyage_logger.VoyageLogger) if not name.startswith("_")]
     assert sorted(public) == [
+        "bind",
+        "capture_uncaught",
         "close",
+        "context",
+        "continue_journey",
         "critical",
         "debug",
         "error",
         "exception",
         "flush",
         "info",
+        "journey",
         "log",
         "stats",
         "verify",

@@ -2,8 +2,10 @@
 
 How an entry travels, and where to read it (layers point downward only)::
 
-    _logger     VoyageLogger: the methods that an app calls               the facade
+    _logger     VoyageLogger, with _log_methods, _scope_methods, _uncaught        the facade
     _intake     one log call: builds, filters, encodes, hands over        in the app's thread
+    _context    fields that a thread or task carries    _journey, _timeline, _carrier  a flow told
+    _sampling, _tickets, _flood  what is left out, opens no ticket, is counted only
     _pipeline   what a logger shares: queue, worker, transport; flush, close, exit, fork
     _process    the exit hook and the fork hook         _hosts    what pools and servers want
     _sigterm    the same for SIGTERM, where asked for
@@ -12,8 +14,9 @@ How an entry travels, and where to read it (layers point downward only)::
     _batching   how large the next request may be       _retry    when to try again
     _losses     telling people what was lost            _queue    what waits, and all counts
     transports  one attempt to deliver a batch -> _outcome
-    _entry      an entry of a log call                  _fields   the documented fields
+    _entry      an entry of a log call                  _fields, _log_fields  the documented fields
     _encoding   an entry as JSON bytes                  _plain, _trimming  odd and large values
+    _redaction  what must not leave                     _exceptions  tracebacks
     _settings   arguments, environment, defaults        _diagnostics  lines for people
     _pickling   copies and pickles of a logger          _echo     what sending logs is no entry
     _levels, _errors, _stats, _wire, _loading, _clock   the vocabulary
@@ -23,6 +26,7 @@ Beside the pipeline stand `devserver`, a strict local server of the API, and `cl
 
 from __future__ import annotations
 
+from voyage_logger._context import propagate
 from voyage_logger._errors import (
     AuthenticationError,
     ConfigurationError,
@@ -31,14 +35,18 @@ from voyage_logger._errors import (
     EntriesLost,
     VoyageError,
 )
+from voyage_logger._journey import Journey, current_journey
+from voyage_logger._log_fields import LogFields, TimelineStep
 from voyage_logger._logger import VoyageLogger
 from voyage_logger._outcome import Kind, Outcome
+from voyage_logger._redaction import DEFAULT_REDACTED_KEYS
 from voyage_logger._sigterm import flush_on_sigterm
 from voyage_logger._stats import FlushResult, Stats
 from voyage_logger._version import __version__
 from voyage_logger.transports import BaseTransport, Transport
 
 __all__ = [
+    "DEFAULT_REDACTED_KEYS",
     "AuthenticationError",
     "BaseTransport",
     "ConfigurationError",
@@ -46,12 +54,17 @@ __all__ = [
     "DeliveryError",
     "EntriesLost",
     "FlushResult",
+    "Journey",
     "Kind",
+    "LogFields",
     "Outcome",
     "Stats",
+    "TimelineStep",
     "Transport",
     "VoyageError",
     "VoyageLogger",
     "__version__",
+    "current_journey",
     "flush_on_sigterm",
+    "propagate",
 ]

@@ -132,7 +132,8 @@ class Delivery:
         time_limit = self._pacer.begin_attempt()
         self.requests += 1
         self.retries += is_retry
-        payloads = [payload for _, _, payload in chunk]
+        # Those that could be amended while they waited are bytes from now on.
+        payloads = [bytes(payload) for _, _, payload in chunk]
         try:
             outcome = apart(self._transport.send, payloads, time_limit=time_limit)
             if type(outcome) is not Outcome:
@@ -181,7 +182,7 @@ class Delivery:
         if sequence == self._shortened or limit < MIN_LIMIT:
             return None
         self._shortened = sequence
-        shorter = shorten(payload, limit)
+        shorter = shorten(bytes(payload), limit)
         self._queue.replace_first(shorter)
         return sequence, lane, shorter
 

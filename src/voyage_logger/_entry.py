@@ -17,7 +17,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._encoding import dumps
-from voyage_logger._fields import conform, keep, traceback_of
+from voyage_logger._exceptions import traceback_of
+from voyage_logger._fields import conform, keep
 from voyage_logger._levels import INFO, LEVELS, rank_of
 from voyage_logger._plain import to_text
 from voyage_logger._trimming import MIN_LIMIT, bare
@@ -25,6 +26,7 @@ from voyage_logger._trimming import MIN_LIMIT, bare
 if TYPE_CHECKING:
     from types import FrameType
 
+    from voyage_logger._redaction import Redaction
     from voyage_logger._settings import Settings
 
 _NANOSECONDS = 1_000_000_000
@@ -102,6 +104,10 @@ class EntryFactory:
             **fields,
         }
 
+    def has_made(self, log_id: object) -> bool:
+        """True if the id is one of this run, not a caller's own."""
+        return type(log_id) is str and log_id.startswith(self._run_id)
+
     def complete(self, entry: dict[str, Any]) -> dict[str, Any]:
         """The entry that a user's function has made, with what the API requires of any."""
         conform(entry)
@@ -114,7 +120,7 @@ class EntryFactory:
             **entry,
         }
 
-    def bare(self, rank: int, message: object, error: Exception) -> bytes:
+    def bare(self, rank: int, message: object, error: Exception, redaction: Redaction) -> bytes:
         """The encoded entry of a log call whose fields made `build` or `encode` fail."""
         entry = {
             "message": message,
@@ -122,7 +128,7 @@ class EntryFactory:
             "app_name": self._app_name,
             "environment": self._environment,
         }
-        return bare(entry, MIN_LIMIT, dumps, f"<the rest raised {type(error).__name__}>")
+        return bare(entry, MIN_LIMIT, dumps, f"<the rest raised {type(error).__name__}>", redaction)
 
     def _stamped(self, meta_data: Mapping[str, Any] | None) -> dict[str, Any]:
         """The caller's meta_data with the entry's time and id; the caller's own keys win."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from voyage_logger._exceptions import traceback_of
 from voyage_logger._plain import to_text
 
 _TEXTS = (
@@ -87,13 +88,6 @@ def as_mapping(meta_data: object) -> Mapping[str, Any]:
 def keep(fields: dict[str, Any], name: str, value: object) -> None:
     """Keeps a value in meta_data that has no place among the fields."""
     fields["meta_data"] = {name: value, **as_mapping(fields.get("meta_data"))}
-
-
-def traceback_of(error: BaseException) -> str:
-    """The exception as the interpreter would print it."""
-    import traceback  # noqa: PLC0415 - for errors only
-
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
 
 
 def _texts(value: object) -> list[str]:

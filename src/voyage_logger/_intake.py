@@ -6,23 +6,44 @@ user's functions do.
 
 from __future__ import annotations
 
+import copy
 import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._context import AMBIENT, over
 from voyage_logger._echo import apart_threads, is_echo
 from voyage_logger._encoding import encode
-from voyage_logger._levels import TICKET_LANE
+from voyage_logger._flood import FloodControl
+from voyage_logger._levels import CRITICAL, TICKET_LANE
+from voyage_logger._sampling import Rates
+from voyage_logger._tickets import TicketCooldown
 
 if TYPE_CHECKING:
+    from types import FrameType
+
+    from voyage_logger._context import Layer
     from voyage_logger._diagnostics import Diagnostics
     from voyage_logger._pipeline import Pipeline
+    from voyage_logger._redaction import Redaction
+    from voyage_logger._sampling import Sample
     from voyage_logger._settings import Settings
+    from voyage_logger._timeline import Timeline
 
 BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
+Take = Callable[[int, object, "tuple[object, ...]", Any], None]  # see `Intake.take`
 
+JOURNEY_FAILED = "journey_failed"
+
+_get_ambient = AMBIENT.get
 _MAX_NESTED = 3  # how deep a `before_send` may log itself
+
+
+class _Users:
+    """What all intakes of a pipeline hold: once it is gone, nobody can log there any more."""
+
+    __slots__ = ("__weakref__",)
 
 
 class Intake:
@@ -32,22 +53,59 @@ class Intake:
         settings: The logger's settings.
         pipeline: Where the encoded entries go.
         diagnostics: Where a user's broken function is reported.
+        redaction: What is to be masked.
 
     Thread-safe, and safe to re-enter from signal handlers and `__del__`.
     """
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, diagnostics: Diagnostics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pipeline: Pipeline,
+        diagnostics: Diagnostics,
+        redaction: Redaction,
+    ) -> None:
         self._pipeline = pipeline
+        self._redaction = redaction
+        self._bound: dict[str, Any] = {}
+        self.users = _Users()
         self._diagnostics = diagnostics
         self._factory = pipeline.factory
         self._level = settings.level
+        sample, cooldown = settings.sample, settings.ticket_cooldown
+        self._rates = sample if isinstance(sample, Rates) else None
+        self._sample = None if isinstance(sample, Rates) else sample
         self._before_send = settings.before_send
+        self._cooldown = None if cooldown is None else TicketCooldown(cooldown)
+        self._is_examining = (self._sample, self._before_send, cooldown) != (None, None, None)
         self._inside = threading.local()  # how deep a thread is inside `before_send`
         self._capture_method = settings.capture_method
         self._entry_limit = settings.max_entry_bytes
+        self._flood: FloodControl | None = None
+        if settings.collapse is not None:
+            self._flood = FloodControl(settings.collapse, pipeline, self._encode)
 
-    def take(
-        self, rank: int, message: object, args: tuple[object, ...], fields: dict[str, Any]
+    def _encode(self, entry: dict[str, Any]) -> bytes:
+        return encode(entry, self._entry_limit, self._redaction)
+
+    @property
+    def bound(self) -> dict[str, Any]:
+        """The fields that all entries carry; not to be changed."""
+        return self._bound
+
+    def bind(self, fields: dict[str, Any]) -> Intake:
+        """An intake like this one, of the same pipeline, whose entries carry more fields."""
+        child = copy.copy(self)
+        child._bound = over(self._bound, fields)  # noqa: SLF001 - an object of this class
+        return child
+
+    def take(  # noqa: C901, PLR0912 - one path; each branch is a feature that may be off
+        self,
+        rank: int,
+        message: object,
+        args: tuple[object, ...],
+        fields: dict[str, Any],
+        frame: FrameType | None = None,
     ) -> None:
         """Takes in one log call; to be called by the method that the app has called.
 
@@ -56,6 +114,8 @@ class Intake:
             message: The message, or `MISSING` if it is among the fields.
             args: What to format the message with.
             fields: The call's keywords; changed in place.
+            frame: The frame whose name is the `method_name`, where it is not the one that has
+                called the caller.
         """
         lane = rank
         payload = b""
@@ -65,16 +125,31 @@ class Intake:
             if apart_threads and is_echo():
                 self._pipeline.echoed += 1
                 return
-            frame = sys._getframe(2) if self._capture_method else None  # noqa: SLF001 - the only quick way
+            layer, timeline = _get_ambient(), None
+            if layer is not None or self._bound:
+                fields, timeline = self._surrounded(fields, layer)
+            if self._rates is not None and self._rates.leave_out(rank, fields):
+                self._pipeline.filtered += 1
+                return
+            if not self._capture_method:
+                frame = None
+            elif frame is None:
+                frame = sys._getframe(2)  # noqa: SLF001 - the only quick way
             entry = self._factory.build(rank, message, args, fields, frame)
-            if self._before_send is not None:
-                filtered = self._filtered(entry, lane, self._before_send)
-                if filtered is None:
+            if timeline is not None and (self._is_examining or self._flood is not None):
+                entry["event_timeline"] = timeline.snapshot()
+                timeline = None
+            if self._is_examining:
+                examined = self._examined(entry, rank, message)
+                if examined is None:
                     return
-                entry = self._factory.complete(filtered)
+                entry = examined
             if entry.get("add_ticket") is True:
                 lane = TICKET_LANE
-            payload = encode(entry, self._entry_limit)
+            if self._flood is not None and lane < CRITICAL:
+                self._flood.submit(entry, lane)
+                return
+            payload = encode(entry, self._entry_limit, self._redaction, timeline)
             self._pipeline.submit(payload, lane)
         except Exception as error:  # noqa: BLE001 - the border: a log call never raises
             try:
@@ -82,6 +157,38 @@ class Intake:
             # Not a frame is left on the app's stack, or the interpreter is half torn down.
             except Exception:  # noqa: BLE001 - nothing can be done here any more
                 return
+
+    def _surrounded(
+        self, fields: dict[str, Any], layer: Layer | None
+    ) -> tuple[dict[str, Any], Timeline | None]:
+        """A call's fields over the ambient ones over the bound ones, and the journey's timeline."""
+        if layer is None:
+            return over(self._bound, fields), None
+        fields = over(over(self._bound, layer.fields) if self._bound else layer.fields, fields)
+        return fields, None if "event_timeline" in fields else layer.timeline
+
+    def _examined(self, entry: dict[str, Any], rank: int, message: object) -> dict[str, Any] | None:
+        """What the user's functions and the tickets before make of an entry; None: nothing."""
+        if self._sample is not None and not self._is_in_sample(entry, rank, self._sample):
+            self._pipeline.filtered += 1
+            return None
+        if self._before_send is not None:
+            filtered = self._filtered(entry, rank, self._before_send)
+            if filtered is None:
+                return None
+            entry = self._factory.complete(filtered)
+        if self._cooldown is not None and entry.get("add_ticket") is True:
+            entry = self._cooldown.settle(entry, _incident(entry, message))
+        return entry
+
+    def _is_in_sample(self, entry: dict[str, Any], rank: int, sample: Sample) -> bool:
+        if rank >= CRITICAL or entry.get("add_ticket") is True:
+            return True
+        try:
+            return bool(sample(entry))
+        except Exception as error:  # noqa: BLE001 - the user's function must not cost an entry
+            self._diagnostics.say("sample", f"sample raised {type(error).__name__}")
+            return True
 
     def _filtered(
         self, entry: dict[str, Any], lane: int, before_send: BeforeSend
@@ -118,4 +225,12 @@ class Intake:
         if payload:
             self._pipeline.refuse(lane, type(error).__name__)
         else:
-            self._pipeline.submit(self._factory.bare(rank, message, error), lane)
+            self._pipeline.submit(self._factory.bare(rank, message, error, self._redaction), lane)
+
+
+def _incident(entry: dict[str, Any], message: object) -> str:
+    """What a ticket is about: the event, else the message before it was formatted."""
+    event = entry.get("event_name")
+    if event == JOURNEY_FAILED:  # the name is the client's; what has failed is the flow
+        return f"{event} {entry.get('event_flow_name')}"
+    return str(event or (message if type(message) is str else entry["message"]))

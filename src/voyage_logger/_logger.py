@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._entry import MISSING
-from voyage_logger._fields import keep
 from voyage_logger._intake import Intake
-from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, WARN, rank_of
+from voyage_logger._log_methods import LogMethods
 from voyage_logger._pickling import Restorable
 from voyage_logger._pipeline import FLUSH_TIMEOUT, Pipeline
-from voyage_logger._plain import clip
+from voyage_logger._redaction import DEFAULT_REDACTED_KEYS, Redaction
+from voyage_logger._scope_methods import ScopeMethods
 from voyage_logger._settings import (
     KIB,
     MIB,
@@ -27,17 +26,20 @@ from voyage_logger._settings import (
 from voyage_logger.transports import BaseTransport, ConsoleTransport, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
+
+    from typing_extensions import Unpack
 
     from voyage_logger._errors import VoyageError
     from voyage_logger._intake import BeforeSend
+    from voyage_logger._log_fields import LogFields
     from voyage_logger._stats import FlushResult, Stats
 
 _CONSOLE_INTERVAL = 0.1  # seconds: at a terminal, lines are to come while they matter
 
 
-class VoyageLogger(Restorable):
+class VoyageLogger(Restorable, LogMethods, ScopeMethods):
     """Logs to the Voyage AI Logs API from a background thread.
 
     A log call never raises, never waits for the network or the worker, and takes any value. The
@@ -64,8 +66,17 @@ class VoyageLogger(Restorable):
         max_entry_bytes: The most bytes of an entry; its longest strings are trimmed to fit.
         timeout: Limits for connecting and for each read, seconds.
         shutdown_timeout: How long exit may be held up to send what is queued, seconds.
+        redact: Names of keys whose values are masked, at any depth, in any case and with any
+            separators; None for none. The logger's own credentials are always masked.
         before_send: A function that is given each entry (a dict) at the log call and returns it,
             another in its place, or None to leave it out. If it raises, the entry is sent.
+        sample: The share of entries to send, by level ({"debug": 0.1}), or a function that is given
+            an entry (a dict) and returns whether to send it. Critical and ticket entries are sent
+            always.
+        ticket_cooldown: For so many seconds the same incident (the `event_name`, else the message
+            before it is formatted) opens no second ticket; its entries are sent without the flag.
+        collapse: Entries that are identical to one that waits in the queue, and come within so
+            many seconds of it, become its `meta_data.repeat_count`. Never critical ones or tickets.
         on_error: A function that is given a `VoyageError` when delivery gets into trouble or
             entries are lost, mostly in the worker's thread.
         timestamps: Add the time and a unique id as `meta_data.logged_at` and `meta_data.log_id`.
@@ -108,7 +119,11 @@ class VoyageLogger(Restorable):
         max_entry_bytes: int = 256 * KIB,
         timeout: float | tuple[float, float] = (3.05, 10.0),
         shutdown_timeout: float = 5.0,
+        redact: Iterable[str] | None = DEFAULT_REDACTED_KEYS,
         before_send: BeforeSend | None = None,
+        sample: Mapping[str, float] | Callable[[dict[str, Any]], bool] | None = None,
+        ticket_cooldown: float | None = None,
+        collapse: float | None = None,
         on_error: Callable[[VoyageError], object] | None = None,
         timestamps: bool = True,
         capture_method: bool = True,
@@ -130,7 +145,11 @@ class VoyageLogger(Restorable):
             max_batch_bytes=max_batch_bytes,
             max_entry_bytes=max_entry_bytes,
             shutdown_timeout=shutdown_timeout,
+            redact=redact,
             before_send=before_send,
+            sample=sample,
+            ticket_cooldown=ticket_cooldown,
+            collapse=collapse,
             on_error=on_error,
             timestamps=timestamps,
             capture_method=capture_method,
@@ -151,81 +170,35 @@ class VoyageLogger(Restorable):
         self._settings = settings
         self._transport = transport
         self._pipeline = Pipeline(settings, transport, self._diagnostics)
-        self._take = Intake(settings, self._pipeline, self._diagnostics).take
-        # Loggers that come and go must not leave their threads behind.
-        weakref.finalize(self, self._pipeline.retire).atexit = False
+        redaction = Redaction(settings.redact, lambda: getattr(transport, "secrets", ()))
+        self._intake = Intake(settings, self._pipeline, self._diagnostics, redaction)
+        self._take = self._intake.take
+        self._unbound: VoyageLogger | None = None  # what this one was bound from
+        # Loggers that come and go must not leave their threads behind. The intakes of bound loggers
+        # and of journeys are copies that share this object.
+        weakref.finalize(self._intake.users, self._pipeline.retire).atexit = False
         self._remember(VoyageLogger.__init__, arguments)
 
     def __repr__(self) -> str:
         settings = self._settings
         return f"VoyageLogger({settings.app_name!r}, {settings.environment!r}, {self._transport!r})"
 
-    def debug(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
-        """Logs at level debug.
+    def bind(self, **fields: Unpack[LogFields]) -> VoyageLogger:
+        """A logger like this one whose entries carry more fields.
+
+        It shares queue, worker and counts with this one, and costs no thread. A call's own fields
+        win over the ambient ones (`context`, `journey`), those over bound ones; `meta_data` is
+        merged by key. To close a bound logger sends what is queued and leaves the other open.
 
         Args:
-            message: The message; also accepted as a keyword, as the vendor's class has it.
-            args: Values for the message's %-placeholders, as in the standard library.
-            fields: The entry's fields: documented ones such as `event_name`, `app_user_id`,
-                `meta_data`, `tags`, `add_ticket`, and any other. `exc_info` (True, an exception
-                or a tuple) becomes `exception_info`.
-
-        Never raises and never waits for the network. Thread-safe.
-        """
-        self._take(DEBUG, message, args, fields)
-
-    def info(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
-        """Logs at level info; arguments as for `debug`."""
-        self._take(INFO, message, args, fields)
-
-    def warn(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
-        """Logs at level warn; arguments as for `debug`. Also known as `warning`."""
-        self._take(WARN, message, args, fields)
-
-    warning = warn
-
-    def error(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
-        """Logs at level error; arguments as for `debug`."""
-        self._take(ERROR, message, args, fields)
-
-    def critical(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
-        """Logs at level critical, and has the batch sent at once; arguments as for `debug`."""
-        self._take(CRITICAL, message, args, fields)
-
-    def exception(self, message: object = MISSING, /, *args: object, **fields: Any) -> None:
-        """Logs at level error with the exception being handled; arguments as for `debug`."""
-        fields.setdefault("exc_info", True)
-        self._take(ERROR, message, args, fields)
-
-    def log(
-        self,
-        level: object = MISSING,
-        message: object = MISSING,
-        /,
-        *args: object,
-        **fields: Any,
-    ) -> None:
-        """Logs at a level given as a value.
-
-        Args:
-            level: A name in any case ("info", "WARNING", "fatal") or a number of the logging
-                module. An unknown one is sent as info and kept as `meta_data.level`.
-            message: As for `debug`, like the rest.
-            args: As for `debug`.
             fields: As for `debug`.
         """
-        if level is MISSING:
-            level = fields.pop("level", LEVELS[INFO])
-        try:
-            rank = rank_of(level)
-            if rank is None:
-                rank = INFO
-                keep(fields, "level", level)
-                text = clip(repr(level), 40)
-                self._diagnostics.say("level", f"unknown level {text}: the entry is sent as info")
-        except Exception:  # noqa: BLE001 - a broken object in the place of a level
-            rank = INFO
-        self._take(rank, message, args, fields)
+        child = object.__new__(type(self))
+        vars(child).update(vars(self))
+        child._intake = self._intake.bind(dict(fields))
+        child._take = child._intake.take
+        child._unbound = self._unbound or self
+        return child
 
     def flush(self, timeout: float | None = None) -> FlushResult:
         """Has everything sent that was logged before the call, and waits until it is settled.
@@ -250,7 +223,12 @@ class VoyageLogger(Restorable):
         Returns:
             What became of the entries since the previous flush; true if all were delivered.
         """
-        return self._pipeline.close(_limit(timeout, self._settings.shutdown_timeout))
+        limit = _limit(timeout, self._settings.shutdown_timeout)
+        return (
+            self._pipeline.flush(limit)
+            if self._unbound is not None
+            else self._pipeline.close(limit)
+        )
 
     def stats(self) -> Stats:
         """What became of all entries so far, in this process. Thread-safe."""
@@ -280,6 +258,11 @@ class VoyageLogger(Restorable):
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._unbound is None:
+            return super().__reduce__()
+        return _bind, (self._unbound, self._intake.bound)
+
     @property
     def _is_spent(self) -> bool:
         return self._pipeline.is_closed
@@ -290,6 +273,11 @@ class VoyageLogger(Restorable):
             f"{'; '.join(problems)}: entries are printed here and sent nowhere. "
             "Set the variables, or try `voyage-logger dev` for a local server",
         )
+
+
+def _bind(logger: VoyageLogger, fields: dict[str, Any]) -> VoyageLogger:
+    """A bound logger that was pickled."""
+    return logger.bind(**fields)
 
 
 def _limit(timeout: float | None, default: float) -> float:

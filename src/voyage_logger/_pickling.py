@@ -128,6 +128,11 @@ def _key(arguments: dict[str, Any]) -> Key | None:
         None for what can be told apart from nothing: a function without a name, an odd object.
     """
     try:
-        return tuple((name, pickle.dumps(arguments[name])) for name in sorted(arguments))
+        return tuple((name, pickle.dumps(_ordered(arguments[name]))) for name in sorted(arguments))
     except Exception:  # noqa: BLE001 - a foreign object may refuse with anything
         return None
+
+
+def _ordered(value: Any) -> Any:
+    """A set in an order: two equal ones may be pickled in different ones."""
+    return sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value

@@ -70,7 +70,7 @@ class Pipeline:
         self._no_thread_until = 0.0
         self._is_starting = False
         self._is_draining = False  # between begin_exit and end_exit; guarded by the queue's lock
-        self.filtered = self.echoed = 0
+        self.filtered = self.echoed = self.collapsed = 0
         self.queue = EntryQueue(settings.max_queue_size, settings.max_queue_bytes)
         self._reported = self.queue.stats()  # what flush() has accounted for
         self._worker = Worker(
@@ -82,12 +82,15 @@ class Pipeline:
             on_end=self._leave_home,
         )
 
-    def submit(self, payload: bytes, lane: int) -> None:
-        """Takes in an encoded entry. Never raises, never waits for the network (but at exit)."""
+    def submit(self, payload: bytes | bytearray, lane: int) -> int | None:
+        """Takes in an encoded entry. Never raises, never waits for the network (but at exit).
+
+        Returns:
+            The entry's sequence number in the queue, or None if it has not been taken in.
+        """
         if self._home == getpid():
-            self.queue.append(payload, lane)
-        else:
-            self._submit_elsewhere(payload, lane)
+            return self.queue.append(payload, lane)
+        return self._submit_elsewhere(payload, lane)
 
     def refuse(self, lane: int, reason: str) -> None:
         """Accounts for an entry that could not be made."""
@@ -102,6 +105,7 @@ class Pipeline:
             self.queue.stats(),
             filtered=self.filtered,
             echoed=self.echoed,
+            collapsed=self.collapsed,
             requests=delivery.requests,
             batches=delivery.batches,
             retries=delivery.retries,
@@ -181,21 +185,22 @@ class Pipeline:
     def _exit_deadline(self) -> float:
         return _process.exit_began_at() + self._settings.shutdown_timeout
 
-    def _submit_elsewhere(self, payload: bytes, lane: int) -> None:
+    def _submit_elsewhere(self, payload: bytes | bytearray, lane: int) -> int | None:
         if sys.is_finalizing():
-            return  # threads are frozen, a lock may be held for good, and nobody can be told
+            return None  # threads are frozen, a lock may be held for good, and nobody can be told
         self.notice_fork()
         if self.is_closed:
             self.queue.refuse(lane, "closed")
             self._worker.tell_losses(at_once=_process.is_exiting())
-            return
-        self.queue.append(payload, lane)
+            return None
+        sequence = self.queue.append(payload, lane)
         if not _process.is_exiting():
             self._start_worker()
         elif threading.current_thread() is threading.main_thread():
             _process.drain([self])
         else:
             self._outlast_exit()
+        return sequence
 
     def _outlast_exit(self) -> None:
         """Has an entry sent that a daemon thread logs during exit, before its call returns.

@@ -20,6 +20,8 @@ from itertools import count, islice
 from math import isfinite
 from typing import Any
 
+from voyage_logger._redaction import MASK, NOTHING, Redaction
+
 MAX_DEPTH = 32
 MAX_KEY = 256  # characters
 
@@ -50,14 +52,15 @@ _nested = threading.local()
 _name_of = type.__dict__["__name__"].__get__  # a metaclass may have a `__name__` of its own
 
 
-def to_plain(value: object, limit: int) -> Any:
+def to_plain(value: object, limit: int, redaction: Redaction = NOTHING) -> Any:
     """The value as plain JSON data.
 
     Args:
         value: Anything.
         limit: The longest text to keep, characters; of all together, a small multiple is kept.
+        redaction: What is to be masked; the outermost keys are those of an entry.
     """
-    return _asking(lambda may_ask: _Conversion(limit, may_ask=may_ask).convert(value))
+    return _asking(lambda may_ask: _Conversion(limit, redaction, may_ask=may_ask).convert(value))
 
 
 def to_text(value: object) -> str:
@@ -77,9 +80,10 @@ def clip(text: str, length: int) -> str:
 class _Conversion:
     """One walk over one value, with the budget and the path it has left."""
 
-    __slots__ = ("_limit", "_may_ask", "_path", "_room", "_values")
+    __slots__ = ("_limit", "_may_ask", "_path", "_redaction", "_room", "_values")
 
-    def __init__(self, limit: int, *, may_ask: bool) -> None:
+    def __init__(self, limit: int, redaction: Redaction, *, may_ask: bool) -> None:
+        self._redaction = redaction
         self._limit = limit
         self._room = limit * _GENEROSITY  # characters of texts and numbers
         self._values = limit  # values, of which each takes a byte at least
@@ -104,7 +108,10 @@ class _Conversion:
             return self._text(str.__str__(value))
         if issubclass(kind, int):
             number = int.__index__(value)
-            digits = len(int.__repr__(number))  # raises above the interpreter's own limit
+            text = int.__repr__(number)  # raises above the interpreter's own limit
+            if self._redaction.mask(text) != text:
+                return MASK
+            digits = len(text)
             self._room -= digits
             return number if self._room > 0 or digits < _CLIPPED else TOO_MUCH
         if issubclass(kind, float):
@@ -116,7 +123,8 @@ class _Conversion:
             iterate = list.__iter__ if issubclass(kind, list) else tuple.__iter__
             return self._inside(value, lambda: self._items(iterate(value)))
         if issubclass(kind, (bytes, bytearray, memoryview)):
-            return self._text(bytes(value[: self._limit]).decode("utf-8", "backslashreplace"))
+            # Twice the limit, so that no secret is cut before it is masked.
+            return self._text(bytes(value[: 2 * self._limit]).decode("utf-8", "backslashreplace"))
         return self._foreign(value, kind) if self._may_ask else _unprintable(value)
 
     def _foreign(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - a dispatch by type
@@ -147,7 +155,8 @@ class _Conversion:
     def _text(self, text: str) -> str:
         # A lone surrogate becomes its visible escape: strict parsers refuse "\ud800" itself.
         most = max(_CLIPPED, min(self._limit, self._room))
-        clipped = clip(text, most).encode("utf-8", "backslashreplace").decode()
+        masked = self._redaction.mask(text)  # before the cut: half a secret is still one
+        clipped = clip(masked, most).encode("utf-8", "backslashreplace").decode()
         self._room -= len(clipped)
         return clipped
 
@@ -170,10 +179,14 @@ class _Conversion:
             name = own_name = self._key(key)
             while name in plain:  # 1 and "1", or two long keys with one beginning: none is lost
                 name = f"{own_name}#{next(numbers)}"
-            plain[name] = self.convert(value)
+            plain[name] = MASK if self._hides(own_name) else self.convert(value)
             if self._values < 0:
                 break
         return plain
+
+    def _hides(self, key: str) -> bool:
+        is_top = len(self._path) == 1
+        return self._redaction.hides_at_top(key) if is_top else self._redaction.hides(key)
 
     def _items(self, values: Iterable[Any]) -> list[Any]:
         plain = []
@@ -192,8 +205,12 @@ class _Conversion:
             return {None: "null", True: "true", False: "false"}[key]  # as `json` writes them
         kind = type(key)
         if issubclass(kind, str):
-            return self._text(clip(str.__str__(key), MAX_KEY))
-        return self._text(clip(_render(str, key) if self._may_ask else _unprintable(key), MAX_KEY))
+            text = str.__str__(key)
+        elif issubclass(kind, bytes):  # as header names come: b"authorization"
+            text = bytes.decode(key, "utf-8", "backslashreplace")  # type: ignore[arg-type]
+        else:
+            text = _render(str, key) if self._may_ask else _unprintable(key)
+        return clip(self._text(clip(self._redaction.mask(text), MAX_KEY)), MAX_KEY)
 
 
 def _asking(convert: Callable[[bool], Any]) -> Any:

@@ -22,7 +22,7 @@ from voyage_logger._levels import CRITICAL, LANES, NOTICE_LANE
 from voyage_logger._stats import Stats
 
 # (sequence number, lane, encoded entry). A tuple, because one is made per log call.
-Record = tuple[int, int, bytes]
+Record = tuple[int, int, "bytes | bytearray"]
 
 # (reason, lane) of entries that were lost.
 Loss = tuple[str, int]
@@ -70,8 +70,12 @@ class EntryQueue:
         self._rejected: defaultdict[Loss, int] = defaultdict(int)
         self._dropped: defaultdict[Loss, int] = defaultdict(int)
 
-    def append(self, payload: bytes, lane: int) -> None:
-        """Takes an entry in, and sheds from the lowest lane what then is too much."""
+    def append(self, payload: bytes | bytearray, lane: int) -> int:
+        """Takes an entry in, and sheds from the lowest lane what then is too much.
+
+        Returns:
+            The entry's sequence number.
+        """
         size = len(payload) + RECORD_OVERHEAD
         with self.lock:
             self._sequence = sequence = self._sequence + 1
@@ -89,6 +93,30 @@ class EntryQueue:
             if is_urgent or self._queued >= self.wake_at:
                 self.wake_at = NEVER  # once is enough: the worker sets it anew when it waits
                 self.changed.notify()
+        return sequence
+
+    def amend(self, lane: int, sequence: int, payload: bytearray, amended: bytes) -> bool:
+        """Replaces the bytes of an entry in place, if it is still waiting.
+
+        Args:
+            lane: The entry's lane.
+            sequence: The entry's sequence number.
+            payload: The very object that was appended.
+            amended: Its new content.
+
+        Returns:
+            False if the entry is in flight already, or no longer here.
+        """
+        growth = len(amended) - len(payload)
+        with self.lock:
+            # Entries leave their lane in order, so this one is there if no later one is its head.
+            if _head(self._lanes[lane]) > sequence:
+                return False
+            payload[:] = amended
+            self._queued_bytes += growth
+            if self._queued_bytes > self._max_bytes:
+                self._shed()
+        return True
 
     def refuse(self, lane: int, reason: str) -> None:
         """Counts an entry that cannot be taken in as accepted and dropped."""

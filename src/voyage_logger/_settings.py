@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from voyage_logger._errors import ConfigurationError
 from voyage_logger._levels import LEVELS, rank_of
+from voyage_logger._redaction import redacted_keys
+from voyage_logger._sampling import Rates, Sample, sample_rule
 from voyage_logger._trimming import MIN_LIMIT
 from voyage_logger._wire import BODY_OVERHEAD, DEFAULT_BASE_URL
 
@@ -92,7 +94,11 @@ class Settings:
     max_batch_bytes: int
     max_entry_bytes: int
     shutdown_timeout: float
+    redact: frozenset[str]
     before_send: Callable[[dict[str, Any]], dict[str, Any] | None] | None
+    sample: Rates | Sample | None
+    ticket_cooldown: float | None
+    collapse: float | None
     on_error: Callable[[VoyageError], object] | None
     timestamps: bool
     capture_method: bool
@@ -205,6 +211,10 @@ def seconds(parameter: str, value: object, *, zero: bool = False) -> float:
     raise ConfigurationError(parameter, value, f"a number of seconds {floor} to {_DAY:.0f}")
 
 
+def seconds_or_none(parameter: str, value: object) -> float | None:
+    return None if value is None else seconds(parameter, value)
+
+
 def _environment(parameter: str, value: object) -> str:
     if value is None:
         value = _variable(os.environ, ENVIRONMENT_VARIABLE)[:_NAME_LENGTH] or "production"
@@ -230,7 +240,11 @@ _RULES: dict[str, Callable[[str, object], Any]] = {
     "max_batch_bytes": a_count,
     "max_entry_bytes": partial(a_count, at_least=MIN_LIMIT),
     "shutdown_timeout": partial(seconds, zero=True),
+    "redact": redacted_keys,
     "before_send": a_callable,
+    "sample": sample_rule,
+    "ticket_cooldown": seconds_or_none,
+    "collapse": seconds_or_none,
     "on_error": a_callable,
     "timestamps": a_flag,
     "capture_method": a_flag,

@@ -24,9 +24,11 @@ class Stats:
         pending: Entries queued or in a request that is under way.
         rejected_by: The rejected, by what the server said.
         dropped_by: The dropped, by reason: "queue_full", "closed", "shutdown", ...
-        filtered: Entries that `before_send` left out; they do not count as accepted.
+        filtered: Entries that `before_send` or `sample` left out; they do not count as accepted.
         echoed: Log calls that came from the sending of entries itself, such as urllib3's records at
             DEBUG through a handler of the app's; they are left out and do not count as accepted.
+        collapsed: Log calls that became part of the `repeat_count` of an entry that was waiting;
+            they do not count as accepted either.
         pending_bytes: Memory that the pending entries are accounted with.
         requests: Attempts to send a batch.
         batches: Requests that the server confirmed.
@@ -46,6 +48,7 @@ class Stats:
     pending_bytes: int
     filtered: int = 0
     echoed: int = 0
+    collapsed: int = 0
     requests: int = 0
     batches: int = 0
     retries: int = 0

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._plain import TRIMMED, clip, to_text
+from voyage_logger._redaction import MASK, NOTHING, Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +44,13 @@ def trim(entry: dict[str, Any], limit: int, dumps: Callable[[Any], str]) -> byte
     return payload
 
 
-def bare(entry: dict[str, Any], limit: int, dumps: Callable[[Any], str], why: str) -> bytes:
+def bare(
+    entry: dict[str, Any],
+    limit: int,
+    dumps: Callable[[Any], str],
+    why: str,
+    redaction: Redaction = NOTHING,
+) -> bytes:
     """What the API requires of an entry, its ids, and why there is no more of it.
 
     Args:
@@ -51,6 +58,7 @@ def bare(entry: dict[str, Any], limit: int, dumps: Callable[[Any], str], why: st
         limit: The most bytes the result may have, at least `MIN_LIMIT`.
         dumps: The JSON encoder.
         why: What a reader of the entry should know.
+        redaction: What is to be masked.
     """
     # Without the methods of a subclass, which may be the reason for being here.
     found = {key: dict.get(entry, key) for key in _KEPT if dict.__contains__(entry, key)}
@@ -59,18 +67,25 @@ def bare(entry: dict[str, Any], limit: int, dumps: Callable[[Any], str], why: st
     length = limit
     while True:
         length //= 2
-        kept = {key: _clean(value, length) for key, value in found.items()}
-        stamps = {key: _clean(ids[key], min(length, _SHORTEST)) for key in _STAMPS if key in ids}
+        kept = {
+            key: MASK if redaction.hides_at_top(key) else _clean(value, length, redaction)
+            for key, value in found.items()
+        }
+        stamps = {
+            key: _clean(ids[key], min(length, _SHORTEST), redaction)
+            for key in _STAMPS
+            if key in ids
+        }
         stamps["trimmed"] = clip(why, _SHORTEST)
         payload = dumps({**kept, "meta_data": stamps}).encode()
         if len(payload) <= limit:
             return payload
 
 
-def _clean(value: object, length: int) -> str | bool:
+def _clean(value: object, length: int, redaction: Redaction) -> str | bool:
     if value is True or value is False:
         return value
-    text = to_text(value)[: length + 1].encode("utf-8", "backslashreplace").decode()
+    text = redaction.mask(to_text(value))[: length + 1].encode("utf-8", "backslashreplace").decode()
     return clip(text, length)
 
 

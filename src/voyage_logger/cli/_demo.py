@@ -6,13 +6,15 @@ import json
 import threading
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from voyage_logger._logger import VoyageLogger
 from voyage_logger.devserver import DevServer, Fault
 
 if TYPE_CHECKING:
     import argparse
+
+_CLOSED = "journey_completed"
 
 _THREADS = 8
 _ENTRIES = 2_000
@@ -85,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
             say("It revokes the token, and drops a connection before it has stored the batch.")
             shop.rush_hour()
             logger.flush(_FLUSH_TIMEOUT)
+        say(_picture(server))
         account = _account(shop, logger, server, time.monotonic() - started)
     if options.json:
         print(json.dumps(asdict(account)))
@@ -101,23 +104,27 @@ class _Shop:
         self.sent = 0
 
     def log_in(self) -> None:
-        user = {"event_flow_name": "authentication", "app_user_id": "user_123"}
-        self._logger.debug("Password checked", event_name="password_checked", **user)
-        self._logger.info("User login successful", event_name="login_success", **user)
+        login = self._logger.bind(event_flow_name="authentication", app_user_id="user_123")
+        login.debug("Password checked", event_name="password_checked")
+        login.info("User login successful", event_name="login_success")
         self.sent += 2
 
     def check_out(self) -> None:
-        flow = {"event_flow_name": "checkout", "app_user_id": "user_123"}
-        self._logger.info("Cart opened", event_name="cart_opened", **flow)
-        self._logger.warning("Card declined once", event_name="card_declined", **flow)
-        self._logger.critical(
-            "Payment gateway timeout",
-            event_name="payment_error",
-            add_ticket=True,
-            meta_data={"gateway": "stripe", "amount": 99.99},
-            **flow,
-        )
-        self.sent += 3
+        """A journey: each entry carries its name, session, user and the timeline so far."""
+        with self._logger.journey("checkout", app_user_id="user_123") as journey:
+            journey.step("cart_opened")
+            self._logger.info("Cart opened", event_name="cart_opened")
+            journey.step("card_declined")
+            self._logger.warning("Card declined once", event_name="card_declined")
+            journey.step("gateway_timeout")
+            self._logger.critical(
+                "Payment gateway timeout",
+                event_name="payment_error",
+                add_ticket=True,
+                meta_data={"gateway": "stripe", "amount": 99.99},
+            )
+            journey.step("paid_by_invoice")
+        self.sent += 4  # and one that closes the journey
 
     def rush_hour(self) -> None:
         share = _ENTRIES // _THREADS
@@ -163,6 +170,17 @@ def _readable(account: Account) -> str:
     if account.lost or account.duplicates:
         verdict = "Entries are missing." if account.lost else "Entries came twice."
     return "\n".join(["", *lines, "", verdict])
+
+
+def _picture(server: DevServer) -> str:
+    """The checkout's journey as the server has it: its steps, and when each was taken."""
+    closing = [entry for entry in server.entries() if entry.get("event_name") == _CLOSED]
+    timeline: list[dict[str, Any]] = closing[0]["event_timeline"] if closing else []
+    lines = [
+        f"  +{step['timestamp'] - timeline[0]['timestamp']:>4} ms  o  {step['step']}"
+        for step in timeline
+    ]
+    return "\n".join(["The checkout is a journey; its last entry tells what happened:", *lines])
 
 
 def _silent(_line: str) -> None:

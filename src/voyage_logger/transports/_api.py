@@ -115,6 +115,8 @@ class Transport(Restorable, BaseTransport):
         # The lock is held during a sign-in, so that all threads in need wait for the same one. It
         # guards the token and the making of the session.
         self.sign_ins = 0
+        known = self._endpoint.credentials
+        self.secrets = (known.api_key, known.api_secret) if known is not None else ()
         self._lock = threading.Lock()
         self._token: _Token | None = None
         self._session: Session | None = None
@@ -215,6 +217,8 @@ class Transport(Restorable, BaseTransport):
         value, life = found
         renew_at = asked_at + life - min(_REFRESH_SECONDS, life * _REFRESH_SHARE)
         self._token = _Token(value, renew_at)
+        # The token before this one may be valid still.
+        self.secrets = (*self.secrets[:2], value, *self.secrets[2:3])
         self.sign_ins += 1
         return None
 

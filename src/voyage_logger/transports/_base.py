@@ -19,9 +19,12 @@ class BaseTransport:
 
     Attributes:
         sign_ins: How many tokens it has obtained.
+        secrets: Texts that no entry may hold, such as keys and tokens: a logger masks them
+            wherever they stand. Replaced as a whole when one changes.
     """
 
     sign_ins: int = 0
+    secrets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -1,0 +1,107 @@
+"""Flood control: identical entries of a burst become one, with an exact count.
+
+What must stay true: nothing is held here. The first entry of a burst goes into the queue as any
+other, and is amended there while it waits; once it is on its way, or shed, the next one starts
+afresh. So flush, exit and a full queue need to know of nothing, and the sum of all counts is the
+number of log calls.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voyage_logger._pipeline import Pipeline
+    from voyage_logger._queue import EntryQueue
+
+_MOST_BURSTS = 1000
+_TRIES = 16
+_STAMPS = ("logged_at", "log_id")
+
+
+@dataclass(slots=True)
+class _Burst:
+    """An entry that waits in a queue and stands for several; its count is guarded by the queue."""
+
+    queue: EntryQueue
+    sequence: int
+    payload: bytearray
+    stamps: dict[str, Any]
+    began_at: float
+    count: int = 1
+
+
+class FloodControl:
+    """Hands entries over to a pipeline, of identical ones the first.
+
+    Args:
+        window: Seconds from the first of a burst within which others are added to it.
+        pipeline: Where the entries go.
+        encode: Makes an entry's bytes.
+        clock: The monotonic clock, seconds.
+
+    Thread-safe.
+    """
+
+    def __init__(
+        self,
+        window: float,
+        pipeline: Pipeline,
+        encode: Callable[[dict[str, Any]], bytes],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._window = window
+        self._pipeline = pipeline
+        self._encode = encode
+        self._clock = clock
+        self._bursts: dict[tuple[int, bytes], _Burst] = {}  # guarded by the queue's lock
+
+    def submit(self, entry: dict[str, Any], lane: int) -> None:
+        """Takes in an entry, or adds it to the one that waits."""
+        meta_data = entry.get("meta_data", {})
+        if type(meta_data) is not dict:
+            self._pipeline.submit(self._encode(entry), lane)
+            return
+        is_stamped = self._pipeline.factory.has_made(meta_data.get("log_id"))
+        names = _STAMPS if is_stamped else ()
+        stamps = {name: meta_data[name] for name in names if name in meta_data}
+        data = {name: value for name, value in meta_data.items() if name not in stamps}
+        key = (lane, self._encode({**entry, "meta_data": data}))
+        for _ in range(_TRIES):
+            burst = self._bursts.get(key)
+            if burst is None or not self._is_open(burst):
+                break
+            count = burst.count
+            repeat = {"repeat_count": count + 1}
+            if "logged_at" in stamps:
+                repeat["last_logged_at"] = stamps["logged_at"]
+            payload = self._encode({**entry, "meta_data": {**burst.stamps, **data, **repeat}})
+            with burst.queue.lock:
+                if burst.count != count:
+                    continue  # another thread was faster
+                if not burst.queue.amend(lane, burst.sequence, burst.payload, payload):
+                    break
+                burst.count = count + 1
+            self._pipeline.collapsed += 1
+            return
+        self._begin(key, entry, stamps)
+
+    def _is_open(self, burst: _Burst) -> bool:
+        is_here = burst.queue is self._pipeline.queue  # and not the one before a fork
+        return is_here and self._clock() - burst.began_at < self._window
+
+    def _begin(self, key: tuple[int, bytes], entry: dict[str, Any], stamps: dict[str, Any]) -> None:
+        payload, lane = bytearray(self._encode(entry)), key[0]
+        began_at, queue = self._clock(), self._pipeline.queue
+        sequence = self._pipeline.submit(payload, lane)
+        if sequence is None:
+            return
+        with queue.lock:
+            self._bursts.pop(key, None)
+            if len(self._bursts) >= _MOST_BURSTS:
+                del self._bursts[next(iter(self._bursts))]
+            self._bursts[key] = _Burst(queue, sequence, payload, stamps, began_at)
