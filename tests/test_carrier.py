@@ -135,15 +135,31 @@ def test_values_from_outside_are_made_harmless(
 
 def test_endless_headers_come_to_an_end() -> None:
     """A carrier that never ends is read no further than headers go."""
+    taken = 0
 
     def endless() -> Any:
-        number = 0
-        while True:
-            number += 1
-            assert number < 10_000
-            yield (f"header-{number}", "x")
+        nonlocal taken
+        while taken < 10_000:
+            taken += 1
+            yield (f"header-{taken}", "x")
 
     assert unpack(endless()).fields == {}
+    assert taken <= 1001
+
+
+def test_header_in_an_odd_text_is_read() -> None:
+    """A framework's own kind of text is text."""
+    assert unpack({HEADER: HostileText("flow=x")}).fields == {"event_flow_name": "x"}
+
+
+def test_values_that_grow_when_quoted_still_fit() -> None:
+    """Three values of characters that take twelve each are cut, not the header refused."""
+    fields = dict.fromkeys(("event_flow_name", "session_id", "app_user_id"), "\U0001f98a" * 128)
+    (header,) = pack(fields, []).values()
+    assert len(header) <= MAX_LENGTH
+    carried = unpack({HEADER: header}).fields
+    assert len(carried) == 3
+    assert all(text == "\U0001f98a" * len(text) and len(text) > 20 for text in carried.values())
 
 
 class Hostile:
@@ -159,7 +175,7 @@ class HostileText(str):
     def lower(self) -> Any:
         raise RuntimeError("no")
 
-    strip = partition = split = __len__ = lower  # type: ignore[assignment]
+    strip = partition = split = __len__ = __getitem__ = lower  # type: ignore[assignment]
 
 
 texts = st.text(st.characters(exclude_categories=()), max_size=300)

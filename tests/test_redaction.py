@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from conftest import Recorder
 from voyage_logger import DEFAULT_REDACTED_KEYS, ConfigurationError, VoyageLogger
-from voyage_logger._encoding import encode
+from voyage_logger._encoding import dumps, encode
 from voyage_logger._plain import MAX_DEPTH
 from voyage_logger._redaction import MASK, Redaction
+from voyage_logger._trimming import bare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -250,12 +251,13 @@ def test_tokens_of_before_are_masked_still(server: DevServer, make_logger: MakeL
     for _ in range(3):
         logger.verify()
         tokens.append(logger._transport.secrets[2])
+        logger.info(tokens[-1])
     assert len(set(tokens)) == 3
     for token in tokens:
         logger.info(token)
     assert logger.flush()
     messages = [entry["message"] for entry in server.entries()]
-    assert messages == [tokens[0], MASK, MASK]
+    assert messages == [MASK, MASK, MASK, tokens[0], MASK, MASK]
 
 
 def test_own_credentials_are_masked_with_redaction_off(make_logger: MakeLogger) -> None:
@@ -305,10 +307,19 @@ def test_secrets_are_masked_before_anything_is_cut(offset: int, place: str) -> N
 def test_bare_entry_is_redacted() -> None:
     """The last resort for an entry that cannot be encoded hides as much."""
     crowd = {f"key {number}": "x" for number in range(5000)}
-    entry = {"message": HIDDEN * 100, "event_name": HIDDEN, **crowd}
+    entry = {"message": HIDDEN * 100, "event_name": "a name", **crowd}
     found = masked(entry, 1024, keys=["event_name"], secrets=lambda: (HIDDEN,))
     assert found["event_name"] == MASK
     assert "hunter2" not in json.dumps(found)
+
+
+def test_bare_entry_of_what_is_not_plain_is_redacted() -> None:
+    """Also where nothing has looked at the entry before: with the app's stack at its end, say."""
+    redaction = Redaction(["event_name"], lambda: (HIDDEN,))
+    entry = {"message": f"x {HIDDEN}", "event_name": "a name", "meta_data": {"log_id": HIDDEN}}
+    found = json.loads(bare(entry, 1024, dumps, "why", redaction))
+    assert (found["message"], found["event_name"]) == (f"x {MASK}", MASK)
+    assert found["meta_data"]["log_id"] == MASK
 
 
 def test_entry_whose_making_failed_is_redacted(make_logger: MakeLogger) -> None:
