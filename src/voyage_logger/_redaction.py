@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from voyage_logger._errors import ConfigurationError
@@ -88,7 +89,20 @@ _SHORTEST_SECRET = 7  # characters: a shorter text is nobody's secret, and maski
 _MOST_KNOWN = 4096  # harmless keys to remember; data as keys would fill any memory
 _LONGEST_KNOWN = 32  # characters of one of them
 
-Secrets = Callable[[], "tuple[str, ...]"]
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Texts to be masked, which no repr shows, nor the attributes of what holds this.
+
+    Attributes:
+        texts: As they are.
+        encoded: As JSON writes them.
+        source: The tuple that they were taken from, by which a change is noticed.
+    """
+
+    texts: tuple[str, ...] = field(default=(), repr=False)
+    encoded: tuple[str, ...] = field(default=(), repr=False)
+    source: tuple[str, ...] = field(default=(), repr=False)
 
 
 def _no_secrets() -> tuple[str, ...]:
@@ -115,10 +129,12 @@ class Redaction:
     Thread-safe: `harmless` only grows, or is replaced by an empty set.
     """
 
-    def __init__(self, keys: Iterable[str] = (), secrets: Secrets = _no_secrets) -> None:
+    def __init__(
+        self, keys: Iterable[str] = (), secrets: Callable[[], tuple[str, ...]] = _no_secrets
+    ) -> None:
         self._names = frozenset(map(_bare, keys))
         self._secrets = secrets
-        self._known: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] = ((), (), ())
+        self._known = Secrets()
         self.harmless: set[str] = set()
         self.hides_steps = self.hides("step") or self.hides("timestamp")
 
@@ -172,30 +188,29 @@ class Redaction:
 
     def occurs_in(self, text: str) -> bool:
         """True if a secret stands in a JSON text."""
-        for needle in self._needles()[1]:  # noqa: SIM110 - a generator costs more than the search
+        for needle in self._needles().encoded:  # noqa: SIM110 - a generator costs more than the search
             if needle in text:
                 return True
         return False
 
     def mask(self, text: str) -> str:
         """The text with each secret masked."""
-        for secret in self._needles()[0]:
+        for secret in self._needles().texts:
             if secret in text:
                 text = text.replace(secret, MASK)
         return text
 
-    def _needles(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The secrets as they are, and as JSON writes them."""
+    def _needles(self) -> Secrets:
+        """The secrets of the moment, ready to be searched for."""
         secrets = self._secrets()
-        known, plain, encoded = self._known
-        if known is not secrets:
+        known = self._known
+        if known.source is not secrets:
             # Longest first, for one may contain another.
-            plain = tuple(
-                sorted({text for text in secrets if len(text) >= _SHORTEST_SECRET}, key=len)[::-1]
-            )
-            encoded = tuple(json.dumps(text)[1:-1] for text in plain)
-            self._known = (secrets, plain, encoded)
-        return plain, encoded
+            found = {text for text in secrets if len(text) >= _SHORTEST_SECRET}
+            texts = tuple(sorted(found, key=len)[::-1])
+            encoded = tuple(json.dumps(text)[1:-1] for text in texts)
+            known = self._known = Secrets(texts, encoded, secrets)
+        return known
 
 
 NOTHING = Redaction()

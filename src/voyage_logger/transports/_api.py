@@ -20,6 +20,7 @@ from voyage_logger._encoding import encode
 from voyage_logger._loading import loading
 from voyage_logger._outcome import Kind, Outcome, error_of
 from voyage_logger._pickling import Restorable
+from voyage_logger._redaction import Secrets
 from voyage_logger._settings import MIB, endpoint_from, is_header_safe, missing
 from voyage_logger.transports._base import BaseTransport
 from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_outcome
@@ -116,13 +117,17 @@ class Transport(Restorable, BaseTransport):
         # guards the token and the making of the session.
         self.sign_ins = 0
         known = self._endpoint.credentials
-        self.secrets = (known.api_key, known.api_secret) if known is not None else ()
+        self._secrets = Secrets((known.api_key, known.api_secret) if known is not None else ())
         self._lock = threading.Lock()
         self._token: _Token | None = None
         self._session: Session | None = None
 
     def __repr__(self) -> str:
         return f"Transport(base_url={self._endpoint.base_url!r})"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self._secrets.texts
 
     def warm_up(self) -> None:
         with self._lock:
@@ -218,7 +223,7 @@ class Transport(Restorable, BaseTransport):
         renew_at = asked_at + life - min(_REFRESH_SECONDS, life * _REFRESH_SHARE)
         self._token = _Token(value, renew_at)
         # The token before this one may be valid still.
-        self.secrets = (*self.secrets[:2], value, *self.secrets[2:3])
+        self._secrets = Secrets((*self.secrets[:2], value, *self.secrets[2:3]))
         self.sign_ins += 1
         return None
 
