@@ -17,6 +17,7 @@ LAYERS = [
     {"_levels", "_errors", "_stats", "_wire", "_version", "_loading"},
     {"_outcome", "_plain", "_trimming", "_encoding", "_settings", "_retry", "_batching"},
     {"_diagnostics", "_fields", "_queue", "transports"},
+    {"spool"},
     {"_entry"},
     {"_losses", "_delivery"},
     {"_worker"},

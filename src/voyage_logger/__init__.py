@@ -10,6 +10,7 @@ How an entry travels, and where to read it (layers point downward only)::
     _delivery   one batch, until each entry is settled
     _batching   how large the next request may be       _retry    when to try again
     _losses     telling people what was lost            _queue    what waits, and all counts
+    spool       a queue on the disk, which a killed process does not lose
     transports  one attempt to deliver a batch -> _outcome
     _entry      an entry of a log call                  _fields   the documented fields
     _encoding   an entry as JSON bytes                  _plain, _trimming  odd and large values

@@ -26,6 +26,7 @@ from voyage_logger._settings import (
 from voyage_logger.transports import BaseTransport, ConsoleTransport, Transport
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from types import TracebackType
 
@@ -63,6 +64,10 @@ class VoyageLogger:
         max_entry_bytes: The most bytes of an entry; its longest strings are trimmed to fit.
         timeout: Limits for connecting and for each read, seconds.
         shutdown_timeout: How long exit may be held up to send what is queued, seconds.
+        spool_dir: A folder in which entries are kept until they are delivered, so that a killed
+            process loses none. Default: VOYAGE_LOGS_SPOOL_DIR, else none: they wait in memory.
+        max_spool_bytes: The most bytes that this logger keeps there; then as with a full queue.
+        max_spool_age: After how many seconds kept entries are given up; None: never.
         before_send: A function that is given each entry (a dict) at the log call and returns it,
             another in its place, or None to leave it out. If it raises, the entry is sent.
         on_error: A function that is given a `VoyageError` when delivery gets into trouble or
@@ -100,6 +105,9 @@ class VoyageLogger:
         max_entry_bytes: int = 256 * KIB,
         timeout: float | tuple[float, float] = (3.05, 10.0),
         shutdown_timeout: float = 5.0,
+        spool_dir: str | os.PathLike[str] | None = None,
+        max_spool_bytes: int = 256 * MIB,
+        max_spool_age: float | None = None,
         before_send: BeforeSend | None = None,
         on_error: Callable[[VoyageError], object] | None = None,
         timestamps: bool = True,
@@ -121,6 +129,9 @@ class VoyageLogger:
             max_batch_bytes=max_batch_bytes,
             max_entry_bytes=max_entry_bytes,
             shutdown_timeout=shutdown_timeout,
+            spool_dir=spool_dir,
+            max_spool_bytes=max_spool_bytes,
+            max_spool_age=max_spool_age,
             before_send=before_send,
             on_error=on_error,
             timestamps=timestamps,
@@ -133,7 +144,9 @@ class VoyageLogger:
             if strict:
                 raise self._missing
             settings = replace(
-                settings, flush_interval=min(settings.flush_interval, _CONSOLE_INTERVAL)
+                settings,
+                flush_interval=min(settings.flush_interval, _CONSOLE_INTERVAL),
+                spool_dir=None,  # what is printed need not be kept
             )
             self._announce_console(endpoint.problems)
             transport = ConsoleTransport()

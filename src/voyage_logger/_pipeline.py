@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FLUSH_TIMEOUT = 30.0
 _THREAD_RETRY_SECONDS = 1.0
+_DURABLE_PATIENCE = 1.0  # seconds without a confirmed batch, at the end of a process
 
 
 class Pipeline:
@@ -56,6 +57,7 @@ class Pipeline:
         """Makes a forked child's pipeline its own: the entries of the parent are the parent's."""
         self.factory.reset()
         self._transport.reset()
+        self.queue.disown()
         self._make_empty()
 
     def _make_empty(self) -> None:
@@ -66,7 +68,7 @@ class Pipeline:
         self._no_thread_until = 0.0
         self._is_starting = False
         self.filtered = 0
-        self.queue = EntryQueue(settings.max_queue_size, settings.max_queue_bytes)
+        self.queue = self._new_queue()
         self._reported = self.queue.stats()  # what flush() has accounted for
         self._worker = Worker(
             self.queue,
@@ -76,6 +78,21 @@ class Pipeline:
             write_notice=self._write_notice,
             on_end=self._leave_home,
         )
+
+    def _new_queue(self) -> EntryQueue:
+        settings = self._settings
+        bounds = settings.max_queue_size, settings.max_queue_bytes
+        if settings.spool_dir is None:
+            return EntryQueue(*bounds)
+        from voyage_logger.spool import SpoolQueue, SpoolSettings  # noqa: PLC0415 - rarely wanted
+
+        spool = SpoolSettings(
+            settings.spool_dir,
+            settings.max_spool_bytes,
+            settings.max_spool_age,
+            self._transport.destination,
+        )
+        return SpoolQueue(*bounds, spool, self._diagnostics)
 
     def submit(self, payload: bytes, lane: int) -> None:
         """Takes in an encoded entry. Never raises, never waits for the network (but at exit)."""
@@ -126,7 +143,7 @@ class Pipeline:
         self._is_closed = True
         self._home = None
         self._worker.drain(started + timeout)
-        self._await(NEVER - 1, started + timeout)
+        self._await_end(started + timeout)
         self._worker.stop()
         self.queue.close("closed")
         self._worker.tell_losses(at_once=True)
@@ -148,11 +165,12 @@ class Pipeline:
         """Waits until nothing is left, notices of loss included, and gives up what then is."""
         is_done = False
         try:
-            is_done = self._await(NEVER - 1, self._exit_deadline())
+            is_done = self._await_end(self._exit_deadline())
         finally:  # Ctrl-C ends the waiting, not the accounting
             if not is_done:
                 self._worker.stop()
                 self.queue.abandon("shutdown")
+            self.queue.let_go()
             self._worker.tell_losses(at_once=True)
 
     def _exit_deadline(self) -> float:
@@ -216,17 +234,33 @@ class Pipeline:
             False if that did not come about by the deadline.
         """
         queue, worker = self.queue, self._worker
-        is_idle = queue.oldest() <= target and not worker.is_running
+        is_idle = queue.is_pending(target) and not worker.is_running
         is_ending = self._is_closed or _process.is_exiting()
         if is_idle and (is_ending or not self._start_worker()) and time.monotonic() < deadline:
             worker.run_here(deadline)
         with queue.lock:
-            while (is_pending := queue.oldest() <= target) or worker.delivery.has_news:
+            while (is_pending := queue.is_pending(target)) or worker.delivery.has_news:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0 or worker.is_idle:
                     break
                 queue.settled.wait(remaining)
         return not is_pending
+
+    def _await_end(self, deadline: float) -> bool:
+        """Waits until nothing is left; where that would be kept, only while there is progress."""
+        if not self.queue.is_durable:
+            return self._await(NEVER - 1, deadline)
+        while True:
+            settled = self._worker.delivery.batches
+            patience = min(deadline, time.monotonic() + _DURABLE_PATIENCE)
+            is_done = self._await(NEVER - 1, patience)
+            is_over = self._worker.is_idle or time.monotonic() >= deadline
+            if is_done or is_over or settled == self._worker.delivery.batches:
+                break
+        if self.queue.oldest() == 0:  # what dead processes have left must not hold this one up
+            self._worker.stop()
+            self._worker.join(patience)
+        return is_done
 
     def _result(self, before: Stats, target: int, started: float) -> FlushResult:
         pending = self.queue.pending_until(target)

@@ -24,6 +24,8 @@ class Stats:
         pending: Entries queued or in a request that is under way.
         rejected_by: The rejected, by what the server said.
         dropped_by: The dropped, by reason: "queue_full", "closed", "shutdown", ...
+        spooled: The pending that are on the disk, with `spool_dir`.
+        adopted: The accepted that were left on the disk by processes that have ended.
         filtered: Entries that `before_send` left out; they do not count as accepted.
         pending_bytes: Memory that the pending entries are accounted with.
         requests: Attempts to send a batch.
@@ -42,6 +44,8 @@ class Stats:
     rejected_by: Mapping[str, int]
     dropped_by: Mapping[str, int]
     pending_bytes: int
+    spooled: int = 0
+    adopted: int = 0
     filtered: int = 0
     requests: int = 0
     batches: int = 0

@@ -92,6 +92,10 @@ class Transport(BaseTransport):
     def __repr__(self) -> str:
         return f"Transport(base_url={self._endpoint.base_url!r})"
 
+    @property
+    def destination(self) -> str:
+        return self._endpoint.base_url
+
     def warm_up(self) -> None:
         with self._lock:
             is_valid = self._token is not None and self._clock() < self._token.renew_at
