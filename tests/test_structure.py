@@ -15,7 +15,16 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up. A module may import from its own layer and from those below it.
 LAYERS = [
     {"_levels", "_errors", "_stats", "_wire", "_version", "_loading"},
-    {"_outcome", "_plain", "_trimming", "_encoding", "_settings", "_retry", "_batching"},
+    {
+        "_outcome",
+        "_plain",
+        "_trimming",
+        "_encoding",
+        "_settings",
+        "_retry",
+        "_batching",
+        "_readable",
+    },
     {"_diagnostics", "_fields", "_queue", "transports"},
     {"spool"},
     {"_entry"},

@@ -15,6 +15,7 @@ How an entry travels, and where to read it (layers point downward only)::
     _entry      an entry of a log call                  _fields   the documented fields
     _encoding   an entry as JSON bytes                  _plain, _trimming  odd and large values
     _settings   arguments, environment, defaults        _diagnostics  lines for people
+    _readable   an entry as such a line
     _levels, _errors, _stats, _wire, _loading           the vocabulary
 
 Beside the pipeline stand `devserver`, a strict local server of the API, and `cli`.
