@@ -215,12 +215,21 @@ class WritingQueue(EntryQueue):
 
     def _shed_spooled(self, size: int) -> None:
         """Gives up the lowest level on the disk, oldest first, until a line has room."""
+        if self._keeper.size + size > self._max_spooled:
+            self._discard_settled()
         for lane in range(len(LANES)):
             for stream in self._keeper.streams():
                 for segment in list(stream.lanes[lane]):
                     if self._keeper.size + size <= self._max_spooled:
                         return
                     self._give_up(stream, segment, FULL)
+
+    def _discard_settled(self) -> None:
+        """Removes what is delivered of the segments being written: that costs nothing."""
+        for lane, segment in enumerate(self._active):
+            if segment is not None and segment.is_settled and self._keeper.own is not None:
+                self._active[lane] = None
+                self._discard_if_settled(self._keeper.own, segment)
 
     def _give_up(self, stream: Stream, segment: Segment, reason: str) -> None:
         """Drops what is not taken of a segment, and the file if nothing of it is in flight."""
