@@ -9,6 +9,7 @@ want of room or for its age, lowest level first.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from dataclasses import replace
@@ -54,6 +55,9 @@ class WritingQueue(EntryQueue):
         self._clock = clock
         self._max_spooled = spool.max_bytes
         self.patience = _LOOK_SECONDS
+        # Held by the worker while it reads or writes without `lock`, and by who closes files: else a
+        # descriptor could be another file's by the time it is used. Taken before `lock`.
+        self._disk = threading.RLock()
         # All below is guarded by the lock.
         self._keeper = Keeper(spool, diagnostics)
         self._spooled = 0  # entries on the disk that are not taken
