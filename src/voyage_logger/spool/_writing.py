@@ -55,8 +55,8 @@ class WritingQueue(EntryQueue):
         self._clock = clock
         self._max_spooled = spool.max_bytes
         self.patience = _LOOK_SECONDS
-        # Held by the worker while it reads or writes without `lock`, and by who closes files: else a
-        # descriptor could be another file's by the time it is used. Taken before `lock`.
+        # Held by the worker while it reads or writes without `lock`, and by who closes files: else
+        # a descriptor could be another file's by the time it is used. Taken before `lock`.
         self._disk = threading.RLock()
         # All below is guarded by the lock.
         self._keeper = Keeper(spool, diagnostics)
