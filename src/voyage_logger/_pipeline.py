@@ -49,6 +49,7 @@ class Pipeline:
         self._transport = transport
         self._diagnostics = diagnostics
         self._is_closed = False
+        self._is_retired = False
         self.factory = EntryFactory(settings)
         self._make_empty()
         _process.watch(self)
@@ -152,9 +153,12 @@ class Pipeline:
 
     def retire(self) -> None:
         """Lets the worker end once it has nothing left: the last logger that used it is gone."""
+        self._is_retired = True
         self._worker.retire()
         if self.queue.oldest() != NEVER and not self._start_worker():
             _process.hold(self)
+        if not self._worker.is_running:
+            self.queue.let_go()
 
     def begin_exit(self) -> None:
         """Has everything sent within `shutdown_timeout` from the exit's begin, without waiting."""
@@ -226,6 +230,8 @@ class Pipeline:
 
     def _leave_home(self) -> None:
         self._home = None
+        if self._is_retired:
+            self.queue.let_go()
 
     def _await(self, target: int, deadline: float) -> bool:
         """Waits until all entries up to a sequence number are settled.
@@ -234,8 +240,10 @@ class Pipeline:
             False if that did not come about by the deadline.
         """
         queue, worker = self.queue, self._worker
-        is_idle = queue.is_pending(target) and not worker.is_running
         is_ending = self._is_closed or _process.is_exiting()
+        # A spool may hold what dead processes have left, which only a worker will find.
+        is_wanted = queue.is_pending(target) or (queue.is_durable and not is_ending)
+        is_idle = is_wanted and not worker.is_running
         if is_idle and (is_ending or not self._start_worker()) and time.monotonic() < deadline:
             worker.run_here(deadline)
         with queue.lock:

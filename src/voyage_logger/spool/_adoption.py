@@ -23,17 +23,10 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 
 
-def owners(names: list[str]) -> dict[str, list[str]]:
-    """The owners that have left files to adopt, each with the names of its segments."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        file = parse(name)
-        if file is None or file.kind == "dead":
-            continue
-        segments = found.setdefault(file.owner, [])
-        if file.kind == "segment":
-            segments.append(name)
-    return found
+def owners(names: list[str]) -> list[str]:
+    """The owners that have, or had, files to adopt: those with a lock file."""
+    files = map(parse, names)
+    return [file.owner for file in files if file is not None and file.kind == "lock"]
 
 
 def oddities(names: list[str]) -> Iterator[str]:
@@ -55,15 +48,12 @@ def oddities(names: list[str]) -> Iterator[str]:
         yield f"{_some(bare)} without a lock file: left alone; see `voyage-logger spool replay`"
 
 
-def adopt(
-    folder: Folder, owner: str, segments: list[str], destination: str | None, room: int
-) -> Stream | None:
+def adopt(folder: Folder, owner: str, destination: str | None, room: int) -> Stream | None:
     """Takes over an owner's files, if it is dead.
 
     Args:
         folder: Where the files are.
         owner: The owner's name.
-        segments: The names of its segments.
         destination: Where this process sends entries; those meant for another place are left to
             others. None: take them all the same.
         room: The most bytes that may be taken over.
@@ -81,12 +71,19 @@ def adopt(
     stream = Stream(folder, owner, lock)
     is_adopted = False
     try:
+        # Only now: until it died, the owner may have made more of them.
+        files = [(parse(name), name) for name in folder.names()]
+        segments = [
+            name
+            for file, name in files
+            if file is not None and file.owner == owner and file.kind == "segment"
+        ]
         size = sum(folder.status(name).st_size for name in segments)
         meant_for = destination_in(folder.read(lock_name(owner)))
         is_elsewhere = destination is not None and meant_for not in (None, destination)
         if size <= room and not is_elsewhere:
             sent = sent_of(folder.read(sent_name(owner)))
-            for name in sorted(segments):  # in a lane by number, for they have equal lengths
+            for name in segments:  # sorted: in a lane by number, for they have equal lengths
                 stream.adopt(_resumed(folder, name, sent.get(name, 0)))
             is_adopted = True
     finally:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LARGEST_SEGMENT = 4 << 20  # bytes
 _SMALLEST_SEGMENT = 64 << 10
 _SEGMENTS = 32  # in a full spool, at the least
+_ATTEMPTS = 5
 _MOST_ADOPTED = 8  # streams at a time: others may take the rest
 
 
@@ -96,13 +97,17 @@ class Keeper:
             SpoolUnusable: The folder is not to be had, or has no locks.
             OSError: A file cannot be made.
         """
-        if self.own is None:
+        for _ in range(_ATTEMPTS):
+            if self.own is not None:
+                return self.own
             owner = new_owner()
             lock = self.folder.lock(lock_name(owner), is_new=True)
-            if lock is None:
-                raise SpoolUnusable("its locks do not work")
-            self.own = Stream(self.folder, owner, lock)
-            self.own.describe(description(self.settings.destination))
+            # None: another process has seen the file before it was locked, and has removed it.
+            if lock is not None:
+                self.own = Stream(self.folder, owner, lock)
+                self.own.describe(description(self.settings.destination))
+        if self.own is None:
+            raise SpoolUnusable("its locks do not work")
         return self.own
 
     # The state of the disk.
@@ -204,11 +209,11 @@ class Keeper:
         mine = {stream.owner for stream in self.streams()}
         room = self.settings.max_bytes - self.size
         found: list[Stream] = []
-        for owner, segments in owners(names).items():
+        for owner in owners(names):
             if owner in mine or len(self.adopted) + len(found) >= _MOST_ADOPTED:
                 continue
             try:
-                stream = adopt(folder, owner, segments, self.settings.destination, room)
+                stream = adopt(folder, owner, self.settings.destination, room)
             except FileNotFoundError:
                 continue  # its owner has just finished
             except (OSError, SpoolUnusable) as error:

@@ -28,6 +28,7 @@ UNREADABLE = "unreadable"
 CORRUPT = "corrupt"
 
 _FRESH_TURN = 4  # of so many requests, one carries the newest entries while older ones wait
+_DISK_SECONDS = 1.0  # how long the end waits for the worker's present read or write
 _SLICE = 500  # entries that are moved while the lock is held once
 
 
@@ -105,7 +106,8 @@ class SpoolQueue(TendedQueue):
             wanting = [(segment, segment.size) for segment in heads if segment.wants_lines()]
         for segment, end in wanting:
             try:
-                lines, read_to = segment.fetch(self._keeper.folder, end)
+                with self._disk:
+                    lines, read_to = segment.fetch(self._keeper.folder, end)
             except (OSError, SpoolUnusable) as error:
                 self._forsake(stream, segment, error)
                 continue
@@ -192,10 +194,12 @@ class SpoolQueue(TendedQueue):
             ended = list(zip(islice(self._flight, count), self._origins, strict=False))
             touched = {origin[1]: origin[0] for _, origin in ended if origin is not None}
         if rejected:
-            self._bury(ended, rejected, words)
+            with self._disk:
+                self._bury(ended, rejected, words)
         super().settle(count, rejected=rejected, dropped=dropped)
-        for stream in dict.fromkeys(touched.values()):
-            self._keeper.note_sent(stream, [s for s, of in touched.items() if of is stream])
+        with self._disk:
+            for stream in dict.fromkeys(touched.values()):
+                self._keeper.note_sent(stream, [s for s, of in touched.items() if of is stream])
         with self.lock:
             for segment, stream in touched.items():
                 if self._discard_if_settled(stream, segment) or not segment.unread:
@@ -257,12 +261,18 @@ class SpoolQueue(TendedQueue):
         with self.lock:
             super().close(reason)
             self._is_shut = True
-            self.let_go()
+        self.let_go()
 
     def let_go(self) -> None:
-        with self.lock:
-            self._seal_all()
-            self._keeper.let_go()
+        is_ours = self._disk.acquire(timeout=_DISK_SECONDS)
+        try:
+            with self.lock:
+                self._seal_all()
+                if is_ours:  # else the worker is stuck in the disk, and the files stay open
+                    self._keeper.let_go()
+        finally:
+            if is_ours:
+                self._disk.release()
 
     def disown(self) -> None:
         self._keeper.disown()

@@ -31,7 +31,7 @@ class TendedQueue(WritingQueue):
     def tend(self) -> None:
         if self._clock() < self._tend_at:
             return
-        with self.lock:
+        with self._disk, self.lock:
             self._tend_at = self._clock() + (self.patience or 0.0)
             if self._is_shut:
                 return

@@ -9,6 +9,7 @@ want of room or for its age, lowest level first.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from dataclasses import replace
@@ -54,6 +55,9 @@ class WritingQueue(EntryQueue):
         self._clock = clock
         self._max_spooled = spool.max_bytes
         self.patience = _LOOK_SECONDS
+        # Held by the worker while it reads or writes without `lock`, and by who closes files: else
+        # a descriptor could be another file's by the time it is used. Taken before `lock`.
+        self._disk = threading.RLock()
         # All below is guarded by the lock.
         self._keeper = Keeper(spool, diagnostics)
         self._spooled = 0  # entries on the disk that are not taken
@@ -215,12 +219,21 @@ class WritingQueue(EntryQueue):
 
     def _shed_spooled(self, size: int) -> None:
         """Gives up the lowest level on the disk, oldest first, until a line has room."""
+        if self._keeper.size + size > self._max_spooled:
+            self._discard_settled()
         for lane in range(len(LANES)):
             for stream in self._keeper.streams():
                 for segment in list(stream.lanes[lane]):
                     if self._keeper.size + size <= self._max_spooled:
                         return
                     self._give_up(stream, segment, FULL)
+
+    def _discard_settled(self) -> None:
+        """Removes what is delivered of the segments being written: that costs nothing."""
+        for lane, segment in enumerate(self._active):
+            if segment is not None and segment.is_settled and self._keeper.own is not None:
+                self._active[lane] = None
+                self._discard_if_settled(self._keeper.own, segment)
 
     def _give_up(self, stream: Stream, segment: Segment, reason: str) -> None:
         """Drops what is not taken of a segment, and the file if nothing of it is in flight."""
