@@ -144,7 +144,7 @@ class View:
         for owner in sorted(files):
             try:
                 found.append(self._owner(owner, files[owner]))
-            except OSError as error:
+            except OSError as error:  # noqa: PERF203 - the others are to be seen all the same
                 self._note(f"the files of {owner}", error)
         return found
 
@@ -222,7 +222,7 @@ class View:
         for part in parts:
             try:
                 yield from self._lines_in(part)
-            except FileNotFoundError:
+            except FileNotFoundError:  # noqa: PERF203 - as above
                 continue  # delivered meanwhile
             except OSError as error:
                 self._note(part.name, error)

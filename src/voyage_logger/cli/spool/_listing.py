@@ -122,4 +122,6 @@ def _tally(counts: Counter[str]) -> str:
     return f"{counts.total()} ({parts})"
 
 
-COMMANDS = (("ls", "list the owners of entries: state, sizes, ages, dead letters", _add_options, _list),)
+COMMANDS = (
+    ("ls", "list the owners of entries: state, sizes, ages, dead letters", _add_options, _list),
+)

@@ -82,9 +82,7 @@ def _dead(view: View) -> list[Owner]:
     return [owner for owner in view.owners() if not owner.is_alive]
 
 
-def _release_all(
-    view: View, path: Path, destination: str, options: argparse.Namespace
-) -> int:
+def _release_all(view: View, path: Path, destination: str, options: argparse.Namespace) -> int:
     """Makes everything of dead owners free to be adopted, and counts the entries."""
     folder = Folder(path)
     try:
@@ -94,7 +92,7 @@ def _release_all(
                     revive(folder, owner.name, destination)
                 if owner.parts:
                     release(folder, owner.name, destination)
-            except OSError as error:
+            except OSError as error:  # noqa: PERF203 - the others are to be sent all the same
                 view.troubles.append(f"the files of {owner.name}: {words_of(error)}")
     finally:
         folder.close()
