@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,8 +11,10 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
+    from voyage_logger import Stats, VoyageLogger
     from voyage_logger.devserver import DevServer
 
 PRELUDE = """\
@@ -30,6 +33,12 @@ PRELUDE = """\
         queue = logger._pipeline.queue
         queue._tend_at = 0.0
         queue.tend()
+
+    def import_all():
+        # Python itself may be out of reach for another user.
+        logger = VoyageLogger("app")
+        logger.verify()
+        logger.close()
 
     folder = sys.argv[1]
 """
@@ -101,3 +110,57 @@ def lines(folder: Path) -> int:
 
 def messages(server: DevServer) -> list[Any]:
     return [entry["message"] for entry in server.entries()]
+
+
+def look(logger: VoyageLogger) -> None:
+    """Has a logger of this process look after its folder now."""
+    queue = logger._pipeline.queue
+    queue._tend_at = 0.0  # type: ignore[attr-defined]
+    queue.tend()
+
+
+def assert_law(stats: Stats) -> None:
+    """Accepted is delivered, rejected, dropped and pending; and the reasons add up."""
+    assert stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.pending
+    assert stats.rejected == sum(stats.rejected_by.values())
+    assert stats.dropped == sum(stats.dropped_by.values())
+
+
+def leave(
+    folder: Path,
+    server: DevServer,
+    texts: Iterable[str],
+    *,
+    tail: bytes = b"",
+    lane: str = "info",
+    number: int = 1,
+    sent: int | None = None,
+    destination: str | None = None,
+    owner: str = "0000000007-7-00000007",
+) -> Path:
+    """Leaves what a dead process would, as the documented format has it.
+
+    Returns:
+        The segment.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    facts = {"pid": 7, "started": "", "destination": destination or server.url}
+    (folder / f"v1.{owner}.lock").write_text(json.dumps(facts) + "\n")
+    path = folder / f"v1.{owner}.{lane}.{number:06d}.ndjson"
+    entries = [
+        {
+            "spool_seq": count,
+            "message": text,
+            "level": lane,
+            "app_name": "app",
+            "environment": "production",
+            "meta_data": {"log_id": f"{owner}-{lane}-{number}-{count}"},
+        }
+        for count, text in enumerate(texts, 1)
+    ]
+    lines = [json.dumps(entry, separators=(",", ":")).encode() + b"\n" for entry in entries]
+    path.write_bytes(b"".join(lines) + tail)
+    if sent is not None:
+        note = {"segment": path.name, "sent": sent}
+        (folder / f"v1.{owner}.sent").write_text(json.dumps(note) + "\n")
+    return path

@@ -10,6 +10,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from voyage_logger.spool._names import draft_name
 from voyage_logger.spool._system import BINARY, HAS_DIRECTORIES, NO_FOLLOW, is_foreign, try_lock
 
 if TYPE_CHECKING:
@@ -56,14 +57,13 @@ class Folder:
         except OSError as error:
             raise SpoolUnusable(words_of(error)) from None
         if is_foreign(status):
-            self.close()
             raise SpoolUnusable("it belongs to another user")
 
-    def close(self) -> None:
-        """Forgets the folder; files that are open stay so."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+    def __del__(self) -> None:
+        # Not before: a thread that looks through the folder must not find its descriptor closed,
+        # or another file's.
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def is_removed(self) -> bool:
         """True if somebody has removed the folder."""
@@ -109,7 +109,7 @@ class Folder:
 
     def replace(self, name: str, content: bytes) -> None:
         """Puts a new file in the place of an old one, whole or not at all."""
-        draft = f"{name}.new"
+        draft = draft_name(name)
         self.remove(draft)
         descriptor = self.create(draft)
         with os.fdopen(descriptor, "wb") as file:
@@ -145,6 +145,8 @@ class Folder:
         try:
             is_ours = try_lock(descriptor) and self._is_still(name, descriptor)
         except OSError as error:
+            if is_new:
+                self.remove(name)
             raise SpoolUnusable(f"its file system has no locks ({words_of(error)})") from None
         finally:
             if not is_ours:

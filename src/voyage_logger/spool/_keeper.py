@@ -137,12 +137,13 @@ class Keeper:
             return
         try:
             lock = self.folder.lock(lock_name(self.own.owner), is_new=True)
-        except (OSError, SpoolUnusable) as error:
-            self.fail(error)
-            return
-        if lock is not None:
+            if lock is None:
+                return
             self.own.relock(lock)
             self.own.describe(description(self.settings.destination))
+        except (OSError, SpoolUnusable) as error:
+            self.fail(error)
+        else:
             self.note("spool lock", "the lock file was removed, and is made anew")
 
     def note_unreadable(self, segment: Segment, error: OSError | SpoolUnusable) -> None:
@@ -175,9 +176,7 @@ class Keeper:
         self.own = None
         self.adopted = []
         self.size = 0
-        if self._folder is not None:
-            self._folder.close()
-            self._folder = None
+        self._folder = None
 
     def note(self, cause: str, message: str) -> None:
         """Notes a line for people, who are told once the lock is free."""

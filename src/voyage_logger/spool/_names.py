@@ -67,6 +67,11 @@ def segment_name(owner: str, lane: int, number: int) -> str:
     return f"v{VERSION}.{owner}.{LANES[lane]}.{number:06d}.ndjson"
 
 
+def draft_name(name: str) -> str:
+    """What a file is called until it takes the place of another one."""
+    return f"{name}.new"
+
+
 def parse(name: str) -> FileName | None:
     """What a file of the folder is, or None if it is not one of this format."""
     found = _NAME.fullmatch(name)

@@ -212,7 +212,8 @@ class SpoolQueue(TendedQueue):
     def _settle(self, count: int, rejected: str, dropped: str) -> None:
         before = self._in_flight
         super()._settle(count, rejected, dropped)
-        for _ in range(before - self._in_flight):
+        # Those that `abandon` drops from memory have no origin.
+        for _ in range(min(before - self._in_flight, len(self._origins))):
             origin = self._origins.popleft()
             if origin is not None:
                 _, segment, end, lines = origin

@@ -34,6 +34,22 @@ _CHUNK = 256 * 1024  # bytes that are read at once
 Line = tuple[int, bytes | None, int, int]
 
 
+class _Reader:
+    """A descriptor that is closed when nobody uses it any more.
+
+    A log call may give up a segment that the worker is reading: closed under its hands, the
+    number could by then be another file's.
+    """
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
 def line_of(sequence: int, payload: bytes) -> bytes:
     """The line of an entry.
 
@@ -61,7 +77,7 @@ class Segment:
         head: The sequence number of the first line not taken, `NEVER` if there is none.
         last: The sequence number of the last line, `NEVER` if there is none or it is not known.
         is_checked: True if each line has to be looked at, for it was written by another process.
-        is_gone: True once the rest was given up; the file is removed, or about to be.
+        is_gone: True once the rest was given up; the file is removed, about to be, or left behind.
         written_at: When it was last written to, by the monotonic clock.
     """
 
@@ -89,7 +105,7 @@ class Segment:
         self.name = name
         self.lane = lane
         self._descriptor = descriptor
-        self._reader: int | None = None
+        self._reader: _Reader | None = None
         self._lines: deque[Line] = deque()  # read, and not yet taken
         self._fetched = 0  # where the next read begins
         self.size = self.entries = 0
@@ -132,16 +148,18 @@ class Segment:
             OSError: It did not work out, and nothing of the line is left in the file.
         """
         assert self._descriptor is not None  # noqa: S101 - for the type checker
+        size = len(line)
+        # Counted first, and without a call in between: where CPython lets a signal handler in, all
+        # is done or nothing.
         before = self.size
-        # Counted first: where CPython lets a signal handler in, right after the write, all is done.
-        self.size = before + len(line)
+        self.size = before + size
         self.entries += 1
-        self.head = min(self.head, sequence)
+        self.head = sequence if sequence < self.head else self.head  # noqa: FURB136 - a call
         self.last = sequence
         self.written_at = now
         try:
             written = os.write(self._descriptor, line)
-            if written < len(line):
+            if written < size:
                 raise OSError(errno.ENOSPC, "the disk is full")  # noqa: TRY301 - undone below
         except OSError:
             self.size = before
@@ -165,9 +183,12 @@ class Segment:
         """The entries not taken, read through the descriptor that writes them."""
         if self._descriptor is None:
             return []
-        os.lseek(self._descriptor, self.taken, os.SEEK_SET)
-        with os.fdopen(os.dup(self._descriptor), "rb") as file:
-            data = file.read(self.size - self.taken)
+        try:
+            os.lseek(self._descriptor, self.taken, os.SEEK_SET)
+            with os.fdopen(os.dup(self._descriptor), "rb") as file:
+                data = file.read(self.size - self.taken)
+        except OSError:
+            return []  # the caller counts what it does not get
         lines, _ = lines_in(data, self.taken, is_checked=False)
         return [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
 
@@ -191,12 +212,13 @@ class Segment:
             OSError: The file cannot be read.
         """
         begin = self._fetched
-        if self._reader is None:
-            self._reader = folder.open(self.name)
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = _Reader(folder.open(self.name))
         length = _CHUNK
         while True:
-            os.lseek(self._reader, begin, os.SEEK_SET)
-            data = os.read(self._reader, min(length, end - begin))
+            os.lseek(reader.descriptor, begin, os.SEEK_SET)
+            data = os.read(reader.descriptor, min(length, end - begin))
             lines, read_to = lines_in(data, begin, is_checked=self.is_checked)
             if lines:
                 return lines, read_to
@@ -255,10 +277,8 @@ class Segment:
         return count
 
     def stop_reading(self) -> None:
-        """Closes the descriptor for reading."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            os.close(reader)
+        """Closes the descriptor for reading, once a `fetch` under way is done with it."""
+        self._reader = None
 
 
 def lines_in(data: bytes, begin: int, *, is_checked: bool) -> tuple[list[Line], int]:
@@ -291,6 +311,8 @@ def _entry_in(line: bytes, *, is_checked: bool) -> tuple[int, bytes] | None:
     if not line.startswith(_OPEN):
         return None
     comma = line.find(b",", len(_OPEN))
+    if comma < 0:
+        return None
     try:
         if is_checked and type(json.loads(line)) is not dict:
             return None

@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from voyage_logger._levels import LANES
-from voyage_logger.spool._names import dead_name, lock_name, segment_name, sent_name
+from voyage_logger.spool._names import dead_name, draft_name, lock_name, segment_name, sent_name
 from voyage_logger.spool._segment import NEVER, Segment
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Stream:
         self._journal: int | None = None
         self._journal_size = 0
         self._dead: int | None = None
+        self._stuck: list[Segment] = []  # their files could not be removed
 
     def describe(self, description: bytes) -> None:
         """Writes into the lock file what people and adopters want to know of the owner."""
@@ -98,10 +99,14 @@ class Stream:
         segment.stop_reading()
         self.lanes[segment.lane].remove(segment)
         if self._lock is not None:
-            self._folder.remove(segment.name)
+            try:
+                self._folder.remove(segment.name)
+            except OSError:
+                self._stuck.append(segment)  # `finish` tries again; the journal knows it as sent
 
     def forget(self, segment: Segment) -> None:
         """Leaves a segment's file to itself."""
+        segment.is_gone = True
         segment.seal()
         self.lanes[segment.lane].remove(segment)
 
@@ -133,7 +138,7 @@ class Stream:
     def _begin_journal(self) -> None:
         """Writes the journal anew, with what matters still."""
         self._close_journal()
-        lines = [_note(segment) for segment in list(self.segments()) if segment.sent]
+        lines = [_note(segment) for segment in (*self.segments(), *self._stuck) if segment.sent]
         content = b"".join(lines)
         self._folder.replace(sent_name(self.owner), content)
         self._journal = self._folder.append_to(sent_name(self.owner))
@@ -173,8 +178,12 @@ class Stream:
         for segment in list(self.segments()):
             self.remove(segment)
         self._close_journal()
-        self._folder.remove(sent_name(self.owner))
-        self._folder.remove(lock_name(self.owner))  # last: until then nobody else may look
+        sent = sent_name(self.owner)
+        # Where that fails, whoever comes next finds that all was sent, and tries it again.
+        with contextlib.suppress(OSError):
+            for name in (*(segment.name for segment in self._stuck), draft_name(sent), sent):
+                self._folder.remove(name)
+            self._folder.remove(lock_name(self.owner))  # last: until then nobody else may look
         self.close()
         return True
 

@@ -108,7 +108,6 @@ class TendedQueue(WritingQueue):
         lost = segment.cut() - len(rescued)
         if self._active[segment.lane] is segment:
             self._active[segment.lane] = None
-        segment.is_gone = True
         self._keeper.size -= size
         stream.forget(segment)
         records = [(sequence, segment.lane, payload) for sequence, payload in rescued]

@@ -214,6 +214,8 @@ class WritingQueue(EntryQueue):
         for segment in active:
             if segment is not None:
                 segment.seal()
+                if self._keeper.own is not None:
+                    self._discard_if_settled(self._keeper.own, segment)
 
     # Making room.
 
