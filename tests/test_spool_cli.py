@@ -17,6 +17,8 @@ from spooling import Child, messages
 from voyage_logger import VoyageLogger
 from voyage_logger.cli import main
 from voyage_logger.devserver import DevServer, Fault
+from voyage_logger.spool._folder import Folder
+from voyage_logger.spool._inspection import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="terminals and locks of POSIX")
 
 AWAY = "http://127.0.0.1:9"  # nobody listens at the discard port
+ELSEWHERE = "http://127.0.0.1:7"  # nor there
 
 
 @pytest.fixture
@@ -59,6 +62,7 @@ def leave(folder: Path, *messages: str, base_url: str = AWAY) -> str:
     log(logger, messages)
     logger.close(timeout=0)
     (owner,) = set(owners(folder)) - before
+    until(lambda: not is_alive(Folder(folder), owner, has_segments=True))  # its worker has ended
     return owner
 
 
@@ -68,9 +72,9 @@ def owners(folder: Path) -> list[str]:
 
 @pytest.fixture
 def live(folder: Path) -> Iterator[VoyageLogger]:
-    """A logger that lives, and has an entry in the folder."""
+    """A logger that lives, and has an entry in the folder; it adopts nothing from the tests."""
     logger = VoyageLogger(
-        "app", spool_dir=folder, base_url=AWAY, api_key="k", api_secret="s", flush_interval=600
+        "app", spool_dir=folder, base_url=ELSEWHERE, api_key="k", api_secret="s", flush_interval=600
     )
     logger.info("info of the living")
     yield logger
@@ -542,7 +546,7 @@ class TestReplay:
         assert spool("replay", folder, "--timeout", "0.4") == 1
 
         assert "2 entries and 0 unreadable lines left" in capfd.readouterr().out
-        server.clear_script()
+        server.reset()
         assert spool("replay", folder) == 0
         assert sorted(messages(server)) == ["info a", "info b"]
 
@@ -606,7 +610,7 @@ class TestReplay:
 
         assert spool("replay", folder) == 0
         assert capfd.readouterr().out == "There is nothing to send.\n"
-        assert server.requests() == []
+        assert server.requests == []
 
 
 class TestPurge:
@@ -741,7 +745,9 @@ def test_help_names_the_exit_codes(capfd: pytest.CaptureFixture[str], words: lis
 
 def rename(folder: Path, owner: str, *, with_lock: bool) -> None:
     """Gives an owner's files to a process that has ended, with or without the lock file."""
-    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1, check=True
+    )
     began, _, token = owner.split("-")
     other = f"{began}-{int(ended.stdout)}-{token}"
     for path in folder.glob(f"v1.{owner}.*"):

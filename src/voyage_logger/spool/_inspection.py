@@ -124,10 +124,6 @@ class View:
         self.folder: Folder = _ReadOnly(path)
         self.troubles: list[str] = []
 
-    def close(self) -> None:
-        """Closes the folder."""
-        self.folder.close()
-
     def owners(self) -> list[Owner]:
         """All owners, oldest first.
 
@@ -175,7 +171,7 @@ class View:
             for _, lane, entry in self._lines_of([part]):
                 lanes[LANES[lane]] += entry is not None
                 unreadable += entry is None
-        return +lanes, unreadable
+        return Counter({lane: lanes[lane] for lane in LANES if lanes[lane]}), unreadable
 
     def letters(self, owner: Owner) -> Iterator[Letter]:
         """The dead letters of an owner, oldest first."""

@@ -76,8 +76,6 @@ def _runner(
         except OSError as error:
             complain(f"{options.folder}: {words_of(error)}")
             return FAILED
-        finally:
-            view.close()
         for trouble in view.troubles:
             complain(trouble)
         return max(code, FAILED) if view.troubles else code

@@ -68,22 +68,19 @@ def _remove(options: argparse.Namespace, owners: list[Owner]) -> int:
     folder = Folder(options.folder)
     files = size = 0
     code = DONE
-    try:
-        for owner in owners:
-            try:
-                removed = remove(folder, owner.name, only_letters=options.dead_letters)
-            except OSError as error:
-                complain(f"the files of {owner.name} cannot be removed: {words_of(error)}")
-                code = FAILED
-                continue
-            if removed is None:
-                complain(f"{owner.name}: a living process has taken over its files meanwhile")
-                code = FAILED
-                continue
-            files += removed.files
-            size += removed.size
-    finally:
-        folder.close()
+    for owner in owners:
+        try:
+            removed = remove(folder, owner.name, only_letters=options.dead_letters)
+        except OSError as error:
+            complain(f"the files of {owner.name} cannot be removed: {words_of(error)}")
+            code = FAILED
+            continue
+        if removed is None:
+            complain(f"{owner.name}: a living process has taken over its files meanwhile")
+            code = FAILED
+            continue
+        files += removed.files
+        size += removed.size
     say(f"Removed {counted(files, 'file')}, {size_of(size)}.")
     return code
 

@@ -85,17 +85,14 @@ def _dead(view: View) -> list[Owner]:
 def _release_all(view: View, path: Path, destination: str, options: argparse.Namespace) -> int:
     """Makes everything of dead owners free to be adopted, and counts the entries."""
     folder = Folder(path)
-    try:
-        for owner in _dead(view):
-            try:
-                if options.dead_letters and owner.has_letters:
-                    revive(folder, owner.name, destination)
-                if owner.parts:
-                    release(folder, owner.name, destination)
-            except OSError as error:  # noqa: PERF203 - the others are to be sent all the same
-                view.troubles.append(f"the files of {owner.name}: {words_of(error)}")
-    finally:
-        folder.close()
+    for owner in _dead(view):
+        try:
+            if options.dead_letters and owner.has_letters:
+                revive(folder, owner.name, destination)
+            if owner.parts:
+                release(folder, owner.name, destination)
+        except OSError as error:  # noqa: PERF203 - the others are to be sent all the same
+            view.troubles.append(f"the files of {owner.name}: {words_of(error)}")
     return sum(view.count(owner)[0].total() for owner in _dead(view))
 
 
@@ -133,11 +130,12 @@ def _send(path: Path, transport: Transport, total: int, deadline: float) -> Stat
 def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
     """Has the worker run until it has found nothing more to adopt for a while."""
     queue = pipeline.queue
+    queue.patience = _LOOK_SECONDS  # now, for the worker's first look decides when the second is
     looks = adopted = 0
     pipeline.flush(0)  # starts the worker
     while looks < _LOOKS and (remaining := deadline - time.monotonic()) > 0:
         with queue.lock:
-            queue.patience = _LOOK_SECONDS
+            queue.patience = _LOOK_SECONDS  # again: trouble with the disk, once over, resets it
             queue.settled.wait(min(remaining, 2 * _LOOK_SECONDS))
         stats = pipeline.stats()
         looks = looks + 1 if stats.adopted == adopted and queue.oldest() == NEVER else 0
