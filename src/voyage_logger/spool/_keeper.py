@@ -225,7 +225,7 @@ class Keeper:
         return found
 
     def note_sent(self, stream: Stream, segments: Iterable[Segment]) -> None:
-        """Has it noted on the disk how much is settled; without the lock."""
+        """Has it noted on the disk how much is settled."""
         try:
             stream.note_sent(segments)
         except OSError as error:
@@ -236,7 +236,7 @@ class Keeper:
             )
 
     def bury(self, stream: Stream, letters: list[bytes]) -> None:
-        """Keeps rejected entries in the dead-letter file; without the lock."""
+        """Keeps rejected entries in the dead-letter file."""
         try:
             left_out = stream.bury(letters, self.dead_bytes)
             if left_out:

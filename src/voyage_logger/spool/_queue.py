@@ -46,6 +46,7 @@ class SpoolQueue(TendedQueue):
     """
 
     _turn = 0  # how many requests were made while older entries wait
+    _words = ""  # what the server said of those that are being settled as rejected
 
     def take(self, max_entries: int, max_bytes: int) -> list[Record]:
         with self.lock:
@@ -190,42 +191,43 @@ class SpoolQueue(TendedQueue):
             self._discard_if_settled(stream, segment)
 
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
-        with self.lock:
-            ended = list(zip(islice(self._flight, count), self._origins, strict=False))
-            touched = {origin[1]: origin[0] for _, origin in ended if origin is not None}
-        if rejected:
-            with self._disk:
-                self._bury(ended, rejected, words)
+        self._words = words
         super().settle(count, rejected=rejected, dropped=dropped)
-        with self._disk:
-            for stream in dict.fromkeys(touched.values()):
-                self._keeper.note_sent(stream, [s for s, of in touched.items() if of is stream])
-        with self.lock:
-            for segment, stream in touched.items():
-                if self._discard_if_settled(stream, segment) or not segment.unread:
-                    segment.stop_reading()
-                if stream is not self._keeper.own:
-                    self._keeper.finish(stream)
         if self._keeper.has_news:
             self._keeper.tell()
 
     def _settle(self, count: int, rejected: str, dropped: str) -> None:
+        # With its note on the disk, all in one: a thread that waited for it may close the files, or
+        # the process be killed, once nothing is pending, and nothing may then come twice.
         before = self._in_flight
+        if rejected:
+            self._bury(list(zip(islice(self._flight, count), self._origins)), rejected)  # noqa: B905
         super()._settle(count, rejected, dropped)
+        touched: dict[Segment, Stream] = {}
         # Those that `abandon` drops from memory have no origin.
         for _ in range(min(before - self._in_flight, len(self._origins))):
             origin = self._origins.popleft()
             if origin is not None:
-                _, segment, end, lines = origin
+                stream, segment, end, lines = origin
                 segment.settle(end, lines)
+                touched[segment] = stream
+        for stream in dict.fromkeys(touched.values()):
+            self._keeper.note_sent(stream, [s for s, of in touched.items() if of is stream])
+        for segment, stream in touched.items():
+            if self._discard_if_settled(stream, segment) or not segment.unread:
+                segment.stop_reading()
+            if stream is not self._keeper.own:
+                self._keeper.finish(stream)
 
-    def _bury(self, ended: list[tuple[Record, Origin | None]], reason: str, words: str) -> None:
+    def _bury(self, ended: list[tuple[Record, Origin | None]], reason: str) -> None:
         """Keeps rejected entries where a person can find them."""
         letters: dict[Stream, list[bytes]] = {}
         for (_, _, payload), origin in ended:
             stream = self._keeper.own if origin is None else origin[0]
             if stream is not None:
-                facts = json.dumps({"reason": reason, "words": words, "at": round(time.time(), 3)})
+                facts = json.dumps(
+                    {"reason": reason, "words": self._words, "at": round(time.time(), 3)}
+                )
                 letter = b'%b,"entry":%b}\n' % (facts[:-1].encode(), payload)
                 letters.setdefault(stream, []).append(letter)
         for stream, of_stream in letters.items():

@@ -33,7 +33,7 @@ class Stream:
         owner: The owner's name.
         lock: The descriptor of the lock file, locked.
 
-    Guarded by the queue's lock, save `note_sent` and `bury`, which are the worker's.
+    Guarded by the queue's lock.
     """
 
     def __init__(self, folder: Folder, owner: str, lock: int) -> None:
