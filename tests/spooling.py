@@ -59,6 +59,7 @@ class Child:
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", program, str(folder), *map(str, arguments)],
             env={**os.environ, **server.environ},
+            bufsize=0,  # else `end` would not see what `hears` has read ahead
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -141,6 +141,7 @@ class TendedQueue(WritingQueue):
             self._accepted += count
             self._adopted += count
             self._spooled += count
+            self._expire()  # before any of it is taken
             self.changed.notify()
 
 
