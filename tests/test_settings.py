@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,8 @@ def endpoint(
 BAD_NAMES: list[Any] = ["", "  ", "\n", "x" * 257, 3, b"app", ["app"]]
 BAD_COUNTS: list[Any] = [0, -1, True, False, NAN, INF, 1.5, "100", None, [], 1 + 0j]
 BAD_SECONDS: list[Any] = [-1, -0.001, True, NAN, INF, -INF, "5", None, [], 86_401, 10**400]
+BAD_FOLDERS: list[Any] = ["", "  ", 3, True, b"spool", ["spool"]]
+BAD_AGES: list[Any] = [0, -1, -INF, INF, NAN, True, "5", []]
 BAD_FLAGS: list[Any] = [0, 1, "yes", "", None]
 BAD_LEVELS: list[Any] = ["loud", "", None, True, 1.5, NAN, []]
 BAD_TRANSPORTS: list[Any] = ["https://api.example.com", "", 0, object, object()]
@@ -90,13 +93,21 @@ BAD: list[tuple[str, Any]] = [
     *(("environment", value) for value in BAD_NAMES),
     *(
         (name, value)
-        for name in ("batch_size", "max_queue_size", "max_queue_bytes", "max_batch_bytes")
+        for name in (
+            "batch_size",
+            "max_queue_size",
+            "max_queue_bytes",
+            "max_batch_bytes",
+            "max_spool_bytes",
+        )
         for value in BAD_COUNTS
     ),
     *(("max_entry_bytes", value) for value in [*BAD_COUNTS, 1, 1023]),
     *(("flush_interval", value) for value in [*BAD_SECONDS, 0, 0.0]),
     *(("shutdown_timeout", value) for value in BAD_SECONDS),
     *(("timeout", value) for value in [*BAD_SECONDS, 0]),
+    *(("spool_dir", value) for value in BAD_FOLDERS),
+    *(("max_spool_age", value) for value in BAD_AGES),
     *(("level", value) for value in BAD_LEVELS),
     *(("before_send", value) for value in BAD_FUNCTIONS),
     *(("on_error", value) for value in BAD_FUNCTIONS),
@@ -236,6 +247,14 @@ class TestRulesAcrossArguments:
         assert error.parameter == "max_queue_bytes"
         assert "max_batch_bytes" in error.rule
 
+    def test_the_spool_has_room_for_two_batches(self) -> None:
+        """One batch is under way while others come; the bound includes its own value."""
+        error = refusal(max_batch_bytes=MIB, max_spool_bytes=2 * MIB - 1)
+
+        assert error.parameter == "max_spool_bytes"
+        assert "twice max_batch_bytes" in error.rule
+        VoyageLogger("app", max_spool_bytes=2 * MIB, transport=Nowhere())
+
     def test_the_least_that_fits_is_taken(self) -> None:
         """Each bound includes its own value."""
         least = 1024 + BODY_OVERHEAD
@@ -258,6 +277,9 @@ class TestGoodArguments:
             {"batch_size": 1, "max_queue_size": 1},
             {"flush_interval": 0.001},
             {"flush_interval": 86_400},
+            {"spool_dir": "spool", "max_spool_age": 0.5},
+            {"spool_dir": Path("spool"), "max_spool_age": 10**9},
+            {"spool_dir": None, "max_spool_age": None},
             {"shutdown_timeout": 0},
             {"level": "WARNING"},
             {"level": 30},
@@ -350,6 +372,33 @@ class TestPrecedence:
         logger = VoyageLogger("app", argument, transport=Nowhere())
 
         assert logger._settings.environment == expected
+
+    @pytest.mark.parametrize(
+        ("argument", "variable", "expected"),
+        [
+            ("argument", "/variable", Path("argument").absolute()),
+            (Path("/argument"), "/variable", Path("/argument")),
+            (None, "/variable", Path("/variable")),
+            (None, "  /variable\n", Path("/variable")),
+            (None, "", None),
+            (None, " ", None),
+            (None, None, None),
+        ],
+    )
+    def test_of_the_spool_s_folder(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        argument: Any,
+        variable: str | None,
+        expected: Path | None,
+    ) -> None:
+        """Argument before VOYAGE_LOGS_SPOOL_DIR before none; blank is unset; always absolute."""
+        if variable is not None:
+            monkeypatch.setenv("VOYAGE_LOGS_SPOOL_DIR", variable)
+
+        logger = VoyageLogger("app", spool_dir=argument, transport=Nowhere())
+
+        assert logger._settings.spool_dir == expected
 
     def test_of_an_environment_name_that_is_too_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A deployment's mistake does not take the app down."""

@@ -13,12 +13,14 @@ How an entry travels, and where to read it (layers point downward only)::
     _delivery   one batch, until each entry is settled
     _batching   how large the next request may be       _retry    when to try again
     _losses     telling people what was lost            _queue    what waits, and all counts
+    spool       a queue on the disk, which a killed process does not lose
     transports  one attempt to deliver a batch -> _outcome
     _entry      an entry of a log call                  _fields, _log_fields  the documented fields
     _encoding   an entry as JSON bytes                  _plain, _trimming  odd and large values
     _redaction  what must not leave                     _exceptions  tracebacks
     _settings   arguments, environment, defaults        _diagnostics  lines for people
-    _pickling   copies and pickles of a logger          _echo     what sending logs is no entry
+    _readable   an entry as such a line                 _pickling  copies and pickles
+    _echo       what sending logs is no entry
     _levels, _errors, _stats, _wire, _loading, _clock   the vocabulary
 
 Beside the pipeline stand `devserver`, a strict local server of the API, and `cli`.

@@ -173,7 +173,7 @@ class Delivery:
         """Settles a chunk as rejected, for the reason of the latest refusal."""
         with self._queue.lock:
             self.has_news = True
-            self._queue.settle(len(chunk), rejected=self._reason)
+            self._queue.settle(len(chunk), rejected=self._reason, words=self.words)
 
     def _shorten(self, record: Record) -> Record | None:
         """The entry in the size that may fit, or None if that has been tried or is too little."""

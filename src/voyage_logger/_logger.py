@@ -26,6 +26,7 @@ from voyage_logger._settings import (
 from voyage_logger.transports import BaseTransport, ConsoleTransport, Transport
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
@@ -66,6 +67,10 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         max_entry_bytes: The most bytes of an entry; its longest strings are trimmed to fit.
         timeout: Limits for connecting and for each read, seconds.
         shutdown_timeout: How long exit may be held up to send what is queued, seconds.
+        spool_dir: A folder in which entries are kept until they are delivered, so that a killed
+            process loses none. Default: VOYAGE_LOGS_SPOOL_DIR, else none: they wait in memory.
+        max_spool_bytes: The most bytes that this logger keeps there; then as with a full queue.
+        max_spool_age: After how many seconds kept entries are given up; None: never.
         redact: Names of keys whose values are masked, at any depth, in any case and with any
             separators; None for none. The logger's own credentials are always masked.
         before_send: A function that is given each entry (a dict) at the log call and returns it,
@@ -119,6 +124,9 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         max_entry_bytes: int = 256 * KIB,
         timeout: float | tuple[float, float] = (3.05, 10.0),
         shutdown_timeout: float = 5.0,
+        spool_dir: str | os.PathLike[str] | None = None,
+        max_spool_bytes: int = 256 * MIB,
+        max_spool_age: float | None = None,
         redact: Iterable[str] | None = DEFAULT_REDACTED_KEYS,
         before_send: BeforeSend | None = None,
         sample: Mapping[str, float] | Callable[[dict[str, Any]], bool] | None = None,
@@ -145,6 +153,9 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
             max_batch_bytes=max_batch_bytes,
             max_entry_bytes=max_entry_bytes,
             shutdown_timeout=shutdown_timeout,
+            spool_dir=spool_dir,
+            max_spool_bytes=max_spool_bytes,
+            max_spool_age=max_spool_age,
             redact=redact,
             before_send=before_send,
             sample=sample,
@@ -161,7 +172,9 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
             if strict:
                 raise self._missing
             settings = replace(
-                settings, flush_interval=min(settings.flush_interval, _CONSOLE_INTERVAL)
+                settings,
+                flush_interval=min(settings.flush_interval, _CONSOLE_INTERVAL),
+                spool_dir=None,  # what is printed need not be kept
             )
             self._announce_console(endpoint.problems)
             transport = ConsoleTransport()

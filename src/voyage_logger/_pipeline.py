@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FLUSH_TIMEOUT = 30.0
 _THREAD_RETRY_SECONDS = 1.0
+_DURABLE_PATIENCE = 1.0  # seconds without a confirmed batch, at the end of a process
 
 
 class Pipeline:
@@ -52,6 +53,7 @@ class Pipeline:
         self._transport = transport
         self._diagnostics = diagnostics
         self.is_closed = False
+        self._is_retired = False
         self.factory = EntryFactory(settings)
         self._make_empty()
         _process.watch(self)
@@ -60,6 +62,7 @@ class Pipeline:
         """Makes a forked child's pipeline its own: the entries of the parent are the parent's."""
         self.factory.reset()
         self._transport.reset()
+        self.queue.disown()
         self._make_empty()
 
     def _make_empty(self) -> None:
@@ -71,7 +74,7 @@ class Pipeline:
         self._is_starting = False
         self._is_draining = False  # between begin_exit and end_exit; guarded by the queue's lock
         self.filtered = self.echoed = self.collapsed = 0
-        self.queue = EntryQueue(settings.max_queue_size, settings.max_queue_bytes)
+        self.queue = self._new_queue()
         self._reported = self.queue.stats()  # what flush() has accounted for
         self._worker = Worker(
             self.queue,
@@ -81,6 +84,21 @@ class Pipeline:
             write_notice=self._write_notice,
             on_end=self._leave_home,
         )
+
+    def _new_queue(self) -> EntryQueue:
+        settings = self._settings
+        bounds = settings.max_queue_size, settings.max_queue_bytes
+        if settings.spool_dir is None:
+            return EntryQueue(*bounds)
+        from voyage_logger.spool import SpoolQueue, SpoolSettings  # noqa: PLC0415 - rarely wanted
+
+        spool = SpoolSettings(
+            settings.spool_dir,
+            settings.max_spool_bytes,
+            settings.max_spool_age,
+            self._transport.destination,
+        )
+        return SpoolQueue(*bounds, spool, self._diagnostics)
 
     def submit(self, payload: bytes | bytearray, lane: int) -> int | None:
         """Takes in an encoded entry. Never raises, never waits for the network (but at exit).
@@ -134,7 +152,7 @@ class Pipeline:
         self.is_closed = True
         self._home = None
         self._worker.drain(started + timeout)
-        self._await(NEVER - 1, started + timeout)
+        self._await_end(started + timeout)
         self._worker.stop()
         self.queue.close("closed")
         self._worker.tell_losses(at_once=True)
@@ -143,9 +161,12 @@ class Pipeline:
 
     def retire(self) -> None:
         """Lets the worker end once it has nothing left: the last logger that used it is gone."""
+        self._is_retired = True
         self._worker.retire()
         if self.queue.oldest() != NEVER and not self._start_worker():
             _process.hold(self)
+        if not self._worker.is_running:
+            self.queue.let_go()
 
     def begin_flush(self) -> int:
         """Has everything sent, without waiting; gives the newest entry that this is about."""
@@ -170,12 +191,13 @@ class Pipeline:
         """Waits until nothing is left, notices of loss included, and gives up what then is."""
         is_done = False
         try:
-            is_done = self._await(NEVER - 1, self._exit_deadline())
+            is_done = self._await_end(self._exit_deadline())
         finally:  # Ctrl-C ends the waiting, not the accounting
             with self.queue.lock:
                 self._is_draining = False
                 if not is_done:
                     self._give_up()
+            self.queue.let_go()
             self._worker.tell_losses(at_once=True)
 
     def _give_up(self) -> None:
@@ -276,6 +298,8 @@ class Pipeline:
 
     def _leave_home(self) -> None:
         self._home = None
+        if self._is_retired:
+            self.queue.let_go()
 
     def _await(self, target: int, deadline: float) -> bool:
         """Waits until all entries up to a sequence number are settled.
@@ -284,16 +308,35 @@ class Pipeline:
             False if that did not come about by the deadline.
         """
         queue, worker = self.queue, self._worker
-        is_idle = queue.oldest() <= target and not worker.is_running
+        is_ending = self.is_closed or _process.is_exiting()
+        # A spool may hold what dead processes have left, which only a worker will find.
+        is_wanted = queue.is_pending(target) or (queue.is_durable and not is_ending)
+        is_idle = is_wanted and not worker.is_running
         if is_idle and monotonic() < deadline and not self._start_late():
             worker.run_here(deadline)
         with queue.lock:
-            while (is_pending := queue.oldest() <= target) or worker.delivery.has_news:
+            while (is_pending := queue.is_pending(target)) or worker.delivery.has_news:
                 remaining = deadline - monotonic()
                 if remaining <= 0 or worker.is_idle:
                     break
                 queue.settled.wait(remaining)
         return not is_pending
+
+    def _await_end(self, deadline: float) -> bool:
+        """Waits until nothing is left; where that would be kept, only while there is progress."""
+        if not self.queue.is_durable:
+            return self._await(NEVER - 1, deadline)
+        while True:
+            settled = self._worker.delivery.batches
+            patience = min(deadline, monotonic() + _DURABLE_PATIENCE)
+            is_done = self._await(NEVER - 1, patience)
+            is_over = self._worker.is_idle or monotonic() >= deadline
+            if is_done or is_over or settled == self._worker.delivery.batches:
+                break
+        if self.queue.oldest() == 0:  # what dead processes have left must not hold this one up
+            self._worker.stop()
+            self._worker.join(patience)
+        return is_done
 
     def _result(self, before: Stats, target: int, started: float) -> FlushResult:
         pending = self.queue.pending_until(target)

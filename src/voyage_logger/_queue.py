@@ -46,6 +46,8 @@ class EntryQueue:
     Thread-safe, and re-entrant: see the module's docstring.
     """
 
+    is_durable = False  # whether what is left at the end is kept for the next process
+
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
@@ -53,6 +55,7 @@ class EntryQueue:
         # Taken by itself, never through a condition: those are entered and left by Python code, and
         # an exception from a signal handler in there would leave the lock held for good.
         self.lock = threading.RLock()
+        self.patience: float | None = None  # the most seconds between two calls of `tend`
         self.changed = threading.Condition(self.lock)  # the worker waits here for something to do
         self.settled = threading.Condition(self.lock)  # flush and exit wait here for fewer pending
         # All below is guarded by the lock.
@@ -87,12 +90,8 @@ class EntryQueue:
             put(record)
             if self._queued > self._max_entries or self._queued_bytes > self._max_bytes:
                 self._shed()
-            is_urgent = CRITICAL <= lane < NOTICE_LANE and not self.is_urgent
-            if is_urgent:
-                self.is_urgent = True
-            if is_urgent or self._queued >= self.wake_at:
-                self.wake_at = NEVER  # once is enough: the worker sets it anew when it waits
-                self.changed.notify()
+            if lane >= CRITICAL or self._queued >= self.wake_at:
+                self._wake(lane)
         return sequence
 
     def amend(self, lane: int, sequence: int, payload: bytearray, amended: bytes) -> bool:
@@ -117,6 +116,15 @@ class EntryQueue:
             if self._queued_bytes > self._max_bytes:
                 self._shed()
         return True
+
+    def _wake(self, lane: int) -> None:
+        """Wakes the worker, for an urgent entry or for as many as it has asked for."""
+        is_urgent = lane < NOTICE_LANE and lane >= CRITICAL and not self.is_urgent
+        if is_urgent:
+            self.is_urgent = True
+        if is_urgent or len(self) >= self.wake_at:
+            self.wake_at = NEVER  # once is enough: the worker sets it anew when it waits
+            self.changed.notify()
 
     def refuse(self, lane: int, reason: str) -> None:
         """Counts an entry that cannot be taken in as accepted and dropped."""
@@ -143,8 +151,16 @@ class EntryQueue:
                 if self._in_flight < before + _SLICE or self._in_flight >= max_entries:
                     return list(self._flight)
 
-    def settle(self, count: int, *, rejected: str = "", dropped: str = "") -> None:
-        """Ends the flight of the `count` oldest entries: delivered, unless a reason is given."""
+    def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
+        """Ends the flight of the `count` oldest entries: delivered, unless a reason is given.
+
+        Args:
+            count: How many.
+            rejected: Why the server refuses them for good.
+            dropped: Why the client gives them up.
+            words: What the server said of rejected ones, for whoever keeps them.
+        """
+        del words  # nobody does here
         while count > 0:  # in slices, for log calls wait meanwhile
             with self.lock:
                 self._settle(min(count, _SLICE), rejected, dropped)
@@ -194,10 +210,23 @@ class EntryQueue:
             self._max_entries = 0
             self._shed_reason = reason
 
+    def tend(self) -> None:
+        """Does what is to be done from time to time, outside the lock: the worker's call."""
+
+    def let_go(self) -> None:
+        """Frees, at the end of the process or of the logger, what is not memory."""
+
+    def disown(self) -> None:
+        """Lets go, in a forked child, of what belongs to the parent; takes no lock."""
+
     def oldest(self) -> int:
         """The sequence number of the oldest pending entry, `NEVER` if there is none."""
         with self.lock:
             return min(map(_head, (self._flight, *self._lanes)))
+
+    def is_pending(self, sequence: int) -> bool:
+        """True if an entry up to that sequence number is still pending."""
+        return self.oldest() <= sequence
 
     def newest(self) -> int:
         """The sequence number of the entry that came last, 0 if none ever did."""

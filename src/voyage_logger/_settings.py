@@ -11,6 +11,8 @@ import os
 import re
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -33,6 +35,7 @@ KEY_VARIABLE = "VOYAGE_LOGS_KEY"
 SECRET_VARIABLE = "VOYAGE_LOGS_SECRET"  # noqa: S105 - the variable's name
 URL_VARIABLE = "VOYAGE_LOGS_URL"
 ENVIRONMENT_VARIABLE = "VOYAGE_LOGS_ENVIRONMENT"
+SPOOL_VARIABLE = "VOYAGE_LOGS_SPOOL_DIR"
 # The vendor's short snippet reads these. Only as a pair: the unrelated `voyageai` package for
 # embeddings reads VOYAGE_API_KEY alone, and its key must not be sent to somebody else.
 SNIPPET_VARIABLES = ("VOYAGE_API_KEY", "VOYAGE_API_SECRET")
@@ -102,6 +105,9 @@ class Settings:
     on_error: Callable[[VoyageError], object] | None
     timestamps: bool
     capture_method: bool
+    spool_dir: Path | None
+    max_spool_bytes: int
+    max_spool_age: float | None
 
 
 def endpoint_from(
@@ -163,6 +169,9 @@ def settings_from(**arguments: object) -> Settings:
     if settings.max_queue_bytes < settings.max_batch_bytes:
         rule = "at least max_batch_bytes (the queue has room for a batch)"
         raise ConfigurationError("max_queue_bytes", settings.max_queue_bytes, rule)
+    if settings.max_spool_bytes < 2 * settings.max_batch_bytes:
+        rule = "at least twice max_batch_bytes (one batch is under way while others come)"
+        raise ConfigurationError("max_spool_bytes", settings.max_spool_bytes, rule)
     return settings
 
 
@@ -229,6 +238,25 @@ def _level(parameter: str, value: object) -> int:
     return rank
 
 
+def _spool_dir(parameter: str, value: object) -> Path | None:
+    if value is None:
+        value = _variable(os.environ, SPOOL_VARIABLE) or None
+    if value is None:
+        return None
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if isinstance(path, str) and path.strip():
+        return Path(path).absolute()  # the app may change its directory
+    raise ConfigurationError(parameter, value, "the path of a folder, or None")
+
+
+def _age(parameter: str, value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < inf:
+        return float(value)
+    raise ConfigurationError(parameter, value, "a number of seconds above 0, or None")
+
+
 _RULES: dict[str, Callable[[str, object], Any]] = {
     "app_name": a_name,
     "environment": _environment,
@@ -248,6 +276,9 @@ _RULES: dict[str, Callable[[str, object], Any]] = {
     "on_error": a_callable,
     "timestamps": a_flag,
     "capture_method": a_flag,
+    "spool_dir": _spool_dir,
+    "max_spool_bytes": a_count,
+    "max_spool_age": _age,
 }
 
 

@@ -24,6 +24,8 @@ class Stats:
         pending: Entries queued or in a request that is under way.
         rejected_by: The rejected, by what the server said.
         dropped_by: The dropped, by reason: "queue_full", "closed", "shutdown", ...
+        spooled: The pending that are on the disk, with `spool_dir`.
+        adopted: The accepted that were left on the disk by processes that have ended.
         filtered: Entries that `before_send` or `sample` left out; they do not count as accepted.
         echoed: Log calls that came from the sending of entries itself, such as urllib3's records at
             DEBUG through a handler of the app's; they are left out and do not count as accepted.
@@ -46,6 +48,8 @@ class Stats:
     rejected_by: Mapping[str, int]
     dropped_by: Mapping[str, int]
     pending_bytes: int
+    spooled: int = 0
+    adopted: int = 0
     filtered: int = 0
     echoed: int = 0
     collapsed: int = 0

@@ -150,6 +150,15 @@ class Worker:
             self._queue.changed.notify_all()
             self._queue.settled.notify_all()
 
+    def join(self, deadline: float) -> None:
+        """Waits until the loop has ended."""
+        with self._queue.lock:
+            while self.is_running and self._driver != threading.get_ident():
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return
+                self._queue.settled.wait(remaining)
+
     @property
     def is_stopped(self) -> bool:
         """True once nothing more will be sent: told so, or without hope before a deadline."""
@@ -188,27 +197,37 @@ class Worker:
 
     def _wait_until_due(self) -> bool:
         """Waits until there is something to send; False if the loop is to end."""
+        while True:
+            self._queue.tend()
+            with self._queue.lock:
+                verdict = self._look()
+            if verdict is not None:
+                return verdict
+
+    def _look(self) -> bool | None:
+        """Looks at the queue; True to send now, False to end, None after some waiting."""
         queue = self._queue
-        with queue.lock:
-            while not self._is_stopped:
-                oldest = queue.oldest()
-                if oldest == NEVER:
-                    if self._is_retired:
-                        return False
-                    self._due = None
-                    self._wait_for(1, None)
-                    continue
-                if queue.is_urgent:
-                    self._flush_until = max(self._flush_until, queue.newest())
-                    queue.is_urgent = False
-                if self._due is None:
-                    self._due = self._next_due()
-                remaining = self._due - self._clock()
-                is_full = len(queue) >= self._settings.batch_size
-                if is_full or oldest <= self._flush_until or remaining <= 0:
-                    return True
-                self._wait_for(self._settings.batch_size, remaining)
+        if self._is_stopped:
             return False
+        oldest = queue.oldest()
+        if oldest == NEVER:
+            if self._is_retired:
+                return False
+            self._due = None
+            self._wait_for(1, queue.patience)
+            return None
+        if queue.is_urgent:
+            self._flush_until = max(self._flush_until, queue.newest())
+            queue.is_urgent = False
+        if self._due is None:
+            self._due = self._next_due()
+        remaining = self._due - self._clock()
+        is_full = len(queue) >= self._settings.batch_size
+        if is_full or oldest <= self._flush_until or remaining <= 0:
+            return True
+        patience = remaining if queue.patience is None else queue.patience
+        self._wait_for(self._settings.batch_size, min(remaining, patience))
+        return None
 
     def _wait_for(self, entries: int, time_limit: float | None) -> None:
         """Waits for so many queued entries, an urgent one, an order, or the time limit."""
@@ -262,14 +281,18 @@ class Worker:
         end = now + _retry.pause(outcome, attempt, self._random)
         least = _LEAST_BLOCKED_PAUSE if outcome.kind in _PERSISTENT else _LEAST_PAUSE
         floor = now + (outcome.retry_after or 0.0)
-        with self._queue.lock:
-            while not self._is_stopped and now < end:
-                if self._deadline is not None and max(floor, now) >= self._deadline:
-                    self.stop()
+        while not self._is_stopped and now < end:
+            with self._queue.lock:
+                if self._deadline is not None and (
+                    self._queue.is_durable or max(floor, now) >= self._deadline
+                ):
+                    self.stop()  # what is durable need not be sent by a process in a hurry
                 elif self._nudges != self._followed:
                     soonest = floor if self._deadline is not None else max(floor, start + least)
                     end, self._followed = min(end, soonest), self._nudges
                 else:
-                    self._queue.changed.wait(min(end, self._deadline or end) - now)
+                    patience = end - now if self._queue.patience is None else self._queue.patience
+                    self._queue.changed.wait(min(min(end, self._deadline or end) - now, patience))
                 now = self._clock()
+            self._queue.tend()
         self.tell_losses()

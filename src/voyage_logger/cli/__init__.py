@@ -1,4 +1,4 @@
-"""The command line: `voyage-logger dev` and `voyage-logger demo`.
+"""The command line: `voyage-logger dev`, `voyage-logger demo` and `voyage-logger spool`.
 
 Each command is a module with `add_parser`, which sets `run`; a command's exit code is what its
 `run` returns. 2 stands for wrong usage, as argparse has it.
@@ -10,7 +10,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from voyage_logger._version import __version__
-from voyage_logger.cli import _demo, _dev
+from voyage_logger.cli import _demo, _dev, spool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _demo.add_parser(commands)
     _dev.add_parser(commands)
+    spool.add_parser(commands)
     options = parser.parse_args(arguments)
     code: int = options.run(options)
     return code

@@ -129,6 +129,10 @@ class Transport(Restorable, BaseTransport):
     def secrets(self) -> tuple[str, ...]:  # type: ignore[override]
         return self._secrets.texts
 
+    @property
+    def destination(self) -> str:
+        return self._endpoint.base_url
+
     def warm_up(self) -> None:
         with self._lock:
             is_valid = self._token is not None and self._clock() < self._token.renew_at

@@ -29,6 +29,11 @@ class BaseTransport:
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
+    @property
+    def destination(self) -> str:
+        """Where entries go, without secrets: what a spool keeps is sent nowhere else."""
+        return repr(self)
+
     def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
         """Makes one attempt to deliver a batch.
 

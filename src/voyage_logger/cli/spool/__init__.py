@@ -1,0 +1,83 @@
+"""`voyage-logger spool`: a look at a spool's folder, and what a person may do with it.
+
+_listing.py   ls            _showing.py   show, export
+_replaying.py replay        _purging.py   purge
+_terminal.py  what they share: exit codes, lines for people
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from voyage_logger.cli.spool import _listing, _purging, _replaying, _showing
+from voyage_logger.cli.spool._terminal import FAILED, UNUSABLE, complain
+from voyage_logger.spool._folder import SpoolUnusable, words_of
+from voyage_logger.spool._inspection import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CODES = """\
+exit codes:
+  0  done, and nothing is left to do
+  1  something is left, was refused, or could not be read or written
+  2  wrong usage: arguments, missing credentials, or nobody to ask
+  3  the folder cannot be used: it is not there, a link, or another user's
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command to the command line."""
+    parser = subparsers.add_parser(
+        "spool",
+        help="look at the entries that are kept on the disk, send or remove them",
+        description="Looks at a folder given as `spool_dir`, and sends or removes what is in it.",
+        epilog=_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for module in (_listing, _showing, _replaying, _purging):
+        for name, help_, options, act in module.COMMANDS:
+            command = commands.add_parser(
+                name,
+                help=help_,
+                description=f"{help_[0].upper()}{help_[1:]}.",
+                epilog=_CODES,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            command.add_argument("folder", type=Path, metavar="FOLDER", help="the spool's folder")
+            options(command)
+            command.set_defaults(run=_runner(act))
+
+
+def _runner(
+    act: Callable[[View, argparse.Namespace], int],
+) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
+        """Opens the folder, runs the command, and says what went wrong in a line."""
+        try:
+            view = View(options.folder)
+        except SpoolUnusable as error:
+            complain(f"{options.folder}: {error.reason}")
+            return UNUSABLE
+        try:
+            code = act(view, options)
+            sys.stdout.flush()
+        except BrokenPipeError:  # who read the lines has gone, as with `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except SpoolUnusable as error:
+            complain(f"{options.folder}: {error.reason}")
+            return UNUSABLE
+        except OSError as error:
+            complain(f"{options.folder}: {words_of(error)}")
+            return FAILED
+        for trouble in view.troubles:
+            complain(trouble)
+        return max(code, FAILED) if view.troubles else code
+
+    return run

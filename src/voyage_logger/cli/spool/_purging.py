@@ -1,0 +1,88 @@
+"""`voyage-logger spool purge`: removes what dead owners have left, after asking."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from voyage_logger.cli.spool._terminal import (
+    DONE,
+    FAILED,
+    WRONG_USAGE,
+    complain,
+    counted,
+    say,
+    size_of,
+)
+from voyage_logger.spool._estate import remove
+from voyage_logger.spool._folder import Folder, words_of
+
+if TYPE_CHECKING:
+    import argparse
+
+    from voyage_logger.spool._inspection import Owner, View
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dead-letters", action="store_true", help="remove nothing but these")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _purge(view: View, options: argparse.Namespace) -> int:
+    owners = view.owners()
+    alive = [owner for owner in owners if owner.is_alive]
+    chosen = [
+        owner
+        for owner in owners
+        if not owner.is_alive and (owner.has_letters or not options.dead_letters)
+    ]
+    if alive:
+        say(f"{counted(len(alive), 'owner')} alive: left alone", sys.stderr)
+    if not chosen:
+        say("There is nothing to remove.")
+        return DONE
+    if not options.yes:
+        if not sys.stdin.isatty():
+            complain("nobody to ask: give --yes to remove without asking")
+            return WRONG_USAGE
+        if not _is_agreed(_summary(view, chosen, only_letters=options.dead_letters)):
+            say("Nothing was removed.")
+            return FAILED
+    return _remove(options, chosen)
+
+
+def _summary(view: View, owners: list[Owner], *, only_letters: bool) -> str:
+    entries = sum(view.count(owner)[0].total() for owner in owners)
+    letters = sum(1 for owner in owners for _ in view.letters(owner))
+    what = [] if only_letters else [counted(entries, "pending entry")]
+    what.append(counted(letters, "dead letter"))
+    return f"{' and '.join(what)} of {counted(len(owners), 'dead owner')}"
+
+
+def _is_agreed(summary: str) -> bool:
+    print(f"Remove {summary} for good? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _remove(options: argparse.Namespace, owners: list[Owner]) -> int:
+    folder = Folder(options.folder)
+    files = size = 0
+    code = DONE
+    for owner in owners:
+        try:
+            removed = remove(folder, owner.name, only_letters=options.dead_letters)
+        except OSError as error:
+            complain(f"the files of {owner.name} cannot be removed: {words_of(error)}")
+            code = FAILED
+            continue
+        if removed is None:
+            complain(f"{owner.name}: a living process has taken over its files meanwhile")
+            code = FAILED
+            continue
+        files += removed.files
+        size += removed.size
+    say(f"Removed {counted(files, 'file')}, {size_of(size)}.")
+    return code
+
+
+COMMANDS = (("purge", "remove the files of dead owners, after asking", _add_options, _purge),)

@@ -1,0 +1,211 @@
+"""`voyage-logger spool replay`: sends what dead owners have left.
+
+The files are made free to be adopted, and an ordinary pipeline on the folder adopts and sends them:
+what is refused, or not sent in time, is kept as in any process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from voyage_logger._diagnostics import Diagnostics
+from voyage_logger._errors import VoyageError
+from voyage_logger._pipeline import Pipeline
+from voyage_logger._queue import NEVER
+from voyage_logger._readable import printable
+from voyage_logger._settings import KIB, MIB, endpoint_from, settings_from
+from voyage_logger.cli.spool._terminal import (
+    DONE,
+    FAILED,
+    WRONG_USAGE,
+    complain,
+    counted,
+    say,
+)
+from voyage_logger.spool._estate import release, revive
+from voyage_logger.spool._folder import Folder, words_of
+from voyage_logger.transports import Transport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from voyage_logger._stats import Stats
+    from voyage_logger.spool._inspection import Owner, View
+
+_TIMEOUT = 3600.0
+_TIMEOUTS = (3.05, 10.0)  # seconds for connecting and for each read
+_LOOK_SECONDS = 0.05  # between two looks for owners to adopt: a few at a time are
+_LOOKS = 5  # without finding any, before what is left is left
+_REFRESH_SECONDS = 0.2  # of the bar
+_LINE_SECONDS = 5.0  # between two lines where there is no terminal
+_WIDTH = 30
+_NO_LIMIT = 1 << 50  # bytes: what is there has its place already
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout", type=_seconds, default=_TIMEOUT, help="seconds (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--dead-letters", action="store_true", help="send what the server has rejected, too"
+    )
+
+
+def _replay(view: View, options: argparse.Namespace) -> int:
+    deadline = time.monotonic() + options.timeout
+    endpoint = endpoint_from(None, None, None, timeout=_TIMEOUTS, compress=False)
+    if endpoint.problems:
+        complain("; ".join(endpoint.problems))
+        return WRONG_USAGE
+    if not _has_work(view, is_with_letters=options.dead_letters):
+        say("There is nothing to send.")
+        return _verdict(view, None, is_with_letters=options.dead_letters)
+    transport = Transport(timeout=_TIMEOUTS)
+    try:
+        transport.sign_in()
+    except VoyageError as error:
+        complain(f"nothing was sent: {error}")
+        return FAILED
+    total = _release_all(view, options.folder, transport.destination, options)
+    stats = _send(options.folder, transport, total, deadline)
+    return _verdict(view, stats, is_with_letters=options.dead_letters)
+
+
+def _has_work(view: View, *, is_with_letters: bool) -> bool:
+    return any(owner.parts or (is_with_letters and owner.has_letters) for owner in _dead(view))
+
+
+def _dead(view: View) -> list[Owner]:
+    return [owner for owner in view.owners() if not owner.is_alive]
+
+
+def _release_all(view: View, path: Path, destination: str, options: argparse.Namespace) -> int:
+    """Makes everything of dead owners free to be adopted, and counts the entries."""
+    folder = Folder(path)
+    for owner in _dead(view):
+        try:
+            if options.dead_letters and owner.has_letters:
+                revive(folder, owner.name, destination)
+            if owner.parts:
+                release(folder, owner.name, destination)
+        except OSError as error:  # noqa: PERF203 - the others are to be sent all the same
+            view.troubles.append(f"the files of {owner.name}: {words_of(error)}")
+    return sum(view.count(owner)[0].total() for owner in _dead(view))
+
+
+def _send(path: Path, transport: Transport, total: int, deadline: float) -> Stats:
+    """Adopts and sends, until nothing more comes or the time is over."""
+    settings = settings_from(
+        app_name="voyage-logger",
+        environment=None,
+        batch_size=100,
+        flush_interval=_LOOK_SECONDS,
+        level="debug",
+        max_queue_size=10_000,
+        max_queue_bytes=32 * MIB,
+        max_batch_bytes=1 * MIB,
+        max_entry_bytes=256 * KIB,
+        shutdown_timeout=0,
+        spool_dir=path,
+        max_spool_bytes=_NO_LIMIT,
+        max_spool_age=None,
+        redact=None,
+        sample=None,
+        ticket_cooldown=None,
+        collapse=None,
+        before_send=None,
+        on_error=None,
+        timestamps=True,
+        capture_method=False,
+    )
+    pipeline = Pipeline(settings, transport, Diagnostics())
+    progress = _Progress(total)
+    try:
+        _drive(pipeline, progress, deadline)
+    finally:
+        pipeline.close(0)  # keeps what is left, after Ctrl-C as well
+        progress.show(pipeline.stats(), is_last=True)
+    return pipeline.stats()
+
+
+def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
+    """Has the worker run until it has found nothing more to adopt for a while."""
+    queue = pipeline.queue
+    queue.patience = _LOOK_SECONDS  # now, for the worker's first look decides when the second is
+    looks = adopted = 0
+    pipeline.flush(0)  # starts the worker
+    while looks < _LOOKS and (remaining := deadline - time.monotonic()) > 0:
+        with queue.lock:
+            queue.patience = _LOOK_SECONDS  # again: trouble with the disk, once over, resets it
+            queue.settled.wait(min(remaining, 2 * _LOOK_SECONDS))
+        stats = pipeline.stats()
+        looks = looks + 1 if stats.adopted == adopted and queue.oldest() == NEVER else 0
+        adopted = stats.adopted
+        progress.show(stats)
+
+
+class _Progress:
+    """How far it is: a bar on a terminal, else a line now and then.
+
+    Args:
+        total: How many entries there are to send.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._is_terminal = sys.stderr.isatty()
+        self._pause = _REFRESH_SECONDS if self._is_terminal else _LINE_SECONDS
+        self._due = time.monotonic() + (0 if self._is_terminal else self._pause)
+
+    def show(self, stats: Stats, *, is_last: bool = False) -> None:
+        """Shows the counts, if it is time to."""
+        now = time.monotonic()
+        if now < self._due and not (is_last and self._is_terminal):
+            return
+        self._due = now + self._pause
+        done = stats.delivered + stats.rejected + stats.dropped
+        total = max(self._total, stats.accepted)
+        line = f"{done:,} of {counted(total, 'entry')}"
+        if self._is_terminal:
+            filled = _WIDTH * done // max(1, total)
+            bar = f"[{'#' * filled}{'.' * (_WIDTH - filled)}]"
+            print(f"\r{bar} {line}", end="\n" if is_last else "", file=sys.stderr, flush=True)
+        else:
+            say(line, sys.stderr)
+
+
+def _verdict(view: View, stats: Stats | None, *, is_with_letters: bool) -> int:
+    """Says what was sent and what was not."""
+    dead = _dead(view)
+    counts = [view.count(owner) for owner in dead]
+    left = sum(lanes.total() for lanes, _ in counts)
+    unreadable = sum(lines for _, lines in counts)
+    letters = sum(1 for owner in dead for _ in view.letters(owner))
+    lines = []
+    if stats is not None:
+        say(f"Sent {counted(stats.delivered, 'entry')}.")
+        lines += [f"{number} rejected: {reason}" for reason, number in stats.rejected_by.items()]
+        lines += [f"{number} dropped: {reason}" for reason, number in stats.dropped_by.items()]
+    if left or unreadable:
+        lines.append(f"{counted(left, 'entry')} and {counted(unreadable, 'unreadable line')} left")
+    if letters and is_with_letters:
+        lines.append(f"{counted(letters, 'dead letter')} left")
+    for line in lines:
+        say(printable(line))
+    return FAILED if lines else DONE
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
+    return number
+
+
+COMMANDS = (("replay", "send what dead owners have left", _add_options, _replay),)

@@ -1,0 +1,133 @@
+"""`voyage-logger spool show` and `export`: the entries themselves; nothing is removed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger._levels import DEBUG, INFO, LEVELS, rank_of
+from voyage_logger._readable import printable, readable
+from voyage_logger.cli.spool._terminal import (
+    DONE,
+    FAILED,
+    complain,
+    counted,
+    is_encodable,
+    say,
+)
+from voyage_logger.spool._folder import words_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from voyage_logger.spool._inspection import View
+
+
+def _add_show_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dead-letters", action="store_true", help="what the server has rejected")
+    parser.add_argument(
+        "--level", type=_level, default=DEBUG, help=f"the lowest to show: {', '.join(LEVELS)}"
+    )
+    parser.add_argument("--limit", type=_limit, help="how many at the most (default: all)")
+    parser.add_argument("--json", action="store_true", help="print NDJSON: an entry a line")
+
+
+def _add_export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="a new file (default: standard output)"
+    )
+
+
+def _show(view: View, options: argparse.Namespace) -> int:
+    source = _dead(view) if options.dead_letters else _pending(view)
+    chosen = (found for found in source if _rank(found[0]) >= options.level)
+    for entry, facts in islice(chosen, options.limit):
+        if options.json:
+            say(json.dumps({**facts, "entry": entry} if facts else entry, ensure_ascii=True))
+        else:
+            if facts:
+                say(_rejection(facts))
+            for line in readable(entry).splitlines():
+                say(line)
+    return DONE
+
+
+def _pending(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for owner in view.owners():
+        for _, _, entry in view.kept(owner):
+            if entry is not None:
+                yield json.loads(entry), {}
+
+
+def _dead(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for owner in view.owners():
+        for letter in view.letters(owner):
+            if letter.entry is not None:
+                facts = {"reason": letter.reason, "words": letter.words, "at": letter.at}
+                yield json.loads(letter.entry), facts
+
+
+def _rejection(facts: dict[str, Any]) -> str:
+    when = ""
+    if facts["at"] is not None:
+        try:
+            when = time.strftime(" at %Y-%m-%dT%H:%M:%SZ", time.gmtime(facts["at"]))
+        except (ValueError, OverflowError, OSError):  # a number, but no time
+            when = ""
+    words = f": {printable(facts['words'])}" if facts["words"] else ""
+    return f"-- rejected{when}, {printable(facts['reason'])}{words}"
+
+
+def _export(view: View, options: argparse.Namespace) -> int:
+    entries = (entry for owner in view.owners() for *_, entry in view.kept(owner))
+    readable_ones = (entry for entry in entries if entry is not None)
+    if options.output is None:
+        for entry in readable_ones:
+            say(_as_text(entry))
+        return DONE
+    try:
+        with options.output.open("xb") as file:
+            count = 0
+            for count, entry in enumerate(readable_ones, 1):  # noqa: B007 - counted for the line below
+                file.write(entry + b"\n")
+    except OSError as error:
+        complain(f"{options.output}: {words_of(error)}")
+        return FAILED
+    say(f"{counted(count, 'entry')} written to {printable(str(options.output))}", sys.stderr)
+    return DONE
+
+
+def _as_text(entry: bytes) -> str:
+    """An entry's JSON for a terminal or a pipe: the very bytes, if there is no harm in them."""
+    text = entry.decode("utf-8", "backslashreplace")
+    is_harmless = text.isprintable() and is_encodable(text)
+    return text if is_harmless else json.dumps(json.loads(entry), separators=(",", ":"))
+
+
+def _rank(entry: dict[str, Any]) -> int:
+    rank = rank_of(entry.get("level"))
+    return INFO if rank is None else rank
+
+
+def _level(text: str) -> int:
+    rank = rank_of(text)
+    if rank is None:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(LEVELS)}, not {text!r}")
+    return rank
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}")
+    return int(text)
+
+
+COMMANDS = (
+    ("show", "print the pending entries, in order", _add_show_options, _show),
+    ("export", "write the pending entries as NDJSON", _add_export_options, _export),
+)

@@ -1,0 +1,142 @@
+"""Adoption: taking over what dead processes have left in the folder.
+
+What must stay true: only the holder of an owner's lock touches the owner's files, so each orphan
+has one new parent; who is alive is what the lock says, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+from voyage_logger.spool._names import is_newer, lock_name, parse, sent_name
+from voyage_logger.spool._segment import Segment
+from voyage_logger.spool._stream import Stream, sent_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from voyage_logger.spool._folder import Folder
+
+_CHUNK = 1 << 20
+
+
+def owners(names: list[str]) -> list[str]:
+    """The owners that have, or had, files to adopt: those with a lock file."""
+    files = map(parse, names)
+    return [file.owner for file in files if file is not None and file.kind == "lock"]
+
+
+def oddities(names: list[str]) -> Iterator[str]:
+    """What is wrong with the folder's content, in words, one for each kind."""
+    files = {name: parse(name.removesuffix(".new")) for name in names}
+    locked = {file.owner for file in files.values() if file and file.kind == "lock"}
+    newer = [name for name in names if is_newer(name)]
+    foreign = [name for name, file in files.items() if file is None and name not in newer]
+    bare = [
+        name
+        for name, file in files.items()
+        if file and file.kind == "segment" and file.owner not in locked
+    ]
+    if newer:
+        yield f"{_some(newer)} of a newer version of this package: left alone"
+    if foreign:
+        yield f"{_some(foreign)} that no spool has made: left alone"
+    if bare:
+        yield f"{_some(bare)} without a lock file: left alone; see `voyage-logger spool replay`"
+
+
+def adopt(folder: Folder, owner: str, destination: str | None, room: int) -> Stream | None:
+    """Takes over an owner's files, if it is dead.
+
+    Args:
+        folder: Where the files are.
+        owner: The owner's name.
+        destination: Where this process sends entries; those meant for another place are left to
+            others. None: take them all the same.
+        room: The most bytes that may be taken over.
+
+    Returns:
+        The stream, or None if there is none to be had.
+
+    Raises:
+        SpoolUnusable: The file system has no locks.
+        OSError: A file cannot be read.
+    """
+    lock = folder.lock(lock_name(owner))
+    if lock is None:
+        return None
+    stream = Stream(folder, owner, lock)
+    is_adopted = False
+    try:
+        # Only now: until it died, the owner may have made more of them.
+        files = [(parse(name), name) for name in folder.names()]
+        segments = [
+            name
+            for file, name in files
+            if file is not None and file.owner == owner and file.kind == "segment"
+        ]
+        size = sum(folder.status(name).st_size for name in segments)
+        meant_for = destination_in(folder.read(lock_name(owner)))
+        is_elsewhere = destination is not None and meant_for not in (None, destination)
+        if size <= room and not is_elsewhere:
+            sent = sent_of(folder.read(sent_name(owner)))
+            for name in segments:  # sorted: in a lane by number, for they have equal lengths
+                stream.adopt(_resumed(folder, name, sent.get(name, 0)))
+            is_adopted = True
+    finally:
+        if not is_adopted:
+            stream.close()
+    return stream if is_adopted else None
+
+
+def description(destination: str) -> bytes:
+    """What is written into a lock file, for people and for those who adopt."""
+    facts = {
+        "pid": os.getpid(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "destination": destination,
+    }
+    return json.dumps(facts).encode() + b"\n"
+
+
+def destination_in(lock_file: bytes) -> str | None:
+    """Where the owner sends its entries, as its lock file says; None if that cannot be read."""
+    try:
+        found = json.loads(lock_file)["destination"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _resumed(folder: Folder, name: str, sent: int) -> Segment:
+    """The rest of a segment, from what is settled to the last whole line."""
+    file = parse(name)
+    assert file is not None  # noqa: S101 - for the type checker: `owners` has read the name
+    segment = Segment(name, file.lane)
+    descriptor = folder.open(name)
+    try:
+        status = os.fstat(descriptor)
+        if sent > status.st_size:  # the journal is of another file, or the file was cut
+            sent = 0
+        end, lines = sent, 0
+        os.lseek(descriptor, sent, os.SEEK_SET)
+        place = sent
+        while data := os.read(descriptor, _CHUNK):
+            if b"\n" in data:
+                lines += data.count(b"\n")
+                end = place + data.rindex(b"\n") + 1
+            place += len(data)
+    finally:
+        os.close(descriptor)
+    segment.resume(sent, end, lines)
+    segment.written_at = time.monotonic() - max(0.0, time.time() - status.st_mtime)
+    return segment
+
+
+def _some(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"a file ({names[0]})"
+    return f"{len(names)} files ({names[0]}, ...)"

@@ -1,0 +1,178 @@
+"""The spool's folder: made with care, and never left by a link.
+
+What must stay true: every file is opened below the folder that was checked, whatever somebody puts
+in its place meanwhile; no link is followed; what this package makes, only its user can read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from voyage_logger.spool._names import draft_name
+from voyage_logger.spool._system import BINARY, HAS_DIRECTORIES, NO_FOLLOW, is_foreign, try_lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MADE_FOR_USER = 0o700
+_READ_BY_USER = 0o600
+
+
+class SpoolUnusable(Exception):  # noqa: N818 - it states what happened
+    """The folder cannot serve as a spool.
+
+    Args:
+        reason: Why, in words for people.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Folder:
+    """An open folder.
+
+    Args:
+        path: Where it is; it is made if it does not exist.
+
+    Raises:
+        SpoolUnusable: It is a link, somebody else's, or not to be had.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+        try:
+            path.mkdir(_MADE_FOR_USER, parents=True, exist_ok=True)
+            status = path.lstat()
+            if not stat.S_ISDIR(status.st_mode):
+                raise SpoolUnusable("it is a link or a file, not a folder")
+            if HAS_DIRECTORIES:
+                flags = os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW
+                self._descriptor = os.open(path, flags)
+                status = os.fstat(self._descriptor)
+        except OSError as error:
+            raise SpoolUnusable(words_of(error)) from None
+        if is_foreign(status):
+            raise SpoolUnusable("it belongs to another user")
+
+    def __del__(self) -> None:
+        # Not before: a thread that looks through the folder must not find its descriptor closed,
+        # or another file's.
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+    def is_removed(self) -> bool:
+        """True if somebody has removed the folder."""
+        if self._descriptor is None:
+            return not self.path.is_dir()
+        return os.fstat(self._descriptor).st_nlink == 0
+
+    def names(self) -> list[str]:
+        """The names of all files, sorted."""
+        where = self.path if self._descriptor is None else self._descriptor
+        return sorted(os.listdir(where))  # noqa: PTH208 - pathlib knows no descriptors
+
+    def create(self, name: str) -> int:
+        """Makes a file that is written at its end, and readable."""
+        return self._open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+
+    def append_to(self, name: str) -> int:
+        """Opens a file to write at its end; it is made if it does not exist."""
+        return self._open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+
+    def open(self, name: str) -> int:
+        """Opens a file to read, or to be locked."""
+        return self._open(name, os.O_RDWR)
+
+    def read(self, name: str) -> bytes:
+        """All of a small file; nothing if it does not exist."""
+        try:
+            descriptor = self.open(name)
+        except FileNotFoundError:
+            return b""
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read()
+
+    def remove(self, name: str) -> None:
+        """Removes a file, unless it is gone already."""
+        try:
+            if self._descriptor is None:
+                (self.path / name).unlink()
+            else:
+                os.unlink(name, dir_fd=self._descriptor)
+        except FileNotFoundError:
+            return
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Puts a new file in the place of an old one, whole or not at all."""
+        draft = draft_name(name)
+        self.remove(draft)
+        descriptor = self.create(draft)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        if self._descriptor is None:
+            (self.path / draft).replace(self.path / name)
+        else:
+            os.replace(draft, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+
+    def status(self, name: str) -> os.stat_result:
+        """What the system knows of a file; a link is not followed."""
+        if self._descriptor is None:
+            return os.lstat(self.path / name)
+        return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+
+    def lock(self, name: str, *, is_new: bool = False) -> int | None:
+        """Opens a file and takes its lock.
+
+        Args:
+            name: The file.
+            is_new: Make the file.
+
+        Returns:
+            The descriptor, whose closing gives the lock back; None if somebody has it, or the
+            file was removed by whoever had it until now.
+
+        Raises:
+            SpoolUnusable: The file system has no locks.
+            OSError: The file cannot be opened.
+        """
+        descriptor = self.create(name) if is_new else self.open(name)
+        is_ours = False
+        try:
+            is_ours = try_lock(descriptor) and self._is_still(name, descriptor)
+        except OSError as error:
+            if is_new:
+                self.remove(name)
+            raise SpoolUnusable(f"its file system has no locks ({words_of(error)})") from None
+        finally:
+            if not is_ours:
+                os.close(descriptor)
+        return descriptor if is_ours else None
+
+    def _is_still(self, name: str, descriptor: int) -> bool:
+        try:
+            named = self.status(name)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(named, os.fstat(descriptor))
+
+    def _open(self, name: str, flags: int) -> int:
+        flags |= NO_FOLLOW | BINARY
+        if self._descriptor is None:
+            descriptor = os.open(self.path / name, flags, _READ_BY_USER)
+        else:
+            descriptor = os.open(name, flags, _READ_BY_USER, dir_fd=self._descriptor)
+        status = os.fstat(descriptor)
+        if is_foreign(status) or not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise PermissionError(f"{name} is not a file of this user")
+        return descriptor
+
+
+def words_of(error: OSError) -> str:
+    """What the system says, without the path, which the notice names already."""
+    return error.strerror or type(error).__name__

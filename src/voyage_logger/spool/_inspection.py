@@ -1,0 +1,311 @@
+"""A look at a spool's folder, for the command line: owners, entries, dead letters.
+
+What must stay true: looking changes nothing. A lock is tried, to see whether its owner lives, and
+given back at once; files are opened for reading only, so a read-only folder can be looked at.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger._levels import LANES
+from voyage_logger.spool._adoption import destination_in
+from voyage_logger.spool._folder import Folder, SpoolUnusable, words_of
+from voyage_logger.spool._names import dead_name, is_newer, lock_name, parse, sent_name
+from voyage_logger.spool._segment import lines_in
+from voyage_logger.spool._stream import sent_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from voyage_logger.spool._names import FileName
+
+_ENTRY = b',"entry":'  # cannot stand inside a JSON string, where quotes are escaped
+
+# (sequence number, lane, encoded entry, or None for a line that is none)
+Kept = tuple[int, int, bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A segment, seen from outside.
+
+    Attributes:
+        name: The file's name.
+        lane: The lane of its entries.
+        sent: How many bytes of it are settled.
+        size: How many bytes it has.
+        written_at: When it was last written to, epoch seconds.
+    """
+
+    name: str
+    lane: int
+    sent: int
+    size: int
+    written_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What one owner has in the folder.
+
+    Attributes:
+        name: The owner's name.
+        is_alive: True if a living process has its files.
+        has_lock: True if there is a lock file.
+        pid, started, destination: What the lock file says, or None.
+        parts: Its segments, those of a lane in order.
+        has_letters: True if there is a dead-letter file.
+    """
+
+    name: str
+    is_alive: bool
+    has_lock: bool
+    pid: int | None
+    started: str | None
+    destination: str | None
+    parts: tuple[Part, ...]
+    has_letters: bool
+
+    @property
+    def size(self) -> int:
+        """The bytes of its segments that are not settled."""
+        return sum(part.size - part.sent for part in self.parts)
+
+    def age(self) -> float | None:
+        """Seconds since the segment that was left alone for longest was written, or None."""
+        written = [part.written_at for part in self.parts]
+        return max(0.0, time.time() - min(written)) if written else None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter: an entry that the server has rejected.
+
+    Attributes:
+        reason: The reason in one or two words, as in `Stats.rejected_by`.
+        words: What the server said.
+        at: When, epoch seconds, or None.
+        entry: The encoded entry, or None if the line cannot be read.
+        line: The line itself.
+    """
+
+    reason: str
+    words: str
+    at: float | None
+    entry: bytes | None
+    line: bytes
+
+
+class View:
+    """An open folder to look at.
+
+    Args:
+        path: Where it is.
+
+    Raises:
+        SpoolUnusable: It is no folder, a link, somebody else's, or not to be had.
+
+    Attributes:
+        troubles: What could not be read, in words.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not os.path.lexists(path):
+            raise SpoolUnusable("there is no such folder")  # not to be made by looking at it
+        self.folder: Folder = _ReadOnly(path)
+        self.troubles: list[str] = []
+
+    def owners(self) -> list[Owner]:
+        """All owners, oldest first.
+
+        Raises:
+            SpoolUnusable: The file system has no locks.
+            OSError: The folder cannot be listed.
+        """
+        files: dict[str, list[tuple[str, FileName]]] = {}
+        for name in self.folder.names():
+            file = parse(name)
+            if file is not None:
+                files.setdefault(file.owner, []).append((name, file))
+        found = []
+        for owner in sorted(files):
+            try:
+                found.append(self._owner(owner, files[owner]))
+            except OSError as error:  # noqa: PERF203 - the others are to be seen all the same
+                self._note(f"the files of {owner}", error)
+        return found
+
+    def odd_names(self) -> tuple[list[str], list[str]]:
+        """The files of a newer version, and those that no spool has made."""
+        names = self.folder.names()
+        newer = [name for name in names if is_newer(name)]
+        foreign = [
+            name
+            for name in names
+            if parse(name.removesuffix(".new")) is None and not is_newer(name)
+        ]
+        return newer, foreign
+
+    def kept(self, owner: Owner) -> Iterator[Kept]:
+        """The pending lines of an owner, in the order of their log calls."""
+        lanes = [
+            self._lines_of([part for part in owner.parts if part.lane == lane])
+            for lane in range(len(LANES))
+        ]
+        return heapq.merge(*lanes, key=_sequence)
+
+    def count(self, owner: Owner) -> tuple[Counter[str], int]:
+        """How many entries are pending in each lane, and how many lines cannot be read."""
+        lanes: Counter[str] = Counter()
+        unreadable = 0
+        for part in owner.parts:
+            for _, lane, entry in self._lines_of([part]):
+                lanes[LANES[lane]] += entry is not None
+                unreadable += entry is None
+        return Counter({lane: lanes[lane] for lane in LANES if lanes[lane]}), unreadable
+
+    def letters(self, owner: Owner) -> Iterator[Letter]:
+        """The dead letters of an owner, oldest first."""
+        if not owner.has_letters:
+            return
+        name = dead_name(owner.name)
+        try:
+            with os.fdopen(self.folder.open(name), "rb") as file:
+                yield from map(letter_in, file)
+        except FileNotFoundError:
+            return  # sent again, or removed, meanwhile
+        except OSError as error:
+            self._note(name, error)
+
+    def _owner(self, name: str, files: list[tuple[str, FileName]]) -> Owner:
+        kinds = {file.kind for _, file in files}
+        # The journal first: what is sent while this looks then counts as pending, not the reverse.
+        sent = sent_of(self.folder.read(sent_name(name)))
+        parts = []
+        for each, file in files:
+            if file.kind != "segment":
+                continue
+            try:
+                status = self.folder.status(each)
+            except FileNotFoundError:
+                continue  # delivered meanwhile
+            begin = sent.get(each, 0)
+            begin = begin if begin <= status.st_size else 0
+            parts.append(Part(each, file.lane, begin, status.st_size, status.st_mtime))
+        lock_file = self.folder.read(lock_name(name))
+        facts = _facts(lock_file)
+        return Owner(
+            name,
+            is_alive=is_alive(self.folder, name, has_segments="segment" in kinds),
+            has_lock="lock" in kinds,
+            pid=facts.get("pid"),
+            started=facts.get("started"),
+            destination=destination_in(lock_file),
+            parts=tuple(parts),
+            has_letters="dead" in kinds,
+        )
+
+    def _lines_of(self, parts: list[Part]) -> Iterator[Kept]:
+        for part in parts:
+            try:
+                yield from self._lines_in(part)
+            except FileNotFoundError:  # noqa: PERF203 - as above
+                continue  # delivered meanwhile
+            except OSError as error:
+                self._note(part.name, error)
+
+    def _lines_in(self, part: Part) -> Iterator[Kept]:
+        last = 0
+        with os.fdopen(self.folder.open(part.name), "rb") as file:
+            file.seek(part.sent)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return  # torn, or being written
+                ((sequence, entry, *_),) = lines_in(line, 0, is_checked=True)[0]
+                last = last if entry is None else sequence  # what is unreadable keeps its place
+                yield last, part.lane, entry
+
+    def _note(self, what: str, error: OSError) -> None:
+        trouble = f"{what} cannot be read: {words_of(error)}"
+        if trouble not in self.troubles:
+            self.troubles.append(trouble)
+
+
+class _ReadOnly(Folder):
+    """A folder in which nothing can be written by mistake."""
+
+    def open(self, name: str) -> int:
+        return self._open(name, os.O_RDONLY)
+
+
+def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
+    """True if a living process has an owner's files.
+
+    The lock says so. Where its file was removed from under its holder, who makes it anew within
+    half a minute, a process with the owner's id is taken for the owner, rather than robbed.
+    """
+    try:
+        lock = folder.lock(lock_name(owner))
+    except FileNotFoundError:
+        return has_segments and _is_running(int(owner.split("-")[1]))
+    if lock is not None:
+        os.close(lock)
+    return lock is None
+
+
+def letter_in(line: bytes) -> Letter:
+    """A line of a dead-letter file, read."""
+    place = line.find(_ENTRY)
+    entry = line.rstrip()[place + len(_ENTRY) : -1].strip()
+    try:
+        facts = json.loads(line)
+        is_entry = bool(facts["entry"]) and facts["entry"] == json.loads(entry)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return Letter("unreadable", "", None, None, line)
+    if not is_entry or type(facts["entry"]) is not dict:
+        return Letter("unreadable", "", None, None, line)
+    at = facts.get("at")
+    return Letter(
+        str(facts.get("reason", "")),
+        str(facts.get("words", "")),
+        at if isinstance(at, (int, float)) else None,
+        entry,
+        line,
+    )
+
+
+def _facts(lock_file: bytes) -> dict[str, Any]:
+    try:
+        facts = json.loads(lock_file)
+    except ValueError:
+        return {}
+    if not isinstance(facts, dict):
+        return {}
+    kinds = {"pid": int, "started": str}
+    return {name: facts[name] for name, kind in kinds.items() if isinstance(facts.get(name), kind)}
+
+
+def _is_running(pid: int) -> bool:
+    """True if there is a process of that id; nothing is known of that on Windows here."""
+    if sys.platform == "win32":
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _sequence(kept: Kept) -> int:
+    return kept[0]

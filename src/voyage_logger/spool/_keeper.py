@@ -1,0 +1,245 @@
+"""What one logger has on the disk: its own stream, those it has adopted, and the state of the disk.
+
+Guarded by the queue's lock, but for what is marked as the worker's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from voyage_logger.spool._adoption import adopt, description, oddities, owners
+from voyage_logger.spool._folder import Folder, SpoolUnusable, words_of
+from voyage_logger.spool._names import lock_name, new_owner
+from voyage_logger.spool._stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from voyage_logger._diagnostics import Diagnostics
+    from voyage_logger.spool._segment import Segment
+
+_LARGEST_SEGMENT = 4 << 20  # bytes
+_SMALLEST_SEGMENT = 64 << 10
+_SEGMENTS = 32  # in a full spool, at the least
+_ATTEMPTS = 5
+_MOST_ADOPTED = 8  # streams at a time: others may take the rest
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolSettings:
+    """Where and how to keep entries.
+
+    Attributes:
+        path: The folder.
+        max_bytes: The most bytes that one logger has in it.
+        max_age: After how many seconds entries are given up, or None.
+        destination: Where entries are sent: those for another place are not adopted.
+    """
+
+    path: Path
+    max_bytes: int
+    max_age: float | None
+    destination: str
+
+
+class Keeper:
+    """The disk side of one `SpoolQueue`.
+
+    Args:
+        settings: Where and how to keep entries.
+        diagnostics: Where trouble with the disk is told.
+
+    Attributes:
+        own: The stream that this logger writes, or None until it does.
+        adopted: Streams of dead owners, oldest first.
+        size: The bytes of all their segments.
+        is_failing: True while entries stay in memory.
+        segment_bytes: Where a segment ends and the next begins.
+    """
+
+    def __init__(self, settings: SpoolSettings, diagnostics: Diagnostics) -> None:
+        self.settings = settings
+        self._diagnostics = diagnostics
+        self._folder: Folder | None = None
+        self._news: deque[tuple[str, str]] = deque()
+        self._told_oddities: set[str] = set()
+        self.own: Stream | None = None
+        self.adopted: list[Stream] = []
+        self.size = 0
+        self.is_failing = False
+        self._is_told = False  # that it is
+        by_share = settings.max_bytes // _SEGMENTS
+        self.segment_bytes = max(_SMALLEST_SEGMENT, min(_LARGEST_SEGMENT, by_share))
+        self.dead_bytes = settings.max_bytes // 8
+
+    def streams(self) -> list[Stream]:
+        """All streams, oldest first."""
+        return [*self.adopted, *([self.own] if self.own is not None else [])]
+
+    @property
+    def folder(self) -> Folder:
+        """The open folder.
+
+        Raises:
+            SpoolUnusable: It is not to be had.
+        """
+        if self._folder is None:
+            self._folder = Folder(self.settings.path)
+        return self._folder
+
+    def open_own(self) -> Stream:
+        """The stream to write to.
+
+        Raises:
+            SpoolUnusable: The folder is not to be had, or has no locks.
+            OSError: A file cannot be made.
+        """
+        for _ in range(_ATTEMPTS):
+            if self.own is not None:
+                return self.own
+            owner = new_owner()
+            lock = self.folder.lock(lock_name(owner), is_new=True)
+            # None: another process has seen the file before it was locked, and has removed it.
+            if lock is not None:
+                self.own = Stream(self.folder, owner, lock)
+                self.own.describe(description(self.settings.destination))
+        if self.own is None:
+            raise SpoolUnusable("its locks do not work")
+        return self.own
+
+    # The state of the disk.
+
+    def fail(self, error: OSError | SpoolUnusable) -> None:
+        """Notes that the disk does not take entries."""
+        reason = words_of(error) if isinstance(error, OSError) else error.reason
+        self.is_failing = True
+        if not self._is_told:
+            self._is_told = True
+            self.note("spool", f"{reason}: entries are kept in memory only")
+
+    def recover(self) -> None:
+        """Notes that the disk takes entries again."""
+        self.is_failing = False
+        if self._is_told:
+            self._is_told = False
+            self.note("spool works", "it works again")
+
+    def is_removed(self) -> bool:
+        """True if somebody has removed the folder."""
+        return self._folder is not None and self._folder.is_removed()
+
+    def relock(self) -> None:
+        """Makes the lock file anew that somebody has removed."""
+        if self.own is None:
+            return
+        try:
+            lock = self.folder.lock(lock_name(self.own.owner), is_new=True)
+            if lock is None:
+                return
+            self.own.relock(lock)
+            self.own.describe(description(self.settings.destination))
+        except (OSError, SpoolUnusable) as error:
+            self.fail(error)
+        else:
+            self.note("spool lock", "the lock file was removed, and is made anew")
+
+    def note_unreadable(self, segment: Segment, error: OSError | SpoolUnusable) -> None:
+        """Notes that a segment cannot be read."""
+        reason = words_of(error) if isinstance(error, OSError) else error.reason
+        self.note("spool unreadable", f"{segment.name} cannot be read: {reason}")
+
+    def adopt(self, stream: Stream) -> None:
+        """Counts a stream of a dead owner among its own."""
+        self.adopted.append(stream)
+        self.adopted.sort(key=lambda stream: stream.owner)
+        self.size += stream.size
+
+    def finish(self, stream: Stream) -> None:
+        """Removes the files of an adopted stream, if nothing is left of it."""
+        if stream in self.adopted and stream.finish():
+            self.adopted.remove(stream)
+
+    def let_go(self) -> None:
+        """Removes what has done its service, and leaves the rest to whoever takes it next."""
+        for stream in self.streams():
+            if not self.is_removed() and not stream.finish():
+                stream.close()
+        self.disown()
+
+    def disown(self) -> None:
+        """Closes everything, and leaves the files and their locks as they are."""
+        for stream in self.streams():
+            stream.close()
+        self.own = None
+        self.adopted = []
+        self.size = 0
+        self._folder = None
+
+    def note(self, cause: str, message: str) -> None:
+        """Notes a line for people, who are told once the lock is free."""
+        self._news.append((cause, f"spool {self.settings.path}: {message}"))
+
+    def tell(self) -> None:
+        """Says what was noted; without the lock."""
+        while self._news:
+            self._diagnostics.say(*self._news.popleft())
+
+    @property
+    def has_news(self) -> bool:
+        """True if there is something to `tell`."""
+        return bool(self._news)
+
+    # The worker's.
+
+    def find_orphans(self) -> list[Stream]:
+        """Takes over what dead owners have left, as far as there is room; without the lock."""
+        try:
+            folder = self.folder
+            names = folder.names()
+        except (OSError, SpoolUnusable):
+            return []  # a matter of `fail`, at the next attempt to write
+        for oddity in oddities(names):
+            if oddity not in self._told_oddities:
+                self._told_oddities.add(oddity)
+                self.note(f"spool {oddity}", oddity)
+        mine = {stream.owner for stream in self.streams()}
+        room = self.settings.max_bytes - self.size
+        found: list[Stream] = []
+        for owner in owners(names):
+            if owner in mine or len(self.adopted) + len(found) >= _MOST_ADOPTED:
+                continue
+            try:
+                stream = adopt(folder, owner, self.settings.destination, room)
+            except FileNotFoundError:
+                continue  # its owner has just finished
+            except (OSError, SpoolUnusable) as error:
+                reason = words_of(error) if isinstance(error, OSError) else error.reason
+                self.note("spool adoption", f"the files of {owner} cannot be taken over: {reason}")
+                continue
+            if stream is not None and not stream.finish():
+                found.append(stream)
+                room -= stream.size
+        return found
+
+    def note_sent(self, stream: Stream, segments: Iterable[Segment]) -> None:
+        """Has it noted on the disk how much is settled."""
+        try:
+            stream.note_sent(segments)
+        except OSError as error:
+            self.note(
+                "spool journal",
+                f"what was delivered cannot be noted ({words_of(error)}): "
+                "it would be sent again after a crash",
+            )
+
+    def bury(self, stream: Stream, letters: list[bytes]) -> None:
+        """Keeps rejected entries in the dead-letter file."""
+        try:
+            left_out = stream.bury(letters, self.dead_bytes)
+            if left_out:
+                self.note("spool dead letters", "the dead-letter file is full")
+        except OSError as error:
+            self.note("spool dead letters", f"dead letters cannot be kept ({words_of(error)})")

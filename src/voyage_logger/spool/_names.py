@@ -1,0 +1,88 @@
+"""The names of a spool's files, which say what each is: format, owner, level, number.
+
+::
+
+    v1.<owner>.lock                     held by the process that writes and sends the owner's files
+    v1.<owner>.<lane>.<number>.ndjson   a segment: one entry a line
+    v1.<owner>.sent                     how much of each segment the server has
+    v1.<owner>.dead.ndjson              entries that the server has rejected, with its words
+
+An *owner* is a logger in a process. Its name begins with the time, so that a listing shows the
+oldest first; nothing is ever concluded from it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+
+from voyage_logger._levels import LANES
+
+VERSION = 1
+
+_NAME = re.compile(
+    r"v(?P<version>\d+)\.(?P<owner>[0-9]+-[0-9]+-[0-9a-f]{8})\."
+    rf"(?:(?P<kind>lock|sent|dead)|(?P<lane>{'|'.join(LANES)})\.(?P<number>\d{{6,}}))(?:\.ndjson)?"
+)
+_ANY_VERSION = re.compile(r"v(\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class FileName:
+    """A file's name, read.
+
+    Attributes:
+        owner: Whose file it is.
+        kind: "lock", "sent", "dead" or "segment".
+        lane: A segment's lane.
+        number: A segment's number; later ones hold later entries.
+    """
+
+    owner: str
+    kind: str
+    lane: int = 0
+    number: int = 0
+
+
+def new_owner() -> str:
+    """A name for a logger in this process that nobody else has."""
+    return f"{int(time.time()):010d}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def lock_name(owner: str) -> str:
+    return f"v{VERSION}.{owner}.lock"
+
+
+def sent_name(owner: str) -> str:
+    return f"v{VERSION}.{owner}.sent"
+
+
+def dead_name(owner: str) -> str:
+    return f"v{VERSION}.{owner}.dead.ndjson"
+
+
+def segment_name(owner: str, lane: int, number: int) -> str:
+    return f"v{VERSION}.{owner}.{LANES[lane]}.{number:06d}.ndjson"
+
+
+def draft_name(name: str) -> str:
+    """What a file is called until it takes the place of another one."""
+    return f"{name}.new"
+
+
+def parse(name: str) -> FileName | None:
+    """What a file of the folder is, or None if it is not one of this format."""
+    found = _NAME.fullmatch(name)
+    if found is None or int(found["version"]) != VERSION:
+        return None
+    if found["kind"] is not None:
+        return FileName(found["owner"], found["kind"])
+    return FileName(found["owner"], "segment", LANES.index(found["lane"]), int(found["number"]))
+
+
+def is_newer(name: str) -> bool:
+    """True if a later version of this package has written the file."""
+    found = _ANY_VERSION.match(name)
+    return found is not None and int(found[1]) > VERSION

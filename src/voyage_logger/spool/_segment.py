@@ -1,0 +1,321 @@
+"""A segment: one file of entries of one level, appended to by log calls and read by the worker.
+
+A line is the entry's JSON with one more member in front, the place of its log call::
+
+    {"spool_seq":17,"message":"Order placed","level":"info",...}
+
+so that entries of several files can be sent in the order of their calls. The rest of the line is,
+to the byte, what is sent.
+
+What must stay true: of each segment a beginning is sent, a beginning that may be longer is taken
+(sent, or in flight), and both only grow; a descriptor for writing is used under the queue's lock
+only, one for reading by the worker only.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from voyage_logger.spool._folder import Folder
+
+NEVER = 1 << 62
+
+_OPEN = b'{"spool_seq":'
+_LINE = _OPEN + b"%d,%b\n"
+_CHUNK = 256 * 1024  # bytes that are read at once
+
+# (sequence number; encoded entry, or None if no line of a piece is one; where it ends; how many
+# lines of the file it stands for: unreadable ones count with their neighbor)
+Line = tuple[int, bytes | None, int, int]
+
+
+class _Reader:
+    """A descriptor that is closed when nobody uses it any more.
+
+    A log call may give up a segment that the worker is reading: closed under its hands, the
+    number could by then be another file's.
+    """
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+def line_of(sequence: int, payload: bytes | bytearray) -> bytes:
+    """The line of an entry.
+
+    Args:
+        sequence: The place of its log call among those of its owner.
+        payload: The encoded entry, a JSON object with one member at least.
+    """
+    return _LINE % (sequence, payload[1:])
+
+
+class Segment:
+    """One file of a spool.
+
+    Args:
+        name: The file's name.
+        lane: The lane of its entries.
+        descriptor: The file, open for writing, or None if nothing more is written to it.
+
+    All fields are guarded by the queue's lock.
+
+    Attributes:
+        size, entries: How much was written: bytes, lines.
+        taken, taken_entries: How much of that was given out to be sent, from the beginning.
+        sent, sent_entries: How much of that is settled, from the beginning.
+        head: The sequence number of the first line not taken, `NEVER` if there is none.
+        last: The sequence number of the last line, `NEVER` if there is none or it is not known.
+        is_checked: True if each line has to be looked at, for it was written by another process.
+        is_gone: True once the rest was given up; the file is removed, about to be, or left behind.
+        written_at: When it was last written to, by the monotonic clock.
+    """
+
+    __slots__ = (
+        "_descriptor",
+        "_fetched",
+        "_lines",
+        "_reader",
+        "entries",
+        "head",
+        "is_checked",
+        "is_gone",
+        "lane",
+        "last",
+        "name",
+        "sent",
+        "sent_entries",
+        "size",
+        "taken",
+        "taken_entries",
+        "written_at",
+    )
+
+    def __init__(self, name: str, lane: int, descriptor: int | None = None) -> None:
+        self.name = name
+        self.lane = lane
+        self._descriptor = descriptor
+        self._reader: _Reader | None = None
+        self._lines: deque[Line] = deque()  # read, and not yet taken
+        self._fetched = 0  # where the next read begins
+        self.size = self.entries = 0
+        self.taken = self.taken_entries = 0
+        self.sent = self.sent_entries = 0
+        self.head = self.last = NEVER
+        self.is_checked = False
+        self.is_gone = False
+        self.written_at = 0.0
+
+    @property
+    def unread(self) -> int:
+        """How many entries are not taken."""
+        return self.entries - self.taken_entries
+
+    @property
+    def is_settled(self) -> bool:
+        """True if nothing of it is waiting or in flight."""
+        return self.sent_entries == self.entries
+
+    @property
+    def is_open(self) -> bool:
+        """True if it can be written to."""
+        return self._descriptor is not None
+
+    def resume(self, sent: int, size: int, entries: int) -> None:
+        """Makes it the rest of a file that was begun, and partly sent, by another process."""
+        self.sent = self.taken = self._fetched = sent
+        self.size = size
+        self.entries = entries
+        self.head = 0
+        self.is_checked = True
+
+    # Writing, by log calls.
+
+    def write(self, line: bytes, sequence: int, now: float) -> None:
+        """Appends a line.
+
+        Raises:
+            OSError: It did not work out, and nothing of the line is left in the file.
+        """
+        assert self._descriptor is not None  # noqa: S101 - for the type checker
+        size = len(line)
+        # Counted first, and without a call in between: where CPython lets a signal handler in, all
+        # is done or nothing.
+        before = self.size
+        self.size = before + size
+        self.entries += 1
+        self.head = sequence if sequence < self.head else self.head  # noqa: FURB136 - a call
+        self.last = sequence
+        self.written_at = now
+        try:
+            written = os.write(self._descriptor, line)
+            if written < size:
+                raise OSError(errno.ENOSPC, "the disk is full")  # noqa: TRY301 - undone below
+        except OSError:
+            self.size = before
+            self.entries -= 1
+            if self.taken == before:
+                self.head = NEVER
+            os.ftruncate(self._descriptor, before)  # half a line would spoil the next one
+            raise
+
+    def seal(self) -> None:
+        """Ends the writing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def is_linked(self) -> bool:
+        """False if the file that is being written was removed from its folder."""
+        return self._descriptor is None or os.fstat(self._descriptor).st_nlink > 0
+
+    def rescue(self) -> list[tuple[int, bytes]]:
+        """The entries not taken, read through the descriptor that writes them."""
+        if self._descriptor is None:
+            return []
+        try:
+            os.lseek(self._descriptor, self.taken, os.SEEK_SET)
+            with os.fdopen(os.dup(self._descriptor), "rb") as file:
+                data = file.read(self.size - self.taken)
+        except OSError:
+            return []  # the caller counts what it does not get
+        lines, _ = lines_in(data, self.taken, is_checked=False)
+        return [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
+
+    # Reading, by the worker.
+
+    def wants_lines(self) -> bool:
+        """True if there is more to read, and nothing that was read is left. Under the lock."""
+        return not self._lines and self.taken < self.size and not self.is_gone
+
+    def fetch(self, folder: Folder, end: int) -> tuple[list[Line], int]:
+        """Reads on, without the lock.
+
+        Args:
+            folder: Where the file is.
+            end: The size, as it was seen under the lock: no line is half written before it.
+
+        Returns:
+            The next lines and where they end, for `keep`.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        begin = self._fetched
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = _Reader(folder.open(self.name))
+        length = _CHUNK
+        while True:
+            os.lseek(reader.descriptor, begin, os.SEEK_SET)
+            data = os.read(reader.descriptor, min(length, end - begin))
+            lines, read_to = lines_in(data, begin, is_checked=self.is_checked)
+            if lines:
+                return lines, read_to
+            if length >= end - begin:
+                raise OSError(errno.EIO, "a segment is shorter than it was")
+            length *= 2  # a line longer than a chunk
+
+    def keep(self, lines: list[Line], read_to: int) -> None:
+        """Takes over what `fetch` has read, unless the segment was cut meanwhile."""
+        if not self.is_gone and read_to <= self.size:
+            self._lines.extend(lines)
+            self._fetched = read_to
+            self.head = lines[0][0]
+
+    def peek(self) -> Line | None:
+        """The next line, or None if it has to be fetched first, or there is none."""
+        return self._lines[0] if self._lines else None
+
+    def advance(self) -> None:
+        """Takes the next line."""
+        _, _, self.taken, lines = self._lines.popleft()
+        self.taken_entries += lines
+        if self._lines:
+            self.head = self._lines[0][0]
+        else:
+            # Not known before the next fetch; for the order of what is left, later than this one.
+            self.head = self.head + 1 if self.taken < self.size else NEVER
+
+    # The end.
+
+    def settle(self, end: int, lines: int) -> None:
+        """Notes that so many more lines are settled, up to a place in the file."""
+        self.sent = end
+        self.sent_entries += lines
+
+    def count_until(self, folder: Folder, sequence: int, begin: int, end: int) -> int:
+        """How many entries of a part of the file have a number up to `sequence`.
+
+        Reads the file, by a descriptor of its own, in whatever thread.
+        """
+        try:
+            with os.fdopen(folder.open(self.name), "rb") as file:
+                file.seek(begin)
+                lines, _ = lines_in(file.read(end - begin), begin, is_checked=False)
+        except OSError:
+            return self.unread  # removed, or out of reach: more rather than less is pending
+        return sum(count for number, _, _, count in lines if number <= sequence)
+
+    def cut(self) -> int:
+        """Gives up what is not taken, and says how many entries that were."""
+        count = self.unread
+        self.size, self.entries = self.taken, self.taken_entries
+        self.head = NEVER
+        self._lines.clear()
+        self.seal()
+        return count
+
+    def stop_reading(self) -> None:
+        """Closes the descriptor for reading, once a `fetch` under way is done with it."""
+        self._reader = None
+
+
+def lines_in(data: bytes, begin: int, *, is_checked: bool) -> tuple[list[Line], int]:
+    """The whole lines of a piece of a file, and where they end.
+
+    Args:
+        data: The piece.
+        begin: Where in the file it begins.
+        is_checked: Whether each line has to be looked at closely.
+    """
+    lines: list[Line] = []
+    place = begin
+    unreadable = 0
+    for line in data.split(b"\n")[:-1]:
+        place += len(line) + 1
+        entry = _entry_in(line, is_checked=is_checked)
+        if entry is None:
+            unreadable += 1
+            continue
+        lines.append((*entry, place, 1 + unreadable))
+        unreadable = 0
+    if unreadable:
+        sequence, payload, _, covered = lines.pop() if lines else (0, None, 0, 0)
+        lines.append((sequence, payload, place, covered + unreadable))
+    return lines, place
+
+
+def _entry_in(line: bytes, *, is_checked: bool) -> tuple[int, bytes] | None:
+    """A line's number and entry; None if it was torn, made by others, or changed by hand."""
+    if not line.startswith(_OPEN):
+        return None
+    comma = line.find(b",", len(_OPEN))
+    if comma < 0:
+        return None
+    try:
+        if is_checked and type(json.loads(line)) is not dict:
+            return None
+        return int(line[len(_OPEN) : comma]), b"{" + line[comma + 1 :]
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,240 @@
+"""A stream: the segments of one owner, whoever of the living it belongs to now.
+
+What must stay true: the owner's lock is held from the first file to the last; how much of each
+segment the server has is on the disk before the next batch is sent; a segment is removed only when
+nothing of it is left to send, or it was given up and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+from voyage_logger._levels import LANES
+from voyage_logger.spool._names import dead_name, draft_name, lock_name, segment_name, sent_name
+from voyage_logger.spool._segment import NEVER, Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from voyage_logger.spool._folder import Folder
+
+_JOURNAL_LIMIT = 64 * 1024  # bytes, beyond which it is written anew
+
+
+class Stream:
+    """The files of one owner.
+
+    Args:
+        folder: Where they are.
+        owner: The owner's name.
+        lock: The descriptor of the lock file, locked.
+
+    Guarded by the queue's lock.
+    """
+
+    def __init__(self, folder: Folder, owner: str, lock: int) -> None:
+        self._folder = folder
+        self.owner = owner
+        self._lock: int | None = lock
+        self.lanes: tuple[deque[Segment], ...] = tuple(deque() for _ in LANES)
+        self._numbers = [0] * len(LANES)
+        self._journal: int | None = None
+        self._journal_size = 0
+        self._dead: int | None = None
+        self._stuck: list[Segment] = []  # their files could not be removed
+
+    def describe(self, description: bytes) -> None:
+        """Writes into the lock file what people and adopters want to know of the owner."""
+        assert self._lock is not None  # noqa: S101 - for the type checker
+        os.write(self._lock, description)
+
+    def segments(self) -> Iterator[Segment]:
+        """All segments; those of a lane in the order of their entries."""
+        for lane in self.lanes:
+            yield from lane
+
+    def open_segment(self, lane: int) -> Segment:
+        """Makes a new segment to write to.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        self._numbers[lane] += 1
+        name = segment_name(self.owner, lane, self._numbers[lane])
+        segment = Segment(name, lane, self._folder.create(name))
+        self.lanes[lane].append(segment)
+        return segment
+
+    def adopt(self, segment: Segment) -> None:
+        """Takes over a segment that is there already; in the order of their numbers."""
+        self.lanes[segment.lane].append(segment)
+
+    @property
+    def unread(self) -> int:
+        """How many entries are not taken."""
+        return sum(segment.unread for segment in self.segments())
+
+    @property
+    def size(self) -> int:
+        """The bytes of all segments."""
+        return sum(segment.size for segment in self.segments())
+
+    @property
+    def sealed_unread(self) -> int:
+        """How many entries are not taken of segments that nothing is written to any more."""
+        return sum(segment.unread for segment in self.segments() if not segment.is_open)
+
+    def head(self) -> int:
+        """The sequence number of the oldest entry not taken, `NEVER` if there is none."""
+        return min((segment.head for segment in self.segments()), default=NEVER)
+
+    def remove(self, segment: Segment) -> None:
+        """Removes a segment, of which nothing is left to send."""
+        segment.is_gone = True
+        segment.seal()
+        segment.stop_reading()
+        self.lanes[segment.lane].remove(segment)
+        if self._lock is not None:
+            try:
+                self._folder.remove(segment.name)
+            except OSError:
+                self._stuck.append(segment)  # `finish` tries again; the journal knows it as sent
+
+    def forget(self, segment: Segment) -> None:
+        """Leaves a segment's file to itself."""
+        segment.is_gone = True
+        segment.seal()
+        self.lanes[segment.lane].remove(segment)
+
+    def shorten(self, segment: Segment) -> None:
+        """Cuts the file of a segment to what is in flight."""
+        with contextlib.suppress(OSError):  # then the disk has more than counts; all stays right
+            descriptor = self._folder.open(segment.name)
+            try:
+                os.ftruncate(descriptor, segment.size)
+            finally:
+                os.close(descriptor)
+
+    def note_sent(self, segments: Iterable[Segment]) -> None:
+        """Notes on the disk how much of each is settled.
+
+        Raises:
+            OSError: It cannot be written; then a crash makes what was settled come again.
+        """
+        lines = [_note(segment) for segment in segments if not segment.is_gone]
+        if not lines or self._lock is None:
+            return
+        if self._journal is None or self._journal_size > _JOURNAL_LIMIT:
+            self._begin_journal()
+            return
+        data = b"".join(lines)
+        self._journal_size += len(data)
+        os.write(self._journal, data)
+
+    def _begin_journal(self) -> None:
+        """Writes the journal anew, with what matters still."""
+        self._close_journal()
+        lines = [_note(segment) for segment in (*self.segments(), *self._stuck) if segment.sent]
+        content = b"".join(lines)
+        self._folder.replace(sent_name(self.owner), content)
+        self._journal = self._folder.append_to(sent_name(self.owner))
+        self._journal_size = len(content)
+
+    def bury(self, letters: Iterable[bytes], limit: int) -> int:
+        """Writes rejected entries to the dead-letter file.
+
+        Args:
+            letters: Lines.
+            limit: The most bytes of that file.
+
+        Returns:
+            How many had no place.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        if self._lock is None:
+            return len(list(letters))
+        if self._dead is None:
+            self._dead = self._folder.append_to(dead_name(self.owner))
+        left_out = 0
+        size = os.fstat(self._dead).st_size
+        for letter in letters:
+            if size + len(letter) > limit:
+                left_out += 1
+                continue
+            size += len(letter)
+            os.write(self._dead, letter)
+        return left_out
+
+    def finish(self) -> bool:
+        """Removes the owner's files and gives up its lock, if nothing is left to send."""
+        if any(not segment.is_settled for segment in self.segments()):
+            return False
+        for segment in list(self.segments()):
+            self.remove(segment)
+        self._close_journal()
+        sent = sent_name(self.owner)
+        # Where that fails, whoever comes next finds that all was sent, and tries it again.
+        with contextlib.suppress(OSError):
+            for name in (*(segment.name for segment in self._stuck), draft_name(sent), sent):
+                self._folder.remove(name)
+            self._folder.remove(lock_name(self.owner))  # last: until then nobody else may look
+        self.close()
+        return True
+
+    def relock(self, lock: int) -> None:
+        """Takes a new lock in the place of one whose file was removed."""
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = lock
+
+    def is_linked(self) -> bool:
+        """False if somebody has removed the lock file, or the whole folder."""
+        return self._lock is not None and os.fstat(self._lock).st_nlink > 0
+
+    def close(self) -> None:
+        """Closes all files and gives the lock back; what is left is for who takes it next.
+
+        In a forked child it leaves the lock with the parent, for it does not unlock.
+        """
+        for segment in self.segments():
+            segment.seal()
+            segment.stop_reading()
+        self._close_journal()
+        if self._dead is not None:
+            os.close(self._dead)
+        if self._lock is not None:
+            os.close(self._lock)
+        self._dead = self._lock = None
+
+    def _close_journal(self) -> None:
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            os.close(journal)
+
+
+def _note(segment: Segment) -> bytes:
+    note = {"segment": segment.name, "sent": segment.sent}
+    return json.dumps(note, separators=(",", ":")).encode() + b"\n"
+
+
+def sent_of(journal: bytes) -> dict[str, int]:
+    """How much of each segment is settled, as a journal says; a line that is none is passed over.
+
+    What a torn line would have said is sent again, which is what can be done.
+    """
+    sent: dict[str, int] = {}
+    for line in journal.split(b"\n"):
+        try:
+            note = json.loads(line)
+            name, size = note["segment"], note["sent"]
+        except (ValueError, LookupError, TypeError):
+            continue
+        if isinstance(name, str) and isinstance(size, int):
+            sent[name] = max(size, sent.get(name, 0))
+    return sent

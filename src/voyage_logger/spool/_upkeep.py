@@ -1,0 +1,149 @@
+"""The care of a queue on the disk, from time to time, by the worker.
+
+It moves what had to stay in memory to the disk once that works again, takes over what dead
+processes have left, saves what can be saved when somebody removes files, and lets entries expire.
+
+What must stay true: no entry is in two places; whatever the disk does, nothing here raises.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voyage_logger._queue import RECORD_OVERHEAD, Record
+from voyage_logger.spool._folder import SpoolUnusable
+from voyage_logger.spool._segment import line_of
+from voyage_logger.spool._writing import WritingQueue
+
+if TYPE_CHECKING:
+    from collections import deque
+
+    from voyage_logger.spool._segment import Segment
+    from voyage_logger.spool._stream import Stream
+
+EXPIRED = "expired"
+DELETED = "spool_deleted"
+
+
+class TendedQueue(WritingQueue):
+    """The half of `SpoolQueue` that looks after the folder; for the arguments see there."""
+
+    def tend(self) -> None:
+        if self._clock() < self._tend_at:
+            return
+        with self._disk, self.lock:
+            self._tend_at = self._clock() + (self.patience or 0.0)
+            if self._is_shut:
+                return
+            self._notice_removal()
+            self._expire()
+            if self._keeper.is_failing:
+                self._move_to_disk()
+        for stream in self._keeper.find_orphans():
+            self._take_over(stream)
+        if self._keeper.has_news:
+            self._keeper.tell()
+
+    def _move_to_disk(self) -> None:
+        """Moves the entries in memory to the disk, in their order, if it works again."""
+        keeper = self._keeper
+        if self._is_shut or not keeper.is_failing:
+            return
+        keeper.is_failing = False
+        while not keeper.is_failing and (lane := self._oldest_lane()) is not None:
+            sequence, number, payload = lane[0]
+            line = line_of(sequence, payload)
+            segment = self._active[number] or self._segment_for(number, len(line))
+            if segment is None:
+                keeper.is_failing = True  # no room: what is in memory is worth less
+                return
+            try:
+                segment.write(line, sequence, self._clock())
+            except OSError as error:
+                self._fail(error)
+                return
+            lane.popleft()
+            self._queued -= 1
+            self._queued_bytes -= len(payload) + RECORD_OVERHEAD
+            self._spooled += 1
+            keeper.size += len(line)
+        if not keeper.is_failing and self._can_open():
+            self._recover()
+
+    def _can_open(self) -> bool:
+        try:
+            self._keeper.open_own()
+        except (OSError, SpoolUnusable) as error:
+            self._fail(error)
+            return False
+        return True
+
+    def _oldest_lane(self) -> deque[Record] | None:
+        return min((lane for lane in self._lanes if lane), key=_first, default=None)
+
+    def _notice_removal(self) -> None:
+        """Saves what can be saved if somebody has removed files that are in use."""
+        keeper = self._keeper
+        own = keeper.own
+        if own is None:
+            return
+        is_removed = keeper.is_removed()
+        for segment in list(own.segments()):
+            if is_removed or not segment.is_linked():
+                self._rescue(own, segment)
+        if is_removed:
+            for stream in keeper.adopted:
+                for segment in list(stream.segments()):
+                    self._rescue(stream, segment)
+            self.let_go()
+        elif not own.is_linked():
+            keeper.relock()
+        if is_removed:
+            self._fail(SpoolUnusable("the folder was removed"))
+
+    def _rescue(self, stream: Stream, segment: Segment) -> None:
+        """Takes what can still be read of a removed file into memory."""
+        rescued = segment.rescue()
+        size = segment.size
+        lost = segment.cut() - len(rescued)
+        if self._active[segment.lane] is segment:
+            self._active[segment.lane] = None
+        self._keeper.size -= size
+        stream.forget(segment)
+        records = [(sequence, segment.lane, payload) for sequence, payload in rescued]
+        self._lanes[segment.lane].extendleft(reversed(records))
+        self._spooled -= len(records)
+        self._queued += len(records)
+        self._queued_bytes += sum(len(payload) + RECORD_OVERHEAD for *_, payload in records)
+        self._drop((DELETED, segment.lane), lost)
+        self._shed()
+        self._keeper.note("spool removed", "files in use were removed")
+        self._fail(SpoolUnusable("files were removed"))
+
+    def _expire(self) -> None:
+        """Gives up segments to which nothing was written for too long."""
+        max_age = self._keeper.settings.max_age
+        if max_age is None:
+            return
+        oldest = self._clock() - max_age
+        for stream in self._keeper.streams():
+            for segment in list(stream.segments()):
+                if segment.unread and segment.written_at < oldest:
+                    self._give_up(stream, segment, EXPIRED)
+
+    def _take_over(self, stream: Stream) -> None:
+        with self.lock:
+            if self._is_shut:
+                stream.close()
+                return
+            count = stream.unread
+            self._keeper.adopt(stream)
+            self._accepted += count
+            self._adopted += count
+            self._spooled += count
+            self._expire()  # before any of it is taken
+            self.changed.notify()
+
+
+def _first(lane: deque[Record]) -> int:
+    return lane[0][0]

@@ -1,0 +1,269 @@
+"""What log calls meet of a queue on the disk: it writes, makes room, and counts.
+
+An entry is appended to a segment of its lane before the call returns. While the disk fails, entries
+stay in the memory of the queue below, under its bounds: so a log call meets a broken disk once.
+
+What must stay true, beside the promises of `EntryQueue`: what is on the disk is given up only for
+want of room or for its age, lowest level first.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from voyage_logger._levels import CRITICAL, LANES
+from voyage_logger._queue import NEVER, EntryQueue
+from voyage_logger.spool._folder import SpoolUnusable
+from voyage_logger.spool._keeper import Keeper, SpoolSettings
+from voyage_logger.spool._segment import Segment, line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voyage_logger._diagnostics import Diagnostics
+    from voyage_logger._queue import Loss
+    from voyage_logger._stats import Stats
+    from voyage_logger.spool._stream import Stream
+
+FULL = "spool_full"
+
+_LOOK_SECONDS = 30.0  # between two looks at the folder
+_FAILING_SECONDS = 1.0  # the same, while the disk fails
+
+# Where a record in flight comes from: the stream, its segment, where the line ends, how many lines.
+Origin = tuple["Stream", Segment, int, int]
+
+
+class WritingQueue(EntryQueue):
+    """The half of `SpoolQueue` that log calls meet; for the arguments see there."""
+
+    is_durable = True
+
+    def __init__(
+        self,
+        max_entries: int,
+        max_bytes: int,
+        spool: SpoolSettings,
+        diagnostics: Diagnostics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(max_entries, max_bytes)
+        self._clock = clock
+        self._max_spooled = spool.max_bytes
+        self.patience = _LOOK_SECONDS
+        # Held by the worker while it reads or writes without `lock`, and by who closes files: else
+        # a descriptor could be another file's by the time it is used. Taken before `lock`.
+        self._disk = threading.RLock()
+        # All below is guarded by the lock.
+        self._keeper = Keeper(spool, diagnostics)
+        self._spooled = 0  # entries on the disk that are not taken
+        self._adopted = 0  # entries that were taken over, so far
+        self._origins: deque[Origin | None] = deque()  # of the flight; None for one from memory
+        self._active: list[Segment | None] = [None] * len(LANES)
+        self._is_shut = False
+        self._tend_at = clock()
+
+    def append(self, payload: bytes | bytearray, lane: int) -> int:
+        keeper = self._keeper
+        with self.lock:
+            line = line_of(self._sequence + 1, payload)
+            size = len(line)
+            segment = self._active[lane]
+            if (
+                segment is None
+                or segment.size + size > keeper.segment_bytes
+                or keeper.size + size > self._max_spooled
+            ):
+                segment = self._segment_for(lane, size)
+            if segment is None or not self._write(segment, line):
+                sequence = super().append(payload, lane)
+            else:
+                sequence = self._sequence
+                if lane >= CRITICAL or len(self) >= self.wake_at:
+                    self._wake(lane)
+        if keeper.has_news:
+            keeper.tell()
+        return sequence
+
+    # How much waits.
+
+    def __len__(self) -> int:
+        return self._queued + self._spooled
+
+    def fill(self) -> float:
+        """How much waits, as a share of what would fill the memory: there is no hurry before."""
+        with self.lock:
+            waiting = sum(
+                segment.size - segment.taken
+                for stream in self._keeper.streams()
+                for segment in stream.segments()
+            )
+            by_entries = len(self) / (self._max_entries or 1)
+            return max(by_entries, (waiting + self._queued_bytes) / self._max_bytes)
+
+    def stats(self) -> Stats:
+        with self.lock:
+            stats = super().stats()
+            spooled = self._spooled + sum(origin is not None for origin in self._origins)
+            return replace(
+                stats,
+                pending=stats.pending + self._spooled,
+                spooled=spooled,
+                adopted=self._adopted,
+            )
+
+    def oldest(self) -> int:
+        """As the worker needs it: 0 if anything that was adopted is pending."""
+        with self.lock:
+            if any(stream.unread for stream in self._keeper.adopted):
+                return 0
+            flight = self._flight[0][0] if self._flight else NEVER
+            return min(flight, self._oldest_own())
+
+    def is_pending(self, sequence: int) -> bool:
+        """True if an entry of this process up to that number is still pending."""
+        with self.lock:
+            flight = min((number for number, *_ in self._flight if number), default=NEVER)
+            return min(flight, self._oldest_own()) <= sequence
+
+    def pending_until(self, sequence: int) -> int:
+        count = super().pending_until(sequence)
+        with self.lock:
+            count -= sum(not number for number, *_ in self._flight)
+            own = self._keeper.own
+            segments = list(own.segments()) if own is not None else []
+            count += sum(segment.unread for segment in segments if segment.last <= sequence)
+            partly = [
+                (segment, segment.taken, segment.size)
+                for segment in segments
+                if segment.unread and segment.head <= sequence < segment.last
+            ]
+        return count + sum(
+            segment.count_until(self._keeper.folder, sequence, begin, end)
+            for segment, begin, end in partly
+        )
+
+    def _oldest_own(self) -> int:
+        own = self._keeper.own
+        return min(NEVER if own is None else own.head(), self._oldest_in_memory())
+
+    def _oldest_in_memory(self) -> int:
+        return min((lane[0][0] for lane in self._lanes if lane), default=NEVER)
+
+    # Writing.
+
+    def _write(self, segment: Segment, line: bytes) -> bool:
+        """Appends a line and counts it; False if the disk fails."""
+        size = len(line)
+        # Counted first: where CPython lets a signal handler in, right after the write, all is done.
+        self._sequence = sequence = self._sequence + 1
+        self._accepted += 1
+        self._spooled += 1
+        self._keeper.size += size
+        try:
+            segment.write(line, sequence, self._clock())
+        except OSError as error:
+            self._sequence -= 1
+            self._accepted -= 1
+            self._spooled -= 1
+            self._keeper.size -= size
+            self._fail(error)
+            return False
+        return True
+
+    def _segment_for(self, lane: int, size: int) -> Segment | None:
+        """A segment of the lane with room for a line; None if the entry has to stay in memory."""
+        keeper = self._keeper
+        if self._is_shut or keeper.is_failing:
+            return None
+        try:
+            stream = keeper.open_own()
+            self._seal_full(stream, lane, size)
+            self._shed_spooled(size)
+            if keeper.size + size > self._max_spooled:
+                return None
+            if self._active[lane] is None:
+                self._active[lane] = stream.open_segment(lane)
+        except (OSError, SpoolUnusable) as error:
+            self._fail(error)
+        return self._active[lane]
+
+    def _seal_full(self, stream: Stream, lane: int, size: int) -> None:
+        segment = self._active[lane]
+        if segment is not None and segment.size + size > self._keeper.segment_bytes:
+            self._active[lane] = None
+            segment.seal()
+            self._discard_if_settled(stream, segment)
+
+    def _fail(self, error: OSError | SpoolUnusable) -> None:
+        """Turns to memory until `tend` finds the disk working."""
+        self._keeper.fail(error)
+        self._seal_all()
+        self.patience = _FAILING_SECONDS
+        self._tend_at = self._clock() + _FAILING_SECONDS
+        self.changed.notify()  # the worker is to look again sooner than it meant to
+
+    def _recover(self) -> None:
+        """Turns to the disk again."""
+        self._keeper.recover()
+        self.patience = _LOOK_SECONDS
+
+    def _seal_all(self) -> None:
+        active, self._active = self._active, [None] * len(LANES)
+        for segment in active:
+            if segment is not None:
+                segment.seal()
+                if self._keeper.own is not None:
+                    self._discard_if_settled(self._keeper.own, segment)
+
+    # Making room.
+
+    def _shed_spooled(self, size: int) -> None:
+        """Gives up the lowest level on the disk, oldest first, until a line has room."""
+        if self._keeper.size + size > self._max_spooled:
+            self._discard_settled()
+        for lane in range(len(LANES)):
+            for stream in self._keeper.streams():
+                for segment in list(stream.lanes[lane]):
+                    if self._keeper.size + size <= self._max_spooled:
+                        return
+                    self._give_up(stream, segment, FULL)
+
+    def _discard_settled(self) -> None:
+        """Removes what is delivered of the segments being written: that costs nothing."""
+        for lane, segment in enumerate(self._active):
+            if segment is not None and segment.is_settled and self._keeper.own is not None:
+                self._active[lane] = None
+                self._discard_if_settled(self._keeper.own, segment)
+
+    def _give_up(self, stream: Stream, segment: Segment, reason: str) -> None:
+        """Drops what is not taken of a segment, and the file if nothing of it is in flight."""
+        if self._active[segment.lane] is segment:
+            self._active[segment.lane] = None
+        size = segment.size
+        count = segment.cut()
+        self._keeper.size -= size - segment.size
+        self._drop((reason, segment.lane), count)
+        if not self._discard_if_settled(stream, segment):
+            stream.shorten(segment)
+
+    def _drop(self, loss: Loss, count: int) -> None:
+        """Counts entries on the disk that will not be sent."""
+        self._spooled -= count
+        if count:
+            self._dropped[loss] += count
+            self.settled.notify_all()
+
+    def _discard_if_settled(self, stream: Stream, segment: Segment) -> bool:
+        """Removes a segment that nothing is left of and nothing is written to."""
+        if segment.is_gone:
+            return True
+        if not segment.is_settled or self._active[segment.lane] is segment:
+            return False
+        self._keeper.size -= segment.size
+        stream.remove(segment)
+        return True

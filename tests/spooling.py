@@ -1,0 +1,167 @@
+"""Processes that log into a spool, for the tests that kill them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from voyage_logger import Stats, VoyageLogger
+    from voyage_logger.devserver import DevServer
+
+PRELUDE = """\
+    import errno, json, os, random, signal, sys, threading, time
+    import voyage_logger
+    from voyage_logger import VoyageLogger
+    from voyage_logger.spool import _writing
+
+    def logger_on(folder, **settings):
+        return VoyageLogger("app", spool_dir=folder, **{"flush_interval": 600, **settings})
+
+    def say(words):
+        os.write(1, f"{words}\\n".encode())
+
+    def look(logger):
+        queue = logger._pipeline.queue
+        queue._tend_at = 0.0
+        queue.tend()
+
+    def import_all():
+        # Python itself may be out of reach for another user.
+        logger = VoyageLogger("app")
+        logger.verify()
+        logger.close()
+
+    folder = sys.argv[1]
+"""
+
+
+class Child:
+    """A process that runs code, says lines on its stdout and takes lines on its stdin.
+
+    Args:
+        server: Where its loggers send.
+        folder: Their spool, `folder` in the code.
+        code: What it runs, after `PRELUDE`.
+        arguments: `sys.argv[2:]`.
+    """
+
+    def __init__(self, server: DevServer, folder: Path, code: str, *arguments: object) -> None:
+        program = textwrap.dedent(PRELUDE) + textwrap.dedent(code)
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", program, str(folder), *map(str, arguments)],
+            env={**os.environ, **server.environ},
+            bufsize=0,  # else `end` would not see what `hears` has read ahead
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def hears(self) -> str:
+        """The next line that it says; empty once it has ended."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().decode().strip()
+
+    def tell(self, words: str = "") -> None:
+        """Has it read a line."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{words}\n".encode())
+        self.process.stdin.flush()
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to it and to its children."""
+        os.killpg(self.process.pid, number)
+
+    def kill(self) -> list[str]:
+        """Kills it, its children too, and gives the lines that it had said."""
+        self.signal(signal.SIGKILL)
+        return self.end()[0]
+
+    def end(self) -> tuple[list[str], str]:
+        """Waits for its end; gives the lines that nobody had heard, and its stderr."""
+        out, err = self.process.communicate(timeout=60)
+        return out.decode().splitlines(), err.decode()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+        self.process.communicate()
+
+
+def lines(folder: Path) -> int:
+    """How many entries the folder's segments hold, sent ones included."""
+    return sum(
+        path.read_bytes().count(b"\n")
+        for path in folder.glob("v1.*.ndjson")
+        if ".dead." not in path.name
+    )
+
+
+def messages(server: DevServer) -> list[Any]:
+    return [entry["message"] for entry in server.entries()]
+
+
+def look(logger: VoyageLogger) -> None:
+    """Has a logger of this process look after its folder now."""
+    queue = logger._pipeline.queue
+    queue._tend_at = 0.0  # type: ignore[attr-defined]
+    queue.tend()
+
+
+def assert_law(stats: Stats) -> None:
+    """Accepted is delivered, rejected, dropped and pending; and the reasons add up."""
+    assert stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.pending
+    assert stats.rejected == sum(stats.rejected_by.values())
+    assert stats.dropped == sum(stats.dropped_by.values())
+
+
+def leave(
+    folder: Path,
+    server: DevServer,
+    texts: Iterable[str],
+    *,
+    tail: bytes = b"",
+    lane: str = "info",
+    number: int = 1,
+    sent: int | None = None,
+    destination: str | None = None,
+    owner: str = "0000000007-7-00000007",
+) -> Path:
+    """Leaves what a dead process would, as the documented format has it.
+
+    Returns:
+        The segment.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    facts = {"pid": 7, "started": "", "destination": destination or server.url}
+    (folder / f"v1.{owner}.lock").write_text(json.dumps(facts) + "\n")
+    path = folder / f"v1.{owner}.{lane}.{number:06d}.ndjson"
+    entries = [
+        {
+            "spool_seq": count,
+            "message": text,
+            "level": lane,
+            "app_name": "app",
+            "environment": "production",
+            "meta_data": {"log_id": f"{owner}-{lane}-{number}-{count}"},
+        }
+        for count, text in enumerate(texts, 1)
+    ]
+    lines = [json.dumps(entry, separators=(",", ":")).encode() + b"\n" for entry in entries]
+    path.write_bytes(b"".join(lines) + tail)
+    if sent is not None:
+        note = {"segment": path.name, "sent": sent}
+        (folder / f"v1.{owner}.sent").write_text(json.dumps(note) + "\n")
+    return path

@@ -1,0 +1,275 @@
+"""The spool's bounds, its order, and how it ends with the process."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import until
+from spooling import Child, assert_law, leave, look, messages
+from voyage_logger.devserver import Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import MakeLogger
+    from voyage_logger import VoyageLogger
+    from voyage_logger.devserver import DevServer
+
+KIB = 1024
+SMALL: dict[str, Any] = {
+    "flush_interval": 600,
+    "max_spool_bytes": 256 * KIB,
+    "max_batch_bytes": 64 * KIB,
+    "max_entry_bytes": 16 * KIB,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.ndjson"))
+
+
+class TestBound:
+    @pytest.fixture
+    def logger(self, server: DevServer, make_logger: MakeLogger, folder: Path) -> VoyageLogger:
+        server.refuse_connections()
+        return make_logger(spool_dir=folder, **SMALL)
+
+    def test_of_bytes_holds_at_every_call(self, logger: VoyageLogger, folder: Path) -> None:
+        """The files never take more than `max_spool_bytes`, and what is given up is counted."""
+        for _ in range(800):
+            logger.info("x" * 1000)
+            assert size_of(folder) <= 256 * KIB
+
+        stats = logger.stats()
+        assert stats.dropped == stats.dropped_by["spool_full"] > 0
+        assert stats.spooled == stats.pending == 800 - stats.dropped
+        assert stats.pending * 1000 > 128 * KIB  # a segment at a time, not all of it
+        assert_law(stats)
+
+    def test_gives_up_the_lowest_level_first(self, server: DevServer, logger: VoyageLogger) -> None:
+        """A flood of debug lines costs no error."""
+        for number in range(20):
+            logger.error(f"error {number}")
+        for _ in range(800):
+            logger.debug("x" * 1000)
+        server.accept_connections()
+        logger.flush()
+
+        kept = [text for text in messages(server) if text.startswith("error")]
+        assert kept == [f"error {number}" for number in range(20)]
+        assert logger.stats().dropped_by.keys() == {"spool_full"}
+
+    def test_gives_up_the_oldest_of_a_level_first(
+        self, server: DevServer, logger: VoyageLogger
+    ) -> None:
+        """Of equal entries the newest tell most, and they arrive in their order."""
+        for number in range(800):
+            logger.info(f"{number} {'x' * 1000}")
+        dropped = logger.stats().dropped
+        server.accept_connections()
+        logger.flush()
+
+        numbers = [int(row.split()[0]) for row in messages(server) if row[0].isdigit()]
+        in_flight = next(at for at, number in enumerate(numbers) if number != at)
+        assert numbers == [*range(in_flight), *range(in_flight + dropped, 800)]
+
+    def test_of_age_ends_what_is_too_old(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """With `max_spool_age`, entries of long ago are given up, counted, and not sent."""
+        path = leave(folder, server, ["old"])
+        os.utime(path, (1, 1))
+        logger = make_logger(spool_dir=folder, max_spool_age=3600, flush_interval=600)
+        server.refuse_connections()
+        logger.info("new")
+        look(logger)
+        server.accept_connections()
+        logger.flush()
+
+        assert "old" not in messages(server)
+        assert logger.stats().dropped_by == {"expired": 1}
+        assert not path.exists()
+
+
+class TestEnd:
+    CODE = """\
+        import atexit
+        began = []
+        atexit.register(lambda: say(time.monotonic() - began[0]))
+        logger = logger_on(folder, shutdown_timeout=30)
+        for number in range(50):
+            logger.info(f"{number}")
+        began.append(time.monotonic())
+    """
+
+    @pytest.mark.parametrize("trouble", ["refuse", "hang", "503"])
+    def test_with_the_server_away_is_soon_and_loses_nothing(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path, trouble: str
+    ) -> None:
+        """No waiting for a dead server, no line of a loss; the next process delivers."""
+        if trouble == "refuse":
+            server.refuse_connections()
+        else:
+            server.script(*[Fault(hang=True) if trouble == "hang" else Fault(status=503)] * 3)
+        with Child(server, folder, self.CODE) as child:
+            (seconds,), words = child.end()
+
+        assert float(seconds) < 5  # of the thirty that it may
+        assert "lost" not in words
+        server.release()
+        server.reset()
+        server.accept_connections()
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("next")
+        look(logger)
+        until(lambda: not logger.stats().pending or logger.flush() is None)
+        assert sorted(messages(server)) == sorted([*map(str, range(50)), "next"])
+
+    def test_with_all_delivered_leaves_nothing(self, server: DevServer, folder: Path) -> None:
+        """A clean exit leaves an empty folder."""
+        with Child(server, folder, self.CODE) as child:
+            _, words = child.end()
+
+        assert words == ""
+        assert messages(server) == [str(number) for number in range(50)]
+        assert list(folder.iterdir()) == []
+
+    def test_with_a_part_delivered_does_not_send_it_again(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """The next process goes on where the last one stopped."""
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("a")
+        logger.flush()
+        server.refuse_connections()
+        logger.info("b")
+        assert logger.close(timeout=0.1).pending == 1
+        server.accept_connections()
+        following = make_logger(spool_dir=folder, flush_interval=600)
+        look(following)
+        until(lambda: (following.flush(), following.stats().pending)[1] == 0)
+
+        assert messages(server) == ["a", "b"]
+
+
+class TestBacklog:
+    def test_is_delivered_in_the_order_of_the_calls(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """After an outage all levels come in the order of their calls."""
+        server.refuse_connections()
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        levels = [logger.debug, logger.info, logger.warn, logger.error]
+        for number in range(1000):
+            levels[number * 7 % 4](f"{number}")
+        server.accept_connections()
+        logger.flush()
+
+        assert messages(server) == [str(number) for number in range(1000)]
+
+    def test_does_not_hold_up_what_is_urgent(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """A critical entry goes within three requests, however much waits before it."""
+        leave(folder, server, [f"{number}" for number in range(5000)])
+        server.script(*[Fault(delay=0.05)] * 200)
+        logger = make_logger(spool_dir=folder, flush_interval=600, batch_size=20)
+        look(logger)
+        logger.info("start")
+        logger.flush(timeout=0)
+        server.wait_for_requests(3)
+        before = server.stats()["batches"]
+        logger.critical("now")
+        until(lambda: "now" in messages(server))
+        batch = next(row.batch for row in server.stored() if row.entry["message"] == "now")
+
+        assert batch - before <= 4  # one was under way
+        assert server.count() < 5000
+
+    def test_takes_no_memory(self, server: DevServer, folder: Path) -> None:
+        """However much waits, the process grows by less than a batch or two."""
+        server.refuse_connections()
+        code = """\
+            import resource
+            logger = logger_on(folder, max_queue_bytes=4 << 20)
+            def grown(count):
+                for _ in range(count):
+                    logger.info("x" * 200)
+                return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            before = grown(5_000)
+            say(grown(30_000) - before)
+            say(logger.stats().spooled)
+        """
+        with Child(server, folder, code) as child:
+            assert int(child.hears()) < 8 * KIB  # of the 20 MiB that was logged
+            assert child.hears() == "35000"
+            child.kill()
+
+
+class TestSharing:
+    def test_one_folder_by_two_loggers_of_a_process(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """Each keeps and sends its own."""
+        one, two = (make_logger(spool_dir=folder, flush_interval=600) for _ in range(2))
+        for number in range(10):
+            one.info(f"one {number}")
+            two.info(f"two {number}")
+        look(one)
+        look(two)
+        one.flush()
+        two.flush()
+
+        assert (one.stats().adopted, two.stats().adopted) == (0, 0)
+        assert server.count() == 20
+        assert server.duplicates() == {}
+
+    def test_a_fork_has_the_parents_entries_sent_once(
+        self, server: DevServer, folder: Path
+    ) -> None:
+        """What the parent logged is the parent's, what the child logs is the child's."""
+        code = """\
+            logger = logger_on(folder)
+            logger.info("parent 1")
+            pid = os.fork()
+            logger.info("parent 2" if pid else "child")
+            if pid:
+                os.waitpid(pid, 0)
+        """
+        with Child(server, folder, code) as child:
+            assert child.end() == ([], "")
+
+        assert sorted(messages(server)) == ["child", "parent 1", "parent 2"]
+        assert list(folder.iterdir()) == []
+
+
+class TestPrivacy:
+    def test_files_are_their_users_alone(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """The folder is 0700 and each file 0600, whatever the umask; no secret is in any."""
+        before = os.umask(0)
+        try:
+            logger = make_logger(spool_dir=folder, flush_interval=600)
+            logger.info("a")
+            logger.flush()
+            logger.info("b")
+        finally:
+            os.umask(before)
+
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        kinds = {path.name.split(".", 2)[2] for path in folder.iterdir()}
+        assert kinds == {"lock", "info.000001.ndjson", "sent"}
+        for path in folder.iterdir():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert server.api_secret not in path.read_text()
+            assert server.api_key not in path.read_text()

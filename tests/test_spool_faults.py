@@ -1,0 +1,590 @@
+"""The spool on a bad day: whatever the disk does, the app goes on and entries arrive."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import until
+from spooling import Child, assert_law, leave, look, messages
+from voyage_logger.devserver import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import MakeLogger
+    from voyage_logger import VoyageLogger
+    from voyage_logger.devserver import DevServer
+
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """The lines that were said since the last call."""
+    return lambda: capsys.readouterr().err.splitlines()  # noqa: PLW0108 - at each call
+
+
+def drain(logger: VoyageLogger) -> None:
+    """Delivers all, what was adopted too."""
+    look(logger)
+    until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
+    assert_law(logger.stats())
+
+
+class TestLeftFiles:
+    """What dead processes, or others, have left in the folder."""
+
+    def test_a_torn_last_line_was_never_returned_for(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """Half a line at the end is left out, and all before it arrives."""
+        leave(folder, server, ["a", "b"], tail=b'{"spool_seq":3,"mess')
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        drain(logger)
+
+        assert messages(server) == ["a", "b"]
+        assert (logger.stats().accepted, logger.stats().dropped) == (2, 0)
+        logger.close()
+        assert list(folder.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "garbage",
+        [
+            b"garbage\n",
+            b"\0" * 5000 + b"\n",
+            b"\n",
+            b'{"spool_seq":7}\n',
+            b'{"spool_seq":7,"message":"\xff"}\n',
+            b'{"spool_seq":,"message":"x"}\n',
+            b'{"spool_seq":7,"message":"x"\n',
+            b"[" * 100_000 + b"\n",
+        ],
+        ids=["text", "zeros", "empty", "no entry", "no text", "no number", "cut", "deep"],
+    )
+    @pytest.mark.parametrize("where", ["first", "middle", "last", "alone"])
+    def test_corrupt_lines_are_left_out_and_counted(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        garbage: bytes,
+        where: str,
+    ) -> None:
+        """A line that is none is a loss that is told; those around it arrive."""
+        before = ["a"] if where in ("middle", "last") else []
+        after = ["b"] if where in ("first", "middle") else []
+        leave(folder, server, before, tail=garbage)
+        leave(folder, server, after, number=2)
+        path = next(folder.glob("*.000001.ndjson"))
+        second = folder / path.name.replace("000001", "000002")
+        path.write_bytes(path.read_bytes() + second.read_bytes())
+        second.unlink()
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        drain(logger)
+        logger.info("end")
+        logger.flush()
+        wanted = len(before + after) + 2  # with the notice of the loss
+        until(lambda: (logger.flush(), len(messages(server)))[1] == wanted)
+
+        assert [text for text in messages(server) if len(text) == 1] == before + after
+        assert logger.stats().dropped_by == {"corrupt": 1}
+        logger.close()
+        assert list(folder.iterdir()) == []
+
+    def test_a_segment_cut_below_its_sent_part_is_sent_again(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """A journal of a longer file is not believed: better twice than not at all."""
+        leave(folder, server, ["a"], sent=100_000)
+        drain(make_logger(spool_dir=folder, flush_interval=600))
+
+        assert messages(server) == ["a"]
+
+    def test_what_the_journal_calls_sent_is_not_sent_again(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """A delivered beginning is remembered, over a torn line of the journal too."""
+        path = leave(folder, server, ["a", "b", "c"])
+        line = path.read_bytes().index(b"\n") + 1
+        leave(folder, server, ["a", "b", "c"], sent=line)
+        journal = next(folder.glob("*.sent"))
+        journal.write_bytes(journal.read_bytes() + b'{"segm')
+        drain(make_logger(spool_dir=folder, flush_interval=600))
+
+        assert messages(server) == ["b", "c"]
+
+    @pytest.mark.parametrize("name", ["notes.txt", "v2.7-7-00000000.info.000001.ndjson", "v1.x"])
+    def test_files_of_others_are_left_alone(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        name: str,
+    ) -> None:
+        """What this version has not written, it neither sends nor removes, and says so once."""
+        folder.mkdir(mode=0o700)
+        (folder / name).write_text("mine\n")
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("a")
+        look(logger)
+        drain(logger)
+        logger.close()
+
+        assert messages(server) == ["a"]
+        assert (folder / name).read_text() == "mine\n"
+        assert [path.name for path in folder.iterdir()] == [name]
+        (line,) = said()
+        assert name in line
+
+    def test_a_link_among_the_files_is_not_followed(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path, tmp_path: Path
+    ) -> None:
+        """A segment that is a link to another file is no segment."""
+        path = leave(folder, server, ["a"])
+        secret = tmp_path / "secret"
+        path.rename(secret)
+        path.symlink_to(secret)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        look(logger)
+        logger.flush()
+
+        assert messages(server) == ["b"]
+        assert secret.exists()
+
+    def test_entries_for_another_server_are_left_to_it(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """What was meant for staging does not end up in production."""
+        path = leave(folder, server, ["a"], destination="https://elsewhere.example")
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        drain(logger)
+        logger.close()
+
+        assert messages(server) == ["b"]
+        assert path.exists()
+
+
+def is_delivered(server: DevServer, logger: VoyageLogger, *expected: str) -> None:
+    logger.flush()
+    assert messages(server) == list(expected)
+    stats = logger.stats()
+    assert_law(stats)
+    assert (stats.pending, stats.dropped) == (0, 0)
+
+
+class TestUnusableFolder:
+    """A folder that cannot serve: entries are kept in memory, and somebody is told once."""
+
+    def check(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        reason: str,
+    ) -> None:
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        for number in range(20):
+            logger.info(f"{number}")
+            look(logger)
+        assert logger.stats().spooled == 0
+        is_delivered(server, logger, *map(str, range(20)))
+        assert logger.close().pending == 0
+        (line,) = said()
+        assert reason in line
+        assert "memory" in line
+
+    def test_that_is_a_file(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """A file has the folder's name."""
+        folder.write_text("mine")
+        self.check(server, make_logger, folder, said, "exists")
+        assert folder.read_text() == "mine"
+
+    def test_below_a_file(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """A file has the name of the folder's parent."""
+        folder.write_text("mine")
+        self.check(server, make_logger, folder / "spool", said, "Not a directory")
+
+    def test_that_is_a_link(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """A link may have been put there by somebody else."""
+        other = folder.parent / "other"
+        other.mkdir(mode=0o700)
+        folder.symlink_to(other)
+        self.check(server, make_logger, folder, said, "it is a link")
+        assert list(other.iterdir()) == []
+
+    def test_on_a_file_system_without_locks(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Without locks nobody could say who is alive."""
+
+        def flock(_descriptor: int, _operation: int) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+        self.check(server, make_logger, folder, said, "no locks")
+        assert list(folder.iterdir()) == []
+
+    @needs_root
+    @pytest.mark.parametrize(("owner", "mode"), [(NOBODY, 0o500), (12345, 0o777)])
+    def test_that_another_user_may_not_use(
+        self, server: DevServer, folder: Path, owner: int, mode: int
+    ) -> None:
+        """A folder that is read-only, or somebody else's, is told and not used."""
+        folder.mkdir()
+        os.chown(folder, owner, owner)
+        folder.chmod(mode)
+        for parent in folder.parents:
+            if parent.owner() == "root" and parent.name.startswith(("pytest-", "test_that_")):
+                parent.chmod(0o755)
+        code = """\
+            logger = logger_on(folder)
+            import_all()
+            os.seteuid(65534)
+            for number in range(20):
+                logger.info(f"{number}")
+                look(logger)
+            say(logger.stats().spooled)
+            logger.flush()
+            say(logger.stats().pending)
+        """
+        with Child(server, folder, code) as child:
+            heard, words = child.end()
+
+        assert heard == ["0", "0"]
+        assert messages(server) == [str(number) for number in range(20)]
+        assert len(words.splitlines()) == 1, words
+        assert "memory" in words
+        assert list(folder.iterdir()) == []
+
+
+FULL_DISK = """\
+    import resource
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    logger = logger_on(folder)
+
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def log(count):
+        for _ in range(count):
+            logger.info(str(logger.stats().accepted))
+
+    log(20)
+    say(logger.stats().spooled)
+    for _ in range(3):  # full, and free again
+        limit(1)
+        log(20)
+        say(logger.stats().spooled)
+        files = len(os.listdir(folder))
+        for _ in range(20):
+            look(logger)
+        log(5)
+        say(len(os.listdir(folder)) - files)
+        limit(resource.RLIM_INFINITY)
+        look(logger)
+        say(logger.stats().pending - logger.stats().spooled)
+    sys.stdin.readline()
+"""
+
+
+def test_a_full_disk_costs_nothing_and_is_used_again_once_it_is_not(
+    server: DevServer, tmp_path: Path, make_logger: MakeLogger
+) -> None:
+    """Entries wait in memory while the disk is full, and move there in order when it has room."""
+    server.refuse_connections()
+    with Child(server, tmp_path, FULL_DISK) as child:
+        assert child.hears() == "20"
+        for spooled in (20, 45, 70):
+            kept, more_files, in_memory = child.hears(), child.hears(), child.hears()
+            assert spooled <= int(kept) < spooled + 20
+            assert int(more_files) <= 1
+            assert in_memory == "0"
+        child.kill()
+    server.accept_connections()
+    drain(make_logger(spool_dir=tmp_path, flush_interval=600))
+
+    assert messages(server) == [str(number) for number in range(95)]
+
+
+def test_a_full_disk_is_told_once(server: DevServer, tmp_path: Path) -> None:
+    """One line when entries stay in memory, one when the disk works again, not one an entry."""
+    with Child(server, tmp_path, FULL_DISK) as child:
+        child.tell()
+        _, words = child.end()
+
+    assert len(messages(server)) == 95
+    full, works = words.splitlines()
+    assert "entries are kept in memory only" in full
+    assert "works again" in works
+
+
+class TestWhileRunning:
+    """Trouble that comes when the spool is in use."""
+
+    @pytest.fixture
+    def logger(self, make_logger: MakeLogger, folder: Path) -> VoyageLogger:
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        for number in range(3):
+            logger.info(f"{number}")
+        assert logger.stats().spooled == 3
+        return logger
+
+    def test_a_folder_that_is_removed_is_made_anew(
+        self,
+        server: DevServer,
+        logger: VoyageLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """What the files held is saved through what is open of them, and no entry is lost."""
+        shutil.rmtree(folder)
+        logger.info("3")
+        look(logger)
+        logger.info("4")
+        look(logger)
+        logger.info("5")
+
+        assert folder.is_dir()
+        assert logger.stats().spooled == 6
+        assert any("removed" in line for line in said())
+        is_delivered(server, logger, *"012345")
+
+    def test_a_segment_that_is_removed_is_saved(
+        self,
+        server: DevServer,
+        logger: VoyageLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """A clean-up job that removes one file costs nothing."""
+        next(folder.glob("*.info.*")).unlink()
+        look(logger)
+        logger.info("3")
+        look(logger)
+
+        assert any("removed" in line for line in said())
+        is_delivered(server, logger, *"0123")
+
+    def test_a_lock_file_that_is_removed_is_made_anew(
+        self, server: DevServer, logger: VoyageLogger, folder: Path, make_logger: MakeLogger
+    ) -> None:
+        """Nobody else takes over the entries of a living process for want of its lock file."""
+        (lock,) = folder.glob("*.lock")
+        lock.unlink()
+        look(logger)
+
+        assert lock.exists()
+        other = make_logger(spool_dir=folder, flush_interval=600)
+        other.info("other")
+        look(other)
+        assert other.stats().adopted == 0
+        is_delivered(server, logger, *"012")
+
+    def test_a_disk_that_fails_to_write_costs_nothing(
+        self,
+        server: DevServer,
+        logger: VoyageLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """An I/O error sends entries to memory, from where they move when the disk works."""
+        write = os.write
+
+        def broken(descriptor: int, data: bytes) -> int:
+            if data.startswith(b'{"spool_seq"'):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return write(descriptor, data)
+
+        monkeypatch.setattr(os, "write", broken)
+        logger.info("3")
+        look(logger)
+        logger.info("4")
+        assert logger.stats().spooled == 3
+        assert len(said()) == 1
+        monkeypatch.undo()
+        look(logger)
+        logger.info("5")
+
+        assert logger.stats().spooled == 6
+        is_delivered(server, logger, *"012345")
+
+    def test_a_write_that_comes_out_short_leaves_no_half_line(
+        self, server: DevServer, logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch, folder: Path
+    ) -> None:
+        """Half a line is taken back, and the entry is kept in memory."""
+        write = os.write
+
+        def short(descriptor: int, data: bytes) -> int:
+            is_entry = data.startswith(b'{"spool_seq"')
+            return write(descriptor, data[: len(data) // 2] if is_entry else data)
+
+        monkeypatch.setattr(os, "write", short)
+        logger.info("3")
+        monkeypatch.undo()
+
+        assert next(folder.glob("*.info.*")).read_bytes().endswith(b"}\n")
+        is_delivered(server, logger, *"0123")
+
+    def test_a_segment_that_cannot_be_read_is_given_up_and_kept(
+        self,
+        server: DevServer,
+        logger: VoyageLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Entries that cannot be read are a loss that is told; those of other files arrive."""
+        path = next(folder.glob("*.info.*"))
+        read = os.read
+
+        def broken(descriptor: int, count: int) -> bytes:
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return read(descriptor, count)
+
+        monkeypatch.setattr(os, "read", broken)
+        logger.error("3")
+        logger.flush()
+        monkeypatch.undo()
+
+        assert messages(server)[:1] == ["3"]
+        assert logger.stats().dropped_by == {"unreadable": 3}
+        assert_law(logger.stats())
+        assert any("cannot be read" in line for line in said())
+        logger.close()
+        assert len(path.read_bytes().splitlines()) == 3
+
+    def test_a_segment_that_was_cut_costs_what_was_cut(
+        self, server: DevServer, logger: VoyageLogger, folder: Path
+    ) -> None:
+        """A file shorter than it was does not stop what follows."""
+        path = next(folder.glob("*.info.*"))
+        os.truncate(path, path.read_bytes().index(b"\n") + 10)
+        logger.flush()
+        logger.info("later")
+        logger.flush()
+
+        assert messages(server)[0] == "0"
+        assert "later" in messages(server)
+        assert logger.stats().dropped_by == {"unreadable": 2}
+        assert_law(logger.stats())
+
+    @needs_root
+    def test_a_file_that_cannot_be_removed_is_not_sent_twice(
+        self, server: DevServer, folder: Path
+    ) -> None:
+        """A folder that turned read-only stops nothing, and what was sent stays known as sent."""
+        folder.mkdir()
+        os.chown(folder, NOBODY, NOBODY)
+        for parent in folder.parents:
+            if parent.owner() == "root" and parent.name.startswith(("pytest-", "test_a_")):
+                parent.chmod(0o755)
+        code = """\
+            logger = logger_on(folder)
+            import_all()
+            os.seteuid(65534)
+            logger.info("first")
+            logger.flush()
+            logger.info("second")
+            os.chmod(folder, 0o500)
+            logger.flush()
+            say(logger.stats().pending)
+            logger.error("third")
+            logger.flush()
+            say(logger.stats().pending)
+            say(logger.close().pending)
+            os.chmod(folder, 0o700)
+            logger = logger_on(folder)
+            logger.info("fourth")
+            look(logger)
+            logger.flush()
+            logger.close()
+            say(len(os.listdir(folder)))
+        """
+        with Child(server, folder, code) as child:
+            heard, words = child.end()
+
+        assert "Traceback" not in words
+        assert heard == ["0", "0", "0", "0"]
+        assert messages(server) == ["first", "second", "third", "fourth"]
+
+    def test_a_journal_that_cannot_be_written_is_told(
+        self,
+        server: DevServer,
+        logger: VoyageLogger,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Delivery goes on; what a crash would send again is said."""
+
+        def broken(*_: Any, **__: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "replace", broken)
+        logger.flush()
+        until(lambda: any("cannot be noted" in line for line in said()))
+        monkeypatch.undo()
+
+        is_delivered(server, logger, *"012")
+
+
+def test_a_dead_letter_keeps_the_entry_and_the_servers_words(
+    server: DevServer, make_logger: MakeLogger, folder: Path
+) -> None:
+    """What the server rejects is found in the folder, with the reason and what it said."""
+    server.rules = Rules(refuse_containing="bad")
+    logger = make_logger(spool_dir=folder, flush_interval=600)
+    logger.info("good")
+    logger.info("bad one", app_user_id="7")
+    logger.flush()
+    logger.close()
+
+    (path,) = folder.iterdir()
+    (line,) = path.read_text().splitlines()
+    letter = json.loads(line)
+    assert letter["reason"] == "HTTP 400"
+    assert letter["entry"]["message"] == "bad one"
+    assert letter["words"]
+    assert "spool_seq" not in letter["entry"]
