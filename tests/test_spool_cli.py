@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,8 +18,6 @@ from spooling import Child, messages
 from voyage_logger import VoyageLogger
 from voyage_logger.cli import main
 from voyage_logger.devserver import DevServer, Fault
-from voyage_logger.spool._folder import Folder
-from voyage_logger.spool._inspection import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +50,7 @@ def log(logger: VoyageLogger, messages: tuple[str, ...]) -> None:
 def leave(folder: Path, *messages: str, base_url: str = AWAY) -> str:
     """Leaves entries in the folder, and gives the name of their owner, who is gone."""
     before = set(owners(folder))
+    threads = set(threading.enumerate())
     logger = VoyageLogger(
         "app",
         spool_dir=folder,
@@ -62,7 +62,7 @@ def leave(folder: Path, *messages: str, base_url: str = AWAY) -> str:
     log(logger, messages)
     logger.close(timeout=0)
     (owner,) = set(owners(folder)) - before
-    until(lambda: not is_alive(Folder(folder), owner, has_segments=True))  # its worker has ended
+    until(lambda: set(threading.enumerate()) <= threads)  # the worker may hold files for a moment
     return owner
 
 
@@ -531,6 +531,9 @@ class TestReplay:
     def test_loses_no_dead_letter_to_a_full_disk(self, server: DevServer, folder: Path) -> None:
         """If there is no room to make them pending, they stay what they are."""
         reject(server, folder, "info a", f"error {'x' * 5000}")
+        path, other = sorted(folder.iterdir(), key=lambda path: path.stat().st_size)
+        path.write_bytes(path.read_bytes() + other.read_bytes())
+        other.unlink()
         before = content(folder)
         limit = (
             "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
@@ -545,10 +548,8 @@ class TestReplay:
 
         assert done.returncode == 1
         assert b"File too large" in done.stderr
-        big = {name: data for name, data in before.items() if len(data) > 2000}
-        assert len(big) == 1
-        assert content(folder) == big  # and no half of a segment
-        assert messages(server) == ["info a"]
+        assert content(folder) == before
+        assert server.count() == 0
 
     def test_stops_when_its_time_is_over(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
