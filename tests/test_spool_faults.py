@@ -7,6 +7,8 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +18,7 @@ from spooling import Child, assert_law, leave, look, messages
 from voyage_logger.devserver import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from conftest import MakeLogger
     from voyage_logger import VoyageLogger
@@ -30,6 +31,16 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be some
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "spool"
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that other users can reach, as they cannot those of pytest."""
+    with tempfile.TemporaryDirectory() as parent:
+        Path(parent).chmod(0o755)
+        folder = Path(parent, "spool")
+        folder.mkdir()
+        yield folder
 
 
 @pytest.fixture
@@ -268,15 +279,11 @@ class TestUnusableFolder:
     @needs_root
     @pytest.mark.parametrize(("owner", "mode"), [(NOBODY, 0o500), (12345, 0o777)])
     def test_that_another_user_may_not_use(
-        self, server: DevServer, folder: Path, owner: int, mode: int
+        self, server: DevServer, public_folder: Path, owner: int, mode: int
     ) -> None:
         """A folder that is read-only, or somebody else's, is told and not used."""
-        folder.mkdir()
-        os.chown(folder, owner, owner)
-        folder.chmod(mode)
-        for parent in folder.parents:
-            if parent.owner() == "root" and parent.name.startswith(("pytest-", "test_that_")):
-                parent.chmod(0o755)
+        os.chown(public_folder, owner, owner)
+        public_folder.chmod(mode)
         code = """\
             logger = logger_on(folder)
             import_all()
@@ -288,14 +295,14 @@ class TestUnusableFolder:
             logger.flush()
             say(logger.stats().pending)
         """
-        with Child(server, folder, code) as child:
+        with Child(server, public_folder, code) as child:
             heard, words = child.end()
 
         assert heard == ["0", "0"]
         assert messages(server) == [str(number) for number in range(20)]
         assert len(words.splitlines()) == 1, words
         assert "memory" in words
-        assert list(folder.iterdir()) == []
+        assert list(public_folder.iterdir()) == []
 
 
 FULL_DISK = """\
@@ -512,15 +519,12 @@ class TestWhileRunning:
         assert_law(logger.stats())
 
     @needs_root
+    @pytest.mark.parametrize("when", ["mended", "closed"])
     def test_a_file_that_cannot_be_removed_is_not_sent_twice(
-        self, server: DevServer, folder: Path
+        self, server: DevServer, public_folder: Path, when: str
     ) -> None:
         """A folder that turned read-only stops nothing, and what was sent stays known as sent."""
-        folder.mkdir()
-        os.chown(folder, NOBODY, NOBODY)
-        for parent in folder.parents:
-            if parent.owner() == "root" and parent.name.startswith(("pytest-", "test_a_")):
-                parent.chmod(0o755)
+        os.chown(public_folder, NOBODY, NOBODY)
         code = """\
             logger = logger_on(folder)
             import_all()
@@ -534,8 +538,11 @@ class TestWhileRunning:
             logger.error("third")
             logger.flush()
             say(logger.stats().pending)
+            if sys.argv[2] == "mended":
+                os.chmod(folder, 0o700)
             say(logger.close().pending)
             os.chmod(folder, 0o700)
+            say(len(os.listdir(folder)) == 0)
             logger = logger_on(folder)
             logger.info("fourth")
             look(logger)
@@ -543,11 +550,11 @@ class TestWhileRunning:
             logger.close()
             say(len(os.listdir(folder)))
         """
-        with Child(server, folder, code) as child:
+        with Child(server, public_folder, code, when) as child:
             heard, words = child.end()
 
         assert "Traceback" not in words
-        assert heard == ["0", "0", "0", "0"]
+        assert heard == ["0", "0", "0", str(when == "mended"), "0"]
         assert messages(server) == ["first", "second", "third", "fourth"]
 
     def test_a_journal_that_cannot_be_written_is_told(
