@@ -6,12 +6,17 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from voyage_logger import __version__
 from voyage_logger.cli import main
-from voyage_logger.cli._demo import Account, _readable
+from voyage_logger.cli._demo import Account, _picture, _readable, _Shop
+
+if TYPE_CHECKING:
+    from voyage_logger import VoyageLogger
+    from voyage_logger.devserver import DevServer
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -44,6 +49,16 @@ def test_demo_s_account_is_readable() -> None:
     assert len(lines) < 20
     whole = replace(account, received=2005, lost=0)
     assert _readable(whole).splitlines()[-1] == "Everything arrived, once."
+
+
+def test_demo_s_checkout_is_a_journey(server: DevServer, logger: VoyageLogger) -> None:
+    """The demo prints the timeline that the server has of it, in the order of the steps."""
+    shop = _Shop(logger)
+    shop.check_out()
+    assert logger.flush()
+    assert server.count() == shop.sent
+    steps = [line.split()[-1] for line in _picture(server).splitlines()[1:]]
+    assert steps == ["cart_opened", "card_declined", "gateway_timeout", "paid_by_invoice"]
 
 
 def test_version() -> None:
