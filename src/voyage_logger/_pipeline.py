@@ -53,7 +53,6 @@ class Pipeline:
         self._transport = transport
         self._diagnostics = diagnostics
         self.is_closed = False
-        self._is_retired = False
         self.factory = EntryFactory(settings)
         self._make_empty()
         _process.watch(self)
@@ -161,7 +160,6 @@ class Pipeline:
 
     def retire(self) -> None:
         """Lets the worker end once it has nothing left: the last logger that used it is gone."""
-        self._is_retired = True
         self._worker.retire()
         if self.queue.oldest() != NEVER and not self._start_worker():
             _process.hold(self)
@@ -298,8 +296,6 @@ class Pipeline:
 
     def _leave_home(self) -> None:
         self._home = None
-        if self._is_retired:
-            self.queue.let_go()
 
     def _await(self, target: int, deadline: float) -> bool:
         """Waits until all entries up to a sequence number are settled.

@@ -101,7 +101,7 @@ class Worker:
         """
         self.is_running = True
         try:
-            threading.Thread(target=self._run, name="voyage-logger", daemon=True).start()
+            threading.Thread(target=self._live, name="voyage-logger", daemon=True).start()
         except BaseException:  # an interrupt, too, must not leave a worker that is none
             self.is_running = False
             raise
@@ -171,6 +171,12 @@ class Worker:
         return is_own or self._is_stopped or not self.is_running
 
     # The loop.
+
+    def _live(self) -> None:
+        """The life of the thread."""
+        self._run()
+        if self._is_retired:  # nobody will log here again
+            self._queue.let_go()
 
     def _run(self) -> None:
         with self._queue.lock:

@@ -11,6 +11,7 @@ _keeper.py    what one logger has on the disk, and whether the disk works
 _stream.py    the files of one owner       _segment.py   one file: lines, reading and writing
 _adoption.py  what dead owners have left   _names.py     what each file's name says
 _folder.py    the folder, opened with care _system.py    what differs between operating systems
+_inspection.py  a look without a change    _estate.py    what the tools do with the dead's files
 """
 
 from __future__ import annotations
