@@ -136,7 +136,7 @@ def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
     queue = pipeline.queue
     queue.patience = _LOOK_SECONDS  # now, for the worker's first look decides when the second is
     looks = adopted = 0
-    pipeline.flush(0)  # starts the worker
+    pipeline.flush(_LOOK_SECONDS)  # starts the worker
     while looks < _LOOKS and (remaining := deadline - time.monotonic()) > 0:
         with queue.lock:
             queue.patience = _LOOK_SECONDS  # again: trouble with the disk, once over, resets it
