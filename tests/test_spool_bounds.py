@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,10 @@ import pytest
 
 from conftest import until
 from spooling import Child, assert_law, leave, look, messages
+from voyage_logger._diagnostics import Diagnostics
+from voyage_logger._levels import INFO
 from voyage_logger.devserver import Fault
+from voyage_logger.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,20 +72,28 @@ class TestBound:
         assert kept == [f"error {number}" for number in range(20)]
         assert logger.stats().dropped_by.keys() == {"spool_full"}
 
-    def test_gives_up_the_oldest_of_a_level_first(
-        self, server: DevServer, logger: VoyageLogger
-    ) -> None:
+    def test_gives_up_the_oldest_of_a_level_first(self, folder: Path) -> None:
         """Of equal entries the newest tell most; what is in flight stays."""
+        queue = SpoolQueue(1, 1 << 20, SpoolSettings(folder, 256 * KIB, None, "x"), Diagnostics())
+        numbers: list[int] = []
+
+        def take() -> int:
+            batch = queue.take(50, 1 << 20)
+            numbers.extend(json.loads(payload)["n"] for _, _, payload in batch)
+            return len(batch)
+
         for number in range(800):
-            logger.info(f"{number} {'x' * 1000}")
-        dropped = logger.stats().dropped
-        server.accept_connections()
-        logger.flush()
+            queue.append(b'{"n":%d,"text":"%b"}' % (number, b"x" * 1000), INFO)
+            if number == 100:
+                assert take() == 50
+        dropped = queue.stats().dropped
+        queue.settle(50)
+        while count := take():
+            queue.settle(count)
+        queue.close("closed")
 
         # Sorted, for the newest get a turn before all older ones are sent.
-        numbers = sorted(int(row.split()[0]) for row in messages(server) if row[0].isdigit())
-        in_flight = next(at for at, number in enumerate(numbers) if number != at)
-        assert numbers == [*range(in_flight), *range(in_flight + dropped, 800)]
+        assert sorted(numbers) == [*range(50), *range(50 + dropped, 800)]
 
     def test_of_age_ends_what_is_too_old(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
