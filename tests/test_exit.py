@@ -61,7 +61,7 @@ ENDINGS = {
     "daemon threads": (
         THREADS + "start(-1, daemon=True)\nfor _ in range(40): enough.acquire()\nending()"
     ),
-    "sigterm": LOG + "logger.flush(0.3)\nending(); os.kill(os.getpid(), signal.SIGTERM)",
+    "sigterm": LOG + "logger.flush(shutdown)\nending(); os.kill(os.getpid(), signal.SIGTERM)",
 }
 CODES = {
     "sys.exit": 3,
