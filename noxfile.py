@@ -49,7 +49,7 @@ def tests(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """The long-running tests, which the suite leaves out."""
     session.install("-e", ".[dev]")
-    session.run("pytest", "-m", "soak", *session.posargs)
+    session.run("pytest", "-m", "soak", "-n", "2", *session.posargs)
 
 
 @nox.session

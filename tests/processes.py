@@ -39,7 +39,8 @@ from voyage_logger import VoyageLogger, flush_on_sigterm
 def ending(): os.write({control}, b"%r\\n" % time.monotonic())
 def say(text): os.write({control}, f"{{text}}\\n".encode())
 
-logger = VoyageLogger("app", shutdown_timeout={shutdown}, flush_interval=600)
+shutdown = {shutdown}
+logger = VoyageLogger("app", shutdown_timeout=shutdown, flush_interval=600)
 """
 
 

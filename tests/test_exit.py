@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 LOG = "for n in range(7): logger.info(f'entry {n}')\nlogger.error('entry 7')\n"
 # With the HTTP stack in place an interrupt's exit code is Python's own: see README, "Limits".
+# One process runs all of a matrix, and the tests here look at its cells.
+pytestmark = pytest.mark.xdist_group("exit")
+
 LOADED = "import requests\n"
 THREADS = """\
 pause, enough = threading.Event(), threading.Semaphore(0)
@@ -61,7 +64,7 @@ ENDINGS = {
     "daemon threads": (
         THREADS + "start(-1, daemon=True)\nfor _ in range(40): enough.acquire()\nending()"
     ),
-    "sigterm": LOG + "logger.flush(0.3)\nending(); os.kill(os.getpid(), signal.SIGTERM)",
+    "sigterm": LOG + "logger.flush(shutdown)\nending(); os.kill(os.getpid(), signal.SIGTERM)",
 }
 CODES = {
     "sys.exit": 3,

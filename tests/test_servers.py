@@ -132,7 +132,7 @@ def work(number):
 
 @worker_ready.connect
 def begin(**_):
-    for number in range(5): work.delay(number)
+    for number in range(TASKS): work.delay(number)
 
 @worker_process_shutdown.connect
 def end_child(pid, **_): logger.info(f"child {pid} ends")
@@ -142,29 +142,52 @@ def end(**_): logger.info("main ends")
 """
 
 
-@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=soak)])
-def test_celery(server: DevServer, tmp_path: Path, method: str) -> None:
-    """Children of a prefork pool run no exit hooks; replaced or ended, they send what they have."""
-    (tmp_path / "shop.py").write_text(CELERY.replace("METHOD", method))
-    (tmp_path / "queue").mkdir()
-    done = tmp_path / "done"
+@contextlib.contextmanager
+def celery(
+    server: DevServer, cwd: Path, *arguments: str, method: str = "fork", tasks: int
+) -> Iterator[subprocess.Popen[str]]:
+    """A worker with a prefork pool that has run so many tasks; its end is a warm shutdown."""
+    program = CELERY.replace("METHOD", method).replace("TASKS", str(tasks))
+    (cwd / "shop.py").write_text(program)
+    (cwd / "queue").mkdir()
+    done = cwd / "done"
     done.touch()
-    arguments = ["celery", "-A", "shop", "worker", "--pool", "prefork", "--concurrency", "2"]
-    arguments += ["--max-tasks-per-child", "2", "--loglevel", "WARNING"]
-    arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    with running(server, arguments, tmp_path) as process:
-        until(lambda: done.read_text().count("\n") == 5, timeout=TIME_LIMIT)
-        server.wait_for_entries(4)  # of the children that were replaced
-        process.terminate()  # a warm shutdown; a cold one kills children that are at work
+    command = ["celery", "-A", "shop", "worker", "--pool", "prefork", "--loglevel", "WARNING"]
+    command += ["--without-gossip", "--without-mingle", "--without-heartbeat", *arguments]
+    with running(server, command, cwd) as process:
+        until(lambda: done.read_text().count("\n") == tasks, timeout=TIME_LIMIT)
+        yield process
+        process.terminate()
         output, _ = process.communicate(timeout=TIME_LIMIT)
     assert process.returncode == 0, output
     assert "voyage-logger:" not in output
     assert server.duplicates() == {}
+
+
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=soak)])
+def test_celery_children_send_what_they_have_at_a_warm_shutdown(
+    server: DevServer, tmp_path: Path, method: str
+) -> None:
+    """They run no exit hooks; all arrives once, also what handlers of the shutdown log."""
+    with celery(server, tmp_path, "--concurrency", "2", method=method, tasks=5):
+        pass
+    children = set((tmp_path / "done").read_text().split())
     sent = messages(server)
-    children = set(done.read_text().split())
-    assert len(children) >= 3
     assert sorted(message for message in sent if message.startswith("task")) == [
         f"task {n}" for n in range(5)
     ]
     assert {f"child {pid} ends" for pid in children} <= set(sent)
     assert sent.count("main ends") == 1
+
+
+def test_celery_child_that_is_replaced_sends_what_it_has(server: DevServer, tmp_path: Path) -> None:
+    """A child ends after so many tasks, while the worker goes on; its entries arrive then.
+
+    Its successor does nothing here: with transports that have no event loop, Celery (5.7) forks
+    it in a thread, and the system kills it when that thread ends, at the worker's shutdown.
+    """
+    arguments = ("--concurrency", "1", "--max-tasks-per-child", "2")
+    with celery(server, tmp_path, *arguments, tasks=2):
+        server.wait_for_entries(3)
+        (child,) = set((tmp_path / "done").read_text().split())
+        assert sorted(messages(server)) == [f"child {child} ends", "task 0", "task 1"]
