@@ -227,6 +227,41 @@ class TestBacklog:
             assert child.hears() == "35000"
             child.kill()
 
+    @pytest.mark.soak
+    def test_of_300_000_takes_no_memory_to_deliver(self, server: DevServer, folder: Path) -> None:
+        """A day of it is read piece by piece: memory does not grow with what waits."""
+        code = """\
+            import resource
+            def peak():
+                return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            logger = logger_on(folder, max_queue_bytes=4 << 20)
+            for _ in range(5_000):
+                logger.info("x" * 200)
+            say(logger.flush(60).pending)
+            before = peak()
+            say("away?")
+            sys.stdin.readline()
+            for _ in range(300_000):
+                logger.info("x" * 200)
+            say(logger.stats().spooled)
+            sys.stdin.readline()
+            say(bool(logger.flush(300)))
+            say(peak() - before)
+        """
+        with Child(server, folder, code) as child:
+            assert child.hears() == "0"
+            assert child.hears() == "away?"
+            server.refuse_connections()
+            child.tell()
+            assert child.hears() == "300000"
+            server.accept_connections()
+            child.tell()
+            assert child.hears() == "True"
+            grown = int(child.hears())
+            print("grown by", grown, "KiB")
+            assert grown < 24 * KIB  # of the 120 MiB that waited; a request takes some MiB
+        assert server.count() == 305_000
+
 
 class TestSharing:
     def test_one_folder_by_two_loggers_of_a_process(

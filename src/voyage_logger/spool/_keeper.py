@@ -132,19 +132,20 @@ class Keeper:
         return self._folder is not None and self._folder.is_removed()
 
     def relock(self) -> None:
-        """Makes the lock file anew that somebody has removed."""
-        if self.own is None:
-            return
-        try:
-            lock = self.folder.lock(lock_name(self.own.owner), is_new=True)
-            if lock is None:
-                return
-            self.own.relock(lock)
-            self.own.describe(description(self.settings.destination))
-        except (OSError, SpoolUnusable) as error:
-            self.fail(error)
-        else:
-            self.note("spool lock", "the lock file was removed, and is made anew")
+        """Makes the lock files anew that somebody has removed, before others miss them."""
+        for stream in self.streams():
+            if stream.is_linked():
+                continue
+            try:
+                lock = self.folder.lock(lock_name(stream.owner), is_new=True)
+                if lock is None:
+                    continue
+                stream.relock(lock)
+                stream.describe(description(self.settings.destination))
+            except (OSError, SpoolUnusable) as error:
+                self.fail(error)
+            else:
+                self.note("spool lock", "a lock file was removed, and is made anew")
 
     def note_unreadable(self, segment: Segment, error: OSError | SpoolUnusable) -> None:
         """Notes that a segment cannot be read."""

@@ -84,22 +84,16 @@ class TendedQueue(WritingQueue):
     def _notice_removal(self) -> None:
         """Saves what can be saved if somebody has removed files that are in use."""
         keeper = self._keeper
-        own = keeper.own
-        if own is None:
-            return
         is_removed = keeper.is_removed()
-        for segment in list(own.segments()):
-            if is_removed or not segment.is_linked():
-                self._rescue(own, segment)
-        if is_removed:
-            for stream in keeper.adopted:
-                for segment in list(stream.segments()):
+        for stream in keeper.streams():
+            for segment in list(stream.segments()):
+                if is_removed or not segment.is_linked():
                     self._rescue(stream, segment)
-            self.let_go()
-        elif not own.is_linked():
-            keeper.relock()
         if is_removed:
+            self.let_go()
             self._fail(SpoolUnusable("the folder was removed"))
+        else:
+            keeper.relock()
 
     def _rescue(self, stream: Stream, segment: Segment) -> None:
         """Takes what can still be read of a removed file into memory."""
