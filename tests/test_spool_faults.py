@@ -428,6 +428,24 @@ class TestWhileRunning:
         assert other.stats().adopted == 0
         is_delivered(server, logger, *"012")
 
+    def test_a_lock_file_of_adopted_entries_is_made_anew(
+        self, server: DevServer, logger: VoyageLogger, folder: Path, make_logger: MakeLogger
+    ) -> None:
+        """The same for entries of a dead process that a living one has taken over."""
+        server.refuse_connections()
+        owner = leave(folder, server, ["left"]).name.split(".")[1]
+        look(logger)
+        assert logger.stats().adopted == 1
+        lock = folder / f"v1.{owner}.lock"
+        lock.unlink()
+        look(logger)
+
+        assert lock.exists()
+        other = make_logger(spool_dir=folder, flush_interval=600)
+        other.info("other")
+        look(other)
+        assert other.stats().adopted == 0
+
     def test_a_disk_that_fails_to_write_costs_nothing(
         self,
         server: DevServer,
