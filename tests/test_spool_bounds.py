@@ -300,6 +300,20 @@ class TestSharing:
         assert list(folder.iterdir()) == []
 
 
+class TestCollapse:
+    def test_leaves_what_is_on_the_disk_as_it_is(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """A line that was written is never changed; each entry is sent by itself."""
+        logger = make_logger(spool_dir=folder, flush_interval=600, collapse=600)
+        for _ in range(5):
+            logger.info("again")
+
+        assert logger.flush()
+        assert server.count() == 5
+        assert logger.stats().collapsed == 0
+
+
 class TestPrivacy:
     def test_files_are_their_users_alone(
         self, server: DevServer, make_logger: MakeLogger, folder: Path

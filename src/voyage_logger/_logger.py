@@ -81,7 +81,8 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         ticket_cooldown: For so many seconds the same incident (the `event_name`, else the message
             before it is formatted) opens no second ticket; its entries are sent without the flag.
         collapse: Entries that are identical to one that waits in the queue, and come within so
-            many seconds of it, become its `meta_data.repeat_count`. Never critical ones or tickets.
+            many seconds of it, become its `meta_data.repeat_count`. Never critical ones or tickets,
+            nor those that are on the disk already (`spool_dir`).
         on_error: A function that is given a `VoyageError` when delivery gets into trouble or
             entries are lost, mostly in the worker's thread.
         timestamps: Add the time and a unique id as `meta_data.logged_at` and `meta_data.log_id`.
