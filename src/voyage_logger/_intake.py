@@ -187,7 +187,9 @@ class Intake:
         try:
             return bool(sample(entry))
         except Exception as error:  # noqa: BLE001 - the user's function must not cost an entry
-            self._diagnostics.say("sample", f"sample raised {type(error).__name__}")
+            self._diagnostics.say(
+                "sample", f"sample raised {type(error).__name__}: the entry is sent"
+            )
             return True
 
     def _filtered(
@@ -206,7 +208,9 @@ class Intake:
         try:
             filtered = before_send(entry)
         except Exception as error:  # noqa: BLE001 - the user's function must not cost an entry
-            self._diagnostics.say("before_send", f"before_send raised {type(error).__name__}")
+            self._diagnostics.say(
+                "before_send", f"before_send raised {type(error).__name__}: sent as it was"
+            )
             return entry
         finally:
             self._inside.depth = depth

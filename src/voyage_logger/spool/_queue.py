@@ -226,7 +226,8 @@ class SpoolQueue(TendedQueue):
             stream = self._keeper.own if origin is None else origin[0]
             if stream is not None:
                 facts = json.dumps(
-                    {"reason": reason, "words": self._words, "at": round(time.time(), 3)}
+                    {"reason": reason, "words": self._words, "at": round(time.time(), 3)},
+                    separators=(",", ":"),
                 )
                 letter = b'%b,"entry":%b}\n' % (facts[:-1].encode(), bytes(payload))
                 letters.setdefault(stream, []).append(letter)
