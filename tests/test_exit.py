@@ -26,14 +26,14 @@ LOG = "for n in range(7): logger.info(f'entry {n}')\nlogger.error('entry 7')\n"
 # With the HTTP stack in place an interrupt's exit code is Python's own: see README, "Limits".
 LOADED = "import requests\n"
 THREADS = """\
-pause, enough = threading.Event(), threading.Semaphore(0)
+enough = threading.Semaphore(0)
 def work(name, last):
     n = 0
     while n != last:
         logger.info(f"{name} {n}")
         say(f"{name} {n}")
         enough.release()
-        pause.wait(0.002)  # a thread with other things to do; nothing is waited for
+        time.sleep(0.001)  # a thread that has other things to do; nothing is waited for
         n += 1
 def start(last, daemon):
     threads = [threading.Thread(target=work, args=(name, last), daemon=daemon) for name in "abcd"]
