@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     from voyage_logger.devserver import DevServer
 
-SHUTDOWN = 1.0  # seconds, given to the loggers
+SHUTDOWN = 5.0  # seconds, given to the loggers; a healthy server takes a part of that
 BRIEF = 0.4  # the same, where it is used up because the server is away
+SLACK = 2.0  # seconds: one is promised beyond the limit, one is for a machine with much to do
 TIME_LIMIT = 60.0
 
 # Python 3.12 and later warn of a fork in a process that has threads.
@@ -97,23 +99,30 @@ def run(
     reading, control = os.pipe()
     program = _PRELUDE.format(control=control, shutdown=shutdown) + textwrap.dedent(code)
     without_stderr = ["sh", "-c", 'exec "$@" 2>&-', "sh"] if closed_stderr else []
-    with os.fdopen(reading) as said:
-        with subprocess.Popen(
-            [*without_stderr, sys.executable, *flags, "-c", program],
-            env=environment({**server.environ, **(environ or {})}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=[control],
-            text=True,
-        ) as process:
-            os.close(control)
-            try:
-                meanwhile(process)
-                out, err = process.communicate(timeout=TIME_LIMIT)
-            finally:
-                ended_at = time.monotonic()
-                process.kill()
-        lines = said.read().splitlines()
+    lines: list[str] = []
+
+    def listen() -> None:  # at once, for a full pipe would hold up who speaks
+        with os.fdopen(reading) as said:
+            lines.extend(said.read().splitlines())
+
+    listener = threading.Thread(target=listen)
+    with subprocess.Popen(
+        [*without_stderr, sys.executable, *flags, "-c", program],
+        env=environment({**server.environ, **(environ or {})}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=[control],
+        text=True,
+    ) as process:
+        os.close(control)
+        listener.start()
+        try:
+            meanwhile(process)
+            out, err = process.communicate(timeout=TIME_LIMIT)
+        finally:
+            ended_at = time.monotonic()
+            process.kill()
+    listener.join()
     begins = [float(line) for line in lines if re.fullmatch(r"\d+\.\d+", line)]
     return Done(
         code=process.returncode,

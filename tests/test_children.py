@@ -185,6 +185,35 @@ def test_fork_while_another_thread_holds_the_lock(server: DevServer) -> None:
     assert sorted(messages(server)) == ["child", "parent"]
 
 
+@needs_fork
+def test_child_may_drop_a_logger_whose_lock_was_held_at_the_fork(server: DevServer) -> None:
+    """Nothing of the parent's is waited for in a child, by garbage collection neither."""
+    done = run(
+        server,
+        """\
+        logger.info("parent")
+        held, done = threading.Event(), threading.Event()
+        def hold(lock):
+            with lock:
+                held.set()
+                done.wait()
+        threading.Thread(target=hold, args=(logger._pipeline.queue.lock,)).start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            del logger
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        done.set()
+        sys.exit(os.waitstatus_to_exitcode(status))
+        """,
+        flags=FORKING,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert messages(server) == ["parent"]
+
+
 MULTIPROCESSING = """\
 import atexit, multiprocessing, os, sys
 from concurrent.futures import ProcessPoolExecutor

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -404,3 +406,48 @@ def test_exactly_the_telling_keys_are_masked(tree: Any) -> None:
     found = masked({"meta_data": {"tree": tree}})["meta_data"]["tree"]
     left = [value for value in visible(found, lambda _key: False) if value != MASK]
     assert left == [value for value in visible(tree, hides) if value != MASK]
+
+
+def test_half_a_secret_is_one(make_logger: MakeLogger) -> None:
+    """What is to be cut is masked before: a step, a journey's reason, a traceback."""
+    secret = "a-planted-secret-of-the-transport"
+    recorder = Recorder()
+    recorder.secrets = (secret,)
+    logger = make_logger(transport=recorder)
+    for length in range(0, 40, 4):
+        with contextlib.suppress(ValueError), logger.journey("f") as journey:
+            journey.step("x" * (100 + length) + secret)
+            logger.info("inside")
+            raise ValueError("y" * (160 + length) + secret)
+        with contextlib.suppress(ValueError):
+            raise ValueError("z" * (8_000 + 4 * length) + secret + "z" * 40_000)
+        error = ValueError("z" * (8_192 - 30 - length) + secret + "z" * 40_000)
+        logger.error("exc", exc_info=error)
+        logger.error("given", exception_info=error)
+    logger.flush()
+    assert recorder.entries
+    assert not [entry for entry in recorder.entries if secret[:6] in json.dumps(entry)]
+
+
+def test_secret_of_any_letters_is_masked(make_logger: MakeLogger) -> None:
+    """A transport's own secrets may be more than ASCII."""
+    recorder = Recorder()
+    recorder.secrets = ("pässwort-geheim",)
+    logger = make_logger(transport=recorder)
+    logger.info("it is pässwort-geheim")
+    logger.flush()
+    assert recorder.entries[0]["message"] == f"it is {MASK}"
+
+
+def test_name_in_an_enum_hides_its_value(make_logger: MakeLogger) -> None:
+    """A key is what it is sent as."""
+
+    class Key(Enum):
+        PASSWORD = "password"
+
+    recorder = Recorder()
+    logger = make_logger(transport=recorder)
+    data: dict[Any, str] = {Key.PASSWORD: "hunter2"}
+    logger.info("x", meta_data=data)
+    logger.flush()
+    assert recorder.entries[0]["meta_data"]["password"] == MASK

@@ -413,6 +413,25 @@ class TestWhileRunning:
         assert any("removed" in line for line in said())
         is_delivered(server, logger, *"0123")
 
+    def test_a_segment_that_is_removed_is_saved_before_the_next_look(
+        self, server: DevServer, logger: VoyageLogger, folder: Path
+    ) -> None:
+        """What the open file still holds is sent, though nobody has looked at the folder since."""
+        for path in folder.glob("*.info.*"):
+            path.unlink()
+        logger.error("3")
+
+        is_delivered(server, logger, *"0123")
+
+    def test_a_folder_that_is_removed_costs_no_level(
+        self, server: DevServer, logger: VoyageLogger, folder: Path
+    ) -> None:
+        """The first entry of another level meets the missing folder, and all are saved."""
+        shutil.rmtree(folder)
+        logger.error("3")
+
+        is_delivered(server, logger, *"0123")
+
     def test_a_lock_file_that_is_removed_is_made_anew(
         self, server: DevServer, logger: VoyageLogger, folder: Path, make_logger: MakeLogger
     ) -> None:

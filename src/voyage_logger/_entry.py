@@ -24,6 +24,7 @@ from voyage_logger._plain import to_text
 from voyage_logger._trimming import MIN_LIMIT, bare
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from voyage_logger._redaction import Redaction
@@ -48,6 +49,9 @@ class EntryFactory:
     Args:
         settings: The logger's settings.
 
+    Attributes:
+        mask: Removes the logger's own secrets from a text that may be cut.
+
     Thread-safe.
     """
 
@@ -55,6 +59,7 @@ class EntryFactory:
         self._app_name = settings.app_name
         self._environment = settings.environment
         self._timestamps = settings.timestamps
+        self.mask: Callable[[str], str] = str
         self._second = (-1, "")  # the last whole second and its text, replaced as one
         self.reset()
 
@@ -88,7 +93,9 @@ class EntryFactory:
         if frame is not None and "method_name" not in fields:
             fields["method_name"] = _qualified_name(frame)
         if "exc_info" in fields:
-            _describe_exception(fields)
+            _describe_exception(fields, self.mask)
+        if "exception_info" in fields and issubclass(type(fields["exception_info"]), BaseException):
+            fields["exception_info"] = traceback_of(fields["exception_info"], self.mask)
         # A field that bears the name of a reserved one is kept where nothing is lost.
         for name in ("message", "level"):
             if name in fields:
@@ -162,7 +169,7 @@ def _qualified_name(frame: FrameType) -> str:
     return code.co_name
 
 
-def _describe_exception(fields: dict[str, Any]) -> None:
+def _describe_exception(fields: dict[str, Any], mask: Callable[[str], str]) -> None:
     """Turns `exc_info` (True, an exception, a tuple) into `exception_info`, if that is free."""
     exc_info = fields.pop("exc_info")
     if isinstance(exc_info, BaseException):
@@ -172,4 +179,4 @@ def _describe_exception(fields: dict[str, Any]) -> None:
     else:
         error = sys.exc_info()[1] if exc_info else None
     if isinstance(error, BaseException) and "exception_info" not in fields:
-        fields["exception_info"] = traceback_of(error)
+        fields["exception_info"] = traceback_of(error, mask)

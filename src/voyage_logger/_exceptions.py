@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from voyage_logger._plain import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 MAX_TEXT = 32_768  # characters
@@ -29,14 +29,20 @@ _CAUSED = "\nThe above exception was the direct cause of the following exception
 _SHOWS_NOTES = sys.version_info >= (3, 11)
 
 
-def traceback_of(error: BaseException) -> str:
-    """The exception as the interpreter would print it, within bounds."""
+def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
+    """The exception as the interpreter would print it, within bounds.
+
+    Args:
+        error: The exception.
+        mask: Removes secrets from the text before it is cut.
+    """
     try:
         chain = list(_chain(error))
         is_usual = len(chain) <= _MOST_LINKS and all(map(_is_usual, chain))
         text = _as_printed(error) if is_usual else "".join(_links(chain))
     except Exception:  # noqa: BLE001 - broken in a way that the interpreter would not survive either
         text = f"{type(error).__name__}: {to_text(error)}\n"
+    text = mask(text)
     if len(text) <= MAX_TEXT:
         return text
     mark = f"\n<cut: {len(text) - MAX_TEXT} characters>\n"

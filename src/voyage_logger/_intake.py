@@ -71,6 +71,7 @@ class Intake:
         self.users = _Users()
         self._diagnostics = diagnostics
         self._factory = pipeline.factory
+        self._factory.mask = redaction.mask
         self._level = settings.level
         sample, cooldown = settings.sample, settings.ticket_cooldown
         self._rates = sample if isinstance(sample, Rates) else None
@@ -87,6 +88,10 @@ class Intake:
 
     def _encode(self, entry: dict[str, Any]) -> bytes:
         return encode(entry, self._entry_limit, self._redaction)
+
+    def mask(self, text: str) -> str:
+        """The text without the logger's own secrets, which is to be cut."""
+        return self._redaction.mask(text)
 
     @property
     def bound(self) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Journey(Scope):
         self._is_continued = is_continued
         self._uses = count()
         # Of one run.
-        self._timeline = Timeline(self._steps)
+        self._timeline = Timeline(self._steps, self._intake.mask)
         self._began_at = time.monotonic()
         self._parent: Journey | None = None
         self._ticketed: BaseException | None = None  # an inner journey has opened its ticket
@@ -200,7 +200,8 @@ class Journey(Scope):
         if error is None:
             rank, outcome, message = INFO, "completed", f"Journey {name} completed"
         else:
-            reason = clip(f"{type(error).__name__}: {to_text(error)}".rstrip(": "), _MAX_REASON)
+            reason = f"{type(error).__name__}: {to_text(error)}".rstrip(": ")
+            reason = clip(self._intake.mask(reason), _MAX_REASON)
             if isinstance(error, Exception):
                 rank, outcome = ERROR, "failed"
                 fields["exc_info"] = error

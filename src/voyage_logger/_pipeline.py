@@ -72,6 +72,7 @@ class Pipeline:
         self._no_thread_until = 0.0
         self._is_starting = False
         self._is_draining = False  # between begin_exit and end_exit; guarded by the queue's lock
+        self._is_telling = False  # end_exit is about to write its line
         self.filtered = self.echoed = self.collapsed = 0
         self.queue = self._new_queue()
         self._reported = self.queue.stats()  # what flush() has accounted for
@@ -192,11 +193,12 @@ class Pipeline:
             is_done = self._await_end(self._exit_deadline())
         finally:  # Ctrl-C ends the waiting, not the accounting
             with self.queue.lock:
-                self._is_draining = False
+                self._is_draining, self._is_telling = False, True
                 if not is_done:
                     self._give_up()
             self.queue.let_go()
             self._worker.tell_losses(at_once=True)
+            self._is_telling = False
 
     def _give_up(self) -> None:
         self._worker.stop()
@@ -236,7 +238,8 @@ class Pipeline:
             if self._is_draining:
                 return
             self._give_up()
-        self._worker.tell_losses()
+        if not self._is_telling:
+            self._worker.tell_losses()
 
     def notice_fork(self) -> None:
         """For servers that fork without running Python's hooks."""

@@ -206,6 +206,8 @@ class _Conversion:
         kind = type(key)
         if issubclass(kind, str):
             text = str.__str__(key)
+        elif issubclass(kind, Enum) and self._may_ask:
+            return self._key(key.value)  # type: ignore[attr-defined]
         elif issubclass(kind, bytes):  # as header names come: b"authorization"
             text = bytes.decode(key, "utf-8", "backslashreplace")  # type: ignore[arg-type]
         else:

@@ -208,7 +208,7 @@ class Redaction:
             # Longest first, for one may contain another.
             found = {text for text in secrets if len(text) >= _SHORTEST_SECRET}
             texts = tuple(sorted(found, key=len)[::-1])
-            encoded = tuple(json.dumps(text)[1:-1] for text in texts)
+            encoded = tuple(json.dumps(text, ensure_ascii=False)[1:-1] for text in texts)
             known = self._known = Secrets(texts, encoded, secrets)
         return known
 

@@ -15,7 +15,7 @@ from voyage_logger._encoding import dumps
 from voyage_logger._plain import clip, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 MOST_STEPS = 50  # of a snapshot, the mark of a gap included: some 3 KB of JSON
 MAX_STEP = 128  # characters of a step's name
@@ -31,9 +31,13 @@ class Timeline:
 
     Args:
         steps: Names and epoch milliseconds of steps that were taken elsewhere.
+        mask: Removes secrets from a name before it is cut.
     """
 
-    def __init__(self, steps: Iterable[tuple[str, int]] = ()) -> None:
+    def __init__(
+        self, steps: Iterable[tuple[str, int]] = (), mask: Callable[[str], str] = str
+    ) -> None:
+        self._mask = mask
         self._numbers = count()
         self._first: list[Step] = []
         self._latest: deque[Step] = deque(maxlen=_LATEST)
@@ -44,7 +48,7 @@ class Timeline:
     def add(self, name: object) -> None:
         """Adds a step that is taken now."""
         text = name if type(name) is str else to_text(name)
-        self._put(clip(text, MAX_STEP), time.time_ns() // 1_000_000)
+        self._put(clip(self._mask(text), MAX_STEP), time.time_ns() // 1_000_000)
 
     def steps(self) -> list[Step]:
         """The steps that are kept; where numbers are missing there were others."""

@@ -123,12 +123,16 @@ class SpoolQueue(TendedQueue):
         with self.lock:
             if stream is None or segment.is_gone or not segment.unread:
                 return
+            is_removed = isinstance(error, FileNotFoundError)
+            if is_removed and segment.is_open:
+                self._rescue(stream, segment)
+                return
             self._keeper.note_unreadable(segment, error)
             if self._active[segment.lane] is segment:
                 self._active[segment.lane] = None
             self._keeper.size -= segment.size
             self._drop((UNREADABLE, segment.lane), segment.cut())
-            stream.forget(segment)
+            stream.forget(segment, is_left=not is_removed)
 
     def _board_from(
         self, stream: Stream | None, max_entries: int, max_bytes: int, *, is_fresh: bool

@@ -185,8 +185,9 @@ class Segment:
             return []
         try:
             os.lseek(self._descriptor, self.taken, os.SEEK_SET)
-            with os.fdopen(os.dup(self._descriptor), "rb") as file:
-                data = file.read(self.size - self.taken)
+            data = b""  # without another descriptor, of which there may be no more
+            while piece := os.read(self._descriptor, self.size - self.taken - len(data)):
+                data += piece
         except OSError:
             return []  # the caller counts what it does not get
         lines, _ = lines_in(data, self.taken, is_checked=False)

@@ -42,6 +42,7 @@ class Stream:
         self._lock: int | None = lock
         self.lanes: tuple[deque[Segment], ...] = tuple(deque() for _ in LANES)
         self._numbers = [0] * len(LANES)
+        self._is_left = False  # a file that this process could not read is for another one
         self._journal: int | None = None
         self._journal_size = 0
         self._dead: int | None = None
@@ -104,8 +105,14 @@ class Stream:
             except OSError:
                 self._stuck.append(segment)  # `finish` tries again; the journal knows it as sent
 
-    def forget(self, segment: Segment) -> None:
-        """Leaves a segment's file to itself."""
+    def forget(self, segment: Segment, *, is_left: bool = False) -> None:
+        """Leaves a segment's file to itself.
+
+        Args:
+            segment: The segment.
+            is_left: Whether there is something in it for another process to try.
+        """
+        self._is_left = self._is_left or is_left
         segment.is_gone = True
         segment.seal()
         self.lanes[segment.lane].remove(segment)
@@ -173,7 +180,7 @@ class Stream:
 
     def finish(self) -> bool:
         """Removes the owner's files and gives up its lock, if nothing is left to send."""
-        if any(not segment.is_settled for segment in self.segments()):
+        if self._is_left or any(not segment.is_settled for segment in self.segments()):
             return False
         for segment in list(self.segments()):
             self.remove(segment)

@@ -87,13 +87,20 @@ class TendedQueue(WritingQueue):
         is_removed = keeper.is_removed()
         for stream in keeper.streams():
             for segment in list(stream.segments()):
-                if is_removed or not segment.is_linked():
+                # One rescue may have brought others with it: see `_save_removed`.
+                if not segment.is_gone and (is_removed or not segment.is_linked()):
                     self._rescue(stream, segment)
         if is_removed:
             self.let_go()
             self._fail(SpoolUnusable("the folder was removed"))
         else:
             keeper.relock()
+
+    def _save_removed(self) -> None:
+        own = self._keeper.own
+        for segment in list(own.segments()) if own is not None else []:
+            if own is not None and not segment.is_gone and not segment.is_linked():
+                self._rescue(own, segment)
 
     def _rescue(self, stream: Stream, segment: Segment) -> None:
         """Takes what can still be read of a removed file into memory."""

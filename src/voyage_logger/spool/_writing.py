@@ -89,6 +89,11 @@ class WritingQueue(EntryQueue):
             keeper.tell()
         return sequence
 
+    def amend(self, lane: int, sequence: int, payload: bytearray, amended: bytes) -> bool:
+        """Never: a line on the disk stays as it is, and what is in memory may come from there."""
+        del lane, sequence, payload, amended
+        return False
+
     # How much waits.
 
     def __len__(self) -> int:
@@ -202,6 +207,7 @@ class WritingQueue(EntryQueue):
     def _fail(self, error: OSError | SpoolUnusable) -> None:
         """Turns to memory until `tend` finds the disk working."""
         self._keeper.fail(error)
+        self._save_removed()  # the open descriptors are the last way to what was removed
         self._seal_all()
         self.patience = _FAILING_SECONDS
         self._tend_at = self._clock() + _FAILING_SECONDS
@@ -211,6 +217,9 @@ class WritingQueue(EntryQueue):
         """Turns to the disk again."""
         self._keeper.recover()
         self.patience = _LOOK_SECONDS
+
+    def _save_removed(self) -> None:
+        """Saves what files hold that somebody has removed: see `TendedQueue`."""
 
     def _seal_all(self) -> None:
         active, self._active = self._active, [None] * len(LANES)
