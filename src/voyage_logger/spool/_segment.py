@@ -14,6 +14,7 @@ only, one for reading by the worker only.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -141,33 +142,44 @@ class Segment:
 
     # Writing, by log calls.
 
+    @property
+    def descriptor(self) -> int | None:
+        """The file, if it can be written to."""
+        return self._descriptor
+
     def write(self, line: bytes, sequence: int, now: float) -> None:
-        """Appends a line.
+        """Appends a line, and counts it.
 
         Raises:
             OSError: It did not work out, and nothing of the line is left in the file.
         """
         assert self._descriptor is not None  # noqa: S101 - for the type checker
-        size = len(line)
-        # Counted first, and without a call in between: where CPython lets a signal handler in, all
-        # is done or nothing.
         before = self.size
-        self.size = before + size
+        self.size = before + len(line)
         self.entries += 1
-        self.head = sequence if sequence < self.head else self.head  # noqa: FURB136 - a call
+        self.head = min(self.head, sequence)
         self.last = sequence
         self.written_at = now
         try:
-            written = os.write(self._descriptor, line)
-            if written < size:
+            if os.write(self._descriptor, line) < len(line):
                 raise OSError(errno.ENOSPC, "the disk is full")  # noqa: TRY301 - undone below
         except OSError:
-            self.size = before
-            self.entries -= 1
-            if self.taken == before:
-                self.head = NEVER
-            os.ftruncate(self._descriptor, before)  # half a line would spoil the next one
+            self.take_back(before)
             raise
+
+    def take_back(self, before: int) -> None:
+        """Undoes a write that has failed: half a line would spoil the next one.
+
+        Args:
+            before: The size that the segment had.
+        """
+        self.size = before
+        self.entries -= 1
+        if self.taken == before:
+            self.head = NEVER
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # nothing more is written to it in any case
+                os.ftruncate(self._descriptor, before)
 
     def seal(self) -> None:
         """Ends the writing."""

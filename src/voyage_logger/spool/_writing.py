@@ -9,6 +9,8 @@ want of room or for its age, lowest level first.
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections import deque
@@ -163,22 +165,34 @@ class WritingQueue(EntryQueue):
 
     def _write(self, segment: Segment, line: bytes) -> bool:
         """Appends a line and counts it; False if the disk fails."""
-        size = len(line)
-        # Counted first: where CPython lets a signal handler in, right after the write, all is done.
-        self._sequence = sequence = self._sequence + 1
+        size, now, write = len(line), self._clock(), os.write
+        descriptor, before = segment.descriptor, segment.size
+        if descriptor is None:
+            return False  # sealed by what a signal handler has logged since it was chosen
+        sequence = self._sequence + 1
+        segment.head = sequence if sequence < segment.head else segment.head  # noqa: FURB136 - a call
+        # Counted first, and without a call: where CPython lets a signal handler in, right after
+        # the write, all is done, and before that nothing.
+        self._sequence = sequence
         self._accepted += 1
         self._spooled += 1
         self._keeper.size += size
+        segment.size = before + size
+        segment.entries += 1
+        segment.last = sequence
+        segment.written_at = now
         try:
-            segment.write(line, sequence, self._clock())
-        except OSError as error:
-            self._sequence -= 1
-            self._accepted -= 1
-            self._spooled -= 1
-            self._keeper.size -= size
-            self._fail(error)
-            return False
-        return True
+            if write(descriptor, line) == size:
+                return True
+            error = OSError(errno.ENOSPC, "the disk is full")
+        except OSError as failure:
+            error = failure
+        self._accepted -= 1  # the number stays used: a nested call may have a later one
+        self._spooled -= 1
+        self._keeper.size -= size
+        segment.take_back(before)
+        self._fail(error)
+        return False
 
     def _segment_for(self, lane: int, size: int) -> Segment | None:
         """A segment of the lane with room for a line; None if the entry has to stay in memory."""
