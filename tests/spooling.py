@@ -56,9 +56,12 @@ class Child:
 
     def __init__(self, server: DevServer, folder: Path, code: str, *arguments: object) -> None:
         program = textwrap.dedent(PRELUDE) + textwrap.dedent(code)
+        environ = {**os.environ, **server.environ}
+        if "seteuid" in code:  # another user may not write what coverage measures
+            environ = {name: environ[name] for name in environ if not name.startswith("COVERAGE")}
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", program, str(folder), *map(str, arguments)],
-            env={**os.environ, **server.environ},
+            env=environ,
             bufsize=0,  # else `end` would not see what `hears` has read ahead
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -192,7 +192,7 @@ def test_daemon_threads_that_log_on_do_not_fill_stderr(
         shutdown=BRIEF,
     )
     assert done.exit_seconds < BRIEF + SLACK
-    (line,) = done.losses
+    (line,) = [line for line in done.losses if "shutdown" in line]  # the queue may have been full
     assert int(line.split()[1]) >= 40
 
 

@@ -180,6 +180,7 @@ def test_celery_children_send_what_they_have_at_a_warm_shutdown(
     assert sent.count("main ends") == 1
 
 
+@soak
 def test_celery_child_that_is_replaced_sends_what_it_has(server: DevServer, tmp_path: Path) -> None:
     """A child ends after so many tasks, while the worker goes on; its entries arrive then.
 

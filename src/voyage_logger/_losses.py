@@ -40,15 +40,15 @@ class LossTeller:
         self._told_at: float | None = None
         self._noted: Counter[Loss] = Counter()  # in the stream
 
-    def tell(self, words: str, *, at_once: bool = False) -> bool:
-        """Reports the losses since the last report.
+    def claim(self, words: str, *, at_once: bool = False) -> EntriesLost | None:
+        """Finds out what was lost since the last report: the caller is to report it.
 
         Args:
             words: What the server said of the last entry that it rejected.
-            at_once: Do so even if that was less than a minute ago.
+            at_once: Do so even if the last report is less than a minute old.
 
         Returns:
-            False if there was nothing to report, or it has to wait.
+            None if there is nothing to report, or it has to wait.
         """
         now = self._clock()
         with self._queue.lock:
@@ -56,13 +56,15 @@ class LossTeller:
             losses = self._all()
             news = losses - self._told
             if not news or (is_soon and not at_once):
-                return False
+                return None
             self._told, self._told_at = losses, now
         if not by_reason(news).keys() & self._queue.stats().rejected_by.keys():
             words = ""
-        error = EntriesLost(news.total(), _levels(news), by_reason(news), words)
+        return EntriesLost(news.total(), _levels(news), by_reason(news), words)
+
+    def report(self, error: EntriesLost) -> None:
+        """Tells people; not to be called under the queue's lock."""
         self._diagnostics.report("lost", error, at_once=True)
-        return True
 
     def notice(self) -> dict[str, Any] | None:
         """The fields of an entry on the losses since the last such entry, or None."""

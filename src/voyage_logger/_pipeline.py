@@ -71,8 +71,7 @@ class Pipeline:
         self._home: int | None = None
         self._no_thread_until = 0.0
         self._is_starting = False
-        self._is_draining = False  # between begin_exit and end_exit; guarded by the queue's lock
-        self._is_telling = False  # end_exit is about to write its line
+        self._is_draining = False  # between begin_exit and end_exit, in the main thread
         self.filtered = self.echoed = self.collapsed = 0
         self.queue = self._new_queue()
         self._reported = self.queue.stats()  # what flush() has accounted for
@@ -182,8 +181,7 @@ class Pipeline:
         """Has everything sent within `shutdown_timeout` from the exit's begin, without waiting."""
         self.notice_fork()
         self._home = None  # entries that come during exit leave by the other door
-        with self.queue.lock:
-            self._is_draining = True
+        self._is_draining = True
         self._worker.drain(self._exit_deadline())
 
     def end_exit(self) -> None:
@@ -192,17 +190,14 @@ class Pipeline:
         try:
             is_done = self._await_end(self._exit_deadline())
         finally:  # Ctrl-C ends the waiting, not the accounting
-            with self.queue.lock:
-                self._is_draining, self._is_telling = False, True
-                if not is_done:
-                    self._give_up()
+            if is_done:
+                self._is_draining = False
+                self._worker.tell_losses(at_once=True)
+            else:
+                self._worker.give_up("shutdown")
+                self._is_draining = False
+                self.queue.abandon("shutdown")  # what daemon threads have left to this one since
             self.queue.let_go()
-            self._worker.tell_losses(at_once=True)
-            self._is_telling = False
-
-    def _give_up(self) -> None:
-        self._worker.stop()
-        self.queue.abandon("shutdown")
 
     def _exit_deadline(self) -> float:
         return _process.exit_began_at() + self._settings.shutdown_timeout
@@ -234,11 +229,8 @@ class Pipeline:
         self._worker.drain(deadline)
         if self._await(target, deadline):
             return
-        with self.queue.lock:
-            if self._is_draining:
-                return
-            self._give_up()
-        if not self._is_telling:
+        if not self._is_draining:
+            self.queue.abandon("shutdown")
             self._worker.tell_losses()
 
     def notice_fork(self) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voyage_logger._diagnostics import Diagnostics
+    from voyage_logger._errors import EntriesLost
     from voyage_logger._settings import Settings
     from voyage_logger.transports import BaseTransport
 
@@ -251,7 +252,20 @@ class Worker:
 
     def tell_losses(self, *, at_once: bool = False) -> None:
         """Tells people of new losses, unless they heard of others within the last minute."""
-        if self._losses.tell(self.delivery.words, at_once=at_once):
+        self._report(self._losses.claim(self.delivery.words, at_once=at_once))
+
+    def give_up(self, reason: str) -> None:
+        """Ends the loop, drops what is left, and tells people of all in one line."""
+        with self._queue.lock:
+            self.stop()
+            self._queue.abandon(reason)
+            # Claimed under the same lock: what others lose or tell in between is a line of its own.
+            error = self._losses.claim(self.delivery.words, at_once=True)
+        self._report(error)
+
+    def _report(self, error: EntriesLost | None) -> None:
+        if error is not None:
+            self._losses.report(error)
             self.delivery.words = ""
         with self._queue.lock:
             self.delivery.has_news = False
