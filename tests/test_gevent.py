@@ -32,7 +32,13 @@ PATCHED = {
         from gevent import monkey; monkey.patch_all()
         """,
 }
-patched = pytest.mark.parametrize("patch", PATCHED.values(), ids=PATCHED)
+patched = pytest.mark.parametrize(
+    "patch",
+    [
+        pytest.param(code, id=when, marks=[pytest.mark.soak] if when != "first of all" else [])
+        for when, code in PATCHED.items()
+    ],
+)
 
 
 def run(server: DevServer, patch: str, code: str) -> subprocess.CompletedProcess[str]:

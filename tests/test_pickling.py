@@ -427,7 +427,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("pool", ["Pool", "ProcessPoolExecutor"])
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.soak)]
+)
 def test_thousand_tasks_with_a_logger_in_a_pool(
     server: DevServer, tmp_path: Path, method: str, pool: str
 ) -> None:
