@@ -78,15 +78,16 @@ class Segment:
         head: The sequence number of the first line not taken, `NEVER` if there is none.
         last: The sequence number of the last line, `NEVER` if there is none or it is not known.
         is_checked: True if each line has to be looked at, for it was written by another process.
+        descriptor: The file, if it can be written to.
         is_gone: True once the rest was given up; the file is removed, about to be, or left behind.
         written_at: When it was last written to, by the monotonic clock.
     """
 
     __slots__ = (
-        "_descriptor",
         "_fetched",
         "_lines",
         "_reader",
+        "descriptor",
         "entries",
         "head",
         "is_checked",
@@ -105,7 +106,7 @@ class Segment:
     def __init__(self, name: str, lane: int, descriptor: int | None = None) -> None:
         self.name = name
         self.lane = lane
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._reader: _Reader | None = None
         self._lines: deque[Line] = deque()  # read, and not yet taken
         self._fetched = 0  # where the next read begins
@@ -130,7 +131,7 @@ class Segment:
     @property
     def is_open(self) -> bool:
         """True if it can be written to."""
-        return self._descriptor is not None
+        return self.descriptor is not None
 
     def resume(self, sent: int, size: int, entries: int) -> None:
         """Makes it the rest of a file that was begun, and partly sent, by another process."""
@@ -142,18 +143,13 @@ class Segment:
 
     # Writing, by log calls.
 
-    @property
-    def descriptor(self) -> int | None:
-        """The file, if it can be written to."""
-        return self._descriptor
-
     def write(self, line: bytes, sequence: int, now: float) -> None:
         """Appends a line, and counts it.
 
         Raises:
             OSError: It did not work out, and nothing of the line is left in the file.
         """
-        assert self._descriptor is not None  # noqa: S101 - for the type checker
+        assert self.descriptor is not None  # noqa: S101 - for the type checker
         before = self.size
         self.size = before + len(line)
         self.entries += 1
@@ -161,7 +157,7 @@ class Segment:
         self.last = sequence
         self.written_at = now
         try:
-            if os.write(self._descriptor, line) < len(line):
+            if os.write(self.descriptor, line) < len(line):
                 raise OSError(errno.ENOSPC, "the disk is full")  # noqa: TRY301 - undone below
         except OSError:
             self.take_back(before)
@@ -177,28 +173,28 @@ class Segment:
         self.entries -= 1
         if self.taken == before:
             self.head = NEVER
-        if self._descriptor is not None:
+        if self.descriptor is not None:
             with contextlib.suppress(OSError):  # nothing more is written to it in any case
-                os.ftruncate(self._descriptor, before)
+                os.ftruncate(self.descriptor, before)
 
     def seal(self) -> None:
         """Ends the writing."""
-        descriptor, self._descriptor = self._descriptor, None
+        descriptor, self.descriptor = self.descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
     def is_linked(self) -> bool:
         """False if the file that is being written was removed from its folder."""
-        return self._descriptor is None or os.fstat(self._descriptor).st_nlink > 0
+        return self.descriptor is None or os.fstat(self.descriptor).st_nlink > 0
 
     def rescue(self) -> list[tuple[int, bytes]]:
         """The entries not taken, read through the descriptor that writes them."""
-        if self._descriptor is None:
+        if self.descriptor is None:
             return []
         try:
-            os.lseek(self._descriptor, self.taken, os.SEEK_SET)
+            os.lseek(self.descriptor, self.taken, os.SEEK_SET)
             data = b""  # without another descriptor, of which there may be no more
-            while piece := os.read(self._descriptor, self.size - self.taken - len(data)):
+            while piece := os.read(self.descriptor, self.size - self.taken - len(data)):
                 data += piece
         except OSError:
             return []  # the caller counts what it does not get

@@ -166,32 +166,33 @@ class WritingQueue(EntryQueue):
     def _write(self, segment: Segment, line: bytes) -> bool:
         """Appends a line and counts it; False if the disk fails."""
         size, now, write = len(line), self._clock(), os.write
-        descriptor, before = segment.descriptor, segment.size
-        if descriptor is None:
-            return False  # sealed by what a signal handler has logged since it was chosen
-        sequence = self._sequence + 1
-        segment.head = sequence if sequence < segment.head else segment.head  # noqa: FURB136 - a call
-        # Counted first, and without a call: where CPython lets a signal handler in, right after
-        # the write, all is done, and before that nothing.
-        self._sequence = sequence
+        is_sealed = False
+        # Counted first, without a call and (for CPython 3.10) a jump: where it lets a handler in,
+        # right after the write, all is done, and before that nothing.
+        before, head = segment.size, segment.head
+        self._sequence = sequence = self._sequence + 1
         self._accepted += 1
         self._spooled += 1
         self._keeper.size += size
         segment.size = before + size
         segment.entries += 1
+        segment.head = (head, sequence)[head == NEVER]
         segment.last = sequence
         segment.written_at = now
         try:
-            if write(descriptor, line) == size:
+            if write(segment.descriptor, line) == size:  # type: ignore[arg-type]
                 return True
             error = OSError(errno.ENOSPC, "the disk is full")
         except OSError as failure:
             error = failure
+        except TypeError:  # no descriptor: sealed by what a handler has logged since it was chosen
+            is_sealed, error = True, OSError()
         self._accepted -= 1  # the number stays used: a nested call may have a later one
         self._spooled -= 1
         self._keeper.size -= size
         segment.take_back(before)
-        self._fail(error)
+        if not is_sealed:
+            self._fail(error)
         return False
 
     def _segment_for(self, lane: int, size: int) -> Segment | None:
