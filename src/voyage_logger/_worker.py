@@ -155,7 +155,7 @@ class Worker:
         """Waits until the loop has ended."""
         with self._queue.lock:
             while self.is_running and self._driver != threading.get_ident():
-                remaining = deadline - time.monotonic()
+                remaining = deadline - self._clock()
                 if remaining <= 0:
                     return
                 self._queue.settled.wait(remaining)

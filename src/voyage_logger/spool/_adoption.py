@@ -11,6 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from voyage_logger._clock import monotonic
 from voyage_logger.spool._names import is_newer, lock_name, parse, sent_name
 from voyage_logger.spool._segment import Segment
 from voyage_logger.spool._stream import Stream, sent_of
@@ -132,7 +133,7 @@ def _resumed(folder: Folder, name: str, sent: int) -> Segment:
     finally:
         os.close(descriptor)
     segment.resume(sent, end, lines)
-    segment.written_at = time.monotonic() - max(0.0, time.time() - status.st_mtime)
+    segment.written_at = monotonic() - max(0.0, time.time() - status.st_mtime)
     return segment
 
 
