@@ -157,6 +157,37 @@ def test_silent_child_of_a_fork_that_skipped_the_hooks_sends_nothing(server: Dev
 
 
 @needs_fork
+def test_fork_in_the_middle_of_a_request_lets_the_child_end(server: DevServer) -> None:
+    """A child that was forked while the worker took a connection from its pool exits as ever."""
+    done = run(
+        server,
+        """\
+        inside, go_on = threading.Event(), threading.Event()
+
+        def hold(frame, event, arg):
+            code = frame.f_code
+            place = os.path.basename(code.co_filename), code.co_name
+            if place in (("queue.py", "_get"), ("_session.py", "get")) and not inside.is_set():
+                inside.set()
+                go_on.wait()
+            return None
+
+        threading.settrace(hold)  # of threads to come: the worker
+        logger.info("parent")
+        threading.settrace(None)
+        inside.wait()
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            go_on.set()
+        """,
+        flags=FORKING,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert messages(server) == ["parent"]
+
+
+@needs_fork
 def test_fork_while_another_thread_holds_the_lock(server: DevServer) -> None:
     """A child that was forked in the middle of somebody's append logs all the same."""
     done = run(

@@ -6,10 +6,12 @@ It is also the one place that knows which foreign exceptions there are.
 
 from __future__ import annotations
 
+import queue
 import re
 import ssl
+from collections import deque
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3.exceptions
@@ -23,6 +25,8 @@ from voyage_logger.transports._verdict import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from urllib3.poolmanager import PoolManager
 
 _USER_AGENT = f"voyage-logger/{__version__}"
 _BODY_LIMIT = 64 * 1024  # bytes: a token is some 2 KiB; nobody reads more of an error
@@ -67,7 +71,7 @@ class Session:
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # One retry layer only, the worker's. A pooled connection that the server has closed
         # meanwhile is noticed by urllib3 before it is used, and replaced.
-        adapter = HTTPAdapter(max_retries=0)
+        adapter = _Adapter(max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
@@ -116,6 +120,53 @@ class Session:
 
     def close(self) -> None:
         self._session.close()
+
+
+class _Adapter(HTTPAdapter):
+    """An adapter whose connection pools hold no lock that a fork could leave locked."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _without_locks(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> PoolManager:
+        return _without_locks(super().proxy_manager_for(*args, **kwargs))
+
+
+def _without_locks(manager: PoolManager) -> PoolManager:
+    pools: dict[str, Any] = manager.pool_classes_by_scheme
+    if not all(pool.QueueCls is _Idle for pool in pools.values()):
+        manager.pool_classes_by_scheme = {
+            scheme: type(pool.__name__, (pool,), {"QueueCls": _Idle})
+            for scheme, pool in pools.items()
+        }
+    return manager
+
+
+class _Idle:
+    """A pool's idle connections: as much of a `queue.LifoQueue` as urllib3 uses, without its lock.
+
+    A child that was forked while another thread held that lock would wait for it forever at its
+    exit, where urllib3 empties all pools, those inherited included.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._maxsize = maxsize
+        self._items: deque[Any] = deque()
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002, FBT001, FBT002 - as the queue module has it
+        if len(self._items) >= self._maxsize:
+            raise queue.Full
+        self._items.append(item)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ARG002, FBT001, FBT002 - as the queue module has it
+        try:
+            return self._items.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def qsize(self) -> int:
+        return len(self._items)
 
 
 class _SecretHeaders(AuthBase):
