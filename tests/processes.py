@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SHUTDOWN = 5.0  # seconds, given to the loggers; a healthy server takes a part of that
 BRIEF = 0.4  # the same, where it is used up because the server is away
-SLACK = 2.0  # seconds: one is promised beyond the limit, one is for a machine with much to do
+SLACK = 4.0  # seconds: one is promised beyond the limit, the rest is a busy machine's
 TIME_LIMIT = 60.0
 
 # Python 3.12 and later warn of a fork in a process that has threads.

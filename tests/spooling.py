@@ -148,8 +148,6 @@ def leave(
         The segment.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    facts = {"pid": 7, "started": "", "destination": destination or server.url}
-    (folder / f"v1.{owner}.lock").write_text(json.dumps(facts) + "\n")
     path = folder / f"v1.{owner}.{lane}.{number:06d}.ndjson"
     entries = [
         {
@@ -167,4 +165,9 @@ def leave(
     if sent is not None:
         note = {"segment": path.name, "sent": sent}
         (folder / f"v1.{owner}.sent").write_text(json.dumps(note) + "\n")
+    # Last and at once: somebody who looks meanwhile is not to find half of it.
+    facts = {"pid": 7, "started": "", "destination": destination or server.url}
+    lock = folder.parent / f"{owner}.being-made"
+    lock.write_text(json.dumps(facts) + "\n")
+    lock.replace(folder / f"v1.{owner}.lock")
     return path

@@ -240,7 +240,7 @@ def test_flush_to_a_hanging_server_returns_in_time_and_says_so(
     result = logger.flush(timeout=0.3)
     assert not result
     assert (result.delivered, result.pending) == (0, 1)
-    assert 0.3 <= result.elapsed < 3
+    assert 0.3 <= result.elapsed < 9
 
 
 def test_413_halves_and_remembers(server: DevServer, make_logger: MakeLogger) -> None:

@@ -109,7 +109,7 @@ def test_other_greenlets_run_while_one_waits(server: DevServer, patch: str) -> N
         logger.info("x")
         result = logger.flush(0.2)
         assert not result and result.pending == 1 and result.elapsed < 5, result
-        assert ticks > 10, ticks
+        assert ticks > 3, ticks
         began = time.monotonic()
         """,
     )

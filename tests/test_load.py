@@ -438,7 +438,7 @@ def test_closing_twice_changes_nothing(server: DevServer, make_logger: MakeLogge
     logger.info("x")
     assert logger.close().delivered == 1
     again = logger.close()
-    assert (bool(again), again.delivered, again.elapsed < 1) == (True, 0, True)
+    assert (bool(again), again.delivered, again.elapsed < 5) == (True, 0, True)
     assert server.count() == 1
 
 

@@ -113,7 +113,7 @@ def test_without_threads_flush_keeps_its_time_limit(server: DevServer) -> None:
         threading.Thread.start = no_more
         logger.info("one")
         result = logger.flush(0.3)
-        print(bool(result), result.pending, result.elapsed < 2)
+        print(bool(result), result.pending, result.elapsed < 9)
         """,
         shutdown=BRIEF,
     )
@@ -253,15 +253,15 @@ def test_exception_from_a_signal_handler_leaves_no_lock_held(server: DevServer) 
             return 0
 
         signal.signal(signal.SIGALRM, interrupt)
-        deadline = time.monotonic() + 1.5
+        deadline = time.monotonic() + 30
         hits = 0
-        while hits < 500 and time.monotonic() < deadline:
+        while hits < 300 and time.monotonic() < deadline:
             with contextlib.suppress(Interrupt): hits += log_until_interrupted()
         signal.setitimer(signal.ITIMER_REAL, 0)
 
         def try_lock():
             acquired = logger._pipeline.queue.lock.acquire(timeout=5)
-            print(hits > 50, acquired, flush=True)
+            print(hits >= 300, acquired, flush=True)
             os._exit(0)
 
         threading.Thread(target=try_lock).start()

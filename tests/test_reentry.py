@@ -76,7 +76,7 @@ def test_signal_handler_logs_a_thousand_times_a_second(server: DevServer) -> Non
             if ticks % 50 == 0: logger.flush(timeout=0.002)
 
         def work(place):
-            while time.monotonic() < end:
+            while ticks < 200 and time.monotonic() < end:
                 for _ in range(20):
                     logger.info("work", tags=[f"{place}-{logged[place]}"])
                     logged[place] += 1
@@ -84,7 +84,7 @@ def test_signal_handler_logs_a_thousand_times_a_second(server: DevServer) -> Non
                 logger.flush(timeout=0.005)
 
         signal.signal(signal.SIGALRM, on_tick)
-        end = time.monotonic() + 0.6
+        end = time.monotonic() + 30
         threads = [threading.Thread(target=work, args=(place,)) for place in (1, 2)]
         for thread in threads: thread.start()
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
@@ -97,7 +97,7 @@ def test_signal_handler_logs_a_thousand_times_a_second(server: DevServer) -> Non
         server,
     )
     assert stderr == ""
-    assert found["ticks"] > 50
+    assert found["ticks"] >= 200
     total = found["ticks"] + found["logged"]
     assert (found["accepted"], found["delivered"], found["pending_at_flush"]) == (total, total, 0)
     tags = [entry["tags"][0] for entry in server.entries()]
@@ -121,8 +121,8 @@ def test_signal_handler_meets_a_full_queue(server: DevServer) -> None:
 
         signal.signal(signal.SIGALRM, on_tick)
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-        end = time.monotonic() + 0.5
-        while time.monotonic() < end:
+        end = time.monotonic() + 30
+        while ticks < 200 and time.monotonic() < end:
             logger.info("work")
             logged += 1
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -130,7 +130,7 @@ def test_signal_handler_meets_a_full_queue(server: DevServer) -> None:
         """,
         server,
     )
-    assert found["ticks"] > 50
+    assert found["ticks"] >= 200
     assert found["accepted"] == found["total"] == found["settled"] + found["pending"]
     assert found["pending"] <= 2 * 50  # as many queued as the queue holds, and a request's
     assert sum(lost(stderr)) == found["total"]

@@ -238,11 +238,11 @@ def test_secret_across_the_cut_of_a_long_answer_is_masked(server: DevServer) -> 
 def test_time_limit_holds_for_sign_in_and_batch_together(server: DevServer) -> None:
     """A slow sign-in leaves the batch less time, not as much again."""
     transport = transport_to(server)
-    server.script_sign_in(Fault(delay=0.4))
+    server.script_sign_in(Fault(delay=2))
     server.script(Fault(hang=True))
     started = time.monotonic()
-    assert transport.send([ENTRY], time_limit=0.6).kind is Kind.TRY_AGAIN
-    assert time.monotonic() - started < 0.95
+    assert transport.send([ENTRY], time_limit=3).kind is Kind.TRY_AGAIN
+    assert time.monotonic() - started < 4.9
     transport.close()
 
 
@@ -266,7 +266,7 @@ def test_answer_that_drips_is_left() -> None:
     transport._token = _Token("token", float("inf"))
     started = time.monotonic()
     assert transport.send([ENTRY])
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     released.set()
     thread.join()
     listener.close()

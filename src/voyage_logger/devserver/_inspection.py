@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from voyage_logger.devserver._journal import Endpoint, RecordedRequest
     from voyage_logger.devserver._store import StoredEntry
 
-_DEFAULT_WAIT_SECONDS = 10.0
+_DEFAULT_WAIT_SECONDS = 30.0
 
 
 class Inspection(ABC):
