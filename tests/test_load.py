@@ -147,7 +147,8 @@ def test_outage_longer_than_the_queue(server: DevServer) -> None:
     arrived = Counter(e["message"] for e in entries)
     levels = {"debug": 600 - arrived["debug"], "info": 13_001 - arrived["entry"] - arrived["after"]}
     dropped = sum(levels.values())
-    assert levels["debug"] >= 500
+    assert len({row.batch for row in server.stored(level="debug")}) <= 1
+    assert levels["debug"] > 0
     assert levels["info"] > 3_000
     assert (found["dropped"], found["by"]) == (dropped, {"queue_full": dropped})
     assert sum((Counter(notice["levels"]) for notice in notices), Counter()) == levels

@@ -89,7 +89,7 @@ class Inspection(ABC):
 
         Args:
             n: How many.
-            timeout: Seconds. Default: 10.
+            timeout: Seconds. Default: 30.
 
         Raises:
             TimeoutError: If they do not come in time; says what came, and what was answered.
@@ -104,7 +104,7 @@ class Inspection(ABC):
 
         Args:
             n: How many since the start, or since `reset`.
-            timeout: Seconds. Default: 10.
+            timeout: Seconds. Default: 30.
             endpoint: "batch", "sign-in", "dev" or "unknown". Default: "batch".
 
         Raises:
