@@ -1,0 +1,76 @@
+"""The command line: `python -m benchmarks call --rounds 5 --contestants voyage,sentry`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from pathlib import Path
+
+from benchmarks import _report, _sink
+from benchmarks._bench import Bench
+from benchmarks.contestants import BY_NAME, ENTRANTS, Entrant
+from benchmarks.measures import MEASURES
+
+_RESULTS = Path(__file__).parent / "results"
+_ROUNDS = 3
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    names = MEASURES if "all" in options.benchmarks else options.benchmarks
+    entrants = _able(options.contestants)
+    rounds = options.rounds or (1 if options.quick else _ROUNDS)
+    failures = []
+    for name in names:
+        start = time.monotonic()
+        with _sink.running(in_python=options.python_sink) as sink:
+            bench = Bench(sink, entrants, rounds, is_quick=options.quick, entries=options.entries)
+            found = _report.setting(entrants, rounds, sink.kind)
+            report = importlib.import_module(f"benchmarks.measures.{name}").run(bench)
+        failures += bench.failures
+        report.write(options.out, found)
+        print(f"{report.show()}\n\n{_report.line(found)}\n", flush=True)
+        print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    for failure in failures:
+        print(f"FAILED {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _able(asked: list[str] | None) -> list[Entrant]:
+    """The contestants that are asked for and can run here; who cannot is named, with the reason."""
+    able = []
+    for entrant in ENTRANTS if asked is None else [BY_NAME[name] for name in asked]:
+        if reason := entrant.why_not():
+            print(f"{entrant.name} is left out: {reason}", file=sys.stderr)
+        else:
+            able.append(entrant)
+    return able
+
+
+def _parser() -> argparse.ArgumentParser:
+    known = [entrant.name for entrant in ENTRANTS]
+
+    def contestants(text: str) -> list[str]:
+        names = text.split(",")
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(
+                f"no contestant {', '.join(unknown)}; there are {', '.join(known)}"
+            )
+        return names
+
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("benchmarks", nargs="+", choices=[*MEASURES, "all"], metavar="BENCHMARK",
+                        help=f"{', '.join(MEASURES)}, or all")
+    parser.add_argument("--rounds", type=int, help=f"default: {_ROUNDS}")
+    parser.add_argument("--contestants", type=contestants, help=f"of {','.join(known)}; default: all")
+    parser.add_argument("--entries", type=int, help="how many, for call and deliver")
+    parser.add_argument("--quick", action="store_true", help="a smoke of a minute; believe no figure")
+    parser.add_argument("--out", type=Path, default=_RESULTS, help="the folder for JSON")
+    parser.add_argument("--python-sink", action="store_true", help="even where sink.c can be built")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""Rounds: each contestant in a process of its own, one after the other, then all again.
+
+So what the machine does meanwhile meets all of them; a result is the median of the rounds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from benchmarks._sink import Sink
+    from benchmarks.contestants import Entrant
+
+_ROOT = Path(__file__).parent.parent
+_LIMIT = 120.0  # seconds for one child in one round
+
+Result = dict[str, Any]
+
+
+class ChildFailed(Exception):
+    """A contestant's process has ended, or not ended, in place of saying what it was to say."""
+
+
+class Child:
+    """A contestant's process, seen from the parent."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pipe: int) -> None:
+        self.process = process
+        self._pipe = pipe
+        self._said = b""
+
+    def hear(self, limit: float = _LIMIT) -> Result:
+        """The next thing it says."""
+        end = time.monotonic() + limit
+        while b"\n" not in self._said:
+            ready, _, _ = select.select([self._pipe], [], [], max(0.0, end - time.monotonic()))
+            more = os.read(self._pipe, 1 << 20) if ready else b""
+            if not more:
+                raise ChildFailed("it took too long" if not ready else self._last_words())
+            self._said += more
+        line, _, self._said = self._said.partition(b"\n")
+        result: Result = json.loads(line)
+        return result
+
+    def go_on(self) -> None:
+        """Ends its wait."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+
+    def end(self, limit: float = _LIMIT) -> bool:
+        """Waits for its end; kills it after `limit` seconds, and then returns False."""
+        try:
+            self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return False
+        return True
+
+    def _last_words(self) -> str:
+        self.end(5)
+        assert self.process.stderr is not None
+        words = self.process.stderr.read().decode(errors="replace").strip()
+        return words.splitlines()[-1] if words else f"exit code {self.process.returncode}"
+
+
+@dataclass
+class Bench:
+    """What a benchmark works with.
+
+    Attributes:
+        sink: Where all contestants send to.
+        entrants: Who takes part.
+        rounds: How often each does.
+        is_quick: A smoke: everything short, nothing to be believed.
+        entries: How many entries, where a benchmark asks for a number and the user gave one.
+        failures: Who could not be measured, and why.
+    """
+
+    sink: Sink
+    entrants: Sequence[Entrant]
+    rounds: int
+    is_quick: bool = False
+    entries: int | None = None
+    failures: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def child(self, measure: str, entrant: Entrant, **options: Any) -> Iterator[Child]:
+        """A contestant's process, for as long as the block runs."""
+        reading, writing = os.pipe()
+        order = {
+            "measure": measure,
+            "contestant": entrant.name,
+            "options": options,
+            "port": self.sink.port,
+            "pipe": writing,
+        }
+        with subprocess.Popen(
+            [sys.executable, "-m", "benchmarks._child", json.dumps(order)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[writing],
+            env=environment(),
+        ) as process:
+            os.close(writing)
+            try:
+                yield Child(process, reading)
+            finally:
+                process.kill()
+                os.close(reading)
+
+    def in_rounds(
+        self, entrants: Sequence[Entrant], one: Callable[[Entrant], Result]
+    ) -> dict[str, Result]:
+        """The medians of all rounds, by contestant; who fails is left out and named."""
+        results: dict[str, list[Result]] = {entrant.name: [] for entrant in entrants}
+        for number in range(self.rounds):
+            for entrant in rotated(entrants, number):
+                if (found := self.attempt(entrant, one)) is not None:
+                    results[entrant.name].append(found)
+        return {name: medians(found) for name, found in results.items() if found}
+
+    def attempt(self, entrant: Entrant, one: Callable[[Entrant], Result]) -> Result | None:
+        """One measurement; None if the contestant fails."""
+        try:
+            return one(entrant)
+        except ChildFailed as failure:
+            self.failures.append(f"{entrant.name}: {failure}")
+            print(f"{entrant.name} failed: {failure}", file=sys.stderr, flush=True)
+            return None
+
+
+def environment() -> dict[str, str]:
+    """A child's environment: this project and the package under test, no proxies, no telemetry."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.lower().endswith("_proxy") and not name.startswith(("VOYAGE_", "OTEL_"))
+    }
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    if not _is_installed():
+        paths.append(str(_ROOT / "src"))
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "NO_PROXY": "*"}
+
+
+def _is_installed() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("voyage_logger") is not None
+
+
+def rotated(entrants: Sequence[Entrant], number: int) -> list[Entrant]:
+    """The same contestants, another one first each time."""
+    shift = number % max(1, len(entrants))
+    return [*entrants[shift:], *entrants[:shift]]
+
+
+def medians(results: Sequence[Result]) -> Result:
+    """For each key the median of the numbers, or the last of anything else."""
+    merged: Result = {}
+    for key in dict.fromkeys(key for result in results for key in result):
+        values = [result[key] for result in results if result.get(key) is not None]
+        is_number = values and all(
+            isinstance(value, (int, float)) and not isinstance(value, bool) for value in values
+        )
+        merged[key] = statistics.median(values) if is_number else (values[-1] if values else None)
+    return {**merged, "rounds": len(results)}
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value below which `share` of the others lie."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

@@ -1,0 +1,143 @@
+"""Tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.contestants import Entrant
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, the key of a result, and how many decimals are honest."""
+
+    heading: str
+    key: str
+    decimals: int = 0
+
+
+@dataclass
+class Report:
+    """What a benchmark has found.
+
+    Attributes:
+        name: The benchmark's.
+        title: What the tables are about.
+        tables: Headings over tables, in Markdown.
+        notes: What a reader must know.
+        data: All figures, for JSON.
+    """
+
+    name: str
+    title: str
+    tables: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def add(
+        self,
+        heading: str,
+        entrants: Sequence[Entrant],
+        results: dict[str, dict[str, Any]],
+        columns: Sequence[Column],
+    ) -> None:
+        """Adds a table, a row for each contestant that has a result."""
+        lines = [
+            "| | " + " | ".join(column.heading for column in columns) + " |",
+            "|---|" + "---:|" * len(columns),
+        ]
+        for entrant in entrants:
+            if (result := results.get(entrant.name)) is not None:
+                cells = [_shown(result.get(column.key), column.decimals) for column in columns]
+                lines.append(f"| {entrant.title} | " + " | ".join(cells) + " |")
+        self.tables.append((heading, "\n".join(lines)))
+        self.data[heading or "results"] = results
+
+    def show(self) -> str:
+        """The whole in Markdown."""
+        parts = [f"## {self.title}"]
+        for heading, table in self.tables:
+            parts += [f"### {heading}", table] if heading else [table]
+        parts += [f"- {note}" for note in self.notes]
+        return "\n\n".join(parts).replace("\n\n- ", "\n- ")
+
+    def write(self, folder: Path, setting: dict[str, Any]) -> Path:
+        """Writes it as JSON; returns where."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.name}.json"
+        whole = {"benchmark": self.name, **setting, "notes": self.notes, "results": self.data}
+        path.write_text(json.dumps(whole, indent=1) + "\n")
+        return path
+
+
+def _shown(value: object, decimals: int) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return f"{value:,.{decimals}f}"
+    return str(value)
+
+
+def setting(entrants: Sequence[Entrant], rounds: int, sink: str) -> dict[str, Any]:
+    """Where and with what it was measured."""
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": {
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.release()}",
+            "load": [round(load, 2) for load in os.getloadavg()],
+        },
+        "python": platform.python_version(),
+        "sink": sink,
+        "rounds": rounds,
+        "versions": {
+            entrant.package: version
+            for entrant in entrants
+            if entrant.package and (version := _version(entrant.package))
+        },
+    }
+
+
+def line(found: dict[str, Any]) -> str:
+    """The setting in one line."""
+    machine = found["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    return (
+        f"{found['date']}; {machine['cores']} cores of {machine['cpu']}, load {machine['load'][0]}; "
+        f"CPython {found['python']}; sink in {found['sink']}; {found['rounds']} rounds; {versions}"
+    )
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for text in info.read_text().splitlines():
+            if text.startswith("model name"):
+                return text.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    if package == "voyage-logger":
+        import voyage_logger
+
+        return voyage_logger.__version__
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        print(f"{package} has no version", file=sys.stderr)
+        return ""

@@ -1,0 +1,134 @@
+"""The contestants: which there are, and which can run here."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.contestants._base import Contestant
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A line of the list.
+
+    Attributes:
+        name: As on the command line, and in JSON.
+        title: As in tables.
+        where: Its module in this folder, and the class in it.
+        needs: The modules it cannot do without.
+        package: The distribution whose version is shown.
+        imports: What its users import, for the benchmark of that.
+    """
+
+    name: str
+    title: str
+    where: str
+    needs: tuple[str, ...] = ()
+    package: str = ""
+    imports: str = ""
+
+    def why_not(self) -> str:
+        """Why it cannot run here, or an empty text."""
+        for module in self.needs:
+            if importlib.util.find_spec(module) is None:
+                return f"{module} is not installed (benchmarks/requirements.txt)"
+        return ""
+
+    def load(self) -> type[Contestant]:
+        """Its class."""
+        module, name = self.where.split(":")
+        found: type[Contestant] = getattr(
+            importlib.import_module(f"benchmarks.contestants.{module}"), name
+        )
+        return found
+
+
+# What each row is compared with, and what is taken off: the harness's own cost.
+NOTHING = Entrant("nothing", "(nothing: the harness)", "nothing:Nothing", imports="pass")
+
+ENTRANTS = (
+    Entrant("ideal-orjson", "ideal, orjson", "ideal:IdealOrjson", ("orjson", "urllib3"), "orjson"),
+    Entrant("ideal", "ideal, stdlib json", "ideal:Ideal", ("urllib3",), "urllib3"),
+    Entrant(
+        "voyage-speed",
+        "**voyage-logger[speed]**",
+        "voyage:VoyageSpeed",
+        ("orjson", "requests"),
+        "voyage-logger",
+        "import voyage_logger",
+    ),
+    Entrant(
+        "voyage",
+        "**voyage-logger**",
+        "voyage:Voyage",
+        ("requests",),
+        "voyage-logger",
+        "import voyage_logger",
+    ),
+    Entrant(
+        "voyage-spool",
+        "**voyage-logger, spool_dir**",
+        "voyage:VoyageSpool",
+        ("requests",),
+        "voyage-logger",
+        "import voyage_logger",
+    ),
+    Entrant(
+        "vendor",
+        "the vendor's class",
+        "vendor:Vendor",
+        ("requests",),
+        "requests",
+        "import os, requests, time, threading",
+    ),
+    Entrant(
+        "by-hand",
+        "queue + requests by hand",
+        "by_hand:ByHand",
+        ("requests",),
+        "requests",
+        "import logging.handlers, requests",
+    ),
+    Entrant(
+        "fluent",
+        "fluent-logger (TCP, no answer)",
+        "fluent:Fluent",
+        ("fluent",),
+        "fluent-logger",
+        "import fluent.sender",
+    ),
+    Entrant(
+        "sentry",
+        "sentry-sdk logs",
+        "sentry:Sentry",
+        ("sentry_sdk",),
+        "sentry-sdk",
+        "import sentry_sdk",
+    ),
+    Entrant(
+        "otel",
+        "OpenTelemetry logs",
+        "otel:OpenTelemetry",
+        ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
+        "opentelemetry-sdk",
+        "import opentelemetry.sdk._logs.export, "
+        "opentelemetry.exporter.otlp.proto.http._log_exporter",
+    ),
+    Entrant(
+        "logtail",
+        "logtail-python",
+        "logtail:Logtail",
+        ("logtail",),
+        "logtail-python",
+        "import logtail",
+    ),
+    Entrant(
+        "posthog", "posthog", "posthog:PostHog", ("posthog",), "posthog", "import posthog"
+    ),
+)
+
+BY_NAME = {entrant.name: entrant for entrant in (NOTHING, *ENTRANTS)}

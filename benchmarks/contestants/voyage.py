@@ -1,0 +1,74 @@
+"""voyage-logger with all defaults; with the extra `speed`; with a spool.
+
+`VoyageLogger("shop")` and nothing else: time, id, method name, redaction and context are on.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.contestants._base import Contestant
+
+if TYPE_CHECKING:
+    from benchmarks.contestants._base import Place
+
+
+class Voyage(Contestant):
+    """On the standard library's json, also where orjson is installed."""
+
+    def __init__(self, place: Place) -> None:
+        sys.modules["orjson"] = None  # type: ignore[assignment]  # `import orjson` fails
+        self._set_up(place)
+
+    def _set_up(self, place: Place, **more: Any) -> None:
+        from voyage_logger import VoyageLogger
+
+        self.logger = VoyageLogger(
+            "shop",
+            base_url=place.url,
+            api_key="bench-key",
+            api_secret="bench-secret",
+            **more,
+            **place.options,
+        )
+
+    def log(self, n: int, session: str) -> None:
+        self.logger.info(
+            "Payment authorized",
+            event_name="payment_authorized",
+            event_flow_name="checkout",
+            app_user_id="user_48213",
+            session_id=session,
+            tags=["payment", "eu"],
+            meta_data={
+                "order": n,
+                "amount": 129.95,
+                "currency": "EUR",
+                "items": 3,
+                "duration_ms": 48.31,
+            },
+        )
+
+    def waiting(self) -> int:
+        return self.logger.stats().pending
+
+    def flush(self, seconds: float) -> None:
+        self.logger.flush(seconds)
+
+
+class VoyageSpeed(Voyage):
+    """With the extra `speed`: orjson encodes."""
+
+    def __init__(self, place: Place) -> None:
+        self._set_up(place)
+
+
+class VoyageSpool(Voyage):
+    """With `spool_dir`: each entry is in a file when its call returns."""
+
+    def __init__(self, place: Place) -> None:
+        sys.modules["orjson"] = None  # type: ignore[assignment]
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-spool-")
+        self._set_up(place, spool_dir=self._folder.name)

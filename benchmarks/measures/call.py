@@ -1,0 +1,174 @@
+"""What one log call costs in the app's thread.
+
+Bursts: calls back to back, 1,000 a burst, with a pause for the client to catch up between two. Paced:
+2,000 calls a second, evenly, from one thread or from eight together. Each call is timed by itself;
+the client delivers to the sink meanwhile. What an empty call costs in the same loop is taken off.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from benchmarks._bench import percentile
+from benchmarks._report import Column, Report
+from benchmarks._workload import session
+from benchmarks.contestants import NOTHING
+
+if TYPE_CHECKING:
+    from benchmarks._bench import Bench, Result
+    from benchmarks._child import Job
+    from benchmarks.contestants import Entrant
+    from benchmarks.contestants._base import Contestant
+
+_BURST = 1_000
+_RATE = 2_000
+_SHAPES = ("burst 1", "burst 8", "paced 1", "paced 8")
+_HEADINGS = {
+    "burst 1": "Burst, 1 thread",
+    "burst 8": "Burst, 8 threads",
+    "paced 1": "Paced, 2,000/s, 1 thread",
+    "paced 8": "Paced, 2,000/s, 8 threads together",
+}
+_COLUMNS = (
+    Column("p50", "p50", 1),
+    Column("p99", "p99"),
+    Column("p99.9", "p999"),
+    Column("max", "max"),
+    Column("CPU a call", "cpu", 1),
+    Column("lost", "lost"),
+)
+
+
+def run(bench: Bench) -> Report:
+    report = Report("call", "One log call in the app's thread, microseconds")
+    seconds = 0.2 if bench.is_quick else 1.5
+    calls = bench.entries or (2_000 if bench.is_quick else 10_000)
+    entrants = [NOTHING, *bench.entrants]
+    for shape in _SHAPES:
+
+        def one(entrant: Entrant, shape: str = shape) -> Result:
+            bench.sink.reset()
+            with bench.child("call", entrant, shape=shape, calls=calls, seconds=seconds) as child:
+                found = child.hear()
+                child.end(30)
+            bench.sink.settle()
+            arrived = len(bench.sink.stored().arrivals())
+            is_client = entrant is not NOTHING
+            return {**found, "lost": found["calls"] - arrived if is_client else None}
+
+        results = bench.in_rounds(entrants, one)
+        _take_off(results)
+        report.add(_HEADINGS[shape], entrants, results, _COLUMNS)
+    report.notes += [
+        f"{calls:,} calls in bursts of {_BURST:,}; paced for {seconds} s.",
+        "The harness's own p50 and CPU are taken off the other rows; its row shows the machine's noise.",
+        "CPU a call is that of the calling threads only; `deliver` has the whole process's.",
+    ]
+    return report
+
+
+def _take_off(results: dict[str, Result]) -> None:
+    """Takes the harness's own cost off all others."""
+    own = results.get(NOTHING.name)
+    if own is None:
+        return
+    for name, result in results.items():
+        if name != NOTHING.name:
+            for key in ("p50", "p99", "p999", "max"):
+                result[key] = max(0.0, result[key] - own["p50"])
+            result["cpu"] = max(0.0, result["cpu"] - own["cpu"])
+
+
+def inside(job: Job) -> None:
+    contestant = job.set_up()
+    kind, threads = job.options["shape"].split()
+    timed = _Timed(contestant, int(threads))
+    contestant.log(0, session(99_999_999))  # the first call starts threads and makes connections
+    contestant.flush(10)
+    if kind == "burst":
+        timed.bursts(job.options["calls"])
+    else:
+        timed.paced(job.options["seconds"])
+    contestant.flush(20)
+    job.say(**timed.result())
+
+
+class _Timed:
+    """Calls from some threads, each timed."""
+
+    def __init__(self, contestant: Contestant, threads: int) -> None:
+        self._contestant = contestant
+        self._threads = threads
+        self._times = [array("q") for _ in range(threads)]
+        self._cpu = [0] * threads
+
+    def bursts(self, calls: int) -> None:
+        per_thread = _BURST // self._threads
+        bursts = calls // _BURST
+        barrier = threading.Barrier(self._threads)
+
+        def work(index: int) -> None:
+            for number in range(bursts):
+                barrier.wait()
+                self._back_to_back(index, (number * self._threads + index) * per_thread, per_thread)
+                barrier.wait()
+                if index == 0:
+                    self._catch_up()
+
+        self._in_threads(work)
+
+    def paced(self, seconds: float) -> None:
+        calls = int(_RATE * seconds / self._threads)
+        step = int(1e9 * self._threads / _RATE)
+        start = time.monotonic_ns() + 10_000_000
+
+        def work(index: int) -> None:
+            due = start + step * index // self._threads
+            for n in range(index * calls, (index + 1) * calls):
+                if (rest := due - time.monotonic_ns()) > 0:
+                    time.sleep(rest / 1e9)
+                self._back_to_back(index, n, 1)
+                due += step
+
+        self._in_threads(work)
+
+    def result(self) -> dict[str, Any]:
+        times = sorted(spent for some in self._times for spent in some)
+        return {
+            "calls": len(times) + 1,
+            "p50": percentile(times, 0.5) / 1e3,
+            "p99": percentile(times, 0.99) / 1e3,
+            "p999": percentile(times, 0.999) / 1e3,
+            "max": times[-1] / 1e3,
+            "cpu": sum(self._cpu) / len(times) / 1e3,
+        }
+
+    def _back_to_back(self, index: int, first: int, count: int) -> None:
+        clock, log, keep = time.perf_counter_ns, self._contestant.log, self._times[index].append
+        before = time.thread_time_ns()
+        for n in range(first, first + count):
+            text = session(n)
+            start = clock()
+            log(n, text)
+            keep(clock() - start)
+        self._cpu[index] += time.thread_time_ns() - before
+
+    def _catch_up(self) -> None:
+        """Lets the client send what it has, for two seconds at most."""
+        end = time.monotonic() + 2
+        time.sleep(0.02)
+        while self._contestant.waiting() > _BURST // 10 and time.monotonic() < end:
+            time.sleep(0.005)
+
+    def _in_threads(self, work: Any) -> None:
+        if self._threads == 1:  # the app's main thread
+            work(0)
+            return
+        threads = [threading.Thread(target=work, args=(index,)) for index in range(self._threads)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,160 @@
+"""From the first call to the last entry stored: how much one process can log, and what it takes.
+
+The app logs as fast as it can, from one thread. Where a client's queue is half full the harness
+waits, so that no client need drop anything with its default settings; the memory is what it takes
+then. After the last call the client is flushed.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks._report import Column, Report
+from benchmarks._workload import session
+from benchmarks.contestants import NOTHING
+
+if TYPE_CHECKING:
+    from benchmarks._bench import Bench, Result
+    from benchmarks._child import Job
+    from benchmarks._sink import Sink
+    from benchmarks.contestants import Entrant
+    from benchmarks.contestants._base import Contestant
+
+_MIB = 1024 * 1024
+_STEP = 100  # calls between two looks at the client's queue
+_WARM = 90_000_000  # the number of the first entry, which is logged before the clock starts
+_COLUMNS = (
+    Column("entries/s", "rate"),
+    Column("CPU s per 100,000", "cpu", 2),
+    Column("of it in the app's thread", "app_cpu", 2),
+    Column("peak MiB over idle", "peak", 1),
+    Column("requests", "requests"),
+    Column("bytes an entry", "entry_bytes"),
+    Column("lost", "lost"),
+    Column("doubled", "doubled"),
+)
+
+
+def run(bench: Bench) -> Report:
+    entries = bench.entries or (5_000 if bench.is_quick else 50_000)
+    report = Report("deliver", f"From the first call to the last entry stored, {entries:,} entries")
+    entrants = [NOTHING, *bench.entrants]
+
+    def one(entrant: Entrant) -> Result:
+        bench.sink.reset()
+        with bench.child("deliver", entrant, entries=entries) as child:
+            child.hear()
+            bench.sink.settle()
+            before = bench.sink.count()
+            child.go_on()
+            found = child.hear()
+            bench.sink.settle()
+            child.go_on()
+            child.end(30)
+        return {**found, **_stored(bench.sink, entries, found["start"], before)}
+
+    results = bench.in_rounds(entrants, one)
+    own = results.pop(NOTHING.name, None)
+    for result in results.values():
+        for key in ("cpu", "app_cpu"):
+            result[key] -= own[key] if own is not None else 0.0
+    report.add("", bench.entrants, results, _COLUMNS)
+    report.notes += [
+        "CPU is that of the whole process, user and system, without the harness's own.",
+        f"The sink's ceiling: {ceiling(bench.sink):,.0f} entries/s, from a bare socket that sends "
+        "ready bodies of 1 MiB, 430 bytes an entry; "
+        f"{ceiling(bench.sink, body=43_000):,.0f} in bodies of 100 entries.",
+    ]
+    return report
+
+
+def _stored(sink: Sink, entries: int, start: int, before: tuple[int, int]) -> Result:
+    stored = sink.stored()
+    arrivals = stored.arrivals()
+    warm = arrivals.pop(_WARM, None)
+    times = [times[0] for times in arrivals.values()]
+    seconds = (max(times) - start) / 1e9 if times else None
+    return {
+        "rate": len(times) / seconds if seconds else None,
+        "requests": stored.posts - bool(warm and stored.posts) if times else None,
+        "entry_bytes": (stored.wire_bytes - before[1]) / len(times) if times else None,
+        "lost": entries - len(times),
+        "doubled": sum(len(times) - 1 for times in arrivals.values()),
+    }
+
+
+def ceiling(sink: Sink, body: int = _MIB, total: int = 96 * _MIB) -> float:
+    """How many entries of 430 bytes a second the sink takes from the barest of clients."""
+    sink.reset()
+    request = (
+        b"POST /voyage/api/v1/logs/batch HTTP/1.1\r\nHost: sink\r\n"
+        b"Content-Length: %d\r\n\r\n" % body + b"x" * body
+    )
+    count = total // body
+    with socket.create_connection(("127.0.0.1", sink.port), 10) as connection:
+        start = time.perf_counter()
+        for _ in range(count):
+            connection.sendall(request)
+            connection.recv(4096)
+        spent = time.perf_counter() - start
+    sink.reset()
+    return count * body / 430 / spent
+
+
+def inside(job: Job) -> None:
+    contestant = job.set_up()
+    entries = job.options["entries"]
+    contestant.log(0, session(_WARM))
+    contestant.flush(10)
+    idle = _begin_peak()
+    job.say(ready=True)
+    job.wait()
+    cpu, app_cpu, start = time.process_time(), time.thread_time(), time.monotonic_ns()
+    _log_all(contestant, entries)
+    app_cpu = time.thread_time() - app_cpu
+    contestant.flush(60)
+    cpu = time.process_time() - cpu
+    job.say(
+        start=start,
+        cpu=cpu / entries * 1e5,
+        app_cpu=app_cpu / entries * 1e5,
+        peak=(_peak() - idle) / _MIB,
+    )
+    job.wait()
+
+
+def _log_all(contestant: Contestant, entries: int) -> None:
+    log, gate = contestant.log, contestant.gate
+    end = time.monotonic() + 60
+    for first in range(0, entries, _STEP):
+        for n in range(first, min(first + _STEP, entries)):
+            log(n, session(n))
+        while contestant.waiting() > gate and time.monotonic() < end:
+            time.sleep(0.001)
+
+
+def _begin_peak() -> int:
+    """Forgets the process's peak so far; returns what it takes now, bytes."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:  # not Linux, or not allowed: the peak since the start is what there is
+        return _peak()
+    return _status("VmRSS")
+
+
+def _peak() -> int:
+    try:
+        return _status("VmHWM")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _status(name: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"no {name}")
