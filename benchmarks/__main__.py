@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks import _report, _sink
-from benchmarks._bench import Bench
+from benchmarks._bench import Bench, under_test
 from benchmarks.contestants import BY_NAME, ENTRANTS, Entrant
 from benchmarks.measures import MEASURES
 
@@ -20,14 +20,16 @@ _ROUNDS = 3
 def main() -> int:
     options = _parser().parse_args()
     names = MEASURES if "all" in options.benchmarks else options.benchmarks
-    entrants = _able(options.contestants)
+    tested = under_test()
+    print(f"voyage_logger is {tested['file']}", file=sys.stderr)
+    entrants = _able(options.contestants, uses_orjson=tested["uses_orjson"])
     rounds = options.rounds or (1 if options.quick else _ROUNDS)
     failures = []
     for name in names:
         start = time.monotonic()
         with _sink.running(in_python=options.python_sink) as sink:
             bench = Bench(sink, entrants, rounds, is_quick=options.quick, entries=options.entries)
-            found = _report.setting(entrants, rounds, sink.kind)
+            found = _report.setting(entrants, rounds, sink.kind, tested["version"])
             report = importlib.import_module(f"benchmarks.measures.{name}").run(bench)
         failures += bench.failures
         report.write(options.out, found)
@@ -38,11 +40,14 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def _able(asked: list[str] | None) -> list[Entrant]:
+def _able(asked: list[str] | None, *, uses_orjson: bool) -> list[Entrant]:
     """The contestants that are asked for and can run here; who cannot is named, with the reason."""
     able = []
     for entrant in ENTRANTS if asked is None else [BY_NAME[name] for name in asked]:
-        if reason := entrant.why_not():
+        reason = entrant.why_not()
+        if entrant.name == "voyage-speed" and not reason and not uses_orjson:
+            reason = "this voyage_logger does not use orjson"
+        if reason:
             print(f"{entrant.name} is left out: {reason}", file=sys.stderr)
         else:
             able.append(entrant)

@@ -145,22 +145,24 @@ class Bench:
 
 
 def environment() -> dict[str, str]:
-    """A child's environment: this project and the package under test, no proxies, no telemetry."""
+    """A child's environment: no proxies, no settings of clients that happen to be there.
+
+    The package under test is what PYTHONPATH names, else this checkout's.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.lower().endswith("_proxy") and not name.startswith(("VOYAGE_", "OTEL_"))
     }
-    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    if not _is_installed():
-        paths.append(str(_ROOT / "src"))
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")]), str(_ROOT / "src")]
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), "NO_PROXY": "*"}
 
 
-def _is_installed() -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec("voyage_logger") is not None
+def under_test() -> Result:
+    """The version of the package that the children import, its file, and whether orjson encodes."""
+    command = [sys.executable, "-m", "benchmarks.contestants._probe"]
+    found: Result = json.loads(subprocess.check_output(command, env=environment(), timeout=60))
+    return found
 
 
 def rotated(entrants: Sequence[Entrant], number: int) -> list[Entrant]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.contestants import Entrant
+
+
+OWN = "voyage-logger"
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,9 @@ def _shown(value: object, decimals: int) -> str:
     return str(value)
 
 
-def setting(entrants: Sequence[Entrant], rounds: int, sink: str) -> dict[str, Any]:
+def setting(
+    entrants: Sequence[Entrant], rounds: int, sink: str, tested: str
+) -> dict[str, Any]:
     """Where and with what it was measured."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -105,9 +109,9 @@ def setting(entrants: Sequence[Entrant], rounds: int, sink: str) -> dict[str, An
         "sink": sink,
         "rounds": rounds,
         "versions": {
-            entrant.package: version
+            entrant.package: tested if entrant.package == OWN else metadata.version(entrant.package)
             for entrant in entrants
-            if entrant.package and (version := _version(entrant.package))
+            if entrant.package
         },
     }
 
@@ -129,15 +133,3 @@ def _cpu() -> str:
             if text.startswith("model name"):
                 return text.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str:
-    if package == "voyage-logger":
-        import voyage_logger
-
-        return voyage_logger.__version__
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        print(f"{package} has no version", file=sys.stderr)
-        return ""
