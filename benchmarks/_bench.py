@@ -15,7 +15,8 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,15 +30,16 @@ _LIMIT = 120.0  # seconds for one child in one round
 Result = dict[str, Any]
 
 
-class ChildFailed(Exception):
+class ChildError(Exception):
     """A contestant's process has ended, or not ended, in place of saying what it was to say."""
 
 
 class Child:
     """A contestant's process, seen from the parent."""
 
-    def __init__(self, process: subprocess.Popen[bytes], pipe: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], pipe: int, stderr: IO[bytes]) -> None:
         self.process = process
+        self._stderr = stderr
         self._pipe = pipe
         self._said = b""
 
@@ -48,7 +50,7 @@ class Child:
             ready, _, _ = select.select([self._pipe], [], [], max(0.0, end - time.monotonic()))
             more = os.read(self._pipe, 1 << 20) if ready else b""
             if not more:
-                raise ChildFailed("it took too long" if not ready else self._last_words())
+                raise ChildError("it took too long" if not ready else self._last_words())
             self._said += more
         line, _, self._said = self._said.partition(b"\n")
         result: Result = json.loads(line)
@@ -62,18 +64,21 @@ class Child:
 
     def end(self, limit: float = _LIMIT) -> bool:
         """Waits for its end; kills it after `limit` seconds, and then returns False."""
-        try:
-            self.process.wait(limit)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            return False
-        return True
+        # The pipe's end tells at once; `wait` with a limit looks every 50 ms.
+        end = time.monotonic() + limit
+        while (rest := end - time.monotonic()) > 0:
+            ready, _, _ = select.select([self._pipe], [], [], rest)
+            if ready and not os.read(self._pipe, 1 << 20):
+                self.process.wait()
+                return True
+        self.process.kill()
+        self.process.wait()
+        return False
 
     def _last_words(self) -> str:
         self.end(5)
-        assert self.process.stderr is not None
-        words = self.process.stderr.read().decode(errors="replace").strip()
+        self._stderr.seek(0)
+        words = self._stderr.read().decode(errors="replace").strip()
         return words.splitlines()[-1] if words else f"exit code {self.process.returncode}"
 
 
@@ -108,17 +113,20 @@ class Bench:
             "port": self.sink.port,
             "pipe": writing,
         }
-        with subprocess.Popen(
-            [sys.executable, "-m", "benchmarks._child", json.dumps(order)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=[writing],
-            env=environment(),
-        ) as process:
+        with (
+            TemporaryFile() as stderr,  # not a pipe: a client that prints much would fill it
+            subprocess.Popen(
+                [sys.executable, "-m", "benchmarks._child", json.dumps(order)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=[writing],
+                env=environment(),
+            ) as process,
+        ):
             os.close(writing)
             try:
-                yield Child(process, reading)
+                yield Child(process, reading, stderr)
             finally:
                 process.kill()
                 os.close(reading)
@@ -138,7 +146,7 @@ class Bench:
         """One measurement; None if the contestant fails."""
         try:
             return one(entrant)
-        except ChildFailed as failure:
+        except ChildError as failure:
             self.failures.append(f"{entrant.name}: {failure}")
             print(f"{entrant.name} failed: {failure}", file=sys.stderr, flush=True)
             return None

@@ -1,4 +1,4 @@
-"""The sink where there is no C compiler: the same orders and answers as sink.c, which explains them.
+"""The sink where there is no C compiler: the same orders and answers as sink.c, where they stand.
 
 A thread for each connection, bodies received straight into memory of their own. It is slower than
 the one in C; its ceiling stands under the table of `deliver`.
@@ -10,12 +10,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-_TOKEN = (
-    b'{"data":[{"access_token":"sink-token","token_type":"bearer","expires_in":3600}]}'
-)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TOKEN = b'{"data":[{"access_token":"sink-token","token_type":"bearer","expires_in":3600}]}'
 _FINE = b'{"status":1,"success":true}'
 _HEAD_END = b"\r\n\r\n"
 
@@ -152,9 +153,7 @@ def _answer(path: str) -> bytes:
 def _dump(server: _Server, path: str) -> None:
     with server.lock, Path(path).open("wb") as file:
         for arrival, connection, head, body, encoding, target in server.records:
-            file.write(
-                f"{arrival} {connection} {head} {len(body)} {encoding} {target}\n".encode()
-            )
+            file.write(f"{arrival} {connection} {head} {len(body)} {encoding} {target}\n".encode())
             file.write(body)
 
 

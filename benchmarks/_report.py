@@ -93,9 +93,7 @@ def _shown(value: object, decimals: int) -> str:
     return str(value)
 
 
-def setting(
-    entrants: Sequence[Entrant], rounds: int, sink: str, tested: str
-) -> dict[str, Any]:
+def setting(entrants: Sequence[Entrant], rounds: int, sink: str, tested: str) -> dict[str, Any]:
     """Where and with what it was measured."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -121,7 +119,8 @@ def line(found: dict[str, Any]) -> str:
     machine = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return (
-        f"{found['date']}; {machine['cores']} cores of {machine['cpu']}, load {machine['load'][0]}; "
+        f"{found['date']}; {machine['cores']} cores of {machine['cpu']}, "
+        f"load {machine['load'][0]}; "
         f"CPython {found['python']}; sink in {found['sink']}; {found['rounds']} rounds; {versions}"
     )
 

@@ -110,6 +110,9 @@ def _compiled(folder: Path) -> list[str] | None:
         check=False,
     )
     if built.returncode:
-        print(f"sink.c cannot be built, the sink in Python takes over:\n{built.stderr}", file=sys.stderr)
+        print(
+            f"sink.c cannot be built, the sink in Python takes over:\n{built.stderr}",
+            file=sys.stderr,
+        )
         return None
     return [str(program)]

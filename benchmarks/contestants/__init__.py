@@ -126,9 +126,7 @@ ENTRANTS = (
         "logtail-python",
         "import logtail",
     ),
-    Entrant(
-        "posthog", "posthog", "posthog:PostHog", ("posthog",), "posthog", "import posthog"
-    ),
+    Entrant("posthog", "posthog", "posthog:PostHog", ("posthog",), "posthog", "import posthog"),
 )
 
 BY_NAME = {entrant.name: entrant for entrant in (NOTHING, *ENTRANTS)}

@@ -99,7 +99,7 @@ class ByHand(Contestant):
         self._logger = logging.getLogger("shop")
         self._logger.setLevel(logging.DEBUG)
         self._logger.propagate = False
-        self._logger.addHandler(_Handler(self._records))  # type: ignore[arg-type]
+        self._logger.addHandler(_Handler(self._records))
         atexit.register(self.flush, 5.0)
 
     def log(self, n: int, session: str) -> None:

@@ -49,7 +49,7 @@ class Logtail(Contestant):
         )
 
     def waiting(self) -> int:
-        return self._handler.pipe.qsize()
+        return int(self._handler.pipe.qsize())
 
     def flush(self, seconds: float) -> None:
         self._handler.flush_timeout = seconds

@@ -1,8 +1,8 @@
 """sentry-sdk's structured logs: `sentry_sdk.logger.info` with attributes.
 
 `enable_logs` is what turns logs on; sessions and client reports, which would add requests of their
-own, are off. All else is the default: 100 logs or five seconds a batch, 1,000 waiting at most, gzip.
-Attributes are flat by nature, so the tags and numbers are attributes of their own.
+own, are off. All else is the default: 100 logs or five seconds a batch, 1,000 waiting at most, and
+gzip. Attributes are flat by nature, so the numbers are attributes of their own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Sentry(Contestant):
         )
         client = sentry_sdk.get_client()
         self._batcher = client.log_batcher
-        self._envelopes = client.transport._worker._queue  # type: ignore[union-attr]
+        self._envelopes = client.transport._worker._queue
 
     def log(self, n: int, session: str) -> None:
         logger.info(
@@ -53,7 +53,7 @@ class Sentry(Contestant):
         )
 
     def waiting(self) -> int:
-        return len(self._batcher._buffer) + 100 * self._envelopes.qsize()
+        return int(len(self._batcher._buffer) + 100 * self._envelopes.qsize())
 
     def flush(self, seconds: float) -> None:
         sentry_sdk.flush(seconds)

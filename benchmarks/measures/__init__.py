@@ -1,6 +1,15 @@
-"""One module per benchmark: `run` orders and reports, `inside` measures in a contestant's process."""
+"""The benchmarks: `run` orders and reports, `inside` measures in a contestant's process."""
 
 from __future__ import annotations
 
-# In the order in which `all` runs them.
-MEASURES = ("call", "deliver")
+# The name on the command line and its module, in the order in which `all` runs them.
+MEASURES = {
+    "call": "call",
+    "deliver": "deliver",
+    "latency": "latency",
+    "contention": "contention",
+    "spool": "spool",
+    "import": "imports",
+    "exit": "exits",
+    "idle": "idle",
+}

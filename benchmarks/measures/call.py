@@ -1,8 +1,9 @@
 """What one log call costs in the app's thread.
 
-Bursts: calls back to back, 1,000 a burst, with a pause for the client to catch up between two. Paced:
-2,000 calls a second, evenly, from one thread or from eight together. Each call is timed by itself;
-the client delivers to the sink meanwhile. What an empty call costs in the same loop is taken off.
+Bursts: calls back to back, 1,000 from one thread or 500 from each of eight, with a pause in which the
+client catches up. Paced: 2,000 calls a second, evenly, from one thread or from eight together. Each
+call is timed by itself; the client delivers to the sink meanwhile. What an empty call costs in the
+same loop is taken off.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from array import array
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from benchmarks._bench import percentile
@@ -18,21 +20,25 @@ from benchmarks._workload import session
 from benchmarks.contestants import NOTHING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmarks._bench import Bench, Result
     from benchmarks._child import Job
     from benchmarks.contestants import Entrant
     from benchmarks.contestants._base import Contestant
 
-_BURST = 1_000
+ROUNDS = 3
+_BURST = 1_000  # calls of one thread
+_TOGETHER = 4_000  # of all threads
 _RATE = 2_000
-_SHAPES = ("burst 1", "burst 8", "paced 1", "paced 8")
+_APART = 1_000_000  # between the numbers of one shape's entries and of the next one's
 _HEADINGS = {
     "burst 1": "Burst, 1 thread",
     "burst 8": "Burst, 8 threads",
     "paced 1": "Paced, 2,000/s, 1 thread",
     "paced 8": "Paced, 2,000/s, 8 threads together",
 }
-_COLUMNS = (
+COLUMNS = (
     Column("p50", "p50", 1),
     Column("p99", "p99"),
     Column("p99.9", "p999"),
@@ -43,31 +49,52 @@ _COLUMNS = (
 
 
 def run(bench: Bench) -> Report:
+    """A table for each shape."""
     report = Report("call", "One log call in the app's thread, microseconds")
-    seconds = 0.2 if bench.is_quick else 1.5
-    calls = bench.entries or (2_000 if bench.is_quick else 10_000)
+    calls = bench.entries or (2_000 if bench.is_quick else 8_000)
+    seconds = 0.2 if bench.is_quick else 1.0
     entrants = [NOTHING, *bench.entrants]
-    for shape in _SHAPES:
-
-        def one(entrant: Entrant, shape: str = shape) -> Result:
-            bench.sink.reset()
-            with bench.child("call", entrant, shape=shape, calls=calls, seconds=seconds) as child:
-                found = child.hear()
-                child.end(30)
-            bench.sink.settle()
-            arrived = len(bench.sink.stored().arrivals())
-            is_client = entrant is not NOTHING
-            return {**found, "lost": found["calls"] - arrived if is_client else None}
-
-        results = bench.in_rounds(entrants, one)
-        _take_off(results)
-        report.add(_HEADINGS[shape], entrants, results, _COLUMNS)
+    results = measure(bench, entrants, list(_HEADINGS), calls, seconds)
+    for shape, heading in _HEADINGS.items():
+        report.add(heading, entrants, results[shape], COLUMNS)
     report.notes += [
-        f"{calls:,} calls in bursts of {_BURST:,}; paced for {seconds} s.",
-        "The harness's own p50 and CPU are taken off the other rows; its row shows the machine's noise.",
+        f"{calls:,} calls in bursts; paced for {seconds} s.",
+        "The harness's own p50 and CPU are taken off the other rows; its row shows the noise.",
         "CPU a call is that of the calling threads only; `deliver` has the whole process's.",
     ]
     return report
+
+
+def measure(
+    bench: Bench, entrants: Sequence[Entrant], shapes: list[str], calls: int, seconds: float
+) -> dict[str, dict[str, Result]]:
+    """For each shape the figures of each contestant; one of them must be `nothing`."""
+
+    def one(entrant: Entrant) -> Result:
+        bench.sink.reset()
+        with bench.child("call", entrant, shapes=shapes, calls=calls, seconds=seconds) as child:
+            found = child.hear()
+            child.end(30)
+        bench.sink.settle()
+        arrived = Counter(n // _APART for n in bench.sink.stored().arrivals())
+        for index, shape in enumerate(shapes):
+            lost = found[f"{shape} calls"] - arrived[index]
+            found[f"{shape} lost"] = None if entrant is NOTHING else lost
+        return found
+
+    whole = bench.in_rounds(entrants, one)
+    results = {}
+    for shape in shapes:
+        results[shape] = {
+            name: {
+                key.removeprefix(f"{shape} "): value
+                for key, value in result.items()
+                if key.startswith(shape)
+            }
+            for name, result in whole.items()
+        }
+        _take_off(results[shape])
+    return results
 
 
 def _take_off(results: dict[str, Result]) -> None:
@@ -83,37 +110,43 @@ def _take_off(results: dict[str, Result]) -> None:
 
 
 def inside(job: Job) -> None:
+    """Makes the calls of each shape, one shape after the other."""
     contestant = job.set_up()
-    kind, threads = job.options["shape"].split()
-    timed = _Timed(contestant, int(threads))
     contestant.log(0, session(99_999_999))  # the first call starts threads and makes connections
     contestant.flush(10)
-    if kind == "burst":
-        timed.bursts(job.options["calls"])
-    else:
-        timed.paced(job.options["seconds"])
-    contestant.flush(20)
-    job.say(**timed.result())
+    found: dict[str, float] = {}
+    for index, shape in enumerate(job.options["shapes"]):
+        kind, threads = shape.split()
+        timed = _Timed(contestant, int(threads), index * _APART)
+        if kind == "burst":
+            timed.bursts(job.options["calls"])
+        else:
+            timed.paced(job.options["seconds"])
+        contestant.flush(20)
+        found |= {f"{shape} {key}": value for key, value in timed.result().items()}
+    job.say(**found)
 
 
 class _Timed:
     """Calls from some threads, each timed."""
 
-    def __init__(self, contestant: Contestant, threads: int) -> None:
+    def __init__(self, contestant: Contestant, threads: int, first: int) -> None:
         self._contestant = contestant
+        self._first = first  # the number of the first call
         self._threads = threads
         self._times = [array("q") for _ in range(threads)]
         self._cpu = [0] * threads
 
     def bursts(self, calls: int) -> None:
-        per_thread = _BURST // self._threads
-        bursts = calls // _BURST
+        per_thread = min(_BURST, _TOGETHER // self._threads)
+        bursts = max(1, calls // (per_thread * self._threads))
         barrier = threading.Barrier(self._threads)
 
         def work(index: int) -> None:
             for number in range(bursts):
                 barrier.wait()
-                self._back_to_back(index, (number * self._threads + index) * per_thread, per_thread)
+                first = (number * self._threads + index) * per_thread
+                self._back_to_back(index, self._first + first, per_thread)
                 barrier.wait()
                 if index == 0:
                     self._catch_up()
@@ -127,7 +160,8 @@ class _Timed:
 
         def work(index: int) -> None:
             due = start + step * index // self._threads
-            for n in range(index * calls, (index + 1) * calls):
+            first = self._first + index * calls
+            for n in range(first, first + calls):
                 if (rest := due - time.monotonic_ns()) > 0:
                     time.sleep(rest / 1e9)
                 self._back_to_back(index, n, 1)
@@ -138,7 +172,7 @@ class _Timed:
     def result(self) -> dict[str, Any]:
         times = sorted(spent for some in self._times for spent in some)
         return {
-            "calls": len(times) + 1,
+            "calls": len(times),
             "p50": percentile(times, 0.5) / 1e3,
             "p99": percentile(times, 0.99) / 1e3,
             "p999": percentile(times, 0.999) / 1e3,

@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from benchmarks.contestants import Entrant
     from benchmarks.contestants._base import Contestant
 
+ROUNDS = 3
 _MIB = 1024 * 1024
 _STEP = 100  # calls between two looks at the client's queue
 _WARM = 90_000_000  # the number of the first entry, which is logged before the clock starts
+_CEILING = (
+    "The sink's ceiling, with ready bodies from a bare socket: {:,.0f} entries/s in bodies of 1 MiB, "
+    "{:,.0f} in bodies of 100 entries."
+)
 _COLUMNS = (
     Column("entries/s", "rate"),
     Column("CPU s per 100,000", "cpu", 2),
@@ -40,7 +45,8 @@ _COLUMNS = (
 
 
 def run(bench: Bench) -> Report:
-    entries = bench.entries or (5_000 if bench.is_quick else 50_000)
+    """One table."""
+    entries = bench.entries or (5_000 if bench.is_quick else 30_000)
     report = Report("deliver", f"From the first call to the last entry stored, {entries:,} entries")
     entrants = [NOTHING, *bench.entrants]
 
@@ -63,11 +69,10 @@ def run(bench: Bench) -> Report:
         for key in ("cpu", "app_cpu"):
             result[key] -= own[key] if own is not None else 0.0
     report.add("", bench.entrants, results, _COLUMNS)
+    large, small = ceiling(bench.sink), ceiling(bench.sink, body=43_000)
     report.notes += [
         "CPU is that of the whole process, user and system, without the harness's own.",
-        f"The sink's ceiling: {ceiling(bench.sink):,.0f} entries/s, from a bare socket that sends "
-        "ready bodies of 1 MiB, 430 bytes an entry; "
-        f"{ceiling(bench.sink, body=43_000):,.0f} in bodies of 100 entries.",
+        _CEILING.format(large, small),
     ]
     return report
 
@@ -106,11 +111,12 @@ def ceiling(sink: Sink, body: int = _MIB, total: int = 96 * _MIB) -> float:
 
 
 def inside(job: Job) -> None:
+    """Logs all, and has it delivered."""
     contestant = job.set_up()
     entries = job.options["entries"]
     contestant.log(0, session(_WARM))
     contestant.flush(10)
-    idle = _begin_peak()
+    idle = begin_peak()
     job.say(ready=True)
     job.wait()
     cpu, app_cpu, start = time.process_time(), time.thread_time(), time.monotonic_ns()
@@ -122,7 +128,7 @@ def inside(job: Job) -> None:
         start=start,
         cpu=cpu / entries * 1e5,
         app_cpu=app_cpu / entries * 1e5,
-        peak=(_peak() - idle) / _MIB,
+        peak=(peak() - idle) / _MIB,
     )
     job.wait()
 
@@ -137,16 +143,22 @@ def _log_all(contestant: Contestant, entries: int) -> None:
             time.sleep(0.001)
 
 
-def _begin_peak() -> int:
+def begin_peak() -> int:
     """Forgets the process's peak so far; returns what it takes now, bytes."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:  # not Linux, or not allowed: the peak since the start is what there is
-        return _peak()
+        return peak()
+    return resident()
+
+
+def resident() -> int:
+    """What the process takes now, bytes."""
     return _status("VmRSS")
 
 
-def _peak() -> int:
+def peak() -> int:
+    """The most it has taken since `begin_peak`, bytes."""
     try:
         return _status("VmHWM")
     except OSError:

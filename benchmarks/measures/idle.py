@@ -1,0 +1,102 @@
+"""A process that has logged and has nothing more to say: what its client still does.
+
+All contestants idle at the same time, each in its process, with one entry delivered; the system's
+own counts are read before and after: CPU, and voluntary context switches, of which a thread that
+wakes up to look makes at least one each time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks._bench import Child, ChildError
+from benchmarks._report import Column, Report
+from benchmarks._workload import session
+from benchmarks.contestants import NOTHING
+
+if TYPE_CHECKING:
+    from benchmarks._bench import Bench, Result
+    from benchmarks._child import Job
+
+ROUNDS = 1
+_COLUMNS = (
+    Column("wakeups a minute", "wakeups"),
+    Column("CPU ms a minute", "cpu", 1),
+    Column("threads", "threads"),
+    Column("resident MiB over the harness", "resident", 1),
+)
+_REST = 6.0  # seconds for timers that fire once after the last entry
+
+
+def run(bench: Bench) -> Report:
+    """One table; it takes one round, since these are counts."""
+    report = Report("idle", "Idle, a minute")
+    rest, seconds = (1.0, 3.0) if bench.is_quick else (_REST, 30.0)
+    entrants = [NOTHING, *bench.entrants]
+    bench.sink.reset()
+    results: dict[str, Result] = {}
+    with ExitStack() as stack:
+        pids: dict[str, int] = {}
+        children: list[Child] = []
+        for entrant in entrants:
+            child = stack.enter_context(bench.child("idle", entrant))
+            try:
+                child.hear()
+            except ChildError as failure:
+                bench.failures.append(f"{entrant.name}: {failure}")
+                continue
+            children.append(child)
+            pids[entrant.name] = child.process.pid
+        time.sleep(rest)
+        before = {name: _look(pid) for name, pid in pids.items()}
+        time.sleep(seconds)
+        for name, pid in pids.items():
+            after = _look(pid)
+            results[name] = {
+                "wakeups": (after["switches"] - before[name]["switches"]) * 60 / seconds,
+                "cpu": (after["cpu"] - before[name]["cpu"]) * 60 / seconds,
+                "threads": after["threads"],
+                "resident": after["resident"],
+            }
+    own = results[NOTHING.name]["resident"]
+    for result in results.values():
+        result["resident"] -= own
+    report.add("", entrants, results, _COLUMNS)
+    report.notes.append(f"Counted over {seconds:.0f} s, from {rest:.0f} s after the last entry.")
+    return report
+
+
+def _look(pid: int) -> dict[str, float]:
+    tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    switches = cpu = 0.0
+    for task in tasks:
+        switches += _status(task, "voluntary_ctxt_switches")
+        # The first number is the time on a CPU in nanoseconds, finer than the ticks of `stat`.
+        cpu += int((task / "schedstat").read_text().split()[0]) / 1e6
+    resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "switches": switches,
+        "cpu": cpu,
+        "threads": len(tasks),
+        "resident": resident / 1024 / 1024,
+    }
+
+
+def _status(task: Path, name: str) -> int:
+    for line in (task / "status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1])
+    raise LookupError(name)
+
+
+def inside(job: Job) -> None:
+    """Logs once, and waits."""
+    contestant = job.set_up()
+    contestant.log(0, session(90_000_000))
+    contestant.flush(10)
+    job.say(ready=True)
+    job.wait()

@@ -1,0 +1,113 @@
+"""A slow server: what is lost, and how long an entry takes from its call to the server.
+
+The server answers each request 20 or 100 ms after it has come; the app logs 1,000 or 5,000 entries
+a second, evenly. An entry has arrived when the request that carries it has been received in full.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from benchmarks._bench import percentile
+from benchmarks._report import Column, Report
+from benchmarks._workload import session
+
+if TYPE_CHECKING:
+    from benchmarks._bench import Bench, Result
+    from benchmarks._child import Job
+    from benchmarks.contestants import Entrant
+
+ROUNDS = 1
+_CASES = [(delay, rate) for delay in (20, 100) for rate in (1_000, 5_000)]
+_WARM = 90_000_000
+_STEP = 0.002  # seconds: calls are made in small groups, since a sleep is not finer
+_COLUMNS = (
+    Column("lag p50, ms", "p50"),
+    Column("lag p99, ms", "p99"),
+    Column("max, ms", "max"),
+    Column("requests", "requests"),
+    Column("lost", "lost"),
+    Column("lost, %", "lost_share", 1),
+    Column("doubled", "doubled"),
+    Column("calls late by, ms", "late"),
+)
+
+
+def run(bench: Bench) -> Report:
+    """A table for each pair of latency and rate."""
+    seconds = 0.5 if bench.is_quick else 2.0
+    report = Report("latency", "A slow server: loss, and lag from the call to the server")
+    for delay, rate in _CASES:
+
+        def one(entrant: Entrant, delay: int = delay, rate: int = rate) -> Result:
+            return _one(bench, entrant, delay, rate, seconds)
+
+        results = bench.in_rounds(bench.entrants, one)
+        heading = f"Answers after {delay} ms, {rate:,} entries/s"
+        report.add(heading, bench.entrants, results, _COLUMNS)
+    report.notes += [
+        f"Logged for {seconds} s, then flushed for 10 s at most; nobody waits for a full queue.",
+        "Calls late by: how far the app was behind its schedule at the end, because of slow calls.",
+    ]
+    return report
+
+
+def _one(bench: Bench, entrant: Entrant, delay: int, rate: int, seconds: float) -> Result:
+    with TemporaryDirectory(prefix="bench-calls-") as folder:
+        calls = Path(folder) / "calls"
+        bench.sink.reset()
+        with bench.child("latency", entrant, rate=rate, seconds=seconds, calls=str(calls)) as child:
+            child.hear()
+            bench.sink.heal(delay)
+            before = bench.sink.count()[0]
+            child.go_on()
+            found = child.hear()
+            bench.sink.settle(quiet=0.3 + delay / 1000)
+            child.go_on()
+            child.end(5)
+        times = array("q")
+        times.frombytes(calls.read_bytes())
+    arrivals = bench.sink.stored().arrivals()
+    arrivals.pop(_WARM, None)
+    lags = sorted((arrived[0] - times[n]) / 1e6 for n, arrived in arrivals.items())
+    lost = len(times) - len(lags)
+    return {
+        "p50": percentile(lags, 0.5) if lags else None,
+        "p99": percentile(lags, 0.99) if lags else None,
+        "max": lags[-1] if lags else None,
+        "requests": bench.sink.count()[0] - before,
+        "lost": lost,
+        "lost_share": 100 * lost / len(times),
+        "doubled": sum(len(arrived) - 1 for arrived in arrivals.values()),
+        "late": found["late"],
+    }
+
+
+def inside(job: Job) -> None:
+    """Logs at an even rate, and keeps the time of each call."""
+    contestant = job.set_up()
+    rate, seconds = job.options["rate"], job.options["seconds"]
+    contestant.log(0, session(_WARM))
+    contestant.flush(10)
+    job.say(ready=True)
+    job.wait()
+    total, times = int(rate * seconds), array("q")
+    start = time.monotonic()
+    limit = start + 2 * seconds  # for a client that posts in the caller's thread
+    n = 0
+    while n < total and time.monotonic() < limit:
+        due = min(total, int((time.monotonic() - start) * rate) + 1)
+        for number in range(n, due):
+            times.append(time.monotonic_ns())
+            contestant.log(number, session(number))
+        n = max(n, due)
+        time.sleep(_STEP)
+    late = time.monotonic() - start - n / rate
+    contestant.flush(10)
+    Path(job.options["calls"]).write_bytes(times.tobytes())
+    job.say(late=max(0.0, late * 1000))
+    job.wait()
