@@ -1,9 +1,9 @@
 """What one log call costs in the app's thread.
 
-Bursts: calls back to back, 1,000 from one thread or 500 from each of eight, with a pause in which the
-client catches up. Paced: 2,000 calls a second, evenly, from one thread or from eight together. Each
-call is timed by itself; the client delivers to the sink meanwhile. What an empty call costs in the
-same loop is taken off.
+Bursts: calls back to back, 1,000 from one thread or 500 from each of eight, with a pause in which
+the client catches up. Paced: 2,000 calls a second, evenly, from one thread or from eight together.
+Each call is timed by itself; the client delivers to the sink meanwhile. What an empty call costs in
+the same loop is taken off.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ _MIB = 1024 * 1024
 _STEP = 100  # calls between two looks at the client's queue
 _WARM = 90_000_000  # the number of the first entry, which is logged before the clock starts
 _CEILING = (
-    "The sink's ceiling, with ready bodies from a bare socket: {:,.0f} entries/s in bodies of 1 MiB, "
-    "{:,.0f} in bodies of 100 entries."
+    "The sink's ceiling, with ready bodies from a bare socket: {:,.0f} entries/s in bodies of "
+    "1 MiB, {:,.0f} in bodies of 100 entries."
 )
 _COLUMNS = (
     Column("entries/s", "rate"),

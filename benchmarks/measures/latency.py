@@ -63,7 +63,6 @@ def _one(bench: Bench, entrant: Entrant, delay: int, rate: int, seconds: float) 
         with bench.child("latency", entrant, rate=rate, seconds=seconds, calls=str(calls)) as child:
             child.hear()
             bench.sink.heal(delay)
-            before = bench.sink.count()[0]
             child.go_on()
             found = child.hear()
             bench.sink.settle(quiet=0.3 + delay / 1000)
@@ -71,7 +70,8 @@ def _one(bench: Bench, entrant: Entrant, delay: int, rate: int, seconds: float) 
             child.end(5)
         times = array("q")
         times.frombytes(calls.read_bytes())
-    arrivals = bench.sink.stored().arrivals()
+    stored = bench.sink.stored()
+    arrivals = stored.arrivals()
     arrivals.pop(_WARM, None)
     lags = sorted((arrived[0] - times[n]) / 1e6 for n, arrived in arrivals.items())
     lost = len(times) - len(lags)
@@ -79,7 +79,7 @@ def _one(bench: Bench, entrant: Entrant, delay: int, rate: int, seconds: float) 
         "p50": percentile(lags, 0.5) if lags else None,
         "p99": percentile(lags, 0.99) if lags else None,
         "max": lags[-1] if lags else None,
-        "requests": bench.sink.count()[0] - before,
+        "requests": max(0, stored.posts - 1),  # without that of the first entry
         "lost": lost,
         "lost_share": 100 * lost / len(times),
         "doubled": sum(len(arrived) - 1 for arrived in arrivals.values()),
