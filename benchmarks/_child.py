@@ -31,7 +31,10 @@ class Job:
 
     def set_up(self, **options: Any) -> Contestant:
         """The contestant, ready for its first call."""
-        return BY_NAME[self.contestant].load()(Place(self._port, options))
+        kind = BY_NAME[self.contestant].load()
+        if options and not kind.takes_options:
+            raise TypeError(f"{self.contestant} takes no options")
+        return kind(Place(self._port, options))
 
     def say(self, **what: Any) -> None:
         """Tells the parent."""

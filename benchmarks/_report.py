@@ -121,7 +121,7 @@ def line(found: dict[str, Any]) -> str:
     return (
         f"{found['date']}; {machine['cores']} cores of {machine['cpu']}, "
         f"load {machine['load'][0]}; "
-        f"CPython {found['python']}; sink in {found['sink']}; {found['rounds']} rounds; {versions}"
+        f"CPython {found['python']}; sink in {found['sink']}; rounds: {found['rounds']}; {versions}"
     )
 
 

@@ -21,14 +21,15 @@ class Place:
 class Contestant:
     """One client, set up as its documentation says.
 
-    The constructor sets it up; it may connect. Options that a contestant does not know must be
-    refused, not passed over.
+    The constructor sets it up; it may connect.
 
     Attributes:
+        takes_options: Whether a benchmark may ask for more than the defaults.
         gate: How many entries may wait before the harness, where it is asked to lose nothing,
             holds the next call back: half of what the client's own queue takes by default.
     """
 
+    takes_options = False
     gate = 5_000
 
     def __init__(self, place: Place) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class Voyage(Contestant):
     """On the standard library's json, also where orjson is installed."""
 
+    takes_options = True
+
     def __init__(self, place: Place) -> None:
         sys.modules["orjson"] = None  # type: ignore[assignment]  # `import orjson` fails
         self._set_up(place)
