@@ -91,6 +91,21 @@ def test_large_bodies_arrive_whole(sink: Sink) -> None:
     assert sorted(stored.arrivals()) == list(range(100_000))
 
 
+def test_requests_sent_together_are_told_apart(sink: Sink) -> None:
+    """A client that does not wait for an answer before its next request is stored in full."""
+    head = f"POST {PATH} HTTP/1.1\r\nContent-Length: {len(body(0))}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", sink.port), LIMIT) as connection:
+        connection.sendall(b"".join(head + body(n) for n in range(50)))
+        answers = b""
+        while answers.count(b"200 OK") < 50:
+            piece = connection.recv(65536)
+            assert piece
+            answers += piece
+    stored = sink.stored()
+    assert stored.posts == 50
+    assert sorted(stored.arrivals()) == list(range(50))
+
+
 def test_raw_streams_are_counted_across_pieces(sink: Sink) -> None:
     """An entry of a raw stream that is cut by a read is one entry, and none is counted twice."""
     stream = b"".join(b"\x93\xa4shop" + session(n).encode() for n in range(200))
