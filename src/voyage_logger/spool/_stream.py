@@ -196,9 +196,9 @@ class Stream:
 
     def relock(self, lock: int) -> None:
         """Takes a new lock in the place of one whose file was removed."""
-        if self._lock is not None:
-            os.close(self._lock)
-        self._lock = lock
+        old, self._lock = self._lock, lock
+        if old is not None:
+            os.close(old)
 
     def is_linked(self) -> bool:
         """False if somebody has removed the lock file, or the whole folder."""
@@ -213,11 +213,14 @@ class Stream:
             segment.seal()
             segment.stop_reading()
         self._close_journal()
-        if self._dead is not None:
-            os.close(self._dead)
-        if self._lock is not None:
-            os.close(self._lock)
-        self._dead = self._lock = None
+        # Forgotten before they are closed: a handler that comes here in between must not close a
+        # number that may by then be another file's.
+        dead, self._dead = self._dead, None
+        lock, self._lock = self._lock, None
+        if dead is not None:
+            os.close(dead)
+        if lock is not None:
+            os.close(lock)
 
     def _close_journal(self) -> None:
         journal, self._journal = self._journal, None
