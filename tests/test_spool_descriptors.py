@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
+from processes import needs_fork
+from spooling import Child, leave
 from voyage_logger._levels import INFO
-from voyage_logger.spool._folder import Folder
+from voyage_logger.spool._folder import Folder, unlock
 from voyage_logger.spool._names import lock_name
 from voyage_logger.spool._stream import Stream
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
+    from voyage_logger.devserver import DevServer
 
 OWNER = "0000000007-7-00000007"
 
@@ -44,3 +49,51 @@ def test_a_stream_that_is_closed_while_it_is_closed_closes_each_file_once(
 
     assert len(closed) == 4  # the segment, the journal, the dead letters, the lock
     assert lock in closed
+
+
+FORK = """\
+    import fcntl, warnings
+    warnings.simplefilter("ignore")  # of forks in processes with threads
+    paused, forking, go_on = (threading.Event() for _ in range(3))
+
+    def hold_up(module, name, until):
+        act = getattr(module, name)
+        def held_up(*arguments):
+            result = act(*arguments)
+            if threading.current_thread().name == "voyage-logger" and not paused.is_set():
+                paused.set()
+                until.wait(30)
+            return result
+        setattr(module, name, held_up)
+
+    if sys.argv[2] == "reading":
+        hold_up(os, "lseek", go_on)
+    else:  # the lock is taken, and nobody knows of it yet: the fork has to wait
+        os.register_at_fork(before=forking.set)
+        hold_up(fcntl, "flock", forking)
+    logger = logger_on(folder)
+    logger.info("starts the worker, which adopts")
+    assert paused.wait(30)
+    if os.fork():
+        os.kill(os.getpid(), signal.SIGKILL)
+    say("the child lives")
+    sys.stdin.readline()
+    os._exit(0)
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize("at", ["reading", "opening"])
+def test_a_fork_in_the_middle_of_an_adoption_leaves_the_lock_to_the_parent(
+    server: DevServer, tmp_path: Path, at: str
+) -> None:
+    """Once the parent is dead, what it was taking over is free, though its child lives on."""
+    leave(tmp_path, server, ["left"], owner=OWNER)
+    with Child(server, tmp_path, FORK, at) as child:
+        assert child.hears() == "the child lives"
+        assert child.process.wait(30) == -signal.SIGKILL
+        folder = Folder(tmp_path)
+        for name in [name for name in folder.names() if name.endswith(".lock")]:
+            lock = folder.lock(name)
+            assert lock is not None, name
+            unlock(lock)

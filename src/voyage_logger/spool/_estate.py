@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._levels import INFO, TICKET_LANE, rank_of
 from voyage_logger.spool._adoption import description
-from voyage_logger.spool._folder import SpoolUnusable
+from voyage_logger.spool._folder import SpoolUnusable, unlock
 from voyage_logger.spool._inspection import is_alive, letter_in
 from voyage_logger.spool._names import dead_name, lock_name, new_owner, parse, segment_name
 from voyage_logger.spool._segment import line_of
@@ -150,7 +150,7 @@ def _held(folder: Folder, owner: str, *, is_kept: bool = False) -> Iterator[int 
         if lock is not None:
             if is_made and not (is_kept and segments):
                 folder.remove(lock_name(owner))
-            os.close(lock)
+            unlock(lock)
 
 
 def _write_segments(folder: Folder, entries: list[bytes], destination: str) -> None:
@@ -173,7 +173,7 @@ def _write_segments(folder: Folder, entries: list[bytes], destination: str) -> N
             folder.remove(name)
         raise
     finally:
-        os.close(lock)
+        unlock(lock)
 
 
 def _lane_of(entry: bytes) -> int:

@@ -6,18 +6,26 @@ in its place meanwhile; no link is followed; what this package makes, only its u
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import TYPE_CHECKING
 
+from voyage_logger._forking import opening
 from voyage_logger.spool._names import draft_name
 from voyage_logger.spool._system import BINARY, HAS_DIRECTORIES, NO_FOLLOW, is_foreign, try_lock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _MADE_FOR_USER = 0o700
 _READ_BY_USER = 0o600
+_OPENING_SECONDS = 1.0  # as long as a fork waits at the most
+
+# The descriptors of locks that are held, each with the process that has taken it. Whoever adopts
+# knows of one for a while only in a local variable, which is out of reach after a fork.
+_held: dict[int, int] = {}
 
 
 class SpoolUnusable(Exception):  # noqa: N818 - it states what happened
@@ -133,13 +141,17 @@ class Folder:
             is_new: Make the file.
 
         Returns:
-            The descriptor, whose closing gives the lock back; None if somebody has it, or the
-            file was removed by whoever had it until now.
+            The descriptor, to be given to `unlock`; None if somebody has it, or the file was
+            removed by whoever had it until now.
 
         Raises:
             SpoolUnusable: The file system has no locks.
             OSError: The file cannot be opened.
         """
+        with _unforked():
+            return self._lock(name, is_new=is_new)
+
+    def _lock(self, name: str, *, is_new: bool) -> int | None:
         descriptor = self.create(name) if is_new else self.open(name)
         is_ours = False
         try:
@@ -151,7 +163,10 @@ class Folder:
         finally:
             if not is_ours:
                 os.close(descriptor)
-        return descriptor if is_ours else None
+        if not is_ours:
+            return None
+        _held[descriptor] = os.getpid()
+        return descriptor
 
     def _is_still(self, name: str, descriptor: int) -> bool:
         try:
@@ -171,6 +186,34 @@ class Folder:
             os.close(descriptor)
             raise PermissionError(f"{name} is not a file of this user")
         return descriptor
+
+
+def unlock(descriptor: int) -> None:
+    """Gives a lock back, by closing its file."""
+    with _unforked():
+        if _held.pop(descriptor, None) is not None:
+            os.close(descriptor)
+
+
+def disown_locks() -> None:
+    """Closes, in a forked child, the lock files of its parent, who keeps the locks."""
+    own = os.getpid()
+    for descriptor, pid in list(_held.items()):
+        if pid != own:
+            del _held[descriptor]
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _unforked() -> Iterator[None]:
+    """No fork comes in between, unless it has waited for a second already."""
+    # Nor is a lock waited for that such a fork has left to a thread which the child has not.
+    is_held = opening.acquire(timeout=_OPENING_SECONDS)
+    try:
+        yield
+    finally:
+        if is_held:
+            opening.release()
 
 
 def words_of(error: OSError) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._levels import LANES
 from voyage_logger.spool._adoption import destination_in
-from voyage_logger.spool._folder import Folder, SpoolUnusable, words_of
+from voyage_logger.spool._folder import Folder, SpoolUnusable, unlock, words_of
 from voyage_logger.spool._names import dead_name, is_newer, lock_name, parse, sent_name
 from voyage_logger.spool._segment import lines_in
 from voyage_logger.spool._stream import sent_of
@@ -258,7 +258,7 @@ def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
     except FileNotFoundError:
         return has_segments and _is_running(int(owner.split("-")[1]))
     if lock is not None:
-        os.close(lock)
+        unlock(lock)
     return lock is None
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from voyage_logger.spool._adoption import adopt, description, oddities, owners
-from voyage_logger.spool._folder import Folder, SpoolUnusable, words_of
+from voyage_logger.spool._folder import Folder, SpoolUnusable, disown_locks, words_of
 from voyage_logger.spool._names import lock_name, new_owner
 from voyage_logger.spool._stream import Stream
 
@@ -168,12 +168,16 @@ class Keeper:
         for stream in self.streams():
             if not self.is_removed() and not stream.finish():
                 stream.close()
-        self.disown()
+        self._forget()
 
     def disown(self) -> None:
-        """Closes everything, and leaves the files and their locks as they are."""
+        """Closes everything, in a forked child, and leaves the files and locks to the parent."""
         for stream in self.streams():
-            stream.close()
+            stream.disown()
+        disown_locks()
+        self._forget()
+
+    def _forget(self) -> None:
         self.own = None
         self.adopted = []
         self.size = 0

@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from voyage_logger._levels import LANES
+from voyage_logger.spool._folder import unlock
 from voyage_logger.spool._names import dead_name, draft_name, lock_name, segment_name, sent_name
 from voyage_logger.spool._segment import NEVER, Segment
 
@@ -198,17 +199,22 @@ class Stream:
         """Takes a new lock in the place of one whose file was removed."""
         old, self._lock = self._lock, lock
         if old is not None:
-            os.close(old)
+            unlock(old)
 
     def is_linked(self) -> bool:
         """False if somebody has removed the lock file, or the whole folder."""
         return self._lock is not None and os.fstat(self._lock).st_nlink > 0
 
     def close(self) -> None:
-        """Closes all files and gives the lock back; what is left is for who takes it next.
+        """Closes all files and gives the lock back; what is left is for who takes it next."""
+        lock = self._lock
+        self.disown()
+        if lock is not None:
+            unlock(lock)
 
-        In a forked child it leaves the lock with the parent, for it does not unlock.
-        """
+    def disown(self) -> None:
+        """Closes all files but the lock's, which others may hold in common: see `disown_locks`."""
+        self._lock = None
         for segment in self.segments():
             segment.seal()
             segment.stop_reading()
@@ -216,11 +222,8 @@ class Stream:
         # Forgotten before they are closed: a handler that comes here in between must not close a
         # number that may by then be another file's.
         dead, self._dead = self._dead, None
-        lock, self._lock = self._lock, None
         if dead is not None:
             os.close(dead)
-        if lock is not None:
-            os.close(lock)
 
     def _close_journal(self) -> None:
         journal, self._journal = self._journal, None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from voyage_logger import _wire
 from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._encoding import encode
-from voyage_logger._loading import loading
+from voyage_logger._forking import loading
 from voyage_logger._outcome import Kind, Outcome, error_of
 from voyage_logger._pickling import Restorable
 from voyage_logger._redaction import Secrets
