@@ -152,6 +152,15 @@ class Keeper:
         reason = words_of(error) if isinstance(error, OSError) else error.reason
         self.note("spool unreadable", f"{segment.name} cannot be read: {reason}")
 
+    def note_set_aside(self, segment: Segment, error: OSError) -> None:
+        """Notes, once, that a segment cannot be read now."""
+        if not segment.is_told:
+            segment.is_told = True
+            self.note(
+                "spool set aside",
+                f"{segment.name} cannot be read now: {words_of(error)}; it is tried again",
+            )
+
     def adopt(self, stream: Stream) -> None:
         """Counts a stream of a dead owner among its own."""
         self.adopted.append(stream)

@@ -9,6 +9,7 @@ What must stay true: each entry on the disk is in flight once; what is left at t
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections import deque
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
 UNREADABLE = "unreadable"
 CORRUPT = "corrupt"
 
+# Reasons why a file cannot be read that do not pass by themselves. A bad place on the disk is one;
+# too many open files, of this process or of the system, is not.
+_LASTING = {
+    errno.EACCES,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENXIO,
+    errno.EPERM,
+}
 _FRESH_TURN = 4  # of so many requests, one carries the newest entries while older ones wait
 _DISK_SECONDS = 1.0  # how long the end waits for the worker's present read or write
 _SLICE = 500  # entries that are moved while the lock is held once
@@ -73,9 +86,9 @@ class SpoolQueue(TendedQueue):
         written at present. So a new entry waits for three requests at the most.
         """
         keeper = self._keeper
-        backlog = [stream for stream in keeper.adopted if stream.unread]
+        backlog = [stream for stream in keeper.adopted if stream.ready]
         own = keeper.own
-        is_behind = bool(backlog) or (own is not None and own.sealed_unread > 0)
+        is_behind = bool(backlog) or (own is not None and own.sealed_ready > 0)
         if is_behind:
             self._turn += 1
             is_fresh = self._turn % _FRESH_TURN == 0 or self.is_urgent
@@ -84,7 +97,7 @@ class SpoolQueue(TendedQueue):
         return (backlog[0], False) if backlog else (own, False)
 
     def _own_has_fresh(self) -> bool:
-        active = [segment for segment in self._active if segment is not None and segment.unread]
+        active = [segment for segment in self._active if segment is not None and segment.ready]
         return bool(active or self._queued)
 
     def _heads(self, stream: Stream | None, *, is_fresh: bool) -> list[Segment]:
@@ -92,10 +105,10 @@ class SpoolQueue(TendedQueue):
         if stream is None:
             return []
         if is_fresh:
-            return [segment for segment in self._active if segment is not None and segment.unread]
+            return [segment for segment in self._active if segment is not None and segment.ready]
         heads = []
         for lane in stream.lanes:
-            segment = next((segment for segment in lane if segment.unread), None)
+            segment = next((segment for segment in lane if segment.ready), None)
             if segment is not None:
                 heads.append(segment)
         return heads
@@ -118,7 +131,10 @@ class SpoolQueue(TendedQueue):
     def _forsake(
         self, stream: Stream | None, segment: Segment, error: OSError | SpoolUnusable
     ) -> None:
-        """Gives up a segment that cannot be read; the file stays where it is."""
+        """Sets a segment aside that cannot be read now; gives it up if it never will be.
+
+        The file stays where it is.
+        """
         segment.stop_reading()
         with self.lock:
             if stream is None or segment.is_gone or not segment.unread:
@@ -126,6 +142,11 @@ class SpoolQueue(TendedQueue):
             is_removed = isinstance(error, FileNotFoundError)
             if is_removed and segment.is_open:
                 self._rescue(stream, segment)
+                return
+            if isinstance(error, OSError) and error.errno not in _LASTING:
+                segment.is_set_aside = True
+                self._keeper.note_set_aside(segment, error)
+                self._look_soon()
                 return
             self._keeper.note_unreadable(segment, error)
             if self._active[segment.lane] is segment:

@@ -80,6 +80,8 @@ class Segment:
         is_checked: True if each line has to be looked at, for it was written by another process.
         descriptor: The file, if it can be written to.
         is_gone: True once the rest was given up; the file is removed, about to be, or left behind.
+        is_set_aside: True until the next look at the folder, for it could not be read just now.
+        is_told: True once people have been told of that.
         written_at: When it was last written to, by the monotonic clock.
     """
 
@@ -92,6 +94,8 @@ class Segment:
         "head",
         "is_checked",
         "is_gone",
+        "is_set_aside",
+        "is_told",
         "lane",
         "last",
         "name",
@@ -115,13 +119,18 @@ class Segment:
         self.sent = self.sent_entries = 0
         self.head = self.last = NEVER
         self.is_checked = False
-        self.is_gone = False
+        self.is_gone = self.is_set_aside = self.is_told = False
         self.written_at = 0.0
 
     @property
     def unread(self) -> int:
         """How many entries are not taken."""
         return self.entries - self.taken_entries
+
+    @property
+    def ready(self) -> int:
+        """How many entries may be taken now."""
+        return 0 if self.is_set_aside else self.unread
 
     @property
     def is_settled(self) -> bool:

@@ -81,18 +81,28 @@ class Stream:
         return sum(segment.unread for segment in self.segments())
 
     @property
+    def ready(self) -> int:
+        """How many of those may be taken now."""
+        return sum(segment.ready for segment in self.segments())
+
+    @property
     def size(self) -> int:
         """The bytes of all segments."""
         return sum(segment.size for segment in self.segments())
 
     @property
-    def sealed_unread(self) -> int:
-        """How many entries are not taken of segments that nothing is written to any more."""
-        return sum(segment.unread for segment in self.segments() if not segment.is_open)
+    def sealed_ready(self) -> int:
+        """How many entries may be taken of segments that nothing is written to any more."""
+        return sum(segment.ready for segment in self.segments() if not segment.is_open)
 
     def head(self) -> int:
         """The sequence number of the oldest entry not taken, `NEVER` if there is none."""
         return min((segment.head for segment in self.segments()), default=NEVER)
+
+    def ready_head(self) -> int:
+        """The same of those that may be taken now."""
+        ready = (segment.head for segment in self.segments() if not segment.is_set_aside)
+        return min(ready, default=NEVER)
 
     def remove(self, segment: Segment) -> None:
         """Removes a segment, of which nothing is left to send."""

@@ -37,6 +37,7 @@ class TendedQueue(WritingQueue):
                 return
             self._notice_removal()
             self._expire()
+            self._try_again()
             if self._keeper.is_failing:
                 self._move_to_disk()
         for stream in self._keeper.find_orphans():
@@ -131,6 +132,14 @@ class TendedQueue(WritingQueue):
             for segment in list(stream.segments()):
                 if segment.unread and segment.written_at < oldest:
                     self._give_up(stream, segment, EXPIRED)
+
+    def _try_again(self) -> None:
+        """Has those segments read that could not be read before."""
+        for stream in self._keeper.streams():
+            for segment in stream.segments():
+                segment.is_set_aside = False
+        if not self._keeper.is_failing:
+            self.patience = self._look_seconds
 
     def _take_over(self, stream: Stream) -> None:
         with self.lock:

@@ -56,7 +56,7 @@ class WritingQueue(EntryQueue):
         super().__init__(max_entries, max_bytes)
         self._clock = clock
         self._max_spooled = spool.max_bytes
-        self.patience = _LOOK_SECONDS
+        self._look_seconds = self.patience = _LOOK_SECONDS
         # Held by the worker while it reads or writes without `lock`, and by who closes files: else
         # a descriptor could be another file's by the time it is used. Taken before `lock`.
         self._disk = threading.RLock()
@@ -124,18 +124,22 @@ class WritingQueue(EntryQueue):
             )
 
     def oldest(self) -> int:
-        """As the worker needs it: 0 if anything that was adopted is pending."""
+        """As the worker needs it: 0 if anything adopted is pending; without what is set aside."""
         with self.lock:
-            if any(stream.unread for stream in self._keeper.adopted):
+            if any(stream.ready for stream in self._keeper.adopted):
                 return 0
             flight = self._flight[0][0] if self._flight else NEVER
-            return min(flight, self._oldest_own())
+            own = self._keeper.own
+            ready = NEVER if own is None else own.ready_head()
+            return min(flight, ready, self._oldest_in_memory())
 
     def is_pending(self, sequence: int) -> bool:
         """True if an entry of this process up to that number is still pending."""
         with self.lock:
             flight = min((number for number, *_ in self._flight if number), default=NEVER)
-            return min(flight, self._oldest_own()) <= sequence
+            own = self._keeper.own
+            unread = NEVER if own is None else own.head()
+            return min(flight, unread, self._oldest_in_memory()) <= sequence
 
     def pending_until(self, sequence: int) -> int:
         count = super().pending_until(sequence)
@@ -153,10 +157,6 @@ class WritingQueue(EntryQueue):
             segment.count_until(self._keeper.folder, sequence, begin, end)
             for segment, begin, end in partly
         )
-
-    def _oldest_own(self) -> int:
-        own = self._keeper.own
-        return min(NEVER if own is None else own.head(), self._oldest_in_memory())
 
     def _oldest_in_memory(self) -> int:
         return min((lane[0][0] for lane in self._lanes if lane), default=NEVER)
@@ -224,14 +224,18 @@ class WritingQueue(EntryQueue):
         self._keeper.fail(error)
         self._save_removed()  # the open descriptors are the last way to what was removed
         self._seal_all()
-        self.patience = _FAILING_SECONDS
-        self._tend_at = self._clock() + _FAILING_SECONDS
-        self.changed.notify()  # the worker is to look again sooner than it meant to
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        """Has the worker look at the folder sooner than it meant to."""
+        self.patience = min(_FAILING_SECONDS, self._look_seconds)
+        self._tend_at = self._clock() + self.patience
+        self.changed.notify()
 
     def _recover(self) -> None:
         """Turns to the disk again."""
         self._keeper.recover()
-        self.patience = _LOOK_SECONDS
+        self.patience = self._look_seconds
 
     def _save_removed(self) -> None:
         """Saves what files hold that somebody has removed: see `TendedQueue`."""
