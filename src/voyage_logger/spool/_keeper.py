@@ -104,8 +104,14 @@ class Keeper:
             lock = self.folder.lock(lock_name(owner), is_new=True)
             # None: another process has seen the file before it was locked, and has removed it.
             if lock is not None:
-                self.own = Stream(self.folder, owner, lock)
-                self.own.describe(description(self.settings.destination))
+                stream = Stream(self.folder, owner, lock)
+                # Without a call and (for CPython 3.10) a jump: where a handler can come that logs,
+                # and so makes a stream of its own, this one is either not yet or already seen.
+                self.own = (self.own, stream)[self.own is None]
+                if self.own is stream:
+                    stream.describe(description(self.settings.destination))
+                else:
+                    stream.finish()
         if self.own is None:
             raise SpoolUnusable("its locks do not work")
         return self.own

@@ -1,0 +1,41 @@
+"""A handler that logs while the process's first entry makes the spool's files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from queue_contract import Interruption, assert_law, entry, payloads
+from voyage_logger._diagnostics import Diagnostics
+from voyage_logger._levels import INFO
+from voyage_logger._queue import NEVER
+from voyage_logger.spool import SpoolQueue, SpoolSettings, _folder, _keeper, _stream, _writing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILES = tuple(str(module.__file__) for module in (_folder, _keeper, _stream, _writing))
+
+
+def test_anywhere_in_the_first_log_call_loses_no_entry(tmp_path: Path) -> None:
+    """Both entries are found, wherever the handler comes, and one owner's files hold them."""
+    at = 0
+    has_come = True
+    while has_come:
+        at += 1
+        folder = tmp_path / str(at)
+        spool = SpoolSettings(folder, 1 << 20, None, "nowhere")
+        queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
+        with Interruption(at, lambda queue=queue: queue.append(entry("y"), INFO), FILES) as it:  # type: ignore[misc]
+            queue.append(entry("x"), INFO)
+        has_come = it.has_come
+
+        assert len(list(folder.glob("*.lock"))) == 1, f"place {at}"
+        taken = payloads(queue.take(NEVER, NEVER))
+        assert sorted(taken) == [entry("x")] + [entry("y")] * has_come, f"place {at}"
+        queue.settle(len(taken))
+        stats = queue.stats()
+        assert_law(stats)
+        assert (stats.delivered, stats.pending) == (1 + has_come, 0), f"place {at}"
+        queue.close("closed")
+        assert list(folder.iterdir()) == [], f"place {at}"
+    assert at > 50
