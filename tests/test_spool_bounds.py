@@ -131,8 +131,10 @@ class TestEnd:
         """No waiting for a dead server, no line of a loss; the next process delivers."""
         if trouble == "refuse":
             server.refuse_connections()
+        elif trouble == "hang":
+            server.script_sign_in(*[Fault(hang=True)] * 3)
         else:
-            server.script(*[Fault(hang=True) if trouble == "hang" else Fault(status=503)] * 3)
+            server.script(*[Fault(status=503)] * 3)
         with Child(server, folder, self.CODE) as child:
             (seconds,), words = child.end()
 

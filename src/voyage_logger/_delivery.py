@@ -81,6 +81,12 @@ class Delivery:
         self._reason = ""
         self.has_news = False
 
+    @property
+    def is_well(self) -> bool:
+        """True if the server has let this process in, and no attempt has failed since."""
+        is_known = self.batches > 0 or self._transport.sign_ins > 0
+        return is_known and self.last_problem is None
+
     def warm_up(self) -> None:
         """Signs in before the first batch is due, so that wrong credentials show at once."""
         try:

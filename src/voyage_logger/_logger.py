@@ -232,17 +232,15 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         """Sends what is queued and takes in nothing more; later entries count as dropped.
 
         Args:
-            timeout: The most seconds to wait; default: `shutdown_timeout`.
+            timeout: The most seconds to wait; default: `shutdown_timeout`, and with a `spool_dir`
+                no longer than exit would wait for a server that does not answer.
 
         Returns:
             What became of the entries since the previous flush; true if all were delivered.
         """
-        limit = _limit(timeout, self._settings.shutdown_timeout)
-        return (
-            self._pipeline.flush(limit)
-            if self._unbound is not None
-            else self._pipeline.close(limit)
-        )
+        if self._unbound is not None:
+            return self._pipeline.flush(_limit(timeout, self._settings.shutdown_timeout))
+        return self._pipeline.close(None if timeout is None else _limit(timeout, 0.0))
 
     def stats(self) -> Stats:
         """What became of all entries so far, in this process. Thread-safe."""

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 FLUSH_TIMEOUT = 30.0
 _THREAD_RETRY_SECONDS = 1.0
-_DURABLE_PATIENCE = 1.0  # seconds without a confirmed batch, at the end of a process
+# Seconds without a confirmed batch, at the end of a process, from a server not known to work.
+_DURABLE_PATIENCE = 1.0
 
 
 class Pipeline:
@@ -143,15 +144,22 @@ class Pipeline:
         self._await(target, started + timeout)
         return self._result(before, target, started)
 
-    def close(self, timeout: float) -> FlushResult:
-        """Sends what is queued within `timeout` seconds and takes in nothing more."""
+    def close(self, timeout: float | None) -> FlushResult:
+        """Sends what is queued and takes in nothing more.
+
+        Args:
+            timeout: The most seconds to wait; None: as long as the exit of a process would.
+        """
         self.notice_fork()
         started = monotonic()
         before = self._reported
         self.is_closed = True
         self._home = None
-        self._worker.drain(started + timeout)
-        self._await_end(started + timeout)
+        limit = self._settings.shutdown_timeout if timeout is None else timeout
+        patience = _DURABLE_PATIENCE if timeout is None else timeout
+        self.queue.is_ending = True
+        self._worker.drain(started + limit)
+        self._await_end(started + limit, patience)
         self._worker.stop()
         self.queue.close("closed")
         self._worker.tell_losses(at_once=True)
@@ -182,13 +190,14 @@ class Pipeline:
         self.notice_fork()
         self._home = None  # entries that come during exit leave by the other door
         self._is_draining = True
+        self.queue.is_ending = True
         self._worker.drain(self._exit_deadline())
 
     def end_exit(self) -> None:
         """Waits until nothing is left, notices of loss included, and gives up what then is."""
         is_done = False
         try:
-            is_done = self._await_end(self._exit_deadline())
+            is_done = self._await_end(self._exit_deadline(), _DURABLE_PATIENCE)
         finally:  # Ctrl-C ends the waiting, not the accounting
             if is_done:
                 self._is_draining = False
@@ -313,20 +322,29 @@ class Pipeline:
                 queue.settled.wait(remaining)
         return not is_pending
 
-    def _await_end(self, deadline: float) -> bool:
-        """Waits until nothing is left; where that would be kept, only while there is progress."""
+    def _await_end(self, deadline: float, patience: float) -> bool:
+        """Waits until nothing is left; where that would be kept, only while there is hope.
+
+        Args:
+            deadline: When to give up in any case.
+            patience: For how many seconds a server is waited for that is not known to work.
+        """
         if not self.queue.is_durable:
             return self._await(NEVER - 1, deadline)
+        queue, delivery = self.queue, self._worker.delivery
         while True:
-            settled = self._worker.delivery.batches
-            patience = min(deadline, monotonic() + _DURABLE_PATIENCE)
-            is_done = self._await(NEVER - 1, patience)
+            settled = delivery.batches
+            end = min(deadline, monotonic() + patience)
+            is_done = self._await(NEVER - 1, end)
             is_over = self._worker.is_idle or monotonic() >= deadline
-            if is_done or is_over or settled == self._worker.delivery.batches:
+            # Where the server works, the worker is sending whatever there is.
+            is_busy = delivery.is_well and queue.oldest() != NEVER
+            if is_done or is_over or (settled == delivery.batches and not is_busy):
                 break
-        if self.queue.oldest() == 0:  # what dead processes have left must not hold this one up
+        if queue.oldest() == 0:  # what dead processes have left must not hold this one up
             self._worker.stop()
-            self._worker.join(patience)
+            # But for an answer to what is under way: without it, the batch would come twice.
+            self._worker.join(deadline if delivery.is_well else end)
         return is_done
 
     def _result(self, before: Stats, target: int, started: float) -> FlushResult:

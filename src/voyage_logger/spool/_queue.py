@@ -41,6 +41,7 @@ _LASTING = {
     errno.EPERM,
 }
 _FRESH_TURN = 4  # of so many requests, one carries the newest entries while older ones wait
+_FRESH_TURN_AT_END = 2
 _DISK_SECONDS = 1.0  # how long the end waits for the worker's present read or write
 _SLICE = 500  # entries that are moved while the lock is held once
 
@@ -83,7 +84,8 @@ class SpoolQueue(TendedQueue):
         """Whose entries are next, and whether it is the turn of the newest of them.
 
         The oldest stream that has any; but now and then, while there is a backlog, what is
-        written at present. So a new entry waits for three requests at the most.
+        written at present. So a new entry waits for three requests at the most; for one at the end,
+        where there may be time for few.
         """
         keeper = self._keeper
         backlog = [stream for stream in keeper.adopted if stream.ready]
@@ -91,7 +93,8 @@ class SpoolQueue(TendedQueue):
         is_behind = bool(backlog) or (own is not None and own.sealed_ready > 0)
         if is_behind:
             self._turn += 1
-            is_fresh = self._turn % _FRESH_TURN == 0 or self.is_urgent
+            of_turns = _FRESH_TURN_AT_END if self.is_ending else _FRESH_TURN
+            is_fresh = self._turn % of_turns == 0 or self.is_urgent
             if is_fresh and self._own_has_fresh():
                 return own, True
         return (backlog[0], False) if backlog else (own, False)
