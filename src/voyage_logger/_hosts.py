@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 _PRIORITY = 10  # of our finalizer; those that have none, such as open pools, run after it
 _UWSGI_HAS_THREADS = (2, 0, 27)
+DEAD_THREADS = (
+    "uWSGI runs without threads: entries are sent only while a request is handled. "
+    "Set `enable-threads = true`"
+)
 _finalizing_pid: int | None = None
 _drain: Callable[[], None] | None = None
 

@@ -261,7 +261,8 @@ class Pipeline:
         self._home = self._pid  # before the start: the worker may end, and leave home, at once
         try:
             _process.hook_exit()
-            self._warn_of_dead_threads()
+            if _hosts.has_dead_threads():
+                self._diagnostics.say("uwsgi", _hosts.DEAD_THREADS)
             self._worker.start()
         except BaseException as error:
             self._home = None
@@ -275,14 +276,6 @@ class Pipeline:
         finally:
             self._is_starting = False
         return True
-
-    def _warn_of_dead_threads(self) -> None:
-        if _hosts.has_dead_threads():
-            self._diagnostics.say(
-                "uwsgi",
-                "uWSGI runs without threads: entries are sent only while a request is handled. "
-                "Set `enable-threads = true`",
-            )
 
     def _start_late(self) -> bool:
         """Starts the worker for somebody who waits for it; False if there is none to be had.
