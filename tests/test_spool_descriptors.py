@@ -35,7 +35,7 @@ def test_a_stream_that_is_closed_while_it_is_closed_closes_each_file_once(
     segment.write(b'{"spool_seq":1,"m":1}\n', 1, 0.0)
     segment.settle(segment.size, 1)
     stream.note_sent([segment])
-    assert stream.bury([b"{}\n"], 1000) == 0
+    assert stream.bury([b"{}\n"], 1000) == [True]
     close, closed = os.close, []
 
     def closing(descriptor: int) -> None:

@@ -84,18 +84,25 @@ class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
         levels: How many of each level.
         reasons: How many for each reason.
         words: What the server said of the last one it rejected.
+        kept: How many of them the server rejected and the spool keeps, in the dead-letter file.
     """
 
     def __init__(
-        self, count: int, levels: Mapping[str, int], reasons: Mapping[str, int], words: str = ""
+        self,
+        count: int,
+        levels: Mapping[str, int],
+        reasons: Mapping[str, int],
+        words: str = "",
+        kept: int = 0,
     ) -> None:
         said = f"; the server said: {words}" if words else ""
-        super().__init__(f"{entries(count)} lost ({tally(levels)}): {tally(reasons)}{said}")
-        self.args = (count, levels, reasons, words)  # what pickle calls the class with
+        super().__init__(f"{fate(count, kept)} ({tally(levels)}): {tally(reasons)}{said}")
+        self.args = (count, levels, reasons, words, kept)  # what pickle calls the class with
         self.count = count
         self.levels = levels
         self.reasons = reasons
         self.words = words
+        self.kept = kept
 
 
 def _shown(value: object) -> str:
@@ -110,6 +117,15 @@ def _shown(value: object) -> str:
 def entries(count: int) -> str:
     """A number of entries as a person says it."""
     return f"{count} entry" if count == 1 else f"{count} entries"
+
+
+def fate(count: int, kept: int) -> str:
+    """What became of a number of entries, of which so many are kept in the dead-letter file."""
+    if not kept:
+        return f"{entries(count)} lost"
+    if kept == count:
+        return f"{entries(count)} rejected, and kept in the dead-letter file"
+    return f"{entries(count)} lost or rejected, {kept} of them kept in the dead-letter file"
 
 
 def tally(counts: Mapping[str, int]) -> str:

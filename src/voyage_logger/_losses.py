@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._diagnostics import QUIET_SECONDS, Diagnostics
-from voyage_logger._errors import EntriesLost, entries, tally
+from voyage_logger._errors import EntriesLost, entries, fate, tally
 from voyage_logger._levels import LANES, NOTICE_LANE
 from voyage_logger._queue import EntryQueue, Loss, by_reason
 from voyage_logger.transports import UNCONFIGURED
@@ -39,6 +39,7 @@ class LossTeller:
         self._told: Counter[Loss] = Counter()  # on stderr
         self._told_at: float | None = None
         self._noted: Counter[Loss] = Counter()  # in the stream
+        self._told_kept = self._noted_kept = 0  # how many of those are no more than rejected
 
     def claim(self, words: str, *, at_once: bool = False) -> EntriesLost | None:
         """Finds out what was lost since the last report: the caller is to report it.
@@ -58,9 +59,10 @@ class LossTeller:
             if not news or (is_soon and not at_once):
                 return None
             self._told, self._told_at = losses, now
+            kept, self._told_kept = self._queue.kept - self._told_kept, self._queue.kept
         if not by_reason(news).keys() & self._queue.stats().rejected_by.keys():
             words = ""
-        return EntriesLost(news.total(), _levels(news), by_reason(news), words)
+        return EntriesLost(news.total(), _levels(news), by_reason(news), words, kept)
 
     def report(self, error: EntriesLost) -> None:
         """Tells people; not to be called under the queue's lock."""
@@ -74,13 +76,17 @@ class LossTeller:
             if not news:
                 return None
             self._noted = losses
+            kept, self._noted_kept = self._queue.kept - self._noted_kept, self._queue.kept
+        count = news.total()
+        what = f": {fate(count, kept)}" if kept else f" lost {entries(count)}"
         return {
-            "message": f"voyage-logger lost {entries(news.total())}: {tally(by_reason(news))}",
+            "message": f"voyage-logger{what}: {tally(by_reason(news))}",
             "event_name": "voyage_logger.entries_lost",
             "meta_data": {
-                "lost": news.total(),
+                "lost": count,
                 "levels": _levels(news),
                 "reasons": by_reason(news),
+                **({"kept": kept} if kept else {}),
             },
         }
 

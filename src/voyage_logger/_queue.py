@@ -71,6 +71,7 @@ class EntryQueue:
         self._flight_bytes = 0
         self._delivered = 0
         self._in_flight = 0
+        self.kept = 0  # of the rejected, notices apart: those that a person can find on the disk
         self._rejected: defaultdict[Loss, int] = defaultdict(int)
         self._dropped: defaultdict[Loss, int] = defaultdict(int)
 

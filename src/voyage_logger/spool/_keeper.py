@@ -255,11 +255,13 @@ class Keeper:
                 "it would be sent again after a crash",
             )
 
-    def bury(self, stream: Stream, letters: list[bytes]) -> None:
-        """Keeps rejected entries in the dead-letter file."""
+    def bury(self, stream: Stream, letters: list[bytes]) -> list[bool]:
+        """Keeps rejected entries in the dead-letter file; says of each whether it is there."""
         try:
-            left_out = stream.bury(letters, self.dead_bytes)
-            if left_out:
+            are_kept = stream.bury(letters, self.dead_bytes)
+            if not all(are_kept):
                 self.note("spool dead letters", "the dead-letter file is full")
         except OSError as error:
             self.note("spool dead letters", f"dead letters cannot be kept ({words_of(error)})")
+            return [False] * len(letters)
+        return are_kept

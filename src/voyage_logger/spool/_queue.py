@@ -16,6 +16,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from voyage_logger._levels import NOTICE_LANE
 from voyage_logger._queue import NEVER, RECORD_OVERHEAD, Record
 from voyage_logger.spool._folder import SpoolUnusable
 from voyage_logger.spool._upkeep import TendedQueue
@@ -250,7 +251,8 @@ class SpoolQueue(TendedQueue):
     def _bury(self, ended: list[tuple[Record, Origin | None]], reason: str) -> None:
         """Keeps rejected entries where a person can find them."""
         letters: dict[Stream, list[bytes]] = {}
-        for (_, _, payload), origin in ended:
+        lanes: dict[Stream, list[int]] = {}
+        for (_, lane, payload), origin in ended:
             stream = self._keeper.own if origin is None else origin[0]
             if stream is not None:
                 facts = json.dumps(
@@ -259,8 +261,13 @@ class SpoolQueue(TendedQueue):
                 )
                 letter = b'%b,"entry":%b}\n' % (facts[:-1].encode(), bytes(payload))
                 letters.setdefault(stream, []).append(letter)
+                lanes.setdefault(stream, []).append(lane)
         for stream, of_stream in letters.items():
-            self._keeper.bury(stream, of_stream)
+            are_kept = self._keeper.bury(stream, of_stream)
+            self.kept += sum(
+                is_kept and lane != NOTICE_LANE
+                for is_kept, lane in zip(are_kept, lanes[stream], strict=True)
+            )
 
     # The end.
 

@@ -162,7 +162,7 @@ class Stream:
         self._journal = self._folder.append_to(sent_name(self.owner))
         self._journal_size = len(content)
 
-    def bury(self, letters: Iterable[bytes], limit: int) -> int:
+    def bury(self, letters: list[bytes], limit: int) -> list[bool]:
         """Writes rejected entries to the dead-letter file.
 
         Args:
@@ -170,24 +170,24 @@ class Stream:
             limit: The most bytes of that file.
 
         Returns:
-            How many had no place.
+            Of each, whether it had a place.
 
         Raises:
             OSError: The file cannot be written.
         """
         if self._lock is None:
-            return len(list(letters))
+            return [False] * len(letters)
         if self._dead is None:
             self._dead = self._folder.append_to(dead_name(self.owner))
-        left_out = 0
+        are_kept = []
         size = os.fstat(self._dead).st_size
         for letter in letters:
-            if size + len(letter) > limit:
-                left_out += 1
-                continue
-            size += len(letter)
-            os.write(self._dead, letter)
-        return left_out
+            has_place = size + len(letter) <= limit
+            are_kept.append(has_place)
+            if has_place:
+                size += len(letter)
+                os.write(self._dead, letter)
+        return are_kept
 
     def finish(self) -> bool:
         """Removes the owner's files and gives up its lock, if nothing is left to send."""
