@@ -171,6 +171,38 @@ class TestLs:
         assert [each["state"] for each in states] == ["alive", "dead"]
         assert {each["pid"] for each in states} == {child.process.pid}
 
+    def test_says_whose_files_a_living_process_has_taken_over(
+        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """The dead are not called alive: their files are adopted, and by whom is shown."""
+        server.refuse_connections()
+        dead = leave(folder, "info a", base_url=server.url)
+        code = """\
+            logger = logger_on(folder)
+            logger.info("x")
+            while not logger.stats().adopted:
+                look(logger)
+            say("adopted")
+            sys.stdin.read()
+        """
+        with Child(server, folder, code) as child:
+            assert child.hears() == "adopted"
+            spool("ls", folder, "--json")
+            found = json.loads(capfd.readouterr().out)["owners"]
+            spool("ls", folder)
+            *_, last = lines = capfd.readouterr().out.splitlines()
+            child.kill()
+        spool("ls", folder, "--json")
+        later = json.loads(capfd.readouterr().out)["owners"]
+
+        (of_dead,) = [each for each in found if each["owner"] == dead]
+        assert (of_dead["state"], of_dead["adopted_by"]) == ("adopted", child.process.pid)
+        assert (of_dead["pid"], of_dead["destination"]) == (os.getpid(), server.url)
+        (row,) = [line for line in lines if line.startswith(dead)]
+        assert row.split()[1:3] == ["adopted", str(child.process.pid)]
+        assert last.startswith("2 owners (1 alive, 1 adopted), 2 entries")
+        assert {(each["state"], each["adopted_by"]) for each in later} == {("dead", None)}
+
     def test_counts_dead_letters_by_reason(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:

@@ -6,6 +6,7 @@ has one new parent; who is alive is what the lock says, and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -80,12 +81,15 @@ def adopt(folder: Folder, owner: str, destination: str | None, room: int) -> Str
             if file is not None and file.owner == owner and file.kind == "segment"
         ]
         size = sum(folder.status(name).st_size for name in segments)
-        meant_for = destination_in(folder.read(lock_name(owner)))
+        lock_file = folder.read(lock_name(owner))
+        meant_for = destination_in(lock_file)
         is_elsewhere = destination is not None and meant_for not in (None, destination)
         if size <= room and not is_elsewhere:
             sent = sent_of(folder.read(sent_name(owner)))
             for name in segments:  # sorted: in a lane by number, for they have equal lengths
                 stream.adopt(_resumed(folder, name, sent.get(name, 0)))
+            with contextlib.suppress(OSError):  # a word for people: no entry depends on it
+                stream.describe(amended(lock_file, adopted_by=os.getpid()))
             is_adopted = True
     finally:
         if not is_adopted:
@@ -101,6 +105,19 @@ def description(destination: str) -> bytes:
         "destination": destination,
     }
     return json.dumps(facts).encode() + b"\n"
+
+
+def amended(lock_file: bytes, **facts: object) -> bytes:
+    """A lock file's content with other facts, to be written over it in one write.
+
+    No shorter than it was: whoever reads half of it would take the entries for anybody's.
+    """
+    try:
+        old = json.loads(lock_file)
+    except ValueError:
+        old = {}
+    new = {**(old if isinstance(old, dict) else {}), **facts}
+    return json.dumps(new).encode().ljust(len(lock_file) - 1) + b"\n"
 
 
 def destination_in(lock_file: bytes) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from voyage_logger._levels import INFO, TICKET_LANE, rank_of
-from voyage_logger.spool._adoption import description
+from voyage_logger.spool._adoption import amended, description
 from voyage_logger.spool._folder import SpoolUnusable, unlock
 from voyage_logger.spool._inspection import is_alive, letter_in
 from voyage_logger.spool._names import dead_name, lock_name, new_owner, parse, segment_name
@@ -53,14 +53,7 @@ def release(folder: Folder, owner: str, destination: str) -> bool:
     with _held(folder, owner, is_kept=True) as lock:
         if lock is None:
             return False
-        old = folder.read(lock_name(owner))
-        try:
-            facts = json.loads(old)
-        except ValueError:
-            facts = {}
-        facts = {**(facts if isinstance(facts, dict) else {}), "destination": destination}
-        # In one write, in place: an adopter that finds half of it would take it for anybody's.
-        new = json.dumps(facts).encode().ljust(len(old) - 1) + b"\n"
+        new = amended(folder.read(lock_name(owner)), destination=destination)
         os.lseek(lock, 0, os.SEEK_SET)
         os.write(lock, new)
         return True

@@ -62,6 +62,7 @@ class Owner:
         is_alive: True if a living process has its files.
         has_lock: True if there is a lock file.
         pid, started, destination: What the lock file says, or None.
+        adopted_by: The id of the living process that has taken the files over, or None.
         parts: Its segments, those of a lane in order.
         has_letters: True if there is a dead-letter file.
     """
@@ -72,8 +73,16 @@ class Owner:
     pid: int | None
     started: str | None
     destination: str | None
+    adopted_by: int | None
     parts: tuple[Part, ...]
     has_letters: bool
+
+    @property
+    def state(self) -> str:
+        """In a word: "alive", "dead", or "adopted": dead, and a living process has its files."""
+        if not self.is_alive:
+            return "dead"
+        return "alive" if self.adopted_by is None else "adopted"
 
     @property
     def size(self) -> int:
@@ -203,13 +212,15 @@ class View:
             parts.append(Part(each, file.lane, begin, status.st_size, status.st_mtime))
         lock_file = self.folder.read(lock_name(name))
         facts = _facts(lock_file)
+        is_held = is_alive(self.folder, name, has_segments="segment" in kinds)
         return Owner(
             name,
-            is_alive=is_alive(self.folder, name, has_segments="segment" in kinds),
+            is_alive=is_held,
             has_lock="lock" in kinds,
             pid=facts.get("pid"),
             started=facts.get("started"),
             destination=destination_in(lock_file),
+            adopted_by=facts.get("adopted_by") if is_held else None,
             parts=tuple(parts),
             has_letters="dead" in kinds,
         )
@@ -290,7 +301,7 @@ def _facts(lock_file: bytes) -> dict[str, Any]:
         return {}
     if not isinstance(facts, dict):
         return {}
-    kinds = {"pid": int, "started": str}
+    kinds = {"pid": int, "started": str, "adopted_by": int}
     return {name: facts[name] for name, kind in kinds.items() if isinstance(facts.get(name), kind)}
 
 

@@ -52,6 +52,7 @@ class Stream:
     def describe(self, description: bytes) -> None:
         """Writes into the lock file what people and adopters want to know of the owner."""
         assert self._lock is not None  # noqa: S101 - for the type checker
+        os.lseek(self._lock, 0, os.SEEK_SET)
         os.write(self._lock, description)
 
     def segments(self) -> Iterator[Segment]:

@@ -61,9 +61,10 @@ def _facts(row: _Row) -> dict[str, object]:
     owner = row.owner
     return {
         "owner": owner.name,
-        "state": "alive" if owner.is_alive else "dead",
+        "state": owner.state,
         "has_lock": owner.has_lock,
         "pid": owner.pid,
+        "adopted_by": owner.adopted_by,
         "started": owner.started,
         "destination": owner.destination,
         "entries": row.pending.total(),
@@ -84,13 +85,14 @@ def _print_table(rows: list[_Row]) -> None:
     for cells in table:
         padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
         say("  ".join(padded).rstrip())
-    alive = sum(row.owner.is_alive for row in rows)
+    states = Counter(row.owner.state for row in rows)
+    adopted = f", {states['adopted']} adopted" if states["adopted"] else ""
     entries = sum(row.pending.total() for row in rows)
     letters = sum(row.letters.total() for row in rows)
     say()
     say(
-        f"{counted(len(rows), 'owner')} ({alive} alive), {counted(entries, 'entry')}, "
-        f"{counted(letters, 'dead letter')}"
+        f"{counted(len(rows), 'owner')} ({states['alive']} alive{adopted}), "
+        f"{counted(entries, 'entry')}, {counted(letters, 'dead letter')}"
     )
 
 
@@ -100,11 +102,12 @@ def _cells(row: _Row) -> tuple[str, ...]:
     if row.unreadable:
         entries += f" (and {counted(row.unreadable, 'unreadable line')})"
     is_bare = owner.parts and not owner.has_lock
-    state = ("alive" if owner.is_alive else "dead") + (", no lock file" if is_bare else "")
+    state = owner.state + (", no lock file" if is_bare else "")
+    pid = owner.pid if owner.adopted_by is None else owner.adopted_by
     return (
         owner.name,
         state,
-        "-" if owner.pid is None else str(owner.pid),
+        "-" if pid is None else str(pid),
         printable(owner.started or "-"),
         entries,
         size_of(owner.size),
