@@ -348,7 +348,8 @@ class TestShow:
 
         why, what = capfd.readouterr().out.splitlines()
         assert why.startswith("-- rejected at 20")
-        assert ", HTTP 422: " in why
+        assert ", HTTP 422 " in why
+        assert why.count("422") == 1
         assert "such" in why
         assert why.isprintable()
         assert "ERROR    app: error b" in what
@@ -474,6 +475,19 @@ class TestReplay:
 
         assert messages(server) == ["info a"]
         assert content(folder) == before
+
+    def test_says_what_is_left_to_the_living(
+        self, folder: Path, live: VoyageLogger, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Where only they have entries, too: done, and nobody takes the folder for empty."""
+        assert spool("replay", folder) == 0
+        assert capfd.readouterr().out == (
+            "There is nothing to send.\n1 entry of 1 owner left to the living.\n"
+        )
+
+        leave(folder, "info a")
+        assert spool("replay", folder) == 0
+        assert capfd.readouterr().out == ("Sent 1 entry.\n1 entry of 1 owner left to the living.\n")
 
     def test_leaves_alone_who_only_lost_its_lock_file(
         self, server: DevServer, folder: Path

@@ -178,7 +178,7 @@ class _Progress:
 
 
 def _verdict(view: View, stats: Stats | None, *, is_with_letters: bool) -> int:
-    """Says what was sent and what was not."""
+    """Says what was sent and what was not; what belongs to the living, they will send."""
     dead = _dead(view)
     counts = [view.count(owner) for owner in dead]
     left = sum(lanes.total() for lanes, _ in counts)
@@ -195,6 +195,10 @@ def _verdict(view: View, stats: Stats | None, *, is_with_letters: bool) -> int:
         lines.append(f"{counted(letters, 'dead letter')} left")
     for line in lines:
         say(printable(line))
+    living = [owner for owner in view.owners() if owner.is_alive]
+    theirs = sum(view.count(owner)[0].total() for owner in living)
+    if theirs:
+        say(f"{counted(theirs, 'entry')} of {counted(len(living), 'owner')} left to the living.")
     return FAILED if lines else DONE
 
 

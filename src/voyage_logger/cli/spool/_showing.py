@@ -79,8 +79,10 @@ def _rejection(facts: dict[str, Any]) -> str:
             when = time.strftime(" at %Y-%m-%dT%H:%M:%SZ", time.gmtime(facts["at"]))
         except (ValueError, OverflowError, OSError):  # a number, but no time
             when = ""
-    words = f": {printable(facts['words'])}" if facts["words"] else ""
-    return f"-- rejected{when}, {printable(facts['reason'])}{words}"
+    reason, words = facts["reason"], facts["words"]
+    # Mostly the words begin with the status, which is the reason.
+    told = words if words.startswith(reason) else f"{reason}: {words}".removesuffix(": ")
+    return f"-- rejected{when}, {printable(told)}"
 
 
 def _export(view: View, options: argparse.Namespace) -> int:
