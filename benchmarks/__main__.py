@@ -29,6 +29,7 @@ def main() -> int:
         module = importlib.import_module(f"benchmarks.measures.{MEASURES[name]}")
         rounds = options.rounds or (1 if options.quick else module.ROUNDS)
         with _sink.running(in_python=options.python_sink) as sink:
+            sink.quiet = 0.1 if options.quick else 0.3
             bench = Bench(sink, entrants, rounds, is_quick=options.quick, entries=options.entries)
             found = _report.setting(entrants, rounds, sink.kind, tested["version"])
             report = module.run(bench)

@@ -20,12 +20,18 @@ _HERE = Path(__file__).parent
 
 
 class Sink:
-    """A server on loopback that stores what it is sent; the orders are explained in sink.c."""
+    """A server on loopback that stores what it is sent; the orders are explained in sink.c.
+
+    Attributes:
+        kind: What it is written in.
+        quiet: After how many seconds without anything new all that comes has come.
+    """
 
     def __init__(self, process: subprocess.Popen[str], folder: Path, kind: str) -> None:
         self._process = process
         self._dump = folder / "dump"
         self.kind = kind
+        self.quiet = 0.3
         self.port = int(self._answer())
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -50,11 +56,11 @@ class Sink:
         requests, size = self._order("count").split()
         return int(requests), int(size)
 
-    def settle(self, quiet: float = 0.3, limit: float = 10.0) -> None:
-        """Waits until nothing has come for `quiet` seconds."""
+    def settle(self, more: float = 0.0, limit: float = 10.0) -> None:
+        """Waits until nothing has come for `quiet` seconds, and `more`."""
         end = time.monotonic() + limit
         seen, since = self.count(), time.monotonic()
-        while time.monotonic() - since < quiet and time.monotonic() < end:
+        while time.monotonic() - since < self.quiet + more and time.monotonic() < end:
             time.sleep(0.02)
             if (now := self.count()) != seen:
                 seen, since = now, time.monotonic()

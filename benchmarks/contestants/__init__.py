@@ -75,7 +75,6 @@ ENTRANTS = (
         "voyage:VoyageSpool",
         ("requests",),
         "voyage-logger",
-        "import voyage_logger",
     ),
     Entrant(
         "vendor",

@@ -46,7 +46,7 @@ _COLUMNS = (
 
 def run(bench: Bench) -> Report:
     """One table."""
-    entries = bench.entries or (5_000 if bench.is_quick else 30_000)
+    entries = bench.entries or (2_000 if bench.is_quick else 30_000)
     report = Report("deliver", f"From the first call to the last entry stored, {entries:,} entries")
     entrants = [NOTHING, *bench.entrants]
 
