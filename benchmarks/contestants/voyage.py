@@ -54,7 +54,7 @@ class Voyage(Contestant):
         )
 
     def waiting(self) -> int:
-        return self.logger.stats().pending
+        return len(self.logger._pipeline.queue)  # `stats` takes 15 us, the others' ways far less
 
     def flush(self, seconds: float) -> None:
         self.logger.flush(seconds)
