@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -18,7 +19,9 @@ from voyage_logger._fields import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
+    from types import FrameType, TracebackType
+
+    from typing_extensions import Self
 
     from voyage_logger._journey import Journey
     from voyage_logger._timeline import Timeline
@@ -81,7 +84,7 @@ class Scope:
         self._fields = fields
         self._entered: list[tuple[Layer, Layer | None]] = []  # each with what was there before
 
-    def __enter__(self) -> Scope:
+    def __enter__(self) -> Self:
         outer = AMBIENT.get()
         if outer is None:
             self._push(Layer(self._fields), None)
@@ -96,9 +99,9 @@ class Scope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._pop()
+        self._leave(error, sys._getframe(1))  # noqa: SLF001 - the only quick way
 
-    async def __aenter__(self) -> Scope:
+    async def __aenter__(self) -> Self:
         return self.__enter__()
 
     async def __aexit__(
@@ -107,6 +110,16 @@ class Scope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._leave(error, sys._getframe(1))  # noqa: SLF001 - the only quick way
+
+    def _leave(self, error: BaseException | None, frame: FrameType | None) -> None:
+        """Ends the innermost layer of this scope.
+
+        Args:
+            error: What goes on through it, if anything does.
+            frame: Whose scope it is.
+        """
+        del error, frame  # of interest to a journey alone
         self._pop()
 
     def _push(self, layer: Layer, outer: Layer | None) -> None:

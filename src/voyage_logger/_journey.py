@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import sys
 import time
 from collections.abc import Callable
 from itertools import count
@@ -23,7 +22,7 @@ from voyage_logger._timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import FrameType, TracebackType
+    from types import FrameType
 
     from voyage_logger._intake import Intake
 
@@ -105,25 +104,6 @@ class Journey(Scope):
         self._push(Layer(fields, run, run._timeline), outer)  # noqa: SLF001 - the same
         return run
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._end(error, sys._getframe(1))  # noqa: SLF001 - the only quick way
-
-    async def __aenter__(self) -> Journey:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._end(error, sys._getframe(1))  # noqa: SLF001 - the only quick way
-
     def __call__(self, function: F) -> F:
         """Decorates a function or coroutine function: each call is a run of its own.
 
@@ -143,9 +123,9 @@ class Journey(Scope):
             try:
                 result = function(*args, **kwargs)
             except BaseException as error:
-                self._end(error, None, name)
+                self._leave(error, None, name)
                 raise
-            self._end(None, None, name)
+            self._leave(None, None, name)
             return result
 
         @functools.wraps(function)
@@ -154,9 +134,9 @@ class Journey(Scope):
             try:
                 result = await function(*args, **kwargs)
             except BaseException as error:
-                self._end(error, None, name)
+                self._leave(error, None, name)
                 raise
-            self._end(None, None, name)
+            self._leave(None, None, name)
             return result
 
         return cast("F", run_async if inspect.iscoroutinefunction(function) else run)
@@ -171,7 +151,7 @@ class Journey(Scope):
             is_continued=self._is_continued,
         )
 
-    def _end(
+    def _leave(
         self, error: BaseException | None, frame: FrameType | None, method_name: str | None = None
     ) -> None:
         """Writes the closing entry of the run that is left, and takes back its context."""
