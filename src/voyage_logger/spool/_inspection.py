@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import json
 import os
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from voyage_logger.spool._folder import Folder, SpoolUnusable, unlock, words_of
 from voyage_logger.spool._names import dead_name, is_newer, lock_name, parse, sent_name
 from voyage_logger.spool._segment import lines_in
 from voyage_logger.spool._stream import sent_of
+from voyage_logger.spool._system import is_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -267,7 +267,7 @@ def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
     try:
         lock = folder.lock(lock_name(owner))
     except FileNotFoundError:
-        return has_segments and _is_running(int(owner.split("-")[1]))
+        return has_segments and is_running(int(owner.split("-")[1]))
     if lock is not None:
         unlock(lock)
     return lock is None
@@ -303,19 +303,6 @@ def _facts(lock_file: bytes) -> dict[str, Any]:
         return {}
     kinds = {"pid": int, "started": str, "adopted_by": int}
     return {name: facts[name] for name, kind in kinds.items() if isinstance(facts.get(name), kind)}
-
-
-def _is_running(pid: int) -> bool:
-    """True if there is a process of that id; nothing is known of that on Windows here."""
-    if sys.platform == "win32":
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _sequence(kept: Kept) -> int:

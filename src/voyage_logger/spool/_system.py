@@ -1,4 +1,4 @@
-"""What differs between operating systems, in one place: file locks, and whom a folder belongs to.
+"""What differs between operating systems, in one place: locks, processes, a folder's owner.
 
 The lock must be one that the system takes back when its holder dies, however it dies: neither a
 process id nor a clock then has a say in who is alive.
@@ -11,6 +11,10 @@ import sys
 
 if sys.platform == "win32":
     import msvcrt
+
+    def is_running(_process_id: int) -> bool:
+        """True if there is a process of that id; nothing is known of that on Windows here."""
+        return False
 
     def try_lock(descriptor: int) -> bool:
         """Takes the lock of an open file, unless somebody else has it.
@@ -30,6 +34,16 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+
+    def is_running(process_id: int) -> bool:
+        """True if there is a process of that id."""
+        try:
+            os.kill(process_id, 0)
+        except ProcessLookupError:
+            return False
+        except (PermissionError, OverflowError):
+            return True
+        return True
 
     def try_lock(descriptor: int) -> bool:
         """Takes the lock of an open file, unless somebody else has it.
