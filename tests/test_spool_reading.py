@@ -11,6 +11,9 @@ import pytest
 
 from conftest import until
 from spooling import Child, assert_law, leave, look, messages
+from voyage_logger._diagnostics import Diagnostics
+from voyage_logger._levels import INFO
+from voyage_logger.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,3 +170,18 @@ def test_a_process_without_a_descriptor_to_spare_loses_nothing(
     assert said == ["2", "True", "0"], words
     assert messages(server) == ["a", "b", "c"]
     assert list(folder.iterdir()) == []
+
+
+def test_how_often_to_look_is_kept_over_trouble_with_the_disk(folder: Path) -> None:
+    """Who looks often, as a replay does, goes on doing so while the disk fails, and after that."""
+    folder.write_text("in the way")
+    spool = SpoolSettings(folder, 1 << 20, None, "nowhere")
+    queue = SpoolQueue(100, 1 << 20, spool, Diagnostics(), clock=itertools.count().__next__)
+    queue.look_every(0.05)
+    queue.append(b'{"message":"a"}', INFO)
+    assert (queue.stats().spooled, queue.patience) == (0, 0.05)
+
+    folder.unlink()
+    queue.tend()
+    assert (queue.stats().spooled, queue.patience) == (1, 0.05)
+    queue.close("closed")

@@ -215,6 +215,9 @@ class EntryQueue:
     def tend(self) -> None:
         """Does what is to be done from time to time, outside the lock: the worker's call."""
 
+    def look_every(self, seconds: float) -> None:
+        """Has `tend` called so often, where there is something to tend."""
+
     def let_go(self) -> None:
         """Frees, at the end of the process or of the logger, what is not memory."""
 

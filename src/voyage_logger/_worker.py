@@ -232,8 +232,7 @@ class Worker:
         is_full = len(queue) >= self._settings.batch_size
         if is_full or oldest <= self._flush_until or remaining <= 0:
             return True
-        patience = remaining if queue.patience is None else queue.patience
-        self._wait_for(self._settings.batch_size, min(remaining, patience))
+        self._wait_for(self._settings.batch_size, self._at_most(remaining))
         return None
 
     def _wait_for(self, entries: int, time_limit: float | None) -> None:
@@ -241,6 +240,11 @@ class Worker:
         self._queue.wake_at = entries
         self._queue.changed.wait(time_limit)
         self._queue.wake_at = NEVER
+
+    def _at_most(self, seconds: float) -> float:
+        """So many seconds, or as many as the queue can be left alone, if those are fewer."""
+        patience = self._queue.patience
+        return seconds if patience is None else min(seconds, patience)
 
     def _next_due(self) -> float:
         """When entries that come from now on are to be sent though they are few."""
@@ -311,8 +315,7 @@ class Worker:
                     soonest = floor if self._deadline is not None else max(floor, start + least)
                     end, self._followed = min(end, soonest), self._nudges
                 else:
-                    patience = end - now if self._queue.patience is None else self._queue.patience
-                    self._queue.changed.wait(min(min(end, self._deadline or end) - now, patience))
+                    self._queue.changed.wait(self._at_most(min(end, self._deadline or end) - now))
                 now = self._clock()
             self._queue.tend()
         self.tell_losses()

@@ -91,6 +91,10 @@ class WritingQueue(EntryQueue):
             keeper.tell()
         return sequence
 
+    def look_every(self, seconds: float) -> None:
+        with self.lock:
+            self._look_seconds = self.patience = seconds
+
     def amend(self, lane: int, sequence: int, payload: bytearray, amended: bytes) -> bool:
         """Never: a line on the disk stays as it is, and what is in memory may come from there."""
         del lane, sequence, payload, amended

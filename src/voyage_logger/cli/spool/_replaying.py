@@ -134,12 +134,11 @@ def _send(path: Path, transport: Transport, total: int, deadline: float) -> Stat
 def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
     """Has the worker run until it has found nothing more to adopt for a while."""
     queue = pipeline.queue
-    queue.patience = _LOOK_SECONDS  # now, for the worker's first look decides when the second is
+    queue.look_every(_LOOK_SECONDS)  # now: the worker's first look decides when the second is
     looks = adopted = 0
     pipeline.flush(_LOOK_SECONDS)  # starts the worker
     while looks < _LOOKS and (remaining := deadline - time.monotonic()) > 0:
         with queue.lock:
-            queue.patience = _LOOK_SECONDS  # again: trouble with the disk, once over, resets it
             queue.settled.wait(min(remaining, 2 * _LOOK_SECONDS))
         stats = pipeline.stats()
         looks = looks + 1 if stats.adopted == adopted and queue.oldest() == NEVER else 0
