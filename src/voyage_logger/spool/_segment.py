@@ -153,7 +153,11 @@ class Segment:
     # Writing, by log calls.
 
     def write(self, line: bytes, sequence: int, now: float) -> None:
-        """Appends a line, and counts it.
+        """Appends a line, and counts it; for entries that wait in memory and move to the disk.
+
+        Log calls go by `WritingQueue._write`, which sets the same fields itself, in one run with
+        the queue's counts: the call of a method between them would be a place where a handler
+        comes that logs, and finds a line in one count and not in the other.
 
         Raises:
             OSError: It did not work out, and nothing of the line is left in the file.

@@ -172,7 +172,8 @@ class WritingQueue(EntryQueue):
         size, now, write = len(line), self._clock(), os.write
         is_sealed = False
         # Counted first, without a call and (for CPython 3.10) a jump: where it lets a handler in,
-        # right after the write, all is done, and before that nothing.
+        # right after the write, all is done, and before that nothing. So these are the statements
+        # of `Segment.write`, once more, and not a call of it.
         before, head = segment.size, segment.head
         self._sequence = sequence = self._sequence + 1
         self._accepted += 1
