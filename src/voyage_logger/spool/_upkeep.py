@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from voyage_logger._queue import RECORD_OVERHEAD, Record
 from voyage_logger.spool._folder import SpoolUnusable
 from voyage_logger.spool._segment import line_of
-from voyage_logger.spool._writing import WritingQueue
+from voyage_logger.spool._writing import FULL, WritingQueue
 
 if TYPE_CHECKING:
     from collections import deque
@@ -54,20 +54,24 @@ class TendedQueue(WritingQueue):
         while not keeper.is_failing and (lane := self._oldest_lane()) is not None:
             sequence, number, payload = lane[0]
             line = line_of(sequence, payload)
-            segment = self._active[number] or self._segment_for(number, len(line))
-            if segment is None:
-                keeper.is_failing = True  # no room: what is in memory is worth less
-                return
-            try:
-                segment.write(line, sequence, self._clock())
-            except OSError as error:
-                self._fail(error)
+            segment = self._segment_for(number, len(line))
+            if segment is not None:
+                try:
+                    segment.write(line, sequence, self._clock())
+                except OSError as error:
+                    self._fail(error)
+                    return
+                self._spooled += 1
+                keeper.size += len(line)
+            elif self._is_outranked(len(line)):
+                self._dropped[FULL, number] += 1
+                self.settled.notify_all()
+            else:
+                keeper.is_failing = True  # what is in flight takes all the room
                 return
             lane.popleft()
             self._queued -= 1
             self._queued_bytes -= len(payload) + RECORD_OVERHEAD
-            self._spooled += 1
-            keeper.size += len(line)
         if not keeper.is_failing and self._can_open():
             self._recover()
 

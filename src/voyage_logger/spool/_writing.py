@@ -81,7 +81,10 @@ class WritingQueue(EntryQueue):
                 or keeper.size + size > self._max_spooled
             ):
                 segment = self._segment_for(lane, size)
-            if segment is None or not self._write(segment, line):
+            if segment is None and self._is_outranked(size):
+                self._sequence = sequence = self._sequence + 1
+                self.refuse(lane, FULL)
+            elif segment is None or not self._write(segment, line):
                 sequence = super().append(payload, lane)
             else:
                 sequence = self._sequence
@@ -208,7 +211,7 @@ class WritingQueue(EntryQueue):
         try:
             stream = keeper.open_own()
             self._seal_full(stream, lane, size)
-            self._shed_spooled(size)
+            self._shed_spooled(lane, size)
             if keeper.size + size > self._max_spooled:
                 return None
             if self._active[lane] is None:
@@ -255,13 +258,20 @@ class WritingQueue(EntryQueue):
 
     # Making room.
 
-    def _shed_spooled(self, size: int) -> None:
-        """Gives up the lowest level on the disk, oldest first, until a line has room."""
+    def _is_outranked(self, size: int) -> bool:
+        """True if a line that has no place is the first to go: all that waits is worth more."""
+        keeper = self._keeper
+        is_full = keeper.size + size > self._max_spooled
+        is_in_use = not keeper.is_failing and not self._is_shut
+        return is_full and is_in_use and any(stream.unread for stream in keeper.streams())
+
+    def _shed_spooled(self, lane: int, size: int) -> None:
+        """Gives up the lowest level on the disk, oldest first, until a line of a lane has room."""
         if self._keeper.size + size > self._max_spooled:
             self._discard_settled()
-        for lane in range(len(LANES)):
+        for lower in range(lane + 1):
             for stream in self._keeper.streams():
-                for segment in list(stream.lanes[lane]):
+                for segment in list(stream.lanes[lower]):
                     if self._keeper.size + size <= self._max_spooled:
                         return
                     self._give_up(stream, segment, FULL)
