@@ -13,7 +13,7 @@ import pytest
 from voyage_logger import BaseTransport, Kind, Outcome, VoyageLogger, _diagnostics
 from voyage_logger.devserver import DevServer
 
-pytest.register_assert_rewrite("queue_contract", "spooling")
+pytest.register_assert_rewrite("queue_contract", "queue_model", "spooling")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

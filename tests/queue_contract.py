@@ -1,6 +1,6 @@
 """What every queue promises, whether it keeps entries in memory or on the disk.
 
-A test module inherits these classes and provides the fixture `make_queue`.
+A test module inherits these classes and provides the fixtures `make_queue` and `full`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,24 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from voyage_logger import _queue
-from voyage_logger._levels import CRITICAL, ERROR, INFO, LANES, NOTICE_LANE, TICKET_LANE
+from voyage_logger._levels import (
+    CRITICAL,
+    DEBUG,
+    ERROR,
+    INFO,
+    LANES,
+    NOTICE_LANE,
+    TICKET_LANE,
+    WARN,
+)
 from voyage_logger._queue import NEVER, EntryQueue
 
 if TYPE_CHECKING:
@@ -102,6 +113,151 @@ class Take:
     def test_of_nothing_is_nothing(self, queue: EntryQueue) -> None:
         """An empty queue gives an empty batch."""
         assert queue.take(10, ROOMY) == []
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A queue to be filled with entries of one size.
+
+    Attributes:
+        queue: The queue.
+        size: The bytes of an entry.
+        capacity: How many it holds.
+        granule: How many of a level it gives up at once.
+        reason: What it says of those.
+    """
+
+    queue: EntryQueue
+    size: int
+    capacity: int
+    granule: int
+    reason: str
+
+    def entry(self, text: object) -> bytes:
+        return entry(text).replace(b'"}', b'"' + b" " * (self.size - len(entry(text))) + b"}")
+
+    def append(self, text: object, lane: int) -> None:
+        self.queue.append(self.entry(text), lane)
+
+    def fill(self, *lanes: int) -> list[str]:
+        """Fills it with entries of some levels in turn, and gives their texts."""
+        texts = [f"{LANES[lanes[n % len(lanes)]]} {n}" for n in range(self.capacity)]
+        for number, text in enumerate(texts):
+            self.append(text, lanes[number % len(lanes)])
+        assert not self.queue.losses()
+        return texts
+
+    def take_all(self) -> list[str]:
+        self.queue.is_urgent = False  # as the worker does
+        found = [payload.split(b'"')[3].decode() for payload in take_all(self.queue)]
+        self.queue.settle(len(found))
+        return found
+
+    def assert_lost(self, *expected: tuple[int, int]) -> None:
+        """Checks the losses, given as lanes and numbers."""
+        assert self.queue.losses() == Counter(
+            {(self.reason, lane): count for lane, count in expected}
+        )
+        assert self.queue.stats().dropped_by == {self.reason: sum(n for _, n in expected)}
+        assert_law(self.queue.stats())
+
+
+class FullQueue:
+    def test_gives_up_the_lowest_level_first(self, full: Bounded) -> None:
+        """An old debug line goes before a new error, even the newest of them."""
+        texts = full.fill(INFO, DEBUG, ERROR, DEBUG)
+        full.append("one more", ERROR)
+
+        low = [text for text in texts if text.startswith("debug")][: full.granule]
+        full.assert_lost((DEBUG, full.granule))
+        assert full.take_all() == [text for text in texts if text not in low] + ["one more"]
+
+    def test_gives_up_the_oldest_of_a_level_first(self, full: Bounded) -> None:
+        """Of equal entries the newest tell most."""
+        texts = full.fill(INFO)
+        full.append("one more", INFO)
+
+        full.assert_lost((INFO, full.granule))
+        assert full.take_all() == [*texts[full.granule :], "one more"]
+
+    @pytest.mark.parametrize("lane", [INFO, ERROR, CRITICAL, TICKET_LANE, NOTICE_LANE])
+    def test_gives_up_nothing_for_an_entry_of_a_lower_level(self, full: Bounded, lane: int) -> None:
+        """A debug line that finds nothing but better ones is itself the one to go."""
+        texts = full.fill(lane)
+        for number in range(3):
+            full.append(f"late {number}", lane - 1)
+
+        full.assert_lost((lane - 1, 3))
+        assert full.take_all() == texts
+
+    @pytest.mark.parametrize("lane", [ERROR, CRITICAL, TICKET_LANE, NOTICE_LANE])
+    def test_gives_up_nothing_important_while_anything_lower_waits(
+        self, full: Bounded, lane: int
+    ) -> None:
+        """A flood of all lower levels cannot push out one important entry."""
+        full.append("important", lane)
+        for number in range(10 * full.capacity):
+            full.append(f"{number}", number % lane)
+
+        assert (full.reason, lane) not in full.queue.losses()
+        assert full.take_all()[0] == "important"
+
+    def test_gives_up_one_level_after_the_other(self, full: Bounded) -> None:
+        """Tickets take the place of all others, from the lowest level upward, and no more."""
+        lanes = (DEBUG, INFO, WARN, ERROR)
+        full.fill(*lanes)
+        lost = Counter[tuple[str, int]]()
+        for number in range(full.capacity):
+            full.append(f"ticket {number}", TICKET_LANE)
+            now = full.queue.losses()
+            given_up = {lane for _, lane in now - lost}
+            lost = now
+            for lane in given_up:
+                assert all(
+                    now[full.reason, lower] == full.capacity // len(lanes)
+                    for lower in lanes
+                    if lower < lane
+                )
+
+        full.assert_lost(*[(lane, full.capacity // len(lanes)) for lane in lanes])
+        assert full.take_all() == [f"ticket {number}" for number in range(full.capacity)]
+
+    def test_never_gives_up_what_is_in_flight(self, full: Bounded) -> None:
+        """A request under way is complete however much comes meanwhile."""
+        texts = full.fill(DEBUG)
+        assert len(full.queue.take(2, ROOMY)) == 2
+        for number in range(3 * full.capacity):
+            full.append(f"critical {number}", CRITICAL)
+
+        assert full.queue.losses()[full.reason, DEBUG] == full.capacity - 2
+        assert full.take_all() == texts[:2]
+        assert_law(full.queue.stats())
+
+    def test_never_gives_up_what_is_in_flight_of_several_levels(self, full: Bounded) -> None:
+        """The same for a request with entries of many levels, of which others wait."""
+        lanes = (DEBUG, INFO, WARN, ERROR)
+        texts = full.fill(*lanes)
+        assert len(full.queue.take(6, ROOMY)) == 6
+        for number in range(3 * full.capacity):
+            full.append(f"ticket {number}", TICKET_LANE)
+
+        waiting = full.capacity // len(lanes)
+        for lane, in_flight in zip(lanes, (2, 2, 1, 1), strict=True):
+            assert full.queue.losses()[full.reason, lane] == waiting - in_flight
+        assert full.take_all() == texts[:6]
+        assert full.queue.stats().delivered == 6
+        kept = full.take_all()
+        assert kept == [f"ticket {n}" for n in range(3 * full.capacity)][-len(kept) :]
+        assert full.take_all() == []
+        assert_law(full.queue.stats())
+
+    def test_gives_up_no_more_than_it_must(self, full: Bounded) -> None:
+        """A queue that has given up entries is full but for what goes at once."""
+        for number in range(5 * full.capacity):
+            full.append(number, INFO)
+            assert len(full.queue) <= full.capacity
+            assert_law(full.queue.stats())
+            assert not full.queue.losses() or len(full.queue) > full.capacity - full.granule
 
 
 class Settle:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import invariant
 
 import queue_contract
-from queue_contract import ROOMY, Interruption, alarm, assert_law, queue, take_all
-from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LANES, NOTICE_LANE, TICKET_LANE
+import queue_model
+from queue_contract import ROOMY, Bounded, Interruption, alarm, assert_law, queue, take_all
+from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LANES
 from voyage_logger._queue import NEVER, RECORD_OVERHEAD, EntryQueue
 
 if TYPE_CHECKING:
@@ -51,151 +50,54 @@ class TestSignals(queue_contract.Signals):
     pass
 
 
-class Model(RuleBasedStateMachine):
-    """The queue against lists that do the same in the plainest way."""
+class Model(queue_model.Model):
+    """The queue in memory, of which each promise is exact."""
 
-    @initialize(
-        max_entries=st.integers(1, 8),
-        max_bytes=st.integers(1, 8).map((RECORD_OVERHEAD + 20).__mul__),
-    )
-    def start(self, max_entries: int, max_bytes: int) -> None:
-        self.max_entries, self.max_bytes = max_entries, max_bytes
-        self.queue = EntryQueue(max_entries, max_bytes)
-        self.waiting: list[_queue.Record] = []
-        self.flight: list[_queue.Record] = []
-        self.newest = self.accepted = self.delivered = 0
-        self.rejected: Counter[tuple[str, int]] = Counter()
-        self.dropped: Counter[tuple[str, int]] = Counter()
+    def make(self, some: int, more: int) -> EntryQueue:
+        self.max_entries, self.max_bytes = some, more * (RECORD_OVERHEAD + 20)
+        return EntryQueue(self.max_entries, self.max_bytes)
 
     def size(self, records: list[_queue.Record]) -> int:
         return sum(len(payload) + RECORD_OVERHEAD for _, _, payload in records)
 
-    @rule(length=st.integers(0, 400), lane=st.integers(0, len(LANES) - 1))
-    def append(self, length: int, lane: int) -> None:
-        self.newest += 1
-        self.accepted += 1
-        payload = b"x" * length
-        self.waiting.append((self.newest, lane, payload))
-        while len(self.waiting) > self.max_entries or self.size(self.waiting) > self.max_bytes:
-            victim = min(self.waiting, key=lambda record: (record[1], record[0]))
-            self.waiting.remove(victim)
-            self.dropped["queue_full", victim[1]] += 1
-        self.queue.append(payload, lane)
+    def is_full(self, waiting: list[_queue.Record]) -> bool:
+        return len(waiting) > self.max_entries or self.size(waiting) > self.max_bytes
 
-    @rule(count=st.integers(1, 6), room=st.integers(1, 1200))
-    def take(self, count: int, room: int) -> None:
-        left = room
-        is_boarding = not self.flight
-        while is_boarding and self.waiting and len(self.flight) < count:
-            left -= len(self.waiting[0][2]) + 1
-            if left < 0 and self.flight:
-                break
-            self.flight.append(self.waiting.pop(0))
-
-        assert self.queue.take(count, room) == self.flight
-
-    @rule(count=st.integers(0, 8), how=st.sampled_from(["", "rejected", "dropped"]))
-    def settle(self, count: int, how: str) -> None:
-        ended, self.flight = self.flight[:count], self.flight[count:]
-        if how:
-            getattr(self, how).update((f"a {how} reason", lane) for _, lane, _ in ended)
-        else:
-            self.delivered += len(ended)
-        self.queue.settle(count, **({how: f"a {how} reason"} if how else {}))
-
-    @rule(length=st.integers(0, 400))
-    def replace_first(self, length: int) -> None:
-        payload = b"y" * length
-        if self.flight:
-            self.flight[0] = (*self.flight[0][:2], payload)
-        self.queue.replace_first(payload)
-
-    @rule()
-    def abandon(self) -> None:
-        records = self.flight + self.waiting
-        self.flight, self.waiting = [], []
-        self.dropped.update(("closed", lane) for _, lane, _ in records)
-
-        assert self.queue.abandon("closed") == len(records)
-
-    @rule(lane=st.integers(0, len(LANES) - 1))
-    def refuse(self, lane: int) -> None:
-        self.accepted += 1
-        self.dropped["TypeError", lane] += 1
-        self.queue.refuse(lane, "TypeError")
+    def is_over(self) -> bool:
+        return self.is_full(self.waiting)
 
     @invariant()
-    def counts_agree(self) -> None:
-        stats = self.queue.stats()
-        assert_law(stats)
-        assert (stats.accepted, stats.delivered) == (self.accepted, self.delivered)
-        assert stats.pending == len(self.flight) + len(self.waiting)
-        assert stats.pending_bytes == self.size(self.flight) + self.size(self.waiting)
-        assert stats.rejected == sum(self.rejected.values())
-        assert self.queue.losses() == self.rejected + self.dropped
+    def sizes_are_known(self) -> None:
+        size = self.size(self.waiting)
+        assert self.queue.stats().pending_bytes == self.size(self.flight) + size
+        assert self.queue.fill() == max(len(self.waiting) / self.max_entries, size / self.max_bytes)
 
     @invariant()
-    def bounds_hold(self) -> None:
-        assert len(self.queue) == len(self.waiting) <= self.max_entries
-        assert self.size(self.waiting) <= self.max_bytes
-        by_entries = len(self.waiting) / self.max_entries
-        assert self.queue.fill() == max(by_entries, self.size(self.waiting) / self.max_bytes)
-
-    @invariant()
-    def order_is_known(self) -> None:
+    def oldest_is_exact(self) -> None:
         numbers = [number for number, _, _ in self.flight + self.waiting]
         assert self.queue.oldest() == min(numbers, default=NEVER)
-        assert self.queue.newest() == self.newest
-        for until in (0, self.newest // 2, self.newest, NEVER):
-            assert self.queue.pending_until(until) == sum(number <= until for number in numbers)
 
 
 class TestModel(Model.TestCase):  # type: ignore[valid-type,misc]
     settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 
 
-class TestFullQueue:
-    def test_gives_up_the_lowest_level_first(self) -> None:
-        """An old debug line goes before a new error, and a new debug line before an old error."""
-        queue = EntryQueue(2, ROOMY)
-        for payload, lane in [
-            (b"debug", DEBUG),
-            (b"error", ERROR),
-            (b"info", INFO),
-            (b"late", DEBUG),
-        ]:
-            queue.append(payload, lane)
+@pytest.fixture
+def full() -> Bounded:
+    size, capacity = 100, 16
+    queue = EntryQueue(1000, capacity * (size + RECORD_OVERHEAD))
+    return Bounded(queue, size, capacity, 1, "queue_full")
 
-        assert take_all(queue) == [b"error", b"info"]
-        assert queue.stats().dropped_by == {"queue_full": 2}
 
-    def test_gives_up_the_oldest_of_a_level_first(self) -> None:
-        """Of equal entries the newest tell most."""
+class TestFullQueue(queue_contract.FullQueue):
+    def test_is_bounded_in_entries(self) -> None:
+        """Small entries are bounded by their number."""
         queue = EntryQueue(2, ROOMY)
         for payload in (b"1", b"2", b"3"):
             queue.append(payload, INFO)
 
         assert take_all(queue) == [b"2", b"3"]
-
-    @pytest.mark.parametrize("lane", [ERROR, CRITICAL, TICKET_LANE, NOTICE_LANE])
-    def test_gives_up_nothing_important_while_anything_lower_waits(self, lane: int) -> None:
-        """Ten thousand debug lines cannot push out one error."""
-        queue = EntryQueue(3, ROOMY)
-        queue.append(b"important", lane)
-        for _ in range(10_000):
-            queue.append(b"noise", DEBUG)
-
-        assert take_all(queue)[0] == b"important"
-
-    def test_never_gives_up_what_is_in_flight(self) -> None:
-        """A request under way is complete however much comes meanwhile."""
-        queue = EntryQueue(2, ROOMY)
-        queue.append(b"debug", DEBUG)
-        queue.take(1, ROOMY)
-        for _ in range(10):
-            queue.append(b"critical", CRITICAL)
-
-        assert take_all(queue) == [b"debug"]
+        assert queue.stats().dropped_by == {"queue_full": 1}
 
     def test_is_bounded_in_bytes(self) -> None:
         """Memory is bounded by what entries take, not by their number alone."""
