@@ -182,6 +182,7 @@ class Keeper:
         """Removes what has done its service, and leaves the rest to whoever takes it next."""
         for stream in self.streams():
             if not self.is_removed() and not stream.finish():
+                stream.catch_up()
                 stream.close()
         self._forget()
 

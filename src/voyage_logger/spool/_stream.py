@@ -8,6 +8,7 @@ nothing of it is left to send, or it was given up and counted.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections import deque
@@ -46,6 +47,7 @@ class Stream:
         self._is_left = False  # a file that this process could not read is for another one
         self._journal: int | None = None
         self._journal_size = 0
+        self._is_behind = False  # the journal lacks something, or ends in half a line
         self._dead: int | None = None
         self._stuck: list[Segment] = []  # their files could not be removed
 
@@ -147,21 +149,32 @@ class Stream:
         lines = [_note(segment) for segment in segments if not segment.is_gone]
         if not lines or self._lock is None:
             return
-        if self._journal is None or self._journal_size > _JOURNAL_LIMIT:
+        if self._journal is None or self._is_behind or self._journal_size > _JOURNAL_LIMIT:
             self._begin_journal()
             return
         data = b"".join(lines)
+        self._is_behind = True  # until all of it is written
+        if os.write(self._journal, data) < len(data):
+            raise OSError(errno.ENOSPC, "the disk is full")
+        self._is_behind = False
         self._journal_size += len(data)
-        os.write(self._journal, data)
+
+    def catch_up(self) -> None:
+        """Notes what could not be noted when it was settled, if that works now."""
+        if self._is_behind and self._lock is not None:
+            with contextlib.suppress(OSError):  # it was told then
+                self._begin_journal()
 
     def _begin_journal(self) -> None:
         """Writes the journal anew, with what matters still."""
+        self._is_behind = True
         self._close_journal()
         lines = [_note(segment) for segment in (*self.segments(), *self._stuck) if segment.sent]
         content = b"".join(lines)
         self._folder.replace(sent_name(self.owner), content)
-        self._journal = self._folder.append_to(sent_name(self.owner))
+        self._is_behind = False
         self._journal_size = len(content)
+        self._journal = self._folder.append_to(sent_name(self.owner))
 
     def bury(self, letters: list[bytes], limit: int) -> list[bool]:
         """Writes rejected entries to the dead-letter file.
@@ -185,9 +198,16 @@ class Stream:
         for letter in letters:
             has_place = size + len(letter) <= limit
             are_kept.append(has_place)
-            if has_place:
-                size += len(letter)
-                os.write(self._dead, letter)
+            if not has_place:
+                continue
+            try:
+                if os.write(self._dead, letter) < len(letter):
+                    raise OSError(errno.ENOSPC, "the disk is full")  # noqa: TRY301 - undone below
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._dead, size)  # half a letter would spoil the next one
+                raise
+            size += len(letter)
         return are_kept
 
     def finish(self) -> bool:

@@ -40,6 +40,8 @@ class TendedQueue(WritingQueue):
             self._try_again()
             if self._keeper.is_failing:
                 self._move_to_disk()
+            for stream in self._keeper.streams():
+                stream.catch_up()
         for stream in self._keeper.find_orphans():
             self._take_over(stream)
         if self._keeper.has_news:
