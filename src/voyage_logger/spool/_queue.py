@@ -308,6 +308,8 @@ class SpoolQueue(TendedQueue):
             with self.lock:
                 self._seal_all()
                 if is_ours:  # else the worker is stuck in the disk, and the files stay open
+                    own = self._keeper.own
+                    self._left += own.unread if own is not None else 0
                     self._keeper.let_go()
         finally:
             if is_ours:

@@ -64,6 +64,7 @@ class WritingQueue(EntryQueue):
         self._keeper = Keeper(spool, diagnostics)
         self._spooled = 0  # entries on the disk that are not taken
         self._adopted = 0  # entries that were taken over, so far
+        self._left = 0  # own entries in files that were let go
         self._origins: deque[Origin | None] = deque()  # of the flight; None for one from memory
         self._active: list[Segment | None] = [None] * len(LANES)
         self._is_shut = False
@@ -151,6 +152,7 @@ class WritingQueue(EntryQueue):
     def pending_until(self, sequence: int) -> int:
         count = super().pending_until(sequence)
         with self.lock:
+            count += self._left
             count -= sum(not number for number, *_ in self._flight)
             own = self._keeper.own
             segments = list(own.segments()) if own is not None else []
