@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from conftest import until
 from spooling import Child, look, messages
 from voyage_logger.devserver import Fault, Rules
 
@@ -193,6 +194,41 @@ def test_orphans_of_killed_workers_have_one_new_parent_each(
     assert sum(counts) == 401
     assert server.duplicates() == {}
     assert list(tmp_path.iterdir()) == []
+
+
+SILENT_CHILD = """\
+    logger = logger_on(folder)
+    logger.info("from the parent")
+    if os.fork() == 0:
+        say("forked")
+        sys.stdin.readline()
+        os._exit(0)
+    signal.pause()
+"""
+
+
+def test_a_child_that_does_not_log_keeps_nothing_of_its_dead_parent(
+    server: DevServer, make_logger: MakeLogger, tmp_path: Path
+) -> None:
+    """The parent's entries are an orphan's once it is killed, though a child of it lives on."""
+    server.refuse_connections()
+    with Child(server, tmp_path, SILENT_CHILD) as parent:
+        assert parent.hears() == "forked"
+        parent.process.kill()
+        parent.process.wait(30)
+        server.accept_connections()
+        logger = make_logger(spool_dir=tmp_path, flush_interval=600)
+        logger.info("hello")
+
+        def is_adopted() -> bool:
+            look(logger)
+            return logger.stats().adopted == 1
+
+        until(is_adopted, timeout=30)
+        until(lambda: (logger.flush(), logger.stats().pending)[1] == 0, timeout=30)
+        parent.tell()
+
+        assert sorted(messages(server)) == ["from the parent", "hello"]
 
 
 LOG_SOME = """\
