@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conftest import until
 from voyage_logger import _queue
 from voyage_logger._levels import (
     CRITICAL,
@@ -272,16 +273,25 @@ class Settle:
         assert stats.delivered + stats.dropped == 1
         assert_law(stats)
 
-    def test_wakes_those_who_wait_for_it(self, queue: EntryQueue) -> None:
-        """A flush ends with the delivery, not with its time limit."""
+    def test_wakes_all_who_wait_for_it(self, queue: EntryQueue) -> None:
+        """Each flush ends with the delivery, not with its time limit."""
         queue.append(entry("x"), INFO)
         queue.take(1, ROOMY)
-        thread = threading.Thread(target=queue.settle, args=(1,))
-        with queue.lock:
-            thread.start()
+        woken: list[bool] = []
 
-            assert queue.settled.wait(10)
-        thread.join()
+        def wait() -> None:
+            with queue.lock:
+                woken.append(queue.settled.wait(30))
+
+        threads = [threading.Thread(target=wait) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        until(lambda: len(queue.settled._waiters) == 3)  # type: ignore[attr-defined]
+        queue.settle(1)
+        for thread in threads:
+            thread.join(60)
+
+        assert woken == [True] * 3
 
 
 class Waking:
