@@ -60,7 +60,7 @@ class Stream:
     def segments(self) -> Iterator[Segment]:
         """All segments; those of a lane in the order of their entries."""
         for lane in self.lanes:
-            yield from lane
+            yield from tuple(lane)  # a handler that logs may change it meanwhile
 
     def open_segment(self, lane: int) -> Segment:
         """Makes a new segment to write to.

@@ -289,10 +289,15 @@ class WritingQueue(EntryQueue):
         """Drops what is not taken of a segment, and the file if nothing of it is in flight."""
         if self._active[segment.lane] is segment:
             self._active[segment.lane] = None
-        size = segment.size
-        count = segment.cut()
-        self._keeper.size -= size - segment.size
-        self._drop((reason, segment.lane), count)
+        loss = (reason, segment.lane)
+        # Without a call or a jump (see `_queue`): a handler that logs may give up the same segment.
+        count, freed = segment.entries - segment.taken_entries, segment.size - segment.taken
+        segment.size, segment.entries = segment.taken, segment.taken_entries
+        self._keeper.size -= freed
+        self._spooled -= count
+        self._dropped[loss] += count
+        segment.cut()
+        self.settled.notify_all()
         if not self._discard_if_settled(stream, segment):
             stream.shorten(segment)
 
@@ -309,6 +314,10 @@ class WritingQueue(EntryQueue):
             return True
         if not segment.is_settled or self._active[segment.lane] is segment:
             return False
-        self._keeper.size -= segment.size
-        stream.remove(segment)
+        # Once, though a handler that logs may have come here for it since the look above.
+        is_first = not segment.is_gone
+        segment.is_gone = True
+        self._keeper.size -= segment.size * is_first
+        if is_first:
+            stream.remove(segment)
         return True
