@@ -19,7 +19,7 @@ from queue_contract import ROOMY, Bounded, Interruption, alarm, assert_law, entr
 from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, WARN
 from voyage_logger._queue import NEVER, RECORD_OVERHEAD
-from voyage_logger.spool import SpoolQueue, SpoolSettings, _segment, _writing
+from voyage_logger.spool import SpoolQueue, SpoolSettings, _segment, _stream, _writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -243,5 +243,46 @@ class TestReentry:
             assert_law(stats)
             assert (stats.delivered, stats.pending, stats.spooled) == (2 + has_come, 0, 0)
             assert len(queue) == 0, f"place {at}"
+            queue.close("closed")
+        assert at > 20
+
+    @pytest.mark.parametrize("delivered", [0, 3])
+    @pytest.mark.parametrize("lanes", [(WARN, WARN), (ERROR, DEBUG), (DEBUG, ERROR)])
+    def test_anywhere_in_a_log_call_that_makes_room_keeps_the_accounts_right(
+        self, tmp_path: Path, lanes: tuple[int, int], delivered: int
+    ) -> None:
+        """The same while files are given up: by whom, and how often, does not matter."""
+        ours, foreign = lanes
+        at = 0
+        has_come = True
+        while has_come:
+            at += 1
+            folder = tmp_path / str(at)
+            spool = SpoolSettings(folder, 256 * KIB, None, "nowhere")
+            queue = SpoolQueue(1000, ROOMY, spool, Diagnostics())
+            full = Bounded(queue, 16 * KIB - 40, 16, 4, "spool_full")
+            for _ in range(delivered):
+                full.append("delivered", INFO)
+            full.take_all()
+            for number in range(16 - delivered):
+                full.append(number, (WARN, ERROR)[number % 2])
+            files = (_writing.__file__, _segment.__file__, _stream.__file__)
+            with Interruption(at, lambda full=full: full.append("y", foreign), files) as it:  # type: ignore[misc]
+                full.append("x", ours)
+            has_come = it.has_come
+
+            assert used(folder) == queue._keeper.size <= 256 * KIB, f"place {at}"
+            stats = queue.stats()
+            assert_law(stats)
+            assert stats.accepted == 17 + has_come, f"place {at}"
+            waiting = len(queue)
+            # One for which there is room again by the time that it has found none is in memory.
+            assert waiting - 1 <= stats.spooled <= stats.pending == waiting, f"place {at}"
+            taken = len(full.take_all())
+            taken += len(full.take_all())  # what is in memory goes apart
+            assert taken == waiting, f"place {at}"
+            stats = queue.stats()
+            assert_law(stats)
+            assert (stats.pending, stats.spooled, len(queue)) == (0, 0, 0), f"place {at}"
             queue.close("closed")
         assert at > 20
