@@ -200,13 +200,7 @@ class Stream:
             are_kept.append(has_place)
             if not has_place:
                 continue
-            try:
-                if os.write(self._dead, letter) < len(letter):
-                    raise OSError(errno.ENOSPC, "the disk is full")  # noqa: TRY301 - undone below
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._dead, size)  # half a letter would spoil the next one
-                raise
+            _write_whole(self._dead, letter, size)
             size += len(letter)
         return are_kept
 
@@ -260,6 +254,21 @@ class Stream:
         journal, self._journal = self._journal, None
         if journal is not None:
             os.close(journal)
+
+
+def _write_whole(descriptor: int, line: bytes, before: int) -> None:
+    """Appends a line to a file, or nothing: half of it would spoil the next one.
+
+    Raises:
+        OSError: It did not work out.
+    """
+    try:
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, "the disk is full")  # noqa: TRY301 - undone below
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, before)
+        raise
 
 
 def _note(segment: Segment) -> bytes:
