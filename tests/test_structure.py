@@ -29,6 +29,7 @@ LAYERS = [
         "_encoding",
         "_settings",
         "_retry",
+        "_pacing",
         "_batching",
         "_readable",
     },

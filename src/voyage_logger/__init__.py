@@ -11,7 +11,7 @@ How an entry travels, and where to read it (layers point downward only)::
     _sigterm    the same for SIGTERM, where asked for
     _worker     the daemon thread: cuts batches and waits
     _delivery   one batch, until each entry is settled
-    _batching   how large the next request may be       _retry    when to try again
+    _batching   how large the next request may be       _pacing, _retry  when it is due
     _losses     telling people what was lost            _queue    what waits, and all counts
     spool       a queue on the disk, which a killed process does not lose
     transports  one attempt to deliver a batch -> _outcome

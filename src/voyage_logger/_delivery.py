@@ -14,6 +14,7 @@ from voyage_logger._echo import apart
 from voyage_logger._encoding import shorten
 from voyage_logger._errors import ConnectionFailed, VoyageError
 from voyage_logger._outcome import Kind, Outcome, error_of
+from voyage_logger._pacing import Failures
 from voyage_logger._trimming import MIN_LIMIT
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Delivery:
         """Sends a batch, in parts if need be, until it is settled or the pacer has stopped."""
         chunks = [batch] if batch else []  # a stack: the oldest entries are on top
         lessons, is_any_taken = self.size.lessons, False
-        attempt = unauthorized = refusals = 0  # failures in a row
+        failures, refusals = Failures(), 0  # each in a row
         while chunks and not self._pacer.is_stopped:
             chunk = chunks.pop()
             if len(chunk) > 1 and _bytes(chunk) > self.size.bytes:
@@ -109,24 +110,24 @@ class Delivery:
             if refusals >= MOST_REFUSALS:
                 self._reject(chunk)  # what the server has refused so often, it is not asked again
                 continue
-            outcome = self._attempt(chunk, is_retry=attempt > 0)
+            outcome = self._attempt(chunk, is_retry=failures.attempts > 0)
             if outcome.kind is Kind.DELIVERED:
-                attempt = unauthorized = refusals = 0
+                failures.clear()
+                refusals = 0
                 is_any_taken = True
             elif outcome.kind is Kind.DISCARDED:
                 self._queue.settle(len(chunk), dropped=outcome.detail)
                 is_any_taken = True
             elif outcome.kind in (Kind.TOO_LARGE, Kind.REFUSED):
-                attempt = 0
+                failures.attempts = 0
                 refusals += 1
                 chunks += self._split(chunk, outcome, refusals + len(chunks))
             else:
-                attempt += 1
-                unauthorized = unauthorized + 1 if outcome.kind is Kind.UNAUTHORIZED else 0
+                attempt = failures.add(outcome.kind)
                 chunks.append(chunk)
-                if unauthorized != 1:  # a token that was refused is no trouble, a second one is
-                    self._note_trouble(error_of(outcome), attempt)
-                self._pacer.back_off(outcome, unauthorized or attempt)
+                if failures.unauthorized != 1:  # one refused token is no trouble, a second one is
+                    self._note_trouble(error_of(outcome), failures.attempts)
+                self._pacer.back_off(outcome, attempt)
         if is_any_taken:
             self.refused_in_a_row = 0
         elif batch and not chunks:

@@ -23,6 +23,9 @@ RETRY_AFTER_CAP = 300.0
 
 INTERVAL_JITTER = 0.1
 
+RENEWAL = 300.0  # before a token expires, as the vendor's reference classes do
+RENEWAL_SHARE = 0.2  # of a life too short for that
+
 
 def pause(outcome: Outcome, attempt: int, random: Callable[[], float]) -> float:
     """How long to wait before the same batch is sent again.
@@ -50,6 +53,15 @@ def pause(outcome: Outcome, attempt: int, random: Callable[[], float]) -> float:
 def interval(flush_interval: float, random: Callable[[], float]) -> float:
     """The flush interval with its jitter, so that a fleet's flushes do not fall together."""
     return flush_interval * (1 - INTERVAL_JITTER + 2 * INTERVAL_JITTER * random())
+
+
+def renewal(life: float) -> float:
+    """How long after its sign-in a token is replaced, before it expires.
+
+    Args:
+        life: Seconds from the sign-in to the token's end.
+    """
+    return life - min(RENEWAL, life * RENEWAL_SHARE)
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:

@@ -20,6 +20,7 @@ from voyage_logger._batching import BEHIND
 from voyage_logger._delivery import Delivery
 from voyage_logger._losses import LossTeller
 from voyage_logger._outcome import Kind, Outcome
+from voyage_logger._pacing import Rhythm
 from voyage_logger._queue import NEVER, EntryQueue
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Worker:
         self._noted_at = (
             0  # how many batches were confirmed when the stream was last told of losses
         )
-        self._due: float | None = None  # when the entries that wait are to be sent though few
+        self._rhythm = Rhythm(settings.flush_interval)
         # Guarded by the queue's lock.
         self.is_running = False
         self._driver: int | None = None  # the thread that runs the loop
@@ -189,7 +190,7 @@ class Worker:
             if self._deadline is None:
                 self.delivery.warm_up()
             while self._wait_until_due():
-                self._due = self._next_due()  # for what comes while this is under way
+                self._rhythm.begin(self._clock(), self._random)
                 size = self.delivery.size
                 size.adapt(len(self._queue), is_behind=self._is_behind())
                 self.delivery.deliver(self._queue.take(size.entries, size.bytes))
@@ -220,15 +221,13 @@ class Worker:
         if oldest == NEVER:
             if self._is_retired:
                 return False
-            self._due = None
+            self._rhythm.rest()
             self._wait_for(1, queue.patience)
             return None
         if queue.is_urgent:
             self._flush_until = max(self._flush_until, queue.newest())
             queue.is_urgent = False
-        if self._due is None:
-            self._due = self._next_due()
-        remaining = self._due - self._clock()
+        remaining = self._rhythm.remaining(self._clock(), self._random)
         is_full = len(queue) >= self._settings.batch_size
         if is_full or oldest <= self._flush_until or remaining <= 0:
             return True
@@ -245,10 +244,6 @@ class Worker:
         """So many seconds, or as many as the queue can be left alone, if those are fewer."""
         patience = self._queue.patience
         return seconds if patience is None else min(seconds, patience)
-
-    def _next_due(self) -> float:
-        """When entries that come from now on are to be sent though they are few."""
-        return self._clock() + _retry.interval(self._settings.flush_interval, self._random)
 
     def _is_behind(self) -> bool:
         """True if more waits than the client may let pass: or, with little time left, at all."""

@@ -21,6 +21,7 @@ from voyage_logger._forking import loading
 from voyage_logger._outcome import Kind, Outcome, error_of
 from voyage_logger._pickling import Restorable
 from voyage_logger._redaction import Secrets
+from voyage_logger._retry import renewal
 from voyage_logger._settings import MIB, endpoint_from, is_header_safe, missing
 from voyage_logger.transports._base import BaseTransport
 from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_outcome
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from voyage_logger._settings import Endpoint
     from voyage_logger.transports._session import Session
 
-_REFRESH_SECONDS = 300.0  # before expiry, as the vendor's reference classes do
-_REFRESH_SHARE = 0.2  # of a life too short for that
 _ENTRY_LIMIT = 1 * MIB
 _LEAST_TIME = 0.05  # seconds
 _DETAIL = 300  # characters
@@ -224,8 +223,7 @@ class Transport(Restorable, BaseTransport):
         if found is None:
             return sign_in_outcome(answer, time.time(), self._mask(self._token))
         value, life = found
-        renew_at = asked_at + life - min(_REFRESH_SECONDS, life * _REFRESH_SHARE)
-        self._token = _Token(value, renew_at)
+        self._token = _Token(value, asked_at + renewal(life))
         # The token before this one may be valid still.
         self._secrets = Secrets((*self.secrets[:2], value, *self.secrets[2:3]))
         self.sign_ins += 1
