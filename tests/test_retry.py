@@ -19,6 +19,8 @@ from voyage_logger._retry import (
     interval,
     parse_retry_after,
     pause,
+    phase,
+    renewal,
 )
 
 if TYPE_CHECKING:
@@ -64,12 +66,28 @@ class TestPause:
     @given(attempts, chances)
     @quick
     def test_of_a_passing_trouble_doubles_up_to_its_cap(self, attempt: int, chance: float) -> None:
-        """Full jitter: any time up to half a second, doubled with each failure, to 30 s."""
+        """From half to all of half a second, doubled with each failure, to 30 s."""
         ceiling = min(CAP, 0.5 * 2.0 ** min(attempt - 1, 60))
 
         assert pause(Outcome(Kind.TRY_AGAIN), attempt, lambda: chance) == pytest.approx(
-            chance * ceiling
+            (1 + chance) / 2 * ceiling
         )
+
+    @given(st.floats(0.1, RETRY_AFTER_CAP), attempts, chances)
+    @quick
+    def test_that_all_were_told_ends_for_each_at_another_time(
+        self, wish: float, attempt: int, chance: float
+    ) -> None:
+        """A fleet that was told one moment comes back spread over as long again, up to 30 s."""
+        outcome = Outcome(Kind.TRY_AGAIN, retry_after=wish)
+        first, one, last = (
+            pause(outcome, attempt, lambda chance=chance: chance)  # type: ignore[misc]
+            for chance in (0.0, chance, 1.0)
+        )
+
+        assert first == pytest.approx(wish)
+        assert last - first >= min(wish, CAP) - 1e-6
+        assert one - first == pytest.approx(chance * (last - first), abs=1e-6)
 
     @given(attempts, chances)
     @quick
@@ -121,6 +139,27 @@ class TestInterval:
         """Jitter does use its range, or the flushes of a fleet would fall together."""
         assert interval(10, lambda: 0.0) == pytest.approx(9)
         assert interval(10, lambda: 0.999999) == pytest.approx(11, abs=0.001)
+
+
+class TestPhase:
+    @given(st.floats(0.001, 86_400), chances)
+    @quick
+    def test_is_spread_evenly_over_one_interval(self, flush_interval: float, chance: float) -> None:
+        """From a tenth to eleven tenths: no flush of a fleet's first ones is next to another."""
+        spread = phase(flush_interval, lambda: chance) - phase(flush_interval, lambda: 0.0)
+
+        assert phase(flush_interval, lambda: 0.0) == pytest.approx(flush_interval / 10)
+        assert spread == pytest.approx(chance * flush_interval, abs=1e-6)
+
+
+class TestRenewal:
+    @given(st.floats(0.001, 1e9), chances)
+    @quick
+    def test_leaves_a_reserve(self, life: float, chance: float) -> None:
+        """A token is renewed one to two reserves before its end: 300 s, or a fifth of its life."""
+        reserve = life - renewal(life, lambda: chance)
+
+        assert reserve == pytest.approx(min(300, life / 5) * (1 + chance), rel=1e-6, abs=1e-6)
 
 
 def http_date(seconds: float) -> str:

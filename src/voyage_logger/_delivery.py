@@ -33,7 +33,7 @@ class Pacer(Protocol):
     def begin_attempt(self) -> float | None:
         """Called before each attempt; gives the most seconds that its waits may take."""
 
-    def back_off(self, outcome: Outcome, attempt: int) -> None:
+    def back_off(self, outcome: Outcome, attempt: float) -> None:
         """Waits until the next attempt is due."""
 
     @property
@@ -72,6 +72,7 @@ class Delivery:
         self._diagnostics = diagnostics
         self._pacer = pacer
         self._trouble: tuple[type, int | None] | None = None  # what has been reported
+        self._failures = Failures()
         self._shortened = 0  # the entry that has been shortened because the server refused it
         self.size = RequestSize(settings.batch_size, settings.max_batch_bytes)
         self.requests = self.batches = self.retries = 0
@@ -101,7 +102,7 @@ class Delivery:
         """Sends a batch, in parts if need be, until it is settled or the pacer has stopped."""
         chunks = [batch] if batch else []  # a stack: the oldest entries are on top
         lessons, is_any_taken = self.size.lessons, False
-        failures, refusals = Failures(), 0  # each in a row
+        failures, refusals = self._failures, 0  # refusals of batches, in a row
         while chunks and not self._pacer.is_stopped:
             chunk = chunks.pop()
             if len(chunk) > 1 and _bytes(chunk) > self.size.bytes:
@@ -110,23 +111,24 @@ class Delivery:
             if refusals >= MOST_REFUSALS:
                 self._reject(chunk)  # what the server has refused so often, it is not asked again
                 continue
-            outcome = self._attempt(chunk, is_retry=failures.attempts > 0)
+            outcome = self._attempt(chunk, is_retry=failures.in_a_row > 0)
             if outcome.kind is Kind.DELIVERED:
-                failures.clear()
+                failures.make_up()
                 refusals = 0
                 is_any_taken = True
             elif outcome.kind is Kind.DISCARDED:
+                failures.make_up()
                 self._queue.settle(len(chunk), dropped=outcome.detail)
                 is_any_taken = True
             elif outcome.kind in (Kind.TOO_LARGE, Kind.REFUSED):
-                failures.attempts = 0
+                failures.make_up()
                 refusals += 1
                 chunks += self._split(chunk, outcome, refusals + len(chunks))
             else:
                 attempt = failures.add(outcome.kind)
                 chunks.append(chunk)
                 if failures.unauthorized != 1:  # one refused token is no trouble, a second one is
-                    self._note_trouble(error_of(outcome), failures.attempts)
+                    self._note_trouble(error_of(outcome), failures.in_a_row)
                 self._pacer.back_off(outcome, attempt)
         if is_any_taken:
             self.refused_in_a_row = 0

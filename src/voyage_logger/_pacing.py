@@ -6,6 +6,7 @@ thousand processes can be run on the very code that one process runs.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from voyage_logger import _retry
@@ -15,8 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+FORGIVENESS = 0.5  # failures that a success makes up for
+_MOST = 8.0  # failures: with them every pause has reached its cap
+
+
 class Rhythm:
     """When entries that are too few to make a batch are sent all the same.
+
+    An interval after the first of them; the first time, and after an interval in which there was
+    nothing to send, at random within it.
 
     Args:
         flush_interval: The setting, seconds.
@@ -24,47 +32,61 @@ class Rhythm:
     Not thread-safe: the worker's own.
     """
 
-    __slots__ = ("_due", "_flush_interval")
+    __slots__ = ("_due", "_flush_interval", "_is_resting")
 
     def __init__(self, flush_interval: float) -> None:
         self._flush_interval = flush_interval
-        self._due: float | None = None
+        self._due = -inf
+        self._is_resting = True
 
     def begin(self, now: float, random: Callable[[], float]) -> None:
         """Notes that a batch is taken; what comes from now on has its own time."""
+        self._is_resting = False
         self._due = now + _retry.interval(self._flush_interval, random)
 
     def rest(self) -> None:
         """Notes that nothing waits."""
-        self._due = None
+        self._is_resting = True
 
     def remaining(self, now: float, random: Callable[[], float]) -> float:
         """Seconds until what waits is due; zero or less: now."""
-        if self._due is None:
-            self.begin(now, random)
-        assert self._due is not None  # noqa: S101 - for the type checker
+        if self._is_resting:
+            self._is_resting = False
+            was_quiet = self._due <= now
+            wait = _retry.phase if was_quiet else _retry.interval
+            self._due = now + wait(self._flush_interval, random)
         return self._due - now
 
 
 class Failures:
-    """The attempts that have failed in a row. Not thread-safe: the worker's own.
+    """The attempts that have failed, as the next pause counts them.
+
+    A success makes up for half a failure. If it made up for all of them, a backlog that the server
+    cannot take at once would be offered to it again within half a second of each refusal, by each
+    client that has just got a batch through. Like this, pauses grow while more than a third of the
+    attempts fail.
+
+    Not thread-safe: the worker's own.
 
     Attributes:
-        attempts: How many, whatever the reason.
+        in_a_row: How many of the latest attempts failed, whatever the reason.
         unauthorized: How many of the latest because the token was refused.
     """
 
-    __slots__ = ("attempts", "unauthorized")
+    __slots__ = ("_level", "in_a_row", "unauthorized")
 
     def __init__(self) -> None:
-        self.attempts = self.unauthorized = 0
+        self._level = 0.0
+        self.in_a_row = self.unauthorized = 0
 
-    def add(self, kind: Kind) -> int:
+    def add(self, kind: Kind) -> float:
         """Counts a failure; gives the number of the attempt for `_retry.pause`."""
-        self.attempts += 1
+        self._level = min(self._level + 1, _MOST)
+        self.in_a_row += 1
         self.unauthorized = self.unauthorized + 1 if kind is Kind.UNAUTHORIZED else 0
-        return self.unauthorized or self.attempts
+        return self.unauthorized or self._level
 
-    def clear(self) -> None:
-        """Ends the row: a batch was delivered."""
-        self.attempts = self.unauthorized = 0
+    def make_up(self) -> None:
+        """Counts a success: the server has dealt with a batch."""
+        self._level = max(0.0, self._level - FORGIVENESS)
+        self.in_a_row = self.unauthorized = 0

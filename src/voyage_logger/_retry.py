@@ -1,7 +1,11 @@
 """When to try again: pure functions of an outcome, the attempt's number, the clock and chance.
 
-Full jitter spreads the clients of a fleet over the whole pause, so that they do not come back as
-one wave; a pause that the server asked for is a minimum to which the jitter is added.
+Jitter spreads the clients of a fleet, so that they do not come back as one wave; a pause that the
+server asked for is a minimum, after which they come back spread over as long again.
+
+The numbers are chosen by `benchmarks/fleet.py`, and docs/fleet.md has what they are worth. Jitter
+is the upper half of each pause: from 0 on (full jitter) there would be half as many attempts more
+in an outage, and a higher peak after it, which would be over no sooner.
 
 Source of the method: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 """
@@ -23,17 +27,17 @@ RETRY_AFTER_CAP = 300.0
 
 INTERVAL_JITTER = 0.1
 
-RENEWAL = 300.0  # before a token expires, as the vendor's reference classes do
+RENEWAL = 300.0  # before a token expires, at the latest, as the vendor's reference classes do
 RENEWAL_SHARE = 0.2  # of a life too short for that
 
 
-def pause(outcome: Outcome, attempt: int, random: Callable[[], float]) -> float:
+def pause(outcome: Outcome, attempt: float, random: Callable[[], float]) -> float:
     """How long to wait before the same batch is sent again.
 
     Args:
         outcome: What the last attempt came to.
-        attempt: How many attempts in a row have failed so far, from 1; for a refused token, how
-            many of them in a row for that reason.
+        attempt: How many attempts have failed so far, from 1, as `Failures` counts them; for a
+            refused token, how many of them in a row for that reason.
         random: A source of numbers from 0 to below 1.
 
     Returns:
@@ -41,13 +45,14 @@ def pause(outcome: Outcome, attempt: int, random: Callable[[], float]) -> float:
     """
     if outcome.kind is Kind.UNAUTHORIZED and attempt == 1:
         return 0.0  # the token may just have been revoked; a new one is worth one try at once
-    growth = BASE * 2.0 ** min(attempt - 1, 16)
-    if outcome.kind in (Kind.BLOCKED, Kind.UNAUTHORIZED):
-        ceiling = min(BLOCKED_CAP, growth)
-        waiting = ceiling / 2 + random() * ceiling / 2  # asking too soon cannot help: never near 0
-    else:
-        waiting = random() * min(CAP, growth)
-    return waiting + min(max(0.0, outcome.retry_after or 0.0), RETRY_AFTER_CAP)
+    cap = BLOCKED_CAP if outcome.kind in (Kind.BLOCKED, Kind.UNAUTHORIZED) else CAP
+    growth: float = 2.0 ** min(attempt - 1, 16)
+    ceiling = min(cap, BASE * growth)
+    wish = min(max(0.0, outcome.retry_after or 0.0), RETRY_AFTER_CAP)
+    chance = random()
+    if wish > 0:  # all clients may have been told the same moment
+        return wish + chance * max(ceiling, min(wish, CAP))
+    return ceiling * (1 + chance) / 2
 
 
 def interval(flush_interval: float, random: Callable[[], float]) -> float:
@@ -55,13 +60,26 @@ def interval(flush_interval: float, random: Callable[[], float]) -> float:
     return flush_interval * (1 - INTERVAL_JITTER + 2 * INTERVAL_JITTER * random())
 
 
-def renewal(life: float) -> float:
+def phase(flush_interval: float, random: Callable[[], float]) -> float:
+    """The first interval after a start, or after a quiet one.
+
+    Whatever started or woke a whole fleet at once, its flushes are spread evenly from then on: by
+    the jitter of `interval` alone it would take minutes.
+    """
+    return flush_interval * (INTERVAL_JITTER + random())
+
+
+def renewal(life: float, random: Callable[[], float]) -> float:
     """How long after its sign-in a token is replaced, before it expires.
+
+    At random within a time as long as the reserve: a fleet that was deployed at once would sign
+    in anew within one flush interval, each time.
 
     Args:
         life: Seconds from the sign-in to the token's end.
+        random: A source of numbers from 0 to below 1.
     """
-    return life - min(RENEWAL, life * RENEWAL_SHARE)
+    return life - min(RENEWAL, life * RENEWAL_SHARE) * (1 + random())
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:

@@ -292,7 +292,7 @@ class Worker:
                 return None
             return max(_LEAST_TIME, self._deadline - self._clock())
 
-    def back_off(self, outcome: Outcome, attempt: int) -> None:
+    def back_off(self, outcome: Outcome, attempt: float) -> None:
         """Waits before the next attempt; a flush or the end of the process cuts that short."""
         if outcome.kind is Kind.BLOCKED and self._deadline is not None:
             self.stop()  # the answer was asked for with little time left, and will not change

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
+from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from voyage_logger import _wire
@@ -115,6 +116,8 @@ class Transport(Restorable, BaseTransport):
         # The lock is held during a sign-in, so that all threads in need wait for the same one. It
         # guards the token and the making of the session.
         self.sign_ins = 0
+        # One of each process: the children of a fork must not renew their tokens in step.
+        self._random = Random().random  # noqa: S311 - jitter, not cryptography
         known = self._endpoint.credentials
         self._secrets = Secrets((known.api_key, known.api_secret) if known is not None else ())
         self._lock = threading.Lock()
@@ -223,7 +226,7 @@ class Transport(Restorable, BaseTransport):
         if found is None:
             return sign_in_outcome(answer, time.time(), self._mask(self._token))
         value, life = found
-        self._token = _Token(value, asked_at + renewal(life))
+        self._token = _Token(value, asked_at + renewal(life, self._random))
         # The token before this one may be valid still.
         self._secrets = Secrets((*self.secrets[:2], value, *self.secrets[2:3]))
         self.sign_ins += 1
