@@ -66,7 +66,7 @@ class TestPause:
     @given(attempts, chances)
     @quick
     def test_of_a_passing_trouble_doubles_up_to_its_cap(self, attempt: int, chance: float) -> None:
-        """From half to all of half a second, doubled with each failure, to 30 s."""
+        """From half to all of half a second, doubled with each failure, to 40 s."""
         ceiling = min(CAP, 0.5 * 2.0 ** min(attempt - 1, 60))
 
         assert pause(Outcome(Kind.TRY_AGAIN), attempt, lambda: chance) == pytest.approx(
@@ -78,7 +78,7 @@ class TestPause:
     def test_that_all_were_told_ends_for_each_at_another_time(
         self, wish: float, attempt: int, chance: float
     ) -> None:
-        """A fleet that was told one moment comes back spread over as long again, up to 30 s."""
+        """A fleet that was told one moment comes back spread over as long again, up to 40 s."""
         outcome = Outcome(Kind.TRY_AGAIN, retry_after=wish)
         first, one, last = (
             pause(outcome, attempt, lambda chance=chance: chance)  # type: ignore[misc]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BASE = 0.5
-CAP = 30.0
+CAP = 40.0
 BLOCKED_CAP = 60.0
 RETRY_AFTER_CAP = 300.0
 
