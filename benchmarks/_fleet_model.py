@@ -1,0 +1,233 @@
+"""A model of many processes that log to one server, on the client's own decisions.
+
+What must stay true: whatever is decided here (when a flush is due, how many entries it carries,
+how long to wait after which answer, when to sign in) is decided by the code that a real process
+runs; the model only counts entries and keeps the time. `tests/test_fleet.py` compares it, request
+by request, with a real worker and a real transport.
+
+Between two of its requests nothing outside can change what a process does, so each is one event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from heapq import heapify, heapreplace
+from math import floor, inf
+from typing import TYPE_CHECKING
+
+from voyage_logger import _retry
+from voyage_logger._batching import BEHIND, RequestSize
+from voyage_logger._outcome import Kind, Outcome
+from voyage_logger._pacing import Failures, Rhythm
+from voyage_logger._queue import RECORD_OVERHEAD
+from voyage_logger.transports._verdict import batch_outcome, sign_in_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from benchmarks._fleet_server import Server
+    from voyage_logger.transports._verdict import Answer
+
+MIB = 1 << 20
+_BOOT_SECONDS = 2.0  # from the end of a process to the first entry of the next
+
+
+@dataclass(frozen=True)
+class App:
+    """What each process logs, and its logger's settings: the defaults, unless said otherwise.
+
+    Attributes:
+        gap: Seconds from one entry to the next, on the average of the fleet.
+        entry_bytes: The size of one.
+    """
+
+    gap: float = 1.0
+    entry_bytes: int = 430
+    batch_size: int = 100
+    flush_interval: float = 5.0
+    max_queue_size: int = 10_000
+    max_queue_bytes: int = 32 * MIB
+    max_batch_bytes: int = MIB
+    shutdown_timeout: float = 5.0
+
+    @property
+    def most_queued(self) -> int:
+        """How many entries fit into the queue."""
+        in_memory = self.entry_bytes + RECORD_OVERHEAD
+        return min(self.max_queue_size, self.max_queue_bytes // in_memory)
+
+
+class Process:
+    """One process: a logger, its worker and its transport, as far as they act on the server.
+
+    Args:
+        app: What it logs.
+        server: Where to.
+        random: Its chance.
+        start: When it logs its first entry.
+        leaves: When it ends; another one takes its place.
+
+    Attributes:
+        logged, delivered, dropped, queued, in_flight: Entries.
+    """
+
+    __slots__ = (
+        "_answered", "_app", "_boarding", "_counted", "_failures", "_first", "_gap", "_is_starting",
+        "_leaves", "_random", "_renew_at", "_rhythm", "_server", "_size", "delivered", "dropped",
+        "in_flight", "logged", "queued",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        app: App,
+        server: Server,
+        random: Callable[[], float],
+        start: float,
+        leaves: float = inf,
+    ) -> None:
+        self._app, self._server, self._random, self._leaves = app, server, random, leaves
+        self.logged = self.delivered = self.dropped = self.queued = self.in_flight = 0
+        self._gap = app.gap * (0.5 + random())  # no two apps log in step
+        self._begin(start)
+
+    def _begin(self, start: float) -> None:
+        self._first, self._counted = start, 0
+        self._boarding = self._answered = start
+        self._rhythm = Rhythm(self._app.flush_interval)
+        self._size = RequestSize(self._app.batch_size, self._app.max_batch_bytes)
+        self._failures = Failures()
+        self._renew_at = -inf
+        self._is_starting = True
+
+    @property
+    def is_whole(self) -> bool:
+        """True if every entry is accounted for, once."""
+        known = self.delivered + self.dropped + self.queued + self.in_flight
+        return self.logged == known and min(self.queued, self.in_flight) >= 0
+
+    def step(self, now: float) -> float:
+        """Makes the request that is due; gives the time of the next one."""
+        if now >= self._leaves:
+            return self._leave(now)
+        return min(self._act(now), max(self._leaves, self._answered))
+
+    def _act(self, now: float) -> float:
+        if self._is_starting:  # the worker's first act, whatever comes of it
+            self._is_starting = False
+            self._sign_in(now)
+            return self._next_round(self._answered)
+        if not self.in_flight:
+            if now < self._boarding:  # woken to leave, and that has been put off
+                return self._boarding
+            self._take(now, is_ending=False)
+        outcome = self._attempt(now)
+        if outcome is None:
+            return self._answered
+        if outcome:
+            return self._next_round(self._answered)
+        return self._answered + self._pause(outcome)
+
+    def _attempt(self, now: float) -> Outcome | None:
+        """What the attempt at the batch in flight comes to; None for a sign-in that worked."""
+        if now >= self._renew_at:
+            outcome = self._sign_in(now)
+            return None if outcome else outcome
+        reply, self._answered = self._server.store(now, self.in_flight)
+        if reply is self._server.ok:
+            self._failures.make_up()
+            self.delivered += self.in_flight
+            self.in_flight = 0
+            return _DONE
+        return _understand(reply, batch_outcome)
+
+    def _sign_in(self, now: float) -> Outcome:
+        reply, self._answered = self._server.sign_in(now)
+        if reply is self._server.ok:
+            self._renew_at = now + _retry.renewal(self._server.token_life, self._random)
+            return _DONE
+        return _understand(reply, sign_in_outcome)
+
+    def _pause(self, outcome: Outcome) -> float:
+        attempt = self._failures.add(outcome.kind)
+        return _retry.pause(outcome, attempt, self._random)
+
+    def _next_round(self, now: float) -> float:
+        """When `Worker._look` finds that it is time to send."""
+        self._count(now)
+        if not self.queued:
+            self._rhythm.rest()
+            now = self._arrival(self._counted)
+            self._count(now)
+        full_at = self._arrival(self._counted + self._app.batch_size - self.queued - 1)
+        due = now + self._rhythm.remaining(now, self._random)
+        self._boarding = max(now, min(due, full_at))
+        return self._boarding
+
+    def _take(self, now: float, *, is_ending: bool) -> None:
+        """What a round of `Worker._run` does before the first attempt."""
+        self._count(now)
+        self._rhythm.begin(now, self._random)
+        is_behind = is_ending or self.queued / self._app.most_queued > BEHIND
+        self._size.adapt(self.queued, is_behind=is_behind)
+        fitting = self._size.bytes // (self._app.entry_bytes + 1)
+        self.in_flight = min(self.queued, self._size.entries, fitting)
+        self.queued -= self.in_flight
+
+    def _leave(self, now: float) -> float:
+        """Sends what is left, as an exit does; then the next process takes this one's place."""
+        if not self.in_flight:
+            self._take(min(now, self._leaves), is_ending=True)
+            if not self.in_flight:
+                return self._succeed(now)
+        outcome = self._attempt(now)
+        if outcome is None or outcome:
+            return self._answered
+        again, deadline = now + self._pause(outcome), self._leaves + self._app.shutdown_timeout
+        return again if again < deadline else self._succeed(deadline)
+
+    def _succeed(self, now: float) -> float:
+        self.dropped += self.queued + self.in_flight
+        self.queued = self.in_flight = 0
+        self._leaves = inf
+        self._begin(now + _BOOT_SECONDS)
+        return self._first
+
+    def _arrival(self, number: int) -> float:
+        """When an entry is logged, counted from 0."""
+        return self._first + number * self._gap
+
+    def _count(self, now: float) -> None:
+        """Takes in what has been logged until now, and sheds what is too much."""
+        new = floor((now - self._first) / self._gap + 1e-9) + 1 - self._counted
+        if new > 0:
+            self._counted += new
+            self.logged += new
+            self.queued += new
+            too_many = self.queued - self._app.most_queued
+            if too_many > 0:
+                self.dropped += too_many
+                self.queued -= too_many
+
+
+_DONE = Outcome(Kind.DELIVERED)
+_NO_CONNECTION = Outcome(Kind.TRY_AGAIN, "no connection")
+
+
+@lru_cache(maxsize=1000)
+def _understand(reply: Answer | None, understand: Callable[[Answer, float], Outcome]) -> Outcome:
+    """What the client makes of an answer; seconds of a `Retry-After` do not depend on the time."""
+    return _NO_CONNECTION if reply is None else understand(reply, 0.0)
+
+
+def run(processes: Sequence[Process], starts: Sequence[float], until: float) -> int:
+    """Lets time pass; gives the number of requests."""
+    events = [(start, number) for number, start in enumerate(starts)]
+    heapify(events)
+    count = 0
+    while True:
+        now, number = events[0]
+        if now >= until:
+            return count
+        count += 1
+        heapreplace(events, (processes[number].step(now), number))

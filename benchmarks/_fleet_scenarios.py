@@ -1,0 +1,200 @@
+"""What happens to a fleet: its start, an outage, a limit, the end of its tokens, a deployment."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from math import inf
+from random import Random
+from typing import Any
+
+from benchmarks import _fleet_measures as measures
+from benchmarks._fleet_model import App, Process, run
+from benchmarks._fleet_server import Load, Server, Trouble
+
+CALM = 240, 300  # the seconds by which the steady load is taken, where there is one before
+_PLENTY = 1e9
+_SAMPLE = 300  # processes
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One course of events.
+
+    Attributes:
+        name: For tables.
+        title: For plots.
+        seconds: How long it goes on.
+        event: When what it is about begins.
+        recovery: When the server is well again, or the event is over.
+        settled: Seconds after that from which on there may be no waves.
+        start_seconds: The time within which all processes start.
+        troubles: What the server does.
+        token_life: Seconds.
+        deploy_step: Seconds from one tenth of the fleet to the next that is replaced, if any.
+    """
+
+    name: str
+    title: str
+    seconds: int
+    event: int
+    recovery: int
+    settled: int = 60
+    start_seconds: float = 30.0
+    troubles: tuple[Trouble, ...] = ()
+    token_life: float = 3600.0
+    deploy_step: float = inf
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("start", "All processes start within a second", 300, 0, 2, 30, 1.0),
+        Scenario(
+            "outage", "No connection for ten minutes", 1800, 300, 900, troubles=(Trouble(300, 900),)
+        ),
+        Scenario(
+            "limit",
+            "429 for a minute, one Retry-After for all",
+            900,
+            300,
+            360,
+            troubles=(Trouble(300, 360, 429),),
+        ),
+        Scenario(
+            "tokens",
+            "Tokens of 15 minutes, all deployed within a second",
+            1800,
+            540,
+            540,
+            0,
+            1.0,
+            token_life=900.0,
+        ),
+        Scenario(
+            "deploy", "A tenth of the fleet replaced every 30 s", 900, 300, 300, 0, deploy_step=30.0
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A scenario's figures. Loads are means of five seconds, requests those of both kinds.
+
+    Attributes:
+        steady: Requests a second before the event, or long after it.
+        steady_work: The part of the server's capacity that they take.
+        peak: Most requests a second from the recovery on.
+        peak_work: The same as a part of the capacity; what is refused counts in full.
+        peak_sign_ins: Most sign-ins a second from the recovery on.
+        wave: The share of requests in one rhythm once things have settled.
+        drained: Seconds from the recovery until the backlog was gone, or None if it never was.
+        is_whole: True if each process accounts for each of its entries once.
+    """
+
+    scenario: str
+    processes: int
+    gap: float
+    utilization: float
+    capacity: float
+    requests: int
+    logged: int
+    delivered: int
+    dropped: int
+    pending: int
+    is_whole: bool
+    steady: float
+    steady_work: float
+    peak: float
+    peak_work: float
+    peak_sign_ins: float
+    wave: float
+    drained: int | None
+    took: float
+    work: list[float]
+    per_second: list[int]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def play(
+    scenario: Scenario,
+    processes: int,
+    app: App,
+    *,
+    utilization: float = 0.5,
+    seed: int = 1,
+    patience: float = 2.0,
+) -> Result:
+    """Runs a scenario.
+
+    Args:
+        scenario: Which one.
+        processes: How many.
+        app: What each of them logs.
+        utilization: The part of the server's capacity that the steady load takes.
+        seed: For all chance there is.
+        patience: Seconds of work that the server lets wait.
+    """
+    began = time.perf_counter()
+    capacity = _work_of_one(app) * processes / utilization
+    load = Load(scenario.seconds)
+    server = Server(
+        capacity, load, scenario.troubles, token_life=scenario.token_life, patience=patience
+    )
+    fleet, requests = _run(scenario, processes, app, server, seed)
+    end, after = scenario.seconds, scenario.recovery
+    calm = CALM if scenario.event >= CALM[1] else (end - 60, end)
+    entries = measures.mean(load.entries, *calm)
+    return Result(
+        scenario=scenario.name,
+        processes=processes,
+        gap=app.gap,
+        utilization=utilization,
+        capacity=capacity,
+        requests=requests,
+        logged=sum(process.logged for process in fleet),
+        delivered=sum(process.delivered for process in fleet),
+        dropped=sum(process.dropped for process in fleet),
+        pending=sum(process.queued + process.in_flight for process in fleet),
+        is_whole=all(process.is_whole for process in fleet)
+        and sum(load.entries) == sum(process.delivered for process in fleet),
+        steady=measures.mean(load.requests, *calm),
+        steady_work=measures.mean(load.work, *calm),
+        peak=measures.peak(load.requests, after, end),
+        peak_work=measures.peak(load.work, after, end),
+        peak_sign_ins=measures.peak(load.sign_ins, after, end),
+        wave=measures.wave(load.requests, after + scenario.settled, end),
+        drained=measures.drained(load.entries, after, end, entries),
+        took=time.perf_counter() - began,
+        work=[round(work, 4) for work in load.work[:end]],
+        per_second=load.requests[:end],
+    )
+
+
+def _run(
+    scenario: Scenario, processes: int, app: App, server: Server, seed: int
+) -> tuple[list[Process], int]:
+    random = Random(seed).random  # noqa: S311 - a model is to be repeatable
+    starts = [random() * scenario.start_seconds for _ in range(processes)]
+    fleet = [
+        Process(app, server, random, start, _leaving(scenario, number * 10 // processes))
+        for number, start in enumerate(starts)
+    ]
+    return fleet, run(fleet, starts, scenario.seconds)
+
+
+def _leaving(scenario: Scenario, tenth: int) -> float:
+    if scenario.deploy_step == inf:
+        return inf
+    return scenario.event + tenth * scenario.deploy_step
+
+
+def _work_of_one(app: App) -> float:
+    """The steady load of one process, in requests of 100 entries a second, by the model itself."""
+    calm = Scenario("calm", "", 240, 0, 0)
+    load = Load(calm.seconds)
+    _run(calm, _SAMPLE, app, Server(_PLENTY, load), seed=0)
+    return measures.mean(load.work, 60, calm.seconds) * _PLENTY / _SAMPLE

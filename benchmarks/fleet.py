@@ -1,0 +1,124 @@
+"""A fleet of 1 to 100,000 processes and its server, in a model that runs the client's own policy.
+
+    python -m benchmarks.fleet                                  1,000 processes, every scenario
+    python -m benchmarks.fleet --processes 1 100 10000          fleets of other sizes
+    python -m benchmarks.fleet --processes 100000 --gap 30      an entry every half a minute each
+    python -m benchmarks.fleet --plots docs                     pictures, by matplotlib
+
+Prints a table; `--json FILE` keeps all figures and the load second by second, and `--before FILE`
+draws such an earlier run into the pictures, for instance one of another policy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks._fleet_model import App
+from benchmarks._fleet_scenarios import SCENARIOS, Result, play
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GOAL = 1.5  # times the capacity, which is steady load plus drain
+_COLUMNS = (
+    "scenario", "processes", "gap s", "capacity/s", "steady/s", "peak/s", "sign-ins/s",
+    "work", "wave", "drained s", "dropped %", "whole", "took s",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Plays the scenarios that were asked for; 1 if an entry was lost or doubled by the model."""
+    options = _parser().parse_args(arguments)
+    results: list[Result] = []
+    print(_line(_COLUMNS))
+    for processes in options.processes:
+        for name in options.scenario:
+            results.append(
+                play(
+                    SCENARIOS[name],
+                    processes,
+                    App(gap=options.gap, flush_interval=options.flush_interval),
+                    utilization=options.utilization,
+                    seed=options.seed,
+                    patience=options.patience,
+                )
+            )
+            print(_line(_row(results[-1])), flush=True)
+    print(
+        "capacity: requests of 100 entries. steady, peak, sign-ins: requests of both kinds, peaks "
+        f"from the recovery on,\nmeans of 5 s. work: the peak of what is asked for, refused or "
+        f"not; 1 is the capacity, the goal {GOAL}.\nwave: the share of requests in one rhythm, "
+        "once settled."
+    )
+    if options.json:
+        stored = [result.as_dict() for result in results]
+        options.json.write_text(json.dumps(stored) + "\n")
+    if options.plots:
+        _draw(results, options.before, options.plots, options.format)
+    return 0 if all(result.is_whole for result in results) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.fleet",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--processes", type=int, nargs="+", default=[1000], help="sizes of fleets")
+    add("--scenario", nargs="+", choices=SCENARIOS, default=[*SCENARIOS], help="which ones")
+    add("--gap", type=float, default=1.0, help="seconds between a process's entries: 1")
+    add("--flush-interval", type=float, default=5.0, help="the setting: 5")
+    add("--utilization", type=float, default=0.5, help="steady load / capacity: 0.5")
+    add("--patience", type=float, default=2.0, help="seconds of work that may wait: 2")
+    add("--seed", type=int, default=1)
+    add("--json", type=Path, metavar="FILE", help="where to keep all figures")
+    add("--plots", type=Path, metavar="FOLDER", help="where to draw")
+    add("--before", type=Path, metavar="FILE", help="an earlier run, to be drawn as well")
+    add("--format", choices=["svg", "png"], default="svg")
+    return parser
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    drained = "never" if result.drained is None else str(result.drained)
+    return (
+        result.scenario,
+        f"{result.processes:,}",
+        f"{result.gap:g}",
+        f"{result.capacity:,.3g}" if result.capacity < 1 else f"{result.capacity:,.0f}",
+        f"{result.steady:,.1f}",
+        f"{result.peak:,.1f}",
+        f"{result.peak_sign_ins:,.1f}",
+        f"{result.peak_work:.2f}",
+        f"{result.wave:.2f}",
+        drained if result.scenario in ("outage", "limit") else "-",
+        f"{100 * result.dropped / result.logged:.2f}",
+        "yes" if result.is_whole else "NO",
+        f"{result.took:.1f}",
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " | ".join(f"{cell:>10}" for cell in cells)
+
+
+def _draw(results: list[Result], before: Path | None, folder: Path, suffix: str) -> None:
+    from benchmarks._fleet_plots import draw  # a table needs no matplotlib
+
+    earlier: dict[tuple[str, int], dict[str, Any]] = {}
+    if before is not None:
+        for stored in json.loads(before.read_text()):
+            earlier[stored["scenario"], stored["processes"]] = stored
+    for result in results:
+        key = result.scenario, result.processes
+        path = folder / f"fleet-{result.scenario}-{result.processes}.{suffix}"
+        draw(SCENARIOS[result.scenario], result, earlier.get(key), path)
+        print(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
