@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from benchmarks._fleet_scenarios import Result, Scenario
 
+_POINTS = 320
 _NOW, _BEFORE, _LINE = "#1f6f8b", "#d9a441", "#777777"
 
 
@@ -25,35 +26,38 @@ def draw(scenario: Scenario, result: Result, before: dict[str, Any] | None, path
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams.update({"svg.hashsalt": "fleet", "font.size": 9, "path.simplify_threshold": 1.0})
+    mpl.rcParams.update({"svg.hashsalt": "fleet", "svg.fonttype": "none", "font.size": 9})
     from matplotlib import pyplot as plt
 
+    start, end = scenario.shown
     figure, axes = plt.subplots(figsize=(7.2, 2.9), layout="constrained")
+    axes.set_facecolor("white")
     if before is not None:
-        axes.plot(*_steps(before["work"]), color=_BEFORE, linewidth=0.8, label="before")
-    label = "the chosen numbers" if before is not None else "offered"
-    axes.plot(*_steps(result.work), color=_NOW, linewidth=0.9, label=label)
-    axes.axhline(1.0, color=_LINE, linewidth=0.7, linestyle="--")
-    axes.axhline(1.5, color=_LINE, linewidth=0.7, linestyle=":")
+        axes.plot(*_means(before["work"], start, end), color=_BEFORE, linewidth=0.9, label="before")
+    label = "with the chosen numbers" if before is not None else "offered"
+    axes.plot(*_means(result.work, start, end), color=_NOW, linewidth=0.9, label=label)
+    for level, style in ((1.0, "--"), (1.5, ":")):
+        axes.axhline(level, color=_LINE, linewidth=0.7, linestyle=style)
     for trouble in scenario.troubles:
         axes.axvspan(trouble.start, trouble.end, color="#eeeeee")
+    highest = max(1.6, *result.work[start:end], *(before["work"][start:end] if before else ()))
     axes.set(
         title=f"{scenario.title}: {result.processes:,} processes",
         xlabel="seconds",
-        ylabel="work offered / capacity",
-        xlim=(0, scenario.seconds),
-        ylim=(0, min(5.0, 1.1 * max(1.5, *result.work, *(before["work"] if before else ())))),
+        ylabel="work asked for / capacity",
+        xlim=(start, end),
+        ylim=(0, 1.05 * highest),
     )
     axes.legend(loc="upper right", frameon=False, ncols=2)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
 
 
-def _steps(work: Sequence[float]) -> tuple[list[float], list[float]]:
+def _means(work: Sequence[float], start: int, end: int) -> tuple[list[float], list[float]]:
     """Seconds and load; of long courses the means of some seconds, for the files to stay small."""
-    width = max(1, len(work) // 600)
-    starts = range(0, len(work) - width + 1, width)
+    width = max(1, (end - start) // _POINTS)
+    bins = range(start, end - width + 1, width)
     return (
-        [start + width / 2 for start in starts],
-        [sum(work[start : start + width]) / width for start in starts],
+        [second + width / 2 for second in bins],
+        [round(sum(work[second : second + width]) / width, 3) for second in bins],
     )

@@ -27,7 +27,8 @@ class Scenario:
         seconds: How long it goes on.
         event: When what it is about begins.
         recovery: When the server is well again, or the event is over.
-        settled: Seconds after that from which on there may be no waves.
+        shown: The seconds that a plot is of.
+        settled: Seconds after the recovery from which on there may be no waves.
         start_seconds: The time within which all processes start.
         troubles: What the server does.
         token_life: Seconds.
@@ -39,6 +40,7 @@ class Scenario:
     seconds: int
     event: int
     recovery: int
+    shown: tuple[int, int]
     settled: int = 60
     start_seconds: float = 30.0
     troubles: tuple[Trouble, ...] = ()
@@ -49,30 +51,54 @@ class Scenario:
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario("start", "All processes start within a second", 300, 0, 2, 30, 1.0),
         Scenario(
-            "outage", "No connection for ten minutes", 1800, 300, 900, troubles=(Trouble(300, 900),)
+            "start",
+            "All start within a second",
+            seconds=300,
+            event=0,
+            recovery=2,
+            settled=30,
+            start_seconds=1.0,
+            shown=(0, 120),
+        ),
+        Scenario(
+            "outage",
+            "No connection for ten minutes",
+            seconds=1800,
+            event=300,
+            recovery=900,
+            troubles=(Trouble(300, 900),),
+            shown=(240, 1200),
         ),
         Scenario(
             "limit",
             "429 for a minute, one Retry-After for all",
-            900,
-            300,
-            360,
+            seconds=900,
+            event=300,
+            recovery=360,
             troubles=(Trouble(300, 360, 429),),
+            shown=(280, 480),
         ),
         Scenario(
             "tokens",
             "Tokens of 15 minutes, all deployed within a second",
-            1800,
-            540,
-            540,
-            0,
-            1.0,
+            seconds=1800,
+            event=540,
+            recovery=540,
+            settled=0,
+            start_seconds=1.0,
             token_life=900.0,
+            shown=(480, 1500),
         ),
         Scenario(
-            "deploy", "A tenth of the fleet replaced every 30 s", 900, 300, 300, 0, deploy_step=30.0
+            "deploy",
+            "A tenth replaced every 30 s",
+            seconds=900,
+            event=300,
+            recovery=300,
+            settled=0,
+            deploy_step=30.0,
+            shown=(280, 680),
         ),
     )
 }
@@ -91,6 +117,8 @@ class Result:
         wave: The share of requests in one rhythm once things have settled.
         drained: Seconds from the recovery until the backlog was gone, or None if it never was.
         is_whole: True if each process accounts for each of its entries once.
+        took, cpu: Seconds of the model's own run, and of the processor.
+        work, per_second: What the server was asked for, second by second.
     """
 
     scenario: str
@@ -112,6 +140,7 @@ class Result:
     wave: float
     drained: int | None
     took: float
+    cpu: float
     work: list[float]
     per_second: list[int]
 
@@ -138,7 +167,7 @@ def play(
         seed: For all chance there is.
         patience: Seconds of work that the server lets wait.
     """
-    began = time.perf_counter()
+    began = time.perf_counter(), time.process_time()
     capacity = _work_of_one(app) * processes / utilization
     load = Load(scenario.seconds)
     server = Server(
@@ -168,7 +197,8 @@ def play(
         peak_sign_ins=measures.peak(load.sign_ins, after, end),
         wave=measures.wave(load.requests, after + scenario.settled, end),
         drained=measures.drained(load.entries, after, end, entries),
-        took=time.perf_counter() - began,
+        took=time.perf_counter() - began[0],
+        cpu=time.process_time() - began[1],
         work=[round(work, 4) for work in load.work[:end]],
         per_second=load.requests[:end],
     )
@@ -194,7 +224,7 @@ def _leaving(scenario: Scenario, tenth: int) -> float:
 
 def _work_of_one(app: App) -> float:
     """The steady load of one process, in requests of 100 entries a second, by the model itself."""
-    calm = Scenario("calm", "", 240, 0, 0)
+    calm = Scenario("calm", "", 240, 0, 0, (0, 0))
     load = Load(calm.seconds)
     _run(calm, _SAMPLE, app, Server(_PLENTY, load), seed=0)
     return measures.mean(load.work, 60, calm.seconds) * _PLENTY / _SAMPLE

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GOAL = 1.5  # times the capacity, which is steady load plus drain
 _COLUMNS = (
     "scenario", "processes", "gap s", "capacity/s", "steady/s", "peak/s", "sign-ins/s",
-    "work", "wave", "drained s", "dropped %", "whole", "took s",
+    "work", "wave", "drained s", "dropped %", "whole", "took s", "cpu s",
 )  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def _row(result: Result) -> tuple[str, ...]:
         f"{100 * result.dropped / result.logged:.2f}",
         "yes" if result.is_whole else "NO",
         f"{result.took:.1f}",
+        f"{result.cpu:.1f}",
     )
 
 
