@@ -14,6 +14,8 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from operator import attrgetter
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._encoding import dumps
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from voyage_logger._settings import Settings
 
 _NANOSECONDS = 1_000_000_000
+# The name of a code object's function, with its class where the interpreter knows it.
+_qualified_name = attrgetter("co_qualname" if sys.version_info >= (3, 11) else "co_name")
 
 
 class Missing:
@@ -91,18 +95,30 @@ class EntryFactory:
         if args:
             message = _formatted(message, args)
         if frame is not None and "method_name" not in fields:
-            fields["method_name"] = _qualified_name(frame)
+            fields["method_name"] = _qualified_name(frame.f_code)
         if "exc_info" in fields:
             _describe_exception(fields, self.mask)
         if "exception_info" in fields and issubclass(type(fields["exception_info"]), BaseException):
             fields["exception_info"] = traceback_of(fields["exception_info"], self.mask)
         # A field that bears the name of a reserved one is kept where nothing is lost.
-        for name in ("message", "level"):
-            if name in fields:
-                keep(fields, name, fields.pop(name))
+        if "message" in fields:
+            keep(fields, "message", fields.pop("message"))
+        if "level" in fields:
+            keep(fields, "level", fields.pop("level"))
         conform(fields)
         if self._timestamps:
-            fields["meta_data"] = self._stamped(fields.get("meta_data"))
+            # Here, not in functions of their own, and by "%", which is quicker than an f-string.
+            second, rest = divmod(time_ns(), _NANOSECONDS)
+            known, text = self._second
+            if known != second:
+                text = self._tell(second)
+            meta_data = {
+                "logged_at": "%s.%06d+00:00" % (text, rest // 1000),  # noqa: UP031
+                "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
+            }
+            if "meta_data" in fields:  # the caller's own keys win
+                meta_data = {**meta_data, **fields["meta_data"]}
+            fields["meta_data"] = meta_data
         return {
             "message": message if type(message) is str else to_text(message),
             "level": LEVELS[rank],
@@ -137,19 +153,11 @@ class EntryFactory:
         }
         return bare(entry, MIN_LIMIT, dumps, f"<the rest raised {type(error).__name__}>", redaction)
 
-    def _stamped(self, meta_data: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The caller's meta_data with the entry's time and id; the caller's own keys win."""
-        stamps = {"logged_at": self._now(), "log_id": f"{self._run_id}-{next(self._count):09d}"}
-        return stamps if meta_data is None else {**stamps, **meta_data}
-
-    def _now(self) -> str:
-        """UTC in ISO 8601 with microseconds; formatting the second anew each time costs 1 us."""
-        second, rest = divmod(time.time_ns(), _NANOSECONDS)
-        known, text = self._second
-        if known != second:
-            text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-            self._second = (second, text)
-        return f"{text}.{rest // 1000:06d}+00:00"
+    def _tell(self, second: int) -> str:
+        """A time as UTC in ISO 8601, up to the second; formatting it for each entry costs 1 us."""
+        text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+        self._second = (second, text)
+        return text
 
 
 def _formatted(message: object, args: tuple[object, ...]) -> str:
@@ -160,13 +168,6 @@ def _formatted(message: object, args: tuple[object, ...]) -> str:
         return str(to_text(message) % values)
     except Exception:  # noqa: BLE001 - a format that does not fit: keep message and values
         return " ".join((to_text(message), *map(to_text, args)))
-
-
-def _qualified_name(frame: FrameType) -> str:
-    code = frame.f_code
-    if sys.version_info >= (3, 11):
-        return code.co_qualname
-    return code.co_name
 
 
 def _describe_exception(fields: dict[str, Any], mask: Callable[[str], str]) -> None:

@@ -28,12 +28,13 @@ _TEXTS = (
     "method_name",
     "exception_info",
 )
-_DOCUMENTED: dict[str, type] = {
+# Lists have no type here that a value could have: their items are to be looked at.
+_DOCUMENTED: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
-    "tags": list,
+    "tags": "texts",
     "meta_data": dict,
     "add_ticket": bool,
-    "event_timeline": list,
+    "event_timeline": "steps",
 }
 
 
@@ -44,9 +45,10 @@ def conform(fields: dict[str, Any]) -> None:
         fields: A log call's keywords, or a whole entry that `before_send` has returned.
     """
     odd = None
+    documented = _DOCUMENTED.get
     for name, value in fields.items():
-        documented = _DOCUMENTED.get(name)
-        if documented is not None and (type(value) is not documented or documented is list):
+        kind = type(value)
+        if documented(name, kind) is not kind and (name != "tags" or not _are_texts(value)):
             odd = [name] if odd is None else [*odd, name]
     for name in odd or ():
         value = fields.pop(name)
@@ -90,6 +92,11 @@ def keep(fields: dict[str, Any], name: str, value: object) -> None:
     fields["meta_data"] = {name: value, **as_mapping(fields.get("meta_data"))}
 
 
+def _are_texts(value: object) -> bool:
+    """True for a list of texts, which needs no copy: it is encoded before the call returns."""
+    return type(value) is list and _ONLY_TEXTS.issuperset(map(type, value))
+
+
 def _texts(value: object) -> list[str]:
     """Tags: a lone one counts as a list of one."""
     if not isinstance(value, (list, tuple, set, frozenset)):
@@ -109,3 +116,4 @@ def _step(value: Any) -> dict[str, Any]:
 
 
 _STEP = ("step", "timestamp")
+_ONLY_TEXTS = frozenset((str,))

@@ -174,6 +174,8 @@ class Intake:
 
     def _examined(self, entry: dict[str, Any], rank: int, message: object) -> dict[str, Any] | None:
         """What the user's functions and the tickets before make of an entry; None: nothing."""
+        if "tags" in entry:  # the caller's own list, which the functions below may change
+            entry["tags"] = [*entry["tags"]]
         if self._sample is not None and not self._is_in_sample(entry, rank, self._sample):
             self._pipeline.filtered += 1
             return None

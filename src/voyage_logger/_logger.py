@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._diagnostics import Diagnostics
@@ -185,7 +186,7 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         self._settings = settings
         self._transport = transport
         self._pipeline = Pipeline(settings, transport, self._diagnostics)
-        redaction = Redaction(settings.redact, lambda: getattr(transport, "secrets", ()))
+        redaction = Redaction(settings.redact, partial(getattr, transport, "secrets", ()))
         self._intake = Intake(settings, self._pipeline, self._diagnostics, redaction)
         self._take = self._intake.take
         self._unbound: VoyageLogger | None = None  # what this one was bound from

@@ -188,7 +188,10 @@ class Redaction:
 
     def occurs_in(self, text: str) -> bool:
         """True if a secret stands in a JSON text."""
-        for needle in self._needles().encoded:  # noqa: SIM110 - a generator costs more than the search
+        known = self._known
+        if known.source is not self._secrets():
+            known = self._needles()
+        for needle in known.encoded:  # noqa: SIM110 - a generator costs more than the search
             if needle in text:
                 return True
         return False

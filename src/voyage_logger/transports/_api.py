@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
+from operator import attrgetter
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -127,9 +128,8 @@ class Transport(Restorable, BaseTransport):
     def __repr__(self) -> str:
         return f"Transport(base_url={self._endpoint.base_url!r})"
 
-    @property
-    def secrets(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self._secrets.texts
+    # A property without a function of Python: each log call looks here.
+    secrets = property(attrgetter("_secrets.texts"))
 
     @property
     def destination(self) -> str:
