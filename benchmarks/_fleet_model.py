@@ -20,7 +20,7 @@ from voyage_logger import _retry
 from voyage_logger._batching import BEHIND, RequestSize
 from voyage_logger._outcome import Kind, Outcome
 from voyage_logger._pacing import Failures, Rhythm
-from voyage_logger._queue import RECORD_OVERHEAD
+from voyage_logger._records import RECORD_OVERHEAD
 from voyage_logger.transports._verdict import batch_outcome, sign_in_outcome
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conftest import until
-from voyage_logger import _queue
+from voyage_logger import _queue, _records
 from voyage_logger._levels import (
     CRITICAL,
     DEBUG,
@@ -29,13 +29,15 @@ from voyage_logger._levels import (
     TICKET_LANE,
     WARN,
 )
-from voyage_logger._queue import NEVER, EntryQueue
+from voyage_logger._queue import EntryQueue
+from voyage_logger._records import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
 
     from voyage_logger import Stats
+    from voyage_logger._queue import EntryQueue
 
     MakeQueue = Callable[[int], EntryQueue]  # of how many entries it holds
 
@@ -54,7 +56,7 @@ def assert_law(stats: Stats) -> None:
     assert stats.dropped == sum(stats.dropped_by.values())
 
 
-def payloads(records: list[_queue.Record]) -> list[bytes]:
+def payloads(records: list[_records.Record]) -> list[bytes]:
     return [bytes(payload) for _, _, payload in records]
 
 
@@ -444,7 +446,7 @@ class Interruption:
         self,
         at: int,
         foreign: Callable[[], None],
-        files: tuple[str, ...] = (_queue.__file__,),
+        files: tuple[str, ...] = (_queue.__file__, _records.__file__),
     ) -> None:
         self.at, self.foreign, self.count = at, foreign, 0
         self.files = files

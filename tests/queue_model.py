@@ -15,10 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from queue_contract import assert_law
 from voyage_logger._levels import LANES
-from voyage_logger._queue import NEVER
+from voyage_logger._records import NEVER
 
 if TYPE_CHECKING:
-    from voyage_logger._queue import EntryQueue, Record
+    from voyage_logger._queue import EntryQueue
+    from voyage_logger._records import Record
 
 LANE = st.integers(0, len(LANES) - 1)
 

@@ -12,11 +12,12 @@ import queue_contract
 import queue_model
 from queue_contract import ROOMY, Bounded, Interruption, alarm, assert_law, queue, take_all
 from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LANES
-from voyage_logger._queue import NEVER, RECORD_OVERHEAD, EntryQueue
+from voyage_logger._queue import EntryQueue
+from voyage_logger._records import NEVER, RECORD_OVERHEAD, Record
 
 if TYPE_CHECKING:
     from queue_contract import MakeQueue
-    from voyage_logger import _queue
+    from voyage_logger._records import Record
 
 __all__ = ["alarm", "queue"]
 
@@ -57,10 +58,10 @@ class Model(queue_model.Model):
         self.max_entries, self.max_bytes = some, more * (RECORD_OVERHEAD + 20)
         return EntryQueue(self.max_entries, self.max_bytes)
 
-    def size(self, records: list[_queue.Record]) -> int:
+    def size(self, records: list[Record]) -> int:
         return sum(len(payload) + RECORD_OVERHEAD for _, _, payload in records)
 
-    def is_full(self, waiting: list[_queue.Record]) -> bool:
+    def is_full(self, waiting: list[Record]) -> bool:
         return len(waiting) > self.max_entries or self.size(waiting) > self.max_bytes
 
     def is_over(self) -> bool:

@@ -18,14 +18,13 @@ import queue_model
 from queue_contract import ROOMY, Bounded, Interruption, alarm, assert_law, entry, payloads, queue
 from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, WARN
-from voyage_logger._queue import NEVER, RECORD_OVERHEAD
+from voyage_logger._records import NEVER, RECORD_OVERHEAD, Record
 from voyage_logger.spool import SpoolQueue, SpoolSettings, _segment, _stream, _writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from queue_contract import MakeQueue
-    from voyage_logger import _queue
     from voyage_logger._queue import EntryQueue
 
 __all__ = ["alarm", "queue"]
@@ -174,7 +173,7 @@ class Model(queue_model.Model):
             if ".dead." not in path.name
         )
 
-    def is_full(self, waiting: list[_queue.Record]) -> bool:
+    def is_full(self, waiting: list[Record]) -> bool:
         return used(self.folder) + SEGMENT > self.max_bytes  # a file goes at once, not an entry
 
     def is_over(self) -> bool:

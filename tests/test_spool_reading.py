@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import MakeLogger
-    from voyage_logger._queue import Record
+    from voyage_logger._records import Record
     from voyage_logger.devserver import DevServer
 
     Fail = Callable[..., list[int]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from queue_contract import Interruption, assert_law, entry, payloads
 from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._levels import INFO
-from voyage_logger._queue import NEVER
+from voyage_logger._records import NEVER
 from voyage_logger.spool import SpoolQueue, SpoolSettings, _folder, _keeper, _stream, _writing
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from conftest import until
 from spooling import assert_law, leave, look, messages
 from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._levels import ERROR, INFO
-from voyage_logger._queue import NEVER
+from voyage_logger._records import NEVER
 from voyage_logger.spool import SpoolQueue, SpoolSettings, _queue
 
 if TYPE_CHECKING:

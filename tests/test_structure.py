@@ -31,6 +31,7 @@ LAYERS = [
         "_retry",
         "_pacing",
         "_batching",
+        "_records",
         "_readable",
     },
     {"_diagnostics", "_fields", "_queue", "transports"},

@@ -13,6 +13,7 @@ How an entry travels, and where to read it (layers point downward only)::
     _delivery   one batch, until each entry is settled
     _batching   how large the next request may be       _pacing, _retry  when it is due
     _losses     telling people what was lost            _queue    what waits, and all counts
+    _records    the encoded entries in it
     spool       a queue on the disk, which a killed process does not lose
     transports  one attempt to deliver a batch -> _outcome
     _entry      an entry of a log call                  _fields, _log_fields  the documented fields

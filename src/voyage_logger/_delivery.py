@@ -15,11 +15,13 @@ from voyage_logger._encoding import shorten
 from voyage_logger._errors import ConnectionFailed, VoyageError
 from voyage_logger._outcome import Kind, Outcome, error_of
 from voyage_logger._pacing import Failures
+from voyage_logger._records import json_bytes, payload_of
 from voyage_logger._trimming import MIN_LIMIT
 
 if TYPE_CHECKING:
     from voyage_logger._diagnostics import Diagnostics
-    from voyage_logger._queue import EntryQueue, Record
+    from voyage_logger._queue import EntryQueue
+    from voyage_logger._records import Record
     from voyage_logger._settings import Settings
     from voyage_logger.transports import BaseTransport
 
@@ -105,7 +107,7 @@ class Delivery:
         failures, refusals = self._failures, 0  # refusals of batches, in a row
         while chunks and not self._pacer.is_stopped:
             chunk = chunks.pop()
-            if len(chunk) > 1 and _bytes(chunk) > self.size.bytes:
+            if len(chunk) > 1 and json_bytes(chunk) > self.size.bytes:
                 chunks += _halves(chunk)
                 continue
             if refusals >= MOST_REFUSALS:
@@ -142,7 +144,7 @@ class Delivery:
         self.requests += 1
         self.retries += is_retry
         # Those that could be amended while they waited are bytes from now on.
-        payloads = [bytes(payload) for _, _, payload in chunk]
+        payloads = [*map(bytes, map(payload_of, chunk))]
         try:
             outcome = apart(self._transport.send, payloads, time_limit=time_limit)
             if type(outcome) is not Outcome:
@@ -166,7 +168,7 @@ class Delivery:
         """
         is_too_large = outcome.kind is Kind.TOO_LARGE
         if is_too_large:
-            self.size.learn_too_large(_bytes(chunk))
+            self.size.learn_too_large(json_bytes(chunk))
         else:
             self.size.learn_refused(len(chunk))
         if len(chunk) > 1 and spent + 2 <= MOST_REFUSALS:
@@ -209,10 +211,6 @@ class Delivery:
         if self._trouble is not None:
             self._trouble = None
             self._diagnostics.say("recovered", "entries are being delivered again")
-
-
-def _bytes(records: list[Record]) -> int:
-    return sum(len(payload) + 1 for _, _, payload in records)
 
 
 def _halves(records: list[Record]) -> list[list[Record]]:

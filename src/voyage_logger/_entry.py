@@ -73,7 +73,7 @@ class EntryFactory:
         self._run_id = f"{int(time.time()):08x}{os.urandom(4).hex()}"
         self._count = itertools.count(1)
 
-    def build(
+    def build(  # noqa: C901 - one path; each branch is a field that may be there
         self,
         rank: int,
         message: object,

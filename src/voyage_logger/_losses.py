@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from voyage_logger._diagnostics import QUIET_SECONDS, Diagnostics
 from voyage_logger._errors import EntriesLost, entries, fate, tally
 from voyage_logger._levels import LANES, NOTICE_LANE
-from voyage_logger._queue import EntryQueue, Loss, by_reason
+from voyage_logger._records import Loss, by_reason
 from voyage_logger.transports import UNCONFIGURED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from voyage_logger._queue import EntryQueue
 
 
 class LossTeller:

@@ -18,7 +18,8 @@ from voyage_logger._clock import monotonic
 from voyage_logger._encoding import encode
 from voyage_logger._entry import EntryFactory
 from voyage_logger._levels import NOTICE_LANE, WARN
-from voyage_logger._queue import NEVER, EntryQueue
+from voyage_logger._queue import EntryQueue
+from voyage_logger._records import NEVER
 from voyage_logger._stats import FlushResult, Stats
 from voyage_logger._worker import Worker
 

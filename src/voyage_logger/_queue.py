@@ -16,24 +16,28 @@ of statements without a call, next to the one call that moves the entry.
 from __future__ import annotations
 
 import threading
+from bisect import bisect
 from collections import Counter, defaultdict, deque
 
 from voyage_logger._levels import CRITICAL, LANES, NOTICE_LANE
+from voyage_logger._records import (
+    NEVER,
+    RECORD_OVERHEAD,
+    Loss,
+    Record,
+    by_reason,
+    first,
+    fitting,
+    head,
+    leave,
+    moves,
+    pop,
+    size_of,
+)
 from voyage_logger._stats import Stats
 
-# (sequence number, lane, encoded entry). A tuple, because one is made per log call.
-Record = tuple[int, int, "bytes | bytearray"]
-
-# (reason, lane) of entries that were lost.
-Loss = tuple[str, int]
-
-# What an entry takes in memory beside its JSON: the bytes object's header, the tuple, the numbers
-# and the deque's slot, rounded up. Measured on CPython 3.10 to 3.13, 64 bits.
-RECORD_OVERHEAD = 160
-
-NEVER = 1 << 62
-
 _SLICE = 500  # entries that are moved while the lock is held once
+_SHORTEST_RUN = 16  # entries of a lane that are looked at in one go
 
 
 class EntryQueue:
@@ -70,6 +74,7 @@ class EntryQueue:
         self._queued_bytes = 0
         self._flight_bytes = 0
         self._delivered = 0
+        self._amended = 0  # how often an entry was replaced while it waited
         self._in_flight = 0
         self.kept = 0  # of the rejected, notices apart: those that a person can find on the disk
         self._rejected: defaultdict[Loss, int] = defaultdict(int)
@@ -111,8 +116,9 @@ class EntryQueue:
         growth = len(amended) - len(payload)
         with self.lock:
             # Entries leave their lane in order, so this one is there if no later one is its head.
-            if _head(self._lanes[lane]) > sequence:
+            if head(self._lanes[lane]) > sequence:
                 return False
+            self._amended += 1
             payload[:] = amended
             self._queued_bytes += growth
             if self._queued_bytes > self._max_bytes:
@@ -171,8 +177,11 @@ class EntryQueue:
 
     def _settle(self, count: int, rejected: str, dropped: str) -> None:
         # Fewer may be left than were sent: `abandon` may have come in between.
+        if not rejected and not dropped:
+            self._settle_delivered(count)
+            return
         for _ in range(count):
-            if (record := _pop(self._flight)) is None:
+            if (record := pop(self._flight)) is None:
                 return
             _, lane, payload = record
             size = len(payload) + RECORD_OVERHEAD
@@ -181,10 +190,28 @@ class EntryQueue:
             self._flight_bytes -= size
             if rejected:
                 self._rejected[loss] += 1
-            elif dropped:
-                self._dropped[loss] += 1
             else:
-                self._delivered += 1
+                self._dropped[loss] += 1
+
+    def _settle_delivered(self, count: int) -> None:
+        """The same for delivered entries, all in one step: most are, and each costs CPU."""
+        ended = first(self._flight, count)
+        while ended:
+            count, size = len(ended), size_of(ended)
+            nowhere: deque[Record] = deque(maxlen=0)
+            leaving, drop = moves(self._flight, count), nowhere.extend
+            try:
+                # Nothing may come between this look and the drop: see `_shed`.
+                is_same = self._flight[0] is ended[0]
+                self._in_flight -= count * is_same
+                self._flight_bytes -= size * is_same
+                self._delivered += count * is_same
+                drop(leaving[is_same])
+            except IndexError:
+                return
+            if is_same:
+                return
+            ended = first(self._flight, count)
 
     def replace_first(self, payload: bytes) -> None:
         """Puts a shorter encoding in the place of the oldest entry in flight."""
@@ -227,7 +254,7 @@ class EntryQueue:
     def oldest(self) -> int:
         """The sequence number of the oldest pending entry, `NEVER` if there is none."""
         with self.lock:
-            return min(map(_head, (self._flight, *self._lanes)))
+            return min(map(head, (self._flight, *self._lanes)))
 
     def is_pending(self, sequence: int) -> bool:
         """True if an entry up to that sequence number is still pending."""
@@ -276,7 +303,7 @@ class EntryQueue:
 
     def _shed(self) -> None:
         for lane in self._lanes:
-            drop = (_leave, lane.popleft)
+            drop = (leave, lane.popleft)
             while self._queued > self._max_entries or self._queued_bytes > self._max_bytes:
                 try:
                     record = lane[0]
@@ -289,58 +316,48 @@ class EntryQueue:
                     self._queued_bytes -= size * is_first
                     self._dropped[loss] += is_first
                     drop[is_first]()
-                except IndexError:  # noqa: PERF203 - see `_head`; this is the rare path
+                except IndexError:  # noqa: PERF203 - see `head`; this is the rare path
                     break
 
     def _board(self, max_entries: int, max_bytes: int) -> None:
         """Moves the oldest queued entries into flight, in the order of their calls."""
-        room = max_bytes - (self._flight_bytes - self._in_flight * (RECORD_OVERHEAD - 1))
-        while self._in_flight < max_entries:
+        most = _SHORTEST_RUN
+        while (wanted := max_entries - self._in_flight) > 0:
             # The lane with the oldest entry boards until another lane's head is older.
-            lane, next_lane = sorted(self._lanes, key=_head)[:2]
-            following = _head(next_lane)
-            if _head(lane) == NEVER:
+            lane, next_lane = sorted(self._lanes, key=head)[:2]
+            following = head(next_lane)
+            if head(lane) == NEVER:
                 return
-            while self._in_flight < max_entries and _head(lane) <= following:
-                if (record := _pop(lane)) is None:
-                    break
-                room -= len(record[2]) + 1
-                if room < 0 and self._in_flight:
-                    lane.appendleft(record)
-                    return
-                self._flight.append(record)
-                size = len(record[2]) + RECORD_OVERHEAD
-                self._queued -= 1
-                self._queued_bytes -= size
-                self._in_flight += 1
-                self._flight_bytes += size
+            found = first(lane, min(most, wanted))
+            run = found[: bisect(found, (following,))]
+            # Looks ahead as far as pays: runs are short where levels alternate.
+            most = most * 2 if len(run) == len(found) else _SHORTEST_RUN
+            room = max_bytes - (self._flight_bytes - self._in_flight * (RECORD_OVERHEAD - 1))
+            count = fitting(run, room)
+            if count == 0 and not self._in_flight:
+                count = 1
+            if self._move(lane, run[:count]) and count < len(run):
+                return
 
+    def _move(self, lane: deque[Record], run: list[Record]) -> bool:
+        """Moves the first entries of a lane into flight, all in one step.
 
-def _leave() -> None:
-    """Drops nothing."""
-
-
-def _pop(lane: deque[Record]) -> Record | None:
-    """Takes a lane's first entry, or None if there is none (any more: see `_head`)."""
-    try:
-        return lane.popleft()
-    except IndexError:
-        return None
-
-
-def _head(lane: deque[Record]) -> int:
-    """The sequence number of a lane's first entry, `NEVER` if there is none.
-
-    By the exception, for between a look and the access a re-entrant `append` may shed the entry.
-    """
-    try:
-        return lane[0][0]
-    except IndexError:
-        return NEVER
-
-
-def by_reason(losses: dict[Loss, int]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for (reason, _), count in losses.items():
-        counts[reason] += count
-    return dict(+counts)  # without the zeros that `_shed` may leave
+        Returns:
+            False if they are no longer the first: a re-entrant call has shed or amended some.
+        """
+        if not run:
+            return True
+        amended = self._amended
+        count, size = len(run), size_of(run)
+        boarding, put = moves(lane, count), self._flight.extend
+        try:
+            # Nothing may come between this look and the move: see `_shed`.
+            is_same = (lane[0] is run[0]) & (self._amended == amended)
+            self._queued -= count * is_same
+            self._queued_bytes -= size * is_same
+            self._in_flight += count * is_same
+            self._flight_bytes += size * is_same
+            put(boarding[is_same])
+        except IndexError:
+            return False
+        return is_same

@@ -21,13 +21,14 @@ from voyage_logger._delivery import Delivery
 from voyage_logger._losses import LossTeller
 from voyage_logger._outcome import Kind, Outcome
 from voyage_logger._pacing import Rhythm
-from voyage_logger._queue import NEVER, EntryQueue
+from voyage_logger._records import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voyage_logger._diagnostics import Diagnostics
     from voyage_logger._errors import EntriesLost
+    from voyage_logger._queue import EntryQueue
     from voyage_logger._settings import Settings
     from voyage_logger.transports import BaseTransport
 

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from voyage_logger._levels import NOTICE_LANE
-from voyage_logger._queue import NEVER, RECORD_OVERHEAD, Record
+from voyage_logger._records import NEVER, RECORD_OVERHEAD, Record
 from voyage_logger.spool._folder import SpoolUnusable
 from voyage_logger.spool._upkeep import TendedQueue
 

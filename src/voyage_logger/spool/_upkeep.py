@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from voyage_logger._queue import RECORD_OVERHEAD, Record
+from voyage_logger._records import RECORD_OVERHEAD, Record
 from voyage_logger.spool._folder import SpoolUnusable
 from voyage_logger.spool._segment import line_of
 from voyage_logger.spool._writing import FULL, WritingQueue

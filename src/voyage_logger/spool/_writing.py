@@ -18,7 +18,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from voyage_logger._levels import CRITICAL, LANES
-from voyage_logger._queue import NEVER, EntryQueue
+from voyage_logger._queue import EntryQueue
+from voyage_logger._records import NEVER
 from voyage_logger.spool._folder import SpoolUnusable
 from voyage_logger.spool._keeper import Keeper, SpoolSettings
 from voyage_logger.spool._segment import Segment, line_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voyage_logger._diagnostics import Diagnostics
-    from voyage_logger._queue import Loss
+    from voyage_logger._records import Loss
     from voyage_logger._stats import Stats
     from voyage_logger.spool._stream import Stream
 

@@ -38,6 +38,7 @@ _ENTRY_LIMIT = 1 * MIB
 _LEAST_TIME = 0.05  # seconds
 _DETAIL = 300  # characters
 _SUCCESS = range(200, 300)
+_ENCODED = frozenset((bytes,))  # the type of an entry that is encoded already
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,11 +290,12 @@ class Transport(Restorable, BaseTransport):
 
 
 def _body(entries: Sequence[bytes | Mapping[str, Any]]) -> bytes:
-    encoded = (
-        entry if isinstance(entry, bytes) else encode(dict(entry), _ENTRY_LIMIT)
-        for entry in entries
-    )
-    return b"".join((_wire.BODY_OPEN, b",".join(encoded), _wire.BODY_CLOSE))
+    if not _ENCODED.issuperset(map(type, entries)):
+        entries = [
+            entry if isinstance(entry, bytes) else encode(dict(entry), _ENTRY_LIMIT)
+            for entry in entries
+        ]
+    return b"".join((_wire.BODY_OPEN, b",".join(entries), _wire.BODY_CLOSE))  # type: ignore[arg-type]
 
 
 def _token_in(answer: Answer) -> tuple[str, float] | None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._errors import VoyageError
 from voyage_logger._pipeline import Pipeline
-from voyage_logger._queue import NEVER
 from voyage_logger._readable import printable
+from voyage_logger._records import NEVER
 from voyage_logger._settings import KIB, MIB, endpoint_from, settings_from
 from voyage_logger.cli.spool._terminal import (
     DONE,
