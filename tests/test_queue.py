@@ -218,3 +218,33 @@ class TestReentry:
             assert stats.accepted == accepted
             assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
             assert_law(stats)
+
+    @pytest.mark.parametrize("is_amending", [False, True])
+    def test_that_changes_what_boards_keeps_the_sizes_right(self, *, is_amending: bool) -> None:
+        """A handler that sheds or amends what is just being moved leaves no byte behind."""
+        at = 0
+        has_come = True
+        while has_come:
+            at += 1
+            queue = EntryQueue(3, ROOMY)
+            first = bytearray(b"x")
+            sequence = queue.append(first, INFO)
+            queue.append(b"x" * 20, INFO)
+            queue.append(b"x" * 300, INFO)
+
+            def change(
+                queue: EntryQueue = queue, first: bytearray = first, sequence: int = sequence
+            ) -> None:
+                if is_amending:
+                    queue.amend(INFO, sequence, first, b"x" * 50)
+                else:
+                    queue.append(b"y" * 4000, INFO)
+
+            with Interruption(at, change) as interruption:
+                queue.settle(len(queue.take(2, ROOMY)))
+            has_come = interruption.has_come
+            queue.settle(len(queue.take(10, ROOMY)))
+
+            stats = queue.stats()
+            assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
+            assert_law(stats)
