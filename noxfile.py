@@ -12,7 +12,16 @@ PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 nox.needs_version = ">=2024.10"
 nox.options.error_on_missing_interpreters = False  # a missing one is shown as skipped
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "docs", "tests", "soak", "coverage", "wheel"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "docs",
+    "tests",
+    "without_orjson",
+    "soak",
+    "coverage",
+    "wheel",
+]
 
 
 @nox.session
@@ -43,6 +52,15 @@ def tests(session: nox.Session) -> None:
     """The suite on each interpreter."""
     session.install("-e", ".[dev]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def without_orjson(session: nox.Session) -> None:
+    """What an entry becomes, by the standard library's encoder: the other sessions have orjson."""
+    session.install("-e", ".[dev]")
+    session.env["VOYAGE_LOGS_ORJSON"] = "0"
+    names = ("encoding", "fields", "redaction", "facade", "json", "context", "journey")
+    session.run("pytest", *(f"tests/test_{name}.py" for name in names), *session.posargs)
 
 
 @nox.session

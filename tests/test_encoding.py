@@ -23,7 +23,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voyage_logger._encoding import dumps, encode, shorten
+from voyage_logger._encoding import encode, shorten
+from voyage_logger._json import dumps
 from voyage_logger._plain import CYCLE, MAX_DEPTH, TOO_DEEP, TRIMMED, to_plain
 from voyage_logger._trimming import MIN_LIMIT, bare
 

@@ -27,6 +27,7 @@ LAYERS = [
         "_sampling",
         "_log_fields",
         "_encoding",
+        "_json",
         "_settings",
         "_retry",
         "_pacing",

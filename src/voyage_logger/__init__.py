@@ -19,6 +19,7 @@ How an entry travels, and where to read it (layers point downward only)::
     _entry      an entry of a log call                  _fields, _log_fields  the documented fields
     _encoding   an entry as JSON bytes                  _plain, _trimming  odd and large values
     _redaction  what must not leave                     _exceptions  tracebacks
+    _json       the encoders of json and orjson
     _settings   arguments, environment, defaults        _diagnostics  lines for people
     _readable   an entry as such a line                 _pickling  copies and pickles
     _echo       what sending logs is no entry

@@ -12,55 +12,24 @@ else (odd types, NaN, lone surrogates, cycles, too much of anything) is first ma
 from __future__ import annotations
 
 import json
-from json import encoder as _json
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._json import dumps, is_alike, quick_dumps
 from voyage_logger._plain import MAX_DEPTH, to_plain
 from voyage_logger._redaction import NOTHING, Redaction
 from voyage_logger._trimming import bare, trim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from voyage_logger._timeline import Timeline
 
 Entry = dict[str, Any]
 
-_SCALARS = frozenset((float, bool, type(None)))
+_SCALARS = frozenset((bool, type(None)))
 _PLAIN_INT = 1 << 64  # larger ones are as long as a text, and take the careful path
 
-# What the look over an entry finds; only the last is false.
-_PLAIN, _HIDING, _ODD = "plain", "hiding", ""
-
-
-def _encoder() -> Callable[[Any], str]:
-    """The encoder of `json`, made once: its `encode` makes the C encoder anew each time, 1.4 us."""
-    # Cycles need no check of their own: the look over the containers ends at MAX_DEPTH.
-    made = json.JSONEncoder(
-        ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
-    )
-    make: Any = getattr(_json, "c_make_encoder", None)
-    try:
-        scan = make(
-            None,
-            made.default,
-            _json.encode_basestring,
-            None,
-            ":",
-            ",",
-            False,
-            False,
-            False,
-        )
-        if "".join(scan({"a": [1.5, None]}, 0)) != '{"a":[1.5,null]}':
-            return made.encode
-    except Exception:  # noqa: BLE001 - it is not documented: what is not as known is not used
-        return made.encode
-    join = "".join
-    return lambda value: join(scan(value, 0))
-
-
-dumps = _encoder()
+# What the look over an entry finds: no data to let a C encoder loose on; plain data; something in
+# it that is to be masked before; a float that not all encoders write alike.
+_ODD, _PLAIN, _HIDING, _FLOATING = 0, 1, 2, 4
 
 
 def encode(
@@ -83,7 +52,8 @@ def encode(
         timeline = None
     try:
         if look := _look(entry, limit, redaction):
-            text = dumps(entry if look is _PLAIN else redaction.masked(entry))
+            write = dumps if look & _FLOATING else quick_dumps
+            text = write(redaction.masked(entry) if look & _HIDING else entry)
             if timeline is not None:
                 text = f'{text[:-1]},"event_timeline":{timeline.text()}}}'
             if not redaction.occurs_in(text) and len(payload := text.encode()) <= limit:
@@ -104,11 +74,11 @@ def shorten(payload: bytes, limit: int) -> bytes:
     return _encode_with_care(json.loads(payload), limit, NOTHING)
 
 
-def _look(entry: Entry, limit: int, redaction: Redaction) -> str:  # noqa: C901, PLR0911, PLR0912 - the one loop on each call
+def _look(entry: Entry, limit: int, redaction: Redaction) -> int:  # noqa: C901, PLR0911, PLR0912 - the one loop on each call
     """Whether the C encoder can be let loose on the entry: exact JSON types, few, not deep.
 
     Returns:
-        `_PLAIN`, `_HIDING` if there is something to mask before, or `_ODD`.
+        `_ODD`, or `_PLAIN` with `_HIDING` and `_FLOATING` added as they apply.
     """
     if type(entry) is not dict:
         return _ODD
@@ -127,7 +97,7 @@ def _look(entry: Entry, limit: int, redaction: Redaction) -> str:  # noqa: C901,
                 if not is_harmless(container):
                     characters, is_hiding = redaction.examine(container, is_top=container is entry)
                     if is_hiding:
-                        found = _HIDING
+                        found |= _HIDING
                     if characters < 0:  # among others, 1 and "1" would become the same key
                         return _ODD
                     budget -= characters
@@ -142,6 +112,9 @@ def _look(entry: Entry, limit: int, redaction: Redaction) -> str:  # noqa: C901,
                         return _ODD
                 elif kind is dict or kind is list or kind is tuple:
                     deeper.append(value)
+                elif kind is float:
+                    if not is_alike(value):
+                        found |= _FLOATING
                 elif kind not in _SCALARS:
                     return _ODD
         if not deeper:

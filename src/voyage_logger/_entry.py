@@ -18,9 +18,9 @@ from operator import attrgetter
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._encoding import dumps
 from voyage_logger._exceptions import traceback_of
 from voyage_logger._fields import conform, keep
+from voyage_logger._json import dumps
 from voyage_logger._levels import INFO, LEVELS, rank_of
 from voyage_logger._plain import to_text
 from voyage_logger._trimming import MIN_LIMIT, bare

@@ -11,7 +11,7 @@ from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._encoding import dumps
+from voyage_logger._json import dumps
 from voyage_logger._plain import clip, to_text
 
 if TYPE_CHECKING:

@@ -1,0 +1,197 @@
+"""The two encoders: whoever installs orjson sends the same bytes, sooner."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from enum import Enum, IntEnum
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voyage_logger import DEFAULT_REDACTED_KEYS, _encoding, _json
+from voyage_logger._encoding import encode
+from voyage_logger._redaction import Redaction
+
+LIMIT = 64 * 1024
+SECRET = 'päss"word\\1234567'
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Number(int):
+    pass
+
+
+class Mapping(dict[str, Any]):
+    pass
+
+
+class Color(Enum):
+    RED = "red"
+
+
+class Size(IntEnum):
+    LARGE = 3
+
+
+@dataclass
+class Point:
+    x: float
+
+
+ODD: list[Any] = [
+    *(math.nan, math.inf, -math.inf, -0.0, 0.0, 1e16, 1e15, 9999999999999998.0, 1e-4, 9.999e-5),
+    *(1.5e-5, 1e-7, 5e-324, 1.7976931348623157e308, 1e22, -1e16, -1e-5, 0.1 + 0.2, 2.0**53),
+    *(2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, -(2**64), 10**100),
+    *("\x00\x1f\x7f\x80\u2028\ud7ff\uffff\U0010ffff", '"\\/\b\f\n\r\t', "\ud800", "a\udfffz"),
+    *(Text("t"), Number(7), Mapping(k=1), Color.RED, Size.LARGE, Point(1e-7), {Text("k"): 1}),
+    *({1: 2}, {None: 1}, {"1": 1, 1: 2}, {True: 1}, {"\ud800": 1}, (), {}, [], (1, (2, [3]))),
+    *(date(2026, 1, 2), datetime(2026, 1, 2, tzinfo=timezone.utc), UUID(int=1), Decimal("1.50")),
+    *(b"b", {1}, None, True, False, SECRET, {"password": 1e-9}, {"to-ken": SECRET, "x": 1e-9}),
+]
+
+leaves = st.one_of(
+    st.sampled_from(ODD),
+    st.text(max_size=20),
+    st.text(st.characters(), max_size=5),  # surrogates included
+    st.integers(),
+    st.integers(-(1 << 66), 1 << 66),
+    st.floats(),
+    st.integers(0, (1 << 64) - 1).map(lambda bits: struct.unpack("d", struct.pack("Q", bits))[0]),
+)
+values = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.text(max_size=6) | st.sampled_from(["password", "n"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Encodes with orjson, then without, and gives both results."""
+    quick = _json._orjson_encoder()
+    assert quick is not None  # it is among the tools of development
+
+    def encoded(entry: dict[str, Any], limit: int = LIMIT) -> tuple[bytes, bytes]:
+        redaction = Redaction(DEFAULT_REDACTED_KEYS, lambda: (SECRET,))
+        found = []
+        for write in (quick, _json.dumps):
+            monkeypatch.setattr(_encoding, "quick_dumps", write)
+            found.append(encode(entry, limit, redaction))
+        return found[0], found[1]
+
+    return encoded
+
+
+class TestBytes:
+    @pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
+    def test_of_an_odd_value_are_the_same(self, value: Any, both: Any) -> None:
+        """Where the two would differ, or one refuses, the standard library decides."""
+        for entry in (
+            {"message": "m", "meta_data": {"value": value}},
+            {"message": "m", "value": [value]},
+        ):
+            quick, plain = both(entry)
+
+            assert quick == plain
+
+    def test_of_any_entry_are_the_same(self, both: Any) -> None:
+        """Whatever an entry holds, nobody can see by its bytes which encoder wrote it."""
+
+        @given(st.dictionaries(st.text(max_size=6), values, max_size=5), st.integers(1024, LIMIT))
+        @settings(max_examples=300, deadline=None)
+        def check(entry: dict[str, Any], limit: int) -> None:
+            quick, plain = both(entry, limit)
+
+            assert quick == plain
+
+        check()
+
+    @given(st.floats(allow_nan=False, allow_infinity=False))
+    @settings(max_examples=300, deadline=None)
+    def test_of_floats_that_are_called_alike_are_the_same(self, value: float) -> None:
+        """The rule by which a float is left to the quicker encoder is no wider than it may be."""
+        quick = _json._orjson_encoder()
+        assert quick is not None
+
+        assert not _json.is_alike(value) or quick(value) == json.dumps(value)
+
+
+class TestRefusal:
+    @pytest.mark.parametrize(
+        "value", [Text("t"), Number(7), Mapping(k=1), date(2026, 1, 2), Point(1.0), 2**64, "\ud800"]
+    )
+    def test_of_what_is_not_exactly_plain_is_left_to_orjson(self, value: Any) -> None:
+        """Values that another thread puts in at the last moment get no form of its own."""
+        quick = _json._orjson_encoder()
+        assert quick is not None
+
+        with pytest.raises(TypeError):
+            quick([value])
+
+
+class TestChoice:
+    @pytest.mark.parametrize("is_wanted", [True, False])
+    def test_is_made_when_the_package_is_imported(self, *, is_wanted: bool) -> None:
+        """Orjson is used where it is installed, unless the environment says no."""
+        code = (
+            "import sys, voyage_logger._json as j;"
+            "print('orjson' in sys.modules, j.quick_dumps is not j.dumps)"
+        )
+
+        assert run(code, VOYAGE_LOGS_ORJSON="1" if is_wanted else "0") == f"{is_wanted} {is_wanted}"
+
+    def test_is_the_standard_library_where_there_is_no_orjson(self) -> None:
+        """Nobody needs the extra, and a broken installation of it ends no import."""
+        code = (
+            "import sys; sys.modules['orjson'] = None;"
+            "import voyage_logger._json as j; print(j.quick_dumps is j.dumps)"
+        )
+
+        assert run(code) == "True"
+
+    def test_falls_back_where_the_c_encoder_is_not_as_known(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On an interpreter without it, or with another, the documented way is taken."""
+
+        def other(*_: object) -> Any:
+            return lambda *_: ("other",)
+
+        for make in (None, other, lambda _: None):
+            with monkeypatch.context() as patch:
+                patch.setattr("json.encoder.c_make_encoder", make)
+                found = _json._json_encoder()
+
+            assert found({"a": [1.5, None, "ä"]}) == '{"a":[1.5,null,"ä"]}'
+
+
+def run(code: str, **environment: str) -> str:
+    """What a new interpreter prints."""
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return found.stdout.strip()
