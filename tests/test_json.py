@@ -20,8 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voyage_logger import DEFAULT_REDACTED_KEYS, _encoding, _json
-from voyage_logger._encoding import encode
-from voyage_logger._redaction import Redaction
+from voyage_logger._encoding import encode, encode_call
+from voyage_logger._fields import conform
+from voyage_logger._plain import MAX_DEPTH
+from voyage_logger._redaction import NOTHING, Redaction
+from voyage_logger._timeline import Timeline
 
 LIMIT = 64 * 1024
 SECRET = 'päss"word\\1234567'
@@ -195,3 +198,79 @@ def run(code: str, **environment: str) -> str:
         timeout=60,
     )
     return found.stdout.strip()
+
+
+class TestShorterWay:
+    """`encode_call`, which most log calls go, against `encode` of the whole entry."""
+
+    def test_gives_the_same_bytes_or_none(self) -> None:
+        """An entry is the same whichever way it went; what the shorter one cannot do, it says."""
+        ways = set()
+        redaction = Redaction(DEFAULT_REDACTED_KEYS, lambda: (SECRET,))
+        names = st.sampled_from(
+            ["app_name", "event_timeline", "meta_data", "tags", "password", "x", "app_user_id"]
+        )
+
+        @given(
+            st.text(max_size=20) | st.just(SECRET),
+            st.dictionaries(names | st.text(max_size=6), values, max_size=4),
+            st.sampled_from([1024, LIMIT]),
+            st.booleans(),
+        )
+        @settings(max_examples=300, deadline=None)
+        def check(message: str, fields: dict[str, Any], limit: int, is_told: bool) -> None:
+            timeline = (
+                Timeline([("a step", 1)]) if is_told and "event_timeline" not in fields else None
+            )
+            common = {"level": "info", "app_name": "app", "environment": "test"}
+            said = [*conform(fields)]
+            found = encode_call(
+                message, _json.dumps(common), fields, said, limit, redaction, timeline
+            )
+
+            ways.add(found is None)
+            entry = {"message": message, **common, **fields}
+            assert found is None or found == encode(entry, limit, redaction, timeline)
+
+        check()
+        assert ways == {True, False}
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {},
+            {"app_name": "other"},
+            {"environment": "other"},
+            {"password": "x"},
+            {"meta_data": {"password": "x"}},
+            {"meta_data": {"a": SECRET}},
+            {"event_name": SECRET},
+            {"a": "x" * 2000},
+            {"a": ["x" * 100] * 20},
+            {"a": 1 << 70},
+            {"a": "\ud800"},
+            {"k" * 600: 1, "j" * 600: 1},
+        ],
+        ids=range(12),
+    )
+    def test_is_not_gone_by(self, fields: dict[str, Any]) -> None:
+        """What is to be masked, trimmed or put in the place of another is no case for it."""
+        redaction = Redaction(DEFAULT_REDACTED_KEYS, lambda: (SECRET,))
+
+        assert (
+            encode_call("m", '{"level":"info"}', fields, [*conform(fields)], 1024, redaction)
+            is None
+        )
+
+    def test_takes_no_deeper_nesting(self) -> None:
+        """The bound of nesting is the same by both ways."""
+        for depth in range(MAX_DEPTH - 3, MAX_DEPTH + 3):
+            value: Any = []
+            for _ in range(depth):
+                value = [value]
+            fields = {"value": value}
+            found = encode_call("m", '{"level":"info"}', fields, [*conform(fields)], LIMIT, NOTHING)
+
+            entry = {"message": "m", "level": "info", **fields}
+            assert found in (None, encode(entry, LIMIT))
+            assert (found is None) == (depth > MAX_DEPTH - 2)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._json import dumps, is_alike, quick_dumps
+from voyage_logger._json import dumps, is_alike, quick_dumps, quote
 from voyage_logger._plain import MAX_DEPTH, to_plain
 from voyage_logger._redaction import NOTHING, Redaction
 from voyage_logger._trimming import bare, trim
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Entry = dict[str, Any]
 
-_SCALARS = frozenset((bool, type(None)))
+_CONSTANTS = frozenset((bool, type(None)))
 _PLAIN_INT = 1 << 64  # larger ones are as long as a text, and take the careful path
 
 # What the look over an entry finds: no data to let a C encoder loose on; plain data; something in
@@ -51,7 +51,7 @@ def encode(
         entry = {"event_timeline": timeline.snapshot(), **entry}
         timeline = None
     try:
-        if look := _look(entry, limit, redaction):
+        if look := type(entry) is dict and _look([entry], MAX_DEPTH, limit, redaction, entry):
             write = dumps if look & _FLOATING else quick_dumps
             text = write(redaction.masked(entry) if look & _HIDING else entry)
             if timeline is not None:
@@ -64,6 +64,54 @@ def encode(
     return _encode_with_care(entry, limit, redaction, timeline)
 
 
+def encode_call(
+    message: str,
+    common: str,
+    fields: dict[str, Any],
+    said: list[Any],
+    limit: int,
+    redaction: Redaction,
+    timeline: Timeline | None = None,
+) -> bytes | None:
+    """The entry of a log call as JSON bytes, by a shorter way: most entries can go it.
+
+    What the calls of a logger have in common is JSON already, and of the fields only what is no
+    text is looked at once more. That saves a fifth of a call.
+
+    Args:
+        message: The message.
+        common: JSON of the fields that all entries have, an object.
+        fields: The others.
+        said: What `conform` said of those.
+        limit: As for `encode`, like the rest.
+        redaction: As for `encode`.
+        timeline: As for `encode`.
+
+    Returns:
+        What `encode` makes of the whole entry; None if it has to be asked.
+    """
+    characters, others = said
+    budget = limit - len(message) - characters - 5 * len(fields)
+    is_whole = timeline is not None and ("event_timeline" in fields or redaction.hides_steps)
+    if is_whole or budget < 0 or not fields or "app_name" in fields or "environment" in fields:
+        return None
+    try:
+        if not redaction.harmless.issuperset(fields):
+            unknown, is_hiding = redaction.examine(fields, is_top=True)
+            if is_hiding or unknown < 0 or unknown > budget:
+                return None
+        if others and _look(others, MAX_DEPTH - 1, budget, redaction) != _PLAIN:
+            return None
+        text = f'{{"message":{quote(message)},{common[1:-1]},{quick_dumps(fields)[1:]}'
+        if timeline is not None:
+            text = f'{text[:-1]},"event_timeline":{timeline.text()}}}'
+        if redaction.occurs_in(text) or len(payload := text.encode()) > limit:
+            return None
+    except Exception:  # noqa: BLE001 - see `encode`, which is asked next
+        return None
+    return payload
+
+
 def shorten(payload: bytes, limit: int) -> bytes:
     """The same entry in fewer bytes: for one that the server finds too large.
 
@@ -74,49 +122,57 @@ def shorten(payload: bytes, limit: int) -> bytes:
     return _encode_with_care(json.loads(payload), limit, NOTHING)
 
 
-def _look(entry: Entry, limit: int, redaction: Redaction) -> int:  # noqa: C901, PLR0911, PLR0912 - the one loop on each call
-    """Whether the C encoder can be let loose on the entry: exact JSON types, few, not deep.
+def _look(  # noqa: C901, PLR0912 - the one loop on each call
+    level: list[Any], depth: int, budget: int, redaction: Redaction, top: Entry | None = None
+) -> int:
+    """Whether a C encoder can be let loose on values: exact JSON types, few, not deep.
+
+    Args:
+        level: The values, of which any may be containers.
+        depth: How many levels of containers there may be.
+        budget: How many bytes there may be: a value costs one at least, a text its characters.
+        redaction: What is to be masked.
+        top: The one of the values that is an entry.
 
     Returns:
         `_ODD`, or `_PLAIN` with `_HIDING` and `_FLOATING` added as they apply.
     """
-    if type(entry) is not dict:
-        return _ODD
-    budget = limit  # a value costs a byte at least, a text as many as it has characters
     found = _PLAIN
     is_harmless = redaction.harmless.issuperset
-    level: list[Any] = [entry]
-    for _ in range(MAX_DEPTH):
+    for _ in range(depth):
         deeper = []
-        for container in level:
-            budget -= len(container)
-            if budget < 0:  # before the walk, for a container may be of any length
-                return _ODD
-            values = container
-            if type(container) is dict:
-                if not is_harmless(container):
-                    characters, is_hiding = redaction.examine(container, is_top=container is entry)
+        for value in level:
+            kind = type(value)
+            if kind is dict:
+                budget -= 5 * len(value)  # two quotes, a colon, a comma and the value
+                if budget < 0:  # before the walk, for a container may be of any length
+                    return _ODD
+                if not is_harmless(value):
+                    characters, is_hiding = redaction.examine(value, is_top=value is top)
                     if is_hiding:
                         found |= _HIDING
                     if characters < 0:  # among others, 1 and "1" would become the same key
                         return _ODD
                     budget -= characters
-                budget -= 4 * len(container)  # two quotes, a colon and a comma
-                values = container.values()
-            for value in values:
-                kind = type(value)
-                if kind is str:
-                    budget -= len(value)
-                elif kind is int:
-                    if not -_PLAIN_INT < value < _PLAIN_INT:
-                        return _ODD
-                elif kind is dict or kind is list or kind is tuple:
-                    deeper.append(value)
-                elif kind is float:
-                    if not is_alike(value):
-                        found |= _FLOATING
-                elif kind not in _SCALARS:
+                items = value.values()
+            elif kind is list or kind is tuple:
+                budget -= len(value)
+                if budget < 0:
                     return _ODD
+                items = value
+            elif kind is float:
+                if not is_alike(value):
+                    found |= _FLOATING
+                continue
+            elif (kind is int and -_PLAIN_INT < value < _PLAIN_INT) or kind in _CONSTANTS:
+                continue
+            else:
+                return _ODD
+            for item in items:
+                if (kind := type(item)) is str:
+                    budget -= len(item)
+                elif kind is not int or not -_PLAIN_INT < item < _PLAIN_INT:
+                    deeper.append(item)
         if not deeper:
             return found if budget >= 0 else _ODD
         level = deeper

@@ -19,7 +19,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._exceptions import traceback_of
-from voyage_logger._fields import conform, keep
+from voyage_logger._fields import as_mapping, conform, keep
 from voyage_logger._json import dumps
 from voyage_logger._levels import INFO, LEVELS, rank_of
 from voyage_logger._plain import to_text
@@ -55,6 +55,7 @@ class EntryFactory:
 
     Attributes:
         mask: Removes the logger's own secrets from a text that may be cut.
+        common: The JSON of what the entries of a level have in common, by rank.
 
     Thread-safe.
     """
@@ -64,6 +65,10 @@ class EntryFactory:
         self._environment = settings.environment
         self._timestamps = settings.timestamps
         self.mask: Callable[[str], str] = str
+        self.common = tuple(
+            dumps({"level": level, "app_name": self._app_name, "environment": self._environment})
+            for level in LEVELS
+        )
         self._second = (-1, "")  # the last whole second and its text, replaced as one
         self.reset()
 
@@ -73,22 +78,23 @@ class EntryFactory:
         self._run_id = f"{int(time.time()):08x}{os.urandom(4).hex()}"
         self._count = itertools.count(1)
 
-    def build(  # noqa: C901 - one path; each branch is a field that may be there
+    def fill(  # noqa: C901 - one path; each branch is a field that may be there
         self,
-        rank: int,
         message: object,
         args: tuple[object, ...],
         fields: dict[str, Any],
         frame: FrameType | None,
-    ) -> dict[str, Any]:
-        """The entry of one log call.
+    ) -> tuple[str, int, list[Any]]:
+        """Makes the keywords of a log call the fields of an entry.
 
         Args:
-            rank: The level's rank.
             message: The message, or `MISSING` if it is among the fields.
             args: What to format the message with, as the standard library's logging does.
             fields: The call's keywords; changed in place.
             frame: The caller's frame if its name shall be the `method_name`, else None.
+
+        Returns:
+            The message, and what `conform` says of the fields.
         """
         if message is MISSING:
             message = fields.pop("message", "")
@@ -105,7 +111,6 @@ class EntryFactory:
             keep(fields, "message", fields.pop("message"))
         if "level" in fields:
             keep(fields, "level", fields.pop("level"))
-        conform(fields)
         if self._timestamps:
             # Here, not in functions of their own, and by "%", which is quicker than an f-string.
             second, rest = divmod(time_ns(), _NANOSECONDS)
@@ -117,15 +122,27 @@ class EntryFactory:
                 "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
             }
             if "meta_data" in fields:  # the caller's own keys win
-                meta_data = {**meta_data, **fields["meta_data"]}
+                meta_data = {**meta_data, **as_mapping(fields["meta_data"])}
             fields["meta_data"] = meta_data
+        characters, others = conform(fields)
+        return message if type(message) is str else to_text(message), characters, others
+
+    def entry(self, rank: int, message: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """The entry of a level with a message and fields."""
         return {
-            "message": message if type(message) is str else to_text(message),
+            "message": message,
             "level": LEVELS[rank],
             "app_name": self._app_name,
             "environment": self._environment,
             **fields,
         }
+
+    def build(
+        self, rank: int, message: object, fields: dict[str, Any], frame: FrameType | None = None
+    ) -> dict[str, Any]:
+        """An entry as of a log call: see `fill`."""
+        text, _, _ = self.fill(message, (), fields, frame)
+        return self.entry(rank, text, fields)
 
     def has_made(self, log_id: object) -> bool:
         """True if the id is one of this run, not a caller's own."""

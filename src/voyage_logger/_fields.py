@@ -36,26 +36,45 @@ _DOCUMENTED: dict[str, Any] = {
     "add_ticket": bool,
     "event_timeline": "steps",
 }
+_NO_TEXTS = frozenset(_DOCUMENTED) - frozenset(_TEXTS)
 
 
-def conform(fields: dict[str, Any]) -> None:
+def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
     """Puts the documented fields into their documented types, in place; None leaves a field out.
 
     Args:
         fields: A log call's keywords, or a whole entry that `before_send` has returned.
+
+    Returns:
+        How many characters there are in texts, and all values but texts, flags and None: what an
+        encoder has yet to look at.
     """
-    odd = None
+    characters, others, odd = 0, [], None
     documented = _DOCUMENTED.get
     for name, value in fields.items():
         kind = type(value)
-        if documented(name, kind) is not kind and (name != "tags" or not _are_texts(value)):
+        if kind is str:
+            characters += len(value)
+            if name not in _NO_TEXTS:
+                continue
+        elif name == "tags" and kind is list and _ONLY_TEXTS.issuperset(map(type, value)):
+            # They need no copy: they are encoded before the call returns.
+            characters += sum(map(len, value), 3 * len(value))
+            continue
+        elif kind is not bool and value is not None:
+            others.append(value)
+        if documented(name, kind) is not kind:
             odd = [name] if odd is None else [*odd, name]
-    for name in odd or ():
+    if odd is None:
+        return characters, others
+    for name in odd:
         value = fields.pop(name)
         try:
             _put(fields, name, value)
         except Exception:  # noqa: BLE001 - any foreign method may be broken; the value is kept
             keep(fields, name, value)
+    texts = [value for value in fields.values() if type(value) is str]
+    return sum(map(len, texts)), [value for value in fields.values() if type(value) is not str]
 
 
 def _put(fields: dict[str, Any], name: str, value: Any) -> None:
@@ -90,11 +109,6 @@ def as_mapping(meta_data: object) -> Mapping[str, Any]:
 def keep(fields: dict[str, Any], name: str, value: object) -> None:
     """Keeps a value in meta_data that has no place among the fields."""
     fields["meta_data"] = {name: value, **as_mapping(fields.get("meta_data"))}
-
-
-def _are_texts(value: object) -> bool:
-    """True for a list of texts, which needs no copy: it is encoded before the call returns."""
-    return type(value) is list and _ONLY_TEXTS.issuperset(map(type, value))
 
 
 def _texts(value: object) -> list[str]:

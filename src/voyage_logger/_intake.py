@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._context import AMBIENT, over
 from voyage_logger._echo import apart_threads, is_echo
-from voyage_logger._encoding import encode
+from voyage_logger._encoding import encode, encode_call
 from voyage_logger._flood import FloodControl
 from voyage_logger._levels import CRITICAL, TICKET_LANE
 from voyage_logger._sampling import Rates
@@ -85,6 +85,8 @@ class Intake:
         self._flood: FloodControl | None = None
         if settings.collapse is not None:
             self._flood = FloodControl(settings.collapse, pipeline, self._encode)
+        # Whether no user's function and no feature is to see the entry before it is bytes.
+        self._is_direct = not self._is_examining and self._flood is None
 
     def _encode(self, entry: dict[str, Any]) -> bytes:
         return encode(entry, self._entry_limit, self._redaction)
@@ -104,7 +106,7 @@ class Intake:
         child._bound = over(self._bound, fields)  # noqa: SLF001 - an object of this class
         return child
 
-    def take(  # noqa: C901, PLR0912 - one path; each branch is a feature that may be off
+    def take(  # noqa: C901, PLR0911, PLR0912 - one path; each branch is a feature that may be off
         self,
         rank: int,
         message: object,
@@ -140,10 +142,19 @@ class Intake:
                 frame = None
             elif frame is None:
                 frame = sys._getframe(2)  # noqa: SLF001 - the only quick way
-            entry = self._factory.build(rank, message, args, fields, frame)
-            if timeline is not None and (self._is_examining or self._flood is not None):
+            factory, limit, redaction = self._factory, self._entry_limit, self._redaction
+            text, *said = factory.fill(message, args, fields, frame)
+            if self._is_direct:
+                if "add_ticket" in fields and fields["add_ticket"] is True:
+                    lane = TICKET_LANE
+                payload = encode_call(
+                    text, factory.common[rank], fields, said, limit, redaction, timeline
+                ) or encode(factory.entry(rank, text, fields), limit, redaction, timeline)
+                self._pipeline.submit(payload, lane)
+                return
+            entry = factory.entry(rank, text, fields)
+            if timeline is not None:
                 entry["event_timeline"] = timeline.snapshot()
-                timeline = None
             if self._is_examining:
                 examined = self._examined(entry, rank, message)
                 if examined is None:
@@ -154,7 +165,7 @@ class Intake:
             if self._flood is not None and lane < CRITICAL:
                 self._flood.submit(entry, lane)
                 return
-            payload = encode(entry, self._entry_limit, self._redaction, timeline)
+            payload = self._encode(entry)
             self._pipeline.submit(payload, lane)
         except Exception as error:  # noqa: BLE001 - the border: a log call never raises
             try:

@@ -63,5 +63,6 @@ def is_alike(value: float) -> bool:
     return _LEAST <= value < _MOST or -_MOST < value <= -_LEAST or value == 0
 
 
+quote: Callable[[str], str] = encoder.encode_basestring  # a text as JSON
 dumps = _json_encoder()
 quick_dumps = _orjson_encoder() or dumps  # exact types, and floats that are alike, only

@@ -354,6 +354,6 @@ class Pipeline:
 
     def _write_notice(self, fields: dict[str, Any]) -> None:
         """Puts an entry about losses into the queue."""
-        entry = self.factory.build(WARN, fields.pop("message"), (), fields, None)
+        entry = self.factory.build(WARN, fields.pop("message"), fields)
         payload = encode(entry, self._settings.max_entry_bytes)
         self.queue.append(payload, NOTICE_LANE)
