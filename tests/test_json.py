@@ -219,9 +219,7 @@ class TestShorterWay:
         )
         @settings(max_examples=300, deadline=None)
         def check(message: str, fields: dict[str, Any], limit: int, is_told: bool) -> None:
-            timeline = (
-                Timeline([("a step", 1)]) if is_told and "event_timeline" not in fields else None
-            )
+            timeline = Timeline([("a step", 1)]) if is_told else None
             common = {"level": "info", "app_name": "app", "environment": "test"}
             said = [*conform(fields)]
             found = encode_call(
@@ -250,8 +248,9 @@ class TestShorterWay:
             {"a": 1 << 70},
             {"a": "\ud800"},
             {"k" * 600: 1, "j" * 600: 1},
+            {"a": "\0" * 400},
         ],
-        ids=range(12),
+        ids=range(13),
     )
     def test_is_not_gone_by(self, fields: dict[str, Any]) -> None:
         """What is to be masked, trimmed or put in the place of another is no case for it."""
