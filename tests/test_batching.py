@@ -21,6 +21,25 @@ class TestEntries:
 
             assert size.entries == 100
 
+    def test_take_all_that_waits_once_more_comes_than_they_carry(self) -> None:
+        """At 5,000 entries a second and 0.1 s a request, the third one catches up."""
+        size = RequestSize(100, MIB)
+        queued, seen = 100, []
+        for _ in range(6):
+            size.adapt(queued, is_behind=False)
+            seen.append(min(queued, size.entries))
+            queued += 500 - seen[-1]
+
+        assert seen == [100, 100, 900, 500, 500, 500]
+
+    def test_are_batch_size_for_a_burst_that_is_over(self) -> None:
+        """What waits and gets no more is no reason for larger requests, however much it is."""
+        size = RequestSize(100, MIB)
+        for queued in (100, 2000, 1900, 1900, 100, 3000):
+            size.adapt(queued, is_behind=False)
+
+            assert size.entries == 100
+
     def test_double_while_the_client_is_behind(self) -> None:
         """A client that falls behind sends twice as much with each request."""
         size = RequestSize(100, MIB)
@@ -130,7 +149,7 @@ steps = st.one_of(
 def test_bounds_hold_over_any_history(
     batch_size: int, history: list[tuple[str, int, bool | None]]
 ) -> None:
-    """Never below `batch_size`, never above twice the last size, never above any lesson."""
+    """Never below `batch_size`, never above twice what is there to send, never above any lesson."""
     size = RequestSize(batch_size, MIB)
     most_bytes = MIB
     most_entries = 1 << 62
@@ -138,8 +157,8 @@ def test_bounds_hold_over_any_history(
         before = size.entries
         if step == "adapt":
             size.adapt(number, is_behind=bool(is_behind))
-            assert size.entries <= 2 * before
-            assert size.entries <= before or is_behind
+            assert size.entries <= 2 * max(before, number)
+            assert size.entries <= before or is_behind or number > before
         elif step == "too large":
             size.learn_too_large(number)
             most_bytes = min(most_bytes, max(1, number // 2))

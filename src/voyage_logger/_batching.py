@@ -2,6 +2,10 @@
 
 A request carries `batch_size` entries. Only a client that falls behind sends more, for a request
 costs a round trip whatever it carries; and what the server has found too much is never tried again.
+
+It falls behind while more entries come during a request than it carries: then the next takes all
+that wait, so none waits for more than two round trips. What waits and gets no more, as before a
+flush, goes in ordinary requests; unless the queue is filling up or time is running out.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ class RequestSize:
     def __init__(self, batch_size: int, max_bytes: int) -> None:
         self._batch_size = batch_size
         self._most = _MOST
+        self._left: int | None = None  # how many waited at the last request that did not take all
         self.entries = batch_size
         self.bytes = max_bytes - BODY_OVERHEAD + 1  # n entries have n - 1 commas
 
@@ -48,8 +53,14 @@ class RequestSize:
             queued: How many entries wait.
             is_behind: True if that is more than the client can let pass.
         """
-        if is_behind:
-            self.entries = min(self.entries * 2, max(self._most, self._batch_size))
+        most = max(self._most, self._batch_size)
+        is_growing = self._left is not None and queued > self._left
+        self._left = queued if queued > self._batch_size else None
+        if is_growing:
+            while self.entries < min(queued, most):
+                self.entries = min(self.entries * 2, most)
+        elif is_behind:
+            self.entries = min(self.entries * 2, most)
         elif queued <= self._batch_size:
             self.entries = self._batch_size
 

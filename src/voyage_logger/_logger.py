@@ -54,7 +54,8 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         environment: Where the app runs. Default: the environment variable
             VOYAGE_LOGS_ENVIRONMENT, else "production".
         batch_size: Entries per request; a full batch is sent at once. Larger requests are made
-            only when more than a quarter of the queue is waiting, or at exit.
+            only while more comes than those carry, when more than a quarter of the queue is
+            waiting, or at exit.
         flush_interval: How long a batch that is not full may wait, seconds, +-10 %; the first
             one of a process, and the first after a quiet time, goes at random within it.
         api_key: The API key. Default: VOYAGE_LOGS_KEY.
