@@ -18,6 +18,7 @@ nox.options.sessions = [
     "docs",
     "tests",
     "without_orjson",
+    "budget",
     "soak",
     "coverage",
     "wheel",
@@ -61,6 +62,13 @@ def without_orjson(session: nox.Session) -> None:
     session.env["VOYAGE_LOGS_ORJSON"] = "0"
     names = ("encoding", "fields", "redaction", "facade", "json", "context", "journey")
     session.run("pytest", *(f"tests/test_{name}.py" for name in names), *session.posargs)
+
+
+@nox.session
+def budget(session: nox.Session) -> None:
+    """Instructions per log call, where valgrind is installed; `-- record "why"` writes the budget."""
+    session.install("tomli; python_version < '3.11'")
+    session.run("python", "tests/budget.py", *(session.posargs or ["check"]))
 
 
 @nox.session
