@@ -66,7 +66,7 @@ def without_orjson(session: nox.Session) -> None:
 
 @nox.session
 def budget(session: nox.Session) -> None:
-    """Instructions per log call, where valgrind is installed; `-- record "why"` writes the budget."""
+    """Instructions per log call, where valgrind is; `-- record "why"` writes the budget anew."""
     session.install("tomli; python_version < '3.11'")
     session.run("python", "tests/budget.py", *(session.posargs or ["check"]))
 
