@@ -23,7 +23,7 @@ How an entry travels, and where to read it (layers point downward only)::
     _settings   arguments, environment, defaults        _diagnostics  lines for people
     _readable   an entry as such a line                 _pickling  copies and pickles
     _echo       what sending logs is no entry
-    _levels, _errors, _stats, _wire, _forking, _clock   the vocabulary
+    _levels, _errors, _stats, _wire, _forking, _clock, _values   the vocabulary
 
 Beside the pipeline stand `devserver`, a strict local server of the API, and `cli`.
 """

@@ -10,13 +10,12 @@ with percent-encoded values. Names and e-mail addresses of users do not travel.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
 
 from voyage_logger._plain import to_text
 from voyage_logger._timeline import MAX_STEP
+from voyage_logger._values import frozen
 
 if TYPE_CHECKING:
     from voyage_logger._timeline import Step
@@ -33,7 +32,7 @@ _MAX_DIGITS = 13
 _FIELDS = {"flow": "event_flow_name", "session": "session_id", "user": "app_user_id"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Carried:
     """What a carrier says, made harmless.
 
@@ -42,8 +41,8 @@ class Carried:
         steps: Names and epoch milliseconds of the steps taken so far.
     """
 
-    fields: dict[str, Any] = field(default_factory=dict)
-    steps: list[tuple[str, int]] = field(default_factory=list)
+    fields: dict[str, Any]
+    steps: list[tuple[str, int]]
 
 
 def pack(fields: Mapping[str, Any], steps: list[Step]) -> dict[str, str]:
@@ -77,7 +76,7 @@ def unpack(carrier: object) -> Carried:
     try:
         return _parsed(_header_in(carrier))
     except Exception:  # noqa: BLE001 - a foreign object of any kind; the journey begins anew
-        return Carried()
+        return Carried({}, [])
 
 
 def _header_in(carrier: Any) -> str:
@@ -99,7 +98,9 @@ def _text(value: object) -> str:
 
 
 def _parsed(header: str) -> Carried:
-    carried = Carried()
+    from urllib.parse import unquote  # noqa: PLC0415 - not to be paid by the import
+
+    carried = Carried({}, [])
     if len(header) > MAX_LENGTH:  # nobody of ours wrote that
         return carried
     for part in header.split(";")[:_MOST_PARTS]:
@@ -123,6 +124,8 @@ def _clean(text: str) -> str:
 
 def _quoted(text: str) -> str:
     """The text percent-encoded, cut where that makes it too long."""
+    from urllib.parse import quote  # noqa: PLC0415 - not to be paid by the import
+
     while len(quoted := quote(text, safe="")) > _MAX_QUOTED:
         text = text[:-8]
     return quoted

@@ -10,7 +10,6 @@ One context serves all loggers of a process: it says what is going on, not who l
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -179,5 +178,7 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
             return await function(*args, **kwargs)  # type: ignore[misc]
         finally:
             AMBIENT.set(before)
+
+    import inspect  # noqa: PLC0415 - not to be paid by the import
 
     return run_async if inspect.iscoroutinefunction(function) else run  # type: ignore[return-value]

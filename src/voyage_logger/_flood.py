@@ -9,7 +9,6 @@ number of log calls.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,16 +22,25 @@ _TRIES = 16
 _STAMPS = ("logged_at", "log_id")
 
 
-@dataclass(slots=True)
 class _Burst:
     """An entry that waits in a queue and stands for several; its count is guarded by the queue."""
 
-    queue: EntryQueue
-    sequence: int
-    payload: bytearray
-    stamps: dict[str, Any]
-    began_at: float
-    count: int = 1
+    __slots__ = ("began_at", "count", "payload", "queue", "sequence", "stamps")
+
+    def __init__(
+        self,
+        queue: EntryQueue,
+        sequence: int,
+        payload: bytearray,
+        stamps: dict[str, Any],
+        began_at: float,
+    ) -> None:
+        self.queue = queue
+        self.sequence = sequence
+        self.payload = payload
+        self.stamps = stamps
+        self.began_at = began_at
+        self.count = 1
 
 
 class FloodControl:

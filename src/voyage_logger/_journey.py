@@ -7,7 +7,6 @@ a run writes one closing entry, however it ends.
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 import time
 from collections.abc import Callable
@@ -111,6 +110,8 @@ class Journey(Scope):
             TypeError: It is a generator function: its body runs in the context of whoever asks
                 for the next value, so a journey around it would leak there.
         """
+        import inspect  # noqa: PLC0415 - not to be paid by the import
+
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
                 f"{function.__qualname__} is a generator: begin the journey where it is consumed"

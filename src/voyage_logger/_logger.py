@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from voyage_logger._settings import (
     seconds,
     settings_from,
 )
+from voyage_logger._values import replace
 from voyage_logger.transports import BaseTransport, ConsoleTransport, Transport
 
 if TYPE_CHECKING:

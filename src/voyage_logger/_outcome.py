@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from voyage_logger._errors import (
@@ -11,6 +10,7 @@ from voyage_logger._errors import (
     DeliveryError,
     VoyageError,
 )
+from voyage_logger._values import frozen
 
 
 class Kind(Enum):
@@ -34,7 +34,7 @@ class Kind(Enum):
     DISCARDED = "discarded"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """The result of one attempt.
 

@@ -9,7 +9,6 @@ none that a fork could copy.
 from __future__ import annotations
 
 import os
-import pickle
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -127,6 +126,8 @@ def _key(arguments: dict[str, Any]) -> Key | None:
     Returns:
         None for what can be told apart from nothing: a function without a name, an odd object.
     """
+    import pickle  # noqa: PLC0415 - not to be paid by the import
+
     try:
         return tuple((name, pickle.dumps(_ordered(arguments[name]))) for name in sorted(arguments))
     except Exception:  # noqa: BLE001 - a foreign object may refuse with anything

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from dataclasses import replace
 from os import getpid
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from voyage_logger._levels import NOTICE_LANE, WARN
 from voyage_logger._queue import EntryQueue
 from voyage_logger._records import NEVER
 from voyage_logger._stats import FlushResult, Stats
+from voyage_logger._values import replace
 from voyage_logger._worker import Worker
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ A value's type is asked of `type()`, never of `isinstance`: a proxy's `__class__
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -239,7 +238,9 @@ def _unprintable(value: object) -> str:
 
 def _field_names(kind: type) -> list[str] | None:
     """The names of the fields of a dataclass or attrs class, else None."""
-    if dataclasses.is_dataclass(kind):
+    if hasattr(kind, "__dataclass_fields__"):
+        import dataclasses  # noqa: PLC0415 - whoever made such a class has paid for it
+
         return [field.name for field in dataclasses.fields(kind)]
     if (attributes := getattr(kind, "__attrs_attrs__", None)) is not None:
         return [attribute.name for attribute in attributes]

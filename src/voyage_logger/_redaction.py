@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from voyage_logger._errors import ConfigurationError
+from voyage_logger._values import frozen
 
 MASK = "***"
 
@@ -90,7 +90,7 @@ _MOST_KNOWN = 4096  # harmless keys to remember; data as keys would fill any mem
 _LONGEST_KNOWN = 32  # characters of one of them
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Secrets:
     """Texts to be masked, which no repr shows, nor the attributes of what holds this.
 
@@ -100,9 +100,12 @@ class Secrets:
         source: The tuple that they were taken from, by which a change is noticed.
     """
 
-    texts: tuple[str, ...] = field(default=(), repr=False)
-    encoded: tuple[str, ...] = field(default=(), repr=False)
-    source: tuple[str, ...] = field(default=(), repr=False)
+    texts: tuple[str, ...] = ()
+    encoded: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "Secrets()"
 
 
 def _no_secrets() -> tuple[str, ...]:

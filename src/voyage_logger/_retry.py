@@ -12,7 +12,6 @@ Source of the method: https://aws.amazon.com/blogs/architecture/exponential-back
 
 from __future__ import annotations
 
-from datetime import timezone
 from typing import TYPE_CHECKING
 
 from voyage_logger._outcome import Kind, Outcome
@@ -97,6 +96,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return min(float(text), RETRY_AFTER_CAP)  # float(): int() has a limit of digits
+    from datetime import timezone  # noqa: PLC0415 - see the next line
     from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 20 ms, rarely needed
 
     try:

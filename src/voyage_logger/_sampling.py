@@ -6,7 +6,6 @@ What must stay true: a critical entry, and one that opens a ticket, is never lef
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from random import Random
 from typing import Any, cast
 
 from voyage_logger._errors import ConfigurationError
@@ -24,6 +23,8 @@ class Rates:
     """
 
     def __init__(self, rates: tuple[float, ...], random: Callable[[], float] | None = None) -> None:
+        from random import Random  # noqa: PLC0415 - not to be paid by the import
+
         self._rates = rates
         # Not the module's, which apps seed.
         self._random = random or Random().random  # noqa: S311 - a sample, not cryptography

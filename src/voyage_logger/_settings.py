@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urlsplit
 
 from voyage_logger._errors import ConfigurationError
 from voyage_logger._levels import LEVELS, rank_of
 from voyage_logger._redaction import redacted_keys
 from voyage_logger._sampling import Rates, Sample, sample_rule
 from voyage_logger._trimming import MIN_LIMIT
+from voyage_logger._values import frozen
 from voyage_logger._wire import BODY_OVERHEAD, DEFAULT_BASE_URL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from voyage_logger._errors import VoyageError
 
@@ -43,20 +42,24 @@ SNIPPET_VARIABLES = ("VOYAGE_API_KEY", "VOYAGE_API_SECRET")
 _DAY = 86_400.0
 _NAME_LENGTH = 256
 _LOOPBACK = ("localhost", "::1")
+_LOOPBACK_IPV4 = r"127(\.\d{1,3}){3}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credentials:
     """The API key and secret, which no repr shows and no pickle takes along."""
 
-    api_key: str = field(repr=False)
-    api_secret: str = field(repr=False)
+    api_key: str
+    api_secret: str
+
+    def __repr__(self) -> str:
+        return "Credentials()"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("secrets are not pickled")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Endpoint:
     """Where entries go: what a `Transport` needs to know.
 
@@ -77,13 +80,14 @@ class Endpoint:
     @property
     def exposed(self) -> bool:
         """True if secrets would cross a network in the clear."""
+        from urllib.parse import urlsplit  # noqa: PLC0415 - not to be paid by the import
+
         url = urlsplit(self.base_url)
-        host = url.hostname or ""
-        is_loopback = host in _LOOPBACK or re.fullmatch(r"127(\.\d{1,3}){3}", host)
+        is_loopback = url.hostname in _LOOPBACK or re.fullmatch(_LOOPBACK_IPV4, url.hostname or "")
         return url.scheme == "http" and not is_loopback
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """All of a logger's settings but the endpoint; the facade's docstring explains each."""
 
@@ -239,12 +243,13 @@ def _level(parameter: str, value: object) -> int:
 
 
 def _spool_dir(parameter: str, value: object) -> Path | None:
-    if value is None:
-        value = _variable(os.environ, SPOOL_VARIABLE) or None
+    value = value if value is not None else _variable(os.environ, SPOOL_VARIABLE) or None
     if value is None:
         return None
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if isinstance(path, str) and path.strip():
+        from pathlib import Path  # noqa: PLC0415 - not to be paid by the import
+
         return Path(path).absolute()  # the app may change its directory
     raise ConfigurationError(parameter, value, "the path of a folder, or None")
 
@@ -291,6 +296,8 @@ def _timeout(value: object) -> tuple[float, float]:
 
 
 def _url(parameter: str, value: object) -> str:
+    from urllib.parse import urlsplit  # noqa: PLC0415 - see above
+
     rule = "an http:// or https:// URL with a host, without credentials, query or fragment"
     # An error must not repeat a password or a key: only what can hold neither is shown.
     shown = (

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger import _process
 from voyage_logger._errors import ConfigurationError
+from voyage_logger._values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ def flush_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, _Chain(previous))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Chain:
     """The handler, which knows the one before: two that are installed must not call each other."""
 
@@ -72,7 +72,7 @@ class _Chain:
             _Rest(self.previous, number, frame)()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Rest:
     """What was there before."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
+from voyage_logger._values import frozen
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stats:
     """A logger's counts at one moment, taken under the queue's lock.
 
@@ -61,7 +62,7 @@ class Stats:
     last_problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FlushResult:
     """What became of the entries since the end of the previous `flush()`.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._fields import as_mapping
@@ -21,12 +20,14 @@ _MOST_INCIDENTS = 1000
 _MAX_NAME = 256  # characters
 
 
-@dataclass(slots=True)
 class _Incident:
     """When it last opened a ticket, and how many it would have opened since."""
 
-    opened_at: float
-    held_back: int = 0
+    __slots__ = ("held_back", "opened_at")
+
+    def __init__(self, opened_at: float) -> None:
+        self.opened_at = opened_at
+        self.held_back = 0
 
 
 class TicketCooldown:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 import time
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger import _retry
@@ -71,6 +70,8 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] | None = None,
     ) -> None:
+        from random import Random  # noqa: PLC0415 - not to be paid by the import
+
         self._queue = queue
         self._settings = settings
         self._write_notice = write_notice

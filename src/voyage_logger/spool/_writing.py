@@ -14,12 +14,12 @@ import os
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from voyage_logger._levels import CRITICAL, LANES
 from voyage_logger._queue import EntryQueue
 from voyage_logger._records import NEVER
+from voyage_logger._values import replace
 from voyage_logger.spool._folder import SpoolUnusable
 from voyage_logger.spool._keeper import Keeper, SpoolSettings
 from voyage_logger.spool._segment import Segment, line_of

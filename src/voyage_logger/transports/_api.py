@@ -10,7 +10,6 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import inf
 from operator import attrgetter
 from random import Random
@@ -25,6 +24,7 @@ from voyage_logger._pickling import Restorable
 from voyage_logger._redaction import Secrets
 from voyage_logger._retry import renewal
 from voyage_logger._settings import MIB, endpoint_from, is_header_safe, missing
+from voyage_logger._values import frozen
 from voyage_logger.transports._base import BaseTransport
 from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_outcome
 
@@ -41,12 +41,15 @@ _SUCCESS = range(200, 300)
 _ENCODED = frozenset((bytes,))  # the type of an entry that is encoded already
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Token:
     """An access token and when to renew it, by the monotonic clock."""
 
-    value: str = field(repr=False)
+    value: str
     renew_at: float
+
+    def __repr__(self) -> str:
+        return f"_Token(renew_at={self.renew_at!r})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("secrets are not pickled")

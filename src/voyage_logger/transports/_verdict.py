@@ -6,11 +6,11 @@ Source: vendor docs for 401 and its body; RFC 9110 and the conventions of JSON A
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from voyage_logger._outcome import Kind, Outcome
 from voyage_logger._retry import parse_retry_after
+from voyage_logger._values import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ _SUCCESS = range(200, 300)
 _SERVER_ERROR = range(500, 600)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """An HTTP answer, as far as it matters.
 
@@ -47,7 +47,10 @@ class Answer:
     content_type: str
     retry_after: str | None
     location: str | None
-    body: bytes = field(repr=False)
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, {self.content_type!r})"
 
     @property
     def is_page(self) -> bool:
