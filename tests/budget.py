@@ -151,10 +151,10 @@ def _figure(count: float | None) -> str:
     return "-" if count is None else f"{count:.10g}"
 
 
-def raises(old: dict[str, float], new: dict[str, float]) -> Iterator[str]:
-    """The budgets that a new record raises, in words."""
+def raises(kind: str, old: dict[str, float], new: dict[str, float]) -> Iterator[str]:
+    """The budgets that a new record raises by more than counts differ from run to run, in words."""
     for name, count in new.items():
-        if name in old and count > old[name]:
+        if name in old and count > old[name] * (1 + OVER[kind]):
             yield f"{name} {_figure(old[name])} -> {_figure(count)}"
 
 
@@ -179,7 +179,7 @@ def record(reason: str, pythons: list[str]) -> None:
 
 def _replace(budgets: dict[str, Any], kind: str, of: str, costs: dict[str, float]) -> list[str]:
     by_python = budgets.setdefault(kind, {})
-    raised = [f"{kind} of {of}: {each}" for each in raises(by_python.get(of, {}), costs)]
+    raised = [f"{kind} of {of}: {each}" for each in raises(kind, by_python.get(of, {}), costs)]
     by_python[of] = costs
     return raised
 

@@ -70,7 +70,8 @@ def test_raise_is_noted() -> None:
     """The history gets to know which budgets a new record raises."""
     old = {"fields": 1000.0, "bare": 700.0, "spool": 900.0}
     new = {"fields": 1010.0, "bare": 690.0, "spool": 900.0, "journey": 1.0}
-    assert list(budget.raises(old, new)) == ["fields 1000 -> 1010"]
+    assert list(budget.raises("opcodes", old, new)) == ["fields 1000 -> 1010"]
+    assert not list(budget.raises("instructions", old, new))  # within what is no difference
 
 
 def test_every_budget_has_its_reason() -> None:
