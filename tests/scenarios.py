@@ -32,6 +32,7 @@ WARM_UP = 256  # calls before any is counted: caches and free lists are then as 
 TRACED = 65
 RETAINED = 1024  # a multiple of a deque's 64 slots a block
 BATCHES = 12
+TIME_LIMIT = 200  # seconds; under valgrind all takes fifty times as long
 
 _PACKAGE = os.path.dirname(voyage_logger.__file__)  # noqa: PTH120 - see above
 
@@ -128,7 +129,7 @@ def deliver(entries: int, on_send: Callable[[int], None]) -> None:
     for _ in range(entries):
         call()
     gate.opened.set()
-    threading.Event().wait()
+    threading.Event().wait(TIME_LIMIT)
 
 
 def run(name: str, count: int) -> None:
@@ -143,6 +144,7 @@ def run(name: str, count: int) -> None:
                 os._exit(0)
 
         deliver(2 * int(os.environ["SCENARIO_BASE"]), on_send)
+        sys.exit("the worker has not delivered")
     gc.disable()  # when it runs depends on what else the process holds
     call = CALLS[name]()
     for _ in range(count):
@@ -236,7 +238,8 @@ def counts_of_worker() -> dict[str, float]:
         threading.Thread(
             target=deliver, args=(BATCHES * BATCH, on_send), daemon=True, name="no hook"
         ).start()
-        done.wait()
+        if not done.wait(30):
+            sys.exit("the worker has not delivered")
         install(None)
         steps = [after - before for before, after in pairwise(marks)]
         return middle(steps) / BATCH

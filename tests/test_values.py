@@ -99,6 +99,7 @@ def test_dataclass_of_an_app_may_extend_it() -> None:
 
     outcome = Labeled(Kind.DELIVERED, "fine")
     assert (outcome.kind, outcome.status, outcome.label) == (Kind.DELIVERED, None, "mine")
+    assert list(inspect.signature(Labeled).parameters)[-1] == "label"
 
 
 def test_signature_names_the_fields() -> None:
