@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import budget
-from voyage_logger._queue import RECORD_OVERHEAD
+from voyage_logger._records import RECORD_OVERHEAD
 
 # One process counts for all: pytest-xdist is to run them in one worker.
 pytestmark = pytest.mark.xdist_group("budget")
