@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping
 from math import inf
 from operator import attrgetter
-from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from voyage_logger import _wire
@@ -118,6 +117,8 @@ class Transport(Restorable, BaseTransport):
         self._remember(Transport.__init__, arguments)
 
     def reset(self) -> None:
+        from random import Random  # noqa: PLC0415 - not to be paid by the import
+
         # The lock is held during a sign-in, so that all threads in need wait for the same one. It
         # guards the token and the making of the session.
         self.sign_ins = 0
