@@ -11,7 +11,7 @@ import trustme
 from conftest import until
 from relay import Relay
 from voyage_logger import ConnectionFailed, Kind, Transport, VoyageLogger
-from voyage_logger.devserver import DevServer, redirect
+from voyage_logger.devserver import DevServer, Fault, redirect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +91,23 @@ def test_no_proxy_is_honored(
         assert transport.send([ENTRY])
         transport.close()
     assert (proxy.connections, server.count()) == (0, 1)
+
+
+def test_proxy_that_comes_later_is_found_after_a_failure(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment is not read for each request, but again after one that has failed."""
+    transport = transport_to(server.url)
+    assert transport.send([ENTRY])
+    with Relay() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        assert transport.send([ENTRY])
+        assert proxy.connections == 0
+        server.script(Fault(reset="before"))
+        assert transport.send([ENTRY]).kind is Kind.TRY_AGAIN
+        assert transport.send([ENTRY])
+        assert proxy.connections == 1
+        transport.close()
 
 
 def test_proxy_sees_nothing_of_https_but_the_host(

@@ -342,7 +342,7 @@ def test_what_cannot_pass_by_itself_is_told_apart(
         raise error
 
     session = _session.Session()
-    monkeypatch.setattr(session._session, "post", fail)
+    monkeypatch.setattr(session._session, "send", fail)
     with pytest.raises(_session.RequestFailed) as caught:
         session.post("http://x", b"", {}, {}, (1, 1))
     assert caught.value.is_permanent is is_permanent

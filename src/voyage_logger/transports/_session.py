@@ -74,6 +74,9 @@ class Session:
         adapter = _Adapter(max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
+        # Proxies and certificates, as the environment has them: to look there for each request
+        # costs as much as all else of it. A failure has them looked up anew.
+        self._surroundings: Mapping[str, Any] | None = None
 
     def post(
         self,
@@ -95,16 +98,19 @@ class Session:
         Raises:
             RequestFailed: There was no answer.
         """
+        secrets = _SecretHeaders(secret_headers)
+        request = requests.Request("POST", url, headers=headers, data=body, auth=secrets)
+        surroundings, self._surroundings = self._surroundings, None
         try:
-            with self._session.post(
-                url,
-                data=body,
-                headers=headers,
-                auth=_SecretHeaders(secret_headers),
+            if surroundings is None:
+                surroundings = self._session.merge_environment_settings(url, {}, True, None, None)
+            with self._session.send(
+                self._session.prepare_request(request),
                 timeout=timeout,
                 allow_redirects=False,  # another origin must not see the secrets
-                stream=True,
+                **surroundings,
             ) as response:
+                self._surroundings = surroundings
                 return Answer(
                     status=response.status_code,
                     content_type=response.headers.get("Content-Type", "").lower(),
