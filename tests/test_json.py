@@ -221,7 +221,7 @@ class TestShorterWay:
         def check(message: str, fields: dict[str, Any], limit: int, is_told: bool) -> None:
             timeline = Timeline([("a step", 1)]) if is_told else None
             common = {"level": "info", "app_name": "app", "environment": "test"}
-            said = [*conform(fields)]
+            said = conform(fields)
             found = encode_call(
                 message, _json.dumps(common), fields, said, limit, redaction, timeline
             )
@@ -257,8 +257,7 @@ class TestShorterWay:
         redaction = Redaction(DEFAULT_REDACTED_KEYS, lambda: (SECRET,))
 
         assert (
-            encode_call("m", '{"level":"info"}', fields, [*conform(fields)], 1024, redaction)
-            is None
+            encode_call("m", '{"level":"info"}', fields, conform(fields), 1024, redaction) is None
         )
 
     def test_takes_no_deeper_nesting(self) -> None:
@@ -268,7 +267,7 @@ class TestShorterWay:
             for _ in range(depth):
                 value = [value]
             fields = {"value": value}
-            found = encode_call("m", '{"level":"info"}', fields, [*conform(fields)], LIMIT, NOTHING)
+            found = encode_call("m", '{"level":"info"}', fields, conform(fields), LIMIT, NOTHING)
 
             entry = {"message": "m", "level": "info", **fields}
             assert found in (None, encode(entry, LIMIT))

@@ -68,7 +68,7 @@ def encode_call(
     message: str,
     common: str,
     fields: dict[str, Any],
-    said: list[Any],
+    said: tuple[int, list[Any]],
     limit: int,
     redaction: Redaction,
     timeline: Timeline | None = None,

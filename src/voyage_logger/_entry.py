@@ -84,7 +84,7 @@ class EntryFactory:
         args: tuple[object, ...],
         fields: dict[str, Any],
         frame: FrameType | None,
-    ) -> tuple[str, int, list[Any]]:
+    ) -> tuple[str, tuple[int, list[Any]]]:
         """Makes the keywords of a log call the fields of an entry.
 
         Args:
@@ -117,15 +117,15 @@ class EntryFactory:
             known, text = self._second
             if known != second:
                 text = self._tell(second)
-            meta_data = {
+            meta_data: dict[str, Any] = {
                 "logged_at": "%s.%06d+00:00" % (text, rest // 1000),  # noqa: UP031
                 "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
             }
             if "meta_data" in fields:  # the caller's own keys win
-                meta_data = {**meta_data, **as_mapping(fields["meta_data"])}
+                given = fields["meta_data"]
+                meta_data.update(given if type(given) is dict else as_mapping(given))
             fields["meta_data"] = meta_data
-        characters, others = conform(fields)
-        return message if type(message) is str else to_text(message), characters, others
+        return message if type(message) is str else to_text(message), conform(fields)
 
     def entry(self, rank: int, message: str, fields: dict[str, Any]) -> dict[str, Any]:
         """The entry of a level with a message and fields."""
@@ -141,7 +141,7 @@ class EntryFactory:
         self, rank: int, message: object, fields: dict[str, Any], frame: FrameType | None = None
     ) -> dict[str, Any]:
         """An entry as of a log call: see `fill`."""
-        text, _, _ = self.fill(message, (), fields, frame)
+        text, _ = self.fill(message, (), fields, frame)
         return self.entry(rank, text, fields)
 
     def has_made(self, log_id: object) -> bool:

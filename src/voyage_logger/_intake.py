@@ -143,7 +143,7 @@ class Intake:
             elif frame is None:
                 frame = sys._getframe(2)  # noqa: SLF001 - the only quick way
             factory, limit, redaction = self._factory, self._entry_limit, self._redaction
-            text, *said = factory.fill(message, args, fields, frame)
+            text, said = factory.fill(message, args, fields, frame)
             if self._is_direct:
                 if "add_ticket" in fields and fields["add_ticket"] is True:
                     lane = TICKET_LANE
