@@ -143,7 +143,7 @@ def run(name: str, count: int) -> None:
             if seen >= count:
                 os._exit(0)
 
-        deliver(2 * int(os.environ["SCENARIO_BASE"]), on_send)
+        deliver(int(os.environ["SCENARIO_ENTRIES"]), on_send)
         sys.exit("the worker has not delivered")
     gc.disable()  # when it runs depends on what else the process holds
     call = CALLS[name]()
