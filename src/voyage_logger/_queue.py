@@ -180,6 +180,7 @@ class EntryQueue:
         if not rejected and not dropped:
             self._settle_delivered(count)
             return
+        counts = self._rejected if rejected else self._dropped
         for _ in range(count):
             if (record := pop(self._flight)) is None:
                 return
@@ -188,10 +189,7 @@ class EntryQueue:
             loss = (rejected or dropped, lane)
             self._in_flight -= 1
             self._flight_bytes -= size
-            if rejected:
-                self._rejected[loss] += 1
-            else:
-                self._dropped[loss] += 1
+            counts[loss] += 1
 
     def _settle_delivered(self, count: int) -> None:
         """The same for delivered entries, all in one step: most are, and each costs CPU."""
