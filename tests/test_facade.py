@@ -279,6 +279,22 @@ def test_before_send_changes_and_leaves_out(sent: Any) -> None:
     assert [entry["message"] for entry in sent(log, before_send=before_send)] == ["PUBLIC"]
 
 
+def test_before_send_may_add_tags_without_changing_the_caller_s(sent: Any) -> None:
+    """The list that `before_send` is given is the entry's own."""
+    tags = ["a"]
+
+    def before_send(entry: dict[str, Any]) -> dict[str, Any]:
+        entry["tags"].append("b")
+        return entry
+
+    def log(logger: VoyageLogger) -> None:
+        logger.info("x", tags=tags)
+
+    (entry,) = sent(log, before_send=before_send)
+
+    assert (entry["tags"], tags) == (["a", "b"], ["a"])
+
+
 @pytest.mark.parametrize("broken", [lambda _entry: 1 / 0, lambda _entry: "text"])
 def test_broken_before_send_costs_a_notice_only(
     sent: Any, broken: Any, capfd: pytest.CaptureFixture[str]
