@@ -115,6 +115,7 @@ def _environment() -> Iterator[dict[str, str]]:
             "PATH": os.environ.get("PATH", ""),
             "PYTHONPATH": str(SOURCE),
             "PYTHONHASHSEED": "0",
+            "VOYAGE_LOGS_ORJSON": "0",  # which is installed here and not there
             "PYTHONPYCACHEPREFIX": f"{folder}/bytecode",
             "SCENARIO_ENTRIES": str(2 * _CALLS["worker"]),
             "SCENARIO_DIR": folder,
