@@ -9,10 +9,12 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import voyage_logger
 from conftest import Recorder
 from voyage_logger import FlushResult, Kind, Outcome, Stats, VoyageLogger
 from voyage_logger._values import frozen, replace
@@ -131,14 +133,16 @@ def test_value_can_be_logged() -> None:
 def test_value_is_logged_where_nobody_has_loaded_dataclasses() -> None:
     """The same in a program that has no dataclass of its own."""
     code = (
-        "import sys, json\n"
+        "import sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
         "from voyage_logger import FlushResult\n"
-        "from voyage_logger._encoding import dumps, encode\n"
+        "from voyage_logger._encoding import encode\n"
         "assert 'dataclasses' not in sys.modules\n"
         "print(encode({'meta_data': {'r': FlushResult(1, 0, 0, 0, 0.5)}}, 9999).decode())\n"
     )
-    ran = subprocess.run(
-        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True
+    source = Path(voyage_logger.__file__).parent.parent
+    ran = subprocess.run(  # -S: what site-packages may import by itself is not ours
+        [sys.executable, "-S", "-c", code, source], capture_output=True, text=True, check=True
     )
     assert json.loads(ran.stdout)["meta_data"]["r"] == dataclasses.asdict(
         FlushResult(1, 0, 0, 0, 0.5)
