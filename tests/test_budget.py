@@ -18,7 +18,6 @@ import budget
 from voyage_logger._records import RECORD_OVERHEAD
 
 # One process counts for all: pytest-xdist is to run them in one worker.
-pytestmark = pytest.mark.xdist_group("budget")
 
 
 @pytest.fixture(scope="module")

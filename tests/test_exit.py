@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 LOG = "for n in range(7): logger.info(f'entry {n}')\nlogger.error('entry 7')\n"
 # With the HTTP stack in place an interrupt's exit code is Python's own: see README, "Limits".
-# One process runs all of a matrix, and the tests here look at its cells.
-pytestmark = pytest.mark.xdist_group("exit")
-
 LOADED = "import requests\n"
 THREADS = """\
 enough = threading.Semaphore(0)

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 MANY = 400  # processes: enough for chance to even out
 MORE = 1000  # where each of them asks for much at a time
 
-pytestmark = pytest.mark.xdist_group("fleet")  # what one test has played, another looks at
-
 
 @cache
 def played(name: str, gap: float) -> Result:
