@@ -17,8 +17,6 @@ import pytest
 import budget
 from voyage_logger._records import RECORD_OVERHEAD
 
-# One process counts for all: pytest-xdist is to run them in one worker.
-
 
 @pytest.fixture(scope="module")
 def costs() -> dict[str, Any]:
