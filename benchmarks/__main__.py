@@ -45,7 +45,8 @@ def main() -> int:
 def _able(asked: list[str] | None, *, uses_orjson: bool) -> list[Entrant]:
     """The contestants that are asked for and can run here; who cannot is named, with the reason."""
     able = []
-    for entrant in ENTRANTS if asked is None else [BY_NAME[name] for name in asked]:
+    usual = [entrant for entrant in ENTRANTS if not entrant.is_study]
+    for entrant in usual if asked is None else [BY_NAME[name] for name in asked]:
         reason = entrant.why_not()
         if entrant.name == "voyage-speed" and not reason and not uses_orjson:
             reason = "this voyage_logger does not use orjson"

@@ -26,7 +26,7 @@ class Job:
         self.contestant: str = order["contestant"]
         self.options: dict[str, Any] = order["options"]
         self._measure: str = order["measure"]
-        self._port: int = order["port"]
+        self.port: int = order["port"]
         self._pipe: int = order["pipe"]
 
     def set_up(self, **options: Any) -> Contestant:
@@ -34,7 +34,7 @@ class Job:
         kind = BY_NAME[self.contestant].load()
         if options and not kind.takes_options:
             raise TypeError(f"{self.contestant} takes no options")
-        return kind(Place(self._port, options))
+        return kind(Place(self.port, options))
 
     def say(self, **what: Any) -> None:
         """Tells the parent."""

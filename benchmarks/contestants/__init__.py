@@ -22,6 +22,7 @@ class Entrant:
         needs: The modules it cannot do without.
         package: The distribution whose version is shown.
         imports: What its users import, for the benchmark of that.
+        is_study: It takes part only where it is named: it shows what a choice is worth.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Entrant:
     needs: tuple[str, ...] = ()
     package: str = ""
     imports: str = ""
+    is_study: bool = False
 
     def why_not(self) -> str:
         """Why it cannot run here, or an empty text."""
@@ -126,6 +128,30 @@ ENTRANTS = (
         "import logtail",
     ),
     Entrant("posthog", "posthog", "posthog:PostHog", ("posthog",), "posthog", "import posthog"),
+    Entrant(
+        "ideal-late",
+        "ideal, encoded by the thread",
+        "ideal:IdealLate",
+        ("urllib3",),
+        "urllib3",
+        is_study=True,
+    ),
+    Entrant(
+        "voyage-fixed",
+        "voyage-logger, requests do not grow",
+        "voyage:VoyageFixed",
+        ("requests",),
+        "voyage-logger",
+        is_study=True,
+    ),
+    Entrant(
+        "voyage-gzip",
+        "voyage-logger, compressed",
+        "voyage:VoyageGzip",
+        ("requests",),
+        "voyage-logger",
+        is_study=True,
+    ),
 )
 
 BY_NAME = {entrant.name: entrant for entrant in (NOTHING, *ENTRANTS)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.contestants._base import Contestant
 
@@ -20,9 +20,11 @@ class Voyage(Contestant):
 
     takes_options = True
 
+    settings: ClassVar[dict[str, Any]] = {}
+
     def __init__(self, place: Place) -> None:
         sys.modules["orjson"] = None  # type: ignore[assignment]  # `import orjson` fails
-        self._set_up(place)
+        self._set_up(place, **self.settings)
 
     def _set_up(self, place: Place, **more: Any) -> None:
         from voyage_logger import VoyageLogger
@@ -58,6 +60,18 @@ class Voyage(Contestant):
 
     def flush(self, seconds: float) -> None:
         self.logger.flush(seconds)
+
+
+class VoyageFixed(Voyage):
+    """With requests of a hundred such entries, whatever waits."""
+
+    settings: ClassVar[dict[str, Any]] = {"max_batch_bytes": 46_000, "max_entry_bytes": 40_000}
+
+
+class VoyageGzip(Voyage):
+    """With `compress=True`."""
+
+    settings: ClassVar[dict[str, Any]] = {"compress": True}
 
 
 class VoyageSpeed(Voyage):

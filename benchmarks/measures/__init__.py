@@ -9,6 +9,7 @@ MEASURES = {
     "latency": "latency",
     "contention": "contention",
     "spool": "spool",
+    "prices": "prices",
     "import": "imports",
     "exit": "exits",
     "idle": "idle",

@@ -1,0 +1,185 @@
+"""What each feature of voyage-logger costs a log call, and what a request costs beside its entries.
+
+A call: loggers that differ in one setting, in one process, each called in turn; their transport
+takes everything, and nothing is sent while calls are timed. A request: the CPU of the thread that
+sends bodies of 1, 100 and 2,000 entries, by this client's transport (requests) and by bare urllib3.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from benchmarks._report import Column, Report
+from benchmarks.contestants import BY_NAME, Entrant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks._bench import Bench, Result
+    from benchmarks._child import Job
+
+ROUNDS = 3
+_CALLS = 1_000  # of one logger before it is the next one's turn
+_TURNS = 12
+_REQUESTS = 200
+_SIZES = (1, 100, 2_000)
+_PRICES = {
+    "default": "as it comes",
+    "method": "without `method_name` (`capture_method=False`)",
+    "stamps": "without time and id (`timestamps=False`)",
+    "redact": "without redaction by key (`redact=None`)",
+    "filtered": "below the logger's `level`",
+    "bound": "two fields by `bind`",
+    "context": "two fields by `context`",
+    "journey": "inside a journey of four steps",
+    "masked": "with a key that is to be masked",
+    "before_send": "with a `before_send` that changes nothing",
+    "collapse": "with `collapse`, nothing alike",
+    "spool": "with `spool_dir`, the write included",
+}
+
+
+def run(bench: Bench) -> Report:
+    """A table for the call and one for the request."""
+    report = Report("prices", "What each feature costs")
+    own = [each for each in bench.entrants if each.name in ("voyage", "voyage-speed")]
+
+    def one(entrant: Entrant) -> Result:
+        with bench.child("prices", entrant, is_quick=bench.is_quick) as child:
+            return child.hear()
+
+    found = bench.in_rounds(own or [BY_NAME["voyage"]], one)
+    for name, result in found.items():
+        rows = {
+            key: {"us": result[key], "more": result[key] - result["default"]} for key in _PRICES
+        }
+        entrants = [Entrant(key, title, "") for key, title in _PRICES.items()]
+        columns = (Column("us", "us", 1), Column("beside the first", "more", 1))
+        report.add(f"A log call, {BY_NAME[name].title.strip('*')}", entrants, rows, columns)
+    requests = {
+        way: {str(size): found[name][f"{way} {size}"] for name in found for size in _SIZES}
+        for way in ("requests", "urllib3")
+    }
+    sizes = [Column(f"{size:,} entries", str(size)) for size in _SIZES]
+    senders = [Entrant("requests", "this client, by requests", "")]
+    senders.append(Entrant("urllib3", "bare urllib3", ""))
+    report.add("CPU of a request in its thread, us", senders, requests, sizes)
+    return report
+
+
+def inside(job: Job) -> None:
+    """Measures all, in one process."""
+    contestant: Any = job.set_up()
+    contestant.flush(10)
+    found = _calls(contestant, 2 if job.options["is_quick"] else _TURNS)
+    for way, send in (("requests", _by_requests(job)), ("urllib3", _by_urllib3(job))):
+        for size in _SIZES:
+            found[f"{way} {size}"] = _cpu(send, size, 20 if job.options["is_quick"] else _REQUESTS)
+    job.say(**found)
+
+
+def _calls(contestant: Any, turns: int) -> Result:
+    from voyage_logger import BaseTransport, Kind, Outcome, VoyageLogger
+
+    class Taker(BaseTransport):
+        def send(self, entries: Any, *, time_limit: float | None = None) -> Outcome:
+            del entries, time_limit
+            return Outcome(Kind.DELIVERED)
+
+    times: dict[str, list[int]] = {key: [] for key in _PRICES}
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-prices-"))
+
+        def make(**settings: Any) -> Any:
+            # Nothing is due while calls are timed: the worker has no part in their cost.
+            quiet: Any = {
+                "batch_size": 1_000_000,
+                "max_queue_size": 1_000_000,
+                "flush_interval": 3_600,
+            }
+            logger = VoyageLogger("shop", transport=Taker(), **quiet, **settings)
+            return stack.enter_context(logger)
+
+        plain = make()
+        loggers = dict.fromkeys(_PRICES, plain) | {
+            "method": make(capture_method=False),
+            "stamps": make(timestamps=False),
+            "redact": make(redact=None),
+            "filtered": make(level="error"),
+            "bound": plain.bind(region="eu-west-1", release="2026.11"),
+            "before_send": make(before_send=lambda entry: entry),
+            "collapse": make(collapse=5),
+            "spool": make(spool_dir=folder),
+        }
+        for turn in range(turns):
+            for key, logger in loggers.items():
+                contestant.logger = logger
+                log = _masked(logger) if key == "masked" else contestant.log
+                with ExitStack() as scope:
+                    if key == "context":
+                        scope.enter_context(logger.context(region="eu-west-1", release="2026.11"))
+                    elif key == "journey":
+                        journey = scope.enter_context(logger.journey("checkout"))
+                        for step in ("cart", "address", "card", "paid"):
+                            journey.step(step)
+                    times[key] += _timed(log, turn * _CALLS)
+                logger.flush(30)
+    return {key: statistics.median(taken) / 1e3 for key, taken in times.items()}
+
+
+def _timed(log: Callable[[int, str], None], first: int) -> list[int]:
+    clock, taken = time.perf_counter_ns, []
+    for n in range(first, first + _CALLS):
+        start = clock()
+        log(n, "session-0123456789")
+        taken.append(clock() - start)
+    return taken
+
+
+def _masked(logger: Any) -> Callable[[int, str], None]:
+    def log(n: int, session: str) -> None:
+        logger.info(
+            "Payment authorized",
+            event_name="payment_authorized",
+            event_flow_name="checkout",
+            app_user_id="user_48213",
+            session_id=session,
+            tags=["payment", "eu"],
+            meta_data={"order": n, "amount": 129.95, "currency": "EUR", "password": "x" * 12},
+        )
+
+    return log
+
+
+def _by_requests(job: Job) -> Callable[[list[bytes]], object]:
+    from voyage_logger import Transport
+
+    return Transport("bench-key", "bench-secret", f"http://127.0.0.1:{job.port}").send
+
+
+def _by_urllib3(job: Job) -> Callable[[list[bytes]], object]:
+    import urllib3
+
+    pool = urllib3.PoolManager()
+    url = f"http://127.0.0.1:{job.port}/voyage/api/v1/logs/batch"
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer bench"}
+
+    def send(entries: list[bytes]) -> object:
+        body = b'{"logs":[' + b",".join(entries) + b"]}"
+        return pool.request("POST", url, body=body, headers=headers, retries=False, timeout=10.0)
+
+    return send
+
+
+def _cpu(send: Callable[[list[bytes]], object], size: int, count: int) -> float:
+    """Microseconds of this thread's CPU for a request of so many entries."""
+    entries = [b'{"message":"' + b"x" * 415 + b'"}'] * size
+    send(entries)
+    start = time.thread_time_ns()
+    for _ in range(count):
+        send(entries)
+    return (time.thread_time_ns() - start) / count / 1e3
