@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -378,6 +378,27 @@ def run_together(
 
 
 class Signals:
+    files: tuple[str, ...] = (_queue.__file__, _records.__file__)  # where a handler may come in
+
+    def test_in_the_middle_of_stats_leave_them_those_of_one_moment(
+        self, make_queue: MakeQueue
+    ) -> None:
+        """A handler that logs while its thread looks at the counts makes no entry appear twice."""
+        at = 0
+        has_come = True
+        while has_come:
+            at += 1
+            queue = make_queue(2)
+            for _ in range(5):
+                queue.append(entry("x"), INFO)
+            foreign = partial(queue.append, entry("y"), INFO)
+            with Interruption(at, foreign, self.files) as interruption:
+                stats = queue.stats()
+            has_come = interruption.has_come
+            assert_law(stats)
+            queue.close("closed")
+        assert at > 5
+
     @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
     @pytest.mark.parametrize("max_entries", [20, 1_000_000])
     def test_by_signals_loses_nothing_in_silence(
@@ -445,7 +466,7 @@ class Interruption:
     def __init__(
         self,
         at: int,
-        foreign: Callable[[], None],
+        foreign: Callable[[], object],
         files: tuple[str, ...] = (_queue.__file__, _records.__file__),
     ) -> None:
         self.at, self.foreign, self.count = at, foreign, 0

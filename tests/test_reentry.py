@@ -19,6 +19,7 @@ from voyage_logger.devserver import DevServer, Fault, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 TIME_LIMIT = 40.0  # seconds; none of these takes a tenth of that
 
@@ -134,6 +135,52 @@ def test_signal_handler_meets_a_full_queue(server: DevServer) -> None:
     assert found["accepted"] == found["total"] == found["settled"] + found["pending"]
     assert found["pending"] <= 2 * 50  # as many queued as the queue holds, and a request's
     assert sum(lost(stderr)) == found["total"]
+
+
+@pytest.mark.parametrize("kept", ["in memory", "in a spool"])
+@pytest.mark.parametrize(
+    "call",
+    ["logger.info('x')", "logger.critical('x')", "logger.info('x', add_ticket=True, a=object())"],
+)
+def test_recursion_without_end_keeps_the_accounts_right(
+    tmp_path: Path, call: str, kept: str
+) -> None:
+    """Wherever in a log call the stack is at its end, an entry is counted wholly or not at all."""
+    spool = {"spool_dir": str(tmp_path), "max_spool_bytes": 1 << 17, "max_batch_bytes": 1 << 16}
+    settings = spool | {"max_entry_bytes": 1 << 14} if kept == "in a spool" else {}
+    found, _ = run(
+        f"""\
+        class Away(BaseTransport):
+            def send(self, entries, *, time_limit=None): return Outcome(Kind.TRY_AGAIN, "away")
+
+        bad = []
+        for bound in (50, 100_000):  # full, and not
+            logger = VoyageLogger("app", transport=Away(), max_queue_size=bound, flush_interval=600,
+                                  batch_size=10, shutdown_timeout=0.1, **{settings})
+            for _ in range(200): logger.info("before")
+
+            def recur():
+                {call}
+                recur()
+
+            def begin(depth):  # the end is to come at another place each time
+                begin(depth - 1) if depth else recur()
+
+            for depth in range(12):
+                try: begin(depth)
+                except RecursionError: pass
+            queue = logger._pipeline.queue
+            with queue.lock:
+                stats = logger.stats()
+                waiting = sum(map(len, queue._lanes))
+                settled = stats.delivered + stats.rejected + stats.dropped
+                bad.append(stats.accepted - settled - stats.pending)
+                bad.append(queue._queued - waiting)
+        report(bad=bad)
+        os._exit(0)
+        """
+    )
+    assert found["bad"] == [0, 0, 0, 0]
 
 
 def test_destructors_log_at_any_allocation(server: DevServer) -> None:

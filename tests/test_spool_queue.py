@@ -217,7 +217,7 @@ class TestThreads(queue_contract.Threads):
 
 
 class TestSignals(queue_contract.Signals):
-    pass
+    files = (*queue_contract.Signals.files, _writing.__file__)
 
 
 class TestReentry:

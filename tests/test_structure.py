@@ -33,6 +33,7 @@ LAYERS = [
         "_pacing",
         "_batching",
         "_records",
+        "_keeping",
         "_readable",
     },
     {"_diagnostics", "_fields", "_queue", "transports"},

@@ -14,7 +14,7 @@ How an entry travels, and where to read it (layers point downward only)::
     _batching   how large the next request may be       _pacing, _retry  when it is due
     _losses     telling people what was lost            _queue    what waits, and all counts
     _records    the encoded entries in it
-    spool       a queue on the disk, which a killed process does not lose
+    spool       a queue on the disk, which a killed process does not lose   _keeping  its hooks
     transports  one attempt to deliver a batch -> _outcome
     _entry      an entry of a log call                  _fields, _log_fields  the documented fields
     _encoding   an entry as JSON bytes                  _plain, _trimming  odd and large values

@@ -16,9 +16,9 @@ of statements without a call, next to the one call that moves the entry.
 from __future__ import annotations
 
 import threading
-from bisect import bisect
 from collections import Counter, defaultdict, deque
 
+from voyage_logger._keeping import Keeping
 from voyage_logger._levels import CRITICAL, LANES, NOTICE_LANE
 from voyage_logger._records import (
     NEVER,
@@ -32,15 +32,17 @@ from voyage_logger._records import (
     leave,
     moves,
     pop,
+    run_of,
     size_of,
 )
 from voyage_logger._stats import Stats
 
 _SLICE = 500  # entries that are moved while the lock is held once
+_LOOKS = 10  # at the counts, until one is not disturbed: where each allocation logs, none is
 _SHORTEST_RUN = 16  # entries of a lane that are looked at in one go
 
 
-class EntryQueue:
+class EntryQueue(Keeping):
     """A queue of encoded entries, bounded in entries and in bytes.
 
     Args:
@@ -50,8 +52,6 @@ class EntryQueue:
     Thread-safe, and re-entrant: see the module's docstring.
     """
 
-    is_durable = False  # whether what is left at the end is kept for the next process
-
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
@@ -59,7 +59,6 @@ class EntryQueue:
         # Taken by itself, never through a condition: those are entered and left by Python code, and
         # an exception from a signal handler in there would leave the lock held for good.
         self.lock = threading.RLock()
-        self.patience: float | None = None  # the most seconds between two calls of `tend`
         self.changed = threading.Condition(self.lock)  # the worker waits here for something to do
         self.settled = threading.Condition(self.lock)  # flush and exit wait here for fewer pending
         # All below is guarded by the lock.
@@ -76,7 +75,6 @@ class EntryQueue:
         self._delivered = 0
         self._amended = 0  # how often an entry was replaced while it waited
         self._in_flight = 0
-        self.kept = 0  # of the rejected, notices apart: those that a person can find on the disk
         self._rejected: defaultdict[Loss, int] = defaultdict(int)
         self._dropped: defaultdict[Loss, int] = defaultdict(int)
 
@@ -138,6 +136,7 @@ class EntryQueue:
         """Counts an entry that cannot be taken in as accepted and dropped."""
         loss = (reason, lane)
         with self.lock:
+            self._dropped[loss] += 0  # see `_shed`
             self._accepted += 1
             self._dropped[loss] += 1
 
@@ -181,6 +180,8 @@ class EntryQueue:
             self._settle_delivered(count)
             return
         counts = self._rejected if rejected else self._dropped
+        for lane in range(len(LANES)):
+            counts[rejected or dropped, lane] += 0  # see `_shed`
         for _ in range(count):
             if (record := pop(self._flight)) is None:
                 return
@@ -235,18 +236,6 @@ class EntryQueue:
             self._max_entries = 0
             self._shed_reason = reason
 
-    def tend(self) -> None:
-        """Does what is to be done from time to time, outside the lock: the worker's call."""
-
-    def look_every(self, seconds: float) -> None:
-        """Has `tend` called so often, where there is something to tend."""
-
-    def let_go(self) -> None:
-        """Frees, at the end of the process or of the logger, what is not memory."""
-
-    def disown(self) -> None:
-        """Lets go, in a forked child, of what belongs to the parent; takes no lock."""
-
     def oldest(self) -> int:
         """The sequence number of the oldest pending entry, `NEVER` if there is none."""
         with self.lock:
@@ -280,17 +269,25 @@ class EntryQueue:
     def stats(self) -> Stats:
         """All counts, taken at one moment."""
         with self.lock:
-            rejected, dropped = dict(self._rejected), dict(self._dropped)
-            return Stats(
-                accepted=self._accepted,
-                delivered=self._delivered,
-                rejected=sum(rejected.values()),
-                dropped=sum(dropped.values()),
-                pending=self._queued + self._in_flight,
-                rejected_by=by_reason(rejected),
-                dropped_by=by_reason(dropped),
-                pending_bytes=self._queued_bytes + self._flight_bytes,
-            )
+            for _ in range(_LOOKS):
+                accepted = self._accepted
+                stats = self._snapshot()
+                if self._accepted == accepted:  # no re-entrant call has come in between
+                    break
+            return stats
+
+    def _snapshot(self) -> Stats:
+        rejected, dropped = dict(self._rejected), dict(self._dropped)
+        return Stats(
+            accepted=self._accepted,
+            delivered=self._delivered,
+            rejected=sum(rejected.values()),
+            dropped=sum(dropped.values()),
+            pending=self._queued + self._in_flight,
+            rejected_by=by_reason(rejected),
+            dropped_by=by_reason(dropped),
+            pending_bytes=self._queued_bytes + self._flight_bytes,
+        )
 
     def losses(self) -> Counter[Loss]:
         """All entries lost so far, by reason and lane."""
@@ -305,6 +302,8 @@ class EntryQueue:
                     record = lane[0]
                     size = len(record[2]) + RECORD_OVERHEAD
                     loss = (self._shed_reason, record[1])
+                    # A look for a key takes more stack than all below: at its end, it fails here.
+                    self._dropped[loss] += 0
                     # A re-entrant `append` may have shed it by now. From this look to the drop
                     # there is no place for another: no call, and (for CPython 3.10) no jump.
                     is_first = lane[0] is record
@@ -319,15 +318,11 @@ class EntryQueue:
         """Moves the oldest queued entries into flight, in the order of their calls."""
         most = _SHORTEST_RUN
         while (wanted := max_entries - self._in_flight) > 0:
-            # The lane with the oldest entry boards until another lane's head is older.
-            lane, next_lane = sorted(self._lanes, key=head)[:2]
-            following = head(next_lane)
+            lane, run, is_whole = run_of(self._lanes, min(most, wanted))
             if head(lane) == NEVER:
                 return
-            found = first(lane, min(most, wanted))
-            run = found[: bisect(found, (following,))]
             # Looks ahead as far as pays: runs are short where levels alternate.
-            most = most * 2 if len(run) == len(found) else _SHORTEST_RUN
+            most = most * 2 if is_whole else _SHORTEST_RUN
             room = max_bytes - (self._flight_bytes - self._in_flight * (RECORD_OVERHEAD - 1))
             count = fitting(run, room)
             if count == 0 and not self._in_flight:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 # (sequence number, lane, encoded entry). A tuple, because one is made per log call.
 Record = tuple[int, int, "bytes | bytearray"]
@@ -84,6 +84,23 @@ def head(lane: deque[Record]) -> int:
         return lane[0][0]
     except IndexError:
         return NEVER
+
+
+def run_of(lanes: Sequence[deque[Record]], count: int) -> tuple[deque[Record], list[Record], bool]:
+    """The lane with the oldest entry, and those of it that come before any of another lane.
+
+    Args:
+        lanes: All lanes.
+        count: How many entries at the most.
+
+    Returns:
+        The lane, the entries, and whether no other lane's has cut the run short.
+    """
+    lane, next_lane = sorted(lanes, key=head)[:2]
+    following = head(next_lane)
+    found = first(lane, count)
+    run = found[: bisect(found, (following,))]
+    return lane, run, len(run) == len(found)
 
 
 def by_reason(losses: dict[Loss, int]) -> dict[str, int]:

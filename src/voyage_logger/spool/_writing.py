@@ -121,16 +121,15 @@ class WritingQueue(EntryQueue):
             by_entries = len(self) / (self._max_entries or 1)
             return max(by_entries, (waiting + self._queued_bytes) / self._max_bytes)
 
-    def stats(self) -> Stats:
-        with self.lock:
-            stats = super().stats()
-            spooled = self._spooled + sum(origin is not None for origin in self._origins)
-            return replace(
-                stats,
-                pending=stats.pending + self._spooled,
-                spooled=spooled,
-                adopted=self._adopted,
-            )
+    def _snapshot(self) -> Stats:
+        stats = super()._snapshot()
+        spooled = self._spooled + sum(origin is not None for origin in self._origins)
+        return replace(
+            stats,
+            pending=stats.pending + self._spooled,
+            spooled=spooled,
+            adopted=self._adopted,
+        )
 
     def oldest(self) -> int:
         """As the worker needs it: 0 if anything adopted is pending; without what is set aside."""
@@ -291,6 +290,7 @@ class WritingQueue(EntryQueue):
         if self._active[segment.lane] is segment:
             self._active[segment.lane] = None
         loss = (reason, segment.lane)
+        self._dropped[loss] += 0  # a look for a key takes stack, of which this may be the end
         # Without a call or a jump (see `_queue`): a handler that logs may give up the same segment.
         count, freed = segment.entries - segment.taken_entries, segment.size - segment.taken
         segment.size, segment.entries = segment.taken, segment.taken_entries
@@ -304,6 +304,7 @@ class WritingQueue(EntryQueue):
 
     def _drop(self, loss: Loss, count: int) -> None:
         """Counts entries on the disk that will not be sent."""
+        self._dropped[loss] += 0  # see `_give_up`
         self._spooled -= count
         if count:
             self._dropped[loss] += count

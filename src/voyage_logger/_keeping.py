@@ -1,0 +1,32 @@
+"""What a queue does that keeps entries elsewhere than in memory: here nothing.
+
+What must stay true: the worker and the pipeline call these of every queue, and none raises.
+"""
+
+from __future__ import annotations
+
+
+class Keeping:
+    """The part of a queue that `SpoolQueue` has something to do in.
+
+    Attributes:
+        is_durable: Whether what is left at the end is kept for the next process.
+        patience: The most seconds between two calls of `tend`; None: none is needed.
+        kept: Of the rejected entries, notices apart, those that a person can find on the disk.
+    """
+
+    is_durable = False
+    patience: float | None = None
+    kept = 0
+
+    def tend(self) -> None:
+        """Does what is to be done from time to time, outside the lock: the worker's call."""
+
+    def look_every(self, seconds: float) -> None:
+        """Has `tend` called so often, where there is something to tend."""
+
+    def let_go(self) -> None:
+        """Frees, at the end of the process or of the logger, what is not memory."""
+
+    def disown(self) -> None:
+        """Lets go, in a forked child, of what belongs to the parent; takes no lock."""
