@@ -170,6 +170,18 @@ def test_flush_ends_a_pause(
     assert logger.flush(timeout=5)
 
 
+def test_flush_begins_with_short_pauses(server: DevServer, make_logger: MakeLogger) -> None:
+    """After a long outage, who waits is not told to wait for the next but one attempt, too."""
+    logger = make_logger(flush_interval=0.01)
+    worker = logger._pipeline._worker
+    worker._random = lambda: 0.0
+    worker.delivery.failures._level = 8.0  # each pause is 20 s
+    server.script(*[Fault(status=503)] * 3)
+    logger.info("x")
+    server.wait_for_requests(1)
+    assert logger.flush(timeout=15)
+
+
 def test_dropped_connection_before_storing(server: DevServer, logger: VoyageLogger) -> None:
     """A connection reset before the server stored anything costs nothing and doubles nothing."""
     without_pauses(logger)

@@ -74,7 +74,7 @@ class Delivery:
         self._diagnostics = diagnostics
         self._pacer = pacer
         self._trouble: tuple[type, int | None] | None = None  # what has been reported
-        self._failures = Failures()
+        self.failures = Failures()
         self._shortened = 0  # the entry that has been shortened because the server refused it
         self.size = RequestSize(settings.batch_size, settings.max_batch_bytes)
         self.requests = self.batches = self.retries = 0
@@ -104,7 +104,7 @@ class Delivery:
         """Sends a batch, in parts if need be, until it is settled or the pacer has stopped."""
         chunks = [batch] if batch else []  # a stack: the oldest entries are on top
         lessons, is_any_taken = self.size.lessons, False
-        failures, refusals = self._failures, 0  # refusals of batches, in a row
+        failures, refusals = self.failures, 0  # refusals of batches, in a row
         while chunks and not self._pacer.is_stopped:
             chunk = chunks.pop()
             if len(chunk) > 1 and json_bytes(chunk) > self.size.bytes:

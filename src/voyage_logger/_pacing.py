@@ -86,6 +86,10 @@ class Failures:
         self.unauthorized = self.unauthorized + 1 if kind is Kind.UNAUTHORIZED else 0
         return self.unauthorized or self._level
 
+    def ease(self) -> None:
+        """Begins anew with short pauses: somebody waits for the next attempts."""
+        self._level = 0.0
+
     def make_up(self) -> None:
         """Counts a success: the server has dealt with a batch."""
         self._level = max(0.0, self._level - FORGIVENESS)

@@ -289,10 +289,16 @@ class Worker:
     def begin_attempt(self) -> float | None:
         """Notes that an attempt follows all nudges so far; gives the time limit of its waits."""
         with self._queue.lock:
-            self._followed = self._nudges
+            self._follow()
             if self._deadline is None:
                 return None
             return max(_LEAST_TIME, self._deadline - self._clock())
+
+    def _follow(self) -> None:
+        """Notes that the next attempt is for somebody who waits: its pauses are short again."""
+        if self._nudges != self._followed:
+            self._followed = self._nudges
+            self.delivery.failures.ease()
 
     def back_off(self, outcome: Outcome, attempt: float) -> None:
         """Waits before the next attempt; a flush or the end of the process cuts that short."""
@@ -310,7 +316,8 @@ class Worker:
                     self.stop()  # what is durable need not be sent by a process in a hurry
                 elif self._nudges != self._followed:
                     soonest = floor if self._deadline is not None else max(floor, start + least)
-                    end, self._followed = min(end, soonest), self._nudges
+                    end = min(end, soonest)
+                    self._follow()
                 else:
                     self._queue.changed.wait(self._at_most(min(end, self._deadline or end) - now))
                 now = self._clock()
