@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -191,7 +192,9 @@ class TestLs:
             found = json.loads(capfd.readouterr().out)["owners"]
             spool("ls", folder)
             *_, last = lines = capfd.readouterr().out.splitlines()
+            assert spool("purge", folder, "--yes") == 0
             child.kill()
+        assert capfd.readouterr().err.startswith("2 owners (1 alive, 1 adopted): left alone\n")
         spool("ls", folder, "--json")
         later = json.loads(capfd.readouterr().out)["owners"]
 
@@ -326,6 +329,23 @@ class TestShow:
         assert "spool_seq" not in entry
         assert entry["message"] == "info \x7f\x9b\u202e\u00e9"
 
+    def test_says_the_day_and_the_zone(
+        self, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """What is kept may be days old; a time that is the app's own stays as it is."""
+        owner = leave(folder, "info a")
+        (path,) = folder.glob(f"v1.{owner}.info.*.ndjson")
+        line = json.loads(path.read_text())
+        with path.open("a") as file:
+            line["meta_data"]["logged_at"] = "2026-01-31T12:00:00+01:00"
+            file.write(json.dumps(line) + "\n")
+
+        assert spool("show", folder) == 0
+
+        ours, own = capfd.readouterr().out.splitlines()
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO     app: info a", ours)
+        assert own.startswith("2026-01-31T12:00:00+01:00 INFO     app: info a")
+
     def test_escapes_what_a_terminal_obeys(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -450,7 +470,7 @@ class TestReplay:
             "debug c",
         ]
         assert content(folder) == {}
-        assert capfd.readouterr().out == "Sent 4 entries.\n"
+        assert capfd.readouterr().out == f"Sent 4 entries to {server.url}.\n"
 
     def test_sends_segments_without_a_lock_file(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
@@ -477,7 +497,11 @@ class TestReplay:
         assert content(folder) == before
 
     def test_says_what_is_left_to_the_living(
-        self, folder: Path, live: VoyageLogger, capfd: pytest.CaptureFixture[str]
+        self,
+        server: DevServer,
+        folder: Path,
+        live: VoyageLogger,
+        capfd: pytest.CaptureFixture[str],
     ) -> None:
         """Where only they have entries, too: done, and nobody takes the folder for empty."""
         assert spool("replay", folder) == 0
@@ -487,7 +511,26 @@ class TestReplay:
 
         leave(folder, "info a")
         assert spool("replay", folder) == 0
-        assert capfd.readouterr().out == ("Sent 1 entry.\n1 entry of 1 owner left to the living.\n")
+        assert capfd.readouterr().out == (
+            f"Sent 1 entry to {server.url}.\n1 entry of 1 owner left to the living.\n"
+        )
+
+    def test_says_whose_dead_letters_wait_for_the_end_of_a_process(
+        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Nobody takes them for gone: the living one's are named, and when they can be sent."""
+        server.script(Fault(status=422))
+        with VoyageLogger("app", spool_dir=folder, batch_size=1) as logger:
+            logger.info("bad")
+            logger.flush()
+
+            assert spool("replay", folder, "--dead-letters") == 0
+            assert capfd.readouterr().out == (
+                "There is nothing to send.\n1 dead letter of 1 living owner left alone: "
+                "it can be sent once that process has ended.\n"
+            )
+        assert spool("replay", folder, "--dead-letters") == 0
+        assert capfd.readouterr().out == f"Sent 1 entry to {server.url}.\n"
 
     def test_leaves_alone_who_only_lost_its_lock_file(
         self, server: DevServer, folder: Path
@@ -708,7 +751,7 @@ class TestPurge:
         assert content(folder) == before
         out, err = capfd.readouterr()
         assert out.startswith("Removed 4 files, ")
-        assert "1 owner alive: left alone" in err
+        assert "1 owner (1 alive): left alone" in err
 
     def test_removes_nothing_but_dead_letters_if_told(
         self, folder: Path, server: DevServer
@@ -754,6 +797,22 @@ class TestPurge:
 COMMANDS = ["ls", "show", "export", "replay", "purge"]
 
 
+def test_the_environment_s_folder_is_the_default(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An operator has the app's variables; but what removes files for good has its folder named."""
+    leave(folder, "info a")
+    monkeypatch.setenv("VOYAGE_LOGS_SPOOL_DIR", str(folder))
+
+    assert spool("show") == 0
+    assert "app: info a" in capfd.readouterr().out
+    before = content(folder)
+    with pytest.raises(SystemExit) as ended:
+        spool("purge", "--yes")
+    assert ended.value.code == 2
+    assert content(folder) == before
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_folder_is_made_by_looking_for_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], command: str
@@ -781,6 +840,7 @@ def test_links_are_not_followed(
     [
         [],
         ["ls"],
+        ["purge"],
         ["show", "x", "--level", "loud"],
         ["show", "x", "--limit", "-1"],
         ["replay", "x", "--timeout", "0"],

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from voyage_logger._settings import SPOOL_VARIABLE
 from voyage_logger.cli.spool import _listing, _purging, _replaying, _showing
 from voyage_logger.cli.spool._terminal import FAILED, UNUSABLE, complain
 from voyage_logger.spool._folder import SpoolUnusable, words_of
@@ -21,6 +22,7 @@ from voyage_logger.spool._inspection import View
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_FOLDER = "the spool's folder"
 _CODES = """\
 exit codes:
   0  done, and nothing is left to do
@@ -49,16 +51,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                 epilog=_CODES,
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
-            command.add_argument("folder", type=Path, metavar="FOLDER", help="the spool's folder")
+            if name == "purge":  # what is not to be had back is named each time
+                command.add_argument("folder", type=Path, metavar="FOLDER", help=_FOLDER)
+            else:
+                help_folder = f"{_FOLDER} (default: {SPOOL_VARIABLE})"
+                command.add_argument(
+                    "folder", type=Path, nargs="?", metavar="FOLDER", help=help_folder
+                )
             options(command)
-            command.set_defaults(run=_runner(act))
+            command.set_defaults(run=_runner(act, command))
 
 
 def _runner(
-    act: Callable[[View, argparse.Namespace], int],
+    act: Callable[[View, argparse.Namespace], int], parser: argparse.ArgumentParser
 ) -> Callable[[argparse.Namespace], int]:
     def run(options: argparse.Namespace) -> int:
         """Opens the folder, runs the command, and says what went wrong in a line."""
+        if options.folder is None:
+            named = os.environ.get(SPOOL_VARIABLE, "").strip()
+            if not named:
+                parser.error(f"no FOLDER is given, and {SPOOL_VARIABLE} is not set")
+            options.folder = Path(named)
         try:
             view = View(options.folder)
         except SpoolUnusable as error:

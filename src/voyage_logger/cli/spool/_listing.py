@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from voyage_logger._readable import printable
-from voyage_logger.cli.spool._terminal import DONE, age_of, counted, say, size_of
+from voyage_logger.cli.spool._terminal import DONE, age_of, counted, living, say, size_of
 
 if TYPE_CHECKING:
     import argparse
@@ -85,13 +85,11 @@ def _print_table(rows: list[_Row]) -> None:
     for cells in table:
         padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
         say("  ".join(padded).rstrip())
-    states = Counter(row.owner.state for row in rows)
-    adopted = f", {states['adopted']} adopted" if states["adopted"] else ""
     entries = sum(row.pending.total() for row in rows)
     letters = sum(row.letters.total() for row in rows)
     say()
     say(
-        f"{counted(len(rows), 'owner')} ({states['alive']} alive{adopted}), "
+        f"{counted(len(rows), 'owner')} ({living(row.owner for row in rows)}), "
         f"{counted(entries, 'entry')}, {counted(letters, 'dead letter')}"
     )
 

@@ -11,6 +11,7 @@ from voyage_logger.cli.spool._terminal import (
     WRONG_USAGE,
     complain,
     counted,
+    living,
     say,
     size_of,
 )
@@ -37,7 +38,7 @@ def _purge(view: View, options: argparse.Namespace) -> int:
         if not owner.is_alive and (owner.has_letters or not options.dead_letters)
     ]
     if alive:
-        say(f"{counted(len(alive), 'owner')} alive: left alone", sys.stderr)
+        say(f"{counted(len(alive), 'owner')} ({living(alive)}): left alone", sys.stderr)
     if not chosen:
         say("There is nothing to remove.")
         return DONE

@@ -62,7 +62,7 @@ def _replay(view: View, options: argparse.Namespace) -> int:
         return WRONG_USAGE
     if not _has_work(view, is_with_letters=options.dead_letters):
         say("There is nothing to send.")
-        return _verdict(view, None, is_with_letters=options.dead_letters)
+        return _verdict(view, None, "", is_with_letters=options.dead_letters)
     transport = Transport(timeout=_TIMEOUTS)
     try:
         transport.sign_in()
@@ -71,7 +71,8 @@ def _replay(view: View, options: argparse.Namespace) -> int:
         return FAILED
     total = _release_all(view, options.folder, transport.destination, options)
     stats = _send(options.folder, transport, total, deadline)
-    return _verdict(view, stats, is_with_letters=options.dead_letters)
+    place = transport.destination
+    return _verdict(view, stats, place, is_with_letters=options.dead_letters)
 
 
 def _has_work(view: View, *, is_with_letters: bool) -> bool:
@@ -176,7 +177,7 @@ class _Progress:
             say(line, sys.stderr)
 
 
-def _verdict(view: View, stats: Stats | None, *, is_with_letters: bool) -> int:
+def _verdict(view: View, stats: Stats | None, place: str, *, is_with_letters: bool) -> int:
     """Says what was sent and what was not; what belongs to the living, they will send."""
     dead = _dead(view)
     counts = [view.count(owner) for owner in dead]
@@ -185,7 +186,7 @@ def _verdict(view: View, stats: Stats | None, *, is_with_letters: bool) -> int:
     letters = sum(1 for owner in dead for _ in view.letters(owner))
     lines = []
     if stats is not None:
-        say(f"Sent {counted(stats.delivered, 'entry')}.")
+        say(f"Sent {counted(stats.delivered, 'entry')} to {printable(place)}.")
         lines += [f"{number} rejected: {reason}" for reason, number in stats.rejected_by.items()]
         lines += [f"{number} dropped: {reason}" for reason, number in stats.dropped_by.items()]
     if left or unreadable:
@@ -198,7 +199,22 @@ def _verdict(view: View, stats: Stats | None, *, is_with_letters: bool) -> int:
     theirs = sum(view.count(owner)[0].total() for owner in living)
     if theirs:
         say(f"{counted(theirs, 'entry')} of {counted(len(living), 'owner')} left to the living.")
+    if is_with_letters:
+        _say_whose_letters_stay(view, living)
     return FAILED if lines else DONE
+
+
+def _say_whose_letters_stay(view: View, living: list[Owner]) -> None:
+    counts = [sum(1 for _ in view.letters(owner)) for owner in living]
+    if not any(counts):
+        return
+    letters, owners = sum(counts), sum(map(bool, counts))
+    they = "it" if letters == 1 else "they"
+    ended = "that process has" if owners == 1 else "those processes have"
+    say(
+        f"{counted(letters, 'dead letter')} of {counted(owners, 'living owner')} left alone: "
+        f"{they} can be sent once {ended} ended."
+    )
 
 
 def _seconds(text: str) -> float:

@@ -52,7 +52,7 @@ def _show(view: View, options: argparse.Namespace) -> int:
         else:
             if facts:
                 say(_rejection(facts))
-            for line in readable(entry).splitlines():
+            for line in readable(entry, is_dated=True).splitlines():
                 say(line)
     return DONE
 

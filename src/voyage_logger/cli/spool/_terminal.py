@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from collections import Counter
+from typing import TYPE_CHECKING, TextIO
 
 from voyage_logger._readable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from voyage_logger.spool._inspection import Owner
 
 DONE = 0
 FAILED = 1  # something is left, was refused, or could not be read or written
@@ -58,6 +64,13 @@ def age_of(seconds: float | None) -> str:
         if seconds >= unit:
             return f"{seconds / unit:.1f} {name}"
     return f"{seconds:.0f} s"
+
+
+def living(owners: Iterable[Owner]) -> str:
+    """How many of the owners have their files in use, and by whom: "2 alive, 1 adopted"."""
+    states = Counter(owner.state for owner in owners)
+    adopted = f", {states['adopted']} adopted" if states["adopted"] else ""
+    return f"{states['alive']} alive{adopted}"
 
 
 def counted(number: int, noun: str) -> str:
