@@ -65,8 +65,12 @@ class Done:
 
     @property
     def losses(self) -> list[str]:
-        """The lines on stderr that tell of lost entries."""
-        return [line for line in self.err.splitlines() if re.search(r"\blost\b", line)]
+        """The lines on stderr that tell of lost entries, without what the last attempt came to.
+
+        Whether an attempt at the end has one is a matter of its last moment.
+        """
+        lines = [line for line in self.err.splitlines() if re.search(r"\blost\b", line)]
+        return [line.partition("; the last attempt: ")[0] for line in lines]
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:

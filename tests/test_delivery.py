@@ -615,3 +615,18 @@ def test_verify_and_the_first_entry_share_a_sign_in(
     logger.info("x")
     assert logger.flush()
     assert logger.stats().sign_ins == 1
+
+
+def test_loss_at_the_end_is_told_with_its_cause(
+    server: DevServer, make_logger: MakeLogger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No one is helped by "closed" alone: what the last attempt came to stands in the line."""
+    server.script(*[Fault(status=403)] * 50)
+    errors: list[VoyageError] = []
+    logger = make_logger(flush_interval=600, on_error=errors.append)
+    logger.info("x")
+    logger.close()
+
+    (lost,) = [error for error in errors if isinstance(error, EntriesLost)]
+    assert lost.problem.startswith("HTTP 403")
+    assert f"1 closed; the last attempt: {lost.problem}\n" in capfd.readouterr().err

@@ -37,6 +37,7 @@ ERRORS = [
     DeliveryError("text", 403),
     EntriesLost(3, {"info": 2, "error": 1}, {"queue_full": 3}),
     EntriesLost(1, Counter(info=1), Counter({"HTTP 400": 1}), "HTTP 400 no"),
+    EntriesLost(1, {"info": 1}, {"closed": 1}, "", 0, "HTTP 503"),
 ]
 
 

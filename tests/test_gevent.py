@@ -115,7 +115,8 @@ def test_other_greenlets_run_while_one_waits(server: DevServer, patch: str) -> N
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < SHUTDOWN + 2
-    assert done.stderr.splitlines() == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("voyage-logger: 1 entry lost (1 info): 1 shutdown")
 
 
 @patched

@@ -40,6 +40,7 @@ def test_are_told_in_one_line_as_rejected_and_kept(
     assert line.startswith(
         "voyage-logger: 1 entry rejected, and kept in the dead-letter file (1 error): 1 HTTP 400;"
     )
+    assert line.endswith(f"; see `voyage-logger spool show --dead-letters {tmp_path}`")
     assert "lost" not in line
     (error,) = errors
     assert isinstance(error, EntriesLost)

@@ -64,13 +64,19 @@ class Diagnostics:
             to_stderr(f"voyage-logger: {message}\n")
 
     def report(
-        self, cause: str, error: VoyageError, prefix: str = "", *, at_once: bool = False
+        self,
+        cause: str,
+        error: VoyageError,
+        prefix: str = "",
+        suffix: str = "",
+        *,
+        at_once: bool = False,
     ) -> None:
         """Says the error as a line and hands it to `on_error`, whose own errors cost nothing.
 
         Not to one that causes the error: at exit, an entry that it logs may be lost on the spot.
         """
-        self.say(cause, f"{prefix}{error}", at_once=at_once)
+        self.say(cause, f"{prefix}{error}{suffix}", at_once=at_once)
         if self._on_error is None or getattr(self._inside, "on_error", False):
             return
         self._inside.on_error = True

@@ -85,6 +85,8 @@ class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
         reasons: How many for each reason.
         words: What the server said of the last one it rejected.
         kept: How many of them the server rejected and the spool keeps, in the dead-letter file.
+        problem: What the last attempt had come to when time was over: the cause of a loss at the
+            end, if there was such an attempt.
     """
 
     def __init__(
@@ -94,15 +96,19 @@ class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
         reasons: Mapping[str, int],
         words: str = "",
         kept: int = 0,
+        problem: str = "",
     ) -> None:
         said = f"; the server said: {words}" if words else ""
+        said += f"; the last attempt: {problem}" if problem else ""
         super().__init__(f"{fate(count, kept)} ({tally(levels)}): {tally(reasons)}{said}")
-        self.args = (count, levels, reasons, words, kept)  # what pickle calls the class with
+        # What pickle calls the class with.
+        self.args = (count, levels, reasons, words, kept, problem)
         self.count = count
         self.levels = levels
         self.reasons = reasons
         self.words = words
         self.kept = kept
+        self.problem = problem
 
 
 def _shown(value: object) -> str:

@@ -11,11 +11,13 @@ class Keeping:
 
     Attributes:
         is_durable: Whether what is left at the end is kept for the next process.
+        place: The folder where it is kept.
         patience: The most seconds between two calls of `tend`; None: none is needed.
         kept: Of the rejected entries, notices apart, those that a person can find on the disk.
     """
 
     is_durable = False
+    place = ""
     patience: float | None = None
     kept = 0
 

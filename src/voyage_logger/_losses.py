@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from voyage_logger._diagnostics import QUIET_SECONDS, Diagnostics
 from voyage_logger._errors import EntriesLost, entries, fate, tally
 from voyage_logger._levels import LANES, NOTICE_LANE
+from voyage_logger._readable import printable
 from voyage_logger._records import Loss, by_reason
 from voyage_logger.transports import UNCONFIGURED
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voyage_logger._queue import EntryQueue
+
+_AT_END = {"closed", "shutdown"}  # reasons that do not say why
 
 
 class LossTeller:
@@ -43,12 +46,15 @@ class LossTeller:
         self._noted: Counter[Loss] = Counter()  # in the stream
         self._told_kept = self._noted_kept = 0  # how many of those are no more than rejected
 
-    def claim(self, words: str, *, at_once: bool = False) -> EntriesLost | None:
+    def claim(
+        self, words: str, *, at_once: bool = False, problem: str | None = None
+    ) -> EntriesLost | None:
         """Finds out what was lost since the last report: the caller is to report it.
 
         Args:
             words: What the server said of the last entry that it rejected.
             at_once: Do so even if the last report is less than a minute old.
+            problem: At the end, what the last attempt came to, if it failed.
 
         Returns:
             None if there is nothing to report, or it has to wait.
@@ -64,11 +70,19 @@ class LossTeller:
             kept, self._told_kept = self._queue.kept - self._told_kept, self._queue.kept
         if not by_reason(news).keys() & self._queue.stats().rejected_by.keys():
             words = ""
-        return EntriesLost(news.total(), _levels(news), by_reason(news), words, kept)
+        if not by_reason(news).keys() & _AT_END:
+            problem = ""
+        return EntriesLost(news.total(), _levels(news), by_reason(news), words, kept, problem or "")
 
     def report(self, error: EntriesLost) -> None:
         """Tells people; not to be called under the queue's lock."""
-        self._diagnostics.report("lost", error, at_once=True)
+        advice = ""
+        if error.kept and self._queue.place:
+            from shlex import quote  # noqa: PLC0415 - rarely wanted
+
+            folder = printable(quote(self._queue.place))
+            advice = f"; see `voyage-logger spool show --dead-letters {folder}`"
+        self._diagnostics.report("lost", error, suffix=advice, at_once=True)
 
     def notice(self) -> dict[str, Any] | None:
         """The fields of an entry on the losses since the last such entry, or None."""

@@ -57,6 +57,7 @@ class WritingQueue(EntryQueue):
         super().__init__(max_entries, max_bytes)
         self._clock = clock
         self._max_spooled = spool.max_bytes
+        self.place = str(spool.path)
         self._look_seconds = self.patience = _LOOK_SECONDS
         # Held by the worker while it reads or writes without `lock`, and by who closes files: else
         # a descriptor could be another file's by the time it is used. Taken before `lock`.
