@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
 
 from voyage_logger import __version__
+from voyage_logger._json import dumps, quick_dumps
 from voyage_logger.cli import main
 from voyage_logger.cli._demo import Account, _picture, _readable, _Shop
 
@@ -62,8 +64,16 @@ def test_demo_s_checkout_is_a_journey(server: DevServer, logger: VoyageLogger) -
 
 
 def test_version() -> None:
-    """`--version` names the package and its version."""
-    assert run("--version").stdout == f"voyage-logger {__version__}\n"
+    """`--version` names the package, its version, and that of orjson if log calls use it."""
+    is_used = quick_dumps is not dumps
+    encoder = f"orjson {metadata.version('orjson')}" if is_used else "without orjson"
+    assert run("--version").stdout == f"voyage-logger {__version__} ({encoder})\n"
+
+
+def test_version_tells_that_orjson_is_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """VOYAGE_LOGS_ORJSON=0 can be seen to have worked."""
+    monkeypatch.setenv("VOYAGE_LOGS_ORJSON", "0")
+    assert run("--version").stdout == f"voyage-logger {__version__} (without orjson)\n"
 
 
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["demo", "--nonsense"]])

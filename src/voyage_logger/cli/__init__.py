@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from voyage_logger._json import dumps, quick_dumps
 from voyage_logger._version import __version__
 from voyage_logger.cli import _demo, _dev, spool
 
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="voyage-logger",
         description="Tools around the logging client for the Voyage AI Logs API.",
     )
-    parser.add_argument("--version", action="version", version=f"voyage-logger {__version__}")
+    version = f"voyage-logger {__version__} ({_encoder()})"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _demo.add_parser(commands)
     _dev.add_parser(commands)
@@ -37,3 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     code: int = options.run(options)
     return code
+
+
+def _encoder() -> str:
+    """Whether log calls are encoded by orjson, which is to be seen nowhere else."""
+    if quick_dumps is dumps:
+        return "without orjson"
+    import orjson  # noqa: PLC0415 - optional
+
+    return f"orjson {orjson.__version__}"
