@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from conftest import until
 from voyage_logger import ConfigurationError, VoyageLogger
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_entries_are_printed_after_one_notice(capfd: pytest.CaptureFixture[str]) -> None:
@@ -19,6 +22,7 @@ def test_entries_are_printed_after_one_notice(capfd: pytest.CaptureFixture[str])
     notice, *lines = capfd.readouterr().err.splitlines()
     assert "VOYAGE_LOGS_KEY is not set; VOYAGE_LOGS_SECRET is not set" in notice
     assert "voyage-logger dev" in notice
+    assert "spool_dir" not in notice
     assert re.fullmatch(
         r"\d\d:\d\d:\d\d\.\d{3} INFO     app: User logged in"
         r"  event_name='login'  method_name='\S+'  ip='::1'",
@@ -73,6 +77,34 @@ def test_verify_says_what_is_missing() -> None:
     """Who asks gets an error that names the variables."""
     with VoyageLogger("app") as logger, pytest.raises(ConfigurationError, match="VOYAGE_LOGS_KEY"):
         logger.verify()
+
+
+@pytest.mark.parametrize(
+    ("variables", "parameter"),
+    [
+        ({"VOYAGE_LOGS_URL": "http://127.0.0.1:9"}, "credentials"),
+        ({"VOYAGE_LOGS_KEY": "k", "VOYAGE_LOGS_SECRET": "s", "VOYAGE_LOGS_URL": "x"}, "base_url"),
+    ],
+)
+def test_verify_names_no_more_than_what_is_at_fault(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], parameter: str
+) -> None:
+    """Nobody is sent to look at a URL that is right, or at a key that is there."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with VoyageLogger("app") as logger, pytest.raises(ConfigurationError) as caught:
+        logger.verify()
+    assert caught.value.parameter == parameter
+    assert str(caught.value).startswith(f"{parameter}=")
+
+
+def test_notice_says_that_nothing_is_kept(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever has asked for a spool and has none is told so, and nobody else is."""
+    VoyageLogger("app", spool_dir=tmp_path / "spool").close()
+    assert "spool_dir is not used" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_of_the_credentials_is_named(

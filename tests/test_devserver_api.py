@@ -177,6 +177,12 @@ def test_wrong_rules_are_refused(
     assert word in answer["message"]
 
 
+def test_unknown_rule_is_named_with_those_that_are(client: Client) -> None:
+    """A slip of the pen is found at once."""
+    _, answer = client.ask("PUT", "rules", {"max_entires": 1})
+    assert answer["message"].startswith("there is no max_entires in the rules; there are max_body_")
+
+
 @pytest.mark.parametrize("value", [None, {}])
 def test_reset(server: DevServer, client: Client, value: object) -> None:
     """All is as at the start."""

@@ -237,7 +237,10 @@ class Intake:
             return None
         if isinstance(filtered, dict):
             return filtered
-        self._diagnostics.say("before_send", "before_send must return a dict or None")
+        kind = type(filtered).__name__
+        self._diagnostics.say(
+            "before_send", f"before_send returned {kind}, not a dict or None: sent as it was"
+        )
         return entry
 
     def _rescue(

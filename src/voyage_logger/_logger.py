@@ -175,12 +175,13 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         if self._missing is not None:
             if strict:
                 raise self._missing
+            is_spool_unused = settings.spool_dir is not None
             settings = replace(
                 settings,
                 flush_interval=min(settings.flush_interval, _CONSOLE_INTERVAL),
                 spool_dir=None,  # what is printed need not be kept
             )
-            self._announce_console(endpoint.problems)
+            self._announce_console(endpoint.problems, is_spool_unused=is_spool_unused)
             transport = ConsoleTransport()
         elif transport is None:
             transport = Transport(api_key, api_secret, base_url, timeout=timeout, compress=compress)
@@ -282,10 +283,11 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
     def _is_spent(self) -> bool:
         return self._pipeline.is_closed
 
-    def _announce_console(self, problems: tuple[str, ...]) -> None:
+    def _announce_console(self, problems: tuple[str, ...], *, is_spool_unused: bool) -> None:
+        spool = ", spool_dir is not used" if is_spool_unused else ""
         self._diagnostics.say(
             "unconfigured",
-            f"{'; '.join(problems)}: entries are printed here and sent nowhere. "
+            f"{'; '.join(problems)}: entries are printed here and sent nowhere{spool}. "
             "Set the variables, or try `voyage-logger dev` for a local server",
         )
 

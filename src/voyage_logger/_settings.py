@@ -182,7 +182,8 @@ def settings_from(**arguments: object) -> Settings:
 def missing(endpoint: Endpoint) -> ConfigurationError:
     """The error for an endpoint that cannot be used as it is."""
     rule = f"given as arguments or in the environment ({'; '.join(endpoint.problems)})"
-    return ConfigurationError("credentials and base_url", "<incomplete>", rule)
+    parameter = "base_url" if endpoint.credentials else "credentials"  # the first one at fault
+    return ConfigurationError(parameter, "<incomplete>", rule)
 
 
 def a_name(parameter: str, value: object) -> str:
@@ -300,9 +301,8 @@ def _url(parameter: str, value: object) -> str:
 
     rule = "an http:// or https:// URL with a host, without credentials, query or fragment"
     # An error must not repeat a password or a key: only what can hold neither is shown.
-    shown = (
-        value if isinstance(value, str) and not set(value) & set("@?#&=") else "<a hidden value>"
-    )
+    is_harmless = isinstance(value, str) and not set(value) & set("@?#&=")
+    shown = value if is_harmless else "<a hidden value>"
     if not isinstance(value, str):
         raise ConfigurationError(parameter, shown, rule)
     url = value.strip().rstrip("/")

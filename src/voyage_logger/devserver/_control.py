@@ -151,7 +151,7 @@ def _query(request: Request) -> dict[str, str]:
         raise Refusal(400, f"the query is malformed: {error}") from None
     query = dict(pairs)
     if unknown := query.keys() - _QUERY:
-        raise Refusal(400, f"the query has no {', '.join(sorted(unknown))}")
+        raise Refusal(400, f"there is no {', '.join(sorted(unknown))} in the query")
     if len(query) < len(pairs):
         raise Refusal(400, "the query says one thing twice")
     return query
@@ -169,7 +169,7 @@ def _value(kind: type[_Value], what: str, value: object) -> _Value:
     members = _object(what, value)
     if unknown := members.keys() - _names(kind):
         known = ", ".join(_names(kind))
-        raise Refusal(400, f"{what} has no {', '.join(sorted(unknown))}; it has {known}")
+        raise Refusal(400, f"there is no {', '.join(sorted(unknown))} in {what}; there are {known}")
     try:
         return kind(**members)
     except ValueError as error:
