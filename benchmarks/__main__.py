@@ -13,6 +13,9 @@ from benchmarks._bench import Bench, under_test
 from benchmarks.contestants import BY_NAME, ENTRANTS, Entrant
 from benchmarks.measures import MEASURES
 
+QUICK = (
+    "**With `--quick`, believe no figure**: it shows that all runs, in too short a time to measure."
+)
 _RESULTS = Path(__file__).parent / "results"
 
 
@@ -34,8 +37,10 @@ def main() -> int:
             found = _report.setting(entrants, rounds, sink.kind, tested["version"])
             report = module.run(bench)
         failures += bench.failures
-        report.write(options.out, found)
-        print(f"{report.show()}\n\n{_report.line(found)}\n", flush=True)
+        if options.quick:
+            report.notes.insert(0, QUICK)
+        path = report.write(options.out, found)
+        print(f"{report.show()}\n\n{_report.line(found)}\n\nAs JSON: {path}\n", flush=True)
         print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     for failure in failures:
         print(f"FAILED {failure}", file=sys.stderr)

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.contestants import NOTHING
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,7 +64,8 @@ class Report:
         for entrant in entrants:
             if (result := results.get(entrant.name)) is not None:
                 cells = [_shown(result.get(column.key), column.decimals) for column in columns]
-                lines.append(f"| {entrant.title} | " + " | ".join(cells) + " |")
+                name = "" if entrant is NOTHING else f" `{entrant.name}`"
+                lines.append(f"| {entrant.title}{name} | " + " | ".join(cells) + " |")
         self.tables.append((heading, "\n".join(lines)))
         self.data[heading or "results"] = results
 

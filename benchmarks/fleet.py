@@ -52,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "capacity: requests of 100 entries. steady, peak, sign-ins: requests of both kinds, peaks "
         f"from the recovery on,\nmeans of 5 s. work: the peak of what is asked for, refused or "
         f"not; 1 is the capacity, the goal {GOAL}.\nwave: the share of requests in one rhythm, "
-        "once settled."
+        "once settled. *: the goal is not meant for a start at once.\ndrained s: seconds from the "
+        "recovery until the backlog was gone. dropped: entries that queues shed. whole: each\n"
+        "entry is accounted for once. took, cpu: seconds of the model's own run."
     )
     if options.json:
         stored = [result.as_dict() for result in results]
@@ -93,7 +95,7 @@ def _row(result: Result) -> tuple[str, ...]:
         f"{result.steady:,.1f}",
         f"{result.peak:,.1f}",
         f"{result.peak_sign_ins:,.1f}",
-        f"{result.peak_work:.2f}",
+        f"{result.peak_work:.2f}{'*' if result.scenario == 'start' else ''}",
         f"{result.wave:.2f}",
         drained if result.scenario in ("outage", "limit") else "-",
         f"{100 * result.dropped / result.logged:.2f}",

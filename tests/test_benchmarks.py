@@ -209,8 +209,16 @@ def test_harness_runs(tmp_path: Path) -> None:
     shown, found = bench(
         tmp_path, "call", "deliver", "--contestants", "voyage,by-hand", "--entries", "300"
     )
-    for title in ("**voyage-logger**", "queue + requests by hand", "(nothing: the harness)"):
-        assert f"| {title} |" in shown
+    rows = (
+        "**voyage-logger** `voyage`",
+        "queue + requests by hand `by-hand`",
+        "(nothing: the harness)",
+    )
+    for row in rows:
+        assert f"| {row} |" in shown
+    for name in ("call", "deliver"):
+        assert f"As JSON: {tmp_path / name}.json\n" in shown
+    assert shown.count("believe no figure") == 2
     delivered = found["deliver"]["results"]["results"]["voyage"]
     assert delivered["lost"] == 0
     assert delivered["rate"] > 0
@@ -237,7 +245,7 @@ def test_contestant_that_fails_is_named(tmp_path: Path) -> None:
     )
     assert run.returncode == 1
     assert "by-hand: RuntimeError: broken on purpose" in run.stderr
-    assert "| ideal, stdlib json |" in run.stdout
+    assert "| ideal, stdlib json `ideal` |" in run.stdout
 
 
 @pytest.mark.soak

@@ -269,4 +269,6 @@ def test_command_prints_and_keeps_all_figures(
     assert fleet.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("|")[0].strip() for line in lines[1:5]] == ["start", "limit"] * 2
+    # No goal is set for the work of a start at once, and the table says so.
+    assert [line.split("|")[7].strip()[-1] == "*" for line in lines[1:5]] == [True, False] * 2
     assert [len(result["work"]) for result in json.loads(kept.read_text())] == [300, 900] * 2
