@@ -13,6 +13,10 @@ import pytest
 from conftest import until
 from voyage_logger import AuthenticationError, ConnectionFailed, DeliveryError, EntriesLost, _retry
 from voyage_logger._delivery import MOST_REFUSALS
+from voyage_logger._diagnostics import Diagnostics
+from voyage_logger._levels import INFO
+from voyage_logger._losses import LossTeller
+from voyage_logger._queue import EntryQueue
 from voyage_logger.devserver import DevServer, Fault, Rules
 
 if TYPE_CHECKING:
@@ -630,3 +634,15 @@ def test_loss_at_the_end_is_told_with_its_cause(
     (lost,) = [error for error in errors if isinstance(error, EntriesLost)]
     assert lost.problem.startswith("HTTP 403")
     assert f"1 closed; the last attempt: {lost.problem}\n" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("reason", "told"), [("closed", "HTTP 503"), ("queue_full", "")])
+def test_trouble_is_not_told_as_the_cause_of_what_has_another(reason: str, told: str) -> None:
+    """An entry that was shed before was not lost for what the last attempt came to."""
+    queue = EntryQueue(1, 1000)
+    queue.refuse(INFO, reason)
+
+    error = LossTeller(queue, Diagnostics(), time.monotonic).claim("", problem="HTTP 503")
+
+    assert error is not None
+    assert error.problem == told
