@@ -163,7 +163,7 @@ class Pipeline:
         self._await_end(started + limit, patience)
         self._worker.stop()
         self.queue.close("closed")
-        self._worker.tell_losses(at_once=True, is_end=True)
+        self._worker.tell_last_losses(at_once=True)
         self._transport.close()
         return self._result(before, self.queue.newest(), started)
 
@@ -241,7 +241,7 @@ class Pipeline:
             return
         if not self._is_draining:
             self.queue.abandon("shutdown")
-            self._worker.tell_losses(is_end=True)
+            self._worker.tell_last_losses()
 
     def notice_fork(self) -> None:
         """For servers that fork without running Python's hooks."""

@@ -251,15 +251,14 @@ class Worker:
         """True if more waits than the client may let pass: or, with little time left, at all."""
         return self._queue.fill() > BEHIND or self._deadline is not None
 
-    def tell_losses(self, *, at_once: bool = False, is_end: bool = False) -> None:
-        """Tells people of new losses, unless they heard of others within the last minute.
+    def tell_losses(self, *, at_once: bool = False) -> None:
+        """Tells people of new losses, unless they heard of others within the last minute."""
+        self._report(self._losses.claim(self.delivery.words, at_once=at_once))
 
-        Args:
-            at_once: Do so in any case.
-            is_end: What the last attempt came to is the cause of those.
-        """
-        problem = self.delivery.last_problem if is_end else None
-        self._report(self._losses.claim(self.delivery.words, at_once=at_once, problem=problem))
+    def tell_last_losses(self, *, at_once: bool = False) -> None:
+        """The same at the end, with what the last attempt came to, which is the cause."""
+        words, problem = self.delivery.words, self.delivery.last_problem
+        self._report(self._losses.claim(words, at_once=at_once, problem=problem))
 
     def give_up(self, reason: str) -> None:
         """Ends the loop, drops what is left, and tells people of all in one line."""
