@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,17 +116,17 @@ class TestBytes:
         assert payloads + (entries - 1) + BODY_OVERHEAD == MIB
 
     def test_are_halved_after_a_413(self) -> None:
-        """What the server found too large is never tried again."""
+        """What the server found too large is not sent again."""
         size = RequestSize(100, MIB)
-        size.learn_too_large(800_000)
+        size.learn_too_large(800_000, 100)
 
         assert size.bytes == 400_000
 
-    def test_never_grow_again(self) -> None:
+    def test_forget_no_lesson_over_a_later_one(self) -> None:
         """A later 413 for a larger request does not raise the bound."""
         size = RequestSize(100, MIB)
-        size.learn_too_large(1000)
-        size.learn_too_large(800_000)
+        size.learn_too_large(1000, 2)
+        size.learn_too_large(800_000, 100)
         size.adapt(9000, is_behind=True)
 
         assert size.bytes == 500
@@ -132,9 +134,80 @@ class TestBytes:
     def test_stay_above_nothing(self) -> None:
         """Even a server that takes nothing leaves a bound of one byte."""
         size = RequestSize(100, MIB)
-        size.learn_too_large(0)
+        size.learn_too_large(0, 2)
 
         assert size.bytes == 1
+
+    @pytest.mark.parametrize("taught", [1, 100_000])
+    def test_learn_little_from_a_single_entry(self, taught: int) -> None:
+        """The refusal of one small entry is no reason for requests of one entry each."""
+        size = RequestSize(100, MIB)
+        size.learn_too_large(taught, 1)
+
+        assert size.bytes == max(16 << 10, taught // 2)
+
+
+class TestLearnedBounds:
+    """A learned bound is tried again ever less often."""
+
+    def test_grow_back_once_the_server_takes_all(self) -> None:
+        """A moment's 413 costs a few hundred requests of less, not all of the process's life."""
+        size = RequestSize(100, MIB)
+        most = size.bytes
+        for _ in range(8):
+            size.learn_too_large(size.bytes, 2)
+        size.learn_too_large(200, 2)
+        for _ in range(300):
+            size.learn_taken(size.bytes, 1)
+
+        assert size.bytes == most
+
+    def test_grow_back_in_entries(self) -> None:
+        """A 400 for a large request, of whatever cause, is not for good, either."""
+        size = RequestSize(100, MIB)
+        for _ in range(3):
+            size.adapt(9000, is_behind=True)
+        size.learn_refused(800)
+        for _ in range(16):
+            size.learn_taken(1, 400)
+        size.adapt(9000, is_behind=True)
+
+        assert size.entries == 800
+
+    def test_stay_while_requests_are_small_anyway(self) -> None:
+        """What a bound does not keep from being larger says nothing about the bound."""
+        size = RequestSize(100, MIB)
+        size.learn_too_large(80_000, 100)
+        for _ in range(10_000):
+            size.learn_taken(20_000, 1)
+
+        assert size.bytes == 40_000
+
+    def test_are_tried_ever_less_often(self) -> None:
+        """Of 100,000 requests to a server with a limit, few are refused, and each fits again."""
+        size = RequestSize(100, MIB)
+        limit, refused = 50_000, []
+        for number in range(100_000):
+            if size.bytes > limit:
+                refused.append(number)
+                size.learn_too_large(size.bytes, 100)
+            else:
+                size.learn_taken(size.bytes, 100)
+        gaps = [after - before for before, after in pairwise(refused)]
+
+        assert len(refused) < 45
+        assert max(gaps) >= 4096
+        assert size.bytes > limit // 2
+
+    def test_are_as_before_after_a_failed_trial(self) -> None:
+        """A refusal of little more than the bound does not halve what works."""
+        size = RequestSize(100, MIB)
+        size.learn_too_large(80_000, 100)
+        for _ in range(16):
+            size.learn_taken(40_000, 50)
+        size.learn_too_large(41_000, 51)
+
+        assert size.bytes == 40_000
 
 
 steps = st.one_of(
@@ -160,7 +233,7 @@ def test_bounds_hold_over_any_history(
             assert size.entries <= 2 * max(before, number)
             assert size.entries <= before or is_behind or number > before
         elif step == "too large":
-            size.learn_too_large(number)
+            size.learn_too_large(number, 2)
             most_bytes = min(most_bytes, max(1, number // 2))
         else:
             size.learn_refused(number)

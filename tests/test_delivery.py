@@ -275,6 +275,20 @@ def test_413_halves_and_remembers(server: DevServer, make_logger: MakeLogger) ->
     assert numbers == [*range(40)] * 2
 
 
+def test_413_of_a_moment_is_not_for_life(server: DevServer, make_logger: MakeLogger) -> None:
+    """Requests grow again once the server takes what it did not take for a moment."""
+    logger = make_logger(flush_interval=600)
+    server.script(*[Fault(status=413)] * 8)
+    for number in range(100):
+        logger.info("before %d", number)
+    logger.flush()
+    requests = logger.stats().requests
+    for number in range(1000):
+        logger.info("after %d", number)
+    assert logger.flush()
+    assert logger.stats().requests - requests < 250
+
+
 def test_413_for_a_single_entry_trims_it_once(server: DevServer, logger: VoyageLogger) -> None:
     """An entry that is too large by itself arrives shortened, and says so."""
     server.rules = replace(server.rules, max_body_bytes=6_000)

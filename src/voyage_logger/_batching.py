@@ -1,7 +1,8 @@
 """How large the next request may be: pure bookkeeping, without clock or thread.
 
 A request carries `batch_size` entries. Only a client that falls behind sends more, for a request
-costs a round trip whatever it carries; and what the server has found too much is never tried again.
+costs a round trip whatever it carries. What the server has found too much is tried again ever less
+often: a moment's 413, of a proxy that was set up wrong, must not cost a request an entry for good.
 
 It falls behind while more entries come during a request than it carries: then the next takes all
 that wait, so none waits for more than two round trips. What waits and gets no more, as before a
@@ -14,6 +15,46 @@ from voyage_logger._wire import BODY_OVERHEAD
 
 BEHIND = 0.25  # of the queue's bound
 _MOST = 1 << 13  # entries; the bound in bytes ends the growth long before
+_LEAST_BY_ONE = 16 << 10  # bytes; the refusal of one entry says little about requests
+
+# After so many requests in a row at a learned bound, twice that is tried; each time that this is
+# refused, twice as many have to come before the next.
+_PATIENCE = 16
+_MOST_PATIENCE = 1 << 12
+
+
+class _Bound:
+    """A bound that refusals lower, and that grows again with caution.
+
+    Args:
+        most: Where it begins, and ends growing.
+    """
+
+    __slots__ = ("_before", "_most", "_patience", "_taken", "now")
+
+    def __init__(self, most: int) -> None:
+        self.now = self._most = most
+        self._before = 0  # the bound before it grew, as long as no refusal has come
+        self._patience = _PATIENCE
+        self._taken = 0  # requests in a row at the bound
+
+    def note_refused(self, amount: int, least: int) -> None:
+        """Learns that so much is too much; teaches nothing below `least`."""
+        lesson = amount // 2
+        if self._before:
+            self._patience = min(2 * self._patience, _MOST_PATIENCE)
+            if self._before < amount:
+                lesson = self._before  # that had worked
+        self.now = min(self.now, max(least, lesson))
+        self._before = self._taken = 0
+
+    def note_taken(self, amount: int) -> None:
+        """Counts a request that the server took, if the bound has made it as small as it was."""
+        if self.now < self._most and 2 * amount > self.now:
+            self._taken += 1
+            if self._taken >= self._patience:
+                self._before, self._taken = self.now, 0
+                self.now = min(2 * self.now, self._most)
 
 
 class RequestSize:
@@ -25,26 +66,30 @@ class RequestSize:
 
     Attributes:
         entries: The most entries of the next request.
-        bytes: The most bytes that its entries may have, one comma each included.
 
     Not thread-safe: the worker's own.
     """
 
     def __init__(self, batch_size: int, max_bytes: int) -> None:
         self._batch_size = batch_size
-        self._most = _MOST
+        self._by_entries = _Bound(max(_MOST, batch_size))
+        self._by_bytes = _Bound(max_bytes - BODY_OVERHEAD + 1)  # n entries have n - 1 commas
         self._left: int | None = None  # how many waited at the last request that did not take all
         self.entries = batch_size
-        self.bytes = max_bytes - BODY_OVERHEAD + 1  # n entries have n - 1 commas
+
+    @property
+    def bytes(self) -> int:
+        """The most bytes that the entries of the next request may have, one comma each included."""
+        return self._by_bytes.now
 
     @property
     def lessons(self) -> tuple[int, int]:
         """What refusals have taught so far, to be put back if it turns out to be no lesson."""
-        return self.bytes, self._most
+        return self._by_bytes.now, self._by_entries.now
 
     @lessons.setter
     def lessons(self, lessons: tuple[int, int]) -> None:
-        self.bytes, self._most = lessons
+        self._by_bytes.now, self._by_entries.now = lessons
 
     def adapt(self, queued: int, *, is_behind: bool) -> None:
         """Grows or shrinks with the backlog.
@@ -53,7 +98,7 @@ class RequestSize:
             queued: How many entries wait.
             is_behind: True if that is more than the client can let pass.
         """
-        most = max(self._most, self._batch_size)
+        most = self._by_entries.now
         is_growing = self._left is not None and queued > self._left
         self._left = queued if queued > self._batch_size else None
         if is_growing:
@@ -64,12 +109,17 @@ class RequestSize:
         elif queued <= self._batch_size:
             self.entries = self._batch_size
 
-    def learn_too_large(self, size: int) -> None:
-        """Remembers that a request with that many bytes of entries is too large."""
-        self.bytes = min(self.bytes, max(1, size // 2))
+    def learn_too_large(self, size: int, count: int) -> None:
+        """Remembers that a request with that many bytes of so many entries is too large."""
+        self._by_bytes.note_refused(size, 1 if count > 1 else _LEAST_BY_ONE)
 
     def learn_refused(self, count: int) -> None:
         """Remembers that a request of more than `batch_size` entries was refused."""
         if count > self._batch_size:
-            self._most = max(self._batch_size, min(self._most, count // 2))
-            self.entries = min(self.entries, self._most)
+            self._by_entries.note_refused(count, self._batch_size)
+            self.entries = min(self.entries, self._by_entries.now)
+
+    def learn_taken(self, size: int, count: int) -> None:
+        """Counts a request that the server has taken."""
+        self._by_bytes.note_taken(size)
+        self._by_entries.note_taken(count)

@@ -118,6 +118,7 @@ class Delivery:
                 failures.make_up()
                 refusals = 0
                 is_any_taken = True
+                self.size.learn_taken(json_bytes(chunk), len(chunk))
             elif outcome.kind is Kind.DISCARDED:
                 failures.make_up()
                 self._queue.settle(len(chunk), dropped=outcome.detail)
@@ -168,7 +169,7 @@ class Delivery:
         """
         is_too_large = outcome.kind is Kind.TOO_LARGE
         if is_too_large:
-            self.size.learn_too_large(json_bytes(chunk))
+            self.size.learn_too_large(json_bytes(chunk), len(chunk))
         else:
             self.size.learn_refused(len(chunk))
         if len(chunk) > 1 and spent + 2 <= MOST_REFUSALS:
@@ -189,7 +190,8 @@ class Delivery:
     def _shorten(self, record: Record) -> Record | None:
         """The entry in the size that may fit, or None if that has been tried or is too little."""
         sequence, lane, payload = record
-        limit = min(len(payload) - 1, max(self.size.bytes - 1, MIN_LIMIT))
+        fitting = min(len(payload) // 2, self.size.bytes - 1)
+        limit = min(len(payload) - 1, max(fitting, MIN_LIMIT))
         if sequence == self._shortened or limit < MIN_LIMIT:
             return None
         self._shortened = sequence
