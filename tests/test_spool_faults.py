@@ -403,6 +403,31 @@ class TestWhileRunning:
         assert any("removed" in line for line in said())
         is_delivered(server, logger, *"012345")
 
+    def test_a_folder_that_is_removed_leaves_no_descriptor_open(
+        self, server: DevServer, folder: Path
+    ) -> None:
+        """However often somebody removes the folder, no file of it stays open."""
+        code = """\
+            import shutil
+            logger = logger_on(folder)
+            for number in range(3):
+                logger.info("entry")
+                assert logger.flush()
+                logger.info("in the file")
+                shutil.rmtree(folder)
+                look(logger)
+                assert logger.flush()
+            logger.close()
+            links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+            targets = [os.readlink(link) for link in links if os.path.islink(link)]
+            say([target for target in targets if target.startswith(folder)])
+        """
+        if not Path("/proc/self/fd").is_dir():
+            pytest.skip("this system does not tell what is open")
+        with Child(server, folder, code) as child:
+            said, stderr = child.end()
+        assert said == ["[]"], stderr
+
     def test_a_segment_that_is_removed_is_saved(
         self,
         server: DevServer,

@@ -181,7 +181,9 @@ class Keeper:
     def let_go(self) -> None:
         """Removes what has done its service, and leaves the rest to whoever takes it next."""
         for stream in self.streams():
-            if not self.is_removed() and not stream.finish():
+            if self.is_removed():
+                stream.close()  # there is nothing to remove or to note
+            elif not stream.finish():
                 stream.catch_up()
                 stream.close()
         self._forget()
