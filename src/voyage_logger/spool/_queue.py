@@ -112,7 +112,8 @@ class SpoolQueue(TendedQueue):
             return [segment for segment in self._active if segment is not None and segment.ready]
         heads = []
         for lane in stream.lanes:
-            segment = next((segment for segment in lane if segment.ready), None)
+            # Of a copy, made in one call: a handler that logs may change the lane meanwhile.
+            segment = next((segment for segment in tuple(lane) if segment.ready), None)
             if segment is not None:
                 heads.append(segment)
         return heads
