@@ -428,6 +428,53 @@ class TestWhileRunning:
             said, stderr = child.end()
         assert said == ["[]"], stderr
 
+    @pytest.mark.parametrize("part", ["", "lock", "ndjson", "dead"])
+    def test_an_app_that_closes_the_spools_descriptors_loses_nothing(
+        self, server: DevServer, folder: Path, part: str
+    ) -> None:
+        """What an app's clumsy clean-up closes is opened again; nothing raises, nothing is lost."""
+        code = """\
+            def close_those(part):
+                for number in os.listdir("/proc/self/fd"):
+                    target = ""
+                    try:
+                        target = os.readlink(f"/proc/self/fd/{number}")
+                    except OSError:
+                        continue
+                    is_meant = target.endswith(part) and os.path.dirname(target) == folder
+                    if target == folder if not part else is_meant:
+                        os.close(int(number))
+                        yield target
+
+            logger = logger_on(folder)
+            logger.info("refused")
+            logger.info("before")
+            logger.flush()
+            logger.info("in the file")
+            say(len(list(close_those(sys.argv[2]))))
+            logger.info("after")
+            logger.flush()
+            look(logger)
+            logger.info("refused again")
+            logger.info("later")
+            logger.flush()
+            say(logger.stats().rejected)
+            say(logger.stats().dropped)
+            list(close_those(sys.argv[2]))
+            logger.close()
+        """
+        if not Path("/proc/self/fd").is_dir():
+            pytest.skip("this system does not tell what is open")
+        server.rules = Rules(refuse_containing="refused")
+        part = f".{part}.ndjson" if part == "dead" else part and f".{part}"
+        with Child(server, folder, code, part) as child:
+            said, stderr = child.end()
+        assert "Traceback" not in stderr
+        assert said[1:] == ["2", "0"], stderr
+        assert int(said[0]) > 0
+        arrived = [text for text in messages(server) if not text.startswith("voyage-logger")]
+        assert sorted(arrived) == ["after", "before", "in the file", "later"]
+
     def test_a_segment_that_is_removed_is_saved(
         self,
         server: DevServer,

@@ -1,7 +1,8 @@
 """The spool's folder: made with care, and never left by a link.
 
 What must stay true: every file is opened below the folder that was checked, whatever somebody puts
-in its place meanwhile; no link is followed; what this package makes, only its user can read.
+in its place meanwhile; no link is followed; what this package makes, only its user can read; that
+an app closes descriptors which are not its own ends nothing.
 """
 
 from __future__ import annotations
@@ -53,6 +54,10 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
+        self._open_folder()
+
+    def _open_folder(self) -> None:
+        path = self.path
         try:
             path.mkdir(_MADE_FOR_USER, parents=True, exist_ok=True)
             status = path.lstat()
@@ -66,18 +71,31 @@ class Folder:
             raise SpoolUnusable(words_of(error)) from None
         if is_foreign(status):
             raise SpoolUnusable("it belongs to another user")
+        self._status = status
 
     def __del__(self) -> None:
         # Not before: a thread that looks through the folder must not find its descriptor closed,
         # or another file's.
         if self._descriptor is not None:
-            os.close(self._descriptor)
+            close(self._descriptor)
 
     def is_removed(self) -> bool:
         """True if somebody has removed the folder."""
         if self._descriptor is None:
             return not self.path.is_dir()
-        return os.fstat(self._descriptor).st_nlink == 0
+        try:
+            return os.fstat(self._descriptor).st_nlink == 0
+        except OSError:  # the app has closed it
+            return not self._is_reopened()
+
+    def _is_reopened(self) -> bool:
+        """True if the folder could be opened once more, and is the same."""
+        before, self._descriptor = self._status, None
+        try:
+            self._open_folder()
+        except SpoolUnusable:
+            return False
+        return os.path.samestat(before, self._status)
 
     def names(self) -> list[str]:
         """The names of all files, sorted."""
@@ -192,7 +210,7 @@ def unlock(descriptor: int) -> None:
     """Gives a lock back, by closing its file."""
     with _unforked():
         if _held.pop(descriptor, None) is not None:
-            os.close(descriptor)
+            close(descriptor)
 
 
 def disown_locks() -> None:
@@ -201,7 +219,13 @@ def disown_locks() -> None:
     for descriptor, pid in list(_held.items()):
         if pid != own:
             del _held[descriptor]
-            os.close(descriptor)
+            close(descriptor)
+
+
+def close(descriptor: int) -> None:
+    """Closes a file of the spool, unless the app has done that."""
+    with contextlib.suppress(OSError):  # there is no other use for what cannot be closed
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

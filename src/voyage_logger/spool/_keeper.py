@@ -143,7 +143,7 @@ class Keeper:
             if stream.is_linked():
                 continue
             try:
-                lock = self.folder.lock(lock_name(stream.owner), is_new=True)
+                lock = self._lock_again(stream)
                 if lock is None:
                     continue
                 stream.relock(lock)
@@ -151,7 +151,14 @@ class Keeper:
             except (OSError, SpoolUnusable) as error:
                 self.fail(error)
             else:
-                self.note("spool lock", "a lock file was removed, and is made anew")
+                self.note("spool lock", "a lock was lost with its file, and is taken anew")
+
+    def _lock_again(self, stream: Stream) -> int | None:
+        name = lock_name(stream.owner)
+        try:
+            return self.folder.lock(name, is_new=True)
+        except FileExistsError:  # the app has closed the file
+            return self.folder.lock(name)
 
     def note_unreadable(self, segment: Segment, error: OSError | SpoolUnusable) -> None:
         """Notes that a segment cannot be read."""

@@ -21,6 +21,8 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
+from voyage_logger.spool._folder import close
+
 if TYPE_CHECKING:
     from voyage_logger.spool._folder import Folder
 
@@ -48,7 +50,7 @@ class _Reader:
         self.descriptor = descriptor
 
     def __del__(self) -> None:
-        os.close(self.descriptor)
+        close(self.descriptor)
 
 
 def line_of(sequence: int, payload: bytes | bytearray) -> bytes:
@@ -194,11 +196,16 @@ class Segment:
         """Ends the writing."""
         descriptor, self.descriptor = self.descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
+            close(descriptor)
 
     def is_linked(self) -> bool:
         """False if the file that is being written was removed from its folder."""
-        return self.descriptor is None or os.fstat(self.descriptor).st_nlink > 0
+        if self.descriptor is None:
+            return True
+        try:
+            return os.fstat(self.descriptor).st_nlink > 0
+        except OSError:
+            return True  # the app has closed it, which says nothing of the file
 
     def rescue(self) -> list[tuple[int, bytes]]:
         """The entries not taken, read through the descriptor that writes them."""

@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from voyage_logger._levels import LANES
-from voyage_logger.spool._folder import unlock
+from voyage_logger.spool._folder import close, unlock
 from voyage_logger.spool._names import dead_name, draft_name, lock_name, segment_name, sent_name
 from voyage_logger.spool._segment import NEVER, Segment
 
@@ -191,18 +191,24 @@ class Stream:
         """
         if self._lock is None:
             return [False] * len(letters)
-        if self._dead is None:
-            self._dead = self._folder.append_to(dead_name(self.owner))
         are_kept = []
-        size = os.fstat(self._dead).st_size
+        dead, size = self._open_dead()
         for letter in letters:
             has_place = size + len(letter) <= limit
             are_kept.append(has_place)
             if not has_place:
                 continue
-            _write_whole(self._dead, letter, size)
+            _write_whole(dead, letter, size)
             size += len(letter)
         return are_kept
+
+    def _open_dead(self) -> tuple[int, int]:
+        """The dead-letter file, and its size."""
+        if self._dead is not None:
+            with contextlib.suppress(OSError):  # the app has closed it
+                return self._dead, os.fstat(self._dead).st_size
+        self._dead = dead = self._folder.append_to(dead_name(self.owner))
+        return dead, os.fstat(dead).st_size
 
     def finish(self) -> bool:
         """Removes the owner's files and gives up its lock, if nothing is left to send."""
@@ -223,12 +229,15 @@ class Stream:
     def relock(self, lock: int) -> None:
         """Takes a new lock in the place of one whose file was removed."""
         old, self._lock = self._lock, lock
-        if old is not None:
+        if old not in (None, lock):  # the app may have closed it: then the number was free
             unlock(old)
 
     def is_linked(self) -> bool:
-        """False if somebody has removed the lock file, or the whole folder."""
-        return self._lock is not None and os.fstat(self._lock).st_nlink > 0
+        """False if the lock file, or the whole folder, was removed, or its descriptor closed."""
+        try:
+            return self._lock is not None and os.fstat(self._lock).st_nlink > 0
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Closes all files and gives the lock back; what is left is for who takes it next."""
@@ -248,12 +257,12 @@ class Stream:
         # number that may by then be another file's.
         dead, self._dead = self._dead, None
         if dead is not None:
-            os.close(dead)
+            close(dead)
 
     def _close_journal(self) -> None:
         journal, self._journal = self._journal, None
         if journal is not None:
-            os.close(journal)
+            close(journal)
 
 
 def _write_whole(descriptor: int, line: bytes, before: int) -> None:
