@@ -58,7 +58,7 @@ class Point:
 ODD: list[Any] = [
     *(math.nan, math.inf, -math.inf, -0.0, 0.0, 1e16, 1e15, 9999999999999998.0, 1e-4, 9.999e-5),
     *(1.5e-5, 1e-7, 5e-324, 1.7976931348623157e308, 1e22, -1e16, -1e-5, 0.1 + 0.2, 2.0**53),
-    *(2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, -(2**64), 10**100),
+    *(2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, -(2**64) + 1, -(2**64), 10**100),
     *("\x00\x1f\x7f\x80\u2028\ud7ff\uffff\U0010ffff", '"\\/\b\f\n\r\t', "\ud800", "a\udfffz"),
     *(Text("t"), Number(7), Mapping(k=1), Color.RED, Size.LARGE, Point(1e-7), {Text("k"): 1}),
     *({1: 2}, {None: 1}, {"1": 1, 1: 2}, {True: 1}, {"\ud800": 1}, (), {}, [], (1, (2, [3]))),
@@ -80,7 +80,7 @@ values = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.text(max_size=6) | st.sampled_from(["password", "n"]), inner, max_size=4
+            st.text(max_size=6) | st.sampled_from(["password", "n", "k" * 300]), inner, max_size=4
         )
     ),
     max_leaves=12,
@@ -111,6 +111,7 @@ class TestBytes:
         for entry in (
             {"message": "m", "meta_data": {"value": value}},
             {"message": "m", "value": [value]},
+            {"message": "m", "value": value, "meta_data": {"k" * 300: 1}},
         ):
             quick, plain = both(entry)
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 Entry = dict[str, Any]
 
 _CONSTANTS = frozenset((bool, type(None)))
-_PLAIN_INT = 1 << 64  # larger ones are as long as a text, and take the careful path
+# Integers below the first, or from the second on, take the careful path: no more fit into 64 bits.
+_LEAST_INT, _PLAIN_INT = -(1 << 63), 1 << 64
 
 # What the look over an entry finds: no data to let a C encoder loose on; plain data; something in
 # it that is to be masked before; a float that not all encoders write alike.
@@ -164,14 +165,14 @@ def _look(  # noqa: C901, PLR0912 - the one loop on each call
                 if not is_alike(value):
                     found |= _FLOATING
                 continue
-            elif (kind is int and -_PLAIN_INT < value < _PLAIN_INT) or kind in _CONSTANTS:
+            elif (kind is int and _LEAST_INT <= value < _PLAIN_INT) or kind in _CONSTANTS:
                 continue
             else:
                 return _ODD
             for item in items:
                 if (kind := type(item)) is str:
                     budget -= len(item)
-                elif kind is not int or not -_PLAIN_INT < item < _PLAIN_INT:
+                elif kind is not int or not _LEAST_INT <= item < _PLAIN_INT:
                     deeper.append(item)
         if not deeper:
             return found if budget >= 0 else _ODD
