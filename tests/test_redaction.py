@@ -88,6 +88,30 @@ def test_telling_keys_hide_their_values(key: str, odd: object) -> None:
     assert found["meta_data"]["list"][0]["a"] == {key: MASK, "name": "n"}
 
 
+@pytest.mark.parametrize("key", ["password" + "-" * 300, "-" * 300 + "token", "pass\ud800word"])
+@pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
+def test_telling_keys_are_known_whole(key: str, odd: object) -> None:
+    """What a key hides is told before it is cut to its length, or made sendable."""
+    found = masked({key: HIDDEN, "meta_data": {key: [HIDDEN], "inner": {key: HIDDEN}}, "odd": odd})
+    assert HIDDEN not in json.dumps(found)
+
+
+def test_a_key_of_any_length_is_looked_at_for_a_moment() -> None:
+    """Ten million characters are not read to judge a key."""
+    read = []
+
+    class Text(str):
+        __slots__ = ()
+
+        def __getitem__(self, place: Any) -> str:
+            part = super().__getitem__(place)
+            read.append(len(part))
+            return part
+
+    assert not Redaction(DEFAULT_REDACTED_KEYS).hides(Text("x" * 10_000_000))
+    assert read == [1 << 16]
+
+
 @pytest.mark.parametrize(
     "key",
     [

@@ -175,10 +175,11 @@ class _Conversion:
         plain: dict[str, Any] = {}
         numbers = count(2)
         for key, value in self._snapshot(items):
-            name = own_name = self._key(key)
+            whole = self._key(key)
+            name = own_name = self._name(whole)
             while name in plain:  # 1 and "1", or two long keys with one beginning: none is lost
                 name = f"{own_name}#{next(numbers)}"
-            plain[name] = MASK if self._hides(own_name) else self.convert(value)
+            plain[name] = MASK if self._hides(whole) else self.convert(value)
             if self._values < 0:
                 break
         return plain
@@ -200,17 +201,20 @@ class _Conversion:
         return list(islice(values, max(0, self._values) + 1))
 
     def _key(self, key: object) -> str:
+        """The key as text, whole: by that it hides its value or does not."""
         if key is None or key is True or key is False:
             return {None: "null", True: "true", False: "false"}[key]  # as `json` writes them
         kind = type(key)
         if issubclass(kind, str):
-            text = str.__str__(key)
-        elif issubclass(kind, Enum) and self._may_ask:
+            return str.__str__(key)
+        if issubclass(kind, Enum) and self._may_ask:
             return self._key(key.value)  # type: ignore[attr-defined]
-        elif issubclass(kind, bytes):  # as header names come: b"authorization"
-            text = bytes.decode(key, "utf-8", "backslashreplace")  # type: ignore[arg-type]
-        else:
-            text = _render(str, key) if self._may_ask else _unprintable(key)
+        if issubclass(kind, bytes):  # as header names come: b"authorization"
+            return bytes.decode(key, "utf-8", "backslashreplace")  # type: ignore[arg-type]
+        return _render(str, key) if self._may_ask else _unprintable(key)
+
+    def _name(self, text: str) -> str:
+        """The key as it is sent."""
         return clip(self._text(clip(self._redaction.mask(text), MAX_KEY)), MAX_KEY)
 
 

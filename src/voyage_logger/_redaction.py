@@ -88,6 +88,7 @@ _NEVER_TOP = frozenset(
 _SHORTEST_SECRET = 7  # characters: a shorter text is nobody's secret, and masking it mangles words
 _MOST_KNOWN = 4096  # harmless keys to remember; data as keys would fill any memory
 _LONGEST_KNOWN = 32  # characters of one of them
+_MOST_READ = 1 << 16  # characters of a key: by these it is judged
 
 
 @frozen
@@ -183,7 +184,7 @@ class Redaction:
 
     def hides(self, key: str) -> bool:
         """True if the value under this key is to be masked."""
-        return bool(self._names) and _bare(key) in self._names
+        return bool(self._names) and _bare(key[:_MOST_READ]) in self._names
 
     def hides_at_top(self, key: str) -> bool:
         """The same for a field of the entry itself, of which the API's own keep their types."""
