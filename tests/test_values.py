@@ -9,6 +9,7 @@ import json
 import pickle
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,18 @@ def test_value_survives_copies_and_pickles(again: Any) -> None:
 def test_copy_replace_takes_it() -> None:
     """`copy.replace` works as on dataclasses."""
     assert copy.replace(RESULT, pending=1).pending == 1  # type: ignore[attr-defined,unused-ignore]
+
+
+@pytest.mark.parametrize("kind", [Stats, FlushResult])
+def test_look_at_it_as_a_dataclass_is_cheap(kind: Any) -> None:
+    """What it takes to be a dataclass is made once for a class."""
+    assert dataclasses.fields(kind)[0] is dataclasses.fields(kind)[0]
+
+
+@pytest.mark.parametrize("kind", [Stats, FlushResult])
+def test_type_hints_can_be_had(kind: Any) -> None:
+    """Tools that read the fields' types at run time find them."""
+    assert set(typing.get_type_hints(kind)) == set(kind.__match_args__)
 
 
 def test_value_can_be_logged() -> None:

@@ -99,17 +99,28 @@ class _Asked:
         is_signature = self._name == "__signature__"
         if is_signature and owner.__init__ is not _init:
             raise AttributeError(self._name)  # a subclass with arguments of its own
-        import dataclasses  # noqa: PLC0415 - see the top
+        made = next(each for each in owner.__mro__ if "_defaults" in vars(each))
+        twin = vars(made).get("_twin") or _make_twin(made)
+        if not is_signature:
+            return getattr(twin, self._name)
         import inspect  # noqa: PLC0415 - see the top
 
-        made = next(each for each in owner.__mro__ if "_defaults" in vars(each))
-        defaults = vars(made)["_defaults"]
-        fields = [
-            (name, kind, dataclasses.field(default=defaults.get(name, dataclasses.MISSING)))
-            for name, kind in made.__annotations__.items()
-        ]
-        twin = dataclasses.make_dataclass(made.__name__, fields, frozen=True)
-        return inspect.signature(twin) if is_signature else getattr(twin, self._name)
+        return inspect.signature(twin)
+
+
+def _make_twin(made: Any) -> type:
+    """A dataclass of the same fields; kept, for it takes a millisecond."""
+    import dataclasses  # noqa: PLC0415 - see the top
+
+    defaults = made._defaults  # noqa: SLF001 - that of `frozen`
+    fields = [
+        (name, kind, dataclasses.field(default=defaults.get(name, dataclasses.MISSING)))
+        for name, kind in made.__annotations__.items()
+    ]
+    made._twin = twin = dataclasses.make_dataclass(  # noqa: SLF001
+        made.__name__, fields, frozen=True
+    )
+    return twin
 
 
 _METHODS = {
