@@ -428,7 +428,7 @@ class TestWhileRunning:
             said, stderr = child.end()
         assert said == ["[]"], stderr
 
-    @pytest.mark.parametrize("part", ["", "lock", "ndjson", "dead"])
+    @pytest.mark.parametrize("part", ["", "lock", "ndjson", "sent", "dead"])
     def test_an_app_that_closes_the_spools_descriptors_loses_nothing(
         self, server: DevServer, folder: Path, part: str
     ) -> None:

@@ -41,6 +41,32 @@ class SpoolUnusable(Exception):  # noqa: N818 - it states what happened
         self.reason = reason
 
 
+class OpenFile:
+    """A descriptor, and which file it is of: an app may close it, and make its number another's.
+
+    Args:
+        descriptor: A file that has just been opened.
+    """
+
+    __slots__ = ("_status", "descriptor")
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._status = os.fstat(descriptor)
+
+    def is_ours(self) -> bool:
+        """True if the number is still that file's."""
+        try:
+            return os.path.samestat(os.fstat(self.descriptor), self._status)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Closes the file, unless the app has."""
+        if self.is_ours():
+            close(self.descriptor)
+
+
 class Folder:
     """An open folder.
 

@@ -21,7 +21,7 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
-from voyage_logger.spool._folder import close
+from voyage_logger.spool._folder import OpenFile, close
 
 if TYPE_CHECKING:
     from voyage_logger.spool._folder import Folder
@@ -37,20 +37,17 @@ _CHUNK = 256 * 1024  # bytes that are read at once
 Line = tuple[int, bytes | None, int, int]
 
 
-class _Reader:
+class _Reader(OpenFile):
     """A descriptor that is closed when nobody uses it any more.
 
     A log call may give up a segment that the worker is reading: closed under its hands, the
     number could by then be another file's.
     """
 
-    __slots__ = ("descriptor",)
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
+    __slots__ = ()
 
     def __del__(self) -> None:
-        close(self.descriptor)
+        self.close()
 
 
 def line_of(sequence: int, payload: bytes | bytearray) -> bytes:
@@ -242,7 +239,7 @@ class Segment:
         """
         begin = self._fetched
         reader = self._reader
-        if reader is None:
+        if reader is None or not reader.is_ours():
             reader = self._reader = _Reader(folder.open(self.name))
         length = _CHUNK
         while True:

@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from voyage_logger._levels import LANES
-from voyage_logger.spool._folder import close, unlock
+from voyage_logger.spool._folder import OpenFile, unlock
 from voyage_logger.spool._names import dead_name, draft_name, lock_name, segment_name, sent_name
 from voyage_logger.spool._segment import NEVER, Segment
 
@@ -45,10 +45,10 @@ class Stream:
         self.lanes: tuple[deque[Segment], ...] = tuple(deque() for _ in LANES)
         self._numbers = [0] * len(LANES)
         self._is_left = False  # a file that this process could not read is for another one
-        self._journal: int | None = None
+        self._journal: OpenFile | None = None
         self._journal_size = 0
         self._is_behind = False  # the journal lacks something, or ends in half a line
-        self._dead: int | None = None
+        self._dead: OpenFile | None = None
         self._stuck: list[Segment] = []  # their files could not be removed
 
     def describe(self, description: bytes) -> None:
@@ -149,12 +149,14 @@ class Stream:
         lines = [_note(segment) for segment in segments if not segment.is_gone]
         if not lines or self._lock is None:
             return
-        if self._journal is None or self._is_behind or self._journal_size > _JOURNAL_LIMIT:
+        journal = self._journal
+        is_to_begin = self._is_behind or self._journal_size > _JOURNAL_LIMIT
+        if journal is None or is_to_begin or not journal.is_ours():
             self._begin_journal()
             return
         data = b"".join(lines)
         self._is_behind = True  # until all of it is written
-        if os.write(self._journal, data) < len(data):
+        if os.write(journal.descriptor, data) < len(data):
             raise OSError(errno.ENOSPC, "the disk is full")
         self._is_behind = False
         self._journal_size += len(data)
@@ -174,7 +176,7 @@ class Stream:
         self._folder.replace(sent_name(self.owner), content)
         self._is_behind = False
         self._journal_size = len(content)
-        self._journal = self._folder.append_to(sent_name(self.owner))
+        self._journal = OpenFile(self._folder.append_to(sent_name(self.owner)))
 
     def bury(self, letters: list[bytes], limit: int) -> list[bool]:
         """Writes rejected entries to the dead-letter file.
@@ -204,11 +206,10 @@ class Stream:
 
     def _open_dead(self) -> tuple[int, int]:
         """The dead-letter file, and its size."""
-        if self._dead is not None:
-            with contextlib.suppress(OSError):  # the app has closed it
-                return self._dead, os.fstat(self._dead).st_size
-        self._dead = dead = self._folder.append_to(dead_name(self.owner))
-        return dead, os.fstat(dead).st_size
+        dead = self._dead
+        if dead is None or not dead.is_ours():
+            self._dead = dead = OpenFile(self._folder.append_to(dead_name(self.owner)))
+        return dead.descriptor, os.fstat(dead.descriptor).st_size
 
     def finish(self) -> bool:
         """Removes the owner's files and gives up its lock, if nothing is left to send."""
@@ -257,12 +258,12 @@ class Stream:
         # number that may by then be another file's.
         dead, self._dead = self._dead, None
         if dead is not None:
-            close(dead)
+            dead.close()
 
     def _close_journal(self) -> None:
         journal, self._journal = self._journal, None
         if journal is not None:
-            close(journal)
+            journal.close()
 
 
 def _write_whole(descriptor: int, line: bytes, before: int) -> None:
