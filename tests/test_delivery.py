@@ -174,8 +174,11 @@ def test_flush_ends_a_pause(
     assert logger.flush(timeout=5)
 
 
-def test_flush_begins_with_short_pauses(server: DevServer, make_logger: MakeLogger) -> None:
+def test_flush_begins_with_short_pauses(
+    server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a long outage, who waits is not told to wait for the next but one attempt, too."""
+    monkeypatch.setattr(_retry, "BASE", 0.5)
     logger = make_logger(flush_interval=0.01)
     worker = logger._pipeline._worker
     worker._random = lambda: 0.0
