@@ -38,6 +38,11 @@ class _Bound:
         self._patience = _PATIENCE
         self._taken = 0  # requests in a row at the bound
 
+    @property
+    def is_lowered(self) -> bool:
+        """True if it has not grown to where it began."""
+        return self.now < self._most
+
     def note_refused(self, amount: int, least: int) -> None:
         """Learns that so much is too much; teaches nothing below `least`."""
         lesson = amount // 2
@@ -50,7 +55,7 @@ class _Bound:
 
     def note_taken(self, amount: int) -> None:
         """Counts a request that the server took, if the bound has made it as small as it was."""
-        if self.now < self._most and 2 * amount > self.now:
+        if self.is_lowered and 2 * amount > self.now:
             self._taken += 1
             if self._taken >= self._patience:
                 self._before, self._taken = self.now, 0
@@ -66,6 +71,8 @@ class RequestSize:
 
     Attributes:
         entries: The most entries of the next request.
+        bytes: The most bytes that its entries may have, one comma each included.
+        is_taught: True from the first refusal until all its lessons are outgrown.
 
     Not thread-safe: the worker's own.
     """
@@ -76,20 +83,22 @@ class RequestSize:
         self._by_bytes = _Bound(max_bytes - BODY_OVERHEAD + 1)  # n entries have n - 1 commas
         self._left: int | None = None  # how many waited at the last request that did not take all
         self.entries = batch_size
-
-    @property
-    def bytes(self) -> int:
-        """The most bytes that the entries of the next request may have, one comma each included."""
-        return self._by_bytes.now
+        self._conclude()
 
     @property
     def lessons(self) -> tuple[int, int]:
         """What refusals have taught so far, to be put back if it turns out to be no lesson."""
-        return self._by_bytes.now, self._by_entries.now
+        return self.bytes, self._most
 
     @lessons.setter
     def lessons(self, lessons: tuple[int, int]) -> None:
         self._by_bytes.now, self._by_entries.now = lessons
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Draws from the two bounds what is asked for with each request."""
+        self.bytes, self._most = self._by_bytes.now, self._by_entries.now
+        self.is_taught = self._by_bytes.is_lowered or self._by_entries.is_lowered
 
     def adapt(self, queued: int, *, is_behind: bool) -> None:
         """Grows or shrinks with the backlog.
@@ -98,7 +107,7 @@ class RequestSize:
             queued: How many entries wait.
             is_behind: True if that is more than the client can let pass.
         """
-        most = self._by_entries.now
+        most = self._most
         is_growing = self._left is not None and queued > self._left
         self._left = queued if queued > self._batch_size else None
         if is_growing:
@@ -112,14 +121,17 @@ class RequestSize:
     def learn_too_large(self, size: int, count: int) -> None:
         """Remembers that a request with that many bytes of so many entries is too large."""
         self._by_bytes.note_refused(size, 1 if count > 1 else _LEAST_BY_ONE)
+        self._conclude()
 
     def learn_refused(self, count: int) -> None:
         """Remembers that a request of more than `batch_size` entries was refused."""
         if count > self._batch_size:
             self._by_entries.note_refused(count, self._batch_size)
-            self.entries = min(self.entries, self._by_entries.now)
+            self._conclude()
+            self.entries = min(self.entries, self._most)
 
     def learn_taken(self, size: int, count: int) -> None:
-        """Counts a request that the server has taken."""
+        """Counts a request that the server has taken: of no use unless `is_taught`."""
         self._by_bytes.note_taken(size)
         self._by_entries.note_taken(count)
+        self._conclude()

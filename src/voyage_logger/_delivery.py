@@ -118,7 +118,6 @@ class Delivery:
                 failures.make_up()
                 refusals = 0
                 is_any_taken = True
-                self.size.learn_taken(json_bytes(chunk), len(chunk))
             elif outcome.kind is Kind.DISCARDED:
                 failures.make_up()
                 self._queue.settle(len(chunk), dropped=outcome.detail)
@@ -154,6 +153,8 @@ class Delivery:
             return Outcome(Kind.TRY_AGAIN, f"the transport raised {_name(error)}")
         if outcome.kind is Kind.DELIVERED:
             self.batches += 1
+            if self.size.is_taught:
+                self.size.learn_taken(json_bytes(chunk), len(chunk))
             self.last_delivery = time.time()
             self._end_trouble()
             self._queue.settle(len(chunk))

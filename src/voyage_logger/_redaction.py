@@ -184,7 +184,7 @@ class Redaction:
 
     def hides(self, key: str) -> bool:
         """True if the value under this key is to be masked."""
-        return bool(self._names) and _bare(key[:_MOST_READ]) in self._names
+        return _bare(key[:_MOST_READ]) in self._names
 
     def hides_at_top(self, key: str) -> bool:
         """The same for a field of the entry itself, of which the API's own keep their types."""
