@@ -107,14 +107,13 @@ class RequestSize:
             queued: How many entries wait.
             is_behind: True if that is more than the client can let pass.
         """
-        most = self._most
         is_growing = self._left is not None and queued > self._left
         self._left = queued if queued > self._batch_size else None
         if is_growing:
-            while self.entries < min(queued, most):
-                self.entries = min(self.entries * 2, most)
+            while self.entries < min(queued, self._most):
+                self.entries = min(self.entries * 2, self._most)
         elif is_behind:
-            self.entries = min(self.entries * 2, most)
+            self.entries = min(self.entries * 2, self._most)
         elif queued <= self._batch_size:
             self.entries = self._batch_size
 
