@@ -155,12 +155,17 @@ class Bench:
 def environment() -> dict[str, str]:
     """A child's environment: no proxies, no settings of clients that happen to be there.
 
+    Bytecode is written, as everywhere but in a container built with care: a package that is
+    compiled at each start would be measured as its compilation.
+
     The package under test is what PYTHONPATH names, else this checkout's.
     """
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.lower().endswith("_proxy") and not name.startswith(("VOYAGE_", "OTEL_"))
+        if not name.lower().endswith("_proxy")
+        and not name.startswith(("VOYAGE_", "OTEL_"))
+        and name != "PYTHONDONTWRITEBYTECODE"
     }
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")]), str(_ROOT / "src")]
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), "NO_PROXY": "*"}

@@ -69,7 +69,7 @@ ENTRANTS = (
         "voyage:Voyage",
         ("requests",),
         "voyage-logger",
-        "import voyage_logger",
+        "import sys; sys.modules['orjson'] = None; import voyage_logger",
     ),
     Entrant(
         "voyage-spool",

@@ -30,6 +30,8 @@ Beside the pipeline stand `devserver`, a strict local server of the API, and `cl
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from voyage_logger._context import propagate
 from voyage_logger._errors import (
     AuthenticationError,
@@ -40,14 +42,32 @@ from voyage_logger._errors import (
     VoyageError,
 )
 from voyage_logger._journey import Journey, current_journey
-from voyage_logger._log_fields import LogFields, TimelineStep
 from voyage_logger._logger import VoyageLogger
 from voyage_logger._outcome import Kind, Outcome
 from voyage_logger._redaction import DEFAULT_REDACTED_KEYS
-from voyage_logger._sigterm import flush_on_sigterm
 from voyage_logger._stats import FlushResult, Stats
 from voyage_logger._version import __version__
 from voyage_logger.transports import BaseTransport, Transport
+
+if TYPE_CHECKING:
+    from voyage_logger._log_fields import LogFields, TimelineStep
+    from voyage_logger._sigterm import flush_on_sigterm
+else:
+    # What few programs want when they run, and takes 2 ms to import: it is when it is wanted.
+    _LATE = {
+        "LogFields": "_log_fields",
+        "TimelineStep": "_log_fields",
+        "flush_on_sigterm": "_sigterm",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - see above
+
+        globals()[name] = found = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+        return found
+
 
 __all__ = [
     "DEFAULT_REDACTED_KEYS",
