@@ -204,6 +204,7 @@ def bench(out: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
     return run.stdout, {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
 
 
+@pytest.mark.soak
 def test_harness_runs(tmp_path: Path) -> None:
     """`call` and `deliver` measure our client and one written by hand, without any peer."""
     shown, found = bench(
@@ -228,6 +229,7 @@ def test_harness_runs(tmp_path: Path) -> None:
     assert set(found["call"]) >= {"date", "machine", "python", "versions", "rounds", "sink"}
 
 
+@pytest.mark.soak
 def test_contestant_that_fails_is_named(tmp_path: Path) -> None:
     """A contestant that cannot be measured takes no other one along, and the run fails."""
     package = tmp_path / "requests"

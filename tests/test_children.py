@@ -294,16 +294,27 @@ if __name__ == "__main__":
 TASKS = [f"task {n}" for n in range(6)]
 
 
+KINDS = {
+    "processes": ["one", "three", "three's child", "two"],
+    "pool": TASKS,
+    "executor": TASKS,
+    "terminated": TASKS,
+}
+
+
 @pytest.mark.parametrize(
-    ("kind", "expected"),
+    ("method", "kind", "expected"),
     [
-        ("processes", ["one", "three", "three's child", "two"]),
-        ("pool", TASKS),
-        ("executor", TASKS),
-        ("terminated", TASKS),
+        pytest.param(
+            method,
+            kind,
+            expected,
+            marks=[] if method == "fork" or kind == "processes" else pytest.mark.soak,
+        )
+        for method in ("fork", "spawn", "forkserver")
+        for kind, expected in KINDS.items()
     ],
 )
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_children_of_multiprocessing_deliver_when_they_end(
     server: DevServer, tmp_path: Path, method: str, kind: str, expected: list[str]
 ) -> None:

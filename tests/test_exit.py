@@ -80,7 +80,6 @@ VARIANTS = {
     "development mode": (("-X", "dev", "-W", "error"), False),
     "no stderr": (("-W", "error"), True),
 }
-FEW = ("end of main", "flush_on_sigterm", "daemon threads")  # the rest is a matter of long runs
 
 
 def limit_of(kind: str) -> float:
@@ -151,8 +150,7 @@ def matrix() -> Matrix:
     run_all = cache(run_matrix)
 
     def cell(variant: str, ending: str, kind: str) -> Cell:
-        endings = FEW if variant != "plain" and ending in FEW else tuple(ENDINGS)
-        return run_all(variant, endings)[ending, kind]
+        return run_all(variant, tuple(ENDINGS))[ending, kind]
 
     return cell
 
@@ -163,7 +161,7 @@ each_ending = pytest.mark.parametrize(
         pytest.param(
             variant,
             ending,
-            marks=[] if variant == "plain" or ending in FEW else pytest.mark.soak,
+            marks=[] if variant == "plain" else pytest.mark.soak,
         )
         for variant in VARIANTS
         for ending in ENDINGS

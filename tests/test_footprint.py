@@ -106,6 +106,7 @@ def test_idle_worker_sleeps() -> None:
 
 
 @needs_proc
+@pytest.mark.soak
 def test_idle_worker_of_a_spool_sleeps_between_two_looks(tmp_path: Path) -> None:
     """With a spool, too, but for a look at the folder in half a minute."""
     settings: dict[str, Any] = {"spool_dir": tmp_path, "flush_interval": 0.1}

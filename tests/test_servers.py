@@ -164,7 +164,8 @@ def celery(
     assert server.duplicates() == {}
 
 
-@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=soak)])
+@soak
+@pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_celery_children_send_what_they_have_at_a_warm_shutdown(
     server: DevServer, tmp_path: Path, method: str
 ) -> None:

@@ -130,6 +130,7 @@ def test_a_kill_at_any_instant_loses_nothing(
     run_matrix(server, make_logger, tmp_path / "spool", 4, is_kind=True)
 
 
+@pytest.mark.soak
 def test_a_kill_while_the_server_misbehaves_loses_nothing(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:

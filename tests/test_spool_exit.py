@@ -54,6 +54,7 @@ def test_exit_waits_for_the_answer_of_a_slow_server(server: DevServer, folder: P
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.soak
 def test_short_processes_drain_a_backlog_from_a_slow_server(
     server: DevServer, folder: Path
 ) -> None:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     Fail = Callable[..., list[int]]
 
-PASSING = [errno.EMFILE, errno.ENFILE, errno.ENOMEM]
+PASSING = [
+    errno.EMFILE,
+    *(pytest.param(code, marks=pytest.mark.soak) for code in (errno.ENFILE, errno.ENOMEM)),
+]
 LASTING = [errno.EACCES, errno.ENOENT, errno.EIO]
 names = errno.errorcode.__getitem__
 
