@@ -508,11 +508,12 @@ def test_server_that_refuses_everything_is_given_pauses(
         logger.info("ok %d", number)
     assert logger.flush()
     server.rules = rules
-    for number in range(200):
-        logger.info("entry %d", number)
     worker = logger._pipeline._worker
     worker._random = lambda: 0.999  # a pause is as long as it can be
-    until(lambda: worker.delivery.refused_in_a_row == 3)
+    with logger._pipeline.queue.lock:  # all at once: what comes meanwhile would make requests grow
+        for number in range(200):
+            logger.info("entry %d", number)
+    until(lambda: worker.delivery.refused_in_a_row >= 3)
     assert logger.stats().requests <= 1 + 3 * MOST_REFUSALS
     server.rules = Rules()  # during the pause, not in the middle of a batch
     for number in range(100):
