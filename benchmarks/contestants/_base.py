@@ -36,7 +36,11 @@ class Contestant:
         raise NotImplementedError
 
     def log(self, n: int, session: str) -> None:
-        """One log call."""
+        """One log call.
+
+        Each contestant writes the entry out as its users would, and shares no code for it: to make
+        the arguments is a part of the call, and a function for all would be timed as well.
+        """
         raise NotImplementedError
 
     def waiting(self) -> int:

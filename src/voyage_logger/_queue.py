@@ -64,7 +64,6 @@ class EntryQueue(Keeping):
         # All below is guarded by the lock.
         self.wake_at = NEVER  # as many queued entries as the worker wants to be woken for
         self.is_urgent = False  # a critical or ticket entry has come since the last take
-        self.is_ending = False  # the time that is left is limited, for good
         self._lanes: tuple[deque[Record], ...] = tuple(deque() for _ in LANES)
         self._flight: deque[Record] = deque()
         self._sequence = 0
