@@ -31,6 +31,10 @@ TIME_LIMIT = 60.0
 # Python 3.12 and later warn of a fork in a process that has threads.
 FORKING = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
 
+# For programs that signal handlers, collected objects or another user's rights meet anywhere:
+# coverage takes a lock in each traced call, in which a handler that waits for another thread hangs.
+UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
 _PRELUDE = """\

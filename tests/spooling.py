@@ -10,6 +10,8 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from processes import UNMEASURED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -58,7 +60,7 @@ class Child:
         program = textwrap.dedent(PRELUDE) + textwrap.dedent(code)
         environ = {**os.environ, **server.environ}
         if "seteuid" in code:  # another user may not write what coverage measures
-            environ = {name: environ[name] for name in environ if not name.startswith("COVERAGE")}
+            environ.update(UNMEASURED)
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", program, str(folder), *map(str, arguments)],
             env=environ,

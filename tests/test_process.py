@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from processes import BRIEF, SLACK, messages, run
+from processes import BRIEF, SLACK, UNMEASURED, messages, run
 from voyage_logger.devserver import DevServer, Fault
 
 if TYPE_CHECKING:
@@ -268,5 +268,6 @@ def test_exception_from_a_signal_handler_leaves_no_lock_held(server: DevServer) 
         threading.Thread(target=try_lock).start()
         """,
         flags=(),
+        environ=UNMEASURED,
     )
     assert done.out.split() == ["True", "True"]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from processes import UNMEASURED
 from voyage_logger.devserver import DevServer, Fault, Rules
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def run(
     """Runs code in a process of its own; gives what it reported and what it wrote to stderr."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(code)],
-        env={**os.environ, **(server.environ if server else {}), **(environ or {})},
+        env={**os.environ, **UNMEASURED, **(server.environ if server else {}), **(environ or {})},
         capture_output=True,
         text=True,
         timeout=TIME_LIMIT,
