@@ -127,7 +127,7 @@ class EntryFactory:
             fields["meta_data"] = meta_data
         return message if type(message) is str else to_text(message), conform(fields)
 
-    def entry(self, rank: int, message: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def entry(self, rank: int, message: object, fields: dict[str, Any]) -> dict[str, Any]:
         """The entry of a level with a message and fields."""
         return {
             "message": message,
@@ -152,23 +152,12 @@ class EntryFactory:
         """The entry that a user's function has made, with what the API requires of any."""
         conform(entry)
         rank = rank_of(entry.pop("level", INFO))
-        return {
-            "message": "",
-            "level": LEVELS[INFO if rank is None else rank],
-            "app_name": self._app_name,
-            "environment": self._environment,
-            **entry,
-        }
+        return self.entry(INFO if rank is None else rank, "", entry)
 
     def bare(self, rank: int, message: object, error: Exception, redaction: Redaction) -> bytes:
         """The encoded entry of a log call whose fields made `build` or `encode` fail."""
-        entry = {
-            "message": message,
-            "level": LEVELS[rank],
-            "app_name": self._app_name,
-            "environment": self._environment,
-        }
-        return bare(entry, MIN_LIMIT, dumps, f"<the rest raised {type(error).__name__}>", redaction)
+        why = f"<the rest raised {type(error).__name__}>"
+        return bare(self.entry(rank, message, {}), MIN_LIMIT, dumps, why, redaction)
 
     def _tell(self, second: int) -> str:
         """A time as UTC in ISO 8601, up to the second; formatting it for each entry costs 1 us."""

@@ -146,29 +146,7 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         arguments = dict(locals())
         a_flag("strict", strict)
         a_transport("transport", transport)
-        settings = settings_from(
-            app_name=app_name,
-            environment=environment,
-            batch_size=batch_size,
-            flush_interval=flush_interval,
-            level=level,
-            max_queue_size=max_queue_size,
-            max_queue_bytes=max_queue_bytes,
-            max_batch_bytes=max_batch_bytes,
-            max_entry_bytes=max_entry_bytes,
-            shutdown_timeout=shutdown_timeout,
-            spool_dir=spool_dir,
-            max_spool_bytes=max_spool_bytes,
-            max_spool_age=max_spool_age,
-            redact=redact,
-            before_send=before_send,
-            sample=sample,
-            ticket_cooldown=ticket_cooldown,
-            collapse=collapse,
-            on_error=on_error,
-            timestamps=timestamps,
-            capture_method=capture_method,
-        )
+        settings = settings_from(**arguments)
         endpoint = endpoint_from(api_key, api_secret, base_url, timeout=timeout, compress=compress)
         self._diagnostics = Diagnostics(settings.on_error)
         self._missing = missing(endpoint) if transport is None and endpoint.problems else None

@@ -160,7 +160,7 @@ def settings_from(**arguments: object) -> Settings:
     """The settings, each checked against its rule and against the others.
 
     Args:
-        arguments: A value for every field of `Settings`, as the user gave it.
+        arguments: A value for every field of `Settings`, as the user gave it; others are ignored.
 
     Raises:
         ConfigurationError: An argument breaks its rule; it names parameter, value and rule.

@@ -11,12 +11,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._errors import VoyageError
-from voyage_logger._pipeline import Pipeline
+from voyage_logger._errors import ConfigurationError, VoyageError
+from voyage_logger._logger import VoyageLogger
 from voyage_logger._readable import printable
 from voyage_logger._records import NEVER
-from voyage_logger._settings import KIB, MIB, endpoint_from, settings_from
 from voyage_logger.cli.spool._terminal import (
     DONE,
     FAILED,
@@ -32,11 +30,11 @@ from voyage_logger.transports import Transport
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from voyage_logger._pipeline import Pipeline
     from voyage_logger._stats import Stats
     from voyage_logger.spool._inspection import Owner, View
 
 _TIMEOUT = 3600.0
-_TIMEOUTS = (3.05, 10.0)  # seconds for connecting and for each read
 _LOOK_SECONDS = 0.05  # between two looks for owners to adopt: a few at a time are
 _LOOKS = 5  # without finding any, before what is left is left
 _REFRESH_SECONDS = 0.2  # of the bar
@@ -56,14 +54,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _replay(view: View, options: argparse.Namespace) -> int:
     deadline = time.monotonic() + options.timeout
-    endpoint = endpoint_from(None, None, None, timeout=_TIMEOUTS, compress=False)
-    if endpoint.problems:
-        complain("; ".join(endpoint.problems))
+    try:
+        transport = Transport()
+    except ConfigurationError as error:
+        complain(str(error))
         return WRONG_USAGE
     if not _has_work(view, is_with_letters=options.dead_letters):
         say("There is nothing to send.")
         return _verdict(view, None, "", is_with_letters=options.dead_letters)
-    transport = Transport(timeout=_TIMEOUTS)
     try:
         transport.sign_in()
     except VoyageError as error:
@@ -99,30 +97,15 @@ def _release_all(view: View, path: Path, destination: str, options: argparse.Nam
 
 def _send(path: Path, transport: Transport, total: int, deadline: float) -> Stats:
     """Adopts and sends, until nothing more comes or the time is over."""
-    settings = settings_from(
-        app_name="voyage-logger",
-        environment=None,
-        batch_size=100,
+    logger = VoyageLogger(
+        "voyage-logger",
         flush_interval=_LOOK_SECONDS,
-        level="debug",
-        max_queue_size=10_000,
-        max_queue_bytes=32 * MIB,
-        max_batch_bytes=1 * MIB,
-        max_entry_bytes=256 * KIB,
         shutdown_timeout=0,
         spool_dir=path,
         max_spool_bytes=_NO_LIMIT,
-        max_spool_age=None,
-        redact=None,
-        sample=None,
-        ticket_cooldown=None,
-        collapse=None,
-        before_send=None,
-        on_error=None,
-        timestamps=True,
-        capture_method=False,
+        transport=transport,
     )
-    pipeline = Pipeline(settings, transport, Diagnostics())
+    pipeline = logger._pipeline  # noqa: SLF001 - its queue is watched, and nothing is logged
     progress = _Progress(total)
     try:
         _drive(pipeline, progress, deadline)
