@@ -166,14 +166,13 @@ class EntryQueue(Keeping):
             dropped: Why the client gives them up.
             words: What the server said of rejected ones, for whoever keeps them.
         """
-        del words  # nobody does here
         while count > 0:  # in slices, for log calls wait meanwhile
             with self.lock:
-                self._settle(min(count, _SLICE), rejected, dropped)
+                self._settle(min(count, _SLICE), rejected, dropped, words)
                 count -= _SLICE
                 self.settled.notify_all()
 
-    def _settle(self, count: int, rejected: str, dropped: str) -> None:
+    def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:  # noqa: ARG002 - a `SpoolQueue` keeps them
         # Fewer may be left than were sent: `abandon` may have come in between.
         if not rejected and not dropped:
             self._settle_delivered(count)

@@ -61,7 +61,6 @@ class SpoolQueue(TendedQueue):
     """
 
     _turn = 0  # how many requests were made while older entries wait
-    _words = ""  # what the server said of those that are being settled as rejected
 
     def take(self, max_entries: int, max_bytes: int) -> list[Record]:
         with self.lock:
@@ -221,18 +220,18 @@ class SpoolQueue(TendedQueue):
             self._discard_if_settled(stream, segment)
 
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
-        self._words = words
-        super().settle(count, rejected=rejected, dropped=dropped)
+        super().settle(count, rejected=rejected, dropped=dropped, words=words)
         if self._keeper.has_news:
             self._keeper.tell()
 
-    def _settle(self, count: int, rejected: str, dropped: str) -> None:
+    def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:
         # With its note on the disk, all in one: a thread that waited for it may close the files, or
         # the process be killed, once nothing is pending, and nothing may then come twice.
         before = self._in_flight
         if rejected:
-            self._bury(list(zip(islice(self._flight, count), self._origins)), rejected)  # noqa: B905
-        super()._settle(count, rejected, dropped)
+            ended = list(zip(islice(self._flight, count), self._origins))  # noqa: B905
+            self._bury(ended, rejected, words)
+        super()._settle(count, rejected, dropped, words)
         touched: dict[Segment, Stream] = {}
         # Those that `abandon` drops from memory have no origin.
         for _ in range(min(before - self._in_flight, len(self._origins))):
@@ -249,7 +248,7 @@ class SpoolQueue(TendedQueue):
             if stream is not self._keeper.own:
                 self._keeper.finish(stream)
 
-    def _bury(self, ended: list[tuple[Record, Origin | None]], reason: str) -> None:
+    def _bury(self, ended: list[tuple[Record, Origin | None]], reason: str, words: str) -> None:
         """Keeps rejected entries where a person can find them."""
         letters: dict[Stream, list[bytes]] = {}
         lanes: dict[Stream, list[int]] = {}
@@ -257,7 +256,7 @@ class SpoolQueue(TendedQueue):
             stream = self._keeper.own if origin is None else origin[0]
             if stream is not None:
                 facts = json.dumps(
-                    {"reason": reason, "words": self._words, "at": round(time.time(), 3)},
+                    {"reason": reason, "words": words, "at": round(time.time(), 3)},
                     separators=(",", ":"),
                 )
                 letter = b'%b,"entry":%b}\n' % (facts[:-1].encode(), bytes(payload))
