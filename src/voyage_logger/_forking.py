@@ -15,3 +15,7 @@ import threading
 
 loading = threading.RLock()
 opening = threading.RLock()
+
+# The most that a fork waits for each, and whoever opens a lock file for a fork.
+LOADING_SECONDS = 5.0  # some fifty times what the import takes
+OPENING_SECONDS = 1.0  # far more than a disk takes to open a file

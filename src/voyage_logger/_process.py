@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger import _hosts
 from voyage_logger._clock import monotonic
-from voyage_logger._forking import loading, opening
+from voyage_logger._forking import LOADING_SECONDS, OPENING_SECONDS, loading, opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 _pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
 _held: set[Pipeline] = set()
 _is_hooked = False
-_LOADING_SECONDS = 5.0  # some fifty times what the import takes
-_OPENING_SECONDS = 1.0  # far more than a disk takes to open a file
 _exit_began_at: float | None = None
 # When `flush_all` last held the process up: an exit right after that has so much less time.
 _flushed_from = _flushed_until = 0.0
@@ -165,8 +163,8 @@ def _all_pipelines() -> list[Pipeline]:
 
 def _before_fork() -> None:
     # A module that another thread is half-way through importing stays so in the child for ever.
-    loading.acquire(timeout=_LOADING_SECONDS)
-    opening.acquire(timeout=_OPENING_SECONDS)
+    loading.acquire(timeout=LOADING_SECONDS)
+    opening.acquire(timeout=OPENING_SECONDS)
 
 
 def _after_fork_in_parent() -> None:

@@ -37,7 +37,7 @@ from voyage_logger._records import (
 )
 from voyage_logger._stats import Stats
 
-_SLICE = 500  # entries that are moved while the lock is held once
+SLICE = 500  # entries that are moved while the lock is held once
 _LOOKS = 10  # at the counts, until one is not disturbed: where each allocation logs, none is
 _SHORTEST_RUN = 16  # entries of a lane that are looked at in one go
 
@@ -153,8 +153,8 @@ class EntryQueue(Keeping):
         while True:  # in slices, for log calls wait meanwhile
             with self.lock:
                 before = self._in_flight
-                self._board(min(max_entries, before + _SLICE), max_bytes)
-                if self._in_flight < before + _SLICE or self._in_flight >= max_entries:
+                self._board(min(max_entries, before + SLICE), max_bytes)
+                if self._in_flight < before + SLICE or self._in_flight >= max_entries:
                     return list(self._flight)
 
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
@@ -168,8 +168,8 @@ class EntryQueue(Keeping):
         """
         while count > 0:  # in slices, for log calls wait meanwhile
             with self.lock:
-                self._settle(min(count, _SLICE), rejected, dropped, words)
-                count -= _SLICE
+                self._settle(min(count, SLICE), rejected, dropped, words)
+                count -= SLICE
                 self.settled.notify_all()
 
     def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:  # noqa: ARG002 - a `SpoolQueue` keeps them

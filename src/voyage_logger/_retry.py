@@ -26,6 +26,8 @@ RETRY_AFTER_CAP = 300.0
 
 INTERVAL_JITTER = 0.1
 
+LEAST_TIME = 0.05  # seconds for a request, however near its deadline
+
 RENEWAL = 300.0  # before a token expires, at the latest, as the vendor's reference classes do
 RENEWAL_SHARE = 0.2  # of a life too short for that
 

@@ -36,7 +36,6 @@ _REFUSED_ALL = Outcome(Kind.TRY_AGAIN, "every entry of a batch was refused")
 _LEAST_PAUSE = 0.5
 _LEAST_BLOCKED_PAUSE = 5.0
 _PERSISTENT = (Kind.BLOCKED, Kind.UNAUTHORIZED)
-_LEAST_TIME = 0.05  # seconds for the last request before a deadline
 
 
 class Worker:
@@ -298,7 +297,7 @@ class Worker:
             self._follow()
             if self._deadline is None:
                 return None
-            return max(_LEAST_TIME, self._deadline - self._clock())
+            return max(_retry.LEAST_TIME, self._deadline - self._clock())
 
     def _follow(self) -> None:
         """Notes that the next attempt is for somebody who waits: its pauses are short again."""

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from voyage_logger._clock import monotonic
-from voyage_logger.spool._names import is_newer, lock_name, parse, sent_name
+from voyage_logger.spool._names import lock_name, odd_names, parse, parse_draft, sent_name
 from voyage_logger.spool._segment import Segment
 from voyage_logger.spool._stream import Stream, sent_of
 
@@ -33,10 +33,9 @@ def owners(names: list[str]) -> list[str]:
 
 def oddities(names: list[str]) -> Iterator[str]:
     """What is wrong with the folder's content, in words, one for each kind."""
-    files = {name: parse(name.removesuffix(".new")) for name in names}
+    files = {name: parse_draft(name) for name in names}
     locked = {file.owner for file in files.values() if file and file.kind == "lock"}
-    newer = [name for name in names if is_newer(name)]
-    foreign = [name for name, file in files.items() if file is None and name not in newer]
+    newer, foreign = odd_names(names)
     bare = [
         name
         for name, file in files.items()

@@ -16,7 +16,14 @@ from voyage_logger._levels import INFO, TICKET_LANE, rank_of
 from voyage_logger.spool._adoption import amended, description
 from voyage_logger.spool._folder import SpoolUnusable, unlock
 from voyage_logger.spool._inspection import is_alive, letter_in
-from voyage_logger.spool._names import dead_name, lock_name, new_owner, parse, segment_name
+from voyage_logger.spool._names import (
+    dead_name,
+    lock_name,
+    new_owner,
+    parse,
+    parse_draft,
+    segment_name,
+)
 from voyage_logger.spool._segment import line_of
 
 if TYPE_CHECKING:
@@ -177,7 +184,7 @@ def _lane_of(entry: bytes) -> int:
 
 def _names_of(folder: Folder, owner: str) -> list[str]:
     """The names of an owner's files, drafts included."""
-    files = {name: parse(name.removesuffix(".new")) for name in folder.names()}
+    files = {name: parse_draft(name) for name in folder.names()}
     return [name for name, file in files.items() if file is not None and file.owner == owner]
 
 

@@ -8,11 +8,12 @@ an app closes descriptors which are not its own ends nothing.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
 
-from voyage_logger._forking import opening
+from voyage_logger._forking import OPENING_SECONDS, opening
 from voyage_logger.spool._names import draft_name
 from voyage_logger.spool._system import BINARY, HAS_DIRECTORIES, NO_FOLLOW, is_foreign, try_lock
 
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_MADE_FOR_USER = 0o700
-_READ_BY_USER = 0o600
-_OPENING_SECONDS = 1.0  # as long as a fork waits at the most
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
 
 # The descriptors of locks that are held, each with the process that has taken it. Whoever adopts
 # knows of one for a while only in a local variable, which is out of reach after a fork.
@@ -85,7 +85,7 @@ class Folder:
     def _open_folder(self) -> None:
         path = self.path
         try:
-            path.mkdir(_MADE_FOR_USER, parents=True, exist_ok=True)
+            path.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
             status = path.lstat()
             if not stat.S_ISDIR(status.st_mode):
                 raise SpoolUnusable("it is a link or a file, not a folder")
@@ -222,9 +222,9 @@ class Folder:
     def _open(self, name: str, flags: int) -> int:
         flags |= NO_FOLLOW | BINARY
         if self._descriptor is None:
-            descriptor = os.open(self.path / name, flags, _READ_BY_USER)
+            descriptor = os.open(self.path / name, flags, _FILE_MODE)
         else:
-            descriptor = os.open(name, flags, _READ_BY_USER, dir_fd=self._descriptor)
+            descriptor = os.open(name, flags, _FILE_MODE, dir_fd=self._descriptor)
         status = os.fstat(descriptor)
         if is_foreign(status) or not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
@@ -258,7 +258,7 @@ def close(descriptor: int) -> None:
 def _unforked() -> Iterator[None]:
     """No fork comes in between, unless it has waited for a second already."""
     # Nor is a lock waited for that such a fork has left to a thread which the child has not.
-    is_held = opening.acquire(timeout=_OPENING_SECONDS)
+    is_held = opening.acquire(timeout=OPENING_SECONDS)
     try:
         yield
     finally:
@@ -266,6 +266,18 @@ def _unforked() -> Iterator[None]:
             opening.release()
 
 
-def words_of(error: OSError) -> str:
-    """What the system says, without the path, which the notice names already."""
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes in one piece.
+
+    Raises:
+        OSError: It did not work out; a part of the data may be in the file.
+    """
+    if os.write(descriptor, data) < len(data):
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+
+def words_of(error: OSError | SpoolUnusable) -> str:
+    """What is wrong, for people, without the path, which the notice names already."""
+    if isinstance(error, SpoolUnusable):
+        return error.reason
     return error.strerror or type(error).__name__

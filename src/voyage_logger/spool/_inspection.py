@@ -12,12 +12,13 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._levels import LANES
 from voyage_logger.spool._adoption import destination_in
 from voyage_logger.spool._folder import Folder, SpoolUnusable, unlock, words_of
-from voyage_logger.spool._names import dead_name, is_newer, lock_name, parse, sent_name
+from voyage_logger.spool._names import dead_name, lock_name, odd_names, parse, sent_name
 from voyage_logger.spool._segment import lines_in
 from voyage_logger.spool._stream import sent_of
 from voyage_logger.spool._system import is_running
@@ -155,14 +156,7 @@ class View:
 
     def odd_names(self) -> tuple[list[str], list[str]]:
         """The files of a newer version, and those that no spool has made."""
-        names = self.folder.names()
-        newer = [name for name in names if is_newer(name)]
-        foreign = [
-            name
-            for name in names
-            if parse(name.removesuffix(".new")) is None and not is_newer(name)
-        ]
-        return newer, foreign
+        return odd_names(self.folder.names())
 
     def kept(self, owner: Owner) -> Iterator[Kept]:
         """The pending lines of an owner, in the order of their log calls."""
@@ -170,7 +164,7 @@ class View:
             self._lines_of([part for part in owner.parts if part.lane == lane])
             for lane in range(len(LANES))
         ]
-        return heapq.merge(*lanes, key=_sequence)
+        return heapq.merge(*lanes, key=itemgetter(0))
 
     def count(self, owner: Owner) -> tuple[Counter[str], int]:
         """How many entries are pending in each lane, and how many lines cannot be read."""
@@ -303,7 +297,3 @@ def _facts(lock_file: bytes) -> dict[str, Any]:
         return {}
     kinds = {"pid": int, "started": str, "adopted_by": int}
     return {name: facts[name] for name, kind in kinds.items() if isinstance(facts.get(name), kind)}
-
-
-def _sequence(kept: Kept) -> int:
-    return kept[0]

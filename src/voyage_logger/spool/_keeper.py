@@ -73,7 +73,7 @@ class Keeper:
         self._is_told = False  # that it is
         by_share = settings.max_bytes // _SEGMENTS
         self.segment_bytes = max(_SMALLEST_SEGMENT, min(_LARGEST_SEGMENT, by_share))
-        self.dead_bytes = settings.max_bytes // 8
+        self._dead_bytes = settings.max_bytes // 8
 
     def streams(self) -> list[Stream]:
         """All streams, oldest first."""
@@ -120,11 +120,10 @@ class Keeper:
 
     def fail(self, error: OSError | SpoolUnusable) -> None:
         """Notes that the disk does not take entries."""
-        reason = words_of(error) if isinstance(error, OSError) else error.reason
         self.is_failing = True
         if not self._is_told:
             self._is_told = True
-            self.note("spool", f"{reason}: entries are kept in memory only")
+            self.note("spool", f"{words_of(error)}: entries are kept in memory only")
 
     def recover(self) -> None:
         """Notes that the disk takes entries again."""
@@ -162,8 +161,7 @@ class Keeper:
 
     def note_unreadable(self, segment: Segment, error: OSError | SpoolUnusable) -> None:
         """Notes that a segment cannot be read."""
-        reason = words_of(error) if isinstance(error, OSError) else error.reason
-        self.note("spool unreadable", f"{segment.name} cannot be read: {reason}")
+        self.note("spool unreadable", f"{segment.name} cannot be read: {words_of(error)}")
 
     def note_set_aside(self, segment: Segment, error: OSError) -> None:
         """Notes, once, that a segment cannot be read now."""
@@ -246,8 +244,10 @@ class Keeper:
             except FileNotFoundError:
                 continue  # its owner has just finished
             except (OSError, SpoolUnusable) as error:
-                reason = words_of(error) if isinstance(error, OSError) else error.reason
-                self.note("spool adoption", f"the files of {owner} cannot be taken over: {reason}")
+                self.note(
+                    "spool adoption",
+                    f"the files of {owner} cannot be taken over: {words_of(error)}",
+                )
                 continue
             if stream is not None and not stream.finish():
                 found.append(stream)
@@ -268,7 +268,7 @@ class Keeper:
     def bury(self, stream: Stream, letters: list[bytes]) -> list[bool]:
         """Keeps rejected entries in the dead-letter file; says of each whether it is there."""
         try:
-            are_kept = stream.bury(letters, self.dead_bytes)
+            are_kept = stream.bury(letters, self._dead_bytes)
             if not all(are_kept):
                 self.note("spool dead letters", "the dead-letter file is full")
         except OSError as error:

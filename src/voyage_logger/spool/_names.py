@@ -26,6 +26,7 @@ _NAME = re.compile(
     r"v(?P<version>\d+)\.(?P<owner>[0-9]+-[0-9]+-[0-9a-f]{8})\."
     rf"(?:(?P<kind>lock|sent|dead)|(?P<lane>{'|'.join(LANES)})\.(?P<number>\d{{6,}}))(?:\.ndjson)?"
 )
+_DRAFT = ".new"
 _ANY_VERSION = re.compile(r"v(\d+)\.")
 
 
@@ -69,7 +70,7 @@ def segment_name(owner: str, lane: int, number: int) -> str:
 
 def draft_name(name: str) -> str:
     """What a file is called until it takes the place of another one."""
-    return f"{name}.new"
+    return name + _DRAFT
 
 
 def parse(name: str) -> FileName | None:
@@ -82,7 +83,18 @@ def parse(name: str) -> FileName | None:
     return FileName(found["owner"], "segment", LANES.index(found["lane"]), int(found["number"]))
 
 
+def parse_draft(name: str) -> FileName | None:
+    """The same of a file that may be a draft: what it is to become."""
+    return parse(name.removesuffix(_DRAFT))
+
+
 def is_newer(name: str) -> bool:
     """True if a later version of this package has written the file."""
     found = _ANY_VERSION.match(name)
     return found is not None and int(found[1]) > VERSION
+
+
+def odd_names(names: list[str]) -> tuple[list[str], list[str]]:
+    """The files of a newer version, and those that no spool has made."""
+    odd = [name for name in names if parse_draft(name) is None]
+    return [name for name in odd if is_newer(name)], [name for name in odd if not is_newer(name)]

@@ -14,9 +14,11 @@ import json
 import time
 from collections import deque
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from voyage_logger._levels import NOTICE_LANE
+from voyage_logger._queue import SLICE
 from voyage_logger._records import NEVER, RECORD_OVERHEAD, Record
 from voyage_logger.spool._folder import SpoolUnusable
 from voyage_logger.spool._upkeep import TendedQueue
@@ -44,7 +46,6 @@ _LASTING = {
 _FRESH_TURN = 4  # of so many requests, one carries the newest entries while older ones wait
 _FRESH_TURN_AT_END = 2
 _DISK_SECONDS = 1.0  # how long the end waits for the worker's present read or write
-_SLICE = 500  # entries that are moved while the lock is held once
 
 
 class SpoolQueue(TendedQueue):
@@ -71,7 +72,7 @@ class SpoolQueue(TendedQueue):
             self._fetch(stream, is_fresh=is_fresh)
             with self.lock:
                 before = self._in_flight
-                limit = min(max_entries, before + _SLICE)
+                limit = min(max_entries, before + SLICE)
                 is_at_end = self._board_from(stream, limit, max_bytes, is_fresh=is_fresh)
                 if is_at_end or self._in_flight >= max_entries:
                     break
@@ -173,7 +174,7 @@ class SpoolQueue(TendedQueue):
         room = max_bytes - (self._flight_bytes - self._in_flight * (RECORD_OVERHEAD - 1))
         while self._in_flight < max_entries:
             heads = self._heads(stream, is_fresh=is_fresh)
-            oldest = min(heads, key=_head, default=None)
+            oldest = min(heads, key=attrgetter("head"), default=None)
             in_memory = self._oldest_in_memory() if is_own else NEVER
             if oldest is None or in_memory < oldest.head:
                 # A batch is either from the disk or from memory, for `abandon` treats them apart.
@@ -317,7 +318,3 @@ class SpoolQueue(TendedQueue):
 
     def disown(self) -> None:
         self._keeper.disown()
-
-
-def _head(segment: Segment) -> int:
-    return segment.head

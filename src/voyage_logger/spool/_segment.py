@@ -21,12 +21,11 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
-from voyage_logger.spool._folder import OpenFile, close
+from voyage_logger._records import NEVER
+from voyage_logger.spool._folder import OpenFile, close, write_all
 
 if TYPE_CHECKING:
     from voyage_logger.spool._folder import Folder
-
-NEVER = 1 << 62
 
 _OPEN = b'{"spool_seq":'
 _LINE = _OPEN + b"%d,%b\n"
@@ -169,8 +168,7 @@ class Segment:
         self.last = sequence
         self.written_at = now
         try:
-            if os.write(self.descriptor, line) < len(line):
-                raise OSError(errno.ENOSPC, "the disk is full")  # noqa: TRY301 - undone below
+            write_all(self.descriptor, line)
         except OSError:
             self.take_back(before)
             raise

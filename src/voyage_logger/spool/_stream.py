@@ -8,16 +8,16 @@ nothing of it is left to send, or it was given up and counted.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 from collections import deque
 from typing import TYPE_CHECKING
 
 from voyage_logger._levels import LANES
-from voyage_logger.spool._folder import OpenFile, unlock
+from voyage_logger._records import NEVER
+from voyage_logger.spool._folder import OpenFile, unlock, write_all
 from voyage_logger.spool._names import dead_name, draft_name, lock_name, segment_name, sent_name
-from voyage_logger.spool._segment import NEVER, Segment
+from voyage_logger.spool._segment import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -156,8 +156,7 @@ class Stream:
             return
         data = b"".join(lines)
         self._is_behind = True  # until all of it is written
-        if os.write(journal.descriptor, data) < len(data):
-            raise OSError(errno.ENOSPC, "the disk is full")
+        write_all(journal.descriptor, data)
         self._is_behind = False
         self._journal_size += len(data)
 
@@ -273,8 +272,7 @@ def _write_whole(descriptor: int, line: bytes, before: int) -> None:
         OSError: It did not work out.
     """
     try:
-        if os.write(descriptor, line) < len(line):
-            raise OSError(errno.ENOSPC, "the disk is full")  # noqa: TRY301 - undone below
+        write_all(descriptor, line)
     except OSError:
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, before)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from voyage_logger._records import RECORD_OVERHEAD, Record
+from voyage_logger._records import RECORD_OVERHEAD, head
 from voyage_logger.spool._folder import SpoolUnusable
 from voyage_logger.spool._segment import line_of
 from voyage_logger.spool._writing import FULL, WritingQueue
@@ -18,6 +18,7 @@ from voyage_logger.spool._writing import FULL, WritingQueue
 if TYPE_CHECKING:
     from collections import deque
 
+    from voyage_logger._records import Record
     from voyage_logger.spool._segment import Segment
     from voyage_logger.spool._stream import Stream
 
@@ -86,7 +87,7 @@ class TendedQueue(WritingQueue):
         return True
 
     def _oldest_lane(self) -> deque[Record] | None:
-        return min((lane for lane in self._lanes if lane), key=_first, default=None)
+        return min((lane for lane in self._lanes if lane), key=head, default=None)
 
     def _notice_removal(self) -> None:
         """Saves what can be saved if somebody has removed files that are in use."""
@@ -159,7 +160,3 @@ class TendedQueue(WritingQueue):
             self._spooled += count
             self._expire()  # before any of it is taken
             self.changed.notify()
-
-
-def _first(lane: deque[Record]) -> int:
-    return lane[0][0]

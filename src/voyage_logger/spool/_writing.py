@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._levels import CRITICAL, LANES
 from voyage_logger._queue import EntryQueue
-from voyage_logger._records import NEVER
+from voyage_logger._records import NEVER, head
 from voyage_logger._values import replace
 from voyage_logger.spool._folder import SpoolUnusable
 from voyage_logger.spool._keeper import Keeper, SpoolSettings
@@ -137,7 +137,7 @@ class WritingQueue(EntryQueue):
         with self.lock:
             if any(stream.ready for stream in self._keeper.adopted):
                 return 0
-            flight = self._flight[0][0] if self._flight else NEVER
+            flight = head(self._flight)
             own = self._keeper.own
             ready = NEVER if own is None else own.ready_head()
             return min(flight, ready, self._oldest_in_memory())
@@ -169,7 +169,7 @@ class WritingQueue(EntryQueue):
         )
 
     def _oldest_in_memory(self) -> int:
-        return min((lane[0][0] for lane in self._lanes if lane), default=NEVER)
+        return min(map(head, self._lanes))
 
     # Writing.
 
@@ -180,14 +180,14 @@ class WritingQueue(EntryQueue):
         # Counted first, without a call and (for CPython 3.10) a jump: where it lets a handler in,
         # right after the write, all is done, and before that nothing. So these are the statements
         # of `Segment.write`, once more, and not a call of it.
-        before, head = segment.size, segment.head
+        before, first = segment.size, segment.head
         self._sequence = sequence = self._sequence + 1
         self._accepted += 1
         self._spooled += 1
         self._keeper.size += size
         segment.size = before + size
         segment.entries += 1
-        segment.head = (head, sequence)[head == NEVER]
+        segment.head = (first, sequence)[first == NEVER]
         segment.last = sequence
         segment.written_at = now
         try:

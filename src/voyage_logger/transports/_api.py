@@ -20,8 +20,8 @@ from voyage_logger._encoding import encode
 from voyage_logger._forking import loading
 from voyage_logger._outcome import Kind, Outcome, error_of
 from voyage_logger._pickling import Restorable
-from voyage_logger._redaction import Secrets
-from voyage_logger._retry import renewal
+from voyage_logger._redaction import MASK, Secrets
+from voyage_logger._retry import LEAST_TIME, renewal
 from voyage_logger._settings import MIB, endpoint_from, is_header_safe, missing
 from voyage_logger._values import frozen
 from voyage_logger.transports._base import BaseTransport
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from voyage_logger.transports._session import Session
 
 _ENTRY_LIMIT = 1 * MIB
-_LEAST_TIME = 0.05  # seconds
 _DETAIL = 300  # characters
-_SUCCESS = range(200, 300)
 _ENCODED = frozenset((bytes,))  # the type of an entry that is encoded already
 
 
@@ -119,13 +117,13 @@ class Transport(Restorable, BaseTransport):
     def reset(self) -> None:
         from random import Random  # noqa: PLC0415 - not to be paid by the import
 
-        # The lock is held during a sign-in, so that all threads in need wait for the same one. It
-        # guards the token and the making of the session.
         self.sign_ins = 0
         # One of each process: the children of a fork must not renew their tokens in step.
         self._random = Random().random  # noqa: S311 - jitter, not cryptography
         known = self._endpoint.credentials
         self._secrets = Secrets((known.api_key, known.api_secret) if known is not None else ())
+        # Guards the token, and is held during a sign-in, so that all threads in need wait for the
+        # same one. Not the session: of two that threads make at once, one is kept.
         self._lock = threading.Lock()
         self._token: _Token | None = None
         self._session: Session | None = None
@@ -197,7 +195,7 @@ class Transport(Restorable, BaseTransport):
             body = gzip.compress(body, compresslevel=6)
         bearer = _Hidden({"Authorization": f"Bearer {token.value}"})
         if end is not None:  # a sign-in has had its part of the time
-            time_limit = max(_LEAST_TIME, end - self._clock())
+            time_limit = max(LEAST_TIME, end - self._clock())
         answer = self._post(_wire.BATCH_PATH, body, headers, bearer, time_limit)
         if isinstance(answer, Outcome):
             return answer
@@ -281,13 +279,11 @@ class Transport(Restorable, BaseTransport):
 
     def _mask(self, token: _Token | None) -> Callable[[str], str]:
         """What removes the secrets from a text: a server may repeat what it was sent."""
-        credentials = self._endpoint.credentials
-        secrets = [credentials.api_key, credentials.api_secret] if credentials else []
-        secrets += [known.value for known in (token, self._token) if known is not None]
+        secrets = (*self.secrets, *([] if token is None else [token.value]))
 
         def mask(text: str) -> str:
             for secret in secrets:
-                text = text.replace(secret, "***")
+                text = text.replace(secret, MASK)
             return text
 
         return mask
@@ -304,7 +300,7 @@ def _body(entries: Sequence[bytes | Mapping[str, Any]]) -> bytes:
 
 def _token_in(answer: Answer) -> tuple[str, float] | None:
     """The token of a sign-in's answer and its life in seconds, or None if there is none."""
-    if answer.status not in _SUCCESS or answer.is_page:
+    if not answer.is_success or answer.is_page:
         return None
     try:
         found = json.loads(answer.body)["data"][0]

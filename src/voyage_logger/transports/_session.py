@@ -6,6 +6,7 @@ It is also the one place that knows which foreign exceptions there are.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import re
 import ssl
@@ -199,16 +200,14 @@ def _body(response: requests.Response, time_limit: float) -> bytes:
     read = getattr(response.raw, "read1", response.raw.read)
     pieces: list[bytes] = []
     size = 0
-    try:
+    # Where it fails: the status has come and it alone decides; a retry would double the batch.
+    with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
         while size < _BODY_LIMIT and monotonic() < end:
             piece = read(_PIECE, decode_content=True)
             if not piece:
                 break
             pieces.append(piece)
             size += len(piece)
-    except (urllib3.exceptions.HTTPError, OSError):
-        # The status has come and it alone decides; a retry now would double the batch.
-        return b"".join(pieces)
     return b"".join(pieces)
 
 

@@ -53,6 +53,11 @@ class Answer:
         return f"Answer({self.status}, {self.content_type!r})"
 
     @property
+    def is_success(self) -> bool:
+        """True for a 2xx."""
+        return self.status in _SUCCESS
+
+    @property
     def is_page(self) -> bool:
         """True for a page meant for people: a proxy or a captive portal answered, not the API."""
         return self.content_type.startswith("text/html")
@@ -66,7 +71,7 @@ def batch_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) 
         now: The present time, epoch seconds, for a Retry-After date.
         mask: Removes secrets from a text: a server may repeat what it was sent.
     """
-    if answer.status in _SUCCESS and not answer.is_page:
+    if answer.is_success and not answer.is_page:
         return Outcome(Kind.DELIVERED, status=answer.status)
     return Outcome(
         _kind(answer),
@@ -92,7 +97,7 @@ def sign_in_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str
 
 
 def _kind(answer: Answer) -> Kind:
-    if answer.status in _SUCCESS or answer.status in _SERVER_ERROR:
+    if answer.is_success or answer.status in _SERVER_ERROR:
         return Kind.TRY_AGAIN
     return _BY_STATUS.get(answer.status, Kind.BLOCKED)
 
@@ -104,7 +109,7 @@ def _words(answer: Answer, mask: Callable[[str], str]) -> str:
         said = "an HTML page, not the API"
     elif answer.location:
         said = "a redirect, which is not followed: is the base URL right?"
-    elif answer.status in _SUCCESS:
+    elif answer.is_success:
         said = "an answer without a token"
     else:
         try:
