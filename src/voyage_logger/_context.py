@@ -9,6 +9,7 @@ One context serves all loggers of a process: it says what is going on, not who l
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from contextvars import ContextVar
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from voyage_logger._fields import as_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType, TracebackType
 
     from typing_extensions import Self
@@ -147,6 +148,17 @@ class Scope:
         return layer
 
 
+@contextlib.contextmanager
+def within(layer: Layer | None) -> Iterator[None]:
+    """Has a layer's fields ambient meanwhile, and then again what was before."""
+    before = AMBIENT.get()
+    AMBIENT.set(layer)
+    try:
+        yield
+    finally:
+        AMBIENT.set(before)
+
+
 def propagate(function: Callable[P, R]) -> Callable[P, R]:
     """The function, to be run elsewhere with the context and the journey of this moment.
 
@@ -163,21 +175,13 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        before = AMBIENT.get()
-        AMBIENT.set(layer)
-        try:
+        with within(layer):
             return function(*args, **kwargs)
-        finally:
-            AMBIENT.set(before)
 
     @functools.wraps(function)
     async def run_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-        before = AMBIENT.get()
-        AMBIENT.set(layer)
-        try:
+        with within(layer):
             return await function(*args, **kwargs)  # type: ignore[misc]
-        finally:
-            AMBIENT.set(before)
 
     import inspect  # noqa: PLC0415 - not to be paid by the import
 

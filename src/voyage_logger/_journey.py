@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from voyage_logger._carrier import pack
-from voyage_logger._context import AMBIENT, Layer, Scope, over
+from voyage_logger._context import AMBIENT, Layer, Scope, over, within
 from voyage_logger._levels import ERROR, INFO, WARN
 from voyage_logger._plain import clip, to_text
 from voyage_logger._timeline import Timeline
@@ -93,14 +93,7 @@ class Journey(Scope):
     def __enter__(self) -> Journey:
         run = self if next(self._uses) == 0 else self._again()
         outer = AMBIENT.get()
-        bound = self._intake.bound
-        fields = self._fields if outer is None else over(outer.fields, self._fields)
-        if fields.get("session_id") is None and bound.get("session_id") is None:
-            fields = {**fields, "session_id": os.urandom(16).hex()}
-        run._run_fields = over(bound, fields)  # noqa: SLF001 - an object of this class
-        run._parent = None if outer is None else outer.journey  # noqa: SLF001 - the same
-        run._began_at = time.monotonic()  # noqa: SLF001 - the same
-        self._push(Layer(fields, run, run._timeline), outer)  # noqa: SLF001 - the same
+        self._push(run._begin(outer), outer)  # noqa: SLF001 - an object of this class
         return run
 
     def __call__(self, function: F) -> F:
@@ -142,6 +135,17 @@ class Journey(Scope):
 
         return cast("F", run_async if inspect.iscoroutinefunction(function) else run)
 
+    def _begin(self, outer: Layer | None) -> Layer:
+        """Begins the run, and gives what is ambient within it."""
+        bound = self._intake.bound
+        fields = self._fields if outer is None else over(outer.fields, self._fields)
+        if fields.get("session_id") is None and bound.get("session_id") is None:
+            fields = {**fields, "session_id": os.urandom(16).hex()}
+        self._run_fields = over(bound, fields)
+        self._parent = None if outer is None else outer.journey
+        self._began_at = time.monotonic()
+        return Layer(fields, self, self._timeline)
+
     def _again(self) -> Journey:
         return Journey(
             self._intake,
@@ -159,12 +163,8 @@ class Journey(Scope):
         layer = self._pop()
         if layer is None or layer.journey is None:
             return  # left more often than entered
-        outer = AMBIENT.get()
-        AMBIENT.set(layer)
-        try:
+        with within(layer):
             layer.journey._close(error, frame, method_name)  # noqa: SLF001 - an object of this class
-        finally:
-            AMBIENT.set(outer)
 
     def _close(
         self, error: BaseException | None, frame: FrameType | None, method_name: str | None

@@ -75,15 +75,13 @@ class ScopeMethods:
             fields: As for `journey`; they win over what was carried.
         """
         carried = unpack(carrier)
-        given = {"event_flow_name": name, **carried.fields, **fields}
-        is_continued = bool(carried.fields or carried.steps)
         return Journey(
             self._intake,
-            given["event_flow_name"],
-            given,
+            name,
+            {**carried.fields, **fields},
             ticket_on_error=ticket_on_error,
             steps=carried.steps,
-            is_continued=is_continued,
+            is_continued=bool(carried.fields or carried.steps),
         )
 
     def capture_uncaught(self, loop: AbstractEventLoop | None = None) -> Callable[[], None]:
