@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from voyage_logger._log_fields import LogFields, TimelineStep
     from voyage_logger._sigterm import flush_on_sigterm
 else:
-    # What few programs want when they run, and takes 2 ms to import: it is when it is wanted.
+    # Few programs want these when they run, and importing them takes 2 ms: so at the first use.
     _LATE = {
         "LogFields": "_log_fields",
         "TimelineStep": "_log_fields",
@@ -67,6 +67,9 @@ else:
 
         globals()[name] = found = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
         return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATE})
 
 
 __all__ = [

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from voyage_logger._errors import ConfigurationError
 from voyage_logger._values import frozen
@@ -107,6 +107,9 @@ class Secrets:
 
     def __repr__(self) -> str:
         return "Secrets()"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("secrets are not pickled")
 
 
 def _no_secrets() -> tuple[str, ...]:
