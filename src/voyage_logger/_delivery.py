@@ -98,7 +98,7 @@ class Delivery:
         except VoyageError as error:
             self._note_trouble(error, attempt=1)
         except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
-            self._note_trouble(ConnectionFailed(f"the transport raised {_name(error)}"), attempt=1)
+            self._note_trouble(ConnectionFailed(f"the transport raised {type(error).__name__}"), attempt=1)
 
     def deliver(self, batch: list[Record]) -> None:
         """Sends a batch, in parts if need be, until it is settled or the pacer has stopped."""
@@ -150,7 +150,7 @@ class Delivery:
             if type(outcome) is not Outcome:
                 return Outcome(Kind.TRY_AGAIN, "the transport returned no Outcome")
         except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
-            return Outcome(Kind.TRY_AGAIN, f"the transport raised {_name(error)}")
+            return Outcome(Kind.TRY_AGAIN, f"the transport raised {type(error).__name__}")
         if outcome.kind is Kind.DELIVERED:
             self.batches += 1
             if self.size.is_taught:
@@ -220,7 +220,3 @@ def _halves(records: list[Record]) -> list[list[Record]]:
     """The records in two parts, the older one last: on top of the stack."""
     middle = len(records) // 2
     return [records[middle:], records[:middle]]
-
-
-def _name(error: Exception) -> str:
-    return type(error).__name__

@@ -15,10 +15,10 @@ A log call raises none of them. The constructor raises `ConfigurationError`; `ve
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
 
 _SHOWN = 200  # characters
 

@@ -207,6 +207,9 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
 
         Returns:
             What became of the entries since the previous flush; true if all were delivered.
+
+        Raises:
+            ConfigurationError: `timeout` is no number of seconds from 0 to 86,400.
         """
         return self._pipeline.flush(_limit(timeout, FLUSH_TIMEOUT))
 
@@ -214,15 +217,22 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         """Sends what is queued and takes in nothing more; later entries count as dropped.
 
         Args:
-            timeout: The most seconds to wait; default: `shutdown_timeout`, and with a `spool_dir`
-                no longer than exit would wait for a server that does not answer.
+            timeout: The most seconds to wait; default: `shutdown_timeout`. With a `spool_dir` the
+                default ends after a second without an answer, for what is left stays on the disk.
 
         Returns:
             What became of the entries since the previous flush; true if all were delivered.
+
+        Raises:
+            ConfigurationError: `timeout` is no number of seconds from 0 to 86,400.
+
+        Thread-safe; a second call does no harm.
         """
         if self._unbound is not None:
             return self._pipeline.flush(_limit(timeout, self._settings.shutdown_timeout))
-        return self._pipeline.close(None if timeout is None else _limit(timeout, 0.0))
+        if timeout is not None:
+            timeout = seconds("timeout", timeout, zero=True)
+        return self._pipeline.close(timeout)
 
     def stats(self) -> Stats:
         """What became of all entries so far, in this process. Thread-safe."""
