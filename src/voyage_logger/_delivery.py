@@ -98,7 +98,9 @@ class Delivery:
         except VoyageError as error:
             self._note_trouble(error, attempt=1)
         except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
-            self._note_trouble(ConnectionFailed(f"the transport raised {type(error).__name__}"), attempt=1)
+            self._note_trouble(
+                ConnectionFailed(f"the transport raised {type(error).__name__}"), attempt=1
+            )
 
     def deliver(self, batch: list[Record]) -> None:
         """Sends a batch, in parts if need be, until it is settled or the pacer has stopped."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._trimming import STAMPS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 _MOST_BURSTS = 1000
 _TRIES = 16
-_STAMPS = ("logged_at", "log_id")
 
 
 class _Burst:
@@ -75,7 +76,7 @@ class FloodControl:
             self._pipeline.submit(self._encode(entry), lane)
             return
         is_stamped = self._pipeline.factory.has_made(meta_data.get("log_id"))
-        names = _STAMPS if is_stamped else ()
+        names = STAMPS if is_stamped else ()
         stamps = {name: meta_data[name] for name in names if name in meta_data}
         data = {name: value for name, value in meta_data.items() if name not in stamps}
         key = (lane, self._encode({**entry, "meta_data": data}))

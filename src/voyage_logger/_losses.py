@@ -68,11 +68,12 @@ class LossTeller:
                 return None
             self._told, self._told_at = losses, now
             kept, self._told_kept = self._queue.kept - self._told_kept, self._queue.kept
-        if not by_reason(news).keys() & self._queue.stats().rejected_by.keys():
+        reasons = by_reason(news)
+        if not reasons.keys() & self._queue.stats().rejected_by.keys():
             words = ""
-        if not by_reason(news).keys() & _AT_END:
-            problem = ""
-        return EntriesLost(news.total(), _levels(news), by_reason(news), words, kept, problem or "")
+        if not reasons.keys() & _AT_END:
+            problem = None
+        return EntriesLost(news.total(), _levels(news), reasons, words, kept, problem or "")
 
     def report(self, error: EntriesLost) -> None:
         """Tells people; not to be called under the queue's lock."""

@@ -34,6 +34,10 @@ class Kind(Enum):
     DISCARDED = "discarded"
 
 
+# Kinds that mostly do not pass by themselves: worth asking less often.
+PERSISTENT = (Kind.BLOCKED, Kind.UNAUTHORIZED)
+
+
 @frozen
 class Outcome:
     """The result of one attempt.

@@ -18,7 +18,7 @@ from voyage_logger._encoding import encode
 from voyage_logger._entry import EntryFactory
 from voyage_logger._levels import NOTICE_LANE, WARN
 from voyage_logger._queue import EntryQueue
-from voyage_logger._records import NEVER
+from voyage_logger._records import LAST, NEVER
 from voyage_logger._stats import FlushResult, Stats
 from voyage_logger._values import replace
 from voyage_logger._worker import Worker
@@ -324,12 +324,12 @@ class Pipeline:
             patience: For how many seconds a server is waited for that is not known to work.
         """
         if not self.queue.is_durable:
-            return self._await(NEVER - 1, deadline)
+            return self._await(LAST, deadline)
         queue, delivery = self.queue, self._worker.delivery
         while True:
             settled = delivery.batches
             end = min(deadline, monotonic() + patience)
-            is_done = self._await(NEVER - 1, end)
+            is_done = self._await(LAST, end)
             is_over = self._worker.is_idle or monotonic() >= deadline
             # Where the server works, the worker is sending whatever there is.
             is_busy = delivery.is_well and queue.oldest() != NEVER

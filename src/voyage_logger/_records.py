@@ -27,7 +27,8 @@ Loss = tuple[str, int]
 # and the deque's slot, rounded up. Measured on CPython 3.10 to 3.13, 64 bits.
 RECORD_OVERHEAD = 160
 
-NEVER = 1 << 62
+NEVER = 1 << 62  # a sequence number that no entry ever has
+LAST = NEVER - 1  # up to this: all entries, also those to come
 
 payload_of = itemgetter(2)  # of a record
 

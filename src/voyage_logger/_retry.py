@@ -14,21 +14,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from voyage_logger._outcome import Kind, Outcome
+from voyage_logger._outcome import PERSISTENT, Kind, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Seconds.
 BASE = 0.5
 CAP = 40.0
 BLOCKED_CAP = 60.0
 RETRY_AFTER_CAP = 300.0
 
-INTERVAL_JITTER = 0.1
+INTERVAL_JITTER = 0.1  # of an interval, either way
 
 LEAST_TIME = 0.05  # seconds for a request, however near its deadline
 
-RENEWAL = 300.0  # before a token expires, at the latest, as the vendor's reference classes do
+# Seconds before a token expires, at the latest, as in the vendor's reference classes.
+RENEWAL = 300.0
 RENEWAL_SHARE = 0.2  # of a life too short for that
 
 
@@ -46,7 +48,7 @@ def pause(outcome: Outcome, attempt: float, random: Callable[[], float]) -> floa
     """
     if outcome.kind is Kind.UNAUTHORIZED and attempt == 1:
         return 0.0  # the token may just have been revoked; a new one is worth one try at once
-    cap = BLOCKED_CAP if outcome.kind in (Kind.BLOCKED, Kind.UNAUTHORIZED) else CAP
+    cap = BLOCKED_CAP if outcome.kind in PERSISTENT else CAP
     growth: float = 2.0 ** min(attempt - 1, 16)
     ceiling = min(cap, BASE * growth)
     wish = min(max(0.0, outcome.retry_after or 0.0), RETRY_AFTER_CAP)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MIN_LIMIT = 1024  # bytes: room for what `bare` keeps, whatever it holds
 
 _SHORTEST = 64  # bytes: below this, trimming strings saves little
-_STAMPS = ("logged_at", "log_id")
+STAMPS = ("logged_at", "log_id")  # what the client adds to meta_data
 _KEPT = ("message", "level", "app_name", "environment", "event_name", "add_ticket", "method_name")
 
 
@@ -72,9 +72,7 @@ def bare(
             for key, value in found.items()
         }
         stamps = {
-            key: _clean(ids[key], min(length, _SHORTEST), redaction)
-            for key in _STAMPS
-            if key in ids
+            key: _clean(ids[key], min(length, _SHORTEST), redaction) for key in STAMPS if key in ids
         }
         stamps["trimmed"] = clip(why, _SHORTEST)
         payload = dumps({**kept, "meta_data": stamps}).encode()

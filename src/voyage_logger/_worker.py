@@ -18,9 +18,9 @@ from voyage_logger import _retry
 from voyage_logger._batching import BEHIND
 from voyage_logger._delivery import Delivery
 from voyage_logger._losses import LossTeller
-from voyage_logger._outcome import Kind, Outcome
+from voyage_logger._outcome import PERSISTENT, Kind, Outcome
 from voyage_logger._pacing import Rhythm
-from voyage_logger._records import NEVER
+from voyage_logger._records import LAST, NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
 _REFUSED_ALL = Outcome(Kind.TRY_AGAIN, "every entry of a batch was refused")
-# Seconds between attempts however often somebody flushes; BLOCKED is worth asking less often.
+# Seconds between attempts, however often somebody flushes.
 _LEAST_PAUSE = 0.5
 _LEAST_BLOCKED_PAUSE = 5.0
-_PERSISTENT = (Kind.BLOCKED, Kind.UNAUTHORIZED)
 
 
 class Worker:
@@ -80,9 +79,7 @@ class Worker:
         self._random = random or Random().random  # noqa: S311 - jitter, not cryptography
         self.delivery = Delivery(queue, transport, settings, diagnostics, self)
         self._losses = LossTeller(queue, diagnostics, clock)
-        self._noted_at = (
-            0  # how many batches were confirmed when the stream was last told of losses
-        )
+        self._noted_at = 0  # the batches confirmed when the stream was last told of losses
         self._rhythm = Rhythm(settings.flush_interval)
         # Guarded by the queue's lock.
         self.is_running = False
@@ -138,7 +135,7 @@ class Worker:
         """Has everything sent now and from now on, with the time that is left until `deadline`."""
         with self._queue.lock:
             self._deadline = deadline
-            self.nudge(NEVER - 1)
+            self.nudge(LAST)
 
     def retire(self) -> None:
         """Ends the loop once nothing is left."""
@@ -311,7 +308,7 @@ class Worker:
             self.stop()  # the answer was asked for with little time left, and will not change
         start = now = self._clock()
         end = now + _retry.pause(outcome, attempt, self._random)
-        least = _LEAST_BLOCKED_PAUSE if outcome.kind in _PERSISTENT else _LEAST_PAUSE
+        least = _LEAST_BLOCKED_PAUSE if outcome.kind in PERSISTENT else _LEAST_PAUSE
         floor = now + (outcome.retry_after or 0.0)
         while not self._is_stopped and now < end:
             with self._queue.lock:

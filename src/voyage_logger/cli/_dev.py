@@ -16,6 +16,7 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING
 
+from voyage_logger._readable import printable
 from voyage_logger.devserver import DevServer
 
 if TYPE_CHECKING:
@@ -125,10 +126,7 @@ def _line(row: StoredEntry) -> str:
 
 def _printable(text: str) -> str:
     encoding = sys.stdout.encoding or "ascii"
-    escaped = "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
-    return escaped.encode(encoding, "backslashreplace").decode(encoding)
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _port(text: str) -> int:

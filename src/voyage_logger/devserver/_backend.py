@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from voyage_logger.devserver._journal import Endpoint
     from voyage_logger.devserver._store import Store
 
-_NO_FAULT = Fault()
+NO_FAULT = Fault()
 
 
 class Backend:
@@ -70,7 +70,7 @@ class Backend:
         try:
             return self._scripts[endpoint].popleft()
         except (IndexError, KeyError):
-            return _NO_FAULT
+            return NO_FAULT
 
     def sign_in(self, request: Request) -> Answer:
         """Gives out a token."""

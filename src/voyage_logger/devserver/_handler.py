@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from voyage_logger._wire import BATCH_PATH, SIGN_IN_PATH
+from voyage_logger.devserver._backend import NO_FAULT
 from voyage_logger.devserver._control import PREFIX, control
-from voyage_logger.devserver._faults import Fault
 from voyage_logger.devserver._http import (
     Answer,
     Refusal,
@@ -30,12 +30,11 @@ if TYPE_CHECKING:
 
     from voyage_logger.devserver._backend import Backend
     from voyage_logger.devserver._connections import Connection, Connections
+    from voyage_logger.devserver._faults import Fault
     from voyage_logger.devserver._http import Request
     from voyage_logger.devserver._journal import Endpoint
 
 _ENDPOINTS: dict[str, Endpoint] = {SIGN_IN_PATH: "sign-in", BATCH_PATH: "batch"}
-
-_NO_FAULT = Fault()
 
 # How long a client may go on sending what nobody reads.
 _DRAIN_SECONDS = 1.0
@@ -91,7 +90,7 @@ class Handler:
     def _exchange(self, connection: Connection, request: Request) -> bool:
         """Answers one request, or does not, as scripted; true if the connection goes on."""
         endpoint = _endpoint(request)
-        fault = self._backend.next_fault(endpoint) if request.method == "POST" else _NO_FAULT
+        fault = self._backend.next_fault(endpoint) if request.method == "POST" else NO_FAULT
         if fault.hang:
             self._connections.hang(connection)  # before the record, which tells others to go on
         if fault.hang or fault.reset == "before":

@@ -1,8 +1,8 @@
 """A queue whose entries are on the disk before the log call returns.
 
-What log calls do stands in `_writing`, the care of the folder in `_upkeep`; here is how the worker
-takes entries, by reading on in the segments, notes on the disk what is settled.
-Memory holds what is in flight and no more.
+What log calls do stands in `_writing`, the care of the folder in `_upkeep`. Here is what the worker
+does: it takes entries by reading on in the segments, and notes on the disk what is settled. Memory
+holds what is in flight and no more.
 
 What must stay true: each entry on the disk is in flight once; what is left at the end stays there.
 """

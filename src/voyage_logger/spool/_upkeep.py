@@ -33,7 +33,7 @@ class TendedQueue(WritingQueue):
         if self._clock() < self._tend_at:
             return
         with self._disk, self.lock:
-            self._tend_at = self._clock() + (self.patience or 0.0)
+            self._tend_at = self._clock() + self.patience
             if self._is_shut:
                 return
             self._notice_removal()
@@ -106,8 +106,10 @@ class TendedQueue(WritingQueue):
 
     def _save_removed(self) -> None:
         own = self._keeper.own
-        for segment in list(own.segments()) if own is not None else []:
-            if own is not None and not segment.is_gone and not segment.is_linked():
+        if own is None:
+            return
+        for segment in list(own.segments()):
+            if not segment.is_gone and not segment.is_linked():
                 self._rescue(own, segment)
 
     def _rescue(self, stream: Stream, segment: Segment) -> None:

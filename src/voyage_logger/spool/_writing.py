@@ -45,6 +45,7 @@ class WritingQueue(EntryQueue):
     """The half of `SpoolQueue` that log calls meet; for the arguments see there."""
 
     is_durable = True
+    patience: float
 
     def __init__(
         self,
