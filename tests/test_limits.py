@@ -35,8 +35,8 @@ class TestSampling:
         """Half of a level's entries at a rate of one half, all at 0, none at 1."""
         numbers = iter([0.1, 0.6, 0.49, 0.5])
         rates = Rates((0.5, 1.0, 1.0, 1.0, 1.0), lambda: next(numbers))
-        assert [rates.leave_out(DEBUG, {}) for _ in range(4)] == [False, True, False, True]
-        assert not rates.leave_out(INFO, {})
+        assert [rates.leaves_out(DEBUG, {}) for _ in range(4)] == [False, True, False, True]
+        assert not rates.leaves_out(INFO, {})
 
     def test_levels_are_sampled_apart(self, make_logger: MakeLogger, recorder: Recorder) -> None:
         """Left out entries count as filtered; other levels are not touched."""
@@ -100,7 +100,7 @@ class TestTicketCooldown:
         times = iter([0.0, 1.0, 59.9, 60.0, 61.0, 200.0])
         cooldown = TicketCooldown(60, lambda: next(times))
         entry = {"message": "m", "add_ticket": True, "meta_data": {"own": 1}}
-        settled = [cooldown.settle(entry, "incident") for _ in range(6)]
+        settled = [cooldown.apply(entry, "incident") for _ in range(6)]
         assert [found.get("add_ticket") for found in settled] == [
             True,
             None,
@@ -153,10 +153,10 @@ class TestTicketCooldown:
         """Incidents without end are forgotten, oldest first; at worst one opens a ticket more."""
         cooldown = TicketCooldown(60, lambda: 0.0)
         for number in range(5000):
-            cooldown.settle({"add_ticket": True}, f"incident {number}" * 100)
+            cooldown.apply({"add_ticket": True}, f"incident {number}" * 100)
         assert len(cooldown._incidents) == 1000
         assert max(map(len, cooldown._incidents)) <= 256
-        assert "add_ticket" not in cooldown.settle({"add_ticket": True}, "incident 4999" * 100)
+        assert "add_ticket" not in cooldown.apply({"add_ticket": True}, "incident 4999" * 100)
 
     def test_count_is_exact_in_threads(self) -> None:
         """Of many threads at once one opens the ticket, and all others are counted."""
@@ -166,7 +166,7 @@ class TestTicketCooldown:
 
         def work() -> None:
             for _ in range(200):
-                found = cooldown.settle({"add_ticket": True}, "incident")
+                found = cooldown.apply({"add_ticket": True}, "incident")
                 if "add_ticket" in found:
                     opened.append(found)
 
@@ -177,14 +177,14 @@ class TestTicketCooldown:
             thread.join()
         now = 60.0
         assert len(opened) == 1
-        last = cooldown.settle({"add_ticket": True}, "incident")
+        last = cooldown.apply({"add_ticket": True}, "incident")
         assert last["meta_data"] == {"tickets_held_back": 1599}
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_forked_child_starts_anew(self) -> None:
         """The child's first ticket is opened, with no count of the parent's, lock held or not."""
         cooldown = TicketCooldown(60, lambda: 0.0)
-        cooldown.settle({"add_ticket": True}, "incident")
+        cooldown.apply({"add_ticket": True}, "incident")
         is_held, may_go = threading.Event(), threading.Event()
 
         def hold() -> None:
@@ -197,7 +197,7 @@ class TestTicketCooldown:
         is_held.wait(10)
         pid = os.fork()
         if pid == 0:
-            found = cooldown.settle({"add_ticket": True}, "incident")
+            found = cooldown.apply({"add_ticket": True}, "incident")
             os._exit(0 if found == {"add_ticket": True} else 1)
         may_go.set()
         thread.join()

@@ -184,7 +184,7 @@ def test_certificate_that_is_not_trusted_is_refused(
     assert "certificate verify failed" in first
     assert [type(error) for error in errors][:1] == [ConnectionFailed]
     assert isinstance(errors[0], ConnectionFailed)
-    assert not errors[0].is_passing
+    assert not errors[0].is_transient
     assert sum(isinstance(error, ConnectionFailed) for error in errors) == 1
     assert (bytes(tls.seen), server.requests) == (b"", [])
 

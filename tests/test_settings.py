@@ -335,7 +335,7 @@ class TestGoodArguments:
     )
     def test_of_a_url_are_exposed_in_the_clear(self, url: str, *, exposed: bool) -> None:
         """Plain http is fine on this machine and nowhere else."""
-        assert endpoint(base_url=url).exposed is exposed
+        assert endpoint(base_url=url).is_exposed is exposed
 
 
 class TestPrecedence:

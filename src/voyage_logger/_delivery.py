@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
 MOST_REFUSALS = 32
-_PATIENCE = 3  # failed attempts before a passing trouble is worth a line
+_QUIET_FAILURES = 3  # failed attempts before a passing trouble is worth a line
 
 
 class Pacer(Protocol):
@@ -206,8 +206,8 @@ class Delivery:
         """Reports a trouble when it begins or changes; a passing one only if it does not pass."""
         self.last_problem = str(error)
         trouble = (type(error), error.status)
-        is_passing = isinstance(error, ConnectionFailed) and error.is_passing
-        if trouble != self._trouble and not (is_passing and attempt < _PATIENCE):
+        is_transient = isinstance(error, ConnectionFailed) and error.is_transient
+        if trouble != self._trouble and not (is_transient and attempt < _QUIET_FAILURES):
             self._trouble = trouble
             self._diagnostics.report(type(error).__name__, error, "entries are waiting: ")
 

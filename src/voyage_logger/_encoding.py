@@ -54,10 +54,10 @@ def encode(
     try:
         if look := type(entry) is dict and _look([entry], MAX_DEPTH, limit, redaction, entry):
             write = dumps if look & _FLOATING else quick_dumps
-            text = write(redaction.masked(entry) if look & _HIDING else entry)
+            text = write(redaction.masked_copy(entry) if look & _HIDING else entry)
             if timeline is not None:
                 text = f'{text[:-1]},"event_timeline":{timeline.text()}}}'
-            if not redaction.occurs_in(text) and len(payload := text.encode()) <= limit:
+            if not redaction.has_secret_in(text) and len(payload := text.encode()) <= limit:
                 return payload
     # A NaN, a surrogate, an integer of 5,000 digits, a dict changed by another thread meanwhile.
     except Exception:  # noqa: BLE001 - the careful path below is the handling
@@ -106,7 +106,7 @@ def encode_call(
         text = f'{{"message":{quote(message)},{common[1:-1]},{quick_dumps(fields)[1:]}'
         if timeline is not None:
             text = f'{text[:-1]},"event_timeline":{timeline.text()}}}'
-        if redaction.occurs_in(text) or len(payload := text.encode()) > limit:
+        if redaction.has_secret_in(text) or len(payload := text.encode()) > limit:
             return None
     except Exception:  # noqa: BLE001 - see `encode`, which is asked next
         return None

@@ -37,14 +37,14 @@ _NANOSECONDS = 1_000_000_000
 _qualified_name = attrgetter("co_qualname" if sys.version_info >= (3, 11) else "co_name")
 
 
-class Missing:
+class _Missing:
     """The type of `MISSING`, which stands where no message was given."""
 
     def __repr__(self) -> str:
         return "<missing>"
 
 
-MISSING = Missing()
+MISSING = _Missing()
 
 
 class EntryFactory:
@@ -116,7 +116,7 @@ class EntryFactory:
             second, rest = divmod(time_ns(), _NANOSECONDS)
             known, text = self._second
             if known != second:
-                text = self._tell(second)
+                text = self._to_the_second(second)
             meta_data: dict[str, Any] = {
                 "logged_at": "%s.%06d+00:00" % (text, rest // 1000),  # noqa: UP031
                 "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
@@ -159,7 +159,7 @@ class EntryFactory:
         why = f"<the rest raised {type(error).__name__}>"
         return bare(self.entry(rank, message, {}), MIN_LIMIT, dumps, why, redaction)
 
-    def _tell(self, second: int) -> str:
+    def _to_the_second(self, second: int) -> str:
         """A time as UTC in ISO 8601, up to the second; formatting it for each entry costs 1 us."""
         text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
         self._second = (second, text)

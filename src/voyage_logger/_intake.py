@@ -55,6 +55,10 @@ class Intake:
         diagnostics: Where a user's broken function is reported.
         redaction: What is to be masked.
 
+    Attributes:
+        bound: The fields that all entries carry.
+        users: What this intake and all copies of it hold: once it is gone, nobody logs here.
+
     Thread-safe, and safe to re-enter from signal handlers and `__del__`.
     """
 
@@ -67,7 +71,7 @@ class Intake:
     ) -> None:
         self._pipeline = pipeline
         self._redaction = redaction
-        self._bound: dict[str, Any] = {}
+        self.bound: dict[str, Any] = {}  # replaced, never changed: copies share it
         self.users = _Users()
         self._diagnostics = diagnostics
         self._factory = pipeline.factory
@@ -78,7 +82,9 @@ class Intake:
         self._sample = None if isinstance(sample, Rates) else sample
         self._before_send = settings.before_send
         self._cooldown = None if cooldown is None else TicketCooldown(cooldown)
-        self._is_examining = (self._sample, self._before_send, cooldown) != (None, None, None)
+        self._is_examining = any(
+            feature is not None for feature in (self._sample, self._before_send, cooldown)
+        )
         self._inside = threading.local()  # how deep a thread is inside `before_send`
         self._capture_method = settings.capture_method
         self._entry_limit = settings.max_entry_bytes
@@ -92,18 +98,13 @@ class Intake:
         return encode(entry, self._entry_limit, self._redaction)
 
     def mask(self, text: str) -> str:
-        """The text without the logger's own secrets, which is to be cut."""
+        """The text without the logger's own secrets: for one that is to be cut."""
         return self._redaction.mask(text)
-
-    @property
-    def bound(self) -> dict[str, Any]:
-        """The fields that all entries carry; not to be changed."""
-        return self._bound
 
     def bind(self, fields: dict[str, Any]) -> Intake:
         """An intake like this one, of the same pipeline, whose entries carry more fields."""
         child = copy.copy(self)
-        child._bound = over(self._bound, fields)  # noqa: SLF001 - an object of this class
+        child.bound = over(self.bound, fields)
         return child
 
     def take(  # noqa: C901, PLR0911, PLR0912 - one path; each branch is a feature that may be off
@@ -133,9 +134,9 @@ class Intake:
                 self._pipeline.echoed += 1
                 return
             layer, timeline = _get_ambient(), None
-            if layer is not None or self._bound:
+            if layer is not None or self.bound:
                 fields, timeline = self._surrounded(fields, layer)
-            if self._rates is not None and self._rates.leave_out(rank, fields):
+            if self._rates is not None and self._rates.leaves_out(rank, fields):
                 self._pipeline.filtered += 1
                 return
             if not self._capture_method:
@@ -179,8 +180,8 @@ class Intake:
     ) -> tuple[dict[str, Any], Timeline | None]:
         """A call's fields over the ambient ones over the bound ones, and the journey's timeline."""
         if layer is None:
-            return over(self._bound, fields), None
-        fields = over(over(self._bound, layer.fields) if self._bound else layer.fields, fields)
+            return over(self.bound, fields), None
+        fields = over(over(self.bound, layer.fields) if self.bound else layer.fields, fields)
         return fields, None if "event_timeline" in fields else layer.timeline
 
     def _examined(self, entry: dict[str, Any], rank: int, message: object) -> dict[str, Any] | None:
@@ -196,7 +197,7 @@ class Intake:
                 return None
             entry = self._factory.complete(filtered)
         if self._cooldown is not None and entry.get("add_ticket") is True:
-            entry = self._cooldown.settle(entry, _incident(entry, message))
+            entry = self._cooldown.apply(entry, _incident(entry, message))
         return entry
 
     def _is_in_sample(self, entry: dict[str, Any], rank: int, sample: Sample) -> bool:

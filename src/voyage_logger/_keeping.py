@@ -12,14 +12,14 @@ class Keeping:
     Attributes:
         is_durable: Whether what is left at the end is kept for the next process.
         place: The folder where it is kept.
-        patience: The most seconds between two calls of `tend`; None: none is needed.
+        tend_interval: The most seconds between two calls of `tend`; None: none is needed.
         is_ending: True once the time that is left is limited, for good.
         kept: Of the rejected entries, notices apart, those that a person can find on the disk.
     """
 
     is_durable = False
     place = ""
-    patience: float | None = None
+    tend_interval: float | None = None
     is_ending = False
     kept = 0
 

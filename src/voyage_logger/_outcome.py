@@ -67,6 +67,6 @@ def error_of(outcome: Outcome) -> VoyageError:
         return AuthenticationError(f"{outcome.detail}: {advice}", outcome.status)
     if outcome.is_sign_in or outcome.kind is Kind.TRY_AGAIN:
         error = ConnectionFailed(outcome.detail, outcome.status)
-        error.is_passing = outcome.kind is Kind.TRY_AGAIN
+        error.is_transient = outcome.kind is Kind.TRY_AGAIN
         return error
     return DeliveryError(outcome.detail, outcome.status)

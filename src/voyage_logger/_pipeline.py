@@ -311,7 +311,7 @@ class Pipeline:
         with queue.lock:
             while (is_pending := queue.is_pending(target)) or worker.delivery.has_news:
                 remaining = deadline - monotonic()
-                if remaining <= 0 or worker.is_idle:
+                if remaining <= 0 or not worker.can_settle:
                     break
                 queue.settled.wait(remaining)
         return not is_pending
@@ -330,7 +330,7 @@ class Pipeline:
             settled = delivery.batches
             end = min(deadline, monotonic() + patience)
             is_done = self._await(LAST, end)
-            is_over = self._worker.is_idle or monotonic() >= deadline
+            is_over = not self._worker.can_settle or monotonic() >= deadline
             # Where the server works, the worker is sending whatever there is.
             is_busy = delivery.is_well and queue.oldest() != NEVER
             if is_done or is_over or (settled == delivery.batches and not is_busy):

@@ -171,18 +171,18 @@ class Redaction:
                 self.harmless.add(key)
         return characters, is_hiding
 
-    def masked(self, value: Any, *, is_top: bool = True) -> Any:
+    def masked_copy(self, value: Any, *, is_top: bool = True) -> Any:
         """A copy of plain JSON data, of bounded depth, with the values of telling keys masked."""
         if type(value) is dict:
             hides = self.hides_at_top if is_top else self.hides
             return {
                 key: MASK
                 if key not in self.harmless and hides(key)
-                else self.masked(item, is_top=False)
+                else self.masked_copy(item, is_top=False)
                 for key, item in value.items()
             }
         if type(value) is list or type(value) is tuple:
-            return [self.masked(item, is_top=False) for item in value]
+            return [self.masked_copy(item, is_top=False) for item in value]
         return value
 
     def hides(self, key: str) -> bool:
@@ -193,7 +193,7 @@ class Redaction:
         """The same for a field of the entry itself, of which the API's own keep their types."""
         return key not in _NEVER_TOP and self.hides(key)
 
-    def occurs_in(self, text: str) -> bool:
+    def has_secret_in(self, text: str) -> bool:
         """True if a secret stands in a JSON text."""
         known = self._known
         if known.source is not self._secrets():

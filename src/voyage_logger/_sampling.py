@@ -29,7 +29,7 @@ class Rates:
         # Not the module's, which apps seed.
         self._random = random or Random().random  # noqa: S311 - a sample, not cryptography
 
-    def leave_out(self, rank: int, fields: Mapping[str, Any]) -> bool:
+    def leaves_out(self, rank: int, fields: Mapping[str, Any]) -> bool:
         """True if an entry is not to be sent."""
         rate = self._rates[rank]
         return (

@@ -78,7 +78,7 @@ class Endpoint:
     problems: tuple[str, ...] = ()
 
     @property
-    def exposed(self) -> bool:
+    def is_exposed(self) -> bool:
         """True if secrets would cross a network in the clear."""
         from urllib.parse import urlsplit  # noqa: PLC0415 - not to be paid by the import
 

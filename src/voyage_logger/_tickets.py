@@ -50,7 +50,7 @@ class TicketCooldown:
         self._lock = threading.RLock()  # guards the incidents; re-entrant for signal handlers
         self._incidents: dict[str, _Incident] = {}  # those that opened a ticket last at the end
 
-    def settle(self, entry: dict[str, Any], incident: str) -> dict[str, Any]:
+    def apply(self, entry: dict[str, Any], incident: str) -> dict[str, Any]:
         """The entry with the flag, or without it if the incident has opened a ticket just now.
 
         Args:

@@ -165,10 +165,10 @@ class Worker:
         return self._is_stopped
 
     @property
-    def is_idle(self) -> bool:
-        """True if waiting for the loop is of no use to the calling thread."""
+    def can_settle(self) -> bool:
+        """True if the loop runs, and not in the calling thread: then it is worth waiting for."""
         is_own = self._driver == threading.get_ident()
-        return is_own or self._is_stopped or not self.is_running
+        return self.is_running and not self._is_stopped and not is_own
 
     # The loop.
 
@@ -220,7 +220,7 @@ class Worker:
             if self._is_retired:
                 return False
             self._rhythm.rest()
-            self._wait_for(1, queue.patience)
+            self._wait_for(1, queue.tend_interval)
             return None
         if queue.is_urgent:
             self._flush_until = max(self._flush_until, queue.newest())
@@ -240,8 +240,8 @@ class Worker:
 
     def _at_most(self, seconds: float) -> float:
         """So many seconds, or as many as the queue can be left alone, if those are fewer."""
-        patience = self._queue.patience
-        return seconds if patience is None else min(seconds, patience)
+        interval = self._queue.tend_interval
+        return seconds if interval is None else min(seconds, interval)
 
     def _is_behind(self) -> bool:
         """True if more waits than the client may let pass: or, with little time left, at all."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _ENTRY = b',"entry":'  # cannot stand inside a JSON string, where quotes are escaped
 
 # (sequence number, lane, encoded entry, or None for a line that is none)
-Kept = tuple[int, int, bytes | None]
+Pending = tuple[int, int, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class View:
         """The files of a newer version, and those that no spool has made."""
         return odd_names(self.folder.names())
 
-    def kept(self, owner: Owner) -> Iterator[Kept]:
+    def pending(self, owner: Owner) -> Iterator[Pending]:
         """The pending lines of an owner, in the order of their log calls."""
         lanes = [
             self._lines_of([part for part in owner.parts if part.lane == lane])
@@ -219,7 +219,7 @@ class View:
             has_letters="dead" in kinds,
         )
 
-    def _lines_of(self, parts: list[Part]) -> Iterator[Kept]:
+    def _lines_of(self, parts: list[Part]) -> Iterator[Pending]:
         for part in parts:
             try:
                 yield from self._lines_in(part)
@@ -228,7 +228,7 @@ class View:
             except OSError as error:
                 self._note(part.name, error)
 
-    def _lines_in(self, part: Part) -> Iterator[Kept]:
+    def _lines_in(self, part: Part) -> Iterator[Pending]:
         last = 0
         with os.fdopen(self.folder.open(part.name), "rb") as file:
             file.seek(part.sent)

@@ -33,7 +33,7 @@ class TendedQueue(WritingQueue):
         if self._clock() < self._tend_at:
             return
         with self._disk, self.lock:
-            self._tend_at = self._clock() + self.patience
+            self._tend_at = self._clock() + self.tend_interval
             if self._is_shut:
                 return
             self._notice_removal()
@@ -148,7 +148,7 @@ class TendedQueue(WritingQueue):
             for segment in stream.segments():
                 segment.is_set_aside = False
         if not self._keeper.is_failing:
-            self.patience = self._look_seconds
+            self.tend_interval = self._look_seconds
 
     def _take_over(self, stream: Stream) -> None:
         with self.lock:

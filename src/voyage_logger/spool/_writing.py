@@ -45,7 +45,7 @@ class WritingQueue(EntryQueue):
     """The half of `SpoolQueue` that log calls meet; for the arguments see there."""
 
     is_durable = True
-    patience: float
+    tend_interval: float
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class WritingQueue(EntryQueue):
         self._clock = clock
         self._max_spooled = spool.max_bytes
         self.place = str(spool.path)
-        self._look_seconds = self.patience = _LOOK_SECONDS
+        self._look_seconds = self.tend_interval = _LOOK_SECONDS
         # Held by the worker while it reads or writes without `lock`, and by who closes files: else
         # a descriptor could be another file's by the time it is used. Taken before `lock`.
         self._disk = threading.RLock()
@@ -100,7 +100,7 @@ class WritingQueue(EntryQueue):
 
     def look_every(self, seconds: float) -> None:
         with self.lock:
-            self._look_seconds = self.patience = seconds
+            self._look_seconds = self.tend_interval = seconds
 
     def amend(self, lane: int, sequence: int, payload: bytearray, amended: bytes) -> bool:
         """Never: a line on the disk stays as it is, and what is in memory may come from there."""
@@ -240,14 +240,14 @@ class WritingQueue(EntryQueue):
 
     def _look_soon(self) -> None:
         """Has the worker look at the folder sooner than it meant to."""
-        self.patience = min(_FAILING_SECONDS, self._look_seconds)
-        self._tend_at = self._clock() + self.patience
+        self.tend_interval = min(_FAILING_SECONDS, self._look_seconds)
+        self._tend_at = self._clock() + self.tend_interval
         self.changed.notify()
 
     def _recover(self) -> None:
         """Turns to the disk again."""
         self._keeper.recover()
-        self.patience = self._look_seconds
+        self.tend_interval = self._look_seconds
 
     def _save_removed(self) -> None:
         """Saves what files hold that somebody has removed: see `TendedQueue`."""

@@ -271,7 +271,7 @@ class Transport(Restorable, BaseTransport):
             return Outcome(kind, detail[:_DETAIL], is_sign_in=path == _wire.SIGN_IN_PATH)
 
     def _warn_if_exposed(self) -> None:
-        if self._endpoint.exposed:
+        if self._endpoint.is_exposed:
             url = self._endpoint.base_url
             Diagnostics().say(
                 "plain http", f"{url} is plain http: secrets and entries are readable"

@@ -59,7 +59,7 @@ def _show(view: View, options: argparse.Namespace) -> int:
 
 def _pending(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     for owner in view.owners():
-        for _, _, entry in view.kept(owner):
+        for _, _, entry in view.pending(owner):
             if entry is not None:
                 yield json.loads(entry), {}
 
@@ -86,7 +86,7 @@ def _rejection(facts: dict[str, Any]) -> str:
 
 
 def _export(view: View, options: argparse.Namespace) -> int:
-    entries = (entry for owner in view.owners() for *_, entry in view.kept(owner))
+    entries = (entry for owner in view.owners() for *_, entry in view.pending(owner))
     readable_ones = (entry for entry in entries if entry is not None)
     if options.output is None:
         for entry in readable_ones:
