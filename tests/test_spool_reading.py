@@ -182,9 +182,9 @@ def test_how_often_to_look_is_kept_over_trouble_with_the_disk(folder: Path) -> N
     queue = SpoolQueue(100, 1 << 20, spool, Diagnostics(), clock=itertools.count().__next__)
     queue.look_every(0.05)
     queue.append(b'{"message":"a"}', INFO)
-    assert (queue.stats().spooled, queue.patience) == (0, 0.05)
+    assert (queue.stats().spooled, queue.tend_interval) == (0, 0.05)
 
     folder.unlink()
     queue.tend()
-    assert (queue.stats().spooled, queue.patience) == (1, 0.05)
+    assert (queue.stats().spooled, queue.tend_interval) == (1, 0.05)
     queue.close("closed")

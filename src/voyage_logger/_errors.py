@@ -65,8 +65,8 @@ class ConnectionFailed(VoyageError):  # noqa: N818 - `ConnectionError` is a buil
     """The server cannot be reached, is failing, or is not the Logs API.
 
     Attributes:
-        is_transient: False if it will not pass by itself: a certificate that is not trusted, a wrong
-            base URL.
+        is_transient: False if it will not pass by itself: a certificate that is not trusted, a
+            wrong base URL.
     """
 
     is_transient: bool = True

@@ -68,7 +68,7 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         max_queue_bytes: How much memory they may take, bytes.
         max_batch_bytes: The most bytes of a request, before compression.
         max_entry_bytes: The most bytes of an entry; its longest strings are trimmed to fit.
-        timeout: Limits for connecting and for each read, seconds.
+        timeout: The limit for connecting and for each read, seconds, or a pair of the two.
         shutdown_timeout: How long exit may be held up to send what is queued, seconds.
         spool_dir: A folder in which entries are kept until they are delivered, so that a killed
             process loses none. Default: VOYAGE_LOGS_SPOOL_DIR, else none: they wait in memory.
@@ -79,13 +79,14 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         before_send: A function that is given each entry (a dict) at the log call and returns it,
             another in its place, or None to leave it out. If it raises, the entry is sent.
         sample: The share of entries to send, by level ({"debug": 0.1}), or a function that is given
-            an entry (a dict) and returns whether to send it. Critical and ticket entries are sent
-            always.
-        ticket_cooldown: For so many seconds the same incident (the `event_name`, else the message
-            before it is formatted) opens no second ticket; its entries are sent without the flag.
-        collapse: Entries that are identical to one that waits in the queue, and come within so
-            many seconds of it, become its `meta_data.repeat_count`. Never critical ones or tickets,
-            nor those that are on the disk already (`spool_dir`).
+            an entry (a dict) and returns whether to send it. Critical and ticket entries are
+            always sent. Default: all are.
+        ticket_cooldown: Seconds in which the same incident (the `event_name`, else the message
+            before it is formatted) opens no second ticket: its entries are sent without the flag.
+            Default: each one opens a ticket.
+        collapse: Seconds in which entries that are identical to one still in the queue are counted
+            in its `meta_data.repeat_count`, not sent. Never critical ones or tickets, nor with a
+            `spool_dir`, where they are on the disk already. Default: all are sent.
         on_error: A function that is given a `VoyageError` when delivery gets into trouble or
             entries are lost, mostly in the worker's thread.
         timestamps: Add the time and a unique id as `meta_data.logged_at` and `meta_data.log_id`.

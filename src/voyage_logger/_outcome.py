@@ -16,13 +16,14 @@ from voyage_logger._values import frozen
 class Kind(Enum):
     """What the worker has to do next.
 
-    DELIVERED: The server has the batch.
-    TRY_AGAIN: A passing trouble: an outage, a limit, the network.
-    UNAUTHORIZED: The token was refused; the next attempt signs in anew.
-    BLOCKED: Not the entries' fault and not passing by itself: wrong credentials, a wrong URL.
-    TOO_LARGE: The request is larger than the server takes.
-    REFUSED: The server finds fault with an entry of the batch.
-    DISCARDED: The transport has no server to give the batch to.
+    Attributes:
+        DELIVERED: The server has the batch.
+        TRY_AGAIN: A passing trouble: an outage, a limit, the network.
+        UNAUTHORIZED: The token was refused; the next attempt signs in anew.
+        BLOCKED: Not the entries' fault and not passing by itself: wrong credentials, a wrong URL.
+        TOO_LARGE: The request is larger than the server takes.
+        REFUSED: The server finds fault with an entry of the batch.
+        DISCARDED: The transport has no server to give the batch to.
     """
 
     DELIVERED = "delivered"

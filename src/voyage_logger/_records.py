@@ -34,7 +34,7 @@ payload_of = itemgetter(2)  # of a record
 
 
 def leave() -> None:
-    """Takes nothing from a lane."""
+    """Stands for a lane's `popleft` where nothing is to be taken."""
 
 
 def pop(lane: deque[Record]) -> Record | None:
@@ -55,7 +55,11 @@ def first(lane: deque[Record], count: int) -> list[Record]:
 
 
 def moves(lane: deque[Record], count: int) -> tuple[Iterator[Record], Iterator[Record]]:
-    """What takes nothing from a lane, and what takes its first `count` entries as it is read."""
+    """Two iterators, to choose from by a flag.
+
+    Returns:
+        An empty one, and one that takes a lane's first `count` entries from it as it is read.
+    """
     return iter(()), starmap(lane.popleft, repeat((), count))
 
 
@@ -105,7 +109,8 @@ def run_of(lanes: Sequence[deque[Record]], count: int) -> tuple[deque[Record], l
 
 
 def by_reason(losses: dict[Loss, int]) -> dict[str, int]:
+    """How many entries were lost for each reason, in whatever lane."""
     counts: Counter[str] = Counter()
     for (reason, _), count in losses.items():
         counts[reason] += count
-    return dict(+counts)  # without the zeros that `_shed` may leave
+    return dict(+counts)  # without the zeros that `EntryQueue._shed` may leave

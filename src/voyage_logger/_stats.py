@@ -29,7 +29,7 @@ class Stats:
             DEBUG through a handler of the app's; they are left out and do not count as accepted.
         collapsed: Log calls that became part of the `repeat_count` of an entry that was waiting;
             they do not count as accepted either.
-        pending_bytes: Memory that the pending entries are accounted with.
+        pending_bytes: The memory of the pending entries, bytes, as `max_queue_bytes` counts it.
         requests: Attempts to send a batch.
         batches: Requests that the server confirmed.
         retries: Attempts that repeated an earlier one.

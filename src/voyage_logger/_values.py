@@ -4,6 +4,8 @@ Those import `inspect`, and compile some ten functions for each class: half of w
 import would take. To whom asks, these are dataclasses: `asdict`, `fields` and `replace` of the
 standard library take them.
 
+What is imported only where it is wanted (`spool`, `devserver`, `cli`) uses the library's own.
+
 What must stay true: a value never changes, equals what has the same class and fields, and has no
 attributes but its fields.
 """

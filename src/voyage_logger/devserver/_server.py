@@ -73,7 +73,7 @@ class DevServer(Inspection):
         self._listener: Listener | None = None
         self._reserved: socket.socket | None = None
 
-    # -- Life ------------------------------------------------------------------------------------
+    # Life.
 
     def start(self) -> DevServer:
         """Opens the database and the port; clients can connect when it returns.
@@ -126,7 +126,7 @@ class DevServer(Inspection):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- Where it is -----------------------------------------------------------------------------
+    # Where it is.
 
     @property
     def port(self) -> int:
@@ -164,7 +164,7 @@ class DevServer(Inspection):
         """How many connections clients have opened so far."""
         return self._connections.opened
 
-    # -- Misbehavior -----------------------------------------------------------------------------
+    # Misbehavior.
 
     @property
     def rules(self) -> Rules:

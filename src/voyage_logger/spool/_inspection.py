@@ -235,7 +235,7 @@ class View:
             for line in file:
                 if not line.endswith(b"\n"):
                     return  # torn, or being written
-                ((sequence, entry, *_),) = lines_in(line, 0, is_checked=True)[0]
+                ((sequence, entry, *_),) = lines_in(line, 0, needs_check=True)[0]
                 last = last if entry is None else sequence  # what is unreadable keeps its place
                 yield last, part.lane, entry
 

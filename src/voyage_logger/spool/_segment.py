@@ -75,7 +75,7 @@ class Segment:
         sent, sent_entries: How much of that is settled, from the beginning.
         head: The sequence number of the first line not taken, `NEVER` if there is none.
         last: The sequence number of the last line, `NEVER` if there is none or it is not known.
-        is_checked: True if each line has to be looked at, for it was written by another process.
+        needs_check: True if each line has to be looked at, for it was written by another process.
         descriptor: The file, if it can be written to.
         is_gone: True once the rest was given up; the file is removed, about to be, or left behind.
         is_set_aside: True until the next look at the folder, for it could not be read just now.
@@ -90,13 +90,13 @@ class Segment:
         "descriptor",
         "entries",
         "head",
-        "is_checked",
         "is_gone",
         "is_set_aside",
         "is_told",
         "lane",
         "last",
         "name",
+        "needs_check",
         "sent",
         "sent_entries",
         "size",
@@ -116,7 +116,7 @@ class Segment:
         self.taken = self.taken_entries = 0
         self.sent = self.sent_entries = 0
         self.head = self.last = NEVER
-        self.is_checked = False
+        self.needs_check = False
         self.is_gone = self.is_set_aside = self.is_told = False
         self.written_at = 0.0
 
@@ -146,7 +146,7 @@ class Segment:
         self.size = size
         self.entries = entries
         self.head = 0
-        self.is_checked = True
+        self.needs_check = True
 
     # Writing, by log calls.
 
@@ -213,7 +213,7 @@ class Segment:
                 data += piece
         except OSError:
             return []  # the caller counts what it does not get
-        lines, _ = lines_in(data, self.taken, is_checked=False)
+        lines, _ = lines_in(data, self.taken, needs_check=False)
         return [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
 
     # Reading, by the worker.
@@ -243,7 +243,7 @@ class Segment:
         while True:
             os.lseek(reader.descriptor, begin, os.SEEK_SET)
             data = os.read(reader.descriptor, min(length, end - begin))
-            lines, read_to = lines_in(data, begin, is_checked=self.is_checked)
+            lines, read_to = lines_in(data, begin, needs_check=self.needs_check)
             if lines:
                 return lines, read_to
             if length >= end - begin:
@@ -286,7 +286,7 @@ class Segment:
         try:
             with os.fdopen(folder.open(self.name), "rb") as file:
                 file.seek(begin)
-                lines, _ = lines_in(file.read(end - begin), begin, is_checked=False)
+                lines, _ = lines_in(file.read(end - begin), begin, needs_check=False)
         except OSError:
             return self.unread  # removed, or out of reach: more rather than less is pending
         return sum(count for number, _, _, count in lines if number <= sequence)
@@ -305,20 +305,20 @@ class Segment:
         self._reader = None
 
 
-def lines_in(data: bytes, begin: int, *, is_checked: bool) -> tuple[list[Line], int]:
+def lines_in(data: bytes, begin: int, *, needs_check: bool) -> tuple[list[Line], int]:
     """The whole lines of a piece of a file, and where they end.
 
     Args:
         data: The piece.
         begin: Where in the file it begins.
-        is_checked: Whether each line has to be looked at closely.
+        needs_check: Whether each line has to be looked at closely.
     """
     lines: list[Line] = []
     place = begin
     unreadable = 0
     for line in data.split(b"\n")[:-1]:
         place += len(line) + 1
-        entry = _entry_in(line, is_checked=is_checked)
+        entry = _entry_in(line, needs_check=needs_check)
         if entry is None:
             unreadable += 1
             continue
@@ -330,7 +330,7 @@ def lines_in(data: bytes, begin: int, *, is_checked: bool) -> tuple[list[Line], 
     return lines, place
 
 
-def _entry_in(line: bytes, *, is_checked: bool) -> tuple[int, bytes] | None:
+def _entry_in(line: bytes, *, needs_check: bool) -> tuple[int, bytes] | None:
     """A line's number and entry; None if it was torn, made by others, or changed by hand."""
     if not line.startswith(_OPEN):
         return None
@@ -338,7 +338,7 @@ def _entry_in(line: bytes, *, is_checked: bool) -> tuple[int, bytes] | None:
     if comma < 0:
         return None
     try:
-        if is_checked and type(json.loads(line)) is not dict:
+        if needs_check and type(json.loads(line)) is not dict:
             return None
         return int(line[len(_OPEN) : comma]), b"{" + line[comma + 1 :]
     except (ValueError, RecursionError):
