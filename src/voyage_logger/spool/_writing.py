@@ -12,10 +12,10 @@ from __future__ import annotations
 import errno
 import os
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from voyage_logger._clock import real_clock
 from voyage_logger._levels import CRITICAL, LANES
 from voyage_logger._queue import EntryQueue
 from voyage_logger._records import NEVER, head
@@ -53,7 +53,7 @@ class WritingQueue(EntryQueue):
         max_bytes: int,
         spool: SpoolSettings,
         diagnostics: Diagnostics,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = real_clock(),  # noqa: B008 - see `_clock`
     ) -> None:
         super().__init__(max_entries, max_bytes)
         self._clock = clock
