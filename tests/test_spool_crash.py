@@ -276,3 +276,31 @@ def test_orphans_are_found_while_running(server: DevServer, tmp_path: Path) -> N
 
     assert sorted(messages(server)) == sorted([*[f"slow {n}" for n in range(50)], "hello"])
     assert server.duplicates() == {}
+
+
+FROZEN = """\
+    from freezegun import freeze_time
+    signal.alarm(30)
+    freeze_time("2031-05-05").start()
+    for name in [name for name in sys.modules if name.startswith("voyage_logger.spool")]:
+        del sys.modules[name]  # imported before by this program's prelude, and by no app
+    logger = logger_on(folder)
+    logger.info("hello")
+    while logger.stats().adopted < 401: os.sched_yield()  # by the worker, in its own time
+    say("adopted")
+    while logger.stats().pending: logger.flush()
+"""
+
+
+def test_orphans_are_adopted_while_an_app_freezes_time(server: DevServer, tmp_path: Path) -> None:
+    """The spool, which is imported when it is wanted, keeps the clock that goes on."""
+    server.refuse_connections()
+    with Child(server, tmp_path, FORKED) as them:
+        assert [them.hears() for _ in range(4)] == ["logged"] * 4
+        them.kill()
+    server.accept_connections()
+    with Child(server, tmp_path, FROZEN) as frozen:
+        assert frozen.hears() == "adopted"
+        assert frozen.end() == ([], "")
+    assert len(messages(server)) == 402
+    assert server.duplicates() == {}
