@@ -36,7 +36,11 @@ class Entrant:
     def why_not(self) -> str:
         """Why it cannot run here, or an empty text."""
         for module in self.needs:
-            if importlib.util.find_spec(module) is None:
+            try:
+                is_there = importlib.util.find_spec(module) is not None
+            except ModuleNotFoundError:  # not even the package that it would be in
+                is_there = False
+            if not is_there:
                 return f"{module} is not installed (benchmarks/requirements.txt)"
         return ""
 

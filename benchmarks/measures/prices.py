@@ -1,8 +1,9 @@
-"""What each feature of voyage-logger costs a log call, and what a request costs beside its entries.
+"""What each feature of voyage-logger costs a log call, or by itself, and what a request costs.
 
 A call: loggers that differ in one setting, in one process, each called in turn; their transport
-takes everything, and nothing is sent while calls are timed. A request: the CPU of the thread that
-sends bodies of 1, 100 and 2,000 entries, by this client's transport (requests) and by bare urllib3.
+takes everything, and nothing is sent while calls are timed. By itself: what is done beside log
+calls, such as entering a journey. A request: the CPU of the thread that sends bodies of 1, 100 and
+2,000 entries, by this client's transport (requests) and by bare urllib3.
 """
 
 from __future__ import annotations
@@ -35,11 +36,28 @@ _PRICES = {
     "filtered": "below the logger's `level`",
     "bound": "two fields by `bind`",
     "context": "two fields by `context`",
-    "journey": "inside a journey of four steps",
+    "steps-0": "inside a journey without steps",
+    "steps-4": "inside a journey of four steps",
+    "steps-10": "inside a journey of ten steps",
+    "steps-50": "inside a journey of 50 steps",
     "masked": "with a key that is to be masked",
     "before_send": "with a `before_send` that changes nothing",
+    "sample": "with a `sample` function that keeps all",
+    "left-out": "left out by `sample={...: 0}`",
+    "ticket": "a ticket",
+    "cooldown": "a ticket, with `ticket_cooldown`",
+    "traceback": "with the traceback of 12 frames",
     "collapse": "with `collapse`, nothing alike",
     "spool": "with `spool_dir`, the write included",
+}
+_ALONE = {
+    "bind": "`bind` with two fields",
+    "context": "entering and leaving a `context`",
+    "journey": "entering and leaving a `journey`, its closing entry included",
+    "step": "`journey.step()`",
+    "carrier": "`journey.carrier()` with 40 steps",
+    "continue": "entering and leaving `continue_journey` with 40 steps, its closing entry included",
+    "propagate": "a call of what `propagate` has made",
 }
 
 
@@ -59,7 +77,11 @@ def run(bench: Bench) -> Report:
         }
         entrants = [Entrant(key, title, "") for key, title in _PRICES.items()]
         columns = (Column("us", "us", 1), Column("beside the first", "more", 1))
-        report.add(f"A log call, {BY_NAME[name].title.strip('*')}", entrants, rows, columns)
+        title = BY_NAME[name].title.strip("*")
+        report.add(f"A log call, {title}", entrants, rows, columns)
+        entrants = [Entrant(key, title, "") for key, title in _ALONE.items()]
+        rows = {key: {"us": result[key]} for key in _ALONE}
+        report.add(f"By itself, {title}", entrants, rows, columns[:1])
     requests = {
         way: {str(size): found[name][f"{way} {size}"] for name in found for size in _SIZES}
         for way in ("requests", "urllib3")
@@ -90,7 +112,7 @@ def _calls(contestant: Any, turns: int) -> Result:
             del entries, time_limit
             return Outcome(Kind.DELIVERED)
 
-    times: dict[str, list[int]] = {key: [] for key in _PRICES}
+    times: dict[str, list[int]] = {key: [] for key in (*_PRICES, *_ALONE)}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-prices-"))
 
@@ -112,47 +134,111 @@ def _calls(contestant: Any, turns: int) -> Result:
             "filtered": make(level="error"),
             "bound": plain.bind(region="eu-west-1", release="2026.11"),
             "before_send": make(before_send=lambda entry: entry),
+            "sample": make(sample=lambda _: True),
+            "left-out": make(sample={"info": 0}),
+            "cooldown": make(ticket_cooldown=60),
             "collapse": make(collapse=5),
             "spool": make(spool_dir=folder),
         }
         for turn in range(turns):
             for key, logger in loggers.items():
                 contestant.logger = logger
-                log = _masked(logger) if key == "masked" else contestant.log
                 with ExitStack() as scope:
-                    if key == "context":
-                        scope.enter_context(logger.context(region="eu-west-1", release="2026.11"))
-                    elif key == "journey":
-                        journey = scope.enter_context(logger.journey("checkout"))
-                        for step in ("cart", "address", "card", "paid"):
-                            journey.step(step)
+                    log = _prepared(key, logger, scope) or contestant.log
                     times[key] += _timed(log, turn * _CALLS)
                 logger.flush(30)
+            for key in _ALONE:
+                with ExitStack() as scope:
+                    times[key] += _timed(_operation(key, plain, scope), turn * _CALLS)
+                plain.flush(30)
     return {key: statistics.median(taken) / 1e3 for key, taken in times.items()}
 
 
-def _timed(log: Callable[[int, str], None], first: int) -> list[int]:
+def _prepared(key: str, logger: Any, scope: ExitStack) -> Callable[[int, str], None] | None:
+    """Enters what a call is to be inside of; gives the call itself if it is not the usual one."""
+    if key == "context":
+        scope.enter_context(logger.context(region="eu-west-1", release="2026.11"))
+    elif key.startswith("steps-"):
+        journey = scope.enter_context(logger.journey("checkout"))
+        _walk(journey, int(key.removeprefix("steps-")))
+    elif key == "masked":
+        return lambda n, session: _paid(logger, n, session, {"password": "x" * 12})
+    elif key in ("ticket", "cooldown"):
+        return lambda n, session: _paid(logger, n, session, add_ticket=True)
+    elif key == "traceback":
+        error = _caught(11)
+        return lambda n, session: _paid(logger, n, session, exc_info=error)
+    return None
+
+
+def _operation(key: str, logger: Any, scope: ExitStack) -> Callable[[int, str], object]:
+    """What is done beside log calls; the arguments are of no use to it."""
+    from voyage_logger import propagate
+
+    def enter(scoped: Any) -> None:
+        with scoped:
+            pass
+
+    fields = {"region": "eu-west-1", "release": "2026.11"}
+    journey = logger.journey("checkout")
+    if key in ("step", "carrier", "continue"):
+        scope.enter_context(journey)
+        _walk(journey, 0 if key == "step" else 40)
+    carrier = journey.carrier()
+    operations: dict[str, Callable[[int, str], object]] = {
+        "bind": lambda *_: logger.bind(**fields),
+        "context": lambda *_: enter(logger.context(**fields)),
+        "journey": lambda *_: enter(logger.journey("checkout")),
+        "step": lambda *_: journey.step("card_charged"),
+        "carrier": lambda *_: journey.carrier(),
+        "continue": lambda *_: enter(logger.continue_journey(carrier)),
+        "propagate": propagate(lambda *_: None),
+    }
+    return operations[key]
+
+
+def _walk(journey: Any, steps: int) -> None:
+    for step in range(steps):
+        journey.step(f"step_{step}")
+
+
+def _caught(depth: int) -> Exception:
+    def fail(left: int) -> None:
+        if not left:
+            raise ValueError("card declined")
+        fail(left - 1)
+
+    try:
+        fail(depth - 1)
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+def _paid(
+    logger: Any, n: int, session: str, more: dict[str, Any] | None = None, **fields: Any
+) -> None:
+    """The usual call with something more."""
+    meta_data: dict[str, Any] = {"order": n, "amount": 129.95, "currency": "EUR"}
+    logger.info(
+        "Payment authorized",
+        event_name="payment_authorized",
+        event_flow_name="checkout",
+        app_user_id="user_48213",
+        session_id=session,
+        tags=["payment", "eu"],
+        meta_data={**meta_data, **(more or {})},
+        **fields,
+    )
+
+
+def _timed(log: Callable[[int, str], object], first: int) -> list[int]:
     clock, taken = time.perf_counter_ns, []
     for n in range(first, first + _CALLS):
         start = clock()
         log(n, "session-0123456789")
         taken.append(clock() - start)
     return taken
-
-
-def _masked(logger: Any) -> Callable[[int, str], None]:
-    def log(n: int, session: str) -> None:
-        logger.info(
-            "Payment authorized",
-            event_name="payment_authorized",
-            event_flow_name="checkout",
-            app_user_id="user_48213",
-            session_id=session,
-            tags=["payment", "eu"],
-            meta_data={"order": n, "amount": 129.95, "currency": "EUR", "password": "x" * 12},
-        )
-
-    return log
 
 
 def _by_requests(job: Job) -> Callable[[list[bytes]], object]:
