@@ -111,7 +111,7 @@ class Connections:
         """Writes an answer; false if it was the connection's last.
 
         Raises:
-            OSError: If the client has gone.
+            OSError: The client has gone.
         """
         with self._changed:
             if connection.state is _State.DROPPED:

@@ -47,7 +47,7 @@ class Fault:
         cut: Announce the whole answer, send half of its body, and close.
 
     Raises:
-        ValueError: If a value is out of range, or two of them contradict each other.
+        ValueError: A value is out of range, or two of them contradict each other.
     """
 
     status: int | None = None
@@ -136,7 +136,7 @@ class Rules:
             hour that the vendor's classes assume. Default: 3600.
 
     Raises:
-        ValueError: If a value is out of range.
+        ValueError: A value is out of range.
     """
 
     max_body_bytes: int | None = None

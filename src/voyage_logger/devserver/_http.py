@@ -152,8 +152,8 @@ def read_request(line: bytes, reader: BinaryIO, send: Callable[[bytes], object])
         send: Sends the interim answer that `Expect: 100-continue` asks for.
 
     Raises:
-        Refusal: If it is not strict HTTP/1.1. What follows on the connection has no meaning then.
-        Vanished: If it ends early.
+        Refusal: It is not strict HTTP/1.1. What follows on the connection has no meaning then.
+        Vanished: It ends early.
     """
     match = _REQUEST_LINE.fullmatch(_without_end(line))
     if match is None:

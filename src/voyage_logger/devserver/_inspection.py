@@ -92,7 +92,7 @@ class Inspection(ABC):
             timeout: Seconds. Default: 30.
 
         Raises:
-            TimeoutError: If they do not come in time; says what came, and what was answered.
+            TimeoutError: They do not come in time; says what came, and what was answered.
         """
         backend = self._running()
         backend.journal.wait_until(lambda: backend.store.entry_count, n, timeout, "stored entries")
@@ -108,7 +108,7 @@ class Inspection(ABC):
             endpoint: "batch", "sign-in", "dev" or "unknown". Default: "batch".
 
         Raises:
-            TimeoutError: If they do not come in time; says what came, and what was answered.
+            TimeoutError: They do not come in time; says what came, and what was answered.
         """
         journal = self._running().journal
         journal.wait_until(lambda: journal.count(endpoint), n, timeout, f"{endpoint} requests")

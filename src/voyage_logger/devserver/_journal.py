@@ -21,7 +21,7 @@ Endpoint = Literal["sign-in", "batch", "dev", "unknown"]
 class RecordedRequest:
     """One request and its fate.
 
-    Args:
+    Attributes:
         endpoint: "sign-in", "batch", "dev" (the JSON API) or "unknown".
         method: As sent.
         path: The target as sent, with its query.
@@ -99,7 +99,7 @@ class Journal:
             what: What is counted, for the message.
 
         Raises:
-            TimeoutError: If it is not reached in time; says how far it came, and what was answered.
+            TimeoutError: It is not reached in time; says how far it came, and what was answered.
         """
         with self._changed:
             if self._changed.wait_for(lambda: count() >= least, timeout):

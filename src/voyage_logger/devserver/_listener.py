@@ -27,7 +27,7 @@ def bind(host: str, port: int) -> socket.socket:
         port: 0 to let the system choose.
 
     Raises:
-        OSError: If the host is unknown, or the port is in use or forbidden.
+        OSError: The host is unknown, or the port is in use or forbidden.
     """
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = infos[0]

@@ -82,9 +82,9 @@ class DevServer(Inspection):
             The server.
 
         Raises:
-            OSError: If the host is unknown, or the port is in use or forbidden.
-            sqlite3.Error: If the database cannot be opened.
-            RuntimeError: If it was started before.
+            OSError: The host is unknown, or the port is in use or forbidden.
+            sqlite3.Error: The database cannot be opened.
+            RuntimeError: It was started before.
         """
         if self._backend is not None or self._stopped.is_set():
             raise RuntimeError("a DevServer starts once; make another one with the same port")
@@ -179,7 +179,7 @@ class DevServer(Inspection):
         """Queues faults, one for each of the next batch requests.
 
         Raises:
-            TypeError: If one of them is no `Fault`.
+            TypeError: One of them is no `Fault`.
         """
         self._running().script("batch", faults)
 

@@ -41,7 +41,7 @@ _Row = tuple[object, ...]
 class StoredEntry:
     """An entry with what the server knows of it.
 
-    Args:
+    Attributes:
         id: Its place in the order of arrival, from 1.
         received_at: Seconds since the epoch.
         batch: The number of the batch it came in, from 1.
@@ -61,7 +61,7 @@ class Store:
         path: A file, which keeps them over restarts, or ":memory:".
 
     Raises:
-        sqlite3.Error: If the file cannot be opened, or is no database.
+        sqlite3.Error: The file cannot be opened, or is no database.
 
     Thread-safe: one connection, guarded by one lock.
     """
