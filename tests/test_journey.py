@@ -83,6 +83,18 @@ def test_leaving_writes_one_closing_entry(logger: VoyageLogger, sent: Any) -> No
 
 
 def test_steps_carry_epoch_milliseconds(logger: VoyageLogger, sent: Any) -> None:
+def test_duration_is_counted_from_the_entry(logger: VoyageLogger, sent: Any) -> None:
+    """In milliseconds, of each run for itself: not from when the journey was made."""
+    now = 100.0
+    journey = logger.journey("checkout")
+    journey._clock = lambda: now
+    for seconds in (0.25, 2.0):
+        now += 1000
+        with journey:
+            now += seconds
+    assert [entry["meta_data"]["duration_ms"] for entry in sent()] == [250.0, 2000.0]
+
+
     """The unit that the vendor's JavaScript has, as whole numbers, in order."""
     before = time.time_ns() // 1_000_000
     with logger.journey("checkout") as journey:

@@ -53,14 +53,16 @@ class Journey(Scope):
         is_continued: bool = False,
     ) -> None:
         super().__init__({"event_flow_name": name, **fields})
+        clock: Callable[[], float] = time.monotonic,
         self._intake = intake
         self._ticket_on_error = ticket_on_error
         self._steps = tuple(steps)
         self._is_continued = is_continued
         self._uses = count()
         # Of one run.
+        self._clock = clock
         self._timeline = Timeline(self._steps, self._intake.mask)
-        self._began_at = time.monotonic()
+        self._began_at = self._clock()
         self._parent: Journey | None = None
         self._ticketed: BaseException | None = None  # an inner journey has opened its ticket
         self._run_fields = self._fields
@@ -143,7 +145,7 @@ class Journey(Scope):
             fields = {**fields, "session_id": os.urandom(16).hex()}
         self._run_fields = over(bound, fields)
         self._parent = None if outer is None else outer.journey
-        self._began_at = time.monotonic()
+        self._began_at = self._clock()
         return Layer(fields, self, self._timeline)
 
     def _again(self) -> Journey:
@@ -152,6 +154,7 @@ class Journey(Scope):
             self._fields["event_flow_name"],
             self._fields,
             ticket_on_error=self._ticket_on_error,
+            clock=self._clock,
             steps=self._steps,
             is_continued=self._is_continued,
         )
@@ -171,7 +174,7 @@ class Journey(Scope):
     ) -> None:
         name = to_text(self._fields["event_flow_name"])
         meta_data: dict[str, Any] = {
-            "duration_ms": round((time.monotonic() - self._began_at) * 1000, 3)
+            "duration_ms": round((self._clock() - self._began_at) * 1000, 3)
         }
         if self._is_continued:
             meta_data["continued"] = True
