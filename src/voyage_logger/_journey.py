@@ -18,6 +18,7 @@ from voyage_logger._context import AMBIENT, Layer, Scope, over, within
 from voyage_logger._levels import ERROR, INFO, WARN
 from voyage_logger._plain import clip, to_text
 from voyage_logger._timeline import Timeline
+from voyage_logger._ticketed import Ticketed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +65,7 @@ class Journey(Scope):
         self._timeline = Timeline(self._steps, self._intake.mask)
         self._began_at = self._clock()
         self._parent: Journey | None = None
-        self._ticketed: BaseException | None = None  # an inner journey has opened its ticket
+        self._ticketed = Ticketed()  # by journeys within
         self._run_fields = self._fields
 
     def __repr__(self) -> str:
@@ -196,16 +197,17 @@ class Journey(Scope):
         meta_data["outcome"] = outcome
         fields["event_name"] = f"journey_{outcome}"
         self._intake.take(rank, message, (), fields, frame)
-        self._parent = None  # a task that outlives the run must not hold all that were around it
+        # A task that outlives the run must not hold all that were around it.
+        self._parent = None
+        self._ticketed.clear()
 
     def _open_ticket(self, error: BaseException, fields: dict[str, Any]) -> None:
         """Opens a ticket if that is wanted, and no journey within has for this exception."""
-        is_open = self._ticketed is error
-        self._ticketed = None
+        is_open = error in self._ticketed
         if self._ticket_on_error and not is_open:
             fields["add_ticket"] = is_open = True
         if is_open and self._parent is not None:
-            self._parent._ticketed = error  # noqa: SLF001 - an object of this class
+            self._parent._ticketed.add(error)  # noqa: SLF001 - an object of this class
 
 
 def current_journey() -> Journey | None:
