@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from conftest import Recorder
-from voyage_logger import VoyageLogger, propagate
+from voyage_logger import VoyageLogger, current_journey, propagate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from conftest import MakeLogger
 
@@ -170,6 +172,14 @@ def test_context_ends_with_an_exception(logger: VoyageLogger, recorder: Recorder
     assert users(logger, recorder) == {"after": None}
 
 
+def test_context_inside_a_journey_is_inside_it(logger: VoyageLogger) -> None:
+    """Code that asks for the journey finds it, however many contexts are between."""
+    with logger.journey("checkout") as journey:
+        with logger.context(app_user_id="u"), logger.context(event_name="e"):
+            assert current_journey() is journey
+        assert current_journey() is journey
+
+
 def test_context_serves_all_loggers(make_logger: MakeLogger, recorder: Recorder) -> None:
     """It says what is going on, so it does not matter who logs."""
     one, two = make_logger(transport=recorder, **PLAIN), make_logger(transport=recorder, **PLAIN)
@@ -281,6 +291,114 @@ def test_propagate_takes_coroutine_functions(logger: VoyageLogger, recorder: Rec
         task = propagate(work)
     asyncio.run(task())
     assert users(logger, recorder) == {"x": "u"}
+
+
+def test_propagated_coroutine_leaves_its_task_as_it_was(
+    logger: VoyageLogger, recorder: Recorder
+) -> None:
+    """Who awaits it has the own context again afterwards, also after an exception."""
+
+    async def work(ok: bool) -> None:
+        if not ok:
+            raise ValueError("broken")
+        logger.info("inside")
+
+    with logger.context(app_user_id="u"):
+        task = propagate(work)
+
+    async def main() -> None:
+        with logger.context(app_user_id="mine"):
+            await task(True)
+            logger.info("after")
+            with contextlib.suppress(ValueError):
+                await task(False)
+            logger.info("after an exception")
+
+    asyncio.run(main())
+    assert users(logger, recorder) == {
+        "inside": "u",
+        "after": "mine",
+        "after an exception": "mine",
+    }
+
+
+@pytest.mark.parametrize("kind", ["object", "partial"])
+def test_propagate_knows_coroutines_of_all_kinds(
+    logger: VoyageLogger, recorder: Recorder, kind: str
+) -> None:
+    """An object with an async `__call__` and a partial run with the context, too."""
+
+    class Work:
+        async def __call__(self, message: str = "x") -> None:
+            await asyncio.sleep(0)
+            logger.info(message)
+
+    with logger.context(app_user_id="u"):
+        task = propagate(Work() if kind == "object" else partial(Work().__call__, "x"))
+    asyncio.run(task())
+    assert users(logger, recorder) == {"x": "u"}
+
+
+def test_propagate_refuses_generators() -> None:
+    """What it could do nothing for is said, not passed through."""
+
+    def rows(number: int) -> Iterator[int]:
+        yield number
+
+    class Rows:
+        async def __call__(self) -> AsyncIterator[int]:
+            yield 1
+
+    for function in (rows, partial(rows, 1), Rows()):
+        with pytest.raises(TypeError, match=r"ows is a generator"):
+            propagate(function)
+
+
+def test_propagated_log_method_tells_who_propagated_it(
+    make_logger: MakeLogger, recorder: Recorder
+) -> None:
+    """`method_name` is of the app, never of the wrapper; one that is given wins."""
+    logger = make_logger(transport=recorder, flush_interval=600)
+
+    def hand_over() -> None:
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(propagate(logger.info), "method")
+            executor.submit(propagate(partial(logger.info, "partial")))
+            executor.submit(propagate(logger.info), "call", method_name="mine")
+            executor.submit(propagate(logger.bind(method_name="mine").info), "bound")
+
+    hand_over()
+    logger.flush()
+    found = {entry["message"]: entry["method_name"] for entry in recorder.entries}
+    name = "test_propagated_log_method_tells_who_propagated_it.<locals>.hand_over"
+    name = name if sys.version_info >= (3, 11) else "hand_over"
+    assert found == {"method": name, "partial": name, "call": "mine", "bound": "mine"}
+
+
+def test_propagated_log_method_adds_no_unwanted_name(
+    logger: VoyageLogger, recorder: Recorder
+) -> None:
+    """With `capture_method=False` there is no name here either."""
+    propagate(logger.info)("x")
+    logger.flush()
+    assert "method_name" not in recorder.entries[0]
+
+
+def test_function_of_the_app_is_propagated_under_its_own_name(
+    make_logger: MakeLogger, recorder: Recorder
+) -> None:
+    """Whoever logs is named, whatever wraps it; and tracebacks name the wrapper as what it is."""
+    logger = make_logger(transport=recorder, flush_interval=600)
+
+    def work() -> None:
+        logger.info("x")
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken") as caught:
+        propagate(work)()
+    logger.flush()
+    assert recorder.entries[0]["method_name"].endswith("work")
+    assert [each.name for each in caught.traceback[1:]] == ["run", "work"]
 
 
 def test_tasks_inherit_and_do_not_mix(logger: VoyageLogger, recorder: Recorder) -> None:

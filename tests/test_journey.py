@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import sys
@@ -390,6 +391,56 @@ def test_decorated_coroutine_function_is_a_journey(logger: VoyageLogger, sent: A
     }
 
 
+def test_decorated_object_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
+    """An object with an async `__call__`, and a partial of one: the end is that of its body."""
+
+    class Serve:
+        async def __call__(self, name: str = "object") -> str:
+            await asyncio.sleep(0)
+            journey = current_journey()
+            assert journey is not None
+            journey.step(name)
+            return name
+
+    for function in (Serve(), functools.partial(Serve(), "partial")):
+        assert asyncio.run(logger.journey("serve")(function)()) in ("object", "partial")
+    assert [steps(entry) for entry in sent()] == [["object"], ["partial"]]
+
+
+def test_closing_entry_names_what_is_decorated(logger: VoyageLogger, sent: Any) -> None:
+    """Of a partial its function, of an object its class: always something of the app's."""
+
+    class Handler:
+        def __call__(self) -> None:
+            pass
+
+    def work(_number: int) -> None:
+        pass
+
+    logger.journey("partial")(functools.partial(functools.partial(work), 1))()
+    logger.journey("object")(Handler())()
+    names = [entry["method_name"].rpartition(".")[2] for entry in sent()]
+    assert names == ["work", "Handler"]
+
+
+def test_decorated_function_s_name_is_not_forced(
+    make_logger: MakeLogger, recorder: Recorder
+) -> None:
+    """A `method_name` that is given wins, and with `capture_method=False` there is none."""
+    logger = make_logger(transport=recorder, flush_interval=600)
+    silent = make_logger(transport=recorder, flush_interval=600, capture_method=False)
+
+    def work() -> None:
+        pass
+
+    logger.journey("given", method_name="mine")(work)()
+    logger.bind(method_name="bound").journey("bound")(work)()
+    silent.journey("silent")(work)()
+    for each in (logger, silent):
+        assert each.flush()
+    assert [entry.get("method_name") for entry in recorder.entries] == ["mine", "bound", None]
+
+
 def test_generator_function_is_refused(logger: VoyageLogger) -> None:
     """A journey around a generator would leak into whoever consumes it, so that is said."""
 
@@ -399,8 +450,12 @@ def test_generator_function_is_refused(logger: VoyageLogger) -> None:
     async def async_rows() -> AsyncIterator[int]:
         yield 1
 
-    for function in (rows, async_rows):
-        with pytest.raises(TypeError, match="is a generator"):
+    class Rows:
+        def __call__(self) -> Iterator[int]:
+            yield 1
+
+    for function in (rows, async_rows, Rows(), functools.partial(rows)):
+        with pytest.raises(TypeError, match="ows is a generator"):
             logger.journey("rows")(function)
 
 

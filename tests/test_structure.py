@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # From the bottom up. A module may import from its own layer and from those below it.
 LAYERS = [
-    {"_levels", "_errors", "_stats", "_wire", "_version", "_values", "_ticketed"},
+    {"_levels", "_errors", "_stats", "_wire", "_version", "_values", "_callables", "_ticketed"},
     {"_forking", "_pickling", "_echo", "_clock"},
     {"_redaction"},
     {

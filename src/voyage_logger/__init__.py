@@ -4,7 +4,7 @@ How an entry travels, and where to read it (layers point downward only)::
 
     _logger     VoyageLogger, with _log_methods, _scope_methods, _uncaught        the facade
     _intake     one log call: builds, filters, encodes, hands over        in the app's thread
-    _context    fields that a thread or task carries
+    _context    fields that a thread or task carries    _callables  what a wrapper has to know
     _journey, _timeline, _carrier, _ticketed  a flow told
     _sampling, _tickets, _flood  which are sent, which open a ticket, which become one
     _pipeline   what a logger shares: queue, worker, transport; flush, close, exit, fork

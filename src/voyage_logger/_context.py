@@ -15,11 +15,12 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from voyage_logger._callables import body_of, is_async
 from voyage_logger._fields import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType, TracebackType
+    from types import CodeType, FrameType, TracebackType
 
     from typing_extensions import Self
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 class Layer:
@@ -170,19 +173,30 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
     Args:
         function: A function or coroutine function; the result may be called any number of times,
             by several threads at once.
+
+    Raises:
+        TypeError: It is a generator function: its body runs where it is consumed.
     """
     layer = AMBIENT.get()
 
-    @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         with within(layer):
             return function(*args, **kwargs)
 
-    @functools.wraps(function)
     async def run_async(*args: P.args, **kwargs: P.kwargs) -> Any:
         with within(layer):
             return await function(*args, **kwargs)  # type: ignore[misc]
 
-    import inspect  # noqa: PLC0415 - not to be paid by the import
+    if is_async(function):
+        return functools.wraps(function)(run_async)  # type: ignore[return-value]
+    if str(getattr(body_of(function), "__module__", "")).startswith(_PACKAGE):
+        # A log method finds its caller's name, which is `run`: what is meant is who propagates it.
+        run.__code__ = _named_after(run.__code__, sys._getframe(1).f_code)  # noqa: SLF001 - as above
+    return functools.wraps(function)(run)
 
-    return run_async if inspect.iscoroutinefunction(function) else run  # type: ignore[return-value]
+
+def _named_after(code: CodeType, other: CodeType) -> CodeType:
+    """The code under the name of another, as `method_name` has it."""
+    if sys.version_info >= (3, 11):
+        return code.replace(co_qualname=other.co_qualname)
+    return code.replace(co_name=other.co_name)

@@ -57,6 +57,8 @@ class Intake:
 
     Attributes:
         bound: The fields that all entries carry.
+        captures_method: True if `method_name` is filled in.
+        redaction: What is masked.
         users: What this intake and all copies of it hold: once it is gone, nobody logs here.
 
     Thread-safe, and safe to re-enter from signal handlers and `__del__`.
@@ -70,7 +72,7 @@ class Intake:
         redaction: Redaction,
     ) -> None:
         self._pipeline = pipeline
-        self._redaction = redaction
+        self.redaction = redaction
         self.bound: dict[str, Any] = {}  # replaced, never changed: copies share it
         self.users = _Users()
         self._diagnostics = diagnostics
@@ -86,7 +88,7 @@ class Intake:
             feature is not None for feature in (self._sample, self._before_send, cooldown)
         )
         self._inside = threading.local()  # how deep a thread is inside `before_send`
-        self._capture_method = settings.capture_method
+        self.captures_method = settings.capture_method
         self._entry_limit = settings.max_entry_bytes
         self._flood: FloodControl | None = None
         if settings.collapse is not None:
@@ -95,11 +97,11 @@ class Intake:
         self._is_direct = not self._is_examining and self._flood is None
 
     def _encode(self, entry: dict[str, Any]) -> bytes:
-        return encode(entry, self._entry_limit, self._redaction)
+        return encode(entry, self._entry_limit, self.redaction)
 
     def mask(self, text: str) -> str:
         """The text without the logger's own secrets: for one that is to be cut."""
-        return self._redaction.mask(text)
+        return self.redaction.mask(text)
 
     def bind(self, fields: dict[str, Any]) -> Intake:
         """An intake like this one, of the same pipeline, whose entries carry more fields."""
@@ -139,11 +141,11 @@ class Intake:
             if self._rates is not None and self._rates.leaves_out(rank, fields):
                 self._pipeline.filtered += 1
                 return
-            if not self._capture_method:
+            if not self.captures_method:
                 frame = None
             elif frame is None:
                 frame = sys._getframe(2)  # noqa: SLF001 - the only quick way
-            factory, limit, redaction = self._factory, self._entry_limit, self._redaction
+            factory, limit, redaction = self._factory, self._entry_limit, self.redaction
             text, said = factory.fill(message, args, fields, frame)
             if self._is_direct:
                 if "add_ticket" in fields and fields["add_ticket"] is True:
@@ -251,7 +253,7 @@ class Intake:
         if payload:
             self._pipeline.refuse(lane, type(error).__name__)
         else:
-            self._pipeline.submit(self._factory.bare(rank, message, error, self._redaction), lane)
+            self._pipeline.submit(self._factory.bare(rank, message, error, self.redaction), lane)
 
 
 def _incident(entry: dict[str, Any], message: object) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from voyage_logger._callables import is_async, name_of
 from voyage_logger._carrier import pack
 from voyage_logger._context import AMBIENT, Layer, Scope, over, within
 from voyage_logger._levels import ERROR, INFO, WARN
@@ -106,13 +107,7 @@ class Journey(Scope):
             TypeError: It is a generator function: its body runs in the context of whoever asks
                 for the next value, so a journey around it would leak there.
         """
-        import inspect  # noqa: PLC0415 - not to be paid by the import
-
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{function.__qualname__} is a generator: begin the journey where it is consumed"
-            )
-        name = getattr(function, "__qualname__", None)
+        name = name_of(function)
 
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -136,7 +131,7 @@ class Journey(Scope):
             self._leave(None, None, name)
             return result
 
-        return cast("F", run_async if inspect.iscoroutinefunction(function) else run)
+        return cast("F", run_async if is_async(function) else run)
 
     def _begin(self, outer: Layer | None) -> Layer:
         """Begins the run, and gives what is ambient within it."""
@@ -180,7 +175,8 @@ class Journey(Scope):
         if self._is_continued:
             meta_data["continued"] = True
         fields: dict[str, Any] = {"meta_data": meta_data}
-        if method_name is not None:
+        is_named = "method_name" in self._run_fields or not self._intake.captures_method
+        if method_name is not None and not is_named:
             fields["method_name"] = method_name
         if error is None:
             rank, outcome, message = INFO, "completed", f"Journey {name} completed"
