@@ -67,6 +67,36 @@ def test_user_of_the_context_travels(logger: VoyageLogger) -> None:
         assert unpack(journey.carrier()).fields["app_user_id"] == "u"
 
 
+def test_carrier_hides_what_entries_hide(make_logger: MakeLogger, recorder: Recorder) -> None:
+    """A field that redaction masks does not leave in a header; the journey goes on without it."""
+    logger = make_logger(transport=recorder, redact=["app_user_id", "SessionID"])
+    with logger.journey("checkout", app_user_id="alice@example.com") as journey:
+        journey.step("a")
+        carried = unpack(journey.carrier())
+    assert carried.fields == {"event_flow_name": "checkout"}
+    assert [name for name, _ in carried.steps] == ["a"]
+
+
+@pytest.mark.parametrize("key", ["step", "timestamp"])
+def test_carrier_hides_steps(make_logger: MakeLogger, recorder: Recorder, key: str) -> None:
+    """Steps whose key is redacted stay here."""
+    logger = make_logger(transport=recorder, redact=[key])
+    with logger.journey("checkout") as journey:
+        journey.step("a")
+        assert unpack(journey.carrier()).steps == []
+
+
+def test_carrier_masks_the_logger_s_secrets(make_logger: MakeLogger, recorder: Recorder) -> None:
+    """Key, secret and token go to no other server: not in a value, nor in a step taken earlier."""
+    logger = make_logger(transport=recorder)
+    with logger.journey("checkout", session_id="from a-planted-token") as journey:
+        journey.step("got a-planted-token")
+        recorder.secrets = ("a-planted-token",)  # as a renewed token comes to be known
+        carried = unpack(journey.carrier())
+    assert carried.fields["session_id"] == "from ***"
+    assert [name for name, _ in carried.steps] == ["got ***"]
+
+
 @pytest.mark.parametrize(
     "form",
     [

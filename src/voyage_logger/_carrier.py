@@ -1,7 +1,8 @@
 """A journey as an HTTP header, and back: what crosses from one process to the next.
 
 What must stay true: what is written is safe in any header and bounded; what is read comes from
-outside, so nothing of it is trusted: not its type, its length, its characters, nor that it ends.
+outside, so nothing of it is trusted: not its type, its length, its characters, nor that it ends;
+and what redaction hides in entries is not in the header either.
 
 The header is `voyage-journey: flow=checkout;session=6f1c...;user=user_123;step=paid@1767323045000`,
 with percent-encoded values. Names and e-mail addresses of users do not travel.
@@ -14,10 +15,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._plain import to_text
+from voyage_logger._redaction import NOTHING
 from voyage_logger._timeline import MAX_STEP
 from voyage_logger._values import frozen
 
 if TYPE_CHECKING:
+    from voyage_logger._redaction import Redaction
     from voyage_logger._timeline import Step
 
 HEADER = "voyage-journey"
@@ -45,21 +48,26 @@ class Carried:
     steps: list[tuple[str, int]]
 
 
-def pack(fields: Mapping[str, Any], steps: list[Step]) -> dict[str, str]:
+def pack(
+    fields: Mapping[str, Any], steps: list[Step], redaction: Redaction = NOTHING
+) -> dict[str, str]:
     """The carrier of a journey: one header, with as many of the latest steps as fit.
 
     Args:
         fields: The fields of the journey's entries.
         steps: The steps so far.
+        redaction: What is masked in entries; a field that is, is left out.
     """
     parts = []
     for key, name in _FIELDS.items():
-        if fields.get(name) is not None and (text := _clean(to_text(fields[name]))):
+        if fields.get(name) is None or redaction.hides_at_top(name):
+            continue
+        if text := _clean(redaction.mask(to_text(fields[name]))):
             parts.append(f"{key}={_quoted(text)}")
     room = MAX_LENGTH - sum(len(part) + 1 for part in parts)
     latest: list[str] = []
-    for _, name, timestamp in reversed(steps):
-        part = f"step={_quoted(_clean(name))}@{timestamp}"
+    for _, name, timestamp in reversed([] if redaction.hides_steps else steps):
+        part = f"step={_quoted(_clean(redaction.mask(name)))}@{timestamp}"
         room -= len(part) + 1
         if room < 0 or len(latest) + len(parts) == _MOST_PARTS:
             break

@@ -18,8 +18,8 @@ from voyage_logger._carrier import pack
 from voyage_logger._context import AMBIENT, Layer, Scope, over, within
 from voyage_logger._levels import ERROR, INFO, WARN
 from voyage_logger._plain import clip, to_text
-from voyage_logger._timeline import Timeline
 from voyage_logger._ticketed import Ticketed
+from voyage_logger._timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,8 +40,8 @@ class Journey(Scope):
     exception "failed" at level error, with the traceback; for what is no error, such as the
     cancellation of a task, "interrupted" at level warn. The exception goes on unchanged.
 
-    Entering a journey again begins a new run, so a decorated function makes one at each call.
-    Thread-safe; tasks that are started inside share it.
+    Entering a journey again begins a new run, which `as` gives; a decorated function makes one at
+    each call. Thread-safe; tasks that are started inside share it.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class Journey(Scope):
         ticket_on_error: bool,
         steps: Iterable[tuple[str, int]] = (),
         is_continued: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__({"event_flow_name": name, **fields})
-        clock: Callable[[], float] = time.monotonic,
         self._intake = intake
         self._ticket_on_error = ticket_on_error
         self._steps = tuple(steps)
         self._is_continued = is_continued
+        self._clock = clock
         self._uses = count()
         # Of one run.
-        self._clock = clock
         self._timeline = Timeline(self._steps, self._intake.mask)
         self._began_at = self._clock()
         self._parent: Journey | None = None
@@ -90,9 +90,11 @@ class Journey(Scope):
         """The journey as HTTP headers, for `VoyageLogger.continue_journey` in another process.
 
         One header of at most 2 KiB: the flow's name, the session, the user's id and the latest
-        steps. Names and e-mail addresses do not travel.
+        steps. Names and e-mail addresses do not travel, nor what the logger's redaction hides.
+
+        To be taken inside the `with`: before it, there is no session yet.
         """
-        return pack(self._run_fields, self._timeline.steps())
+        return pack(self._run_fields, self._timeline.steps(), self._intake.redaction)
 
     def __enter__(self) -> Journey:
         run = self if next(self._uses) == 0 else self._again()
@@ -150,9 +152,9 @@ class Journey(Scope):
             self._fields["event_flow_name"],
             self._fields,
             ticket_on_error=self._ticket_on_error,
-            clock=self._clock,
             steps=self._steps,
             is_continued=self._is_continued,
+            clock=self._clock,
         )
 
     def _leave(
