@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -42,6 +43,18 @@ def test_demo_delivers_everything_once() -> None:
     assert account["sign_ins"] == 2
 
 
+def test_demo_tells_people_what_happened() -> None:
+    """Without --json it shows the checkout, its steps some time apart, and then the account."""
+    done = run("demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = re.findall(r"^  \+ *(\d+) ms  o  (\w+)$", done.stdout, re.MULTILINE)
+    times, steps = zip(*shown, strict=True)
+    assert steps == ("cart_opened", "card_declined", "gateway_timeout", "paid_by_invoice")
+    assert times[0] == "0"
+    assert len(set(times)) == 4
+    assert done.stdout.endswith("\nEverything arrived, once.\n")
+
+
 def test_demo_s_account_is_readable() -> None:
     """For people the account is a short table with a verdict."""
     account = Account(2005, 2004, 1, 0, 21, 3, 2, 1, 2.5)
@@ -55,7 +68,7 @@ def test_demo_s_account_is_readable() -> None:
 
 def test_demo_s_checkout_is_a_journey(server: DevServer, logger: VoyageLogger) -> None:
     """The demo prints the timeline that the server has of it, in the order of the steps."""
-    shop = _Shop(logger)
+    shop = _Shop(logger, pause=float)
     shop.check_out()
     assert logger.flush()
     assert server.count() == shop.sent

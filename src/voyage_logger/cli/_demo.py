@@ -13,6 +13,7 @@ from voyage_logger.devserver import DevServer, Fault
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
 _CLOSED = "journey_completed"
 
@@ -97,10 +98,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Shop:
-    """An app that logs. It counts its own log calls, so that the account is not the client's."""
+    """An app that logs. It counts its own log calls, so that the account is not the client's.
 
-    def __init__(self, logger: VoyageLogger) -> None:
+    Args:
+        logger: Its logger.
+        pause: Waits so many seconds, as a customer, a bank and a gateway have it wait.
+    """
+
+    def __init__(self, logger: VoyageLogger, pause: Callable[[float], object] = time.sleep) -> None:
         self._logger = logger
+        self._pause = pause
         self.sent = 0
 
     def log_in(self) -> None:
@@ -114,8 +121,10 @@ class _Shop:
         with self._logger.journey("checkout", app_user_id="user_123") as journey:
             journey.step("cart_opened")
             self._logger.info("Cart opened", event_name="cart_opened")
+            self._pause(0.04)
             journey.step("card_declined")
             self._logger.warning("Card declined once", event_name="card_declined")
+            self._pause(0.12)
             journey.step("gateway_timeout")
             self._logger.critical(
                 "Payment gateway timeout",
@@ -123,6 +132,7 @@ class _Shop:
                 add_ticket=True,
                 meta_data={"gateway": "stripe", "amount": 99.99},
             )
+            self._pause(0.02)
             journey.step("paid_by_invoice")
         self.sent += 4  # and one that closes the journey
 
