@@ -60,10 +60,18 @@ logger.log("info", "x", event_name="e")
 logger.log(level=20, message="x")
 
 # What the vendor's JavaScript spells otherwise, and other slips.
+logger.debug("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.info("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+logger.warn("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+logger.warning("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+logger.error("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+logger.critical("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+logger.exception("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+logger.log("info", "x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.bind(app_userid="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.context(eventName="e")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.journey("x", sessionId="s")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+logger.continue_journey({}, userId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.info("x", tags=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 logger.info("x", meta_data="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 logger.info("x", event_name=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
