@@ -139,6 +139,30 @@ def test_given_fields_win_over_carried_ones(logger: VoyageLogger, recorder: Reco
     )
 
 
+def test_flow_s_name_can_be_forced(logger: VoyageLogger, recorder: Recorder) -> None:
+    """The carried name is the flow's, unless a field says otherwise."""
+    with logger.continue_journey({HEADER: "flow=checkout"}, event_flow_name="charge"):
+        pass
+    logger.flush()
+    (entry,) = recorder.entries
+    assert (entry["event_flow_name"], entry["message"]) == ("charge", "Journey charge completed")
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_continued_journey_opens_a_ticket_where_wanted(
+    logger: VoyageLogger, recorder: Recorder, is_wanted: bool
+) -> None:
+    """`ticket_on_error` is for this side to say."""
+    carrier = {HEADER: "flow=checkout;session=s"}
+    with (
+        pytest.raises(ValueError, match="x"),
+        logger.continue_journey(carrier, ticket_on_error=is_wanted),
+    ):
+        raise ValueError("x")
+    logger.flush()
+    assert recorder.entries[0].get("add_ticket", False) is is_wanted
+
+
 @pytest.mark.parametrize(
     ("header", "fields", "steps"),
     [

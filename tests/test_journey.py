@@ -83,7 +83,6 @@ def test_leaving_writes_one_closing_entry(logger: VoyageLogger, sent: Any) -> No
     assert 0 <= closing["meta_data"]["duration_ms"] < 60_000
 
 
-def test_steps_carry_epoch_milliseconds(logger: VoyageLogger, sent: Any) -> None:
 def test_duration_is_counted_from_the_entry(logger: VoyageLogger, sent: Any) -> None:
     """In milliseconds, of each run for itself: not from when the journey was made."""
     now = 100.0
@@ -96,6 +95,7 @@ def test_duration_is_counted_from_the_entry(logger: VoyageLogger, sent: Any) -> 
     assert [entry["meta_data"]["duration_ms"] for entry in sent()] == [250.0, 2000.0]
 
 
+def test_steps_carry_epoch_milliseconds(logger: VoyageLogger, sent: Any) -> None:
     """The unit that the vendor's JavaScript has, as whole numbers, in order."""
     before = time.time_ns() // 1_000_000
     with logger.journey("checkout") as journey:

@@ -70,7 +70,7 @@ class ScopeMethods:
             carrier: What `Journey.carrier()` gave there, or the headers it arrived with: a mapping
                 or pairs, in any case. Nothing in it is trusted; without a journey in it, this is
                 a new one.
-            name: The flow's name if the carrier has none.
+            name: The flow's name if the carrier has none; `event_flow_name=` wins over both.
             ticket_on_error: As for `journey`.
             fields: As for `journey`; they win over what was carried.
         """
