@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import inspect
 import logging
 import sys
 import threading
@@ -405,6 +406,25 @@ def test_decorated_object_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
     for function in (Serve(), functools.partial(Serve(), "partial")):
         assert asyncio.run(logger.journey("serve")(function)()) in ("object", "partial")
     assert [steps(entry) for entry in sent()] == [["object"], ["partial"]]
+
+
+def test_object_marked_as_coroutine_function_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
+    """As frameworks mark objects whose plain `__call__` gives a coroutine."""
+    if sys.version_info < (3, 12):
+        pytest.skip("nothing can be marked")
+
+    async def body() -> None:
+        journey = current_journey()
+        assert journey is not None
+        journey.step("inside")
+
+    class Middleware:
+        def __call__(self) -> Any:
+            return body()
+
+    middleware = inspect.markcoroutinefunction(Middleware())
+    asyncio.run(logger.journey("serve")(middleware)())
+    assert steps(sent()[0]) == ["inside"]
 
 
 def test_closing_entry_names_what_is_decorated(logger: VoyageLogger, sent: Any) -> None:

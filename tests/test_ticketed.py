@@ -146,17 +146,39 @@ def test_group_that_holds_itself_comes_to_an_end(logger: VoyageLogger, tickets: 
     assert tickets() == {"checkout": True}
 
 
-def test_exception_with_a_broken_property_passes(logger: VoyageLogger, tickets: Tickets) -> None:
+def _raise(_error: object) -> Any:
+    raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize("name", ["exceptions", "__dict__"])
+def test_exception_with_a_broken_property_passes(
+    logger: VoyageLogger, tickets: Tickets, name: str
+) -> None:
     """Only the app's own exception leaves a journey."""
+    broken = type("Broken", (Exception,), {name: property(_raise)})
+    with (
+        pytest.raises(broken),
+        logger.journey("outer", ticket_on_error=True),
+        logger.journey("inner", ticket_on_error=True),
+    ):
+        raise broken
+    assert tickets() == {"inner": True, "outer": False}
 
-    class Broken(Exception):  # noqa: N818 - the name says what it is
-        @property
-        def exceptions(self) -> Any:
-            raise RuntimeError("no exceptions")
 
-    with pytest.raises(Broken), logger.journey("checkout", ticket_on_error=True):
-        raise Broken
-    assert tickets() == {"checkout": True}
+@pytest.mark.parametrize("exceptions", [5, "text", ("text",), [ValueError("x")]])
+def test_exception_with_other_exceptions_is_no_group(
+    logger: VoyageLogger, tickets: Tickets, exceptions: Any
+) -> None:
+    """An attribute of that name may be anything."""
+    error = Group()
+    error.exceptions = exceptions
+    with (
+        pytest.raises(Group),
+        logger.journey("outer", ticket_on_error=True),
+        logger.journey("inner", ticket_on_error=True),
+    ):
+        raise error
+    assert tickets() == {"inner": True, "outer": False}
 
 
 def test_exception_is_not_changed(logger: VoyageLogger) -> None:

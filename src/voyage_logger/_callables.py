@@ -23,7 +23,7 @@ def body_of(function: Any) -> Any:
 
     while isinstance(function, functools.partial):
         function = function.func
-    if inspect.isroutine(function) or isinstance(function, type):
+    if inspect.isroutine(function):
         return function
     return getattr(type(function), "__call__", function)  # noqa: B004 - it is not asked whether
 
