@@ -246,6 +246,22 @@ def test_plain_threads_begin_empty_and_propagate_carries(
     assert users(logger, recorder) == {"plain": None, "propagated": "u"}
 
 
+def test_executors_of_asyncio_begin_empty_and_to_thread_does_not(
+    logger: VoyageLogger, recorder: Recorder
+) -> None:
+    """Of the two ways from a task into a thread, one takes the context along by itself."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with logger.context(app_user_id="u"):
+            await asyncio.to_thread(logger.info, "to_thread")
+            await loop.run_in_executor(None, logger.info, "executor")
+            await loop.run_in_executor(None, propagate(logger.info), "propagated")
+
+    asyncio.run(main())
+    assert users(logger, recorder) == {"to_thread": "u", "executor": None, "propagated": "u"}
+
+
 def test_propagate_serves_an_executor(logger: VoyageLogger, recorder: Recorder) -> None:
     """One propagated function runs in many threads at once, and leaves them as they were."""
     barrier = threading.Barrier(4)
