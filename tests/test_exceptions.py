@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from voyage_logger._exceptions import MAX_TEXT, traceback_of
+from voyage_logger._exceptions import MAX_TEXT, _links, traceback_of
 
 
 def raised(make: Any) -> BaseException:
@@ -115,6 +115,129 @@ def test_groups_show_their_members() -> None:
     text = traceback_of(group)
     assert "ValueError: a" in text
     assert "KeyError: 'b'" in text
+
+
+class Several(Exception):  # noqa: N818 - a group by its looks, as libraries had before 3.11
+    def __init__(self, *members: BaseException) -> None:
+        super().__init__("several")
+        self.exceptions = members
+
+
+def group(*members: BaseException) -> BaseException:
+    if sys.version_info >= (3, 11):
+        return BaseExceptionGroup("several", members)  # noqa: F821 - see above
+    return Several(*members)
+
+
+def deep(error: BaseException, depth: int = 300) -> BaseException:
+    """The exception, raised that far down."""
+
+    def descend(left: int) -> None:
+        if left <= 0:
+            raise error
+        descend_on(left - 1)
+
+    def descend_on(left: int) -> None:  # two functions, or the interpreter folds equal frames
+        descend(left)
+
+    return raised(lambda: descend(depth))
+
+
+def test_deep_group_shows_its_members() -> None:
+    """The cause of a group's failure is told, each member's own cause and what follows included."""
+    error = deep(group(raised(caused), KeyError("b")))
+    error.__context__ = None
+    after = ValueError("after")
+    after.__cause__ = error
+    lines = traceback_of(after).splitlines()
+    assert [line for line in lines if "several" in line or "Error: " in line] == [
+        next(line for line in lines if "several" in line),
+        "  | ValueError: bottom",
+        "  | KeyError: 'cause'",
+        "  | KeyError: 'b'",
+        "ValueError: after",
+    ]
+    assert any("in caused" in line for line in lines)
+
+
+def test_long_chain_shows_the_members_of_a_group() -> None:
+    """Also where it is not the group that is too much."""
+    error: BaseException = group(ValueError("member"))
+    for number in range(20):
+        link = ValueError(f"link {number}")
+        link.__cause__ = error
+        error = link
+    assert "  | ValueError: member\n" in traceback_of(error)
+
+
+def test_frames_of_a_group_are_bounded_in_all() -> None:
+    """Members may recurse as deep as they like: no more than 400 frames are read and shown."""
+    error = group(*(deep(ValueError(f"member {number}")) for number in range(15)))
+    text = traceback_of(error)
+    assert 0 < text.count("  File ") <= 400
+    assert "  | ValueError: member 7\n" in text
+    assert "  <cut: 7 exceptions>\n" in text
+
+
+def test_frames_of_a_chain_are_bounded_in_all() -> None:
+    """Each exception of a chain shows where it was raised, with fewer frames the more there are."""
+    error: BaseException | None = None
+    for number in range(16):
+        link = deep(ValueError(f"link {number}"), 45)
+        link.__cause__ = error
+        error = link
+    assert error is not None
+    shown = "".join(_links(error, set()))
+    assert 16 < shown.count("  File ") <= 400
+    assert shown.count("Error: link ") == 16
+    assert len(traceback_of(error)) <= MAX_TEXT
+
+
+def test_groups_in_groups_are_bounded() -> None:
+    """Groups of 1,000, and as deep as they come, cost what the few shown of them cost."""
+    error: BaseException = ValueError("innermost")
+    for _ in range(500):
+        error = group(error)
+    wide = group(*(ValueError(f"member {number}") for number in range(1000)))
+    for huge in (error, wide, deep(group(wide, error))):
+        lines = traceback_of(huge).splitlines()
+        assert len(lines) < 800
+        assert any("<cut: " in line for line in lines)
+        assert any("several" in line for line in lines)
+
+
+@pytest.mark.parametrize("depth", [1, 300])
+def test_member_that_is_raised_again_ends_the_chain(depth: int) -> None:
+    """Its context is the group that it is in: each is told once more, not for ever."""
+    member = ValueError("member")
+
+    def fail_again() -> None:
+        error = deep(group(member), depth)
+        error.__context__ = None
+        member.__context__ = error
+        raise member
+
+    text = traceback_of(raised(fail_again))
+    assert text.count("ValueError: member") <= 2
+    assert "several" in text
+
+
+@pytest.mark.parametrize("links", [2, 20])
+@pytest.mark.parametrize("depth", [1, 300])
+def test_suppressed_context_is_not_shown(links: int, depth: int) -> None:
+    """`raise ... from None` hides what was before, however long the chain and deep the stack."""
+    error: BaseException = ValueError("hidden")
+    for number in range(links):
+        link: BaseException = ValueError(f"link {number}")
+        if number == 0:
+            link = deep(link, depth)
+            link.__context__, link.__suppress_context__ = error, True
+        else:
+            link.__context__ = error
+        error = link
+    text = traceback_of(error)
+    assert "ValueError: link 0\n" in text
+    assert "hidden" not in text
 
 
 class BrokenStrError(Exception):

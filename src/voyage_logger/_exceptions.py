@@ -6,6 +6,7 @@ is too long the beginning and the end are kept, for the end says what happened.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,10 @@ MAX_TEXT = 32_768  # characters
 
 _HEAD = MAX_TEXT // 4
 _MOST_FRAMES = 100  # of one exception: a frame costs up to 100 us, and recursion has 1,000
-_FIRST_FRAMES = 20
+_MOST_FRAMES_IN_ALL = 400  # causes and members of groups included
 _MOST_LINKS = 16  # exceptions of a chain that are shown
-_FIRST_LINKS = 4
+_MOST_MEMBERS = 8  # exceptions of a group that are shown where the standard library does not
+_MOST_EXCEPTIONS = 64  # that the standard library is given
 _LONGEST_CHAIN = 1000  # exceptions that are followed
 _LATER = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
@@ -37,9 +39,7 @@ def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
         mask: Removes secrets from the text before it is cut.
     """
     try:
-        chain = list(_chain(error))
-        is_usual = len(chain) <= _MOST_LINKS and all(map(_is_usual, chain))
-        text = _as_printed(error) if is_usual else "".join(_links(chain))
+        text = _as_printed(error) if _is_usual(error) else "".join(_links(error, set()))
     except Exception:  # noqa: BLE001 - broken in a way that the interpreter would not survive either
         text = f"{type(error).__name__}: {to_text(error)}\n"
     text = mask(text)
@@ -49,35 +49,58 @@ def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
     return text[:_HEAD] + mark + text[len(text) - (MAX_TEXT - _HEAD - len(mark)) :]
 
 
-def _chain(error: BaseException) -> Iterator[tuple[BaseException, str]]:
-    """The exception and what led to it, latest first, each with the words that link it."""
-    seen: set[int] = set()
-    link = ""
-    following: BaseException | None = error
-    while following is not None and id(following) not in seen and len(seen) < _LONGEST_CHAIN:
-        seen.add(id(following))
-        yield following, link
-        if following.__cause__ is not None:
-            link, following = _CAUSED, following.__cause__
-        elif following.__context__ is not None and not following.__suppress_context__:
-            link, following = _LATER, following.__context__
+def _chain(error: BaseException, seen: set[int]) -> list[tuple[BaseException, str]]:
+    """The exception and what led to it, latest first, each with the words that link it.
+
+    Args:
+        error: The exception.
+        seen: The ids of those that have been told, where this ends: members of a group often have
+            the group among their contexts.
+    """
+    chain = [(error, "")]
+    seen.add(id(error))
+    while len(chain) < _LONGEST_CHAIN:
+        if error.__cause__ is not None:
+            words, error = _CAUSED, error.__cause__
+        elif error.__context__ is not None and not error.__suppress_context__:
+            words, error = _LATER, error.__context__
         else:
-            return
+            break
+        if id(error) in seen:
+            break
+        seen.add(id(error))
+        chain.append((error, words))
+    return chain
 
 
-def _is_usual(link: tuple[BaseException, str]) -> bool:
+def _is_usual(error: BaseException) -> bool:
     """True if the standard library shows the exception as a whole, and at little cost."""
-    error, _ = link
-    has_hidden_notes = not _SHOWS_NOTES and bool(getattr(error, "__notes__", ()))
-    return not has_hidden_notes and _depth(error.__traceback__) <= _MOST_FRAMES
+    todo, exceptions, frames = [error], 0, 0
+    seen: set[int] = set()
+    while todo:
+        chain = _chain(todo.pop(), seen)
+        exceptions += len(chain)
+        if len(chain) > _MOST_LINKS or exceptions > _MOST_EXCEPTIONS:
+            return False
+        for link, _ in chain:
+            depth = sum(1 for _ in _walk(link.__traceback__))
+            frames += depth
+            if depth > _MOST_FRAMES or frames > _MOST_FRAMES_IN_ALL or _has_hidden_notes(link):
+                return False
+            todo += _members(link)
+    return True
 
 
-def _depth(traceback: TracebackType | None) -> int:
-    depth = 0
-    while traceback is not None:
-        depth += 1
-        traceback = traceback.tb_next
-    return depth
+def _has_hidden_notes(error: BaseException) -> bool:
+    return not _SHOWS_NOTES and bool(getattr(error, "__notes__", ()))
+
+
+def _members(error: BaseException) -> list[BaseException]:
+    """What a group holds, be it the interpreter's (from 3.11 on) or a library's."""
+    found: Any = getattr(error, "exceptions", ())
+    if not isinstance(found, (tuple, list)):
+        return []
+    return [member for member in found if isinstance(member, BaseException)]
 
 
 def _as_printed(error: BaseException) -> str:
@@ -86,32 +109,33 @@ def _as_printed(error: BaseException) -> str:
     return "".join(traceback.format_exception(type(error), error, error.__traceback__))
 
 
-def _links(chain: list[tuple[BaseException, str]]) -> Iterator[str]:
-    """The text of a chain that is too long, too deep or has notes that would not be shown."""
-    left_out = len(chain) - _MOST_LINKS
-    for position, (error, link) in reversed(list(enumerate(chain))):
+def _links(error: BaseException, seen: set[int], room: int = _MOST_FRAMES_IN_ALL) -> Iterator[str]:
+    """The text of a chain that is too long, too deep or has notes that would not be shown.
+
+    Args:
+        error: The latest exception of the chain.
+        seen: The ids of those that have been told.
+        room: How many frames are shown in all. They are shared out evenly; each exception takes
+            one at least, so this bounds their number, too.
+    """
+    chain = _chain(error, seen)
+    most = min(_MOST_LINKS, room)
+    first = most // 4
+    left_out = len(chain) - most
+    share = room // min(most, len(chain))
+    for position, (link, words) in reversed(list(enumerate(chain))):
         # The oldest come first in the text: the cause, and last what has become of it.
-        is_shown = position < _MOST_LINKS - _FIRST_LINKS or position >= len(chain) - _FIRST_LINKS
-        if is_shown or left_out <= 0:
-            yield from _link(error)
-            yield link
-        elif position == len(chain) - _FIRST_LINKS - 1:
+        if left_out <= 0 or position < most - first or position >= len(chain) - first:
+            yield from _link(link, seen, share)
+            yield words
+        elif position == len(chain) - first - 1:
             yield f"\n<cut: {left_out} exceptions>\n\n"
 
 
-def _link(error: BaseException) -> Iterator[str]:
-    import traceback  # noqa: PLC0415 - for errors only
-
-    frames = error.__traceback__
-    if frames is not None:
-        yield "Traceback (most recent call last):\n"
-        left_out = _depth(frames) - _MOST_FRAMES
-        if left_out > 0:
-            yield from traceback.format_tb(frames, limit=_FIRST_FRAMES)
-            yield f"  <cut: {left_out} frames>\n"
-            yield from traceback.format_tb(frames, limit=_FIRST_FRAMES - _MOST_FRAMES)
-        else:
-            yield from traceback.format_tb(frames)
+def _link(error: BaseException, seen: set[int], room: int) -> Iterator[str]:
+    """One exception of a chain, and what is in it if it is a group."""
+    members = _members(error)
+    yield from _frames(error, min(_MOST_FRAMES, room // 2 if members else room))
     kind = type(error)
     module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
     text = to_text(error)
@@ -119,3 +143,34 @@ def _link(error: BaseException) -> Iterator[str]:
     notes: Any = getattr(error, "__notes__", ())
     for note in notes if isinstance(notes, (list, tuple)) else [notes]:
         yield f"{to_text(note)}\n"
+    shown = members[: min(_MOST_MEMBERS, room // 2)]
+    for number, member in enumerate(shown, 1):
+        yield f"  +---------------- {number} ----------------\n"
+        text = "".join(_links(member, seen, room // 2 // len(shown)))
+        yield from (f"  | {line}" for line in text.splitlines(keepends=True))
+    if len(members) > len(shown):
+        yield f"  <cut: {len(members) - len(shown)} exceptions>\n"
+
+
+def _frames(error: BaseException, most: int) -> Iterator[str]:
+    import traceback  # noqa: PLC0415 - for errors only
+
+    frames = error.__traceback__
+    if frames is None:
+        return
+    yield "Traceback (most recent call last):\n"
+    left_out = sum(1 for _ in _walk(frames)) - most
+    if left_out > 0:
+        first = most // 5
+        yield from traceback.format_tb(frames, limit=first)
+        yield f"  <cut: {left_out} frames>\n"
+        # Not by a negative limit, which looks at each frame that it leaves out.
+        rest = itertools.islice(_walk(frames), first + left_out, None)
+        frames = next(rest, None)
+    yield from traceback.format_tb(frames)
+
+
+def _walk(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
