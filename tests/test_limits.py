@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,36 @@ class TestSampling:
         assert len(recorder.entries) == 2
         assert capfd.readouterr().err.count("sample raised ZeroDivisionError") == 1
 
+    def test_tasks_are_sampled_apart(self, make_logger: MakeLogger, recorder: Recorder) -> None:
+        """Each of gathered tasks is seen with its own context, also while it is being cancelled."""
+        logger = make_logger(
+            transport=recorder, sample=lambda entry: entry["app_user_id"] in ("u1", "u3")
+        )
+
+        async def work(number: int) -> None:
+            with logger.context(app_user_id=f"u{number}"):
+                await asyncio.sleep(0)
+                logger.info("begun %d", number)
+                try:
+                    if number > 1:
+                        await asyncio.Event().wait()
+                finally:
+                    logger.info("ended %d", number)
+
+        async def main() -> None:
+            tasks = [asyncio.create_task(work(number)) for number in range(4)]
+            await asyncio.gather(*tasks[:2])
+            for task in tasks[2:]:
+                task.cancel()
+            found = await asyncio.gather(*tasks[2:], return_exceptions=True)
+            assert all(isinstance(error, asyncio.CancelledError) for error in found)
+
+        asyncio.run(main())
+        logger.flush()
+        messages = [entry["message"] for entry in recorder.entries]
+        assert sorted(messages) == ["begun 1", "begun 3", "ended 1", "ended 3"]
+        assert logger.stats().filtered == 4
+
     @pytest.mark.parametrize(
         "sample", [5, "debug", {"loud": 1}, {"debug": 2}, {"debug": -0.1}, {"debug": True}, ["x"]]
     )
@@ -149,6 +180,35 @@ class TestTicketCooldown:
         assert logger.flush()
         assert [entry["event_flow_name"] for entry in server.tickets()] == ["checkout", "refund"]
 
+    def test_tasks_open_one_ticket(self, make_logger: MakeLogger, recorder: Recorder) -> None:
+        """Of gathered tasks that meet one incident, cancelled ones included; others are counted."""
+        logger = make_logger(transport=recorder, ticket_cooldown=3600)
+        now = 0.0
+        cooldown = logger._intake._cooldown
+        assert cooldown is not None
+        cooldown._clock = lambda: now
+
+        async def work(number: int) -> None:
+            try:
+                await asyncio.sleep(0 if number % 2 else 3600)
+            finally:
+                logger.error("Task %d failed", number, event_name="failed", add_ticket=True)
+
+        async def main() -> None:
+            tasks = [asyncio.create_task(work(number)) for number in range(10)]
+            await asyncio.gather(*tasks[1::2])
+            for task in tasks[::2]:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run(main())
+        now = 3600.0
+        logger.error("Again", event_name="failed", add_ticket=True)
+        logger.flush()
+        assert len(recorder.entries) == 11
+        tickets = [entry["meta_data"] for entry in recorder.entries if entry.get("add_ticket")]
+        assert [data.get("tickets_held_back") for data in tickets] == [None, 9]
+
     def test_memory_is_bounded(self) -> None:
         """Incidents without end are forgotten, oldest first; at worst one opens a ticket more."""
         cooldown = TicketCooldown(60, lambda: 0.0)
@@ -180,6 +240,31 @@ class TestTicketCooldown:
         last = cooldown.apply({"add_ticket": True}, "incident")
         assert last["meta_data"] == {"tickets_held_back": 1599}
 
+    def test_two_threads_at_the_end_of_a_period_open_one_ticket(self) -> None:
+        """Between a thread's look and its decision no other decides."""
+
+        class Moment(float):
+            def __sub__(self, other: float) -> float:  # the look at when the last was opened
+                rival.start()
+                rival.join(0.5)  # without a lock it ends well within this; with one it has to wait
+                return 60.0
+
+        moments = iter([0.0, 0.0, Moment(60.0), 60.0])
+        cooldown = TicketCooldown(60, lambda: next(moments))
+        found: list[dict[str, Any]] = []
+
+        def settle() -> None:
+            found.append(cooldown.apply({"add_ticket": True}, "incident"))
+
+        rival = threading.Thread(target=settle)
+        for _ in range(3):
+            settle()
+        rival.join(30)
+        assert [entry for entry in found if "add_ticket" in entry] == [
+            {"add_ticket": True},
+            {"add_ticket": True, "meta_data": {"tickets_held_back": 1}},
+        ]
+
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_forked_child_starts_anew(self) -> None:
         """The child's first ticket is opened, with no count of the parent's, lock held or not."""
@@ -197,6 +282,7 @@ class TestTicketCooldown:
         is_held.wait(10)
         pid = os.fork()
         if pid == 0:
+            signal.alarm(30)  # a child that waits for the lock for ever is ended, and fails
             found = cooldown.apply({"add_ticket": True}, "incident")
             os._exit(0 if found == {"add_ticket": True} else 1)
         may_go.set()
@@ -275,6 +361,78 @@ class TestFloodControl:
             logger.info("x", meta_data={"log_id": f"mine {number}"})
         logger.flush()
         assert [entry["meta_data"]["log_id"] for entry in recorder.entries] == ["mine 0", "mine 1"]
+
+    @pytest.mark.parametrize("name", ["logged_at", "repeat_count", "last_logged_at"])
+    def test_caller_s_own_keys_are_kept(
+        self, logger: VoyageLogger, recorder: Recorder, name: str
+    ) -> None:
+        """What the client writes elsewhere is sent as it was given, each value of it."""
+        for value in ("mine A", "mine B", "mine B"):
+            logger.info("x", meta_data={name: value})
+        with logger.context(meta_data={name: "mine C"}):
+            logger.info("x")
+        logger.flush()
+        found = [entry["meta_data"][name] for entry in recorder.entries]
+        assert list(dict.fromkeys(found)) == ["mine A", "mine B", "mine C"]
+        assert calls(recorder.entries) == 4 if name == "logged_at" else len(found) == 4
+
+    def test_what_before_send_writes_is_kept(
+        self, make_logger: MakeLogger, recorder: Recorder
+    ) -> None:
+        """Its own time in place of the client's tells entries apart."""
+        times = iter(["A", "B"])
+
+        def before_send(entry: dict[str, Any]) -> dict[str, Any]:
+            return {**entry, "meta_data": {**entry["meta_data"], "logged_at": next(times)}}
+
+        logger = make_logger(
+            transport=recorder, collapse=60, flush_interval=600, before_send=before_send
+        )
+        logger.info("x")
+        logger.info("x")
+        logger.flush()
+        assert [entry["meta_data"]["logged_at"] for entry in recorder.entries] == ["A", "B"]
+
+    def test_before_send_that_copies_does_not_end_a_burst(
+        self, make_logger: MakeLogger, recorder: Recorder
+    ) -> None:
+        """An entry that is equal after all, time and id included, is the client's as before."""
+        logger = make_logger(
+            transport=recorder,
+            collapse=60,
+            flush_interval=600,
+            before_send=lambda entry: json.loads(json.dumps(entry)),
+        )
+        for _ in range(3):
+            logger.info("x")
+        logger.flush()
+        assert [entry["meta_data"]["repeat_count"] for entry in recorder.entries] == [3]
+
+    def test_slower_of_two_threads_counts_anew(
+        self, make_logger: MakeLogger, recorder: Recorder
+    ) -> None:
+        """A thread that another has overtaken while it encoded does not undo the other's count."""
+        logger = make_logger(transport=recorder, collapse=60, flush_interval=600)
+        flood = logger._intake._flood
+        assert flood is not None
+        encode = flood._encode
+        overtaken: list[bool] = []
+
+        def overtake(entry: dict[str, Any]) -> bytes:
+            if "repeat_count" in entry["meta_data"] and not overtaken:
+                overtaken.append(True)
+                thread = threading.Thread(target=logger.info, args=("x",), kwargs=fields)
+                thread.start()
+                thread.join(30)
+            return encode(entry)
+
+        fields = {"method_name": "work"}
+        flood._encode = overtake
+        logger.info("x", method_name="work")
+        logger.info("x", method_name="work")
+        logger.flush()
+        assert overtaken
+        assert [entry["meta_data"]["repeat_count"] for entry in recorder.entries] == [3]
 
     def test_without_timestamps(self, make_logger: MakeLogger, recorder: Recorder) -> None:
         """The count is there, the times are not."""

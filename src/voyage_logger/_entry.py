@@ -144,10 +144,6 @@ class EntryFactory:
         text, _ = self.fill(message, (), fields, frame)
         return self.entry(rank, text, fields)
 
-    def has_made(self, log_id: object) -> bool:
-        """True if the id is one of this run, not a caller's own."""
-        return type(log_id) is str and log_id.startswith(self._run_id)
-
     def complete(self, entry: dict[str, Any]) -> dict[str, Any]:
         """The entry that a user's function has made, with what the API requires of any."""
         conform(entry)

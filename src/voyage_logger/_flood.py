@@ -3,7 +3,8 @@
 What must stay true: nothing is held here. The first entry of a burst goes into the queue as any
 other, and is amended there while it waits; once it is on its way, or shed, the next one starts
 afresh. So flush, exit and a full queue need to know of nothing, and the sum of all counts is the
-number of log calls.
+number of log calls. Nothing of a caller's own is merged away: what differs makes another entry, and
+an entry with one of the names that are written here is left alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._fields import as_mapping
 from voyage_logger._trimming import STAMPS
 
 if TYPE_CHECKING:
@@ -21,6 +23,22 @@ if TYPE_CHECKING:
 
 _MOST_BURSTS = 1000
 _TRIES = 16
+_WRITTEN = ("repeat_count", "last_logged_at")
+
+
+def stamps_in(fields: dict[str, Any], given: object) -> dict[str, Any]:
+    """The time and the id that an entry's meta_data has not from the caller.
+
+    Args:
+        fields: The fields of the entry, filled.
+        given: The meta_data of the log call.
+    """
+    own, meta_data = as_mapping(given), as_mapping(fields.get("meta_data"))
+    return {name: meta_data[name] for name in STAMPS if name in meta_data and name not in own}
+
+
+def _is_text(found: object, text: str) -> bool:
+    return type(found) is str and found == text
 
 
 class _Burst:
@@ -69,15 +87,22 @@ class FloodControl:
         self._clock = clock
         self._bursts: dict[tuple[int, bytes], _Burst] = {}  # guarded by the queue's lock
 
-    def submit(self, entry: dict[str, Any], lane: int) -> None:
-        """Takes in an entry, or adds it to the one that waits."""
+    def submit(self, entry: dict[str, Any], lane: int, stamps: dict[str, Any]) -> None:
+        """Takes in an entry, or adds it to the one that waits.
+
+        Args:
+            entry: The entry.
+            lane: Its lane.
+            stamps: What `stamps_in` has found in it.
+        """
         meta_data = entry.get("meta_data", {})
-        if type(meta_data) is not dict:
+        if type(meta_data) is not dict or any(name in meta_data for name in _WRITTEN):
             self._pipeline.submit(self._encode(entry), lane)
             return
-        is_stamped = self._pipeline.factory.has_made(meta_data.get("log_id"))
-        names = STAMPS if is_stamped else ()
-        stamps = {name: meta_data[name] for name in names if name in meta_data}
+        # Not what `before_send` has put in their place.
+        stamps = {
+            name: stamp for name, stamp in stamps.items() if _is_text(meta_data.get(name), stamp)
+        }
         data = {name: value for name, value in meta_data.items() if name not in stamps}
         key = (lane, self._encode({**entry, "meta_data": data}))
         for _ in range(_TRIES):

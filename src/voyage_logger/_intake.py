@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from voyage_logger._context import AMBIENT, over
 from voyage_logger._echo import apart_threads, is_echo
 from voyage_logger._encoding import encode, encode_call
-from voyage_logger._flood import FloodControl
+from voyage_logger._flood import FloodControl, stamps_in
 from voyage_logger._levels import CRITICAL, TICKET_LANE
 from voyage_logger._sampling import Rates
 from voyage_logger._tickets import TicketCooldown
@@ -146,8 +146,8 @@ class Intake:
             elif frame is None:
                 frame = sys._getframe(2)  # noqa: SLF001 - the only quick way
             factory, limit, redaction = self._factory, self._entry_limit, self.redaction
-            text, said = factory.fill(message, args, fields, frame)
             if self._is_direct:
+                text, said = factory.fill(message, args, fields, frame)
                 if "add_ticket" in fields and fields["add_ticket"] is True:
                     lane = TICKET_LANE
                 payload = encode_call(
@@ -155,6 +155,9 @@ class Intake:
                 ) or encode(factory.entry(rank, text, fields), limit, redaction, timeline)
                 self._pipeline.submit(payload, lane)
                 return
+            given = fields.get("meta_data")
+            text, _ = factory.fill(message, args, fields, frame)
+            stamps = {} if self._flood is None else stamps_in(fields, given)
             entry = factory.entry(rank, text, fields)
             if timeline is not None:
                 entry["event_timeline"] = timeline.snapshot()
@@ -166,7 +169,7 @@ class Intake:
             if entry.get("add_ticket") is True:
                 lane = TICKET_LANE
             if self._flood is not None and lane < CRITICAL:
-                self._flood.submit(entry, lane)
+                self._flood.submit(entry, lane, stamps)
                 return
             payload = self._encode(entry)
             self._pipeline.submit(payload, lane)
