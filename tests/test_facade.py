@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from conftest import MakeLogger
+    from voyage_logger.devserver import DevServer
 
 
 class Recorder(BaseTransport):
@@ -330,6 +333,107 @@ def test_before_send_may_log(make_logger: MakeLogger, recorder: Recorder) -> Non
     assert messages == ["from inside", "from inside", "outer"]
     assert all(entry["tags"] == ["seen"] for entry in recorder.entries[:3])
     assert logger.stats().dropped_by == {"before_send": 1}
+
+
+@pytest.mark.parametrize("end", ["returns", "raises"])
+def test_before_send_may_be_called_any_number_of_times(
+    make_logger: MakeLogger, recorder: Recorder, end: str
+) -> None:
+    """One call after the other is not one inside the other."""
+
+    def before_send(entry: dict[str, Any]) -> dict[str, Any]:
+        if end == "raises":
+            raise ValueError
+        return entry
+
+    logger = make_logger(transport=recorder, before_send=before_send)
+    for number in range(10):
+        logger.info("%d", number)
+    logger.flush()
+    assert [entry["message"] for entry in recorder.entries] == list("0123456789")
+
+
+def test_ctrl_c_in_before_send_leaves_nothing_behind(
+    make_logger: MakeLogger, recorder: Recorder
+) -> None:
+    """What is no error passes through, and later calls are as ever."""
+    interruptions = [KeyboardInterrupt, KeyboardInterrupt, KeyboardInterrupt, KeyboardInterrupt]
+
+    def before_send(entry: dict[str, Any]) -> dict[str, Any]:
+        if interruptions:
+            raise interruptions.pop()
+        return entry
+
+    logger = make_logger(transport=recorder, before_send=before_send)
+    while interruptions:
+        with pytest.raises(KeyboardInterrupt):
+            logger.info("x")
+    logger.info("sent")
+    logger.flush()
+    assert [entry["message"] for entry in recorder.entries] == ["sent"]
+
+
+def test_before_send_sees_each_task_s_own_entries(
+    make_logger: MakeLogger, recorder: Recorder
+) -> None:
+    """Of gathered tasks, and of one that is being cancelled; what it logs itself is in its task."""
+
+    def before_send(entry: dict[str, Any]) -> dict[str, Any]:
+        if entry["message"] != "seen":
+            logger.debug("seen")
+        return {**entry, "tags": [entry["app_user_id"]]}
+
+    logger = make_logger(transport=recorder, before_send=before_send)
+
+    async def work(number: int) -> None:
+        with logger.context(app_user_id=f"u{number}"):
+            try:
+                for _ in range(5):
+                    await asyncio.sleep(0)
+                    logger.info("working")
+                if number == 0:
+                    await asyncio.Event().wait()
+            finally:
+                logger.info("ended")
+
+    async def main() -> None:
+        first, *others = [asyncio.create_task(work(number)) for number in range(4)]
+        await asyncio.gather(*others)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    asyncio.run(main())
+    logger.flush()
+    assert Counter((entry["message"], *entry["tags"]) for entry in recorder.entries) == {
+        (message, f"u{number}"): count
+        for number in range(4)
+        for message, count in (("working", 5), ("ended", 1), ("seen", 6))
+    }
+    assert logger.stats().dropped == 0
+
+
+def test_before_send_may_change_the_level(server: DevServer, make_logger: MakeLogger) -> None:
+    """What it makes critical is sent at once; what it lowers is what a full queue sheds first.
+
+    The level that counts for delivery is the one that is sent.
+    """
+
+    def before_send(entry: dict[str, Any]) -> dict[str, Any]:
+        return {**entry, "level": entry["message"]}
+
+    logger = make_logger(before_send=before_send, flush_interval=600)
+    logger.debug("critical")
+    server.wait_for_entries(1, timeout=30)
+    full = make_logger(
+        before_send=before_send, flush_interval=600, max_queue_size=2, batch_size=1000
+    )
+    full.error("debug")
+    full.debug("error")
+    full.debug("warn")
+    assert full.flush().dropped == 1
+    levels = [entry["level"] for entry in server.entries() if "lost" not in entry["message"]]
+    assert sorted(levels) == ["critical", "error", "warn"]
 
 
 def test_before_send_of_one_logger_is_not_passed_by_within_another_s(

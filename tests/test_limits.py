@@ -408,6 +408,21 @@ class TestFloodControl:
         logger.flush()
         assert [entry["meta_data"]["repeat_count"] for entry in recorder.entries] == [3]
 
+    def test_what_before_send_makes_critical_is_never_collapsed(
+        self, make_logger: MakeLogger, recorder: Recorder
+    ) -> None:
+        """The level that counts is the one that is sent."""
+        logger = make_logger(
+            transport=recorder,
+            collapse=60,
+            flush_interval=600,
+            before_send=lambda entry: {**entry, "level": "CRITICAL"},
+        )
+        for _ in range(3):
+            logger.info("x")
+        logger.flush()
+        assert [entry["level"] for entry in recorder.entries] == ["critical"] * 3
+
     def test_slower_of_two_threads_counts_anew(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:

@@ -16,7 +16,7 @@ from voyage_logger._context import AMBIENT, over
 from voyage_logger._echo import apart_threads, is_echo
 from voyage_logger._encoding import encode, encode_call
 from voyage_logger._flood import FloodControl, stamps_in
-from voyage_logger._levels import CRITICAL, TICKET_LANE
+from voyage_logger._levels import CRITICAL, LEVELS, TICKET_LANE
 from voyage_logger._sampling import Rates
 from voyage_logger._tickets import TicketCooldown
 
@@ -166,6 +166,8 @@ class Intake:
                 if examined is None:
                     return
                 entry = examined
+                if self._before_send is not None:  # it may have changed the level
+                    lane = LEVELS.index(entry["level"])
             if entry.get("add_ticket") is True:
                 lane = TICKET_LANE
             if self._flood is not None and lane < CRITICAL:
