@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -14,6 +16,8 @@ import pytest
 from conftest import Recorder
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from conftest import MakeLogger
     from voyage_logger import VoyageLogger
     from voyage_logger.devserver import DevServer
@@ -96,9 +100,102 @@ def test_ctrl_c_and_exit_are_not_logged(logger: VoyageLogger, seen: list[Any]) -
     assert logger.stats().accepted == 0
 
 
+def test_entry_is_made_before_the_app_s_hooks_are_called(
+    logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For they may end the process, or never return."""
+    accepted: list[int] = []
+
+    def hook(*_args: Any) -> None:
+        accepted.append(logger.stats().accepted)
+
+    monkeypatch.setattr(sys, "excepthook", hook)
+    monkeypatch.setattr(threading, "excepthook", hook)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(hook)
+        undo = logger.capture_uncaught()
+        sys.excepthook(*caught())
+        run_failing_thread()
+        loop.call_exception_handler({"message": "in the loop"})
+        undo()
+
+    asyncio.run(main())
+    assert accepted == [1, 2, 3]
+
+
+@pytest.mark.parametrize("is_undone_first", [False, True])
+def test_logger_that_captures_twice_tells_once(
+    logger: VoyageLogger, seen: list[Any], *, is_undone_first: bool
+) -> None:
+    """As when the program begins, and again for each event loop; bound loggers are the same one."""
+    handled: list[Any] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: handled.append(context))
+        undos = [logger.capture_uncaught(), logger.bind(tags=["loop"]).capture_uncaught()]
+        if is_undone_first:
+            undos.pop(0)()
+        for number in range(1, 3):
+            sys.excepthook(*caught())
+            run_failing_thread()
+            loop.call_exception_handler({"message": "in the loop"})
+            assert logger.stats().accepted == 3 * number
+        for undo in undos:
+            undo()
+        sys.excepthook(*caught())
+
+    asyncio.run(main())
+    assert logger.stats().accepted == 6
+    assert (len(seen), len(handled)) == (5, 2)
+
+
+def test_two_loggers_tell_both(make_logger: MakeLogger, seen: list[Any]) -> None:
+    """Each in its own stream."""
+    loggers = [make_logger(transport=Recorder()) for _ in range(2)]
+    undos = [logger.capture_uncaught() for logger in loggers]
+    sys.excepthook(*caught())
+    for undo in reversed(undos):
+        undo()
+    assert [logger.stats().accepted for logger in loggers] == [1, 1]
+    assert len(seen) == 1
+
+
+def test_another_exception_meanwhile_is_told_too(
+    logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a lost task is collected while another is being printed."""
+    others = [caught(), caught()]
+
+    def hook(*_args: Any) -> None:
+        if others:
+            sys.excepthook(*others.pop())
+
+    monkeypatch.setattr(sys, "excepthook", hook)
+    undo = logger.capture_uncaught()
+    sys.excepthook(*caught())
+    undo()
+    assert logger.stats().accepted == 3
+
+
+def test_hook_that_raises_costs_no_later_entry(
+    logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the app's hook raises passes on."""
+    monkeypatch.setattr(sys, "excepthook", lambda *_args: 1 / 0)
+    undo = logger.capture_uncaught()
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            sys.excepthook(*caught())
+    undo()
+    assert logger.stats().accepted == 2
+
+
 @pytest.mark.parametrize("has_handler", [False, True])
 def test_task_s_exception_is_logged(
-    logger: VoyageLogger, recorder: Recorder, *, has_handler: bool
+    logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture, *, has_handler: bool
 ) -> None:
     """What the event loop would only print is logged, and then handled as before."""
     handled: list[Any] = []
@@ -123,6 +220,113 @@ def test_task_s_exception_is_logged(
     assert "ValueError: uncaught" in first["exception_info"]
     assert second["message"] == "No exception here"
     assert len(handled) == (3 if has_handler else 0)
+    told = [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+    assert len(told) == (0 if has_handler else 3)
+
+
+def run_in_the_loop(logger: VoyageLogger, main: Callable[[], Awaitable[object]]) -> None:
+    async def run() -> None:
+        undo = logger.capture_uncaught()
+        await main()
+        gc.collect()
+        undo()
+
+    asyncio.run(run())
+    logger.flush()
+
+
+def test_lost_task_is_not_told_as_another_s(
+    logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is collected amid someone else's work, and says whose it was, or before 3.12 nobody."""
+
+    async def work() -> None:
+        fail()
+
+    async def main() -> None:
+        with logger.context(app_user_id="alice"):
+            tasks = [asyncio.create_task(work())]
+        await asyncio.wait(tasks)
+        with logger.journey("checkout", app_user_id="bob"):
+            tasks.clear()  # nobody has asked for its result
+            gc.collect()
+            logger.info("still bob's")
+
+    run_in_the_loop(logger, main)
+    lost, bob_s, closing = recorder.entries
+    assert lost["message"] == "Task exception was never retrieved with an uncaught ValueError"
+    assert lost["method_name"] == "fail"
+    assert lost.get("app_user_id") == ("alice" if sys.version_info >= (3, 12) else None)
+    assert not lost.keys() & {"event_flow_name", "event_timeline", "session_id"}
+    assert [entry["app_user_id"] for entry in (bob_s, closing)] == ["bob", "bob"]
+    assert "never retrieved" in caplog.text
+
+
+def test_lost_future_is_nobody_s(
+    logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As `gather` gives one: the exceptions of its tasks are told once, by what it gave."""
+
+    async def child(user: str) -> None:
+        with logger.context(app_user_id=user):
+            await asyncio.sleep(0)
+            fail()
+
+    async def main() -> None:
+        gatherings = [asyncio.gather(child("alice"), child("carol"))]
+        await asyncio.wait(gatherings)
+        with logger.context(app_user_id="bob"):
+            gatherings.clear()
+            gc.collect()
+
+    run_in_the_loop(logger, main)
+    (entry,) = recorder.entries
+    assert "never retrieved with an uncaught ValueError" in entry["message"]
+    assert "app_user_id" not in entry
+    assert "never retrieved" in caplog.text
+
+
+def test_callback_s_context_is_told(logger: VoyageLogger, recorder: Recorder) -> None:
+    """A callback that raises has the context it was scheduled in, or before 3.12 the loop's."""
+
+    async def main() -> None:
+        with logger.context(app_user_id="alice"):
+            asyncio.get_running_loop().call_soon(fail)
+        with logger.context(app_user_id="bob"):
+            await asyncio.sleep(0)
+
+    run_in_the_loop(logger, main)
+    (entry,) = recorder.entries
+    assert entry.get("app_user_id") == ("alice" if sys.version_info >= (3, 12) else None)
+
+
+def test_cancelled_and_awaited_tasks_are_not_logged(
+    logger: VoyageLogger, recorder: Recorder
+) -> None:
+    """Nor those whose exception somebody takes, from `gather` or from the task itself."""
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        fail()
+
+    async def main() -> None:
+        task = asyncio.create_task(asyncio.Event().wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        del task
+        with contextlib.suppress(ValueError):
+            await asyncio.gather(fails(), fails())
+        found = await asyncio.gather(fails(), return_exceptions=True)
+        assert isinstance(found[0], ValueError)
+        gathering = asyncio.gather(asyncio.Event().wait(), asyncio.Event().wait())
+        await asyncio.sleep(0)
+        gathering.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await gathering
+
+    run_in_the_loop(logger, main)
+    assert recorder.entries == []
 
 
 def test_loop_can_be_given(logger: VoyageLogger, recorder: Recorder) -> None:

@@ -88,10 +88,12 @@ class ScopeMethods:
         """Logs exceptions that nobody catches: of the program, of threads, of an event loop.
 
         The hooks that were there (`sys.excepthook`, `threading.excepthook`, the loop's exception
-        handler) are called afterwards as before. Ctrl-C is not logged.
+        handler) are called afterwards as before. Ctrl-C is not logged. May be called again, as
+        for another loop: each exception is logged once.
 
         Args:
-            loop: An event loop to watch; default: the one that runs in this thread, if any.
+            loop: An event loop to watch; default: the one that runs in this thread, if any. Before
+                `asyncio.run` there is none, so call this inside.
 
         Returns:
             A function that undoes it.

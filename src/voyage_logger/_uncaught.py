@@ -1,15 +1,19 @@
 """Logging the exceptions that nobody catches: an opt-in, for the app's hooks are the app's.
 
-What must stay true: whatever hook was there before is called as before, with or without us; and
-undoing puts it back, or, where somebody else has hooked in since, makes ours do nothing.
+What must stay true: whatever hook was there before is called as before, with or without us; a
+logger tells of an exception once, however often it has hooked in; and undoing puts back what was
+there, or, where somebody else has hooked in since, makes ours do nothing.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
+from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._context import AMBIENT
 from voyage_logger._levels import CRITICAL, ERROR
 
 if TYPE_CHECKING:
@@ -17,9 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from voyage_logger._context import Layer
     from voyage_logger._intake import Intake
 
 UNCAUGHT = "uncaught_exception"
+
+_thread = threading.local()  # `told`: which loggers have told of what this thread is passing on
 
 
 class Uncaught:
@@ -54,24 +61,61 @@ class Uncaught:
     def _on_exit(
         self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
-        self._log(CRITICAL, "the program ended", error)
-        self._before(kind, error, traceback)
+        self._tell(
+            error,
+            partial(self._log, CRITICAL, "the program ended", error),
+            partial(self._before, kind, error, traceback),
+        )
 
     def _on_thread(self, args: threading.ExceptHookArgs) -> None:
+        if args.exc_type is SystemExit:  # no defect, as the interpreter's own hook has it
+            self._before_thread(args)
+            return
         name = getattr(args.thread, "name", "?")
-        if args.exc_type is not SystemExit:  # as the interpreter's own hook has it
-            self._log(ERROR, f"thread {name} ended", args.exc_value)
-        self._before_thread(args)
+        self._tell(
+            args,
+            partial(self._log, ERROR, f"thread {name} ended", args.exc_value),
+            partial(self._before_thread, args),
+        )
 
     def _on_task(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self._log(ERROR, str(context.get("message")), context.get("exception"))
         if self._before_task is None:
-            loop.default_exception_handler(context)
+            pass_on: Callable[[], object] = partial(loop.default_exception_handler, context)
         else:
-            self._before_task(loop, context)
+            pass_on = partial(self._before_task, loop, context)
+        self._tell(context, partial(self._log_task, context), pass_on)
+
+    def _tell(self, what: object, log: Callable[[], None], pass_on: Callable[[], object]) -> None:
+        """Logs, unless another hook of this logger just has, and calls what was there before.
+
+        Args:
+            what: The object that hooks pass on: others may be told of meanwhile, such as a lost
+                task that is collected while this one is printed.
+            log: Makes the entry.
+            pass_on: Calls the hook that was there.
+        """
+        told: tuple[object, ...] = getattr(_thread, "told", ())
+        key = (self._intake.users, id(what))
+        if self._is_undone or key in told:
+            pass_on()
+            return
+        log()
+        _thread.told = (*told, key)
+        try:
+            pass_on()
+        finally:
+            _thread.told = told
+
+    def _log_task(self, context: dict[str, Any]) -> None:
+        present = AMBIENT.get()
+        AMBIENT.set(_layer_of(context, present))
+        try:
+            self._log(ERROR, str(context.get("message")), context.get("exception"))
+        finally:
+            AMBIENT.set(present)
 
     def _log(self, rank: int, what: str, error: BaseException | None) -> None:
-        if self._is_undone or isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt):
             return
         fields: dict[str, Any] = {"event_name": UNCAUGHT}
         if error is not None:
@@ -79,6 +123,21 @@ class Uncaught:
             fields["exc_info"] = error
         fields["method_name"] = _where(error)
         self._intake.take(rank, what[:1].upper() + what[1:], (), fields)
+
+
+def _layer_of(context: dict[str, Any], present: Layer | None) -> Layer | None:
+    """What is ambient where the exception comes from.
+
+    A lost task is told of when it is collected, which may be amid anybody's work. So is a lost
+    future, which belongs to nobody, and so does a task before Python 3.12: it does not say whose
+    it is.
+    """
+    lost = context.get("task") or context.get("future")
+    source: Any = lost or context.get("handle")
+    found = source.get_context() if hasattr(source, "get_context") else None
+    if isinstance(found, Context):
+        return found.get(AMBIENT)
+    return present if lost is None else None
 
 
 def _where(error: BaseException | None) -> str | None:
