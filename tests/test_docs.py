@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import logging
 import pkgutil
 import re
 from pathlib import Path
@@ -14,10 +15,12 @@ import pytest
 import voyage_logger
 
 if TYPE_CHECKING:
+    from conftest import MakeLogger
     from voyage_logger.devserver import DevServer
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SNIPPET = re.compile(r"```python\n(.*?)```", re.DOTALL)
 MODULES = [
     found.name
     for found in pkgutil.walk_packages(voyage_logger.__path__, "voyage_logger.")
@@ -39,13 +42,48 @@ def test_python_snippets_run(
     """A page's snippets run from top to bottom, and the client has nothing to complain of."""
     for variable, value in server.environ.items():
         monkeypatch.setenv(variable, value)
+    root = logging.getLogger()  # a page may add a handler to it
+    monkeypatch.setattr(root, "handlers", [*root.handlers])
     namespace: dict[str, object] = {}
-    for snippet in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+    for snippet in SNIPPET.findall(page.read_text()):
         exec(compile(snippet, name(page), "exec"), namespace)  # noqa: S102 - our own pages
     logger = namespace.get("logger")
     if isinstance(logger, voyage_logger.VoyageLogger):
         logger.close()
     assert "voyage-logger" not in capfd.readouterr().err
+
+
+def test_handler_of_the_docs_makes_entries(
+    server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recipe for `logging` keeps level, message, function, traceback and journey."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    logger = make_logger(flush_interval=600)
+    (recipe,) = (
+        snippet
+        for page in PAGES
+        for snippet in SNIPPET.findall(page.read_text())
+        if "logging.Handler" in snippet
+    )
+    exec(compile(recipe, "recipe", "exec"), {"logger": logger})  # noqa: S102 - our own page
+
+    def charge() -> None:
+        try:
+            raise ValueError("declined")
+        except ValueError:
+            logging.getLogger("shop").exception("Order %d", 5)
+
+    with logger.journey("checkout"):
+        charge()
+    assert logger.flush()
+    first, second, _ = server.entries()
+    assert (first["level"], first["message"]) == ("warn", "Card declined once")
+    assert (second["level"], second["message"]) == ("error", "Order 5")
+    assert second["method_name"] == "charge"
+    assert second["event_flow_name"] == "checkout"
+    assert second["meta_data"]["logger"] == "shop"
+    assert second["exception_info"].endswith("ValueError: declined\n")
 
 
 @pytest.mark.parametrize("module", MODULES)
