@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -77,6 +78,8 @@ def test_texts_are_sent_as_texts(
         ("tags", "lone", ["lone"]),
         ("tags", ("a", 1, None), ["a", "1", "None"]),
         ("tags", {"a"}, ["a"]),
+        ("tags", {"a": 1}.keys(), ["a"]),
+        ("tags", deque(["a", 2]), ["a", "2"]),
         ("tags", [], []),
         ("add_ticket", 1, True),
         ("add_ticket", "", False),

@@ -8,7 +8,9 @@ Source: vendor docs, `LogEntry` and `LogParams`. Optional means absent there, no
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
@@ -113,7 +115,7 @@ def keep(fields: dict[str, Any], name: str, value: object) -> None:
 
 def _texts(value: object) -> list[str]:
     """Tags: a lone one counts as a list of one."""
-    if not isinstance(value, (list, tuple, set, frozenset)):
+    if not isinstance(value, _LISTS):
         value = [value]
     return [tag if type(tag) is str else to_text(tag) for tag in value]
 
@@ -130,4 +132,6 @@ def _step(value: Any) -> dict[str, Any]:
 
 
 _STEP = ("step", "timestamp")
+# What gives its items any number of times, and is not itself a text: not an iterator.
+_LISTS = (list, tuple, deque, AbstractSet)
 _ONLY_TEXTS = frozenset((str,))

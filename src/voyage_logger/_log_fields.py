@@ -11,7 +11,10 @@ Source: vendor docs, `LogParams`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping  # noqa: TC003 - for `typing.get_type_hints`
+# Not for the checkers alone, but for `typing.get_type_hints`.
+from collections.abc import Iterable, Mapping, Sequence  # noqa: TC003
+from collections.abc import Set as AbstractSet  # noqa: TC003
+from datetime import datetime  # noqa: TC003
 from types import TracebackType
 from typing import Any, TypeAlias, TypedDict
 
@@ -25,10 +28,10 @@ ExcInfo: TypeAlias = (
 
 
 class TimelineStep(TypedDict):
-    """A step of an `event_timeline`; the time is in epoch milliseconds."""
+    """A step of an `event_timeline`; the time is in epoch milliseconds, or becomes so."""
 
     step: str
-    timestamp: float
+    timestamp: float | datetime
 
 
 class LogFields(TypedDict, total=False):
@@ -43,12 +46,13 @@ class LogFields(TypedDict, total=False):
         app_useremail: Their e-mail address.
         session_id: The session it happened in; sent as text.
         method_name: The function; by default the one that logs.
-        tags: Texts to find the entry by.
+        tags: Texts to find the entry by; a lone one counts as a list of one.
         meta_data: Any other data.
         exception_info: The text of an exception; an exception becomes its traceback.
         exc_info: True for the exception being handled, or an exception, or `sys.exc_info()`.
         add_ticket: True opens a ticket.
-        event_timeline: Steps, as objects or (step, time) pairs; times in epoch milliseconds.
+        event_timeline: Steps, as objects or (step, time) pairs; times are numbers, in epoch
+            milliseconds, or `datetime` objects.
         app_name: In place of the logger's.
         environment: In place of the logger's.
     """
@@ -61,12 +65,12 @@ class LogFields(TypedDict, total=False):
     app_useremail: str | None
     session_id: object
     method_name: str | None
-    tags: Iterable[str] | None
+    tags: str | Sequence[str] | AbstractSet[str] | None
     meta_data: Mapping[str, Any] | None
     exception_info: str | BaseException | None
     exc_info: ExcInfo
     add_ticket: bool | None
-    event_timeline: Iterable[TimelineStep | tuple[str, float]] | None
+    event_timeline: Iterable[TimelineStep | tuple[str, float | datetime]] | None
     app_name: str | None
     environment: str | None
 

@@ -9,6 +9,7 @@ import asyncio
 import sys
 import threading
 import uuid
+from datetime import datetime, timezone
 from typing import Any
 
 from typing_extensions import assert_type
@@ -50,6 +51,10 @@ logger.info(
     app_name="other",
     environment="test",
 )
+now = datetime.now(timezone.utc)
+logger.info("x", event_timeline=[{"step": "a", "timestamp": now}, ("b", now)])
+logger.info("x", tags="shop")
+logger.info("x", tags={"shop": 1}.keys())
 logger.debug("%s of %d", "a", 1)
 logger.warn(message="as the vendor's class has it")
 logger.warning("x", app_user_id=5, tags=("a", "b"))
@@ -72,6 +77,7 @@ logger.bind(app_userid="u")  # type: ignore[call-arg]  # pyright: ignore[reportC
 logger.context(eventName="e")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.journey("x", sessionId="s")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.continue_journey({}, userId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+logger.info("x", tags=iter(["a"]))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 logger.info("x", tags=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 logger.info("x", meta_data="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 logger.info("x", event_name=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
