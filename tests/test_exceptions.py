@@ -187,6 +187,7 @@ def test_frames_of_a_chain_are_bounded_in_all() -> None:
         link.__cause__ = error
         error = link
     assert error is not None
+    assert " frames>\n" in traceback_of(error)
     shown = "".join(_links(error, set()))
     assert 16 < shown.count("  File ") <= 400
     assert shown.count("Error: link ") == 16

@@ -183,12 +183,13 @@ def test_another_exception_meanwhile_is_told_too(
 def test_hook_that_raises_costs_no_later_entry(
     logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the app's hook raises passes on."""
+    """What the app's hook raises passes on; the same exception may end two threads."""
     monkeypatch.setattr(sys, "excepthook", lambda *_args: 1 / 0)
     undo = logger.capture_uncaught()
+    exception = caught()
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
-            sys.excepthook(*caught())
+            sys.excepthook(*exception)
     undo()
     assert logger.stats().accepted == 2
 
