@@ -301,6 +301,20 @@ def test_callback_s_context_is_told(logger: VoyageLogger, recorder: Recorder) ->
     assert entry.get("app_user_id") == ("alice" if sys.version_info >= (3, 12) else None)
 
 
+def test_what_is_told_at_once_has_the_present_context(
+    logger: VoyageLogger, recorder: Recorder
+) -> None:
+    """As where a library tells the loop of trouble that belongs to no task."""
+
+    async def main() -> None:
+        with logger.context(app_user_id="alice"):
+            asyncio.get_running_loop().call_exception_handler({"message": "trouble"})
+
+    run_in_the_loop(logger, main)
+    (entry,) = recorder.entries
+    assert (entry["message"], entry["app_user_id"]) == ("Trouble", "alice")
+
+
 def test_cancelled_and_awaited_tasks_are_not_logged(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
