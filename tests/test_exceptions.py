@@ -262,7 +262,32 @@ class BrokenNoteError(Exception):
         self.__notes__ = [BrokenStrError()]  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("kind", [BrokenStrError, BrokenNotesError, OddNotesError, BrokenNoteError])
+class BrokenMembersError(Exception):
+    @property
+    def exceptions(self) -> Any:
+        raise RuntimeError("no members")
+
+
+class OddMembersError(Exception):
+    exceptions = 5
+
+
+class NoMembersError(Exception):
+    exceptions = ("no exception", None)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        BrokenStrError,
+        BrokenNotesError,
+        OddNotesError,
+        BrokenNoteError,
+        BrokenMembersError,
+        OddMembersError,
+        NoMembersError,
+    ],
+)
 @pytest.mark.parametrize("links", [0, 20])
 def test_broken_exceptions_are_told(kind: type[Exception], links: int) -> None:
     """However broken, the kind of the exception is said and nothing is raised."""
