@@ -13,7 +13,7 @@ from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._context import AMBIENT
+from voyage_logger._context import AMBIENT, within
 from voyage_logger._levels import CRITICAL, ERROR
 
 if TYPE_CHECKING:
@@ -107,12 +107,8 @@ class Uncaught:
             _thread.told = told
 
     def _log_task(self, context: dict[str, Any]) -> None:
-        present = AMBIENT.get()
-        AMBIENT.set(_layer_of(context, present))
-        try:
+        with within(_layer_of(context, AMBIENT.get())):
             self._log(ERROR, str(context.get("message")), context.get("exception"))
-        finally:
-            AMBIENT.set(present)
 
     def _log(self, rank: int, what: str, error: BaseException | None) -> None:
         if isinstance(error, KeyboardInterrupt):
