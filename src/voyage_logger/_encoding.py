@@ -172,11 +172,13 @@ def _look(  # noqa: C901, PLR0912 - the one loop on each call
             for item in items:
                 if (kind := type(item)) is str:
                     budget -= len(item)
-                elif kind is float:
-                    if not is_alike(item):
-                        found |= _FLOATING
-                elif kind is not int or not _LEAST_INT <= item < _PLAIN_INT:
+                elif kind is int:
+                    if not _LEAST_INT <= item < _PLAIN_INT:
+                        deeper.append(item)
+                elif kind is not float:
                     deeper.append(item)
+                elif not is_alike(item):
+                    found |= _FLOATING
         if not deeper:
             return found if budget >= 0 else _ODD
         level = deeper
