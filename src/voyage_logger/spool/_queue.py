@@ -17,7 +17,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from voyage_logger._levels import NOTICE_LANE
+from voyage_logger._levels import CRITICAL, NOTICE_LANE
 from voyage_logger._queue import SLICE
 from voyage_logger._records import NEVER, RECORD_OVERHEAD, Record
 from voyage_logger.spool._folder import SpoolUnusable
@@ -45,6 +45,7 @@ _LASTING = {
 }
 _FRESH_TURN = 4  # of so many requests, one carries the newest entries while older ones wait
 _FRESH_TURN_AT_END = 2
+_URGENT = slice(CRITICAL, NOTICE_LANE)  # lanes
 _DISK_SECONDS = 1.0  # how long the end waits for the worker's present read or write
 
 
@@ -86,7 +87,7 @@ class SpoolQueue(TendedQueue):
 
         The oldest stream that has any; but now and then, while there is a backlog, what is
         written at present. So a new entry waits for three requests at the most; for one at the end,
-        where there may be time for few.
+        where there may be time for few; for none if it is urgent.
         """
         keeper = self._keeper
         backlog = [stream for stream in keeper.adopted if stream.ready]
@@ -95,7 +96,7 @@ class SpoolQueue(TendedQueue):
         if is_behind:
             self._turn += 1
             of_turns = _FRESH_TURN_AT_END if self.is_ending else _FRESH_TURN
-            is_fresh = self._turn % of_turns == 0 or self.is_urgent
+            is_fresh = self._turn % of_turns == 0 or (backlog and self._own_has_urgent())
             if is_fresh and self._own_has_fresh():
                 return own, True
         return (backlog[0], False) if backlog else (own, False)
@@ -103,6 +104,13 @@ class SpoolQueue(TendedQueue):
     def _own_has_fresh(self) -> bool:
         active = [segment for segment in self._active if segment is not None and segment.ready]
         return bool(active or self._queued)
+
+    def _own_has_urgent(self) -> bool:
+        # Not by `is_urgent`: the worker has dealt with that before it takes.
+        return any(
+            (segment is not None and segment.ready) or waiting
+            for segment, waiting in list(zip(self._active, self._lanes, strict=True))[_URGENT]
+        )
 
     def _heads(self, stream: Stream | None, *, is_fresh: bool) -> list[Segment]:
         """The segments to take from: of each lane the oldest, or the one being written."""
