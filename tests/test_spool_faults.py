@@ -81,10 +81,21 @@ class TestLeftFiles:
             b'{"spool_seq":7}\n',
             b'{"spool_seq":7,"message":"\xff"}\n',
             b'{"spool_seq":,"message":"x"}\n',
+            b'{"spool_seq":9999999999999999999,"message":"x"}\n',
             b'{"spool_seq":7,"message":"x"\n',
             b"[" * 100_000 + b"\n",
         ],
-        ids=["text", "zeros", "empty", "no entry", "no text", "no number", "cut", "deep"],
+        ids=[
+            "text",
+            "zeros",
+            "empty",
+            "no entry",
+            "no text",
+            "no number",
+            "huge number",
+            "cut",
+            "deep",
+        ],
     )
     @pytest.mark.parametrize("where", ["first", "middle", "last", "alone"])
     def test_corrupt_lines_are_left_out_and_counted(

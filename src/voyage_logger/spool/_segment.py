@@ -340,6 +340,9 @@ def _entry_in(line: bytes, *, needs_check: bool) -> tuple[int, bytes] | None:
     try:
         if needs_check and type(json.loads(line)) is not dict:
             return None
-        return int(line[len(_OPEN) : comma]), b"{" + line[comma + 1 :]
+        sequence = int(line[len(_OPEN) : comma])
     except (ValueError, RecursionError):
         return None
+    if not 0 <= sequence < NEVER:  # as no log call has it, and beyond all that is compared with it
+        return None
+    return sequence, b"{" + line[comma + 1 :]
