@@ -374,6 +374,47 @@ class TestShow:
         assert why.isprintable()
         assert "ERROR    app: error b" in what
 
+    @pytest.mark.parametrize("command", ["show", "export"])
+    def test_says_how_many_lines_it_leaves_out(
+        self, folder: Path, capfd: pytest.CaptureFixture[str], command: str
+    ) -> None:
+        """Who keeps a copy hears that it is not all, in words and by the exit code."""
+        owner = leave(folder, "info a", "info b")
+        (path,) = folder.glob("*.ndjson")
+        path.write_bytes(b"junk\n" + path.read_bytes() + b"\n")
+
+        assert spool(command, folder) == 1
+
+        said = capfd.readouterr()
+        assert len(said.out.splitlines()) == 2
+        assert f"2 lines of {owner} cannot be read: left out" in said.err
+
+    @pytest.mark.usefixtures("keys")
+    def test_shows_lines_that_are_no_entries_among_dead_letters(
+        self, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """What could not be sent is there for a person, at whatever level; junk is counted."""
+        leave(folder, "info a")
+        (path,) = folder.glob("*.ndjson")
+        path.write_bytes(b'{"spool_seq":1,"message":"\x1b \xff"\n' + path.read_bytes())
+        assert spool("replay", folder) == 1
+        (path,) = folder.glob("*.dead.ndjson")
+        path.write_bytes(b"junk\n" + path.read_bytes())
+        capfd.readouterr()
+
+        assert spool("show", folder, "--dead-letters", "--level", "error") == 1
+
+        said = capfd.readouterr()
+        why, what = said.out.splitlines()
+        assert re.fullmatch(r"-- left out at \S+, corrupt: no entry", why)
+        assert what == '    {"spool_seq":1,"message":"\\x1b \\udcff"'
+        assert f"1 line of {path.name} cannot be read: left out" in said.err
+
+        assert spool("show", folder, "--dead-letters", "--json") == 1
+        assert (
+            json.loads(capfd.readouterr().out)["line"] == '{"spool_seq":1,"message":"\x1b \udcff"'
+        )
+
     def test_leaves_out_what_is_delivered(
         self,
         server: DevServer,

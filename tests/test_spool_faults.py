@@ -106,7 +106,7 @@ class TestLeftFiles:
         garbage: bytes,
         where: str,
     ) -> None:
-        """A line that is none is a loss that is told; those around it arrive."""
+        """A line that is none is a loss that is told, and kept; those around it arrive."""
         before = ["a"] if where in ("middle", "last") else []
         after = ["b"] if where in ("first", "middle") else []
         leave(folder, server, before, tail=garbage)
@@ -125,7 +125,13 @@ class TestLeftFiles:
         assert [text for text in messages(server) if len(text) == 1] == before + after
         assert logger.stats().dropped_by == {"corrupt": 1}
         logger.close()
-        assert list(folder.iterdir()) == []
+        assert [path.name for path in folder.iterdir()] == [
+            path.name.replace(".info.000001.", ".dead.")
+        ] * (garbage != b"\n")
+        for left in folder.iterdir():
+            (letter,) = map(json.loads, left.read_text().splitlines())
+            assert letter["reason"] == "corrupt"
+            assert letter["line"].encode("utf-8", "surrogateescape") + b"\n" == garbage
 
     def test_a_segment_cut_below_its_sent_part_is_sent_again(
         self, server: DevServer, make_logger: MakeLogger, folder: Path

@@ -98,14 +98,15 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter: an entry that the server has rejected.
+    """A dead letter: an entry that the server has rejected, or a line that is no entry.
 
     Attributes:
         reason: The reason in one or two words, as in `Stats.rejected_by`.
         words: What the server said.
         at: When, epoch seconds, or None.
-        entry: The encoded entry, or None if the line cannot be read.
+        entry: The encoded entry, or None if there is none that can be read.
         line: The line itself.
+        corrupt: The line of a segment that is no entry, or None.
     """
 
     reason: str
@@ -113,6 +114,7 @@ class Letter:
     at: float | None
     entry: bytes | None
     line: bytes
+    corrupt: str | None = None
 
 
 class View:
@@ -269,15 +271,17 @@ def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
 
 def letter_in(line: bytes) -> Letter:
     """A line of a dead-letter file, read."""
-    place = line.find(_ENTRY)
-    entry = line.rstrip()[place + len(_ENTRY) : -1].strip()
+    unreadable = Letter("unreadable", "", None, None, line)
     try:
         facts = json.loads(line)
-        is_entry = bool(facts["entry"]) and facts["entry"] == json.loads(entry)
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return Letter("unreadable", "", None, None, line)
-    if not is_entry or type(facts["entry"]) is not dict:
-        return Letter("unreadable", "", None, None, line)
+    except (ValueError, RecursionError):
+        return unreadable
+    if type(facts) is not dict:
+        return unreadable
+    entry, corrupt = _entry_of(line, facts), facts.get("line")
+    corrupt = corrupt if isinstance(corrupt, str) else None
+    if entry is None and corrupt is None:
+        return unreadable
     at = facts.get("at")
     return Letter(
         str(facts.get("reason", "")),
@@ -285,7 +289,20 @@ def letter_in(line: bytes) -> Letter:
         at if isinstance(at, (int, float)) else None,
         entry,
         line,
+        corrupt,
     )
+
+
+def _entry_of(line: bytes, facts: dict[str, Any]) -> bytes | None:
+    """The entry of a dead letter, to the byte; None if it has none."""
+    place = line.find(_ENTRY)
+    entry = line.rstrip()[place + len(_ENTRY) : -1].strip()
+    found = facts.get("entry")
+    try:
+        is_it = bool(found) and type(found) is dict and found == json.loads(entry)
+    except (ValueError, RecursionError):
+        return None
+    return entry if is_it else None
 
 
 def _facts(lock_file: bytes) -> dict[str, Any]:

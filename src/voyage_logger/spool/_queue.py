@@ -193,22 +193,22 @@ class SpoolQueue(TendedQueue):
                 line = oldest.peek()
                 if line is None:
                     return False  # to be fetched first
-                sequence, payload, end, lines = line
+                sequence, payload, end, corrupt = line
                 if payload is None:
                     if oldest.taken != oldest.sent:
                         return True  # not before what is in flight is settled
-                    self._pass_over(stream, oldest, lines)
+                    self._pass_over(stream, oldest, corrupt)
                     break
                 room -= len(payload) + 1
                 if room < 0 and self._in_flight:
                     return True
                 oldest.advance()
-                self._drop((CORRUPT, oldest.lane), lines - 1)
                 self._flight.append((sequence if is_own else 0, oldest.lane, payload))
-                self._origins.append((stream, oldest, end, lines))  # type: ignore[arg-type]
+                self._origins.append((stream, oldest, end, 1 + len(corrupt)))  # type: ignore[arg-type]
                 self._spooled -= 1
                 self._in_flight += 1
                 self._flight_bytes += len(payload) + RECORD_OVERHEAD
+                self._leave_out(stream, oldest, corrupt)
                 if not oldest.unread:
                     break
         return False
@@ -220,13 +220,31 @@ class SpoolQueue(TendedQueue):
         self._origins.extend([None] * (self._in_flight - before))
         return True
 
-    def _pass_over(self, stream: Stream | None, segment: Segment, lines: int) -> None:
+    def _pass_over(
+        self, stream: Stream | None, segment: Segment, corrupt: tuple[bytes, ...]
+    ) -> None:
         """Skips a piece of a segment in which no line can be read."""
         segment.advance()
-        self._drop((CORRUPT, segment.lane), lines)
-        segment.settle(segment.taken, lines)
+        self._leave_out(stream, segment, corrupt)
+        segment.settle(segment.taken, len(corrupt))
         if stream is not None:
             self._discard_if_settled(stream, segment)
+
+    def _leave_out(
+        self, stream: Stream | None, segment: Segment, corrupt: tuple[bytes, ...]
+    ) -> None:
+        """Counts lines that are none, and keeps them where a person can find them."""
+        if not corrupt:
+            return
+        self._drop((CORRUPT, segment.lane), len(corrupt))
+        letters = [
+            _letter(CORRUPT, "no entry", "line", _as_json(line)) for line in corrupt if line.strip()
+        ]
+        if stream is not None and letters and any(self._keeper.bury(stream, letters)):
+            self._keeper.note(
+                "spool corrupt",
+                f"what is no entry in {segment.name} is kept in the dead-letter file",
+            )
 
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
         super().settle(count, rejected=rejected, dropped=dropped, words=words)
@@ -264,11 +282,7 @@ class SpoolQueue(TendedQueue):
         for (_, lane, payload), origin in ended:
             stream = self._keeper.own if origin is None else origin[0]
             if stream is not None:
-                facts = json.dumps(
-                    {"reason": reason, "words": words, "at": round(time.time(), 3)},
-                    separators=(",", ":"),
-                )
-                letter = b'%b,"entry":%b}\n' % (facts[:-1].encode(), bytes(payload))
+                letter = _letter(reason, words, "entry", bytes(payload))
                 letters.setdefault(stream, []).append(letter)
                 lanes.setdefault(stream, []).append(lane)
         for stream, of_stream in letters.items():
@@ -326,3 +340,16 @@ class SpoolQueue(TendedQueue):
 
     def disown(self) -> None:
         self._keeper.disown()
+
+
+def _letter(reason: str, words: str, name: str, content: bytes) -> bytes:
+    """A line of a dead-letter file: why it is there, and JSON."""
+    facts = json.dumps(
+        {"reason": reason, "words": words, "at": round(time.time(), 3)}, separators=(",", ":")
+    )
+    return b'%b,"%b":%b}\n' % (facts[:-1].encode(), name.encode(), content)
+
+
+def _as_json(line: bytes) -> bytes:
+    """A line of whatever bytes as a JSON string: what is not UTF-8 is a lone surrogate there."""
+    return json.dumps(line.decode("utf-8", "surrogateescape")).encode()

@@ -31,9 +31,9 @@ _OPEN = b'{"spool_seq":'
 _LINE = _OPEN + b"%d,%b\n"
 _CHUNK = 256 * 1024  # bytes that are read at once
 
-# (sequence number; encoded entry, or None if no line of a piece is one; where it ends; how many
-# lines of the file it stands for: unreadable ones count with their neighbor)
-Line = tuple[int, bytes | None, int, int]
+# (sequence number; encoded entry, or None if no line of a piece is one; where it ends; the corrupt
+# lines next to it, which count with it)
+Line = tuple[int, bytes | None, int, tuple[bytes, ...]]
 
 
 class _Reader(OpenFile):
@@ -263,8 +263,8 @@ class Segment:
 
     def advance(self) -> None:
         """Takes the next line."""
-        _, _, self.taken, lines = self._lines.popleft()
-        self.taken_entries += lines
+        _, payload, self.taken, corrupt = self._lines.popleft()
+        self.taken_entries += len(corrupt) + (payload is not None)
         if self._lines:
             self.head = self._lines[0][0]
         else:
@@ -289,7 +289,11 @@ class Segment:
                 lines, _ = lines_in(file.read(end - begin), begin, needs_check=False)
         except OSError:
             return self.unread  # removed, or out of reach: more rather than less is pending
-        return sum(count for number, _, _, count in lines if number <= sequence)
+        return sum(
+            len(corrupt) + (payload is not None)
+            for number, payload, _, corrupt in lines
+            if number <= sequence
+        )
 
     def cut(self) -> int:
         """Gives up what is not taken, and says how many entries that were."""
@@ -315,18 +319,18 @@ def lines_in(data: bytes, begin: int, *, needs_check: bool) -> tuple[list[Line],
     """
     lines: list[Line] = []
     place = begin
-    unreadable = 0
+    corrupt: list[bytes] = []
     for line in data.split(b"\n")[:-1]:
         place += len(line) + 1
         entry = _entry_in(line, needs_check=needs_check)
         if entry is None:
-            unreadable += 1
+            corrupt.append(line)
             continue
-        lines.append((*entry, place, 1 + unreadable))
-        unreadable = 0
-    if unreadable:
-        sequence, payload, _, covered = lines.pop() if lines else (0, None, 0, 0)
-        lines.append((sequence, payload, place, covered + unreadable))
+        lines.append((*entry, place, tuple(corrupt)))
+        corrupt.clear()
+    if corrupt:
+        sequence, payload, _, before = lines.pop() if lines else (0, None, 0, ())
+        lines.append((sequence, payload, place, (*before, *corrupt)))
     return lines, place
 
 

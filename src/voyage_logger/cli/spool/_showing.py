@@ -21,6 +21,7 @@ from voyage_logger.cli.spool._terminal import (
     say,
 )
 from voyage_logger.spool._folder import words_of
+from voyage_logger.spool._names import dead_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,31 +46,55 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
 
 def _show(view: View, options: argparse.Namespace) -> int:
     source = _dead(view) if options.dead_letters else _pending(view)
-    chosen = (found for found in source if _rank(found[0]) >= options.level)
+    chosen = (found for found in source if not found[0] or _rank(found[0]) >= options.level)
     for entry, facts in islice(chosen, options.limit):
         if options.json:
-            say(json.dumps({**facts, "entry": entry} if facts else entry, ensure_ascii=True))
-        else:
-            if facts:
-                say(_rejection(facts))
-            for line in readable(entry, is_dated=True).splitlines():
-                say(line)
+            whole = {**facts, "entry": entry} if facts and entry else facts or entry
+            say(json.dumps(whole, ensure_ascii=True))
+            continue
+        if facts:
+            say(_rejection(facts))
+        text = readable(entry, is_dated=True) if entry else f"    {printable(facts['line'])}"
+        for line in text.splitlines():
+            say(line)
     return DONE
 
 
 def _pending(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for entry in _entries(view):
+        yield json.loads(entry), {}
+
+
+def _entries(view: View) -> Iterator[bytes]:
+    """The pending entries; how many lines are none is told in the end."""
     for owner in view.owners():
-        for _, _, entry in view.pending(owner):
-            if entry is not None:
-                yield json.loads(entry), {}
+        corrupt = 0
+        for *_, entry in view.pending(owner):
+            if entry is None:
+                corrupt += 1
+            else:
+                yield entry
+        _note_left_out(view, corrupt, owner.name)
 
 
 def _dead(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The dead letters: entry and facts, or no entry and facts with the corrupt line."""
     for owner in view.owners():
+        unreadable = 0
         for letter in view.letters(owner):
+            facts = {"reason": letter.reason, "words": letter.words, "at": letter.at}
             if letter.entry is not None:
-                facts = {"reason": letter.reason, "words": letter.words, "at": letter.at}
                 yield json.loads(letter.entry), facts
+            elif letter.corrupt is not None:
+                yield {}, {**facts, "line": letter.corrupt}
+            else:
+                unreadable += 1
+        _note_left_out(view, unreadable, dead_name(owner.name))
+
+
+def _note_left_out(view: View, lines: int, what: str) -> None:
+    if lines:
+        view.troubles.append(f"{counted(lines, 'line')} of {what} cannot be read: left out")
 
 
 def _rejection(facts: dict[str, Any]) -> str:
@@ -82,20 +107,19 @@ def _rejection(facts: dict[str, Any]) -> str:
     reason, words = facts["reason"], facts["words"]
     # Mostly the words begin with the status, which is the reason.
     told = words if words.startswith(reason) else f"{reason}: {words}".removesuffix(": ")
-    return f"-- rejected{when}, {printable(told)}"
+    what = "left out" if "line" in facts else "rejected"
+    return f"-- {what}{when}, {printable(told)}"
 
 
 def _export(view: View, options: argparse.Namespace) -> int:
-    entries = (entry for owner in view.owners() for *_, entry in view.pending(owner))
-    readable_ones = (entry for entry in entries if entry is not None)
     if options.output is None:
-        for entry in readable_ones:
+        for entry in _entries(view):
             say(_as_text(entry))
         return DONE
     try:
         with options.output.open("xb") as file:
             count = 0
-            for count, entry in enumerate(readable_ones, 1):  # noqa: B007 - counted for the line below
+            for count, entry in enumerate(_entries(view), 1):  # noqa: B007 - counted for the line below
                 file.write(entry + b"\n")
     except OSError as error:
         complain(f"{options.output}: {words_of(error)}")
