@@ -8,8 +8,9 @@ How an entry travels:
 _queue.py     SpoolQueue: an EntryQueue over the disk; taking and settling
 _writing.py   what log calls do            _upkeep.py    the care of the folder
 _keeper.py    what one logger has on the disk, and whether the disk works
-_stream.py    the files of one owner       _segment.py   one file: lines, reading and writing
+_stream.py    the files of one owner       _segment.py   one file: reading and writing
 _adoption.py  what dead owners have left   _names.py     what each file's name says
+_lines.py     what each line of a file is
 _folder.py    the folder, opened with care _system.py    what differs between operating systems
 _inspection.py  a look without a change    _estate.py    what the tools do with the dead's files
 """

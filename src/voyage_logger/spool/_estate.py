@@ -16,6 +16,7 @@ from voyage_logger._levels import INFO, TICKET_LANE, rank_of
 from voyage_logger.spool._adoption import amended, description
 from voyage_logger.spool._folder import SpoolUnusable, unlock
 from voyage_logger.spool._inspection import is_alive, letter_in
+from voyage_logger.spool._lines import line_of
 from voyage_logger.spool._names import (
     dead_name,
     lock_name,
@@ -24,7 +25,6 @@ from voyage_logger.spool._names import (
     parse_draft,
     segment_name,
 )
-from voyage_logger.spool._segment import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

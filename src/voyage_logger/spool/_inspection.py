@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from voyage_logger._levels import LANES
 from voyage_logger.spool._adoption import destination_in
 from voyage_logger.spool._folder import Folder, SpoolUnusable, unlock, words_of
+from voyage_logger.spool._lines import lines_in
 from voyage_logger.spool._names import dead_name, lock_name, odd_names, parse, sent_name
-from voyage_logger.spool._segment import lines_in
 from voyage_logger.spool._stream import sent_of
 from voyage_logger.spool._system import is_running
 

@@ -10,8 +10,6 @@ What must stay true: each entry on the disk is in flight once; what is left at t
 from __future__ import annotations
 
 import errno
-import json
-import time
 from collections import deque
 from itertools import islice
 from operator import attrgetter
@@ -21,6 +19,7 @@ from voyage_logger._levels import CRITICAL, NOTICE_LANE
 from voyage_logger._queue import SLICE
 from voyage_logger._records import NEVER, RECORD_OVERHEAD, Record
 from voyage_logger.spool._folder import SpoolUnusable
+from voyage_logger.spool._lines import letter_of, letter_of_line
 from voyage_logger.spool._upkeep import TendedQueue
 
 if TYPE_CHECKING:
@@ -237,9 +236,7 @@ class SpoolQueue(TendedQueue):
         if not corrupt:
             return
         self._drop((CORRUPT, segment.lane), len(corrupt))
-        letters = [
-            _letter(CORRUPT, "no entry", "line", _as_json(line)) for line in corrupt if line.strip()
-        ]
+        letters = [letter_of_line(line, CORRUPT, "no entry") for line in corrupt if line.strip()]
         if stream is not None and letters and any(self._keeper.bury(stream, letters)):
             self._keeper.note(
                 "spool corrupt",
@@ -282,7 +279,7 @@ class SpoolQueue(TendedQueue):
         for (_, lane, payload), origin in ended:
             stream = self._keeper.own if origin is None else origin[0]
             if stream is not None:
-                letter = _letter(reason, words, "entry", bytes(payload))
+                letter = letter_of(payload, reason, words)
                 letters.setdefault(stream, []).append(letter)
                 lanes.setdefault(stream, []).append(lane)
         for stream, of_stream in letters.items():
@@ -340,16 +337,3 @@ class SpoolQueue(TendedQueue):
 
     def disown(self) -> None:
         self._keeper.disown()
-
-
-def _letter(reason: str, words: str, name: str, content: bytes) -> bytes:
-    """A line of a dead-letter file: why it is there, and JSON."""
-    facts = json.dumps(
-        {"reason": reason, "words": words, "at": round(time.time(), 3)}, separators=(",", ":")
-    )
-    return b'%b,"%b":%b}\n' % (facts[:-1].encode(), name.encode(), content)
-
-
-def _as_json(line: bytes) -> bytes:
-    """A line of whatever bytes as a JSON string: what is not UTF-8 is a lone surrogate there."""
-    return json.dumps(line.decode("utf-8", "surrogateescape")).encode()

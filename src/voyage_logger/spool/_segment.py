@@ -1,12 +1,5 @@
 """A segment: one file of entries of one level, appended to by log calls and read by the worker.
 
-A line is the entry's JSON with one more member in front, the place of its log call::
-
-    {"spool_seq":17,"message":"Order placed","level":"info",...}
-
-so that entries of several files can be sent in the order of their calls. The rest of the line is,
-to the byte, what is sent.
-
 What must stay true: of each segment a beginning is sent, a beginning that may be longer is taken
 (sent, or in flight), and both only grow; a descriptor for writing is used under the queue's lock
 only, one for reading by the worker only.
@@ -16,24 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 from collections import deque
 from typing import TYPE_CHECKING
 
 from voyage_logger._records import NEVER
 from voyage_logger.spool._folder import OpenFile, close, write_all
+from voyage_logger.spool._lines import lines_in
 
 if TYPE_CHECKING:
     from voyage_logger.spool._folder import Folder
+    from voyage_logger.spool._lines import Line
 
-_OPEN = b'{"spool_seq":'
-_LINE = _OPEN + b"%d,%b\n"
 _CHUNK = 256 * 1024  # bytes that are read at once
-
-# (sequence number; encoded entry, or None if no line of a piece is one; where it ends; the corrupt
-# lines next to it, which count with it)
-Line = tuple[int, bytes | None, int, tuple[bytes, ...]]
 
 
 class _Reader(OpenFile):
@@ -47,16 +35,6 @@ class _Reader(OpenFile):
 
     def __del__(self) -> None:
         self.close()
-
-
-def line_of(sequence: int, payload: bytes | bytearray) -> bytes:
-    """The line of an entry.
-
-    Args:
-        sequence: The place of its log call among those of its owner.
-        payload: The encoded entry, a JSON object with one member at least.
-    """
-    return _LINE % (sequence, payload[1:])
 
 
 class Segment:
@@ -307,46 +285,3 @@ class Segment:
     def stop_reading(self) -> None:
         """Closes the descriptor for reading, once a `fetch` under way is done with it."""
         self._reader = None
-
-
-def lines_in(data: bytes, begin: int, *, needs_check: bool) -> tuple[list[Line], int]:
-    """The whole lines of a piece of a file, and where they end.
-
-    Args:
-        data: The piece.
-        begin: Where in the file it begins.
-        needs_check: Whether each line has to be looked at closely.
-    """
-    lines: list[Line] = []
-    place = begin
-    corrupt: list[bytes] = []
-    for line in data.split(b"\n")[:-1]:
-        place += len(line) + 1
-        entry = _entry_in(line, needs_check=needs_check)
-        if entry is None:
-            corrupt.append(line)
-            continue
-        lines.append((*entry, place, tuple(corrupt)))
-        corrupt.clear()
-    if corrupt:
-        sequence, payload, _, before = lines.pop() if lines else (0, None, 0, ())
-        lines.append((sequence, payload, place, (*before, *corrupt)))
-    return lines, place
-
-
-def _entry_in(line: bytes, *, needs_check: bool) -> tuple[int, bytes] | None:
-    """A line's number and entry; None if it was torn, made by others, or changed by hand."""
-    if not line.startswith(_OPEN):
-        return None
-    comma = line.find(b",", len(_OPEN))
-    if comma < 0:
-        return None
-    try:
-        if needs_check and type(json.loads(line)) is not dict:
-            return None
-        sequence = int(line[len(_OPEN) : comma])
-    except (ValueError, RecursionError):
-        return None
-    if not 0 <= sequence < NEVER:  # as no log call has it, and beyond all that is compared with it
-        return None
-    return sequence, b"{" + line[comma + 1 :]

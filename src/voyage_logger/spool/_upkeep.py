@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._records import RECORD_OVERHEAD, head
 from voyage_logger.spool._folder import SpoolUnusable
-from voyage_logger.spool._segment import line_of
+from voyage_logger.spool._lines import line_of
 from voyage_logger.spool._writing import FULL, WritingQueue
 
 if TYPE_CHECKING:

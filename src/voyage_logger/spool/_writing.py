@@ -22,7 +22,8 @@ from voyage_logger._records import NEVER, head
 from voyage_logger._values import replace
 from voyage_logger.spool._folder import SpoolUnusable
 from voyage_logger.spool._keeper import Keeper, SpoolSettings
-from voyage_logger.spool._segment import Segment, line_of
+from voyage_logger.spool._lines import line_of
+from voyage_logger.spool._segment import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
