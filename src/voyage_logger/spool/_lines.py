@@ -35,6 +35,12 @@ def line_of(sequence: int, payload: bytes | bytearray) -> bytes:
     return _LINE % (sequence, payload[1:])
 
 
+def count_of(line: Line) -> int:
+    """How many lines of the file that is."""
+    _, payload, _, corrupt = line
+    return len(corrupt) + (payload is not None)
+
+
 def lines_in(data: bytes, begin: int, *, needs_check: bool) -> tuple[list[Line], int]:
     """The whole lines of a piece of a file, and where they end.
 

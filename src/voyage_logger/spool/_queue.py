@@ -131,14 +131,34 @@ class SpoolQueue(TendedQueue):
             heads = self._heads(stream, is_fresh=is_fresh)
             wanting = [(segment, segment.size) for segment in heads if segment.wants_lines()]
         for segment, end in wanting:
-            try:
-                with self._disk:
-                    lines, read_to = segment.fetch(self._keeper.folder, end)
-            except (OSError, SpoolUnusable) as error:
-                self._forsake(stream, segment, error)
-                continue
+            self._read_on(stream, segment, end)
+
+    def _read_on(self, stream: Stream | None, segment: Segment, end: int) -> None:
+        try:
+            with self._disk:
+                lines, read_to = segment.fetch(self._keeper.folder, end)
             with self.lock:
-                segment.keep(lines, read_to)
+                if not segment.keep(lines, read_to) and stream is not None:
+                    self._recount(stream, segment)
+        except (OSError, SpoolUnusable) as error:
+            self._forsake(stream, segment, error)
+
+    def _recount(self, stream: Stream, segment: Segment) -> None:
+        """Counts a segment anew that others have changed, and writes nothing more to it."""
+        if self._active[segment.lane] is segment:
+            self._active[segment.lane] = None
+            segment.seal()
+        size, lines = segment.recount(self._keeper.folder)
+        self._keeper.size += size
+        if lines < 0:
+            self._drop((CORRUPT, segment.lane), -lines)
+        else:
+            self._accepted += lines
+            self._spooled += lines
+        self._keeper.note(
+            "spool changed", f"{segment.name} was changed by others: its lines are counted anew"
+        )
+        self._discard_if_settled(stream, segment)
 
     def _forsake(
         self, stream: Stream | None, segment: Segment, error: OSError | SpoolUnusable

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._records import NEVER
 from voyage_logger.spool._folder import OpenFile, close, write_all
-from voyage_logger.spool._lines import lines_in
+from voyage_logger.spool._lines import count_of, lines_in
 
 if TYPE_CHECKING:
     from voyage_logger.spool._folder import Folder
@@ -65,6 +65,7 @@ class Segment:
         "_fetched",
         "_lines",
         "_reader",
+        "_torn",
         "descriptor",
         "entries",
         "head",
@@ -90,6 +91,7 @@ class Segment:
         self._reader: _Reader | None = None
         self._lines: deque[Line] = deque()  # read, and not yet taken
         self._fetched = 0  # where the next read begins
+        self._torn = 0  # bytes after the last whole line, when it was last counted anew
         self.size = self.entries = 0
         self.taken = self.taken_entries = 0
         self.sent = self.sent_entries = 0
@@ -222,18 +224,60 @@ class Segment:
             os.lseek(reader.descriptor, begin, os.SEEK_SET)
             data = os.read(reader.descriptor, min(length, end - begin))
             lines, read_to = lines_in(data, begin, needs_check=self.needs_check)
-            if lines:
+            if lines or length >= end - begin:
                 return lines, read_to
-            if length >= end - begin:
-                raise OSError(errno.EIO, "a segment is shorter than it was")
             length *= 2  # a line longer than a chunk
 
-    def keep(self, lines: list[Line], read_to: int) -> None:
-        """Takes over what `fetch` has read, unless the segment was cut meanwhile."""
-        if not self.is_gone and read_to <= self.size:
-            self._lines.extend(lines)
-            self._fetched = read_to
-            self.head = lines[0][0]
+    def keep(self, lines: list[Line], read_to: int) -> bool:
+        """Takes over what `fetch` has read, unless the segment was cut meanwhile.
+
+        Returns:
+            False if others have changed the file: it has to be counted anew.
+
+        Raises:
+            OSError: There is nothing more to read in it, though there should be.
+        """
+        if self.is_gone or read_to > self.size:
+            return True
+        count = sum(map(count_of, lines))
+        is_end = read_to == self.size
+        if self._is_longer() or count > self.unread or (is_end and count < self.unread):
+            return False
+        if not lines:
+            raise OSError(errno.EIO, "a segment is shorter than it was")
+        self._lines.extend(lines)
+        self._fetched = read_to
+        self.head = lines[0][0]
+        return True
+
+    def _is_longer(self) -> bool:
+        """True if others have written to a file of this process since it was counted."""
+        if self.last == NEVER or self._reader is None:
+            return False
+        with contextlib.suppress(OSError):  # closed by the app: opened again for the next read
+            return os.fstat(self._reader.descriptor).st_size > self.size + self._torn
+        return False
+
+    def recount(self, folder: Folder) -> tuple[int, int]:
+        """Counts anew what is not taken.
+
+        Returns:
+            How many bytes and lines more there are than were known.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        with os.fdopen(folder.open(self.name), "rb") as file:
+            file.seek(self.taken)
+            rest = file.read()
+        size, entries = self.size, self.entries
+        self.size = self.taken + rest.rfind(b"\n") + 1
+        self.entries = self.taken_entries + rest.count(b"\n")
+        self._torn = self.taken + len(rest) - self.size
+        self.needs_check = True
+        if not self.unread:
+            self.head = NEVER
+        return self.size - size, self.entries - entries
 
     def peek(self) -> Line | None:
         """The next line, or None if it has to be fetched first, or there is none."""
@@ -241,8 +285,9 @@ class Segment:
 
     def advance(self) -> None:
         """Takes the next line."""
-        _, payload, self.taken, corrupt = self._lines.popleft()
-        self.taken_entries += len(corrupt) + (payload is not None)
+        line = self._lines.popleft()
+        self.taken = line[2]
+        self.taken_entries += count_of(line)
         if self._lines:
             self.head = self._lines[0][0]
         else:
@@ -267,11 +312,7 @@ class Segment:
                 lines, _ = lines_in(file.read(end - begin), begin, needs_check=False)
         except OSError:
             return self.unread  # removed, or out of reach: more rather than less is pending
-        return sum(
-            len(corrupt) + (payload is not None)
-            for number, payload, _, corrupt in lines
-            if number <= sequence
-        )
+        return sum(count_of(line) for line in lines if line[0] <= sequence)
 
     def cut(self) -> int:
         """Gives up what is not taken, and says how many entries that were."""
