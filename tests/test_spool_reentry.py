@@ -14,6 +14,7 @@ from voyage_logger.spool import (
     _folder,
     _keeper,
     _queue,
+    _reading,
     _stream,
     _writing,
 )
@@ -65,7 +66,7 @@ def test_anywhere_in_a_take_changes_no_lane_under_it(tmp_path: Path) -> None:
         with Interruption(
             at,
             lambda queue=queue, late=late: queue.append(late, INFO),  # type: ignore[misc]
-            (str(_queue.__file__),),
+            (str(_queue.__file__), str(_reading.__file__)),
         ) as it:
             queue.take(NEVER, NEVER)
         has_come = it.has_come

@@ -5,14 +5,14 @@ How an entry travels:
     SpoolQueue.append -> Segment (one write) ... the worker: SpoolQueue.take -> Segment -> flight
                                             ... settled -> noted in the `sent` file -> removed
 
-_queue.py     SpoolQueue: an EntryQueue over the disk; taking and settling
-_writing.py   what log calls do            _upkeep.py    the care of the folder
-_keeper.py    what one logger has on the disk, and whether the disk works
+_queue.py     SpoolQueue: an EntryQueue over the disk; settling, and the end
+_writing.py   what log calls do            _reading.py   what the worker takes
+_upkeep.py    the care of the folder       _keeper.py    what one logger has on the disk
 _stream.py    the files of one owner       _segment.py   one file: reading and writing
-_adoption.py  what dead owners have left   _names.py     what each file's name says
-_lines.py     what each line of a file is
+_lines.py     what a line of a file is     _names.py     what each file's name says
 _folder.py    the folder, opened with care _system.py    what differs between operating systems
-_inspection.py  a look without a change    _estate.py    what the tools do with the dead's files
+_adoption.py  what dead owners have left   _estate.py    what the tools do with that
+_inspection.py  a look without a change
 """
 
 from __future__ import annotations
