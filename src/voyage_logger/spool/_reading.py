@@ -39,27 +39,30 @@ _LASTING = {
     errno.ENXIO,
     errno.EPERM,
 }
-_FRESH_TURN = 4  # of so many requests, one carries the newest entries while older ones wait
+_FRESH_TURN = 4  # of so many requests, one carries new entries while older ones wait
 _FRESH_TURN_AT_END = 2
-_URGENT = slice(CRITICAL, NOTICE_LANE)  # lanes
+_ALL, _URGENT = slice(None), slice(CRITICAL, NOTICE_LANE)  # lanes
 
 
 class ReadingQueue(TendedQueue):
     """The half of `SpoolQueue` that gives entries to the worker; for the arguments see there."""
 
-    _turn = 0  # how many requests were made while older entries wait
+    _mark = 0  # own entries with a later number are new; those up to it are part of a backlog
+    _turn = 0  # requests since one of new entries, while there is a backlog
+    _urgent_turns = 0  # requests in a row that were of new entries for something urgent
 
     def take(self, max_entries: int, max_bytes: int) -> list[Record]:
         with self.lock:
             if self._in_flight:
                 return list(self._flight)
-            stream, is_fresh = self._choose()
+            stream, after = self._choose(max_entries, max_bytes)
+            self._put_down()
         while True:  # in slices, for log calls wait meanwhile
-            self._fetch(stream, is_fresh=is_fresh)
+            self._fetch(stream, after)
             with self.lock:
                 before = self._in_flight
                 limit = min(max_entries, before + SLICE)
-                is_at_end = self._board_from(stream, limit, max_bytes, is_fresh=is_fresh)
+                is_at_end = self._board_from(stream, limit, max_bytes, after)
                 if is_at_end or self._in_flight >= max_entries:
                     break
         if self._keeper.has_news:
@@ -67,59 +70,105 @@ class ReadingQueue(TendedQueue):
         with self.lock:
             return list(self._flight)
 
-    def _choose(self) -> tuple[Stream | None, bool]:
-        """Whose entries are next, and whether it is the turn of the newest of them.
+    # Whose turn it is.
 
-        The oldest stream that has any; but now and then, while there is a backlog, what is
-        written at present. So a new entry waits for three requests at the most; for one at the end,
-        where there may be time for few; for none if it is urgent.
+    def _choose(self, max_entries: int, max_bytes: int) -> tuple[Stream | None, int]:
+        """Whose entries are next, and after which number.
+
+        Those of the oldest stream that has any; but now and then, while there is a backlog, new
+        ones, in their order. So a new entry waits for three requests at the most, as long as one
+        has room for what comes during four; for one at the end, where there may be time for few;
+        for none if it is urgent, unless such ones come all the time.
         """
-        keeper = self._keeper
-        backlog = [stream for stream in keeper.adopted if stream.ready]
-        own = keeper.own
-        is_behind = bool(backlog) or (own is not None and own.sealed_ready > 0)
-        if is_behind:
-            self._turn += 1
-            of_turns = _FRESH_TURN_AT_END if self.is_ending else _FRESH_TURN
-            is_fresh = self._turn % of_turns == 0 or (backlog and self._own_has_urgent())
-            if is_fresh and self._own_has_fresh():
-                return own, True
-        return (backlog[0], False) if backlog else (own, False)
+        own = self._keeper.own
+        if not self._turn and not self.is_ending:
+            self._mark_backlog(_FRESH_TURN - 1, max_entries, max_bytes)
+        backlog = self._backlog()
+        if backlog is None:
+            self._turn = self._urgent_turns = 0
+            return own, 0
+        self._turn += 1
+        is_due = self._turn >= (_FRESH_TURN_AT_END if self.is_ending else _FRESH_TURN)
+        is_urgent = self._urgent_turns < _FRESH_TURN - 1 and self._has_new(_URGENT)
+        if (is_due or is_urgent) and self._has_new():
+            self._urgent_turns = 0 if is_due else self._urgent_turns + 1
+            self._turn = 0
+            return own, self._mark
+        self._urgent_turns = 0
+        if is_due and self.is_ending and own is not None and own.ready:
+            self._turn = 0
+            return own, 0
+        return backlog, 0
 
-    def _own_has_fresh(self) -> bool:
-        active = [segment for segment in self._active if segment is not None and segment.ready]
-        return bool(active or self._queued)
+    def _backlog(self) -> Stream | None:
+        """The stream whose entries were there before the new ones, if there is any."""
+        stream = next((stream for stream in self._keeper.adopted if stream.ready), None)
+        own = self._keeper.own
+        if stream is not None or own is None:
+            return stream
+        has_old = any(segment.ready and segment.last <= self._mark for segment in own.segments())
+        return own if has_old else None
 
-    def _own_has_urgent(self) -> bool:
-        # Not by `is_urgent`: the worker has dealt with that before it takes.
-        return any(
-            (segment is not None and segment.ready) or waiting
-            for segment, waiting in list(zip(self._active, self._lanes, strict=True))[_URGENT]
-        )
+    def _has_new(self, lanes: slice = _ALL) -> bool:
+        return any(self._lanes[lanes]) or bool(self._new(lanes))
 
-    def _heads(self, stream: Stream | None, *, is_fresh: bool) -> list[Segment]:
-        """The segments to take from: of each lane the oldest, or the one being written."""
-        if stream is None:
-            return []
-        if is_fresh:
-            return [segment for segment in self._active if segment is not None and segment.ready]
+    def _new(self, lanes: slice = _ALL) -> list[Segment]:
+        """The segments of new entries."""
+        own = self._keeper.own
+        return [
+            segment
+            for lane in (own.lanes[lanes] if own is not None else ())
+            for segment in tuple(lane)
+            if segment.ready and segment.last > self._mark
+        ]
+
+    def _mark_backlog(self, requests: int, max_entries: int, max_bytes: int) -> None:
+        """Makes a backlog of new entries that fill a file, and more than so many requests.
+
+        What comes from now on, after an outage perhaps, has files of its own, and overtakes it.
+        Fewer keep their order: they are not worth it.
+        """
+        new = self._new()
+        count = sum(segment.ready for segment in new)
+        size = sum(segment.size - segment.taken for segment in new)
+        is_more = count > requests * max_entries or size > requests * max_bytes
+        if not is_more or all(segment.is_open for segment in new):
+            return
+        self._mark = self._sequence
+        for segment in new:
+            if self._active[segment.lane] is segment:
+                self._active[segment.lane] = None
+                segment.seal()
+
+    def _put_down(self) -> None:
+        """Ends the reading of segments that are not next; else each held a file and memory."""
+        next_ones = {*self._heads(self._keeper.own, self._mark), *self._heads(self._backlog(), 0)}
+        for segment in self._being_read - next_ones:
+            segment.put_down()
+        self._being_read &= next_ones
+
+    def _heads(self, stream: Stream | None, after: int) -> list[Segment]:
+        """The segments to take from: of each lane the first with an entry after that number."""
         heads = []
-        for lane in stream.lanes:
+        for lane in stream.lanes if stream is not None else ():
             # Of a copy, made in one call: a handler that logs may change the lane meanwhile.
-            segment = next((segment for segment in tuple(lane) if segment.ready), None)
+            segment = next((each for each in tuple(lane) if each.ready and each.last > after), None)
             if segment is not None:
                 heads.append(segment)
         return heads
 
-    def _fetch(self, stream: Stream | None, *, is_fresh: bool) -> None:
+    # What is read, and boards.
+
+    def _fetch(self, stream: Stream | None, after: int) -> None:
         """Reads on in the segments that are next; the reading itself without the lock."""
         with self.lock:
-            heads = self._heads(stream, is_fresh=is_fresh)
+            heads = self._heads(stream, after)
             wanting = [(segment, segment.size) for segment in heads if segment.wants_lines()]
         for segment, end in wanting:
             self._read_on(stream, segment, end)
 
     def _read_on(self, stream: Stream | None, segment: Segment, end: int) -> None:
+        self._being_read.add(segment)
         try:
             with self._disk:
                 lines, read_to = segment.fetch(self._keeper.folder, end)
@@ -174,7 +223,7 @@ class ReadingQueue(TendedQueue):
             stream.forget(segment, is_left=not is_removed)
 
     def _board_from(
-        self, stream: Stream | None, max_entries: int, max_bytes: int, *, is_fresh: bool
+        self, stream: Stream | None, max_entries: int, max_bytes: int, after: int
     ) -> bool:
         """Moves entries into flight in the order of their calls.
 
@@ -186,7 +235,7 @@ class ReadingQueue(TendedQueue):
             return self._board_from_memory(max_entries, max_bytes)
         room = max_bytes - (self._flight_bytes - self._in_flight * (RECORD_OVERHEAD - 1))
         while self._in_flight < max_entries:
-            heads = self._heads(stream, is_fresh=is_fresh)
+            heads = self._heads(stream, after)
             oldest = min(heads, key=attrgetter("head"), default=None)
             in_memory = self._oldest_in_memory() if is_own else NEVER
             if oldest is None or in_memory < oldest.head:

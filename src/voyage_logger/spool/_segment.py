@@ -323,6 +323,12 @@ class Segment:
         self.seal()
         return count
 
+    def put_down(self) -> None:
+        """Forgets what was read and not taken, which is read again when its turn comes."""
+        self._lines.clear()
+        self._fetched = self.taken
+        self.stop_reading()
+
     def stop_reading(self) -> None:
         """Closes the descriptor for reading, once a `fetch` under way is done with it."""
         self._reader = None

@@ -93,11 +93,6 @@ class Stream:
         """The bytes of all segments."""
         return sum(segment.size for segment in self.segments())
 
-    @property
-    def sealed_ready(self) -> int:
-        """How many entries may be taken of segments that nothing is written to any more."""
-        return sum(segment.ready for segment in self.segments() if not segment.is_open)
-
     def head(self) -> int:
         """The sequence number of the oldest entry not taken, `NEVER` if there is none."""
         return min((segment.head for segment in self.segments()), default=NEVER)

@@ -71,6 +71,7 @@ class WritingQueue(EntryQueue):
         self._left = 0  # own entries in files that were let go
         self._origins: deque[Origin | None] = deque()  # of the flight; None for one from memory
         self._active: list[Segment | None] = [None] * len(LANES)
+        self._being_read: set[Segment] = set()  # the worker's
         self._is_shut = False
         self._tend_at = clock()
 
