@@ -13,9 +13,11 @@ What must stay true: whatever is in a file, each of its lines is an entry or cor
 from __future__ import annotations
 
 import json
+import os
 import time
 
 from voyage_logger._records import NEVER
+from voyage_logger.spool._folder import write_all
 
 _OPEN = b'{"spool_seq":'
 _LINE = _OPEN + b"%d,%b\n"
@@ -82,6 +84,37 @@ def _entry_in(line: bytes, *, needs_check: bool) -> tuple[int, bytes] | None:
     if not 0 <= sequence < NEVER:  # as no log call has it, and beyond all that is compared with it
         return None
     return sequence, b"{" + line[comma + 1 :]
+
+
+def remove_half(descriptor: int, size: int, since: int) -> bytes:
+    """Removes a part of a line before the last `since` bytes of a file, if there is one.
+
+    Args:
+        descriptor: The file, open to be read and written.
+        size: The bytes of the line, which are more than the part has.
+        since: How many bytes come after it, which stay.
+
+    Returns:
+        Those bytes, if they have no place there any more.
+
+    Raises:
+        OSError: The file cannot be changed.
+    """
+    end = os.fstat(descriptor).st_size - since
+    os.lseek(descriptor, begin := max(0, end - size), os.SEEK_SET)
+    data = os.read(descriptor, size + since)
+    before, after = data[: end - begin], data[end - begin :]
+    half = len(before) - before.rfind(b"\n") - 1
+    if not half:
+        return b""
+    os.ftruncate(descriptor, end - half)
+    os.lseek(descriptor, 0, os.SEEK_END)
+    try:
+        write_all(descriptor, after)
+    except OSError:
+        os.ftruncate(descriptor, end - half)
+        return after
+    return b""
 
 
 def letter_of(payload: bytes | bytearray, reason: str, words: str) -> bytes:

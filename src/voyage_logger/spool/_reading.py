@@ -57,13 +57,18 @@ class ReadingQueue(TendedQueue):
                 return list(self._flight)
             stream, after = self._choose(max_entries, max_bytes)
             self._put_down()
+        idle = 0  # rounds in which nothing was read and nothing boarded
         while True:  # in slices, for log calls wait meanwhile
-            self._fetch(stream, after)
+            has_read = self._fetch(stream, after)
             with self.lock:
                 before = self._in_flight
                 limit = min(max_entries, before + SLICE)
                 is_at_end = self._board_from(stream, limit, max_bytes, after)
                 if is_at_end or self._in_flight >= max_entries:
+                    break
+                idle = 0 if has_read or self._in_flight > before else idle + 1
+                if idle > 1:  # in the first one, a piece without an entry may have been passed over
+                    self._set_aside(self._heads(stream, after))
                     break
         if self._keeper.has_news:
             self._keeper.tell()
@@ -159,13 +164,26 @@ class ReadingQueue(TendedQueue):
 
     # What is read, and boards.
 
-    def _fetch(self, stream: Stream | None, after: int) -> None:
-        """Reads on in the segments that are next; the reading itself without the lock."""
+    def _fetch(self, stream: Stream | None, after: int) -> bool:
+        """Reads on in the segments that are next; the reading itself without the lock.
+
+        Returns:
+            Whether there was any to read on in.
+        """
         with self.lock:
             heads = self._heads(stream, after)
             wanting = [(segment, segment.size) for segment in heads if segment.wants_lines()]
         for segment, end in wanting:
             self._read_on(stream, segment, end)
+        return bool(wanting)
+
+    def _set_aside(self, segments: list[Segment]) -> None:
+        """Leaves alone, until the next look, what counts as waiting and is not there to be had."""
+        for segment in segments:
+            if segment.peek() is None and not segment.wants_lines():
+                segment.is_set_aside = True
+                self._keeper.note_set_aside(segment, OSError(errno.EIO, "its counts are wrong"))
+        self._look_soon()
 
     def _read_on(self, stream: Stream | None, segment: Segment, end: int) -> None:
         self._being_read.add(segment)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._records import NEVER
 from voyage_logger.spool._folder import OpenFile, close, write_all
-from voyage_logger.spool._lines import count_of, lines_in
+from voyage_logger.spool._lines import count_of, lines_in, remove_half
 
 if TYPE_CHECKING:
     from voyage_logger.spool._folder import Folder
@@ -138,34 +138,41 @@ class Segment:
         comes that logs, and finds a line in one count and not in the other.
 
         Raises:
-            OSError: It did not work out, and nothing of the line is left in the file.
+            OSError: It did not work out: for `take_back`.
         """
         assert self.descriptor is not None  # noqa: S101 - for the type checker
-        before = self.size
-        self.size = before + len(line)
+        self.size += len(line)
         self.entries += 1
         self.head = min(self.head, sequence)
         self.last = sequence
         self.written_at = now
-        try:
-            write_all(self.descriptor, line)
-        except OSError:
-            self.take_back(before)
-            raise
+        write_all(self.descriptor, line)
 
-    def take_back(self, before: int) -> None:
+    def take_back(self, size: int, before: int) -> bytes:
         """Undoes a write that has failed: half a line would spoil the next one.
 
         Args:
-            before: The size that the segment had.
+            size: The bytes of the line, which count so far.
+            before: How many bytes the segment had.
+
+        Returns:
+            What a handler has logged right after that write, if it has no place here any more.
         """
-        self.size = before
+        lost = b""
+        # Out of reach until all is right: another such handler finds a segment that has ended.
+        descriptor, self.descriptor = self.descriptor, None
+        since = self.size - before - size
+        self.size -= size
         self.entries -= 1
-        if self.taken == before:
-            self.head = NEVER
-        if self.descriptor is not None:
+        if descriptor is not None:
             with contextlib.suppress(OSError):  # nothing more is written to it in any case
-                os.ftruncate(self.descriptor, before)
+                lost = remove_half(descriptor, size, since)
+            self.descriptor = descriptor
+        self.size -= len(lost)
+        self.entries -= lost.count(b"\n")
+        if not self.unread:
+            self.head = NEVER
+        return lost
 
     def seal(self) -> None:
         """Ends the writing."""

@@ -59,11 +59,15 @@ class TendedQueue(WritingQueue):
             line = line_of(sequence, payload)
             segment = self._segment_for(number, len(line))
             if segment is not None:
+                before = segment.size
                 try:
                     segment.write(line, sequence, self._clock())
                 except OSError as error:
-                    self._fail(error)
-                    return
+                    # Unless a handler has logged since, and had it given up.
+                    if segment.size >= before + len(line):
+                        self._take_back(segment, len(line), before)
+                        self._fail(error)
+                        return
                 self._spooled += 1
                 keeper.size += len(line)
             elif self._is_outranked(len(line)):
@@ -121,13 +125,8 @@ class TendedQueue(WritingQueue):
             self._active[segment.lane] = None
         self._keeper.size -= size
         stream.forget(segment)
-        records = [(sequence, segment.lane, payload) for sequence, payload in rescued]
-        self._lanes[segment.lane].extendleft(reversed(records))
-        self._spooled -= len(records)
-        self._queued += len(records)
-        self._queued_bytes += sum(len(payload) + RECORD_OVERHEAD for *_, payload in records)
+        self._remember(segment.lane, rescued)
         self._drop((DELETED, segment.lane), lost)
-        self._shed()
         self._keeper.note("spool removed", "files in use were removed")
         self._fail(SpoolUnusable("files were removed"))
 

@@ -9,6 +9,7 @@ want of room or for its age, lowest level first.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -18,18 +19,18 @@ from typing import TYPE_CHECKING
 from voyage_logger._clock import real_clock
 from voyage_logger._levels import CRITICAL, LANES
 from voyage_logger._queue import EntryQueue
-from voyage_logger._records import NEVER, head
+from voyage_logger._records import NEVER, head, size_of
 from voyage_logger._values import replace
 from voyage_logger.spool._folder import SpoolUnusable
 from voyage_logger.spool._keeper import Keeper, SpoolSettings
-from voyage_logger.spool._lines import line_of
+from voyage_logger.spool._lines import line_of, lines_in
 from voyage_logger.spool._segment import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voyage_logger._diagnostics import Diagnostics
-    from voyage_logger._records import Loss
+    from voyage_logger._records import Loss, Record
     from voyage_logger._stats import Stats
     from voyage_logger.spool._stream import Stream
 
@@ -201,13 +202,38 @@ class WritingQueue(EntryQueue):
             error = failure
         except TypeError:  # no descriptor: sealed by what a handler has logged since it was chosen
             is_sealed, error = True, OSError()
+        if segment.size < before + size:  # a handler has logged since, and had it given up
+            return True
         self._accepted -= 1  # the number stays used: a nested call may have a later one
         self._spooled -= 1
         self._keeper.size -= size
-        segment.take_back(before)
+        self._take_back(segment, size, before)
         if not is_sealed:
             self._fail(error)
         return False
+
+    def _take_back(self, segment: Segment, size: int, before: int) -> None:
+        """Undoes a write of so many bytes to a segment that had so many before."""
+        was_ended = not segment.is_open
+        if was_ended and not segment.is_gone:  # by what a handler has logged since
+            with contextlib.suppress(OSError, SpoolUnusable):
+                segment.descriptor = self._keeper.folder.open(segment.name)
+        lost = segment.take_back(size, before)
+        if was_ended:
+            segment.seal()
+        self._keeper.size -= len(lost)
+        lines, _ = lines_in(lost, 0, needs_check=False)
+        entries = [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
+        self._remember(segment.lane, entries)
+
+    def _remember(self, lane: int, entries: list[tuple[int, bytes]]) -> None:
+        """Takes entries of the disk, which lose their place there, into memory."""
+        records: list[Record] = [(sequence, lane, payload) for sequence, payload in entries]
+        self._lanes[lane].extendleft(reversed(records))
+        self._spooled -= len(records)
+        self._queued += len(records)
+        self._queued_bytes += size_of(records)
+        self._shed()
 
     def _segment_for(self, lane: int, size: int) -> Segment | None:
         """A segment of the lane with room for a line; None if the entry has to stay in memory."""
