@@ -298,11 +298,21 @@ class Settle:
 
 class Waking:
     def wait_for_change(self, queue: EntryQueue, cause: Callable[[], object]) -> bool:
-        thread = threading.Thread(target=cause)
+        """Whether that wakes who waits: known once it is done, however long it takes."""
+
+        def wait() -> None:
+            with queue.lock:
+                queue.changed.wait(30)
+
+        waiters = queue.changed._waiters  # type: ignore[attr-defined]
+        thread = threading.Thread(target=wait)
+        thread.start()
+        until(lambda: len(waiters) == 1)
+        cause()
         with queue.lock:
-            thread.start()
-            is_woken = queue.changed.wait(0.05)
-        thread.join()
+            is_woken = not waiters
+            queue.changed.notify_all()
+        thread.join(30)
         return is_woken
 
     @pytest.mark.parametrize("lane", [CRITICAL, TICKET_LANE])

@@ -84,7 +84,7 @@ class Matrix:
         self.server.accept_connections()
         self.server.rules = Rules()
         self.server._running()._scripts["batch"].clear()  # of faults that no kill has used up
-        logger = make_logger(spool_dir=self.folder, flush_interval=0.05, timeout=(1.0, 0.5))
+        logger = make_logger(spool_dir=self.folder, flush_interval=0.05, timeout=(5.0, 30.0))
         while True:
             logger.info("the end")
             logger.flush()
