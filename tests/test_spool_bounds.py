@@ -12,7 +12,7 @@ import pytest
 from conftest import until
 from spooling import Child, assert_law, leave, look, messages
 from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import INFO
+from voyage_logger._levels import ERROR, INFO
 from voyage_logger._records import NEVER
 from voyage_logger.devserver import Fault
 from voyage_logger.spool import SpoolQueue, SpoolSettings
@@ -113,6 +113,64 @@ class TestBound:
         assert logger.stats().dropped_by == {"expired": 1}
         assert not path.exists()
 
+    def test_of_age_ends_what_this_process_cannot_send(self, folder: Path) -> None:
+        """The same for its own, once nothing was written to their file for so long."""
+        now = 0.0
+        spool = SpoolSettings(folder, 1 << 20, 3600, "x")
+        queue = SpoolQueue(100, 1 << 20, spool, Diagnostics(), clock=lambda: now)
+
+        def pending_at(time: float, *lanes: int) -> int:
+            nonlocal now
+            now = time
+            for lane in lanes:
+                queue.append(b'{"message":"x"}', lane)
+            queue.tend()
+            return queue.stats().pending
+
+        assert pending_at(0, INFO, ERROR) == 2
+        assert pending_at(3000, INFO) == 3
+        assert pending_at(4000) == 2
+        assert pending_at(7000) == 0
+        assert queue.losses() == {("expired", ERROR): 1, ("expired", INFO): 2}
+        assert [path.name for path in folder.iterdir() if ".ndjson" in path.name] == []
+        queue.close("closed")
+
+    def test_of_bytes_holds_for_what_is_taken_over(self, server: DevServer, folder: Path) -> None:
+        """What has no room waits in its place, until what was taken over is sent."""
+        for owner in (1, 2):
+            name = f"000000000{owner}-{owner}-0000000{owner}"
+            leave(folder, server, [f"{owner}" * 1000] * 120, owner=name)
+        spool = SpoolSettings(folder, 256 * KIB, None, server.url)
+        queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
+
+        def adopted() -> int:
+            queue._tend_at = 0.0
+            queue.tend()
+            return queue.stats().adopted
+
+        assert (adopted(), adopted()) == (120, 120)
+        queue.settle(len(queue.take(1000, 1 << 20)))
+        assert adopted() == 240
+        queue.close("closed")
+
+
+class TestFill:
+    def test_is_of_bytes_or_entries_whichever_is_more(self, folder: Path) -> None:
+        """Few large entries are as good a reason to hurry as many small ones."""
+        spool = SpoolSettings(folder, 4 << 20, None, "x")
+        large = SpoolQueue(100, 1 << 20, spool, Diagnostics())
+        for _ in range(4):
+            large.append(b'{"message":"%b"}' % (b"x" * (128 * KIB)), INFO)
+        assert 0.5 < large.fill() < 0.51
+        large.take(3, 1 << 20)
+        assert 0.125 < large.fill() < 0.13
+        small = SpoolQueue(100, 1 << 20, spool, Diagnostics())
+        for _ in range(40):
+            small.append(b'{"message":"x"}', INFO)
+        assert small.fill() == 0.4
+        large.close("closed")
+        small.close("closed")
+
 
 class TestEnd:
     CODE = """\
@@ -191,6 +249,26 @@ class TestBacklog:
         logger.flush()
 
         assert messages(server) == [str(number) for number in range(1000)]
+
+    def test_is_probed_for_with_one_request(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """While the server fails, one request is tried again, and no other."""
+        server.script(*[Fault(status=503)] * 2)
+        logger = make_logger(spool_dir=folder, flush_interval=600, batch_size=10)
+        logger.info("first")
+        logger.flush(timeout=0)
+        server.wait_for_requests(1)
+        for number in range(4000):
+            logger.info(f"{number}")
+        until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
+
+        requests = [each for each in server.requests if each.endpoint == "batch"]
+        sizes = [len(json.loads(each.body)["logs"]) for each in requests]
+        assert [each.status for each in requests][:3] == [503, 503, 200]
+        assert sizes[:3] == [1, 1, 1]
+        assert max(sizes) > 1000  # once it works, a backlog takes few requests
+        assert messages(server) == ["first", *map(str, range(4000))]
 
     def test_does_not_hold_up_what_is_urgent(
         self, server: DevServer, make_logger: MakeLogger, folder: Path

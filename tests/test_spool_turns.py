@@ -81,6 +81,19 @@ def test_what_is_urgent_all_the_time_leaves_a_turn_to_the_backlog(make_queue: Ma
     assert turns == [True, True, True, False] * 3
 
 
+def test_at_the_end_a_process_sends_its_own_though_they_are_a_backlog(
+    make_queue: MakeQueue,
+) -> None:
+    """What piled up in an outage has every second request, when there may be time for few."""
+    queue = make_queue(1000)
+    for number in range(3000):
+        queue.append(entry(f"own {number}", 400), INFO)
+    assert request(queue, 10) == [f"old {number}" for number in range(10)]
+    queue.is_ending = True
+
+    assert [request(queue, 10)[0] for _ in range(4)] == ["own 0", "old 10", "own 10", "old 20"]
+
+
 class Waits:
     """Counts how many requests each new entry lets pass before its own."""
 
