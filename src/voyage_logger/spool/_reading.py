@@ -313,5 +313,5 @@ class ReadingQueue(TendedQueue):
         if stream is not None and letters and any(self._keeper.bury(stream, letters)):
             self._keeper.note(
                 "spool corrupt",
-                f"what is no entry in {segment.name} is kept in the dead-letter file",
+                f"a corrupt line of {segment.name} is kept in the dead-letter file",
             )
