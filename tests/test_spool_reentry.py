@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -200,7 +201,11 @@ def test_a_take_ends_though_less_is_there_than_counts(tmp_path: Path) -> None:
     segment.entries += 1
     segment.head = 0
 
-    assert queue.take(10, 1 << 20) == []
+    taken: list[object] = []
+    thread = threading.Thread(target=lambda: taken.append(queue.take(10, 1 << 20)), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert taken == [[]]
     queue.append(entry("y"), INFO)
     assert payloads(queue.take(10, 1 << 20)) == [entry("y")]
     queue.settle(1)
