@@ -18,6 +18,7 @@ from conftest import until
 from spooling import Child, messages
 from voyage_logger import VoyageLogger
 from voyage_logger.cli import main
+from voyage_logger.cli.spool import _replaying
 from voyage_logger.devserver import DevServer, Fault
 
 if TYPE_CHECKING:
@@ -114,6 +115,21 @@ def letters(folder: Path) -> list[dict[str, Any]]:
         for path in sorted(folder.glob("v1.*.dead.ndjson"))
         for line in path.read_text().splitlines()
     ]
+
+
+def slow_down(
+    monkeypatch: pytest.MonkeyPatch, released: threading.Event, *, seconds: float
+) -> None:
+    """Has the worker's first read take so long, or until it is released."""
+    read = os.read
+
+    def slow(descriptor: int, count: int) -> bytes:
+        if threading.current_thread().name == "voyage-logger" and not released.is_set():
+            released.wait(seconds)
+            released.set()
+        return read(descriptor, count)
+
+    monkeypatch.setattr(os, "read", slow)
 
 
 class TestLs:
@@ -597,6 +613,54 @@ class TestReplay:
         assert server.count() == 20
         assert server.duplicates() == {}
         assert content(folder) == {}
+
+    def test_waits_for_a_slow_disk(
+        self, server: DevServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is done when its looks at the folder are, however long one takes."""
+        leave(folder, "info a")
+        monkeypatch.setattr(_replaying, "_LOOK_SECONDS", 0.001)
+        slow_down(monkeypatch, threading.Event(), seconds=0.3)
+
+        assert spool("replay", folder) == 0
+
+        assert messages(server) == ["info a"]
+        assert content(folder) == {}
+
+    def test_calls_nothing_sent_that_it_was_about_to_take_over(
+        self,
+        server: DevServer,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        """What it has not finished reading when the time is over is left, and nobody else's."""
+        leave(folder, "info a")
+        slow_down(monkeypatch, threading.Event(), seconds=0.5)
+
+        assert spool("replay", folder, "--timeout", "0.2") == 1
+
+        assert capfd.readouterr().out.endswith("1 entry and 0 unreadable lines left\n")
+        assert server.count() == 0
+
+    def test_does_not_wait_for_ever_for_a_disk(
+        self,
+        server: DevServer,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        """One that hangs is told, and never taken for a folder with nothing in it."""
+        leave(folder, "info a")
+        monkeypatch.setattr(_replaying, "_GRACE_SECONDS", 0.1)
+        released = threading.Event()
+        slow_down(monkeypatch, released, seconds=30)
+        try:
+            assert spool("replay", folder, "--timeout", "2") == 1
+        finally:
+            released.set()
+
+        assert "has not answered in time" in capfd.readouterr().err
 
     def test_keeps_what_the_server_refuses(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]

@@ -27,7 +27,13 @@ DELETED = "spool_deleted"
 
 
 class TendedQueue(WritingQueue):
-    """The half of `SpoolQueue` that looks after the folder; for the arguments see there."""
+    """The half of `SpoolQueue` that looks after the folder; for the arguments see there.
+
+    Attributes:
+        looks: How many looks at the folder have come to their end.
+    """
+
+    looks = 0
 
     def tend(self) -> None:
         if self._clock() < self._tend_at:
@@ -45,6 +51,7 @@ class TendedQueue(WritingQueue):
                 stream.catch_up()
         for stream in self._keeper.find_orphans():
             self._take_over(stream)
+        self.looks += 1
         if self._keeper.has_news:
             self._keeper.tell()
 

@@ -23,6 +23,7 @@ from voyage_logger.cli.spool._terminal import (
     counted,
     say,
 )
+from voyage_logger.spool import SpoolQueue
 from voyage_logger.spool._estate import release, revive
 from voyage_logger.spool._folder import Folder, words_of
 from voyage_logger.transports import Transport
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
 
     from voyage_logger._pipeline import Pipeline
     from voyage_logger._stats import Stats
+    from voyage_logger._worker import Worker
     from voyage_logger.spool._inspection import Owner, View
 
 _TIMEOUT = 3600.0
 _LOOK_SECONDS = 0.05  # between two looks for owners to adopt: a few at a time are
-_LOOKS = 5  # without finding any, before what is left is left
+_LOOKS = 5  # in full, without finding any, before what is left is left
+_GRACE_SECONDS = 5.0  # once the time is over, for what is under way
 _REFRESH_SECONDS = 0.2  # of the bar
 _LINE_SECONDS = 5.0  # between two lines where there is no terminal
 _WIDTH = 30
@@ -68,9 +71,12 @@ def _replay(view: View, options: argparse.Namespace) -> int:
         complain(f"nothing was sent: {error}")
         return FAILED
     total = _release_all(view, options.folder, transport.destination, options)
-    stats = _send(options.folder, transport, total, deadline)
+    stats, is_over = _send(options.folder, transport, total, deadline)
     place = transport.destination
-    return _verdict(view, stats, place, is_with_letters=options.dead_letters)
+    code = _verdict(view, stats, place, is_with_letters=options.dead_letters)
+    if not is_over:
+        complain("the disk or the server has not answered in time: more may be left than is said")
+    return code if is_over else FAILED
 
 
 def _has_work(view: View, *, is_with_letters: bool) -> bool:
@@ -95,8 +101,12 @@ def _release_all(view: View, path: Path, destination: str, options: argparse.Nam
     return sum(view.count(owner)[0].total() for owner in _dead(view))
 
 
-def _send(path: Path, transport: Transport, total: int, deadline: float) -> Stats:
-    """Adopts and sends, until nothing more comes or the time is over."""
+def _send(path: Path, transport: Transport, total: int, deadline: float) -> tuple[Stats, bool]:
+    """Adopts and sends, until nothing more comes or the time is over.
+
+    Returns:
+        The counts, and whether they are the last word: False if the worker is not to be stopped.
+    """
     logger = VoyageLogger(
         "voyage-logger",
         flush_interval=_LOOK_SECONDS,
@@ -105,28 +115,42 @@ def _send(path: Path, transport: Transport, total: int, deadline: float) -> Stat
         max_spool_bytes=_NO_LIMIT,
         transport=transport,
     )
-    pipeline = logger._pipeline  # noqa: SLF001 - its queue is watched, and nothing is logged
+    pipeline = logger._pipeline  # noqa: SLF001 - it is watched, and nothing is logged
+    worker = pipeline._worker  # noqa: SLF001 - the same
     progress = _Progress(total)
     try:
-        _drive(pipeline, progress, deadline)
-    finally:
-        pipeline.close(0)  # keeps what is left, after Ctrl-C as well
-        progress.show(pipeline.stats(), is_last=True)
-    return pipeline.stats()
+        _drive(pipeline, worker, progress, deadline)
+    finally:  # keeps what is left, after Ctrl-C as well
+        try:
+            # What it is just taking over would count as somebody's, and what is just being
+            # answered would come again.
+            worker.stop()
+            worker.join(time.monotonic() + _GRACE_SECONDS)
+        finally:
+            pipeline.close(0)
+            progress.show(pipeline.stats(), is_last=True)
+    return pipeline.stats(), not worker.is_running
 
 
-def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
-    """Has the worker run until it has found nothing more to adopt for a while."""
+def _drive(pipeline: Pipeline, worker: Worker, progress: _Progress, deadline: float) -> None:
+    """Has the worker run until it has found nothing more to adopt for a while.
+
+    That is a number of looks at the folder, not a time: one look at a large folder, or on a slow
+    disk, may take long.
+    """
     queue = pipeline.queue
+    assert isinstance(queue, SpoolQueue)  # noqa: S101 - for the type checker
     queue.look_every(_LOOK_SECONDS)  # now: the worker's first look decides when the second is
-    looks = adopted = 0
-    pipeline.flush(_LOOK_SECONDS)  # starts the worker
-    while looks < _LOOKS and (remaining := deadline - time.monotonic()) > 0:
+    looks = idle_since = adopted = 0
+    while looks - idle_since <= _LOOKS and (remaining := deadline - time.monotonic()) > 0:
+        if not worker.is_running:  # this starts it, or does its work where there is no thread
+            pipeline.flush(_LOOK_SECONDS)
         with queue.lock:
             queue.settled.wait(min(remaining, 2 * _LOOK_SECONDS))
+        looks = queue.looks  # before the counts: what those looks have found is in them
         stats = pipeline.stats()
-        looks = looks + 1 if stats.adopted == adopted and queue.oldest() == NEVER else 0
-        adopted = stats.adopted
+        if stats.adopted != adopted or queue.oldest() != NEVER:
+            idle_since, adopted = looks, stats.adopted
         progress.show(stats)
 
 
