@@ -17,7 +17,7 @@ import pytest
 
 from conftest import until
 from spooling import assert_law, look, messages
-from voyage_logger.devserver import Rules
+from voyage_logger.devserver import DevServer, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from conftest import MakeLogger
     from voyage_logger import VoyageLogger
-    from voyage_logger.devserver import DevServer
 
 KIB = 1024
 
@@ -201,6 +200,40 @@ def test_the_next_process_has_all_that_found_room(
     until(lambda: (following.flush(), following.stats().pending)[1] == 0)
 
     assert messages(server) == talker.texts
+
+
+def test_what_was_full_at_the_start_still_says_where_its_entries_go(
+    server: DevServer, make_logger: MakeLogger, disk: Path
+) -> None:
+    """Nothing ends up in another account, though there was no room for a word about that."""
+    server.refuse_connections()
+    ballast = Ballast(disk, "bytes")
+    logger = make_logger(spool_dir=disk / "spool", flush_interval=600)
+    ballast.load()
+    logger.info("before")
+    ballast.drop()
+    look_until(logger, lambda: logger.stats().spooled == 1)
+    logger.info("for this account only")
+    assert logger.close(timeout=0).pending == 2
+
+    (lock,) = (disk / "spool").glob("*.lock")
+    assert json.loads(lock.read_text())["destination"] == server.url
+    with DevServer() as another:
+        following = make_logger(
+            spool_dir=disk / "spool",
+            base_url=another.url,
+            api_key=another.api_key,
+            api_secret=another.api_secret,
+        )
+        following.info("for another account")
+        look(following)
+        following.flush()
+        assert messages(another) == ["for another account"]
+    server.accept_connections()
+    last = make_logger(spool_dir=disk / "spool")
+    look_until(last, lambda: last.stats().adopted == 2)
+    until(lambda: (last.flush(), last.stats().pending)[1] == 0)
+    assert messages(server) == ["before", "for this account only"]
 
 
 def test_the_app_meets_it_once(

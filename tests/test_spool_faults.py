@@ -208,6 +208,31 @@ class TestLeftFiles:
         assert messages(server) == ["b"]
         assert path.exists()
 
+    def test_a_lock_file_that_cannot_be_written_over_stays_as_it_was(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A note of the adoption that comes out short leaves no entry without its destination."""
+        server.refuse_connections()
+        leave(folder, server, ["a"], owner="0000000007-7-00000007")
+        lock = folder / "v1.0000000007-7-00000007.lock"
+        before = lock.read_text()
+        write = os.write
+
+        def short(descriptor: int, data: bytes) -> int:
+            return write(descriptor, data[:-10] if b"adopted_by" in data else data)
+
+        monkeypatch.setattr(os, "write", short)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        look(logger)
+        until(lambda: logger.stats().adopted == 1)
+
+        assert lock.read_text() == before
+
 
 def is_delivered(server: DevServer, logger: VoyageLogger, *expected: str) -> None:
     logger.flush()
@@ -541,6 +566,26 @@ class TestWhileRunning:
         look(other)
         assert other.stats().adopted == 0
         is_delivered(server, logger, *"012")
+
+    def test_a_lock_file_that_is_made_anew_says_where_its_entries_go(
+        self, logger: VoyageLogger, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that could not be written is no lock file, and is tried again."""
+        (lock,) = folder.glob("*.lock")
+        before = json.loads(lock.read_text())["destination"]
+        write = os.write
+
+        def short(descriptor: int, data: bytes) -> int:
+            return write(descriptor, data[:-10] if data.startswith(b'{"pid"') else data)
+
+        monkeypatch.setattr(os, "write", short)
+        lock.unlink()
+        look(logger)
+        assert not lock.exists()
+        monkeypatch.undo()
+        look(logger)
+
+        assert json.loads(lock.read_text())["destination"] == before
 
     def test_a_lock_file_of_adopted_entries_is_made_anew(
         self, server: DevServer, logger: VoyageLogger, folder: Path, make_logger: MakeLogger

@@ -88,7 +88,7 @@ def adopt(folder: Folder, owner: str, destination: str | None, room: int) -> Str
             for name in segments:  # sorted: in a lane by number, for they have equal lengths
                 stream.adopt(_resumed(folder, name, sent.get(name, 0)))
             with contextlib.suppress(OSError):  # a word for people: no entry depends on it
-                stream.describe(amended(lock_file, adopted_by=os.getpid()))
+                stream.describe(amended(lock_file, adopted_by=os.getpid()), lock_file)
             is_adopted = True
     finally:
         if not is_adopted:
@@ -107,16 +107,13 @@ def description(destination: str) -> bytes:
 
 
 def amended(lock_file: bytes, **facts: object) -> bytes:
-    """A lock file's content with other facts, to be written over it in one write.
-
-    No shorter than it was: whoever reads half of it would take the entries for anybody's.
-    """
+    """A lock file's content with other facts."""
     try:
         old = json.loads(lock_file)
     except ValueError:
         old = {}
     new = {**(old if isinstance(old, dict) else {}), **facts}
-    return json.dumps(new).encode().ljust(len(lock_file) - 1) + b"\n"
+    return json.dumps(new).encode() + b"\n"
 
 
 def destination_in(lock_file: bytes) -> str | None:

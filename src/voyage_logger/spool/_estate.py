@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._levels import INFO, TICKET_LANE, rank_of
 from voyage_logger.spool._adoption import amended, description
-from voyage_logger.spool._folder import SpoolUnusable, unlock
+from voyage_logger.spool._folder import SpoolUnusable, rewrite, unlock
 from voyage_logger.spool._inspection import is_alive, letter_in
 from voyage_logger.spool._lines import line_of
 from voyage_logger.spool._names import (
@@ -60,9 +60,8 @@ def release(folder: Folder, owner: str, destination: str) -> bool:
     with _held(folder, owner, is_kept=True) as lock:
         if lock is None:
             return False
-        new = amended(folder.read(lock_name(owner)), destination=destination)
-        os.lseek(lock, 0, os.SEEK_SET)
-        os.write(lock, new)
+        before = folder.read(lock_name(owner))
+        rewrite(lock, amended(before, destination=destination), before)
         return True
 
 
@@ -164,7 +163,7 @@ def _write_segments(folder: Folder, entries: list[bytes], destination: str) -> N
         made.setdefault(_lane_of(entry), []).append(line_of(sequence, entry))
     names = [segment_name(owner, lane, 1) for lane in made]
     try:
-        os.write(lock, description(destination))
+        rewrite(lock, description(destination))
         for name, lines in zip(names, made.values(), strict=True):
             with os.fdopen(folder.create(name), "wb") as file:
                 file.writelines(lines)

@@ -276,6 +276,28 @@ def write_all(descriptor: int, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "the disk is full")
 
 
+def rewrite(descriptor: int, content: bytes, before: bytes = b"") -> None:
+    """Writes a small file over, in one piece; blanks fill up what was longer.
+
+    Args:
+        descriptor: The file.
+        content: What is to be in it; one line.
+        before: What is in it.
+
+    Raises:
+        OSError: It did not work out; what was in the file still is.
+    """
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    try:
+        write_all(descriptor, content[:-1].ljust(len(before) - 1) + b"\n")
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, before)
+            os.ftruncate(descriptor, len(before))
+        raise
+
+
 def words_of(error: OSError | SpoolUnusable) -> str:
     """What is wrong, for people, without the path, which the notice names already."""
     if isinstance(error, SpoolUnusable):

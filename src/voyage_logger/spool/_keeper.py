@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from voyage_logger.spool._adoption import adopt, description, oddities, owners
-from voyage_logger.spool._folder import Folder, SpoolUnusable, disown_locks, words_of
+from voyage_logger.spool._folder import (
+    Folder,
+    SpoolUnusable,
+    disown_locks,
+    rewrite,
+    unlock,
+    words_of,
+)
 from voyage_logger.spool._names import lock_name, new_owner
 from voyage_logger.spool._stream import Stream
 
@@ -105,12 +112,16 @@ class Keeper:
             # None: another process has seen the file before it was locked, and has removed it.
             if lock is not None:
                 stream = Stream(self.folder, owner, lock)
+                # First: entries of which nobody knows where they are sent would go anywhere.
+                try:
+                    stream.describe(description(self.settings.destination))
+                except OSError:
+                    stream.finish()
+                    raise
                 # Without a call and (for CPython 3.10) a jump: where a handler can come that logs,
                 # and so makes a stream of its own, this one is either not yet or already seen.
                 self.own = (self.own, stream)[self.own is None]
-                if self.own is stream:
-                    stream.describe(description(self.settings.destination))
-                else:
+                if self.own is not stream:
                     stream.finish()
         if self.own is None:
             raise SpoolUnusable("its locks do not work")
@@ -142,22 +153,28 @@ class Keeper:
             if stream.is_linked():
                 continue
             try:
-                lock = self._lock_again(stream)
+                lock = self._lock_again(lock_name(stream.owner))
                 if lock is None:
                     continue
                 stream.relock(lock)
-                stream.describe(description(self.settings.destination))
             except (OSError, SpoolUnusable) as error:
                 self.fail(error)
             else:
                 self.note("spool lock", "a lock was lost with its file, and is taken anew")
 
-    def _lock_again(self, stream: Stream) -> int | None:
-        name = lock_name(stream.owner)
+    def _lock_again(self, name: str) -> int | None:
         try:
-            return self.folder.lock(name, is_new=True)
-        except FileExistsError:  # the app has closed the file
+            lock = self.folder.lock(name, is_new=True)
+        except FileExistsError:  # the app has closed the file, which says what it did
             return self.folder.lock(name)
+        if lock is not None:
+            try:
+                rewrite(lock, description(self.settings.destination))
+            except OSError:
+                self.folder.remove(name)
+                unlock(lock)
+                raise
+        return lock
 
     def note_unreadable(self, segment: Segment, error: OSError | SpoolUnusable) -> None:
         """Notes that a segment cannot be read."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._levels import LANES
 from voyage_logger._records import NEVER
-from voyage_logger.spool._folder import OpenFile, unlock, write_all
+from voyage_logger.spool._folder import OpenFile, rewrite, unlock, write_all
 from voyage_logger.spool._names import dead_name, draft_name, lock_name, segment_name, sent_name
 from voyage_logger.spool._segment import Segment
 
@@ -51,11 +51,18 @@ class Stream:
         self._dead: OpenFile | None = None
         self._stuck: list[Segment] = []  # their files could not be removed
 
-    def describe(self, description: bytes) -> None:
-        """Writes into the lock file what people and adopters want to know of the owner."""
+    def describe(self, description: bytes, before: bytes = b"") -> None:
+        """Writes into the lock file what people and adopters want to know of the owner.
+
+        Args:
+            description: That.
+            before: What is there now.
+
+        Raises:
+            OSError: It cannot be written; what is there now stays.
+        """
         assert self._lock is not None  # noqa: S101 - for the type checker
-        os.lseek(self._lock, 0, os.SEEK_SET)
-        os.write(self._lock, description)
+        rewrite(self._lock, description, before)
 
     def segments(self) -> Iterator[Segment]:
         """All segments; those of a lane in the order of their entries."""
