@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from processes import needs_fork
-from spooling import Child, leave
+from spooling import Child, leave, look, messages
 from voyage_logger._levels import INFO
 from voyage_logger.spool._folder import Folder, unlock
 from voyage_logger.spool._names import lock_name
@@ -18,6 +18,8 @@ from voyage_logger.spool._stream import Stream
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from conftest import MakeLogger
+    from voyage_logger import VoyageLogger
     from voyage_logger.devserver import DevServer
 
 OWNER = "0000000007-7-00000007"
@@ -48,7 +50,73 @@ def test_a_stream_that_is_closed_while_it_is_closed_closes_each_file_once(
     monkeypatch.undo()
 
     assert len(closed) == 4  # the segment, the journal, the dead letters, the lock
-    assert lock in closed
+    assert lock.descriptor in closed
+
+
+@pytest.fixture
+def away(server: DevServer, make_logger: MakeLogger, tmp_path: Path) -> VoyageLogger:
+    """A logger with an entry in its folder, for a server that is away."""
+    server.refuse_connections()
+    logger = make_logger(spool_dir=tmp_path / "spool", flush_interval=600)
+    logger.info("first")
+    return logger
+
+
+def give_to_app(path: Path, own: Path) -> int:
+    """Makes the number of an open file that of an app's own file, as clumsy clean-ups do."""
+    numbers = [number for number in range(3, 256) if is_of(number, path)]
+    assert numbers
+    file = os.open(own, os.O_RDWR | os.O_CREAT)
+    for number in numbers:
+        os.dup2(file, number)
+    os.close(file)
+    return numbers[0]
+
+
+def is_of(number: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(number), path.stat())
+    except OSError:
+        return False
+
+
+def test_a_lock_whose_number_the_app_has_given_to_another_file_is_taken_anew(
+    server: DevServer, make_logger: MakeLogger, tmp_path: Path, away: VoyageLogger
+) -> None:
+    """Nobody adopts the entries of a living process, and the app's file is left alone."""
+    (path,) = (tmp_path / "spool").glob("*.lock")
+    number = give_to_app(path, tmp_path / "own")
+    look(away)
+    other = make_logger(spool_dir=tmp_path / "spool", flush_interval=600)
+    other.info("other")
+    look(other)
+
+    assert other.stats().adopted == 0
+    server.accept_connections()
+    assert away.flush()
+    assert sorted(messages(server)) == ["first"]
+    away.close()
+    assert is_of(number, tmp_path / "own")
+    assert (tmp_path / "own").read_bytes() == b""
+    os.close(number)
+
+
+def test_a_segment_whose_number_the_app_has_given_to_another_file_is_ended(
+    server: DevServer, tmp_path: Path, away: VoyageLogger
+) -> None:
+    """From the next look on nothing more is written into the app's file; it is never closed."""
+    (path,) = (tmp_path / "spool").glob("*.info.*")
+    number = give_to_app(path, tmp_path / "own")
+    look(away)
+    away.info("second")
+    server.accept_connections()
+    assert away.flush()
+
+    assert messages(server) == ["first", "second"]
+    away.close()
+    assert is_of(number, tmp_path / "own")
+    assert (tmp_path / "own").read_bytes() == b""
+    os.close(number)
 
 
 FORK = """\

@@ -29,7 +29,7 @@ from voyage_logger.spool._names import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from voyage_logger.spool._folder import Folder
+    from voyage_logger.spool._folder import Folder, OpenFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +127,13 @@ def remove(folder: Folder, owner: str, *, only_letters: bool) -> Removed | None:
 
 
 @contextlib.contextmanager
-def _held(folder: Folder, owner: str, *, is_kept: bool = False) -> Iterator[int | None]:
-    """The descriptor of a dead owner's lock while it is held, or None if it is not to be had.
+def _held(folder: Folder, owner: str, *, is_kept: bool = False) -> Iterator[OpenFile | None]:
+    """A dead owner's lock while it is held, or None if it is not to be had.
 
     A lock file that has to be made for that is removed at the end, unless it is to be kept and
     guards something.
     """
-    lock: int | None = None
+    lock: OpenFile | None = None
     is_made = False
     segments = [name for name in _names_of(folder, owner) if _is_segment(name)]
     with contextlib.suppress(FileExistsError):  # it came into being meanwhile: of the living

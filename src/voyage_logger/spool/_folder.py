@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 
-# The descriptors of locks that are held, each with the process that has taken it. Whoever adopts
+# The files of locks that are held, each with the process that has taken it. Whoever adopts
 # knows of one for a while only in a local variable, which is out of reach after a fork.
-_held: dict[int, int] = {}
+_held: dict[OpenFile, int] = {}
 
 
 class SpoolUnusable(Exception):  # noqa: N818 - it states what happened
@@ -56,10 +56,15 @@ class OpenFile:
 
     def is_ours(self) -> bool:
         """True if the number is still that file's."""
+        return self.links() is not None
+
+    def links(self) -> int | None:
+        """How many names the file has: 0 once it was removed; None if it is not `is_ours`."""
         try:
-            return os.path.samestat(os.fstat(self.descriptor), self._status)
+            status = os.fstat(self.descriptor)
         except OSError:
-            return False
+            return None
+        return status.st_nlink if os.path.samestat(status, self._status) else None
 
     def close(self) -> None:
         """Closes the file, unless the app has."""
@@ -177,7 +182,7 @@ class Folder:
             return os.lstat(self.path / name)
         return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
 
-    def lock(self, name: str, *, is_new: bool = False) -> int | None:
+    def lock(self, name: str, *, is_new: bool = False) -> OpenFile | None:
         """Opens a file and takes its lock.
 
         Args:
@@ -185,7 +190,7 @@ class Folder:
             is_new: Make the file.
 
         Returns:
-            The descriptor, to be given to `unlock`; None if somebody has it, or the file was
+            The file, to be given to `unlock`; None if somebody has it, or the file was
             removed by whoever had it until now.
 
         Raises:
@@ -195,7 +200,7 @@ class Folder:
         with _unforked():
             return self._lock(name, is_new=is_new)
 
-    def _lock(self, name: str, *, is_new: bool) -> int | None:
+    def _lock(self, name: str, *, is_new: bool) -> OpenFile | None:
         descriptor = self.create(name) if is_new else self.open(name)
         is_ours = False
         try:
@@ -209,8 +214,12 @@ class Folder:
                 os.close(descriptor)
         if not is_ours:
             return None
-        _held[descriptor] = os.getpid()
-        return descriptor
+        for lost in list(_held):  # of a copy: a handler that logs may add one meanwhile
+            if lost.descriptor == descriptor:
+                del _held[lost]  # the app has closed it: else the number would not have been free
+        lock = OpenFile(descriptor)
+        _held[lock] = os.getpid()
+        return lock
 
     def _is_still(self, name: str, descriptor: int) -> bool:
         try:
@@ -232,20 +241,20 @@ class Folder:
         return descriptor
 
 
-def unlock(descriptor: int) -> None:
+def unlock(lock: OpenFile) -> None:
     """Gives a lock back, by closing its file."""
     with _unforked():
-        if _held.pop(descriptor, None) is not None:
-            close(descriptor)
+        if _held.pop(lock, None) is not None:
+            lock.close()
 
 
 def disown_locks() -> None:
     """Closes, in a forked child, the lock files of its parent, who keeps the locks."""
     own = os.getpid()
-    for descriptor, pid in list(_held.items()):
+    for lock, pid in list(_held.items()):
         if pid != own:
-            del _held[descriptor]
-            close(descriptor)
+            del _held[lock]
+            lock.close()
 
 
 def close(descriptor: int) -> None:
@@ -276,17 +285,20 @@ def write_all(descriptor: int, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "the disk is full")
 
 
-def rewrite(descriptor: int, content: bytes, before: bytes = b"") -> None:
+def rewrite(file: OpenFile, content: bytes, before: bytes = b"") -> None:
     """Writes a small file over, in one piece; blanks fill up what was longer.
 
     Args:
-        descriptor: The file.
+        file: The file.
         content: What is to be in it; one line.
         before: What is in it.
 
     Raises:
         OSError: It did not work out; what was in the file still is.
     """
+    if not file.is_ours():
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    descriptor = file.descriptor
     os.lseek(descriptor, 0, os.SEEK_SET)
     try:
         write_all(descriptor, content[:-1].ljust(len(before) - 1) + b"\n")

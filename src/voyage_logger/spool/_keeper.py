@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from voyage_logger._diagnostics import Diagnostics
+    from voyage_logger.spool._folder import OpenFile
     from voyage_logger.spool._segment import Segment
 
 _LARGEST_SEGMENT = 4 << 20  # bytes
@@ -162,7 +163,7 @@ class Keeper:
             else:
                 self.note("spool lock", "a lock was lost with its file, and is taken anew")
 
-    def _lock_again(self, name: str) -> int | None:
+    def _lock_again(self, name: str) -> OpenFile | None:
         try:
             lock = self.folder.lock(name, is_new=True)
         except FileExistsError:  # the app has closed the file, which says what it did

@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from voyage_logger._records import NEVER
-from voyage_logger.spool._folder import OpenFile, close, write_all
+from voyage_logger.spool._folder import OpenFile, write_all
 from voyage_logger.spool._lines import count_of, lines_in, remove_half
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Segment:
 
     __slots__ = (
         "_fetched",
+        "_file",
         "_lines",
         "_reader",
         "_torn",
@@ -88,6 +89,7 @@ class Segment:
         self.name = name
         self.lane = lane
         self.descriptor = descriptor
+        self._file = None if descriptor is None else OpenFile(descriptor)
         self._reader: _Reader | None = None
         self._lines: deque[Line] = deque()  # read, and not yet taken
         self._fetched = 0  # where the next read begins
@@ -164,7 +166,7 @@ class Segment:
         since = self.size - before - size
         self.size -= size
         self.entries -= 1
-        if descriptor is not None:
+        if descriptor is not None and self.is_ours():
             with contextlib.suppress(OSError):  # nothing more is written to it in any case
                 lost = remove_half(descriptor, size, since)
             self.descriptor = descriptor
@@ -174,24 +176,30 @@ class Segment:
             self.head = NEVER
         return lost
 
+    def unseal(self, descriptor: int) -> None:
+        """Takes up the writing, with a new descriptor of the file."""
+        self._file = OpenFile(descriptor)
+        self.descriptor = descriptor
+
     def seal(self) -> None:
         """Ends the writing."""
         descriptor, self.descriptor = self.descriptor, None
-        if descriptor is not None:
-            close(descriptor)
+        if descriptor is not None and self._file is not None:
+            file, self._file = self._file, None
+            file.close()
+
+    def is_ours(self) -> bool:
+        """True if it can be written to, and what is written goes into its file."""
+        return self._file is not None and self._file.is_ours()
 
     def is_linked(self) -> bool:
         """False if the file that is being written was removed from its folder."""
-        if self.descriptor is None:
-            return True
-        try:
-            return os.fstat(self.descriptor).st_nlink > 0
-        except OSError:
-            return True  # the app has closed it, which says nothing of the file
+        # None: the app has closed it, which says nothing of the file.
+        return self._file is None or self._file.links() != 0
 
     def rescue(self) -> list[tuple[int, bytes]]:
         """The entries not taken, read through the descriptor that writes them."""
-        if self.descriptor is None:
+        if self.descriptor is None or not self.is_ours():
             return []
         try:
             os.lseek(self.descriptor, self.taken, os.SEEK_SET)

@@ -33,15 +33,15 @@ class Stream:
     Args:
         folder: Where they are.
         owner: The owner's name.
-        lock: The descriptor of the lock file, locked.
+        lock: The lock file, locked.
 
     Guarded by the queue's lock.
     """
 
-    def __init__(self, folder: Folder, owner: str, lock: int) -> None:
+    def __init__(self, folder: Folder, owner: str, lock: OpenFile) -> None:
         self._folder = folder
         self.owner = owner
-        self._lock: int | None = lock
+        self._lock: OpenFile | None = lock
         self.lanes: tuple[deque[Segment], ...] = tuple(deque() for _ in LANES)
         self._numbers = [0] * len(LANES)
         self._is_left = False  # a file that this process could not read is for another one
@@ -228,18 +228,15 @@ class Stream:
         self.close()
         return True
 
-    def relock(self, lock: int) -> None:
-        """Takes a new lock in the place of one whose file was removed."""
+    def relock(self, lock: OpenFile) -> None:
+        """Takes a new lock in the place of one whose file was removed, or closed by the app."""
         old, self._lock = self._lock, lock
-        if old not in (None, lock):  # the app may have closed it: then the number was free
+        if old is not None:
             unlock(old)
 
     def is_linked(self) -> bool:
         """False if the lock file, or the whole folder, was removed, or its descriptor closed."""
-        try:
-            return self._lock is not None and os.fstat(self._lock).st_nlink > 0
-        except OSError:
-            return False
+        return self._lock is not None and bool(self._lock.links())
 
     def close(self) -> None:
         """Closes all files and gives the lock back; what is left is for who takes it next."""

@@ -109,11 +109,23 @@ class TendedQueue(WritingQueue):
                 # One rescue may have brought others with it: see `_save_removed`.
                 if not segment.is_gone and (is_removed or not segment.is_linked()):
                     self._rescue(stream, segment)
+                elif segment.is_open and not segment.is_ours():
+                    self._end(stream, segment)
         if is_removed:
             self.let_go()
             self._fail(SpoolUnusable("the folder was removed"))
         else:
             keeper.relock()
+
+    def _end(self, stream: Stream, segment: Segment) -> None:
+        """Ends the writing to a file that the app has closed: the number is, or will be, another's.
+
+        What went into that file will be missing in this one, and counts when it is read.
+        """
+        if self._active[segment.lane] is segment:
+            self._active[segment.lane] = None
+        segment.seal()
+        self._discard_if_settled(stream, segment)
 
     def _save_removed(self) -> None:
         own = self._keeper.own

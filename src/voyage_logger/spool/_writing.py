@@ -217,7 +217,7 @@ class WritingQueue(EntryQueue):
         was_ended = not segment.is_open
         if was_ended and not segment.is_gone:  # by what a handler has logged since
             with contextlib.suppress(OSError, SpoolUnusable):
-                segment.descriptor = self._keeper.folder.open(segment.name)
+                segment.unseal(self._keeper.folder.open(segment.name))
         lost = segment.take_back(size, before)
         if was_ended:
             segment.seal()
