@@ -11,6 +11,7 @@ import pytest
 
 from conftest import until
 from spooling import Child, assert_law, leave, look, messages
+from voyage_logger import _diagnostics
 from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._levels import ERROR, INFO
 from voyage_logger._records import NEVER
@@ -95,6 +96,81 @@ class TestBound:
 
         # Sorted, for the newest get a turn before all older ones are sent.
         assert sorted(numbers) == [*range(50), *range(50 + dropped, 800)]
+
+    @pytest.fixture
+    def looked(self, logger: VoyageLogger) -> VoyageLogger:
+        """A logger whose worker has had its first look: the next one is the test's."""
+        logger.info("own")
+        until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
+        return logger
+
+    def test_holds_up_no_backlog_that_is_larger(
+        self, server: DevServer, looked: VoyageLogger, folder: Path
+    ) -> None:
+        """One is taken over in any case, and is no reason to give up anything."""
+        leave(folder, server, [f"{'x' * 1000} {number}" for number in range(300)])
+        look(looked)
+        assert looked.stats().adopted == 300
+        for number in range(150):
+            looked.info(f"{'y' * 1000} {number}")
+        assert looked.stats().dropped == 0
+        server.accept_connections()
+        until(lambda: (looked.flush(), looked.stats().pending)[1] == 0)
+
+        assert server.count() == 451
+        assert looked.stats().dropped == 0
+        server.refuse_connections()
+        look(looked)  # from here on, what was taken over makes no more room
+        for _ in range(400):
+            looked.info("z" * 1000)
+        assert size_of(folder) <= 256 * KIB
+
+    def test_counts_nothing_that_is_delivered(
+        self, server: DevServer, looked: VoyageLogger, folder: Path
+    ) -> None:
+        """Neither of the own segment being written, nor of a dead owner's."""
+        server.accept_connections()
+        for _ in range(40):
+            looked.info("x" * 1000)
+        looked.flush()
+        server.refuse_connections()
+        leave(folder, server, ["first"], owner="0000000001-7-00000001")
+        texts = ["x" * 1000] * 260
+        path = leave(folder, server, texts, owner="0000000002-7-00000002")
+        sent = len(b"".join(path.read_bytes().splitlines(keepends=True)[:100]))
+        leave(folder, server, texts, owner="0000000002-7-00000002", sent=sent)
+        look(looked)
+
+        assert looked.stats().adopted == 161
+        assert looked.stats().dropped == 0
+
+    def test_tells_once_what_has_to_wait(
+        self,
+        server: DevServer,
+        looked: VoyageLogger,
+        folder: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Backlogs that do not fit beside others are no secret, and are sent in the end."""
+        for number in range(3):
+            owner = f"000000000{number}-7-00000007"
+            leave(folder, server, ["x" * 1000] * 200, owner=owner)
+        for _ in range(3):
+            look(looked)
+            monkeypatch.setattr(_diagnostics, "_last_said", {})  # as a minute later
+        assert looked.stats().adopted == 200
+        lines = [line for line in capsys.readouterr().err.splitlines() if "no room" in line]
+        assert len(lines) == 1
+        assert "what 2 more have left" in lines[0]
+        server.accept_connections()
+
+        def is_all_sent() -> bool:
+            look(looked)
+            looked.flush()
+            return server.count() == 601
+
+        until(is_all_sent)
 
     def test_of_age_ends_what_is_too_old(
         self, server: DevServer, make_logger: MakeLogger, folder: Path

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 
 
+class NoRoom(Exception):  # noqa: N818 - it states what happened
+    """An owner's files are more than may be taken over."""
+
+
 def owners(names: list[str]) -> list[str]:
     """The owners that have, or had, files to adopt: those with a lock file."""
     files = map(parse, names)
@@ -49,7 +53,7 @@ def oddities(names: list[str]) -> Iterator[str]:
         yield f"{_some(bare)} without a lock file: left alone; see `voyage-logger spool replay`"
 
 
-def adopt(folder: Folder, owner: str, destination: str | None, room: int) -> Stream | None:
+def adopt(folder: Folder, owner: str, destination: str | None, room: int | None) -> Stream | None:
     """Takes over an owner's files, if it is dead.
 
     Args:
@@ -57,12 +61,14 @@ def adopt(folder: Folder, owner: str, destination: str | None, room: int) -> Str
         owner: The owner's name.
         destination: Where this process sends entries; those meant for another place are left to
             others. None: take them all the same.
-        room: The most bytes that may be taken over.
+        room: The most bytes that may be taken over, what is sent not counted; None: whatever
+            there is.
 
     Returns:
         The stream, or None if there is none to be had.
 
     Raises:
+        NoRoom: It is more than that.
         SpoolUnusable: The file system has no locks.
         OSError: A file cannot be read.
     """
@@ -79,12 +85,13 @@ def adopt(folder: Folder, owner: str, destination: str | None, room: int) -> Str
             for file, name in files
             if file is not None and file.owner == owner and file.kind == "segment"
         ]
-        size = sum(folder.status(name).st_size for name in segments)
         lock_file = folder.read(lock_name(owner))
         meant_for = destination_in(lock_file)
         is_elsewhere = destination is not None and meant_for not in (None, destination)
-        if size <= room and not is_elsewhere:
+        if not is_elsewhere:
             sent = sent_of(folder.read(sent_name(owner)))
+            if room is not None and room < _unsent(folder, segments, sent):
+                raise NoRoom
             for name in segments:  # sorted: in a lane by number, for they have equal lengths
                 stream.adopt(_resumed(folder, name, sent.get(name, 0)))
             with contextlib.suppress(OSError):  # a word for people: no entry depends on it
@@ -123,6 +130,12 @@ def destination_in(lock_file: bytes) -> str | None:
     except (ValueError, LookupError, TypeError):
         return None
     return found if isinstance(found, str) else None
+
+
+def _unsent(folder: Folder, names: list[str], sent: dict[str, int]) -> int:
+    """How many bytes of these segments are not settled."""
+    sizes = {name: folder.status(name).st_size for name in names}
+    return sum(size - min(sent.get(name, 0), size) for name, size in sizes.items())
 
 
 def _resumed(folder: Folder, name: str, sent: int) -> Segment:

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from voyage_logger.spool._adoption import adopt, description, oddities, owners
+from voyage_logger.spool._adoption import NoRoom, adopt, description, oddities, owners
 from voyage_logger.spool._folder import (
     Folder,
     SpoolUnusable,
@@ -22,7 +22,7 @@ from voyage_logger.spool._names import lock_name, new_owner
 from voyage_logger.spool._stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from voyage_logger._diagnostics import Diagnostics
@@ -64,6 +64,7 @@ class Keeper:
         own: The stream that this logger writes, or None until it does.
         adopted: Streams of dead owners, oldest first.
         size: The bytes of all their segments.
+        is_short: True if there was no room to take over what else dead owners have left.
         is_failing: True while entries stay in memory.
         segment_bytes: Where a segment ends and the next begins.
     """
@@ -77,6 +78,7 @@ class Keeper:
         self.own: Stream | None = None
         self.adopted: list[Stream] = []
         self.size = 0
+        self.is_short = False
         self.is_failing = False
         self._is_told = False  # that it is
         by_share = settings.max_bytes // _SEGMENTS
@@ -191,7 +193,11 @@ class Keeper:
             )
 
     def adopt(self, stream: Stream) -> None:
-        """Counts a stream of a dead owner among its own."""
+        """Counts a stream of a dead owner among its own.
+
+        It is on the disk already: where it finds no room, nothing is given up to make any.
+        """
+        stream.is_extra = self.size + stream.size > self.bound
         self.adopted.append(stream)
         self.adopted.sort(key=lambda stream: stream.owner)
         self.size += stream.size
@@ -238,29 +244,39 @@ class Keeper:
         """True if there is something to `tell`."""
         return bool(self._news)
 
+    @property
+    def bound(self) -> int:
+        """The most bytes that may be here now."""
+        extra = sum(stream.size for stream in self.adopted if stream.is_extra)
+        return self.settings.max_bytes + extra
+
     # The worker's.
 
-    def find_orphans(self) -> list[Stream]:
-        """Takes over what dead owners have left, as far as there is room; without the lock."""
+    def find_orphans(self) -> Iterator[Stream]:
+        """Takes over what dead owners have left, one by one; without the lock.
+
+        As far as there is room; but one at the least, so that a backlog that is larger than the
+        bound has become, or than what new entries leave of it, is sent in the end.
+        """
         try:
             folder = self.folder
             names = folder.names()
         except (OSError, SpoolUnusable):
-            return []  # a matter of `fail`, at the next attempt to write
-        for oddity in oddities(names):
-            if oddity not in self._told_oddities:
-                self._told_oddities.add(oddity)
-                self.note(f"spool {oddity}", oddity)
+            return  # a matter of `fail`, at the next attempt to write
+        self._note_oddities(names)
         mine = {stream.owner for stream in self.streams()}
-        room = self.settings.max_bytes - self.size
-        found: list[Stream] = []
+        left = 0
         for owner in owners(names):
-            if owner in mine or len(self.adopted) + len(found) >= _MOST_ADOPTED:
+            if owner in mine or len(self.adopted) >= _MOST_ADOPTED:
                 continue
+            room = self.bound - sum(map(_unsettled, self.streams())) if self.adopted else None
             try:
                 stream = adopt(folder, owner, self.settings.destination, room)
             except FileNotFoundError:
                 continue  # its owner has just finished
+            except NoRoom:
+                left += 1
+                continue
             except (OSError, SpoolUnusable) as error:
                 self.note(
                     "spool adoption",
@@ -268,9 +284,19 @@ class Keeper:
                 )
                 continue
             if stream is not None and not stream.finish():
-                found.append(stream)
-                room -= stream.size
-        return found
+                yield stream
+        if left and not self.is_short:
+            self.note(
+                "spool short",
+                f"it has no room to take over what {left} more have left: that waits",
+            )
+        self.is_short = bool(left)
+
+    def _note_oddities(self, names: list[str]) -> None:
+        for oddity in oddities(names):
+            if oddity not in self._told_oddities:
+                self._told_oddities.add(oddity)
+                self.note(f"spool {oddity}", oddity)
 
     def note_sent(self, stream: Stream, segments: Iterable[Segment]) -> None:
         """Has it noted on the disk how much is settled."""
@@ -293,3 +319,7 @@ class Keeper:
             self.note("spool dead letters", f"dead letters cannot be kept ({words_of(error)})")
             return [False] * len(letters)
         return are_kept
+
+
+def _unsettled(stream: Stream) -> int:
+    return sum(segment.size - segment.sent for segment in stream.segments())

@@ -35,6 +35,10 @@ class Stream:
         owner: The owner's name.
         lock: The lock file, locked.
 
+    Attributes:
+        lanes: The segments, by level, oldest first.
+        is_extra: True if it does not count among what a logger may have: it had its place before.
+
     Guarded by the queue's lock.
     """
 
@@ -44,6 +48,7 @@ class Stream:
         self._lock: OpenFile | None = lock
         self.lanes: tuple[deque[Segment], ...] = tuple(deque() for _ in LANES)
         self._numbers = [0] * len(LANES)
+        self.is_extra = False
         self._is_left = False  # a file that this process could not read is for another one
         self._journal: OpenFile | None = None
         self._journal_size = 0

@@ -49,6 +49,7 @@ class TendedQueue(WritingQueue):
                 self._move_to_disk()
             for stream in self._keeper.streams():
                 stream.catch_up()
+            self._max_spooled = self._keeper.bound
         for stream in self._keeper.find_orphans():
             self._take_over(stream)
         self.looks += 1
@@ -175,6 +176,7 @@ class TendedQueue(WritingQueue):
                 return
             count = stream.unread
             self._keeper.adopt(stream)
+            self._max_spooled = self._keeper.bound
             self._accepted += count
             self._adopted += count
             self._spooled += count
