@@ -662,6 +662,18 @@ class TestReplay:
 
         assert "has not answered in time" in capfd.readouterr().err
 
+    def test_names_a_segment_that_it_cannot_read(
+        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """The others of its owner are sent, and the exit code tells."""
+        leave(folder, "info a", "error b")
+        path = spoil(folder)
+
+        assert spool("replay", folder) == 1
+
+        assert messages(server) == ["error b"]
+        assert f"{path.name} cannot be read: it is no file" in capfd.readouterr().err
+
     def test_keeps_what_the_server_refuses(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -858,6 +870,21 @@ class TestPurge:
         assert out.startswith("Removed 4 files, ")
         assert "1 owner (1 alive): left alone" in err
 
+    def test_names_what_it_cannot_remove(
+        self, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """The rest is removed; the lock file stays with what it guards."""
+        owner = leave(folder, "info a", "error b")
+        path = spoil(folder)
+
+        assert spool("purge", folder, "--yes") == 1
+
+        assert f"{path.name} cannot be removed" in capfd.readouterr().err
+        assert {each.name for each in folder.iterdir()} == {path.name, f"v1.{owner}.lock"}
+        path.rmdir()
+        assert spool("purge", folder, "--yes") == 0
+        assert content(folder) == {}
+
     def test_removes_nothing_but_dead_letters_if_told(
         self, folder: Path, server: DevServer
     ) -> None:
@@ -969,6 +996,14 @@ def test_help_names_the_exit_codes(capfd: pytest.CaptureFixture[str], words: lis
         spool(*words, "--help")
     out = capfd.readouterr().out
     assert all(f"\n  {code}  " in out for code in range(4))
+
+
+def spoil(folder: Path) -> Path:
+    """Puts a folder in the place of the one segment of the level info."""
+    (path,) = folder.glob("*.info.*")
+    path.unlink()
+    path.mkdir()
+    return path
 
 
 def rename(folder: Path, owner: str, *, with_lock: bool) -> None:

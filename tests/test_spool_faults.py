@@ -15,6 +15,7 @@ import pytest
 
 from conftest import until
 from spooling import Child, assert_law, leave, look, messages
+from voyage_logger import _diagnostics
 from voyage_logger.devserver import Rules
 
 if TYPE_CHECKING:
@@ -194,6 +195,52 @@ class TestLeftFiles:
 
         assert messages(server) == ["b"]
         assert secret.exists()
+
+    @pytest.mark.parametrize("how", ["directory", "link", "bad disk"])
+    def test_a_segment_that_cannot_be_read_holds_up_no_other(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+        how: str,
+    ) -> None:
+        """The others of its owner arrive; it stays, is told once, and is sent once it is mended."""
+        path = leave(folder, server, ["bad"])
+        leave(folder, server, ["b", "c"], number=2)
+        leave(folder, server, ["d"], lane="error")
+        good = folder.parent / "good"
+        open_file = os.open
+
+        def broken(name: Any, *arguments: Any, **options: Any) -> int:
+            if name == path.name:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return open_file(name, *arguments, **options)
+
+        if how == "bad disk":
+            monkeypatch.setattr(os, "open", broken)
+        else:
+            path.rename(good)
+            path.mkdir() if how == "directory" else path.symlink_to(good)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("own")
+        for _ in range(3):
+            drain(logger)
+            monkeypatch.setattr(_diagnostics, "_last_said", {})  # as a minute later
+
+        assert sorted(messages(server)) == ["b", "c", "d", "own"]
+        (line,) = said()
+        assert f"{path.name} cannot be read" in line
+        assert [each.name for each in folder.glob("v1.0000000007*.ndjson")] == [path.name]
+        monkeypatch.setattr(os, "open", open_file)
+        if how != "bad disk":
+            path.rmdir() if how == "directory" else path.unlink()
+            good.rename(path)
+        drain(logger)
+        assert sorted(messages(server)) == ["b", "bad", "c", "d", "own"]
+        logger.close()
+        assert list(folder.iterdir()) == []
 
     def test_entries_for_another_server_are_left_to_it(
         self, server: DevServer, make_logger: MakeLogger, folder: Path

@@ -13,12 +13,13 @@ import time
 from typing import TYPE_CHECKING
 
 from voyage_logger._clock import monotonic
+from voyage_logger.spool._folder import is_lasting
 from voyage_logger.spool._names import lock_name, odd_names, parse, parse_draft, sent_name
 from voyage_logger.spool._segment import Segment
 from voyage_logger.spool._stream import Stream, sent_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from voyage_logger.spool._folder import Folder
 
@@ -53,7 +54,13 @@ def oddities(names: list[str]) -> Iterator[str]:
         yield f"{_some(bare)} without a lock file: left alone; see `voyage-logger spool replay`"
 
 
-def adopt(folder: Folder, owner: str, destination: str | None, room: int | None) -> Stream | None:
+def adopt(
+    folder: Folder,
+    owner: str,
+    destination: str | None,
+    room: int | None,
+    on_unreadable: Callable[[str, OSError], None],
+) -> Stream | None:
     """Takes over an owner's files, if it is dead.
 
     Args:
@@ -63,6 +70,7 @@ def adopt(folder: Folder, owner: str, destination: str | None, room: int | None)
             others. None: take them all the same.
         room: The most bytes that may be taken over, what is sent not counted; None: whatever
             there is.
+        on_unreadable: Called for a segment that cannot be read, and is left where it is.
 
     Returns:
         The stream, or None if there is none to be had.
@@ -70,7 +78,7 @@ def adopt(folder: Folder, owner: str, destination: str | None, room: int | None)
     Raises:
         NoRoom: It is more than that.
         SpoolUnusable: The file system has no locks.
-        OSError: A file cannot be read.
+        OSError: A file cannot be read, for now.
     """
     lock = folder.lock(lock_name(owner))
     if lock is None:
@@ -93,9 +101,16 @@ def adopt(folder: Folder, owner: str, destination: str | None, room: int | None)
             if room is not None and room < _unsent(folder, segments, sent):
                 raise NoRoom
             for name in segments:  # sorted: in a lane by number, for they have equal lengths
-                stream.adopt(_resumed(folder, name, sent.get(name, 0)))
-            with contextlib.suppress(OSError):  # a word for people: no entry depends on it
-                stream.describe(amended(lock_file, adopted_by=os.getpid()), lock_file)
+                try:
+                    stream.adopt(_resumed(folder, name, sent.get(name, 0)))
+                except OSError as error:  # noqa: PERF203 - the others are sent all the same
+                    if isinstance(error, FileNotFoundError) or not is_lasting(error):
+                        raise
+                    stream.leave(name, sent.get(name, 0))
+                    on_unreadable(name, error)
+            if any(stream.segments()):  # no file is touched at each look for what cannot be read
+                with contextlib.suppress(OSError):  # a word for people: no entry depends on it
+                    stream.describe(amended(lock_file, adopted_by=os.getpid()), lock_file)
             is_adopted = True
     finally:
         if not is_adopted:

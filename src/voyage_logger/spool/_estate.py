@@ -39,10 +39,12 @@ class Removed:
     Attributes:
         files: How many.
         size: Their bytes.
+        left: What could not be removed, each with the reason.
     """
 
     files: int
     size: int
+    left: tuple[tuple[str, OSError], ...]
 
 
 def release(folder: Folder, owner: str, destination: str) -> bool:
@@ -107,23 +109,31 @@ def remove(folder: Folder, owner: str, *, only_letters: bool) -> Removed | None:
 
     Raises:
         SpoolUnusable: The file system has no locks.
-        OSError: A file cannot be removed.
+        OSError: The folder cannot be read, or the lock file cannot be removed.
     """
     with _held(folder, owner, is_kept=only_letters) as lock:
         if lock is None:
             return None
         files = size = 0
+        left = []
         for name in _names_of(folder, owner):
             file = parse(name)
             is_letters = file is not None and file.kind == "dead"
             if name == lock_name(owner) or (only_letters and not is_letters):
                 continue
-            size += folder.status(name).st_size
-            folder.remove(name)
+            try:
+                of_file = folder.status(name).st_size
+                folder.remove(name)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                left.append((name, error))
+                continue
+            size += of_file
             files += 1
-        if not only_letters:
+        if not only_letters and not left:
             folder.remove(lock_name(owner))  # last: until then nobody else may look
-        return Removed(files, size)
+        return Removed(files, size, tuple(left))
 
 
 @contextlib.contextmanager

@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 
+# Reasons why a file cannot be read that do not pass by themselves. A bad place on the disk is one;
+# too many open files, of this process or of the system, is not.
+_LASTING = {
+    errno.EACCES,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENXIO,
+    errno.EPERM,
+}
+
 # The files of locks that are held, each with the process that has taken it. Whoever adopts
 # knows of one for a while only in a local variable, which is out of reach after a fork.
 _held: dict[OpenFile, int] = {}
@@ -237,7 +250,7 @@ class Folder:
         status = os.fstat(descriptor)
         if is_foreign(status) or not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
-            raise PermissionError(f"{name} is not a file of this user")
+            raise PermissionError(errno.EPERM, "it is no file, or another user's", name)
         return descriptor
 
 
@@ -308,6 +321,11 @@ def rewrite(file: OpenFile, content: bytes, before: bytes = b"") -> None:
             os.write(descriptor, before)
             os.ftruncate(descriptor, len(before))
         raise
+
+
+def is_lasting(error: OSError | SpoolUnusable) -> bool:
+    """True if what is wrong with a file does not pass by itself."""
+    return not isinstance(error, OSError) or error.errno in _LASTING
 
 
 def words_of(error: OSError | SpoolUnusable) -> str:

@@ -75,6 +75,7 @@ class Keeper:
         self._folder: Folder | None = None
         self._news: deque[tuple[str, str]] = deque()
         self._told_oddities: set[str] = set()
+        self._told: dict[str, str] = {}  # of what cannot be read or taken over
         self.own: Stream | None = None
         self.adopted: list[Stream] = []
         self.size = 0
@@ -179,9 +180,15 @@ class Keeper:
                 raise
         return lock
 
-    def note_unreadable(self, segment: Segment, error: OSError | SpoolUnusable) -> None:
-        """Notes that a segment cannot be read."""
-        self.note("spool unreadable", f"{segment.name} cannot be read: {words_of(error)}")
+    def note_unreadable(self, name: str, error: OSError | SpoolUnusable) -> None:
+        """Notes, once, that a segment cannot be read."""
+        self._note_once("spool unreadable", name, f"cannot be read: {words_of(error)}")
+
+    def _note_once(self, cause: str, what: str, words: str) -> None:
+        """Notes what each look at the folder would find again."""
+        if self._told.get(what) != words:
+            self._told[what] = words
+            self.note(cause, f"{what} {words}")
 
     def note_set_aside(self, segment: Segment, error: OSError) -> None:
         """Notes, once, that a segment cannot be read now."""
@@ -271,17 +278,15 @@ class Keeper:
                 continue
             room = self.bound - sum(map(_unsettled, self.streams())) if self.adopted else None
             try:
-                stream = adopt(folder, owner, self.settings.destination, room)
+                stream = adopt(folder, owner, self.settings.destination, room, self.note_unreadable)
             except FileNotFoundError:
                 continue  # its owner has just finished
             except NoRoom:
                 left += 1
                 continue
             except (OSError, SpoolUnusable) as error:
-                self.note(
-                    "spool adoption",
-                    f"the files of {owner} cannot be taken over: {words_of(error)}",
-                )
+                words = f"cannot be taken over: {words_of(error)}"
+                self._note_once("spool adoption", f"the files of {owner}", words)
                 continue
             if stream is not None and not stream.finish():
                 yield stream

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from voyage_logger._levels import CRITICAL, NOTICE_LANE
 from voyage_logger._queue import SLICE
 from voyage_logger._records import NEVER, RECORD_OVERHEAD, Record
-from voyage_logger.spool._folder import SpoolUnusable
+from voyage_logger.spool._folder import SpoolUnusable, is_lasting
 from voyage_logger.spool._lines import letter_of_line
 from voyage_logger.spool._upkeep import TendedQueue
 
@@ -27,18 +27,6 @@ if TYPE_CHECKING:
 UNREADABLE = "unreadable"
 CORRUPT = "corrupt"
 
-# Reasons why a file cannot be read that do not pass by themselves. A bad place on the disk is one;
-# too many open files, of this process or of the system, is not.
-_LASTING = {
-    errno.EACCES,
-    errno.EIO,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.ENXIO,
-    errno.EPERM,
-}
 _FRESH_TURN = 4  # of so many requests, one carries new entries while older ones wait
 _FRESH_TURN_AT_END = 2
 _ALL, _URGENT = slice(None), slice(CRITICAL, NOTICE_LANE)  # lanes
@@ -228,12 +216,12 @@ class ReadingQueue(TendedQueue):
             if is_removed and segment.is_open:
                 self._rescue(stream, segment)
                 return
-            if isinstance(error, OSError) and error.errno not in _LASTING:
+            if isinstance(error, OSError) and not is_lasting(error):
                 segment.is_set_aside = True
                 self._keeper.note_set_aside(segment, error)
                 self._look_soon()
                 return
-            self._keeper.note_unreadable(segment, error)
+            self._keeper.note_unreadable(segment.name, error)
             if self._active[segment.lane] is segment:
                 self._active[segment.lane] = None
             self._keeper.size -= segment.size

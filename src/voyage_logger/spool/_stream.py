@@ -49,7 +49,7 @@ class Stream:
         self.lanes: tuple[deque[Segment], ...] = tuple(deque() for _ in LANES)
         self._numbers = [0] * len(LANES)
         self.is_extra = False
-        self._is_left = False  # a file that this process could not read is for another one
+        self._left: dict[str, int] = {}  # files that are for another one to read: what is sent
         self._journal: OpenFile | None = None
         self._journal_size = 0
         self._is_behind = False  # the journal lacks something, or ends in half a line
@@ -133,10 +133,15 @@ class Stream:
             segment: The segment.
             is_left: Whether there is something in it for another process to try.
         """
-        self._is_left = self._is_left or is_left
+        if is_left:
+            self.leave(segment.name, segment.sent)
         segment.is_gone = True
         segment.seal()
         self.lanes[segment.lane].remove(segment)
+
+    def leave(self, name: str, sent: int) -> None:
+        """Leaves a file that this process cannot read, and the lock file with it."""
+        self._left[name] = sent
 
     def shorten(self, segment: Segment) -> None:
         """Cuts the file of a segment to what is in flight."""
@@ -153,7 +158,7 @@ class Stream:
         Raises:
             OSError: It cannot be written; then a crash makes what was settled come again.
         """
-        lines = [_note(segment) for segment in segments if not segment.is_gone]
+        lines = [_note(each.name, each.sent) for each in segments if not each.is_gone]
         if not lines or self._lock is None:
             return
         journal = self._journal
@@ -177,8 +182,9 @@ class Stream:
         """Writes the journal anew, with what matters still."""
         self._is_behind = True
         self._close_journal()
-        lines = [_note(segment) for segment in (*self.segments(), *self._stuck) if segment.sent]
-        content = b"".join(lines)
+        sent = {segment.name: segment.sent for segment in (*self.segments(), *self._stuck)}
+        sent.update(self._left)
+        content = b"".join(_note(name, size) for name, size in sent.items() if size)
         self._folder.replace(sent_name(self.owner), content)
         self._is_behind = False
         self._journal_size = len(content)
@@ -218,11 +224,18 @@ class Stream:
         return dead.descriptor, os.fstat(dead.descriptor).st_size
 
     def finish(self) -> bool:
-        """Removes the owner's files and gives up its lock, if nothing is left to send."""
-        if self._is_left or any(not segment.is_settled for segment in self.segments()):
+        """Removes the owner's files and gives up its lock, if nothing is left to send.
+
+        What this process could not read stays, and the lock file and the journal with it.
+        """
+        if any(not segment.is_settled for segment in self.segments()):
             return False
         for segment in list(self.segments()):
             self.remove(segment)
+        if self._left:
+            self.catch_up()
+            self.close()
+            return True
         self._close_journal()
         sent = sent_name(self.owner)
         # Where that fails, whoever comes next finds that all was sent, and tries it again.
@@ -283,8 +296,8 @@ def _write_whole(descriptor: int, line: bytes, before: int) -> None:
         raise
 
 
-def _note(segment: Segment) -> bytes:
-    note = {"segment": segment.name, "sent": segment.sent}
+def _note(name: str, sent: int) -> bytes:
+    note = {"segment": name, "sent": sent}
     return json.dumps(note, separators=(",", ":")).encode() + b"\n"
 
 

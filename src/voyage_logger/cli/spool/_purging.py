@@ -80,6 +80,9 @@ def _remove(options: argparse.Namespace, owners: list[Owner]) -> int:
             complain(f"{owner.name}: a living process has taken over its files meanwhile")
             code = FAILED
             continue
+        for name, why in removed.left:
+            complain(f"{name} cannot be removed: {words_of(why)}")
+            code = FAILED
         files += removed.files
         size += removed.size
     say(f"Removed {counted(files, 'file')}, {size_of(size)}.")
