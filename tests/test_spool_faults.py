@@ -16,6 +16,7 @@ import pytest
 from conftest import until
 from spooling import Child, assert_law, leave, look, messages
 from voyage_logger import _diagnostics
+from voyage_logger.cli import main
 from voyage_logger.devserver import Rules
 
 if TYPE_CHECKING:
@@ -195,6 +196,30 @@ class TestLeftFiles:
 
         assert messages(server) == ["b"]
         assert secret.exists()
+
+    @pytest.mark.parametrize("kind", ["sent", "lock"])
+    @pytest.mark.parametrize(
+        "garbage", [b"[" * 100_000, b"\xff\n", b"7\n", b'{"segment":{},"sent":[]}\n']
+    )
+    def test_a_journal_or_lock_file_of_garbage_stops_nothing(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        kind: str,
+        garbage: bytes,
+    ) -> None:
+        """The entries are sent, perhaps once more; the files can be looked at meanwhile."""
+        leave(folder, server, ["a"])
+        (folder / f"v1.0000000007-7-00000007.{kind}").write_bytes(garbage)
+        assert main(["spool", "ls", str(folder)]) == 0
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        drain(logger)
+        assert messages(server) == ["a"]
+        logger.info("b")
+        assert logger.flush()
+        logger.close()
+        assert list(folder.iterdir()) == []
 
     @pytest.mark.parametrize("how", ["directory", "link", "bad disk"])
     def test_a_segment_that_cannot_be_read_holds_up_no_other(

@@ -132,7 +132,7 @@ def amended(lock_file: bytes, **facts: object) -> bytes:
     """A lock file's content with other facts."""
     try:
         old = json.loads(lock_file)
-    except ValueError:
+    except (ValueError, RecursionError):
         old = {}
     new = {**(old if isinstance(old, dict) else {}), **facts}
     return json.dumps(new).encode() + b"\n"
@@ -142,7 +142,7 @@ def destination_in(lock_file: bytes) -> str | None:
     """Where the owner sends its entries, as its lock file says; None if that cannot be read."""
     try:
         found = json.loads(lock_file)["destination"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return None
     return found if isinstance(found, str) else None
 

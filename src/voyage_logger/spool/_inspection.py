@@ -308,7 +308,7 @@ def _entry_of(line: bytes, facts: dict[str, Any]) -> bytes | None:
 def _facts(lock_file: bytes) -> dict[str, Any]:
     try:
         facts = json.loads(lock_file)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(facts, dict):
         return {}

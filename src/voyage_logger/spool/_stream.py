@@ -311,7 +311,7 @@ def sent_of(journal: bytes) -> dict[str, int]:
         try:
             note = json.loads(line)
             name, size = note["segment"], note["sent"]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             continue
         if isinstance(name, str) and isinstance(size, int):
             sent[name] = max(size, sent.get(name, 0))
