@@ -365,6 +365,36 @@ class TestBacklog:
         assert batches["now"] <= confirmed + 2  # one was under way
         assert batches["now"] < batches.get("4999", NEVER)
 
+    def test_of_many_owners_needs_no_half_minute_for_eight(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """Once those taken over are sent, the next ones follow at once."""
+        for number in range(60):
+            leave(folder, server, [f"left {number}"], owner=f"00000000{number:02}-7-00000007")
+        logger = make_logger(spool_dir=folder, flush_interval=0.05)
+        logger.info("own")
+
+        server.wait_for_entries(61, timeout=30)
+        assert server.duplicates() == {}
+
+    def test_of_which_nothing_can_be_sent_is_in_nobody_s_way(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """Owners whose entries are all given up make place for the next ones."""
+        for number in range(20):
+            leave(folder, server, [], tail=b"garbage\n", owner=f"00000000{number:02}-7-00000007")
+        leave(folder, server, ["left"], owner="0000000099-7-00000007")
+        logger = make_logger(spool_dir=folder, flush_interval=0.05)
+        logger.info("own")
+
+        def is_sent() -> bool:
+            look(logger)
+            logger.flush()
+            return "left" in messages(server)
+
+        until(is_sent)
+        assert logger.stats().dropped_by == {"corrupt": 20}
+
     def test_takes_no_memory(self, server: DevServer, folder: Path) -> None:
         """However much waits, the process grows by less than a batch or two."""
         code = """\

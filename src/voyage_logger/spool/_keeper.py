@@ -65,6 +65,7 @@ class Keeper:
         adopted: Streams of dead owners, oldest first.
         size: The bytes of all their segments.
         is_short: True if there was no room to take over what else dead owners have left.
+        has_left: True if there was no room, or too much at a time, to look at all owners.
         is_failing: True while entries stay in memory.
         segment_bytes: Where a segment ends and the next begins.
     """
@@ -79,7 +80,7 @@ class Keeper:
         self.own: Stream | None = None
         self.adopted: list[Stream] = []
         self.size = 0
-        self.is_short = False
+        self.is_short = self.has_left = False
         self.is_failing = False
         self._is_told = False  # that it is
         by_share = settings.max_bytes // _SEGMENTS
@@ -209,10 +210,12 @@ class Keeper:
         self.adopted.sort(key=lambda stream: stream.owner)
         self.size += stream.size
 
-    def finish(self, stream: Stream) -> None:
-        """Removes the files of an adopted stream, if nothing is left of it."""
-        if stream in self.adopted and stream.finish():
+    def finish(self, stream: Stream) -> bool:
+        """Removes the files of an adopted stream, if nothing is left of it; True if it has."""
+        is_done = stream in self.adopted and stream.finish()
+        if is_done:
             self.adopted.remove(stream)
+        return is_done
 
     def let_go(self) -> None:
         """Removes what has done its service, and leaves the rest to whoever takes it next."""
@@ -273,9 +276,12 @@ class Keeper:
         self._note_oddities(names)
         mine = {stream.owner for stream in self.streams()}
         left = 0
+        is_full = False
         for owner in owners(names):
-            if owner in mine or len(self.adopted) >= _MOST_ADOPTED:
+            if owner in mine:
                 continue
+            if is_full := len(self.adopted) >= _MOST_ADOPTED:
+                break
             room = self.bound - sum(map(_unsettled, self.streams())) if self.adopted else None
             try:
                 stream = adopt(folder, owner, self.settings.destination, room, self.note_unreadable)
@@ -296,6 +302,7 @@ class Keeper:
                 f"it has no room to take over what {left} more have left: that waits",
             )
         self.is_short = bool(left)
+        self.has_left = is_full or self.is_short
 
     def _note_oddities(self, names: list[str]) -> None:
         for oddity in oddities(names):

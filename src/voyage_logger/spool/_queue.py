@@ -64,8 +64,8 @@ class SpoolQueue(ReadingQueue):
         for segment, stream in touched.items():
             if self._discard_if_settled(stream, segment) or not segment.unread:
                 segment.stop_reading()
-            if stream is not self._keeper.own:
-                self._keeper.finish(stream)
+            if self._keeper.finish(stream) and self._keeper.has_left:
+                self._tend_at = self._clock()  # there is a place for the next one
 
     def _bury(self, ended: list[tuple[Record, Origin | None]], reason: str, words: str) -> None:
         """Keeps rejected entries where a person can find them."""

@@ -49,6 +49,7 @@ class TendedQueue(WritingQueue):
                 self._move_to_disk()
             for stream in self._keeper.streams():
                 stream.catch_up()
+                self._keeper.finish(stream)  # of which nothing was sent, but all given up
             self._max_spooled = self._keeper.bound
         for stream in self._keeper.find_orphans():
             self._take_over(stream)
