@@ -119,6 +119,23 @@ def test_a_segment_whose_number_the_app_has_given_to_another_file_is_ended(
     os.close(number)
 
 
+def test_a_folder_whose_number_the_app_has_given_to_another_file_is_opened_again(
+    server: DevServer, tmp_path: Path, away: VoyageLogger
+) -> None:
+    """The spool goes on in it, and the app's file is left alone."""
+    number = give_to_app(tmp_path / "spool", tmp_path / "own")
+    look(away)
+    away.error("second")
+
+    assert away.stats().spooled == 2
+    server.accept_connections()
+    assert away.flush()
+    assert messages(server) == ["first", "second"]
+    away.close()
+    assert is_of(number, tmp_path / "own")
+    os.close(number)
+
+
 FORK = """\
     import fcntl, warnings
     warnings.simplefilter("ignore")  # of forks in processes with threads

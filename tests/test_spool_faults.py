@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conftest import until
-from spooling import Child, assert_law, leave, look, messages
+from spooling import Child, assert_law, leave, lines, look, messages
 from voyage_logger import _diagnostics
 from voyage_logger.cli import main
 from voyage_logger.devserver import Rules
@@ -516,6 +516,29 @@ class TestWhileRunning:
         assert logger.stats().spooled == 6
         assert any("removed" in line for line in said())
         is_delivered(server, logger, *"012345")
+
+    @pytest.mark.parametrize("is_another_there", [False, True])
+    def test_a_folder_that_is_moved_away_is_made_anew(
+        self,
+        server: DevServer,
+        logger: VoyageLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        is_another_there: bool,
+    ) -> None:
+        """Entries are where others look for them; what the open files held comes along."""
+        until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
+        folder.rename(folder.parent / "spool.old")
+        if is_another_there:
+            folder.mkdir(mode=0o700)
+        look(logger)
+        look(logger)
+        logger.info("3")
+
+        assert logger.stats().spooled == 4
+        assert lines(folder) == 4
+        assert any("or moved away" in line for line in said())
+        is_delivered(server, logger, *"0123")
 
     def test_a_folder_that_is_removed_leaves_no_descriptor_open(
         self, server: DevServer, folder: Path

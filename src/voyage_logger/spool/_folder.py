@@ -98,6 +98,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
+        self._file: OpenFile | None = None  # the same, and which folder it is of
         self._open_folder()
 
     def _open_folder(self) -> None:
@@ -110,6 +111,7 @@ class Folder:
             if HAS_DIRECTORIES:
                 flags = os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW
                 self._descriptor = os.open(path, flags)
+                self._file = OpenFile(self._descriptor)
                 status = os.fstat(self._descriptor)
         except OSError as error:
             raise SpoolUnusable(words_of(error)) from None
@@ -120,21 +122,30 @@ class Folder:
     def __del__(self) -> None:
         # Not before: a thread that looks through the folder must not find its descriptor closed,
         # or another file's.
-        if self._descriptor is not None:
-            close(self._descriptor)
+        if self._file is not None:
+            self._file.close()
 
     def is_removed(self) -> bool:
-        """True if somebody has removed the folder."""
-        if self._descriptor is None:
+        """True if somebody has removed the folder, or has moved it away."""
+        if self._file is None:
             return not self.path.is_dir()
-        try:
-            return os.fstat(self._descriptor).st_nlink == 0
-        except OSError:  # the app has closed it
+        links = self._file.links()
+        if links is None:  # the app has closed it
             return not self._is_reopened()
+        return links == 0 or self._is_moved()
+
+    def _is_moved(self) -> bool:
+        """True if something else, or nothing, is where the folder was."""
+        try:
+            return not os.path.samestat(self.path.lstat(), self._status)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False  # who knows: that it cannot be reached by its path changes nothing
 
     def _is_reopened(self) -> bool:
         """True if the folder could be opened once more, and is the same."""
-        before, self._descriptor = self._status, None
+        before, self._descriptor, self._file = self._status, None, None
         try:
             self._open_folder()
         except SpoolUnusable:

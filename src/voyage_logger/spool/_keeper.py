@@ -149,7 +149,7 @@ class Keeper:
             self.note("spool works", "it works again")
 
     def is_removed(self) -> bool:
-        """True if somebody has removed the folder."""
+        """True if somebody has removed the folder, or moved it away."""
         return self._folder is not None and self._folder.is_removed()
 
     def relock(self) -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 EXPIRED = "expired"
 DELETED = "spool_deleted"
 
+_REMOVED = "files in use were removed"
+_GONE = "the folder was removed, or moved away"
+
 
 class TendedQueue(WritingQueue):
     """The half of `SpoolQueue` that looks after the folder; for the arguments see there.
@@ -110,12 +113,12 @@ class TendedQueue(WritingQueue):
             for segment in list(stream.segments()):
                 # One rescue may have brought others with it: see `_save_removed`.
                 if not segment.is_gone and (is_removed or not segment.is_linked()):
-                    self._rescue(stream, segment)
+                    self._rescue(stream, segment, _GONE if is_removed else _REMOVED)
                 elif segment.is_open and not segment.is_ours():
                     self._end(stream, segment)
         if is_removed:
             self.let_go()
-            self._fail(SpoolUnusable("the folder was removed"))
+            self._fail(SpoolUnusable(_GONE))
         else:
             keeper.relock()
 
@@ -137,7 +140,7 @@ class TendedQueue(WritingQueue):
             if not segment.is_gone and not segment.is_linked():
                 self._rescue(own, segment)
 
-    def _rescue(self, stream: Stream, segment: Segment) -> None:
+    def _rescue(self, stream: Stream, segment: Segment, why: str = _REMOVED) -> None:
         """Takes what can still be read of a removed file into memory."""
         rescued = segment.rescue()
         size = segment.size
@@ -148,8 +151,8 @@ class TendedQueue(WritingQueue):
         stream.forget(segment)
         self._remember(segment.lane, rescued)
         self._drop((DELETED, segment.lane), lost)
-        self._keeper.note("spool removed", "files in use were removed")
-        self._fail(SpoolUnusable("files were removed"))
+        self._keeper.note("spool removed", why)
+        self._fail(SpoolUnusable(why))
 
     def _expire(self) -> None:
         """Gives up segments to which nothing was written for too long."""
