@@ -299,6 +299,21 @@ class TestLs:
         assert "root" not in out
         assert f"{path.name} cannot be read" in err
 
+    @pytest.mark.parametrize("kind", ["info.000002.ndjson", "sent", "lock", "dead.ndjson"])
+    def test_waits_for_no_pipe(self, folder: Path, kind: str) -> None:
+        """A pipe in the place of a file is named, like whatever else is no file."""
+        owner = leave(folder, "info a")
+        path = folder / f"v1.{owner}.{kind}"
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        with run("ls", str(folder)) as process:
+            try:
+                assert process.wait(30) == 1
+            finally:
+                process.kill()
+            assert process.stderr is not None
+            assert b"it is no file" in process.stderr.read()
+
 
 class TestShow:
     def test_prints_lines_in_the_order_of_the_calls(

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._forking import OPENING_SECONDS, opening
 from voyage_logger.spool._names import draft_name
-from voyage_logger.spool._system import BINARY, HAS_DIRECTORIES, NO_FOLLOW, is_foreign, try_lock
+from voyage_logger.spool._system import (
+    BINARY,
+    HAS_DIRECTORIES,
+    NO_FOLLOW,
+    NO_WAIT,
+    is_foreign,
+    try_lock,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -253,7 +260,7 @@ class Folder:
         return os.path.samestat(named, os.fstat(descriptor))
 
     def _open(self, name: str, flags: int) -> int:
-        flags |= NO_FOLLOW | BINARY
+        flags |= NO_FOLLOW | NO_WAIT | BINARY
         if self._descriptor is None:
             descriptor = os.open(self.path / name, flags, _FILE_MODE)
         else:

@@ -67,5 +67,6 @@ else:
 
 # Where there are none (Windows), the check of the folder itself has to do.
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe among the files is not waited for
 BINARY = getattr(os, "O_BINARY", 0)
 HAS_DIRECTORIES = {os.open, os.stat, os.unlink, os.rename} <= os.supports_dir_fd
