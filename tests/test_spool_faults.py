@@ -181,6 +181,21 @@ class TestLeftFiles:
         (line,) = said()
         assert name in line
 
+    def test_the_name_of_a_foreign_file_forges_no_line(
+        self, make_logger: MakeLogger, folder: Path, said: Callable[[], list[str]]
+    ) -> None:
+        """What a terminal would obey is escaped."""
+        folder.mkdir(mode=0o700)
+        (folder / "x\x1b[2J\nvoyage-logger: forged").touch()
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("a")
+        look(logger)
+        drain(logger)
+
+        (line,) = said()
+        assert line.isprintable()
+        assert "x\\x1b[2J\\nvoyage-logger: forged" in line
+
     def test_a_link_among_the_files_is_not_followed(
         self, server: DevServer, make_logger: MakeLogger, folder: Path, tmp_path: Path
     ) -> None:

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from voyage_logger._clock import monotonic
+from voyage_logger._readable import printable
 from voyage_logger.spool._folder import is_lasting
 from voyage_logger.spool._names import lock_name, odd_names, parse, parse_draft, sent_name
 from voyage_logger.spool._segment import Segment
@@ -179,6 +180,7 @@ def _resumed(folder: Folder, name: str, sent: int) -> Segment:
 
 
 def _some(names: list[str]) -> str:
+    first = printable(names[0])  # whoever made the file must not write lines of this package
     if len(names) == 1:
-        return f"a file ({names[0]})"
-    return f"{len(names)} files ({names[0]}, ...)"
+        return f"a file ({first})"
+    return f"{len(names)} files ({first}, ...)"
