@@ -97,6 +97,22 @@ class TestBound:
         # Sorted, for the newest get a turn before all older ones are sent.
         assert sorted(numbers) == [*range(50), *range(50 + dropped, 800)]
 
+    def test_counts_what_somebody_removes_as_that(
+        self, server: DevServer, logger: VoyageLogger, folder: Path
+    ) -> None:
+        """A file that is no longer open cannot be saved; the loss says why."""
+        for _ in range(80):  # fewer than would be sent at once
+            logger.info("x" * 1000)
+        first, *others = sorted(folder.glob("*.info.*"))
+        count = len(first.read_bytes().splitlines())
+        assert others
+        first.unlink()
+        server.accept_connections()
+        logger.flush()
+
+        assert logger.stats().dropped_by == {"spool_deleted": count}
+        assert_law(logger.stats())
+
     @pytest.fixture
     def looked(self, logger: VoyageLogger) -> VoyageLogger:
         """A logger whose worker has had its first look: the next one is the test's."""

@@ -18,7 +18,7 @@ from voyage_logger._queue import SLICE
 from voyage_logger._records import NEVER, RECORD_OVERHEAD, Record
 from voyage_logger.spool._folder import SpoolUnusable, is_lasting
 from voyage_logger.spool._lines import letter_of_line
-from voyage_logger.spool._upkeep import TendedQueue
+from voyage_logger.spool._upkeep import DELETED, TendedQueue
 
 if TYPE_CHECKING:
     from voyage_logger.spool._segment import Segment
@@ -225,7 +225,8 @@ class ReadingQueue(TendedQueue):
             if self._active[segment.lane] is segment:
                 self._active[segment.lane] = None
             self._keeper.size -= segment.size
-            self._drop((UNREADABLE, segment.lane), segment.cut())
+            reason = DELETED if is_removed else UNREADABLE
+            self._drop((reason, segment.lane), segment.cut())
             stream.forget(segment, is_left=not is_removed)
 
     def _board_from(
