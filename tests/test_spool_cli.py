@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import stat
 import subprocess
 import sys
 import threading
@@ -511,6 +512,14 @@ class TestExport:
         assert all(line.isprintable() for line in lines)
         assert json.loads(lines[0])["message"] == "info \x9b\u202e"
         assert '"error \u00e9"' in lines[1]
+
+    def test_is_its_user_s_alone(self, folder: Path, tmp_path: Path) -> None:
+        """What could be read by nobody else in the folder cannot be in the new file either."""
+        leave(folder, "info a")
+
+        assert spool("export", folder, "--output", tmp_path / "out") == 0
+
+        assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o600
 
     def test_overwrites_nothing(
         self, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]

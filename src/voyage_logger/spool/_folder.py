@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FOLDER_MODE = 0o700
-_FILE_MODE = 0o600
+FILE_MODE = 0o600
 
 # Reasons why a file cannot be read that do not pass by themselves. A bad place on the disk is one;
 # too many open files, of this process or of the system, is not.
@@ -262,9 +262,9 @@ class Folder:
     def _open(self, name: str, flags: int) -> int:
         flags |= NO_FOLLOW | NO_WAIT | BINARY
         if self._descriptor is None:
-            descriptor = os.open(self.path / name, flags, _FILE_MODE)
+            descriptor = os.open(self.path / name, flags, FILE_MODE)
         else:
-            descriptor = os.open(name, flags, _FILE_MODE, dir_fd=self._descriptor)
+            descriptor = os.open(name, flags, FILE_MODE, dir_fd=self._descriptor)
         status = os.fstat(descriptor)
         if is_foreign(status) or not stat.S_ISREG(status.st_mode):
             os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from itertools import islice
@@ -20,13 +21,17 @@ from voyage_logger.cli.spool._terminal import (
     is_encodable,
     say,
 )
-from voyage_logger.spool._folder import words_of
+from voyage_logger.spool._folder import FILE_MODE, words_of
 from voyage_logger.spool._names import dead_name
+from voyage_logger.spool._system import BINARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from voyage_logger.spool._inspection import View
+
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY
 
 
 def _add_show_options(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +122,7 @@ def _export(view: View, options: argparse.Namespace) -> int:
             say(_as_text(entry))
         return DONE
     try:
-        with options.output.open("xb") as file:
+        with os.fdopen(os.open(options.output, _NEW_FILE, FILE_MODE), "wb") as file:
             count = 0
             for count, entry in enumerate(_entries(view), 1):  # noqa: B007 - counted for the line below
                 file.write(entry + b"\n")
