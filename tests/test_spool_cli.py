@@ -627,6 +627,24 @@ class TestReplay:
         assert server.count() == 0
         assert content(folder) == before
 
+    def test_takes_a_lock_file_that_a_person_has_made_for_a_word(
+        self, server: DevServer, folder: Path
+    ) -> None:
+        """In a container, process 1 always runs: whoever knows better says so by `touch`."""
+        leave(folder, "info a")
+        (lock,) = folder.glob("*.lock")
+        lock.unlink()
+        (path,) = folder.glob("*.ndjson")
+        path.rename(folder / re.sub(r"-\d+-", "-1-", path.name))
+        assert spool("replay", folder) == 0
+        assert server.count() == 0
+        (folder / re.sub(r"-\d+-", "-1-", lock.name)).touch()
+
+        assert spool("replay", folder) == 0
+
+        assert messages(server) == ["info a"]
+        assert content(folder) == {}
+
     def test_takes_any_number_of_owners(self, server: DevServer, folder: Path) -> None:
         """More than a process adopts at a time."""
         for number in range(20):
