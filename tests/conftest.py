@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     MakeLogger = Callable[..., VoyageLogger]
 
 
+_LEAST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.01  # seconds, between two looks of `until`
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the developer's shell reaches a test, and no line was said before it."""
@@ -39,11 +42,13 @@ def _no_thread_is_left() -> Iterator[None]:
 
 
 def until(condition: Callable[[], object], timeout: float = 30.0) -> None:
-    """Watches for a state that nobody announces."""
+    """Watches for a state that nobody announces, without taking a core from who brings it about."""
     deadline = time.monotonic() + timeout
+    nothing, pause = threading.Event(), _LEAST_PAUSE
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
-        os.sched_yield()
+        nothing.wait(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 class Recorder(BaseTransport):
