@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from voyage_logger import Stats, VoyageLogger
     from voyage_logger.devserver import DevServer
+
+_TIME_LIMIT = 60  # seconds, for a line
 
 PRELUDE = """\
     import errno, json, os, random, signal, sys, threading, time
@@ -74,7 +77,19 @@ class Child:
     def hears(self) -> str:
         """The next line that it says; empty once it has ended."""
         assert self.process.stdout is not None
-        return self.process.stdout.readline().decode().strip()
+        descriptor, line = self.process.stdout.fileno(), b""
+        while not line.endswith(b"\n"):
+            is_said, _, _ = select.select([descriptor], [], [], _TIME_LIMIT)
+            assert is_said, f"nothing but {line!r} for {_TIME_LIMIT} s"
+            if not (character := os.read(descriptor, 1)):
+                break
+            line += character
+        return line.decode().strip()
+
+    def answer(self) -> str:
+        """The line that it says to an empty one."""
+        self.tell()
+        return self.hears()
 
     def tell(self, words: str = "") -> None:
         """Has it read a line."""
@@ -93,7 +108,7 @@ class Child:
 
     def end(self) -> tuple[list[str], str]:
         """Waits for its end; gives the lines that nobody had heard, and its stderr."""
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=_TIME_LIMIT)
         return out.decode().splitlines(), err.decode()
 
     def __enter__(self) -> Child:
