@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -264,6 +265,53 @@ class TestFill:
         small.close("closed")
 
 
+class TestClock:
+    @pytest.mark.parametrize("jump", [-1e9, 1e9])
+    def test_set_anew_changes_nothing_for_the_living(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        jump: float,
+    ) -> None:
+        """What they wrote is neither too old nor an orphan's, and is sent."""
+        server.refuse_connections()
+        logger = make_logger(spool_dir=folder, max_spool_age=3600, flush_interval=600)
+        logger.info("before")
+        clock = time.time
+        monkeypatch.setattr(time, "time", lambda: clock() + jump)
+        logger.info("after")
+        look(logger)
+        other = make_logger(spool_dir=folder, max_spool_age=3600, flush_interval=600)
+        other.info("other")
+        look(other)
+
+        assert other.stats().adopted == 0
+        assert logger.stats().spooled == 2
+        server.accept_connections()
+        assert logger.flush()
+        assert other.flush()
+        assert messages(server) == ["before", "after", "other"]
+
+    def test_set_back_makes_nothing_of_the_dead_too_old(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Files of the future are as good as new."""
+        leave(folder, server, ["left"])
+        clock = time.time
+        monkeypatch.setattr(time, "time", lambda: clock() - 1e9)
+        logger = make_logger(spool_dir=folder, max_spool_age=3600, flush_interval=0.05)
+        logger.info("own")
+
+        server.wait_for_entries(2, timeout=30)
+        assert sorted(messages(server)) == ["left", "own"]
+
+
 class TestEnd:
     CODE = """\
         import atexit
@@ -380,6 +428,18 @@ class TestBacklog:
 
         assert batches["now"] <= confirmed + 2  # one was under way
         assert batches["now"] < batches.get("4999", NEVER)
+
+    def test_is_sent_oldest_owner_first(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """Whoever died first has waited for longest, also if more did than are taken at a time."""
+        for number in [3, 11, 0, 7, 1, 10, 2, 9, 4, 8, 6, 5]:
+            leave(folder, server, [f"left {number}"], owner=f"00000000{number:02}-7-00000007")
+        make_logger(spool_dir=folder, flush_interval=0.05).info("own")
+        server.wait_for_entries(13, timeout=30)
+
+        left = [text for text in messages(server) if text.startswith("left")]
+        assert left == [f"left {number}" for number in range(12)]
 
     def test_of_many_owners_needs_no_half_minute_for_eight(
         self, server: DevServer, make_logger: MakeLogger, folder: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -51,6 +52,27 @@ def test_a_stream_that_is_closed_while_it_is_closed_closes_each_file_once(
 
     assert len(closed) == 4  # the segment, the journal, the dead letters, the lock
     assert lock.descriptor in closed
+
+
+@pytest.mark.parametrize("is_made_anew", [False, True])
+def test_a_lock_file_that_went_while_it_was_opened_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_made_anew: bool
+) -> None:
+    """Its owner had just finished; a lock of a file without a name would keep nobody out."""
+    folder = Folder(tmp_path)
+    path = tmp_path / lock_name(OWNER)
+    path.touch()
+    flock = fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        path.unlink()
+        if is_made_anew:
+            path.touch()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+
+    assert folder.lock(lock_name(OWNER)) is None
 
 
 @pytest.fixture

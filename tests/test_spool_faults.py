@@ -236,6 +236,27 @@ class TestLeftFiles:
         logger.close()
         assert list(folder.iterdir()) == []
 
+    @needs_root
+    @pytest.mark.parametrize("kind", ["info.000001.ndjson", "sent", "lock"])
+    def test_a_file_of_another_user_is_not_believed(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        kind: str,
+    ) -> None:
+        """Nobody else can have words sent in this app's name, or entries taken for sent."""
+        path = leave(folder, server, ["a"], sent=0)
+        os.chown(folder / f"v1.0000000007-7-00000007.{kind}", NOBODY, NOBODY)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("own")
+        drain(logger)
+
+        assert messages(server) == ["own"]
+        assert any("another user's" in line for line in said())
+        assert path.exists()
+
     @pytest.mark.parametrize("how", ["directory", "link", "bad disk"])
     def test_a_segment_that_cannot_be_read_holds_up_no_other(
         self,

@@ -99,15 +99,20 @@ def test_dev_server_knows_nothing_of_the_client() -> None:
         assert names_imported(path) <= {"_wire", "devserver"}
 
 
-def test_only_one_module_imports_requests() -> None:
-    """The HTTP stack has one door."""
+@pytest.mark.parametrize(
+    ("others", "door"),
+    [({"requests", "urllib3"}, "_session.py"), ({"fcntl", "msvcrt"}, "_system.py")],
+    ids=["the HTTP stack", "locks of files"],
+)
+def test_only_one_module_imports(others: set[str], door: str) -> None:
+    """What differs between versions, or between systems, has one door."""
     importing = [
         path.name
         for path in MODULES
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, (ast.Import, ast.ImportFrom))
         and any(
-            name.split(".")[0] in ("requests", "urllib3")
+            name.split(".")[0] in others
             for name in (
                 [node.module or ""]
                 if isinstance(node, ast.ImportFrom)
@@ -115,7 +120,7 @@ def test_only_one_module_imports_requests() -> None:
             )
         )
     ]
-    assert set(importing) == {"_session.py"}
+    assert set(importing) == {door}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
