@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,24 @@ def is_of(number: int, path: Path) -> bool:
         return False
 
 
+def test_a_lock_that_the_app_has_closed_is_held_again(tmp_path: Path) -> None:
+    """The new one is not given back with the old one, though it has the number that was free."""
+    folder = Folder(tmp_path)
+    old = folder.lock(lock_name(OWNER), is_new=True)
+    assert old is not None
+    os.close(old.descriptor)
+    new = folder.lock(lock_name(OWNER))
+    assert new is not None
+    assert new.descriptor == old.descriptor
+    unlock(old)
+
+    assert folder.lock(lock_name(OWNER)) is None
+    unlock(new)
+    new = folder.lock(lock_name(OWNER))
+    assert new is not None
+    unlock(new)
+
+
 def test_a_lock_whose_number_the_app_has_given_to_another_file_is_taken_anew(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path, away: VoyageLogger
 ) -> None:
@@ -138,6 +157,21 @@ def test_a_segment_whose_number_the_app_has_given_to_another_file_is_ended(
     away.close()
     assert is_of(number, tmp_path / "own")
     assert (tmp_path / "own").read_bytes() == b""
+    os.close(number)
+
+
+def test_what_the_app_reads_is_not_moved_by_a_rescue(tmp_path: Path, away: VoyageLogger) -> None:
+    """Nothing is read from a file that has the number of one which was removed."""
+    (path,) = (tmp_path / "spool").glob("*.info.*")
+    (tmp_path / "own").write_bytes(path.read_bytes() * 2)
+    number = give_to_app(path, tmp_path / "own")
+    os.lseek(number, 7, os.SEEK_SET)
+    while (tmp_path / "spool").exists():
+        shutil.rmtree(tmp_path / "spool", ignore_errors=True)
+    look(away)
+
+    assert os.lseek(number, 0, os.SEEK_CUR) == 7
+    assert away.stats().dropped_by == {"spool_deleted": 1}
     os.close(number)
 
 

@@ -268,7 +268,9 @@ class TestLeftFiles:
         how: str,
     ) -> None:
         """The others of its owner arrive; it stays, is told once, and is sent once it is mended."""
-        path = leave(folder, server, ["bad"])
+        path = leave(folder, server, ["sent already", "bad"])
+        sent = path.read_bytes().index(b"\n") + 1
+        leave(folder, server, ["sent already", "bad"], sent=sent)
         leave(folder, server, ["b", "c"], number=2)
         leave(folder, server, ["d"], lane="error")
         good = folder.parent / "good"
