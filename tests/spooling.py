@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from typing import TYPE_CHECKING, Any
 
 from processes import UNMEASURED
@@ -16,6 +17,8 @@ from processes import UNMEASURED
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    import pytest
 
     from voyage_logger import Stats, VoyageLogger
     from voyage_logger.devserver import DevServer
@@ -138,6 +141,26 @@ def look(logger: VoyageLogger) -> None:
     queue = logger._pipeline.queue
     queue._tend_at = 0.0  # type: ignore[attr-defined]
     queue.tend()
+
+
+def slow_down(
+    monkeypatch: pytest.MonkeyPatch,
+    released: threading.Event,
+    reading: threading.Event,
+    *,
+    seconds: float,
+) -> None:
+    """Has the worker's first read, once it is `reading`, take so long, or until it is released."""
+    read = os.read
+
+    def slow(descriptor: int, count: int) -> bytes:
+        if threading.current_thread().name == "voyage-logger" and not released.is_set():
+            reading.set()
+            released.wait(seconds)
+            released.set()
+        return read(descriptor, count)
+
+    monkeypatch.setattr(os, "read", slow)
 
 
 def assert_law(stats: Stats) -> None:

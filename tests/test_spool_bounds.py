@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from conftest import until
-from spooling import Child, assert_law, leave, look, messages
+from spooling import Child, assert_law, leave, look, messages, slow_down
 from voyage_logger import _diagnostics
 from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._levels import ERROR, INFO
@@ -347,6 +348,31 @@ class TestEnd:
         look(logger)
         until(lambda: not logger.stats().pending or logger.flush() is None)
         assert sorted(messages(server)) == sorted([*map(str, range(50)), "next"])
+
+    def test_ends_the_taking_over(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Whoever is closed while it takes over one owner leaves the others alone, and that one."""
+        for number in range(3):
+            leave(folder, server, ["left"], owner=f"000000000{number}-7-00000007")
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        released, reading = threading.Event(), threading.Event()
+        slow_down(monkeypatch, released, reading, seconds=30)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("own")
+        assert reading.wait(30)
+        logger.close(timeout=0)
+        released.set()
+        until(lambda: "voyage-logger" not in [thread.name for thread in threading.enumerate()])
+
+        assert logger.stats().adopted == 0
+        after = {path.name: path.read_bytes() for path in folder.iterdir()}
+        changed = {name for name in before if before[name] != after[name]}
+        assert changed == {"v1.0000000000-7-00000007.lock"}  # says who had it
 
     def test_with_all_delivered_leaves_nothing(self, server: DevServer, folder: Path) -> None:
         """A clean exit leaves an empty folder."""

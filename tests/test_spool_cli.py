@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conftest import until
-from spooling import Child, messages
+from spooling import Child, messages, slow_down
 from voyage_logger import VoyageLogger
 from voyage_logger.cli import main
 from voyage_logger.cli.spool import _replaying
@@ -116,21 +116,6 @@ def letters(folder: Path) -> list[dict[str, Any]]:
         for path in sorted(folder.glob("v1.*.dead.ndjson"))
         for line in path.read_text().splitlines()
     ]
-
-
-def slow_down(
-    monkeypatch: pytest.MonkeyPatch, released: threading.Event, *, seconds: float
-) -> None:
-    """Has the worker's first read take so long, or until it is released."""
-    read = os.read
-
-    def slow(descriptor: int, count: int) -> bytes:
-        if threading.current_thread().name == "voyage-logger" and not released.is_set():
-            released.wait(seconds)
-            released.set()
-        return read(descriptor, count)
-
-    monkeypatch.setattr(os, "read", slow)
 
 
 class TestLs:
@@ -662,7 +647,7 @@ class TestReplay:
         """It is done when its looks at the folder are, however long one takes."""
         leave(folder, "info a")
         monkeypatch.setattr(_replaying, "_LOOK_SECONDS", 0.001)
-        slow_down(monkeypatch, threading.Event(), seconds=0.3)
+        slow_down(monkeypatch, threading.Event(), threading.Event(), seconds=0.3)
 
         assert spool("replay", folder) == 0
 
@@ -678,7 +663,7 @@ class TestReplay:
     ) -> None:
         """What it has not finished reading when the time is over is left, and nobody else's."""
         leave(folder, "info a")
-        slow_down(monkeypatch, threading.Event(), seconds=0.5)
+        slow_down(monkeypatch, threading.Event(), threading.Event(), seconds=0.5)
 
         assert spool("replay", folder, "--timeout", "0.2") == 1
 
@@ -696,7 +681,7 @@ class TestReplay:
         leave(folder, "info a")
         monkeypatch.setattr(_replaying, "_GRACE_SECONDS", 0.1)
         released = threading.Event()
-        slow_down(monkeypatch, released, seconds=30)
+        slow_down(monkeypatch, released, threading.Event(), seconds=30)
         try:
             assert spool("replay", folder, "--timeout", "2") == 1
         finally:

@@ -55,7 +55,8 @@ class TendedQueue(WritingQueue):
                 self._keeper.finish(stream)  # of which nothing was sent, but all given up
             self._max_spooled = self._keeper.bound
         for stream in self._keeper.find_orphans():
-            self._take_over(stream)
+            if not self._take_over(stream):
+                break
         self.looks += 1
         if self._keeper.has_news:
             self._keeper.tell()
@@ -173,11 +174,12 @@ class TendedQueue(WritingQueue):
         if not self._keeper.is_failing:
             self.tend_interval = self._look_seconds
 
-    def _take_over(self, stream: Stream) -> None:
+    def _take_over(self, stream: Stream) -> bool:
+        """Counts what a dead owner has left; False if nothing more is sent from here."""
         with self.lock:
             if self._is_shut:
                 stream.close()
-                return
+                return False
             count = stream.unread
             self._keeper.adopt(stream)
             self._max_spooled = self._keeper.bound
@@ -186,3 +188,4 @@ class TendedQueue(WritingQueue):
             self._spooled += count
             self._expire()  # before any of it is taken
             self.changed.notify()
+            return True
