@@ -85,6 +85,33 @@ def test_closed_stderr_is_no_trouble(server: DevServer) -> None:
     assert messages(server) == ["x"]
 
 
+UNREAD = """\
+reading, writing = os.pipe()
+os.dup2(writing, 2)
+os.set_blocking(2, False)
+for size in (4096, 1):
+    try:
+        while True: os.write(2, b"x" * size)
+    except BlockingIOError: pass
+os.set_blocking(2, True)
+watch = threading.Timer(30, os._exit, (5,))
+watch.daemon = True
+watch.start()
+"""
+
+
+def test_stderr_that_nobody_reads_holds_up_nothing(server: DevServer, refusing_port: int) -> None:
+    """A pipe that is full makes neither a log call wait, nor a flush, nor the exit."""
+    done = run(
+        server,
+        UNREAD + "logger.log('odd', 'x')\nprint(logger.flush(0.1).pending, flush=True)\nending()",
+        environ={"VOYAGE_LOGS_URL": f"http://127.0.0.1:{refusing_port}"},
+        shutdown=BRIEF,
+    )
+    assert (done.code, done.out) == (0, "1\n")
+    assert 0 <= done.exit_seconds < BRIEF + SLACK
+
+
 def test_without_threads_flush_and_exit_deliver(server: DevServer) -> None:
     """At a system's limit of threads the caller of flush, and the exit, do the worker's job."""
     done = run(

@@ -1,7 +1,7 @@
 """The client's own words: to stderr, to the standard library's logging, and to `on_error`.
 
-What must stay true: nothing here raises, no secret and no entry is ever printed, stderr sees at
-most one line per cause and minute in a process, and no line comes back as an entry.
+What must stay true: nothing here raises or waits, no secret and no entry is ever printed, stderr
+sees at most one line per cause and minute in a process, and no line comes back as an entry.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Diagnostics:
         last = _last_said.get(cause)
         if at_once or last is None or now - last >= QUIET_SECONDS:
             _last_said[cause] = now
-            to_stderr(f"voyage-logger: {message}\n")
+            _to_stderr_at_once(f"voyage-logger: {message}\n")
 
     def report(
         self,
@@ -99,8 +99,31 @@ def to_stderr(text: str) -> None:
         return
 
 
+def _to_stderr_at_once(text: str) -> None:
+    """The same for a line of ours, unless it would have to wait for a reader.
+
+    A pipe that nobody reads, or a terminal that has been stopped, must not hold up a log call or
+    the exit. What could not be said there has been told to `logging`, `on_error` and `stats()`.
+    """
+    if _takes_a_line(sys.stderr):
+        to_stderr(text)
+
+
+def _takes_a_line(stream: object) -> bool:
+    """False if a write to the stream would wait. A pipe counts as free from 4 KiB of room on."""
+    try:
+        from select import select  # noqa: PLC0415 - rarely wanted
+
+        number = stream.fileno()  # type: ignore[attr-defined]
+        # With the time limit of 0 it is the system's own under gevent, too.
+        return bool(select([], [number], [], 0)[1])
+    # No file, or one that cannot be asked: on Windows, or with a number beyond 1,023.
+    except Exception:  # noqa: BLE001 - the stream may be an app's own object
+        return True
+
+
 def _to_logging(text: str) -> None:
     try:
         apart(_logger.warning, "%s", text)
     except Exception as error:  # noqa: BLE001 - a user's filter or handler may be broken
-        to_stderr(f"voyage-logger: the app's logging raised {type(error).__name__}\n")
+        _to_stderr_at_once(f"voyage-logger: the app's logging raised {type(error).__name__}\n")
