@@ -200,6 +200,28 @@ def test_other_loggers_account_when_the_drain_of_one_is_interrupted(server: DevS
     assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"] * 2
 
 
+def test_exit_inside_the_exit_gets_no_time_of_its_own(
+    server: DevServer, refusing_port: int
+) -> None:
+    """An entry that is logged while exit waits, here by `on_error`, shares that exit's time."""
+    done = run(
+        server,
+        """\
+        from voyage_logger._process import exit_began_at
+        def on_error(error):
+            if type(error).__name__ != "EntriesLost": return
+            began_at = exit_began_at()
+            logger.info("inside")
+            say(exit_began_at() == began_at)
+        other = VoyageLogger("app", shutdown_timeout=shutdown, on_error=on_error)
+        other.info("x")
+        """,
+        environ={"VOYAGE_LOGS_URL": f"http://127.0.0.1:{refusing_port}"},
+        shutdown=0.1,
+    )
+    assert (done.code, done.said) == (0, ("True",))
+
+
 def test_daemon_threads_that_log_on_do_not_fill_stderr(
     server: DevServer, refusing_port: int
 ) -> None:

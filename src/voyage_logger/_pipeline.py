@@ -220,8 +220,11 @@ class Pipeline:
             self.queue.refuse(lane, "closed")
             self._worker.tell_losses(at_once=_process.is_exiting())
             return None
+        is_exiting = _process.is_exiting()
+        if is_exiting:  # first: what an earlier drain has left of time is not this entry's
+            self._worker.drain(self._exit_deadline())
         sequence = self.queue.append(payload, lane)
-        if not _process.is_exiting():
+        if not is_exiting:
             self._start_worker()
         elif threading.current_thread() is threading.main_thread():
             _process.drain([self])
@@ -235,9 +238,7 @@ class Pipeline:
         What cannot be sent is given up and told by the main thread, in one line for all; after
         that, a thread that goes on logging is not to fill stderr.
         """
-        target, deadline = self.queue.newest(), self._exit_deadline()
-        self._worker.drain(deadline)
-        if self._await(target, deadline):
+        if self._await(self.queue.newest(), self._exit_deadline()):
             return
         if not self._is_draining:
             self.queue.abandon("shutdown")

@@ -1,8 +1,8 @@
 """The process's life: one exit hook and one fork hook for all pipelines.
 
 What must stay true: exit takes no longer than the longest `shutdown_timeout`, for all pipelines
-together; the hooks hold no pipeline alive; in a forked child they take no lock, start no thread and
-write no log.
+together, beside what the app's own hooks take; the hooks hold no pipeline alive; in a forked child
+they take no lock, start no thread and write no log.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
 _held: set[Pipeline] = set()
 _is_hooked = False
 _exit_began_at: float | None = None
+# Since when the app has had the exit for itself again; None before it, and while a drain goes on.
+_drained_at: float | None = None
 # When `flush_all` last held the process up: an exit right after that has so much less time.
 _flushed_from = _flushed_until = 0.0
 # Used by the main thread alone, which is where signal handlers run.
@@ -73,17 +75,18 @@ def is_exiting() -> bool:
 
 
 def exit_began_at() -> float:
-    """When the exit began, by the monotonic clock; now, if nobody has noted it yet.
+    """When the exit would have begun, by the monotonic clock, had the app taken no time for itself.
 
-    What a `flush_all` has just taken counts as part of it, less the time that the app has since
-    had for itself.
+    Now, if nobody has noted it yet. What a `flush_all` has just taken counts as part of it, less
+    the time that the app has since had; so does what drains take, and not what the app's own exit
+    hooks take between two of them.
     """
     global _exit_began_at  # noqa: PLW0603 - a process exits once
+    now, drained_at = monotonic(), _drained_at  # once: daemon threads ask, too
     if _exit_began_at is None:
-        now = monotonic()
         taken, since = _flushed_until - _flushed_from, now - _flushed_until
         _exit_began_at = now - max(0.0, taken - since)
-    return _exit_began_at
+    return _exit_began_at if drained_at is None else _exit_began_at + now - drained_at
 
 
 def drain_all() -> None:
@@ -95,8 +98,7 @@ def drain(pipelines: Iterable[Pipeline]) -> None:
     """The same for some pipelines."""
     global _exit_began_at  # noqa: PLW0603 - see exit_began_at
     pipelines = list(pipelines)
-    with _signals_deferred():
-        exit_began_at()
+    with _signals_deferred(), _exit_clock_running():
         for pipeline in pipelines:
             pipeline.begin_exit()
         interrupt: BaseException | None = None
@@ -108,6 +110,20 @@ def drain(pipelines: Iterable[Pipeline]) -> None:
                 _exit_began_at = float("-inf")
         if interrupt is not None:
             raise interrupt
+
+
+@contextlib.contextmanager
+def _exit_clock_running() -> Iterator[None]:
+    """What passes inside counts as the exit's time; a drain in a drain leaves that to the outer."""
+    global _exit_began_at, _drained_at  # noqa: PLW0603 - see exit_began_at
+    is_inner = _exit_began_at is not None and _drained_at is None
+    _exit_began_at = exit_began_at()  # before the next: a daemon thread is to have no less time
+    _drained_at = None
+    try:
+        yield
+    finally:
+        if not is_inner:
+            _drained_at = monotonic()
 
 
 def flush_all() -> None:
@@ -174,8 +190,8 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _exit_began_at, _drains_under_way  # noqa: PLW0603 - the child's own exit has not begun
-    _exit_began_at = None
+    global _exit_began_at, _drained_at, _drains_under_way  # noqa: PLW0603 - the child's own exit
+    _exit_began_at = _drained_at = None
     _drains_under_way = 0
     _afterwards.clear()
     _after_fork_in_parent()
