@@ -207,7 +207,7 @@ def test_exit_is_bounded_and_its_code_is_the_program_s(
 def test_losses_at_exit_are_counted_exactly(
     matrix: Matrix, variant: str, ending: str, kind: str
 ) -> None:
-    """One line tells how many entries of which level were lost."""
+    """One line tells how many entries of which level were lost, one more what exit hooks lost."""
     cell = matrix(variant, ending, kind)
     assert cell.arrived == []
     losses = cell.done.losses
@@ -219,10 +219,13 @@ def test_losses_at_exit_are_counted_exactly(
             "voyage-logger: 1 entry lost (1 error): 1 shutdown",
         ]
     elif ending == "first entry in an exit hook":  # each call is an exit of its own
-        assert [line.split()[1] for line in losses] == ["1"] * 8
-    elif ending == "daemon threads":
-        (line,) = losses
-        assert int(line.split()[1]) >= 40
+        assert losses == [
+            "voyage-logger: 1 entry lost (1 info): 1 shutdown",
+            "voyage-logger: 7 entries lost (6 info, 1 error): 7 shutdown",
+        ]
+    elif ending == "daemon threads":  # they go on after the line
+        assert len(losses) <= 2
+        assert sum(int(line.split()[1]) for line in losses) >= 40
     elif ending == "threads":
         assert losses == ["voyage-logger: 8 entries lost (8 info): 8 shutdown"]
     else:

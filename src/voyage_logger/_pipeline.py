@@ -178,8 +178,7 @@ class Pipeline:
     def begin_flush(self) -> int:
         """Has everything sent, without waiting; gives the newest entry that this is about."""
         self.notice_fork()
-        target = self.queue.newest()
-        self._worker.nudge(target)
+        self._worker.nudge(target := self.queue.newest())
         return target
 
     def end_flush(self, target: int, began_at: float) -> None:
@@ -194,7 +193,7 @@ class Pipeline:
         self.queue.is_ending = True
         self._worker.drain(self._exit_deadline())
 
-    def end_exit(self) -> None:
+    def end_exit(self, *, at_once: bool) -> None:
         """Waits until nothing is left, notices of loss included, and gives up what then is."""
         is_done = False
         try:
@@ -202,12 +201,16 @@ class Pipeline:
         finally:  # Ctrl-C ends the waiting, not the accounting
             if is_done:
                 self._is_draining = False
-                self._worker.tell_losses(at_once=True)
+                self._worker.tell_losses(at_once=at_once)
             else:
-                self._worker.give_up("shutdown")
+                self._worker.give_up("shutdown", at_once=at_once)
                 self._is_draining = False
                 self.queue.abandon("shutdown")  # what daemon threads have left to this one since
             self.queue.let_go()
+
+    def tell_rest(self) -> None:
+        """Tells of losses that were left for later."""
+        self._worker.tell_last_losses(at_once=True)
 
     def _exit_deadline(self) -> float:
         return _process.exit_began_at() + self._settings.shutdown_timeout
@@ -218,7 +221,8 @@ class Pipeline:
         self.notice_fork()
         if self.is_closed:
             self.queue.refuse(lane, "closed")
-            self._worker.tell_losses(at_once=_process.is_exiting())
+            is_late = _process.is_exiting() and not _process.is_told_later(self)
+            self._worker.tell_losses(at_once=is_late)
             return None
         is_exiting = _process.is_exiting()
         if is_exiting:  # first: what an earlier drain has left of time is not this entry's
@@ -227,7 +231,7 @@ class Pipeline:
         if not is_exiting:
             self._start_worker()
         elif threading.current_thread() is threading.main_thread():
-            _process.drain([self])
+            _process.drain([self], at_once=not _process.is_told_later(self))
         else:
             self._outlast_exit()
         return sequence
@@ -235,8 +239,8 @@ class Pipeline:
     def _outlast_exit(self) -> None:
         """Has an entry sent that a daemon thread logs during exit, before its call returns.
 
-        What cannot be sent is given up and told by the main thread, in one line for all; after
-        that, a thread that goes on logging is not to fill stderr.
+        What cannot be sent is given up and told by the main thread, in one line for all, and what
+        comes after that by the last exit hook: a thread that goes on is not to fill stderr.
         """
         if self._await(self.queue.newest(), self._exit_deadline()):
             return
@@ -297,11 +301,7 @@ class Pipeline:
         self._home = None
 
     def _await(self, target: int, deadline: float) -> bool:
-        """Waits until all entries up to a sequence number are settled.
-
-        Returns:
-            False if that did not come about by the deadline.
-        """
+        """Waits until all entries up to `target` are settled; False if the deadline came first."""
         queue, worker = self.queue, self._worker
         is_ending = self.is_closed or _process.is_exiting()
         # A spool may hold what dead processes have left, which only a worker will find.

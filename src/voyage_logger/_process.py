@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
 _held: set[Pipeline] = set()
 _is_hooked = False
+_has_spoken_last = False  # whether the first hook of ours, which runs as the last, has run
 _exit_began_at: float | None = None
 # Since when the app has had the exit for itself again; None before it, and while a drain goes on.
 _drained_at: float | None = None
@@ -91,11 +92,16 @@ def exit_began_at() -> float:
 
 def drain_all() -> None:
     """Sends what all pipelines have, and gives up what is left: the process ends after this."""
-    drain(_all_pipelines())
+    drain(_all_pipelines(), at_once=True)
 
 
-def drain(pipelines: Iterable[Pipeline]) -> None:
-    """The same for some pipelines."""
+def drain(pipelines: Iterable[Pipeline], *, at_once: bool) -> None:
+    """The same for some pipelines.
+
+    Args:
+        pipelines: Which.
+        at_once: Tell of losses also where some were told within the last minute.
+    """
     global _exit_began_at  # noqa: PLW0603 - see exit_began_at
     pipelines = list(pipelines)
     with _signals_deferred(), _exit_clock_running():
@@ -104,7 +110,7 @@ def drain(pipelines: Iterable[Pipeline]) -> None:
         interrupt: BaseException | None = None
         for pipeline in pipelines:
             try:
-                pipeline.end_exit()
+                pipeline.end_exit(at_once=at_once)
             except BaseException as error:  # noqa: BLE001, PERF203 - Ctrl-C: the others only account
                 interrupt = error
                 _exit_began_at = float("-inf")
@@ -124,6 +130,26 @@ def _exit_clock_running() -> Iterator[None]:
     finally:
         if not is_inner:
             _drained_at = monotonic()
+
+
+def is_told_later(pipeline: Pipeline) -> bool:
+    """True if an exit hook that is still to come will tell of what the pipeline loses now.
+
+    It keeps the pipeline until then. Exit hooks run in the interpreter's exit alone: what ends a
+    child of `multiprocessing` or Celery runs none.
+    """
+    if _has_spoken_last or threading.main_thread().is_alive():
+        return False
+    _held.add(pipeline)
+    return True
+
+
+def _speak_last() -> None:
+    """Tells what was lost since the drain, in one line however much exit hooks have logged."""
+    global _has_spoken_last  # noqa: PLW0603 - a process exits once
+    _has_spoken_last = True
+    for pipeline in _all_pipelines():
+        pipeline.tell_rest()
 
 
 def flush_all() -> None:
@@ -199,6 +225,9 @@ def _after_fork_in_child() -> None:
     for pipeline in _all_pipelines():
         pipeline.start_empty()
 
+
+# Hooks run in reverse order: those that an app has registered since the import have run by then.
+atexit.register(_speak_last)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(

@@ -256,14 +256,15 @@ class Worker:
         words, problem = self.delivery.words, self.delivery.last_problem
         self._report(self._losses.claim(words, at_once=at_once, problem=problem))
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self, reason: str, *, at_once: bool = True) -> None:
         """Ends the loop, drops what is left, and tells people of all in one line."""
         with self._queue.lock:
             self.stop()
             self._queue.abandon(reason)
             # Claimed under the same lock: what others lose or tell in between is a line of its own.
             delivery = self.delivery
-            error = self._losses.claim(delivery.words, at_once=True, problem=delivery.last_problem)
+            words, problem = delivery.words, delivery.last_problem
+            error = self._losses.claim(words, at_once=at_once, problem=problem)
         self._report(error)
 
     def _report(self, error: EntriesLost | None) -> None:
