@@ -12,6 +12,7 @@ import contextlib
 import os
 import threading
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 from voyage_logger import _hosts
@@ -105,12 +106,12 @@ def drain(pipelines: Iterable[Pipeline], *, at_once: bool) -> None:
     global _exit_began_at  # noqa: PLW0603 - see exit_began_at
     pipelines = list(pipelines)
     with _signals_deferred(), _exit_clock_running():
-        for pipeline in pipelines:
-            pipeline.begin_exit()
         interrupt: BaseException | None = None
-        for pipeline in pipelines:
+        steps: list[Callable[[], None]] = [pipeline.begin_exit for pipeline in pipelines]
+        steps += [partial(pipeline.end_exit, at_once=at_once) for pipeline in pipelines]
+        for step in steps:
             try:
-                pipeline.end_exit(at_once=at_once)
+                step()
             except BaseException as error:  # noqa: BLE001, PERF203 - Ctrl-C: the others only account
                 interrupt = error
                 _exit_began_at = float("-inf")
