@@ -286,6 +286,37 @@ def test_sigterm_during_the_drain_at_exit_waits_for_it(server: DevServer, loggin
     assert messages(server) == ["x"]
 
 
+EXITING = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+
+
+def test_handler_that_exits_cuts_the_drain_at_exit_short(server: DevServer) -> None:
+    """By Python's rule for exit hooks, with any server; what is left is told, and nothing hangs."""
+    server.script(*HANG)
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")
+        process.send_signal(signal.SIGTERM)
+
+    done = run(server, f"{EXITING}logger.info('x')", shutdown=50, meanwhile=interrupt)
+    assert "SystemExit: 7" in done.err
+    assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"]
+
+
+def test_handler_that_exits_waits_for_the_drain_if_asked_to(server: DevServer) -> None:
+    """With `flush_on_sigterm` on top of it nothing is lost."""
+    server.script(Fault(hang=True))
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")
+        process.send_signal(signal.SIGTERM)
+        server.release()
+
+    code = f"{EXITING}flush_on_sigterm()\nlogger.info('x')"
+    done = run(server, code, shutdown=30, meanwhile=interrupt)
+    assert "SystemExit: 7" in done.err
+    assert (done.losses, messages(server)) == ([], ["x"])
+
+
 def test_second_sigterm_waits_for_the_first(server: DevServer) -> None:
     """An orchestrator that repeats itself costs no entry."""
     server.script(Fault(hang=True))
