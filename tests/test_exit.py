@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from processes import BRIEF, SLACK, Done, messages, run
+from processes import AN_HOUR_LATER, BRIEF, SLACK, Done, messages, run
 from voyage_logger.devserver import DevServer
 
 if TYPE_CHECKING:
@@ -52,12 +52,9 @@ ENDINGS = {
         "def hook(): logger.error('entry 7')\n"
         "atexit.register(hook)\n" + LOG.replace("logger.error('entry 7')", "ending()")
     ),
-    # An hour of the app's own: the clock that the limit runs by is set forward.
     "logging in a slow exit hook": (
-        "from voyage_logger import _pipeline, _process\n"
         "def hook():\n"
-        " clock = _process.monotonic\n"
-        " _process.monotonic = _pipeline.monotonic = lambda: clock() + 3600\n"
+        f" exec({AN_HOUR_LATER!r}, globals())\n"
         " logger.error('entry 7')\n"
         "atexit.register(hook)\n" + LOG.replace("logger.error('entry 7')", "ending()")
     ),

@@ -21,10 +21,12 @@ from voyage_logger._levels import INFO
 from voyage_logger._queue import EntryQueue
 from voyage_logger._worker import Worker
 from voyage_logger.devserver import DevServer, Fault
+from voyage_logger.devserver._http import Refusal
 
 if TYPE_CHECKING:
     from conftest import MakeLogger
     from voyage_logger import VoyageError
+    from voyage_logger.devserver._http import Answer, Request
 
 HOUR = 3600.0
 
@@ -34,7 +36,7 @@ def sign_ins(server: DevServer) -> int:
 
 
 def test_loggers_that_share_a_transport_share_a_token(
-    server: DevServer, make_logger: MakeLogger
+    server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eight loggers make one sign-in, and one more when the token is revoked under all of them."""
     transport = Transport(server.api_key, server.api_secret, server.url)
@@ -53,7 +55,17 @@ def test_loggers_that_share_a_transport_share_a_token(
     all_deliver()
     assert (server.count(), sign_ins(server)) == (8, 1)
     server.revoke_tokens()
-    server.script(*[Fault(delay=0.3)] * 8)  # all have been refused before the first one hears of it
+    backend = server._running()
+    take_batch, all_refused = backend.take_batch, threading.Barrier(8)
+
+    def take_and_hold(request: Request) -> Answer:
+        try:
+            return take_batch(request)
+        except Refusal:  # all have been refused before the first one hears of it
+            all_refused.wait(20)
+            raise
+
+    monkeypatch.setattr(backend, "take_batch", take_and_hold)
     all_deliver()
     assert [request.status for request in server.requests].count(401) == 8
     assert (server.count(), sign_ins(server)) == (16, 2)
