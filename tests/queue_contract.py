@@ -368,6 +368,39 @@ class Threads:
         for stats in seen:
             assert_law(stats)
 
+    def test_get_in_nowhere_while_one_looks_at_the_counts(self, make_queue: MakeQueue) -> None:
+        """Whatever place of `stats` the system stops a thread at, its counts are of one moment."""
+        at = 0
+        has_come = True
+        while has_come:
+            at += 1
+            queue = make_queue(10)
+            for _ in range(2):
+                queue.append(entry("x"), INFO)
+            queue.take(1, ROOMY)
+            with Interruption(at, partial(elsewhere, partial(settle_if_free, queue))) as looking:
+                stats = queue.stats()
+            has_come = looking.has_come
+            assert_law(stats)
+            queue.close("closed")
+        assert at > 5
+
+
+def settle_if_free(queue: EntryQueue) -> None:
+    """Ends the flight of an entry, unless the queue is held."""
+    if queue.lock.acquire(blocking=False):
+        try:
+            queue.settle(1)
+        finally:
+            queue.lock.release()
+
+
+def elsewhere(function: Callable[[], object]) -> None:
+    """Calls a function in another thread, to its end."""
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join(20)
+
 
 def run_together(
     threads: list[threading.Thread], until_then: list[threading.Thread], has_ended: threading.Event
