@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conftest import until
+from processes import TIME_LIMIT, UNMEASURED
 from voyage_logger import EntriesLost, Transport, _retry
 from voyage_logger.devserver import DevServer, Fault
 
@@ -40,10 +42,12 @@ def hand_over(**values):
 class Client:
     """A process that logs, and stops for the test wherever it hands over what it found."""
 
-    def __init__(self, server: DevServer, code: str) -> None:
+    def __init__(
+        self, server: DevServer, code: str, environ: Mapping[str, str] | None = None
+    ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", CLIENT + textwrap.dedent(code)],
-            env={**os.environ, **server.environ},
+            env={**os.environ, **server.environ, **(environ or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -60,7 +64,10 @@ class Client:
     def next(self) -> dict[str, Any]:
         """What it found, once it hands over."""
         assert self._process.stdout is not None
+        watch = threading.Timer(TIME_LIMIT, self._process.kill)
+        watch.start()
         line = self._process.stdout.readline()
+        watch.cancel()
         assert line, self._process.communicate()[1]
         found: dict[str, Any] = json.loads(line)
         return found
@@ -72,7 +79,7 @@ class Client:
 
     def end(self) -> str:
         """Lets it end; gives what it wrote to stderr."""
-        _, stderr = self._process.communicate("\n", timeout=30)
+        _, stderr = self._process.communicate("\n", timeout=TIME_LIMIT)
         assert self._process.returncode == 0, stderr
         return stderr
 
@@ -98,9 +105,10 @@ def test_outage_longer_than_the_queue(server: DevServer) -> None:
                 logger.info("entry", app_user_id="user_123", meta_data={"n": number})
                 times.append(clock() - begun)
                 if number % 100 == 0: time.sleep(0.005)  # an app does other things, too
+            full = range(calls // 2, calls, 100)  # in an outage the queue is by then
+            slowest = [max(times[at : at + 100]) for at in full]
             times.sort()
-            return {"median": times[calls // 2], "slow": times[calls * 999 // 1000],
-                    "slowest": times[-1]}
+            return {"median": times[calls // 2], "quiet": min(slowest), "slowest": times[-1]}
 
         times_of(1_000)
         healthy = times_of(6_000)
@@ -134,9 +142,11 @@ def test_outage_longer_than_the_queue(server: DevServer) -> None:
         found = client.next()
         stderr = client.end()
     print(f"nanoseconds a log call: healthy {healthy}, outage {outage}")
-    # Against the same machine's own figures: 20 times is far below a wait or a walk of the queue.
+    # Against the same machine's own figures: a walk of the queue in each call shows in the median,
+    # a wait in some calls in the slowest one of a hundred. Of thirty hundreds the quietest is
+    # looked at: a busy machine holds up the others.
     assert outage["median"] < 4 * healthy["median"]
-    assert outage["slow"] < 20 * max(healthy["slow"], 5 * healthy["median"])
+    assert outage["quiet"] < 100 * healthy["median"]
 
     entries = server.entries()
     notices = [e["meta_data"] for e in entries if e.get("event_name")]
@@ -187,7 +197,8 @@ MEMORY_ALLOWANCE = 4 * MIB
 def test_memory_stays_within_the_configured_bytes(server: DevServer, count: int) -> None:
     """However many entries are logged into an outage, the process grows by `max_queue_bytes`."""
     server.refuse_connections()
-    with Client(server, MEMORY.replace("COUNT", str(count))) as client:
+    # Coverage's own memory is none of the client's.
+    with Client(server, MEMORY.replace("COUNT", str(count)), UNMEASURED) as client:
         found = client.next()
         client.end()
     print(f"{count} entries: grown by {found['growth'] / MIB:.1f} MiB")
