@@ -1,7 +1,8 @@
 """Programs that log, run in processes of their own, and what became of them.
 
 A program says by `ending()` when its own work is over: the exit takes from there to the process's
-end, both by the machine's one monotonic clock, so that a busy machine's start-up does not count.
+end, both by the machine's one monotonic clock, so that a busy machine's start-up does not count. An
+exit hook that runs after all others says how much of that is the hooks'.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ AN_HOUR_LATER = (
     "_process.monotonic = _pipeline.monotonic = lambda: clock() + 3600"
 )
 
+_TIME = r"(hooks until )?\d+\.\d+"
 _PRELUDE = """\
 import atexit, os, signal, sys, threading, time
+atexit.register(lambda: os.write({control}, b"hooks until %r\\n" % time.monotonic()))
 import voyage_logger
 from voyage_logger import VoyageLogger, flush_on_sigterm
 
@@ -65,6 +68,7 @@ class Done:
         out, err: What it printed.
         said: The lines given to `say`.
         exit_seconds: From `ending()` to the end of the process; -1 if it was not called.
+        hook_seconds: From there to the end of the last exit hook; -1 if none was run.
     """
 
     code: int
@@ -72,6 +76,7 @@ class Done:
     err: str
     said: tuple[str, ...]
     exit_seconds: float
+    hook_seconds: float
 
     @property
     def losses(self) -> list[str]:
@@ -137,13 +142,16 @@ def run(
             ended_at = time.monotonic()
             process.kill()
     listener.join()
-    begins = [float(line) for line in lines if re.fullmatch(r"\d+\.\d+", line)]
+    times = [line for line in lines if re.fullmatch(_TIME, line)]
+    begin = max([float(line) for line in times if line[0].isdigit()], default=0.0)
+    hooks_until = max([float(line.split()[-1]) for line in times if line[0] == "h"], default=0.0)
     return Done(
         code=process.returncode,
         out=out,
         err=err,
-        said=tuple(line for line in lines if not re.fullmatch(r"\d+\.\d+", line)),
-        exit_seconds=ended_at - max(begins) if begins else -1.0,
+        said=tuple(line for line in lines if line not in times),
+        exit_seconds=ended_at - begin if begin else -1.0,
+        hook_seconds=hooks_until - begin if begin and hooks_until else -1.0,
     )
 
 
