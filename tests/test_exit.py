@@ -5,6 +5,7 @@ The matrix runs all its programs beforehand, four at a time: most of their time 
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 from collections.abc import Callable
@@ -128,7 +129,7 @@ def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
         urls = {
             "refusing": f"http://127.0.0.1:{taken.getsockname()[1]}",
             "hanging": f"http://127.0.0.1:{silent.getsockname()[1]}",
-            "unresolvable": "http://voyage-logger.invalid",
+            "unresolvable": "https://voyage-logger.invalid",
         }
 
         def run_one(cell: tuple[str, str]) -> Cell:
@@ -157,6 +158,12 @@ def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
         cells = [(ending, kind) for ending in endings for kind in SERVERS]
         pool = stack.enter_context(ThreadPoolExecutor(4))
         return dict(zip(cells, pool.map(run_one, cells), strict=True))
+
+
+def words_of(done: Done) -> list[str]:
+    """What stderr says beside the program's own traceback: warnings, for one."""
+    own = r"^Traceback .*\n(?:  .*\n)+(?:ValueError|KeyboardInterrupt)\n"
+    return re.sub(own, "", done.err, count=1, flags=re.MULTILINE).splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +201,7 @@ def test_entries_arrive_when_the_server_can_take_them(
     assert len(set(cell.arrived)) == len(cell.arrived)
     if "threads" not in ending:
         assert cell.arrived == sorted(cell.logged)
-    assert "voyage-logger" not in cell.done.err
+    assert words_of(cell.done) == []
 
 
 @each_ending
@@ -222,6 +229,8 @@ def test_losses_at_exit_are_counted_exactly(
     cell = matrix(variant, ending, kind)
     assert cell.arrived == []
     losses = cell.done.losses
+    told = (" lost (", ": entries are waiting: ")  # the latter if a busy machine leaves the time
+    assert [line for line in words_of(cell.done) if not any(map(line.__contains__, told))] == []
     if VARIANTS[variant][1] or ending == "sigterm":  # by Python's default: at once, wordless
         assert losses == []
     elif ending.startswith("logging in"):  # it runs after the line
