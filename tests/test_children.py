@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from processes import FORKING, messages, needs_fork, run, run_script
+from voyage_logger.devserver import Fault
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from voyage_logger.devserver import DevServer
@@ -118,6 +122,80 @@ def test_child_may_exit_in_any_way_that_runs_exit_hooks(server: DevServer) -> No
     )
     assert done.said == ("3", "4")
     assert sorted(messages(server)) == ["child 3", "child 4", "parent"]
+
+
+fork_at_exit = pytest.mark.skipif(
+    (3, 12) <= sys.version_info < (3, 12, 3), reason="Python forks nothing at exit"
+)
+
+
+@needs_fork
+@fork_at_exit
+def test_fork_in_an_exit_hook_begins_an_exit_of_its_own(server: DevServer) -> None:
+    """The parent's exit was given up by Ctrl-C; what its child logs still has the full time."""
+    server.script(Fault(hang=True))
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")  # it is sent by nothing but the drain
+        process.send_signal(signal.SIGINT)
+
+    done = run(
+        server,
+        """\
+        def hook():
+            child = os.fork()
+            if child == 0: logger.info("child")
+            else: os.waitpid(child, 0)
+        atexit.register(hook)
+        logger.info("parent")
+        """,
+        flags=FORKING,
+        shutdown=30,
+        meanwhile=interrupt,
+    )
+    assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"]
+    assert messages(server) == ["child"]
+
+
+@needs_fork
+@fork_at_exit
+def test_fork_during_the_drain_at_exit_leaves_its_orders_to_the_parent(server: DevServer) -> None:
+    """A SIGTERM that the parent's drain holds back is not the child's, whose own is not held."""
+    server.script(Fault(hang=True))
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")
+        process.send_signal(signal.SIGTERM)
+
+    done = run(
+        server,
+        """\
+        import multiprocessing
+        logger = VoyageLogger("app", shutdown_timeout=shutdown, timeout=60, flush_interval=600)
+        flush_on_sigterm()
+
+        def work():
+            while not voyage_logger._process._afterwards: time.sleep(0.001)  # nobody announces it
+            child = os.fork()
+            if child == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+                os._exit(3)
+            say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            process = multiprocessing.get_context("fork").Process(target=logger.info, args=("x",))
+            process.start()
+            process.join()
+            say(process.exitcode)
+            os.kill(os.getpid(), signal.SIGINT)  # the drain has nothing more to wait for
+
+        threading.Thread(target=work, daemon=True).start()
+        logger.info("parent")
+        """,
+        flags=FORKING,
+        shutdown=50,
+        meanwhile=interrupt,
+    )
+    assert done.said == (str(-signal.SIGTERM), "0"), done.err
+    assert (done.code, messages(server)) == (-signal.SIGTERM, ["x"])
 
 
 # As if forked from C, as by uWSGI: for this package no hook of Python's has run.
