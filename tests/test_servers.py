@@ -69,6 +69,18 @@ def get(port: int, path: str) -> None:
         assert connection.getresponse().read() == b"ok"
 
 
+def paths(server: DevServer) -> list[str]:
+    return [message for message in messages(server) if message.startswith("/")]
+
+
+def wait_for_paths(server: DevServer, count: int) -> None:
+    """Waits for so many entries of requests, among those that workers log when they load."""
+    seen = server.count()
+    while len(paths(server)) < count:
+        server.wait_for_entries(seen + 1)
+        seen = server.count()
+
+
 @pytest.mark.parametrize(
     ("worker", "is_preloaded", "number"),
     [
@@ -96,16 +108,15 @@ def test_gunicorn(
             for n in range(8):
                 get(port, f"/{n}")
             process.send_signal(signal.SIGHUP)
-            for n in range(8):
-                server.wait_for_entries(8)  # the workers that took them have ended
-                get(port, f"/{8 + n}")
+            wait_for_paths(server, 8)  # the workers that took them have ended
+            for n in range(8, 16):
+                get(port, f"/{n}")
             process.send_signal(number)
             output, _ = process.communicate(timeout=TIME_LIMIT)
     assert process.returncode == 0, output
     assert "voyage-logger:" not in output
     assert server.duplicates() == {}
-    paths = [message for message in messages(server) if message.startswith("/")]
-    assert sorted(paths) == sorted(f"/{n}" for n in range(16))
+    assert sorted(paths(server)) == sorted(f"/{n}" for n in range(16))
     loaded = [message for message in messages(server) if message.startswith("loaded")]
     assert len(loaded) == len(set(loaded))
     assert len(loaded) == 1 if is_preloaded else len(loaded) >= 4
