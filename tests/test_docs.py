@@ -99,6 +99,18 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+def test_each_promise_links_to_tests() -> None:
+    """What the README promises, by number, names files that have tests."""
+    _, section = PAGES[0].read_text().split("\n## What it promises\n")
+    promises = re.split(r"^\d+\. ", section.partition("\n## ")[0], flags=re.MULTILINE)[1:]
+    assert len(promises) == 9
+    for promise in promises:
+        files = re.findall(r"\]\((tests/[^)]+)\)", promise)
+        assert files, promise
+        for file in files:
+            assert re.search(r"^ *def test_", (ROOT / file).read_text(), re.MULTILINE), file
+
+
 def test_readme_begins_with_the_two_commands() -> None:
     """Two commands do all the set-up, and stand at the top."""
     indented = [line for line in PAGES[0].read_text().splitlines() if line.startswith("    ")]
