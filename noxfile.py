@@ -20,6 +20,7 @@ nox.options.sessions = [
     "without_orjson",
     "budget",
     "soak",
+    "soak_exits",
     "coverage",
     "wheel",
 ]
@@ -76,6 +77,14 @@ def soak(session: nox.Session) -> None:
     """The long-running tests, which the suite leaves out."""
     session.install("-e", ".[dev]")
     session.run("pytest", "-m", "soak", "-n", "2", *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1])
+def soak_exits(session: nox.Session) -> None:
+    """How processes end, on the newest interpreter too: no two of them tear down alike."""
+    session.install("-e", ".[dev]")
+    names = ("exit", "sigterm", "children")
+    session.run("pytest", "-m", "soak", *(f"tests/test_{name}.py" for name in names))
 
 
 @nox.session
