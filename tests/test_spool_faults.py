@@ -236,6 +236,34 @@ class TestLeftFiles:
         logger.close()
         assert list(folder.iterdir()) == []
 
+    def test_what_cannot_be_opened_for_now_is_taken_over_in_order(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Too many open files pass: all of the owner waits for the next look."""
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("own")
+        until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
+        path = leave(folder, server, ["a"])
+        leave(folder, server, ["b"], number=2)
+        open_file = os.open
+
+        def broken(name: Any, *arguments: Any, **options: Any) -> int:
+            if name == path.name:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return open_file(name, *arguments, **options)
+
+        monkeypatch.setattr(os, "open", broken)
+        look(logger)
+        assert logger.stats().adopted == 0
+        monkeypatch.undo()
+        drain(logger)
+
+        assert [text for text in messages(server) if text != "own"] == ["a", "b"]
+
     @needs_root
     @pytest.mark.parametrize("kind", ["info.000001.ndjson", "sent", "lock"])
     def test_a_file_of_another_user_is_not_believed(
