@@ -1,4 +1,6 @@
-"""The process's life: one exit hook and one fork hook for all pipelines.
+"""The process's life: the exit hooks and the fork hook, one of each for all pipelines.
+
+One exit hook sends, as early as can be; one says what was lost since, as late as can be.
 
 What must stay true: exit takes no longer than the longest `shutdown_timeout`, for all pipelines
 together, beside what the app's own hooks take; the hooks hold no pipeline alive; in a forked child
@@ -227,7 +229,7 @@ def _after_fork_in_child() -> None:
         pipeline.start_empty()
 
 
-# Hooks run in reverse order: those that an app has registered since the import have run by then.
+# Hooks run in reverse order: all that an app has registered since this import have run by then.
 atexit.register(_speak_last)
 
 if hasattr(os, "register_at_fork"):
