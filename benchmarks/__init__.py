@@ -8,7 +8,7 @@ The map (each benchmark runs a contestant in a process of its own, against a sin
     __main__      the command line
     measures      one module per benchmark: what the parent orders, what the child measures
     contestants   one module per client: how it is set up, one log call, flush
-    _bench        rounds, interleaved; medians; a contestant's process
+    _bench        rounds, interleaved; figures; a contestant's process
     _child        that process
     _sink         the sink's process: sink.c, or _python_sink where there is no C compiler
     _stored       what the sink has stored, decoded after the measurement

@@ -1,6 +1,7 @@
 """Rounds: each contestant in a process of its own, one after the other, then all again.
 
-So what the machine does meanwhile meets all of them; a result is the median of the rounds.
+So what the machine does meanwhile meets all of them; a result is the median of the rounds, but for
+losses and duplicates: there the worst round counts, since one that is lost in one of three is lost.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parent.parent
 _LIMIT = 120.0  # seconds for one child in one round
+_HARM = ("lost", "lost_share", "doubled")  # how the keys end of which the worst round counts
 
 Result = dict[str, Any]
 
@@ -134,13 +136,13 @@ class Bench:
     def in_rounds(
         self, entrants: Sequence[Entrant], one: Callable[[Entrant], Result]
     ) -> dict[str, Result]:
-        """The medians of all rounds, by contestant; who fails is left out and named."""
+        """What all rounds come to, by contestant; who fails is left out and named."""
         results: dict[str, list[Result]] = {entrant.name: [] for entrant in entrants}
         for number in range(self.rounds):
             for entrant in rotated(entrants, number):
                 if (found := self.attempt(entrant, one)) is not None:
                     results[entrant.name].append(found)
-        return {name: medians(found) for name, found in results.items() if found}
+        return {name: summary(found) for name, found in results.items() if found}
 
     def attempt(self, entrant: Entrant, one: Callable[[Entrant], Result]) -> Result | None:
         """One measurement; None if the contestant fails."""
@@ -184,15 +186,21 @@ def rotated(entrants: Sequence[Entrant], number: int) -> list[Entrant]:
     return [*entrants[shift:], *entrants[:shift]]
 
 
-def medians(results: Sequence[Result]) -> Result:
-    """For each key the median of the numbers, or the last of anything else."""
+def summary(results: Sequence[Result]) -> Result:
+    """For each key the median of the numbers, or the last of anything else.
+
+    Of what was lost or doubled, the most of any round.
+    """
     merged: Result = {}
     for key in dict.fromkeys(key for result in results for key in result):
         values = [result[key] for result in results if result.get(key) is not None]
         is_number = values and all(
             isinstance(value, (int, float)) and not isinstance(value, bool) for value in values
         )
-        merged[key] = statistics.median(values) if is_number else (values[-1] if values else None)
+        if is_number:
+            merged[key] = max(values) if key.endswith(_HARM) else statistics.median(values)
+        else:
+            merged[key] = values[-1] if values else None
     return {**merged, "rounds": len(results)}
 
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks import _sink
-from benchmarks._bench import medians, rotated
+from benchmarks._bench import Bench, ChildError, rotated, summary
 from benchmarks._workload import session
 from benchmarks.contestants import ENTRANTS
-from benchmarks.measures import MEASURES
+from benchmarks.measures import MEASURES, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,11 +173,52 @@ def test_each_client_gets_the_answer_it_needs(
     assert content in answer
 
 
-def test_medians() -> None:
+def test_figures_are_medians() -> None:
     """Numbers become the median of the rounds; what is no number stays as it was last."""
     rounds = [{"p50": 3, "is": True}, {"p50": 100, "is": False}, {"p50": 1, "is": True}]
-    assert medians(rounds) == {"p50": 3, "is": True, "rounds": 3}
-    assert medians([{"rate": None}, {"rate": 2.0}])["rate"] == 2.0
+    assert summary(rounds) == {"p50": 3, "is": True, "rounds": 3}
+    assert summary([{"rate": None}, {"rate": 2.0}])["rate"] == 2.0
+
+
+@pytest.mark.parametrize("key", ["lost", "burst 1 lost", "script_lost", "lost_share", "doubled"])
+def test_what_is_lost_in_one_round_is_lost(sink: Sink, key: str) -> None:
+    """Of losses and duplicates the worst round counts, not the median."""
+    bench = Bench(sink, ENTRANTS[:2], rounds=3)
+    counts = iter([0, 0, 7, 0, 0, 0])
+
+    assert bench.in_rounds(bench.entrants, lambda _: {key: next(counts)}) == {
+        ENTRANTS[0].name: {key: 0, "rounds": 3},
+        ENTRANTS[1].name: {key: 7, "rounds": 3},
+    }
+
+
+def test_who_fails_in_one_round_is_named(sink: Sink) -> None:
+    """The figures are those of the rounds that remain, and the failure is known."""
+    bench = Bench(sink, ENTRANTS[:1], rounds=2)
+    outcomes: Iterator[dict[str, int] | ChildError] = iter([ChildError("out of luck"), {"lost": 0}])
+
+    def one(_: object) -> dict[str, int]:
+        outcome = next(outcomes)
+        if isinstance(outcome, ChildError):
+            raise outcome
+        return outcome
+
+    assert bench.in_rounds(bench.entrants, one) == {ENTRANTS[0].name: {"lost": 0, "rounds": 1}}
+    assert bench.failures == [f"{ENTRANTS[0].name}: out of luck"]
+
+
+def test_deliver_counts_what_is_missing_and_what_came_twice(sink: Sink) -> None:
+    """Of six entries one never came and two came twice; the first of all belongs to the warm-up."""
+    post(sink, body(deliver.WARM))
+    before = sink.count()
+    start = time.monotonic_ns()
+    for numbers in ((0, 1, 2), (2, 4), (4, 5)):
+        post(sink, body(*numbers))
+
+    found = deliver.stored(sink, 6, start, before)
+
+    assert (found["lost"], found["doubled"], found["requests"]) == (1, 2, 3)
+    assert found["rate"] > 0
 
 
 def test_each_round_begins_with_another() -> None:
@@ -257,4 +298,5 @@ def test_every_benchmark_runs(tmp_path: Path) -> None:
     assert set(found) == set(MEASURES)
     exits = found["exit"]["results"]["results"]
     assert exits["voyage"]["healthy_lost"] == 0
+    assert exits["vendor"]["healthy_lost"] == 50  # by design: a loss that must show
     assert found["idle"]["results"]["results"]["voyage"]["wakeups"] == 0

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROUNDS = 3
 _MIB = 1024 * 1024
 _STEP = 100  # calls between two looks at the client's queue
-_WARM = 90_000_000  # the number of the first entry, which is logged before the clock starts
+WARM = 90_000_000  # the number of the first entry, which is logged before the clock starts
 _CEILING = (
     "The sink's ceiling, with ready bodies from a bare socket: {:,.0f} entries/s in bodies of "
     "1 MiB, {:,.0f} in bodies of 100 entries."
@@ -61,7 +61,7 @@ def run(bench: Bench) -> Report:
             bench.sink.settle()
             child.go_on()
             child.end(30)
-        return {**found, **_stored(bench.sink, entries, found["start"], before)}
+        return {**found, **stored(bench.sink, entries, found["start"], before)}
 
     results = bench.in_rounds(entrants, one)
     own = results.pop(NOTHING.name, None)
@@ -77,16 +77,17 @@ def run(bench: Bench) -> Report:
     return report
 
 
-def _stored(sink: Sink, entries: int, start: int, before: tuple[int, int]) -> Result:
-    stored = sink.stored()
-    arrivals = stored.arrivals()
-    warm = arrivals.pop(_WARM, None)
+def stored(sink: Sink, entries: int, start: int, before: tuple[int, int]) -> Result:
+    """What has come of so many entries since `start`, when the sink's count was `before`."""
+    found = sink.stored()
+    arrivals = found.arrivals()
+    warm = arrivals.pop(WARM, None)
     times = [times[0] for times in arrivals.values()]
     seconds = (max(times) - start) / 1e9 if times else None
     return {
         "rate": len(times) / seconds if seconds else None,
-        "requests": stored.posts - bool(warm and stored.posts) if times else None,
-        "entry_bytes": (stored.wire_bytes - before[1]) / len(times) if times else None,
+        "requests": found.posts - bool(warm and found.posts) if times else None,
+        "entry_bytes": (found.wire_bytes - before[1]) / len(times) if times else None,
         "lost": entries - len(times),
         "doubled": sum(len(times) - 1 for times in arrivals.values()),
     }
@@ -114,7 +115,7 @@ def inside(job: Job) -> None:
     """Logs all, and has it delivered."""
     contestant = job.set_up()
     entries = job.options["entries"]
-    contestant.log(0, session(_WARM))
+    contestant.log(0, session(WARM))
     contestant.flush(10)
     idle = begin_peak()
     job.say(ready=True)
