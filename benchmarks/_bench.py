@@ -29,6 +29,8 @@ _ROOT = Path(__file__).parent.parent
 _LIMIT = 120.0  # seconds for one child in one round
 _HARM = ("lost", "lost_share", "doubled")  # how the keys end of which the worst round counts
 
+EACH = " each"  # after a result's key: the numbers of the rounds
+
 Result = dict[str, Any]
 
 
@@ -189,7 +191,8 @@ def rotated(entrants: Sequence[Entrant], number: int) -> list[Entrant]:
 def summary(results: Sequence[Result]) -> Result:
     """For each key the median of the numbers, or the last of anything else.
 
-    Of what was lost or doubled, the most of any round.
+    Of what was lost or doubled, the most of any round. Beside each number, under `KEY each`, stand
+    those of the rounds.
     """
     merged: Result = {}
     for key in dict.fromkeys(key for result in results for key in result):
@@ -199,9 +202,17 @@ def summary(results: Sequence[Result]) -> Result:
         )
         if is_number:
             merged[key] = max(values) if key.endswith(_HARM) else statistics.median(values)
+            merged[key + EACH] = values
         else:
             merged[key] = values[-1] if values else None
     return {**merged, "rounds": len(results)}
+
+
+def shifted(result: Result, keys: Sequence[str], by: float, least: float = 0.0) -> None:
+    """Takes something off some numbers, and off those of their rounds."""
+    for key in keys:
+        result[key] = max(least, result[key] - by)
+        result[key + EACH] = [max(least, value - by) for value in result[key + EACH]]
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks._bench import EACH
 from benchmarks.contestants import NOTHING
 
 if TYPE_CHECKING:
@@ -24,11 +25,28 @@ OWN = "voyage-logger"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, the key of a result, and how many decimals are honest."""
+    """A column of a table.
+
+    Attributes:
+        heading: Its own.
+        key: That of a result.
+        decimals: How many are honest.
+        has_spread: Whether the least and the most of the rounds stand behind the figure.
+    """
 
     heading: str
     key: str
     decimals: int = 0
+    has_spread: bool = False
+
+    def cell(self, result: dict[str, Any]) -> str:
+        """What a result has to say here."""
+        figure = _shown(result.get(self.key), self.decimals)
+        each = result.get(self.key + EACH) or [None]
+        if not self.has_spread or len(each) == 1:
+            return figure
+        least, most = (_shown(value, self.decimals) for value in (min(each), max(each)))
+        return f"{figure} ({least} to {most})"
 
 
 @dataclass
@@ -63,7 +81,7 @@ class Report:
         ]
         for entrant in entrants:
             if (result := results.get(entrant.name)) is not None:
-                cells = [_shown(result.get(column.key), column.decimals) for column in columns]
+                cells = [column.cell(result) for column in columns]
                 name = "" if entrant is NOTHING else f" `{entrant.name}`"
                 lines.append(f"| {entrant.title}{name} | " + " | ".join(cells) + " |")
         self.tables.append((heading, "\n".join(lines)))

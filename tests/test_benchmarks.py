@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks import _sink
-from benchmarks._bench import Bench, ChildError, rotated, summary
+from benchmarks._bench import Bench, ChildError, rotated, shifted, summary
+from benchmarks._report import Column
 from benchmarks._workload import session
 from benchmarks.contestants import ENTRANTS
 from benchmarks.measures import MEASURES, deliver
@@ -176,8 +177,19 @@ def test_each_client_gets_the_answer_it_needs(
 def test_figures_are_medians() -> None:
     """Numbers become the median of the rounds; what is no number stays as it was last."""
     rounds = [{"p50": 3, "is": True}, {"p50": 100, "is": False}, {"p50": 1, "is": True}]
-    assert summary(rounds) == {"p50": 3, "is": True, "rounds": 3}
+    assert summary(rounds) == {"p50": 3, "p50 each": [3, 100, 1], "is": True, "rounds": 3}
     assert summary([{"rate": None}, {"rate": 2.0}])["rate"] == 2.0
+
+
+def test_spread_of_the_rounds_stands_behind_the_figure() -> None:
+    """The least and the most of the rounds, less what is taken off the figure itself."""
+    result = summary([{"p50": 12.31}, {"p50": 11.0}, {"p50": 14.0}])
+    shifted(result, ["p50"], 1.0)
+
+    assert Column("us", "p50", 1, has_spread=True).cell(result) == "11.3 (10.0 to 13.0)"
+    assert Column("us", "p50", 1).cell(result) == "11.3"
+    assert Column("us", "p50", has_spread=True).cell(summary([{"p50": 12.3}])) == "12"
+    assert Column("us", "none", has_spread=True).cell(result) == "-"
 
 
 @pytest.mark.parametrize("key", ["lost", "burst 1 lost", "script_lost", "lost_share", "doubled"])
@@ -186,10 +198,9 @@ def test_what_is_lost_in_one_round_is_lost(sink: Sink, key: str) -> None:
     bench = Bench(sink, ENTRANTS[:2], rounds=3)
     counts = iter([0, 0, 7, 0, 0, 0])
 
-    assert bench.in_rounds(bench.entrants, lambda _: {key: next(counts)}) == {
-        ENTRANTS[0].name: {key: 0, "rounds": 3},
-        ENTRANTS[1].name: {key: 7, "rounds": 3},
-    }
+    found = bench.in_rounds(bench.entrants, lambda _: {key: next(counts)})
+
+    assert [found[entrant.name][key] for entrant in bench.entrants] == [0, 7]
 
 
 def test_who_fails_in_one_round_is_named(sink: Sink) -> None:
@@ -203,7 +214,7 @@ def test_who_fails_in_one_round_is_named(sink: Sink) -> None:
             raise outcome
         return outcome
 
-    assert bench.in_rounds(bench.entrants, one) == {ENTRANTS[0].name: {"lost": 0, "rounds": 1}}
+    assert bench.in_rounds(bench.entrants, one)[ENTRANTS[0].name]["rounds"] == 1
     assert bench.failures == [f"{ENTRANTS[0].name}: out of luck"]
 
 

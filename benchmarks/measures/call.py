@@ -14,7 +14,7 @@ from array import array
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from benchmarks._bench import percentile
+from benchmarks._bench import percentile, shifted
 from benchmarks._report import Column, Report
 from benchmarks._workload import session
 from benchmarks.contestants import NOTHING
@@ -39,9 +39,9 @@ _HEADINGS = {
     "paced 8": "Paced, 2,000/s, 8 threads together",
 }
 COLUMNS = (
-    Column("p50", "p50", 1),
+    Column("p50", "p50", 1, has_spread=True),
     Column("p99", "p99"),
-    Column("p99.9", "p999"),
+    Column("p99.9", "p999", has_spread=True),
     Column("max", "max"),
     Column("CPU a call", "cpu", 1),
     Column("lost", "lost"),
@@ -104,9 +104,8 @@ def _take_off(results: dict[str, Result]) -> None:
         return
     for name, result in results.items():
         if name != NOTHING.name:
-            for key in ("p50", "p99", "p999", "max"):
-                result[key] = max(0.0, result[key] - own["p50"])
-            result["cpu"] = max(0.0, result["cpu"] - own["cpu"])
+            shifted(result, ("p50", "p99", "p999", "max"), own["p50"])
+            shifted(result, ("cpu",), own["cpu"])
 
 
 def inside(job: Job) -> None:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks._bench import shifted
 from benchmarks._report import Column, Report
 from benchmarks._workload import session
 from benchmarks.contestants import NOTHING
@@ -33,10 +34,10 @@ _CEILING = (
     "1 MiB, {:,.0f} in bodies of 100 entries."
 )
 _COLUMNS = (
-    Column("entries/s", "rate"),
-    Column("CPU s per 100,000", "cpu", 2),
+    Column("entries/s", "rate", has_spread=True),
+    Column("CPU s per 100,000", "cpu", 2, has_spread=True),
     Column("of it in the app's thread", "app_cpu", 2),
-    Column("peak MiB over idle", "peak", 1),
+    Column("peak MiB over idle", "peak", 1, has_spread=True),
     Column("requests", "requests"),
     Column("bytes an entry", "entry_bytes"),
     Column("lost", "lost"),
@@ -67,7 +68,7 @@ def run(bench: Bench) -> Report:
     own = results.pop(NOTHING.name, None)
     for result in results.values():
         for key in ("cpu", "app_cpu"):
-            result[key] -= own[key] if own is not None else 0.0
+            shifted(result, (key,), own[key] if own is not None else 0.0)
     report.add("", bench.entrants, results, _COLUMNS)
     large, small = ceiling(bench.sink), ceiling(bench.sink, body=43_000)
     report.notes += [
