@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -135,6 +135,27 @@ class Bench:
                 process.kill()
                 os.close(reading)
 
+    @contextmanager
+    def all_at_once(
+        self, measure: str, entrants: Sequence[Entrant], **options: Any
+    ) -> Iterator[dict[str, Child]]:
+        """Everybody's process, ready, for as long as the block runs; who fails is left out.
+
+        For what is waited for, not computed: they do not disturb each other then.
+        """
+        with ExitStack() as stack:
+            children = {
+                entrant.name: stack.enter_context(self.child(measure, entrant, **options))
+                for entrant in entrants
+            }
+            for name in list(children):
+                try:
+                    children[name].hear()
+                except ChildError as failure:
+                    del children[name]
+                    self.note(name, failure)
+            yield children
+
     def in_rounds(
         self, entrants: Sequence[Entrant], one: Callable[[Entrant], Result]
     ) -> dict[str, Result]:
@@ -151,9 +172,13 @@ class Bench:
         try:
             return one(entrant)
         except ChildError as failure:
-            self.failures.append(f"{entrant.name}: {failure}")
-            print(f"{entrant.name} failed: {failure}", file=sys.stderr, flush=True)
+            self.note(entrant.name, failure)
             return None
+
+    def note(self, name: str, failure: ChildError) -> None:
+        """Keeps, and says, who could not be measured."""
+        self.failures.append(f"{name}: {failure}")
+        print(f"{name} failed: {failure}", file=sys.stderr, flush=True)
 
 
 def environment() -> dict[str, str]:

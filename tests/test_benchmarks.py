@@ -310,4 +310,6 @@ def test_every_benchmark_runs(tmp_path: Path) -> None:
     exits = found["exit"]["results"]["results"]
     assert exits["voyage"]["healthy_lost"] == 0
     assert exits["vendor"]["healthy_lost"] == 50  # by design: a loss that must show
+    assert exits["vendor"]["refused"] < exits["voyage"]["refused"] < 8
+    assert found["contention"]["results"]["results"]["voyage"]["lost"] == 0
     assert found["idle"]["results"]["results"]["voyage"]["wakeups"] == 0

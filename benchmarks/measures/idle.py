@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks._bench import Child, ChildError
 from benchmarks._report import Column, Report
 from benchmarks._workload import session
 from benchmarks.contestants import NOTHING
@@ -39,18 +37,8 @@ def run(bench: Bench) -> Report:
     entrants = [NOTHING, *bench.entrants]
     bench.sink.reset()
     results: dict[str, Result] = {}
-    with ExitStack() as stack:
-        pids: dict[str, int] = {}
-        children: list[Child] = []
-        for entrant in entrants:
-            child = stack.enter_context(bench.child("idle", entrant))
-            try:
-                child.hear()
-            except ChildError as failure:
-                bench.failures.append(f"{entrant.name}: {failure}")
-                continue
-            children.append(child)
-            pids[entrant.name] = child.process.pid
+    with bench.all_at_once("idle", entrants) as children:
+        pids = {name: child.process.pid for name, child in children.items()}
         time.sleep(rest)
         before = {name: _look(pid) for name, pid in pids.items()}
         time.sleep(seconds)
