@@ -12,6 +12,7 @@ draws such an earlier run into the pictures, for instance one of another policy.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ from benchmarks._fleet_scenarios import SCENARIOS, Result, play
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    _Earlier = dict[tuple[str, int], dict[str, Any]]
+
 GOAL = 1.5  # times the capacity, which is steady load plus drain
 _COLUMNS = (
     "scenario", "processes", "gap s", "capacity/s", "steady/s", "peak/s", "sign-ins/s",
@@ -32,7 +35,14 @@ _COLUMNS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Plays the scenarios that were asked for; 1 if an entry was lost or doubled by the model."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.plots:
+        # Said before the run, which takes minutes.
+        if importlib.util.find_spec("matplotlib") is None:
+            parser.error("--plots needs matplotlib: pip install -e '.[benchmarks]'")
+        options.plots.mkdir(parents=True, exist_ok=True)
+    earlier = _earlier(options.before) if options.before else {}
     results: list[Result] = []
     print(_line(_COLUMNS))
     for processes in options.processes:
@@ -60,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stored = [result.as_dict() for result in results]
         options.json.write_text(json.dumps(stored) + "\n")
     if options.plots:
-        _draw(results, options.before, options.plots, options.format)
+        _draw(results, earlier, options.plots, options.format)
     return 0 if all(result.is_whole for result in results) else 1
 
 
@@ -109,13 +119,13 @@ def _line(cells: Sequence[str]) -> str:
     return " | ".join(f"{cell:>10}" for cell in cells)
 
 
-def _draw(results: list[Result], before: Path | None, folder: Path, suffix: str) -> None:
+def _earlier(kept: Path) -> _Earlier:
+    return {(each["scenario"], each["processes"]): each for each in json.loads(kept.read_text())}
+
+
+def _draw(results: list[Result], earlier: _Earlier, folder: Path, suffix: str) -> None:
     from benchmarks._fleet_plots import draw  # a table needs no matplotlib
 
-    earlier: dict[tuple[str, int], dict[str, Any]] = {}
-    if before is not None:
-        for stored in json.loads(before.read_text()):
-            earlier[stored["scenario"], stored["processes"]] = stored
     for result in results:
         key = result.scenario, result.processes
         path = folder / f"fleet-{result.scenario}-{result.processes}.{suffix}"

@@ -7,6 +7,7 @@ waiting and the network are moves of a clock.
 from __future__ import annotations
 
 import json
+import sys
 from functools import cache
 from math import floor
 from random import Random
@@ -289,3 +290,18 @@ def test_command_prints_and_keeps_all_figures(
     # No goal is set for the work of a start at once, and the table says so.
     assert [line.split("|")[7].strip()[-1] == "*" for line in lines[1:5]] == [True, False] * 2
     assert [len(result["work"]) for result in json.loads(kept.read_text())] == [300, 900] * 2
+
+
+def test_plots_without_matplotlib_are_refused_before_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing is said at once, with the way to get it, and not after minutes."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    with pytest.raises(SystemExit) as ended:
+        fleet.main(["--plots", str(tmp_path)])
+
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert "pip install -e '.[benchmarks]'" in said.err
+    assert said.out == ""
