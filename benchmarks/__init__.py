@@ -13,5 +13,6 @@ The map (each benchmark runs a contestant in a process of its own, against a sin
     _sink         the sink's process: sink.c, or _python_sink where there is no C compiler
     _stored       what the sink has stored, decoded after the measurement
     _report       tables in Markdown, JSON with machine and versions
+    tables        the tables of docs/performance.md, made of that JSON
     _workload     the entry's numbers that change from call to call
 """

@@ -34,7 +34,7 @@ def main() -> int:
         with _sink.running(in_python=options.python_sink) as sink:
             sink.quiet = 0.1 if options.quick else 0.3
             bench = Bench(sink, entrants, rounds, is_quick=options.quick, entries=options.entries)
-            found = _report.setting(entrants, rounds, sink.kind, tested["version"])
+            found = _report.setting(bench, tested["version"])
             report = module.run(bench)
         failures += bench.failures
         if options.quick:
@@ -81,15 +81,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="BENCHMARK",
         help=f"{', '.join(MEASURES)}, or all",
     )
-    parser.add_argument(
-        "--rounds", type=int, help="default: 3, or 1 where a round is long and steady"
-    )
+    parser.add_argument("--rounds", type=int, help="default: 3, for exit 5, for idle 1")
     parser.add_argument(
         "--contestants", type=contestants, help=f"of {','.join(known)}; default: all"
     )
     parser.add_argument("--entries", type=int, help="how many, for call and deliver")
     parser.add_argument(
-        "--quick", action="store_true", help="a smoke of a minute; believe no figure"
+        "--quick", action="store_true", help="a smoke of three minutes; believe no figure"
     )
     parser.add_argument("--out", type=Path, default=_RESULTS, help="the folder for JSON")
     parser.add_argument("--python-sink", action="store_true", help="even where sink.c can be built")

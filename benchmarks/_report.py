@@ -17,6 +17,7 @@ from benchmarks.contestants import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks._bench import Bench
     from benchmarks.contestants import Entrant
 
 
@@ -114,8 +115,8 @@ def _shown(value: object, decimals: int) -> str:
     return str(value)
 
 
-def setting(entrants: Sequence[Entrant], rounds: int, sink: str, tested: str) -> dict[str, Any]:
-    """Where and with what it was measured."""
+def setting(bench: Bench, tested: str) -> dict[str, Any]:
+    """Where and with what it was measured; `tested` is the version of the package."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": {
@@ -125,11 +126,12 @@ def setting(entrants: Sequence[Entrant], rounds: int, sink: str, tested: str) ->
             "load": [round(load, 2) for load in os.getloadavg()],
         },
         "python": platform.python_version(),
-        "sink": sink,
-        "rounds": rounds,
+        "sink": bench.sink.kind,
+        "rounds": bench.rounds,
+        "is_quick": bench.is_quick,
         "versions": {
             entrant.package: tested if entrant.package == OWN else metadata.version(entrant.package)
-            for entrant in entrants
+            for entrant in bench.entrants
             if entrant.package
         },
     }

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from benchmarks._child import Job
     from benchmarks.contestants import Entrant
 
-ROUNDS = 1
+ROUNDS = 3
 _CASES = [(delay, rate) for delay in (20, 100) for rate in (1_000, 5_000)]
 _WARM = 90_000_000
 _STEP = 0.002  # seconds: calls are made in small groups, since a sleep is not finer
 _COLUMNS = (
     Column("lag p50, ms", "p50"),
-    Column("lag p99, ms", "p99"),
+    Column("lag p99, ms", "p99", has_spread=True),
     Column("max, ms", "max"),
     Column("requests", "requests"),
     Column("lost", "lost"),

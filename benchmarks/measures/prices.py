@@ -28,7 +28,7 @@ _CALLS = 1_000  # of one logger before it is the next one's turn
 _TURNS = 12
 _REQUESTS = 200
 _SIZES = (1, 100, 2_000)
-_PRICES = {
+PRICES = {
     "default": "as it comes",
     "method": "without `method_name` (`capture_method=False`)",
     "stamps": "without time and id (`timestamps=False`)",
@@ -72,10 +72,8 @@ def run(bench: Bench) -> Report:
 
     found = bench.in_rounds(own or [BY_NAME["voyage"]], one)
     for name, result in found.items():
-        rows = {
-            key: {"us": result[key], "more": result[key] - result["default"]} for key in _PRICES
-        }
-        entrants = [Entrant(key, title, "") for key, title in _PRICES.items()]
+        rows = {key: {"us": result[key], "more": result[key] - result["default"]} for key in PRICES}
+        entrants = [Entrant(key, title, "") for key, title in PRICES.items()]
         columns = (Column("us", "us", 1), Column("beside the first", "more", 1))
         title = BY_NAME[name].title.strip("*")
         report.add(f"A log call, {title}", entrants, rows, columns)
@@ -112,7 +110,7 @@ def _calls(contestant: Any, turns: int) -> Result:
             del entries, time_limit
             return Outcome(Kind.DELIVERED)
 
-    times: dict[str, list[int]] = {key: [] for key in (*_PRICES, *_ALONE)}
+    times: dict[str, list[int]] = {key: [] for key in (*PRICES, *_ALONE)}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-prices-"))
 
@@ -127,7 +125,7 @@ def _calls(contestant: Any, turns: int) -> Result:
             return stack.enter_context(logger)
 
         plain = make()
-        loggers = dict.fromkeys(_PRICES, plain) | {
+        loggers = dict.fromkeys(PRICES, plain) | {
             "method": make(capture_method=False),
             "stamps": make(timestamps=False),
             "redact": make(redact=None),

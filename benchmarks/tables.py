@@ -1,0 +1,268 @@
+"""The tables of docs/performance.md, made of the JSON that the benchmarks have written.
+
+    python -m benchmarks.tables                             prints them
+    python -m benchmarks.tables --into docs/performance.md  puts them where their names stand
+
+A table stands between `<!-- benchmark: NAME -->` and `<!-- end -->`. Below it is what it was
+measured with; a figure has the least and the most of its rounds behind it. What must stay true: no
+figure comes from anywhere else, and none from a smoke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import _report
+from benchmarks._report import Column
+from benchmarks.contestants import ENTRANTS
+from benchmarks.measures.prices import PRICES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_RESULTS = Path(__file__).parent / "results"
+_ALL = "results"  # the section of a benchmark that has but one
+_PLACE = re.compile(r"(<!-- benchmark: (\S+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Columns from one section of a benchmark's results, or the worst of several sections."""
+
+    columns: Sequence[Column]
+    sections: Sequence[str] = (_ALL,)
+
+    def row(self, sections: dict[str, Any], name: str) -> list[str]:
+        """A contestant's cells."""
+        found = [sections[section][name] for section in self.sections if name in sections[section]]
+        return [_worst(column, found) for column in self.columns]
+
+
+def _worst(column: Column, results: Sequence[dict[str, Any]]) -> str:
+    if len(results) == 1:
+        return column.cell(results[0])
+    values = [result[column.key] for result in results if result.get(column.key) is not None]
+    return column.cell({column.key: max(values, default=None)})
+
+
+def _figures(*columns: tuple[str, str, int]) -> list[Column]:
+    return [Column(heading, key, decimals, has_spread=True) for heading, key, decimals in columns]
+
+
+_WORST_LATENCY = (Column("lost", "lost"), Column("app held up by, ms", "late"))
+_LATENCIES = [
+    f"Answers after {delay} ms, {rate} entries/s"
+    for delay in (20, 100)
+    for rate in ("1,000", "5,000")
+]
+_BACKLOGS = ("10,000", "50,000")
+_DRAINS = [
+    Cells(
+        (
+            Column(f"{size}: MiB taken", "backlog_mib", 1),
+            Column("drained/s", "drained", has_spread=True),
+            Column("peak MiB while draining", "drain_mib", 1),
+            Column("lost", "lost"),
+        ),
+        (f"A backlog of {size} entries",),
+    )
+    for size in _BACKLOGS
+]
+
+# The name of each table, its benchmark, and its columns.
+TABLES: dict[str, tuple[str, list[Cells]]] = {
+    "call": (
+        "call",
+        [
+            Cells(
+                _figures(("burst p50", "p50", 1), ("p99", "p99", 0), ("p99.9", "p999", 0)),
+                ("Burst, 1 thread",),
+            ),
+            Cells(
+                _figures(("paced p50", "p50", 1), ("p99.9", "p999", 0)),
+                ("Paced, 2,000/s, 1 thread",),
+            ),
+        ],
+    ),
+    "call-threads": (
+        "call",
+        [
+            Cells(_figures(("burst p50", "p50", 1), ("p99.9", "p999", 0)), ("Burst, 8 threads",)),
+            Cells((Column("lost", "lost"),), ("Burst, 1 thread", "Burst, 8 threads")),
+            Cells(
+                _figures(("paced p50", "p50", 1), ("p99.9", "p999", 0)),
+                ("Paced, 2,000/s, 8 threads together",),
+            ),
+        ],
+    ),
+    "deliver": (
+        "deliver",
+        [
+            Cells(
+                [
+                    *_figures(("entries/s", "rate", 0), ("CPU s per 100,000", "cpu", 2)),
+                    Column("peak MiB over idle", "peak", 1, has_spread=True),
+                    Column("requests", "requests"),
+                    Column("bytes an entry", "entry_bytes"),
+                    Column("lost", "lost"),
+                    Column("doubled", "doubled"),
+                ]
+            )
+        ],
+    ),
+    "latency": (
+        "latency",
+        [
+            *(
+                Cells(_figures((heading, "p99", 0)), (section,))
+                for heading, section in zip(
+                    ("20 ms, 1,000/s", "20 ms, 5,000/s", "100 ms, 1,000/s", "100 ms, 5,000/s"),
+                    _LATENCIES,
+                    strict=True,
+                )
+            ),
+            Cells(_WORST_LATENCY, _LATENCIES),
+        ],
+    ),
+    "contention": (
+        "contention",
+        [
+            Cells(
+                [
+                    *_figures(("p50", "p50", 0), ("p99", "p99", 0), ("p99.9", "p999", 0)),
+                    Column("units beyond 1 ms, %", "slow", 2),
+                    Column("in calls, ms a second", "calls", 1),
+                ]
+            )
+        ],
+    ),
+    "import": (
+        "import",
+        [
+            Cells(
+                [
+                    Column("ms over the interpreter", "ms", 1, has_spread=True),
+                    Column("modules", "modules"),
+                    Column("requests imported", "requests"),
+                ]
+            )
+        ],
+    ),
+    "exit": (
+        "exit",
+        [
+            Cells(
+                [
+                    Column("healthy, ms", "healthy", has_spread=True),
+                    Column("lost", "healthy_lost"),
+                    Column("short script, ms", "script", has_spread=True),
+                    Column("lost", "script_lost"),
+                    Column("refused, s", "refused", 1),
+                    Column("black-holed, s", "black hole", 1),
+                ]
+            )
+        ],
+    ),
+    "idle": (
+        "idle",
+        [
+            Cells(
+                (
+                    Column("wakeups a minute", "wakeups"),
+                    Column("CPU ms a minute", "cpu", 1),
+                    Column("resident MiB over the harness", "resident", 1),
+                )
+            )
+        ],
+    ),
+    "spool-call": (
+        "spool",
+        [
+            Cells(
+                _figures(("burst p50", "p50", 1), ("p99", "p99", 0), ("p99.9", "p999", 0)),
+                ("Log call, burst, microseconds",),
+            )
+        ],
+    ),
+    "spool": ("spool", _DRAINS),
+    "prices": (
+        "prices",
+        [
+            Cells(
+                (Column(f"{title}, µs", "us", 1), Column("beside the first", "more", 1)),
+                (f"A log call, {section}",),
+            )
+            for title, section in (
+                ("standard library", "voyage-logger"),
+                ("with `speed`", "voyage-logger[speed]"),
+            )
+        ],
+    ),
+}
+_TITLES = {entrant.name: entrant.title for entrant in ENTRANTS} | PRICES
+
+
+def table(name: str, found: dict[str, Any]) -> str:
+    """A table in Markdown, and below it what it was measured with.
+
+    Args:
+        name: One of `TABLES`.
+        found: What its benchmark has written.
+    """
+    groups = [
+        cells
+        for cells in TABLES[name][1]
+        if all(section in found["results"] for section in cells.sections)
+    ]
+    headings = [column.heading for cells in groups for column in cells.columns]
+    lines = ["| | " + " | ".join(headings) + " |", "|---|" + "---:|" * len(headings)]
+    known = found["results"][groups[0].sections[0]]
+    for row in (title for title in _TITLES if title in known):
+        shown = [text for cells in groups for text in cells.row(found["results"], row)]
+        lines.append(f"| {_TITLES[row]} | " + " | ".join(shown) + " |")
+    return "\n".join(lines) + f"\n\n*{_report.line(found)}*\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints all tables, or puts them into a file; 1 if one has no results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__)
+    parser.add_argument("--results", type=Path, default=_RESULTS, help="the folder of the JSON")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="whose tables are replaced")
+    options = parser.parse_args(arguments)
+    made = dict(_made(options.results))
+    if options.into is None:
+        print("\n".join(f"{name}:\n\n{text}" for name, text in made.items()))
+    else:
+        text = options.into.read_text()
+        options.into.write_text(
+            _PLACE.sub(
+                lambda place: f"{place[1]}\n{made[place[2]]}\n" if place[2] in made else place[0],
+                text,
+            )
+        )
+    missing = [name for name in TABLES if name not in made]
+    for name in missing:
+        print(f"{name}: no results in {options.results}; its table stays", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _made(folder: Path) -> Iterator[tuple[str, str]]:
+    for name, (benchmark, _) in TABLES.items():
+        path = folder / f"{benchmark}.json"
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text())
+        if found["is_quick"]:
+            print(f"{path} is of a smoke", file=sys.stderr)
+        else:
+            yield name, table(name, found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
