@@ -330,7 +330,7 @@ def test_bad_entries_are_isolated(server: DevServer, make_logger: MakeLogger, st
     assert stored[:98] == [message for message in messages if message != "poison"]
     (lost,) = [error for error in errors if isinstance(error, EntriesLost)]
     assert lost.count == 2
-    assert f"HTTP {status}" in lost.words
+    assert f"HTTP {status}" in lost.detail
 
 
 def test_loss_is_told_in_the_stream(server: DevServer, logger: VoyageLogger) -> None:

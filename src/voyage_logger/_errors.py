@@ -83,7 +83,7 @@ class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
         count: How many.
         levels: How many of each level.
         reasons: How many for each reason.
-        words: What the server said of the last one it rejected.
+        detail: What the server said of the last one it rejected.
         kept: How many of them the server rejected and the spool keeps, in the dead-letter file.
         problem: What the last attempt had come to when time was over: the cause of a loss at the
             end, if there was such an attempt.
@@ -94,19 +94,19 @@ class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
         count: int,
         levels: Mapping[str, int],
         reasons: Mapping[str, int],
-        words: str = "",
+        detail: str = "",
         kept: int = 0,
         problem: str = "",
     ) -> None:
-        said = f"; the server said: {words}" if words else ""
+        said = f"; the server said: {detail}" if detail else ""
         said += f"; the last attempt: {problem}" if problem else ""
         super().__init__(f"{fate(count, kept)} ({tally(levels)}): {tally(reasons)}{said}")
         # What pickle calls the class with.
-        self.args = (count, levels, reasons, words, kept, problem)
+        self.args = (count, levels, reasons, detail, kept, problem)
         self.count = count
         self.levels = levels
         self.reasons = reasons
-        self.words = words
+        self.detail = detail
         self.kept = kept
         self.problem = problem
 
