@@ -48,6 +48,11 @@ class Diagnostics:
         self._inside = threading.local()  # whether a thread is inside `on_error`
         self._clock = clock
 
+    @property
+    def is_inside_on_error(self) -> bool:
+        """True if the calling thread is inside the user's function."""
+        return getattr(self._inside, "on_error", False)
+
     def say(self, cause: str, message: str, *, at_once: bool = False) -> None:
         """One line for people, unless the same cause was said within the last minute.
 
@@ -77,7 +82,7 @@ class Diagnostics:
         Not to one that causes the error: at exit, an entry that it logs may be lost on the spot.
         """
         self.say(cause, f"{prefix}{error}{suffix}", at_once=at_once)
-        if self._on_error is None or getattr(self._inside, "on_error", False):
+        if self._on_error is None or self.is_inside_on_error:
             return
         self._inside.on_error = True
         try:

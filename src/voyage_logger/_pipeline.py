@@ -134,11 +134,7 @@ class Pipeline:
         )
 
     def flush(self, timeout: float) -> FlushResult:
-        """Has everything sent that was submitted before the call, and waits for that.
-
-        Args:
-            timeout: The most seconds to wait.
-        """
+        """Has all sent that was submitted before the call, and waits `timeout` seconds at most."""
         started = monotonic()
         target = self.begin_flush()
         before = self._reported
@@ -219,22 +215,25 @@ class Pipeline:
         if sys.is_finalizing():
             return None  # threads are frozen, a lock may be held for good, and nobody can be told
         self.notice_fork()
+        is_exiting = _process.is_exiting()
         if self.is_closed:
             self.queue.refuse(lane, "closed")
-            is_late = _process.is_exiting() and not _process.is_told_later(self)
-            self._worker.tell_losses(at_once=is_late)
+            self._worker.tell_losses(at_once=is_exiting and self._is_told_now())
             return None
-        is_exiting = _process.is_exiting()
         if is_exiting:  # first: what an earlier drain has left of time is not this entry's
             self._worker.drain(self._exit_deadline())
         sequence = self.queue.append(payload, lane)
         if not is_exiting:
             self._start_worker()
         elif threading.current_thread() is threading.main_thread():
-            _process.drain([self], at_once=not _process.is_told_later(self))
+            _process.drain([self], at_once=self._is_told_now())
         else:
             self._outlast_exit()
         return sequence
+
+    def _is_told_now(self) -> bool:
+        """False if a later hook can tell of a loss; `on_error` would hear of its own from that."""
+        return self._diagnostics.is_inside_on_error or not _process.is_told_later(self)
 
     def _outlast_exit(self) -> None:
         """Has an entry sent that a daemon thread logs during exit, before its call returns.
