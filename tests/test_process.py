@@ -271,7 +271,13 @@ HOOKS = {
 }
 
 
-@pytest.mark.parametrize("when", HOOKS)
+@pytest.mark.parametrize(
+    "when",
+    [
+        pytest.param(when, marks=[pytest.mark.soak] if when == "logger of its own" else [])
+        for when in HOOKS
+    ],
+)
 def test_hooks_that_log_on_do_not_fill_stderr(
     server: DevServer, refusing_port: int, when: str
 ) -> None:

@@ -141,7 +141,13 @@ def test_signal_handler_meets_a_full_queue(server: DevServer) -> None:
 @pytest.mark.parametrize("kept", ["in memory", "in a spool"])
 @pytest.mark.parametrize(
     "call",
-    ["logger.info('x')", "logger.critical('x')", "logger.info('x', add_ticket=True, a=object())"],
+    [
+        "logger.info('x')",
+        "logger.critical('x')",
+        pytest.param(
+            "logger.info('x', add_ticket=True, a=object())", marks=pytest.mark.soak, id="odd"
+        ),
+    ],
 )
 def test_recursion_without_end_keeps_the_accounts_right(
     tmp_path: Path, call: str, kept: str

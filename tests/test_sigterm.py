@@ -180,6 +180,7 @@ def test_handler_that_raises_system_exit_ends_the_program_as_ever(server: DevSer
     assert messages(server) == ["before", "on the way out"]
 
 
+@pytest.mark.soak
 def test_sigterm_and_the_exit_that_follows_share_one_time_limit(server: DevServer) -> None:
     """A server that is away holds up the program once, not twice."""
     server.script_sign_in(*HANG)
