@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.client
 import json
 import socket
 import ssl
@@ -274,6 +275,81 @@ def test_answer_that_drips_is_left() -> None:
     thread.join()
     listener.close()
     transport.close()
+
+
+class Interim:
+    """A server that answers a batch with interim answers first, on a plain socket.
+
+    Args:
+        head: The bytes that come before each final answer.
+        is_endless: True if no final answer ever follows.
+    """
+
+    def __init__(self, head: bytes, *, is_endless: bool = False) -> None:
+        self._head = head
+        self._is_endless = is_endless
+        self.requests = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Interim:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(30)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        client, _ = self._listener.accept()
+        # The client may go in the middle.
+        with client, contextlib.suppress(OSError), client.makefile("rb") as stream:
+            while line := stream.readline():
+                headers = http.client.parse_headers(stream)
+                stream.read(int(headers["Content-Length"]))
+                assert line.startswith(b"POST")
+                self.requests += 1
+                client.sendall(self._head)
+                while self._is_endless:
+                    client.sendall(self._head)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    def transport(self) -> Transport:
+        transport = Transport("k", "s", self.url, timeout=(1, 30))
+        transport._token = _Token("token", float("inf"))
+        return transport
+
+
+@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints", "199 x"])
+def test_interim_answer_is_not_the_answer(status: str) -> None:
+    """What comes after a 102 or 103 counts: the server has the batch, so it is sent but once."""
+    head = f"HTTP/1.1 {status}\r\nLink: </a.css>; rel=preload\r\n\r\n".encode()
+    with Interim(head + head) as server:
+        transport = server.transport()
+        outcomes = [transport.send([ENTRY]) for _ in range(2)]  # over the same connection
+        transport.close()
+    assert [(outcome.kind, outcome.status) for outcome in outcomes] == [(Kind.DELIVERED, 200)] * 2
+    assert server.requests == 2
+
+
+def test_switch_of_protocols_is_no_delivery() -> None:
+    """A 101 ends HTTP on its connection: no other answer is waited for."""
+    with Interim(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n") as server:
+        transport = server.transport()
+        outcome = transport.send([ENTRY])
+        transport.close()
+    assert (outcome.kind, outcome.status) == (Kind.BLOCKED, 101)
+
+
+def test_interim_answers_without_end_are_a_failure() -> None:
+    """A server that only announces its answer does not hold an attempt for ever."""
+    with Interim(b"HTTP/1.1 102 Processing\r\n\r\n", is_endless=True) as server:
+        transport = server.transport()
+        outcome = transport.send([ENTRY])
+        transport.close()
+    assert outcome.kind is Kind.TRY_AGAIN
+    assert "interim" in outcome.detail
 
 
 def test_time_limit_ends_waits_early(server: DevServer, transport: Transport) -> None:

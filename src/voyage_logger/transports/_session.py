@@ -11,6 +11,7 @@ import queue
 import re
 import ssl
 from collections import deque
+from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 _USER_AGENT = f"voyage-logger/{__version__}"
 _BODY_LIMIT = 64 * 1024  # bytes: a token is some 2 KiB; nobody reads more of an error
 _PIECE = 4096  # bytes
+# Statuses of answers that announce another one: all of 1xx but 101, which is an end of HTTP.
+_INTERIM = range(102, 200)
+_MOST_INTERIM = 100  # in front of one answer: each may take as long as the read timeout
 
 # Wrong before anything was sent, and wrong again next time: a matter of configuration.
 _PERMANENT = (
@@ -130,24 +134,42 @@ class Session:
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter whose connection pools hold no lock that a fork could leave locked."""
+    """An adapter whose pools hold no lock that a fork could leave locked, and know all of 1xx."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        _without_locks(self.poolmanager)
+        _amend_pools(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> PoolManager:
-        return _without_locks(super().proxy_manager_for(*args, **kwargs))
+        return _amend_pools(super().proxy_manager_for(*args, **kwargs))
 
 
-def _without_locks(manager: PoolManager) -> PoolManager:
+def _amend_pools(manager: PoolManager) -> PoolManager:
     pools: dict[str, Any] = manager.pool_classes_by_scheme
     if not all(pool.QueueCls is _Idle for pool in pools.values()):
-        manager.pool_classes_by_scheme = {
-            scheme: type(pool.__name__, (pool,), {"QueueCls": _Idle})
-            for scheme, pool in pools.items()
-        }
+        manager.pool_classes_by_scheme = {scheme: _amended(pool) for scheme, pool in pools.items()}
     return manager
+
+
+def _amended(pool: Any) -> Any:
+    connection = pool.ConnectionCls
+    connection = type(connection.__name__, (connection,), {"response_class": _FinalResponse})
+    return type(pool.__name__, (pool,), {"QueueCls": _Idle, "ConnectionCls": connection})
+
+
+class _FinalResponse(HTTPResponse):
+    """An answer that is final: of the interim ones, the standard library knows 100 alone.
+
+    To take a 102 or 103 for the answer would be to send again what the server has taken in.
+    """
+
+    def begin(self) -> None:
+        for _ in range(_MOST_INTERIM):
+            super().begin()
+            if self.status not in _INTERIM:
+                return
+            self.headers = self.msg = None  # type: ignore[assignment] # else `begin` does nothing
+        raise HTTPException(f"more than {_MOST_INTERIM} interim answers")
 
 
 class _Idle:
