@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 
 from voyage_logger._encoding import encode, shorten
 from voyage_logger._json import dumps
-from voyage_logger._plain import CYCLE, MAX_DEPTH, TOO_DEEP, TRIMMED, to_plain
+from voyage_logger._plain import TRIMMED, to_plain
+from voyage_logger._printing import CYCLE, MAX_DEPTH, TOO_DEEP
 from voyage_logger._trimming import MIN_LIMIT, bare
 
 ROOMY = 1 << 20

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from voyage_logger import DEFAULT_REDACTED_KEYS, _encoding, _json
 from voyage_logger._encoding import encode, encode_call
 from voyage_logger._fields import conform
-from voyage_logger._plain import MAX_DEPTH
+from voyage_logger._printing import MAX_DEPTH
 from voyage_logger._redaction import NOTHING, Redaction
 from voyage_logger._timeline import Timeline
 

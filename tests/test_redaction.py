@@ -20,7 +20,7 @@ from conftest import Recorder
 from voyage_logger import DEFAULT_REDACTED_KEYS, ConfigurationError, VoyageLogger
 from voyage_logger._encoding import encode
 from voyage_logger._json import dumps
-from voyage_logger._plain import MAX_DEPTH
+from voyage_logger._printing import MAX_DEPTH
 from voyage_logger._redaction import MASK, Redaction
 from voyage_logger._trimming import bare
 

@@ -20,6 +20,7 @@ LAYERS = [
     {
         "_outcome",
         "_plain",
+        "_printing",
         "_trimming",
         "_timeline",
         "_carrier",

@@ -18,7 +18,7 @@ How an entry travels, and where to read it (layers point downward only)::
     spool       a queue on the disk, which a killed process does not lose   _keeping  its hooks
     transports  one attempt to deliver a batch -> _outcome
     _entry      an entry of a log call                  _fields, _log_fields  the documented fields
-    _encoding   an entry as JSON bytes                  _plain, _trimming  odd and large values
+    _encoding   an entry as JSON bytes                  _plain, _printing, _trimming  odd values
     _redaction  what must not leave                     _exceptions  tracebacks
     _json       the encoders of json and orjson
     _settings   arguments, environment, defaults        _diagnostics  lines for people

@@ -15,7 +15,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._json import dumps, is_alike, quick_dumps, quote
-from voyage_logger._plain import MAX_DEPTH, to_plain
+from voyage_logger._plain import to_plain
+from voyage_logger._printing import MAX_DEPTH
 from voyage_logger._redaction import NOTHING, Redaction
 from voyage_logger._trimming import bare, trim
 

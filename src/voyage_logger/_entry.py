@@ -23,6 +23,7 @@ from voyage_logger._fields import as_mapping, conform, keep
 from voyage_logger._json import dumps
 from voyage_logger._levels import INFO, LEVELS, rank_of
 from voyage_logger._plain import to_text
+from voyage_logger._printing import printable
 from voyage_logger._trimming import MIN_LIMIT, bare
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _formatted(message: object, args: tuple[object, ...]) -> str:
     # A single mapping serves %(name)s, as in the standard library's logging.
     try:
         is_named = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
-        values: Any = args[0] if is_named else args
+        values: Any = printable(args[0]) if is_named else tuple(map(printable, args))
         return str(to_text(message) % values)
     except Exception:  # noqa: BLE001 - a format that does not fit: keep message and values
         return " ".join((to_text(message), *map(to_text, args)))

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._plain import to_text
+from voyage_logger._printing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,6 +87,8 @@ def _is_usual(error: BaseException) -> bool:
             depth = sum(1 for _ in _walk(link.__traceback__))
             frames += depth
             if depth > _MOST_FRAMES or frames > _MOST_FRAMES_IN_ALL or _has_hidden_notes(link):
+                return False
+            if printable(link) is not link:
                 return False
             todo += _members(link)
     return True

@@ -9,13 +9,15 @@ Source: vendor docs, `LogEntry` and `LogParams`. Optional means absent there, no
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from voyage_logger._exceptions import traceback_of
 from voyage_logger._plain import to_text
+from voyage_logger._printing import TOO_MUCH
 
 _TEXTS = (
     "message",
@@ -38,6 +40,8 @@ _DOCUMENTED: dict[str, Any] = {
     "add_ticket": bool,
     "event_timeline": "steps",
 }
+_MOST_KEYS = 1 << 16  # of a mapping: no more fit into an entry of the usual size
+_MOST_ITEMS = 10_000  # of a list of tags or steps
 _NO_TEXTS = frozenset(_DOCUMENTED) - frozenset(_TEXTS)
 
 
@@ -90,7 +94,7 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
     elif name == "tags":
         fields[name] = _texts(value)
     elif name == "event_timeline":
-        steps = [_step(step) for step in value]
+        steps = [_step(step) for step in _limited(value)]
         fields[name] = [{key: step[key] for key in _STEP} for step in steps]
         if any(len(step) > len(_STEP) for step in steps):
             keep(fields, name, value)  # the API documents these two and no more
@@ -102,10 +106,19 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
 
 def as_mapping(meta_data: object) -> Mapping[str, Any]:
     """The caller's meta_data as a mapping: the API documents an object, callers pass anything."""
+    kind = type(meta_data)  # a proxy's __class__ may raise
+    if kind is dict:
+        return meta_data  # type: ignore[return-value]
     if meta_data is None:
         return {}
-    is_mapping = issubclass(type(meta_data), Mapping)  # a proxy's __class__ may raise
-    return meta_data if is_mapping else {"value": meta_data}  # type: ignore[return-value]
+    return _at_most(meta_data) if issubclass(kind, Mapping) else {"value": meta_data}  # type: ignore[arg-type]
+
+
+def _at_most(mapping: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A mapping as a dict: of one that has more keys than any entry, or no end, the beginning."""
+    keys = list(islice(mapping, _MOST_KEYS + 1))
+    found = {key: mapping[key] for key in keys[:_MOST_KEYS]}
+    return found if len(keys) <= _MOST_KEYS else {**found, TOO_MUCH: True}
 
 
 def keep(fields: dict[str, Any], name: str, value: object) -> None:
@@ -117,12 +130,24 @@ def _texts(value: object) -> list[str]:
     """Tags: a lone one counts as a list of one."""
     if not isinstance(value, _LISTS):
         value = [value]
-    return [tag if type(tag) is str else to_text(tag) for tag in value]
+    return [tag if type(tag) is str else to_text(tag) for tag in _limited(value)]
+
+
+def _limited(values: Iterable[Any]) -> list[Any]:
+    """The values of a field that holds a list.
+
+    Raises:
+        ValueError: There are more than any entry has, or there is no end.
+    """
+    found = list(islice(values, _MOST_ITEMS + 1))
+    if len(found) > _MOST_ITEMS:
+        raise ValueError("too many")
+    return found
 
 
 def _step(value: Any) -> dict[str, Any]:
     """One step of a timeline, given as an object or as a pair; the time in epoch milliseconds."""
-    step = dict(value) if isinstance(value, Mapping) else dict(zip(_STEP, value, strict=True))
+    step = _at_most(value) if isinstance(value, Mapping) else dict(zip(_STEP, value, strict=True))
     time = step["timestamp"]
     if isinstance(time, datetime):
         step["timestamp"] = round(time.timestamp() * 1000)

@@ -12,6 +12,7 @@ from voyage_logger._entry import MISSING
 from voyage_logger._fields import keep
 from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, WARN, rank_of
 from voyage_logger._plain import clip
+from voyage_logger._printing import printable
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -101,7 +102,7 @@ class LogMethods:
             if rank is None:
                 rank = INFO
                 keep(given, "level", level)
-                text = clip(repr(level), 40)
+                text = clip(repr(printable(level)), 40)
                 self._diagnostics.say("level", f"unknown level {text}: the entry is sent as info")
         except Exception:  # noqa: BLE001 - a broken object in the place of a level
             rank = INFO

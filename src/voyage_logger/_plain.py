@@ -19,14 +19,19 @@ from itertools import count, islice
 from math import isfinite
 from typing import Any
 
+from voyage_logger._printing import (
+    CYCLE,
+    MAX_DEPTH,
+    TOO_DEEP,
+    TOO_MUCH,
+    name_of,
+    render,
+    unprintable,
+)
 from voyage_logger._redaction import MASK, NOTHING, Redaction
 
-MAX_DEPTH = 32
 MAX_KEY = 256  # characters
 
-CYCLE = "<cycle>"
-TOO_DEEP = f"<cut: nested deeper than {MAX_DEPTH}>"
-TOO_MUCH = "<cut: too much>"
 TRIMMED = "...[trimmed]"
 
 # The names that ECMAScript and the JSON of protobuf use.
@@ -48,7 +53,6 @@ _CLIPPED = 64
 _MAX_NESTED = 3
 
 _nested = threading.local()
-_name_of = type.__dict__["__name__"].__get__  # a metaclass may have a `__name__` of its own
 
 
 def to_plain(value: object, limit: int, redaction: Redaction = NOTHING) -> Any:
@@ -63,10 +67,13 @@ def to_plain(value: object, limit: int, redaction: Redaction = NOTHING) -> Any:
 
 
 def to_text(value: object) -> str:
-    """The value as text: str() where it works, a placeholder where it does not."""
+    """The value as text: str() where it works, a placeholder where it does not.
+
+    Of containers and exceptions that hold too much, the beginning.
+    """
     if type(value) is bytes:
         return value.decode("utf-8", "backslashreplace")
-    return str(_asking(lambda may_ask: _render(str, value) if may_ask else _unprintable(value)))
+    return str(_asking(lambda may_ask: render(str, value) if may_ask else unprintable(value)))
 
 
 def clip(text: str, length: int) -> str:
@@ -98,7 +105,7 @@ class _Conversion:
         try:
             return self._known(value, type(value))
         except Exception:  # noqa: BLE001 - any foreign method may be broken; the value is marked
-            return _unprintable(value)
+            return unprintable(value)
 
     def _known(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - a dispatch by type
         if issubclass(kind, Enum) and self._may_ask:
@@ -124,20 +131,20 @@ class _Conversion:
         if issubclass(kind, (bytes, bytearray, memoryview)):
             # Twice the limit, so that no secret is cut before it is masked.
             return self._text(bytes(value[: 2 * self._limit]).decode("utf-8", "backslashreplace"))
-        return self._foreign(value, kind) if self._may_ask else _unprintable(value)
+        return self._foreign(value, kind) if self._may_ask else unprintable(value)
 
     def _foreign(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - a dispatch by type
         """What takes calls of methods that may be anybody's."""
-        if (kind.__module__, _name_of(kind)) in _TOLD_BY_STR:
-            return self._text(_render(str, value))
+        if (kind.__module__, name_of(kind)) in _TOLD_BY_STR:
+            return self._text(render(str, value))
         if issubclass(kind, Mapping):
             return self._inside(value, lambda: self._mapping(value.items()))
         if issubclass(kind, (Sequence, AbstractSet)) and not issubclass(kind, range):
             return self._inside(value, lambda: self._items(value))
         if issubclass(kind, (date, time)):
-            return self._text(_render(kind.isoformat, value))
+            return self._text(render(kind.isoformat, value))
         if issubclass(kind, BaseException):
-            return self._text(f"{_name_of(kind)}: {_render(str, value)}")
+            return self._text(f"{name_of(kind)}: {render(str, value)}")
         if issubclass(kind, os.PathLike):
             return self._inside(value, lambda: self.convert(os.fspath(value)))
         names = _field_names(kind)
@@ -149,7 +156,7 @@ class _Conversion:
         is_array = kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist")
         if is_array and getattr(value, "size", 1) <= self._limit:
             return self._inside(value, lambda: self.convert(value.tolist()))
-        return self._text(_render(repr, value))
+        return self._text(render(repr, value))
 
     def _text(self, text: str) -> str:
         # A lone surrogate becomes its visible escape: strict parsers refuse "\ud800" itself.
@@ -211,7 +218,7 @@ class _Conversion:
             return self._key(key.value)  # type: ignore[attr-defined]
         if issubclass(kind, bytes):  # as header names come: b"authorization"
             return bytes.decode(key, "utf-8", "backslashreplace")  # type: ignore[arg-type]
-        return _render(str, key) if self._may_ask else _unprintable(key)
+        return render(str, key) if self._may_ask else unprintable(key)
 
     def _name(self, text: str) -> str:
         """The key as it is sent."""
@@ -226,18 +233,6 @@ def _asking(convert: Callable[[bool], Any]) -> Any:
         return convert(depth < _MAX_NESTED)
     finally:
         _nested.depth = depth
-
-
-def _render(render: Callable[[Any], str], value: object) -> str:
-    """`render(value)`, or a placeholder if that is broken."""
-    try:
-        return str.__str__(render(value))
-    except Exception:  # noqa: BLE001 - any foreign method may be broken; the value is marked
-        return _unprintable(value)
-
-
-def _unprintable(value: object) -> str:
-    return f"<unprintable {_name_of(type(value))}>"
 
 
 def _field_names(kind: type) -> list[str] | None:
