@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Iterator, KeysView, Mapping
@@ -36,6 +37,22 @@ class Leaf:
         if Leaf.asked > MOST_ASKED:
             pytest.fail("asked without an end")
         return "leaf"
+
+
+PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+
+
+class Broken(Mapping[str, object]):
+    """A value of which each method raises."""
+
+    def __init__(self, kind: type[BaseException]) -> None:
+        self._kind = kind
+
+    def _fail(self, *_: object) -> Any:
+        raise self._kind
+
+    __repr__ = __str__ = __iter__ = __len__ = __getitem__ = __bool__ = _fail
+    items = strip = _fail
 
 
 class Words(list[Any]):
@@ -97,6 +114,21 @@ PLACES: dict[str, Callable[[VoyageLogger, Any], None]] = {
     "level": lambda logger, value: logger.log(value, "x"),
     "field": lambda logger, value: logger.info("x", meta_data={"a": ValueError(value)}),
     "exc_info": lambda logger, value: logger.info("x", exc_info=ValueError(value)),
+}
+
+
+ODD_PLACES: dict[str, Callable[[VoyageLogger, Any], None]] = {
+    **{name: place for name, place in PLACES.items() if name not in ("field", "exc_info")},
+    "meta_data": lambda logger, value: logger.info("x", meta_data=value),
+    "meta_data over bound": lambda logger, value: logger.bind(meta_data={"a": 1}).info(
+        "x", meta_data=value
+    ),
+    "in meta_data": lambda logger, value: logger.info("x", meta_data={"a": value}),
+    "tags": lambda logger, value: logger.info("x", tags=value),
+    "timeline": lambda logger, value: logger.info("x", event_timeline=value),
+    "flag": lambda logger, value: logger.info("x", add_ticket=value),
+    "exception": lambda logger, value: logger.info("x", exc_info=ValueError(value)),
+    "message format": lambda logger, value: logger.info(value, 1),
 }
 
 
@@ -211,6 +243,46 @@ def test_what_has_no_end_is_cut(
     logger.bind(meta_data={"bound": 1}).info("x", **fields)
     assert logger.flush()
     assert [entry["message"] for entry in recorder.entries] == ["x"]
+
+
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError, PanicException])
+@pytest.mark.parametrize("place", ODD_PLACES)
+def test_no_broken_value_raises(
+    logger: VoyageLogger, recorder: Recorder, place: str, kind: type[BaseException]
+) -> None:
+    """A cancelled future in a `__repr__`, or a panic in an extension, is no `Exception`."""
+    ODD_PLACES[place](logger, Broken(kind))
+    assert logger.flush()
+    (entry,) = recorder.entries
+    assert "the rest raised" not in str(entry)  # the value alone is marked
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, BaseException])
+@pytest.mark.parametrize("place", ["message", "argument", "text field", "meta_data", "tags"])
+def test_what_is_meant_for_the_app_comes_through(
+    logger: VoyageLogger, place: str, kind: type[BaseException]
+) -> None:
+    """Ctrl-C, or the time limit of a signal handler, may hit a value's method; it ends the call."""
+    with pytest.raises(kind):
+        ODD_PLACES[place](logger, Broken(kind))
+    logger.info("the next")
+    assert logger.flush()
+    assert logger.stats().delivered == 1
+
+
+@pytest.mark.parametrize("setting", ["before_send", "sample"])
+def test_function_that_is_cancelled_costs_no_entry(
+    make_logger: MakeLogger, recorder: Recorder, setting: str
+) -> None:
+    """The same holds for a function of the user's."""
+
+    def cancelled(_entry: dict[str, Any]) -> Any:
+        raise asyncio.CancelledError
+
+    logger = make_logger(transport=recorder, **{setting: cancelled})
+    logger.info("x", session_id="s")
+    assert logger.flush()
+    assert [entry["session_id"] for entry in recorder.entries] == ["s"]
 
 
 def test_large_mapping_is_marked(logger: VoyageLogger, recorder: Recorder) -> None:

@@ -67,10 +67,7 @@ def over(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
     merged = {**lower, **upper}
     if upper.get("meta_data") is not None and lower.get("meta_data") is not None:
         below = as_mapping(lower["meta_data"])
-        try:
-            merged["meta_data"] = {**below, **as_mapping(upper["meta_data"])}
-        except Exception:  # noqa: BLE001 - a broken mapping: encoding will mark it, and nothing raises
-            merged["meta_data"] = upper["meta_data"]
+        merged["meta_data"] = {**below, **as_mapping(upper["meta_data"])}
     return merged
 
 

@@ -23,7 +23,7 @@ from voyage_logger._fields import as_mapping, conform, keep
 from voyage_logger._json import dumps
 from voyage_logger._levels import INFO, LEVELS, rank_of
 from voyage_logger._plain import to_text
-from voyage_logger._printing import printable
+from voyage_logger._printing import is_defect, printable
 from voyage_logger._trimming import MIN_LIMIT, bare
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class EntryFactory:
         rank = rank_of(entry.pop("level", INFO))
         return self.entry(INFO if rank is None else rank, "", entry)
 
-    def bare(self, rank: int, message: object, error: Exception, redaction: Redaction) -> bytes:
+    def bare(self, rank: int, message: object, error: BaseException, redaction: Redaction) -> bytes:
         """The encoded entry of a log call whose fields made `build` or `encode` fail."""
         why = f"<the rest raised {type(error).__name__}>"
         return bare(self.entry(rank, message, {}), MIN_LIMIT, dumps, why, redaction)
@@ -169,7 +169,9 @@ def _formatted(message: object, args: tuple[object, ...]) -> str:
         is_named = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
         values: Any = printable(args[0]) if is_named else tuple(map(printable, args))
         return str(to_text(message) % values)
-    except Exception:  # noqa: BLE001 - a format that does not fit: keep message and values
+    except BaseException as error:  # a format that does not fit: keep message and values
+        if not is_defect(error):
+            raise
         return " ".join((to_text(message), *map(to_text, args)))
 
 

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._plain import to_text
-from voyage_logger._printing import printable
+from voyage_logger._printing import is_defect, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,9 @@ def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
     """
     try:
         text = _as_printed(error) if _is_usual(error) else "".join(_links(error, set()))
-    except Exception:  # noqa: BLE001 - broken in a way that the interpreter would not survive either
+    except BaseException as failure:  # broken in a way the interpreter would not survive either
+        if not is_defect(failure):
+            raise
         text = f"{type(error).__name__}: {to_text(error)}\n"
     text = mask(text)
     if len(text) <= MAX_TEXT:

@@ -17,7 +17,7 @@ from typing import Any
 
 from voyage_logger._exceptions import traceback_of
 from voyage_logger._plain import to_text
-from voyage_logger._printing import TOO_MUCH
+from voyage_logger._printing import TOO_MUCH, is_defect, unprintable
 
 _TEXTS = (
     "message",
@@ -74,13 +74,19 @@ def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
     if odd is None:
         return characters, others
     for name in odd:
-        value = fields.pop(name)
-        try:
-            _put(fields, name, value)
-        except Exception:  # noqa: BLE001 - any foreign method may be broken; the value is kept
-            keep(fields, name, value)
+        _conform_one(fields, name)
     texts = [value for value in fields.values() if type(value) is str]
     return sum(map(len, texts)), [value for value in fields.values() if type(value) is not str]
+
+
+def _conform_one(fields: dict[str, Any], name: str) -> None:
+    value = fields.pop(name)
+    try:
+        _put(fields, name, value)
+    except BaseException as error:  # any foreign method may be broken; the value is kept
+        if not is_defect(error):
+            raise
+        keep(fields, name, value)
 
 
 def _put(fields: dict[str, Any], name: str, value: Any) -> None:
@@ -111,7 +117,14 @@ def as_mapping(meta_data: object) -> Mapping[str, Any]:
         return meta_data  # type: ignore[return-value]
     if meta_data is None:
         return {}
-    return _at_most(meta_data) if issubclass(kind, Mapping) else {"value": meta_data}  # type: ignore[arg-type]
+    if not issubclass(kind, Mapping):
+        return {"value": meta_data}
+    try:
+        return _at_most(meta_data)  # type: ignore[arg-type]
+    except BaseException as error:  # any method of it may be broken
+        if not is_defect(error):
+            raise
+        return {"value": unprintable(meta_data)}
 
 
 def _at_most(mapping: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -17,6 +17,7 @@ from voyage_logger._echo import apart_threads, is_echo
 from voyage_logger._encoding import encode, encode_call
 from voyage_logger._flood import FloodControl, stamps_in
 from voyage_logger._levels import CRITICAL, LEVELS, TICKET_LANE
+from voyage_logger._printing import is_defect
 from voyage_logger._sampling import Rates
 from voyage_logger._tickets import TicketCooldown
 
@@ -175,7 +176,9 @@ class Intake:
                 return
             payload = self._encode(entry)
             self._pipeline.submit(payload, lane)
-        except Exception as error:  # noqa: BLE001 - the border: a log call never raises
+        except BaseException as error:  # the border: a log call never raises
+            if not is_defect(error):
+                raise
             try:
                 self._rescue(rank, lane, message, payload, error)
             # Not a frame is left on the app's stack, or the interpreter is half torn down.
@@ -212,7 +215,9 @@ class Intake:
             return True
         try:
             return bool(sample(entry))
-        except Exception as error:  # noqa: BLE001 - the user's function must not cost an entry
+        except BaseException as error:  # the user's function must not cost an entry
+            if not is_defect(error):
+                raise
             self._diagnostics.say(
                 "sample", f"sample raised {type(error).__name__}: the entry is sent"
             )
@@ -233,7 +238,9 @@ class Intake:
         self._inside.depth = depth + 1
         try:
             filtered = before_send(entry)
-        except Exception as error:  # noqa: BLE001 - the user's function must not cost an entry
+        except BaseException as error:  # the user's function must not cost an entry
+            if not is_defect(error):
+                raise
             self._diagnostics.say(
                 "before_send", f"before_send raised {type(error).__name__}: sent as it was"
             )
@@ -252,7 +259,7 @@ class Intake:
         return entry
 
     def _rescue(
-        self, rank: int, lane: int, message: object, payload: bytes, error: Exception
+        self, rank: int, lane: int, message: object, payload: bytes, error: BaseException
     ) -> None:
         """Sends the little that can be sent of an entry whose making failed, or counts it."""
         if payload:

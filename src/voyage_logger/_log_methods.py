@@ -12,7 +12,7 @@ from voyage_logger._entry import MISSING
 from voyage_logger._fields import keep
 from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, WARN, rank_of
 from voyage_logger._plain import clip
-from voyage_logger._printing import printable
+from voyage_logger._printing import is_defect, printable
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -104,6 +104,8 @@ class LogMethods:
                 keep(given, "level", level)
                 text = clip(repr(printable(level)), 40)
                 self._diagnostics.say("level", f"unknown level {text}: the entry is sent as info")
-        except Exception:  # noqa: BLE001 - a broken object in the place of a level
+        except BaseException as error:  # a broken object in the place of a level
+            if not is_defect(error):
+                raise
             rank = INFO
         self._take(rank, message, args, given)

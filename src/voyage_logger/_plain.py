@@ -1,8 +1,8 @@
 """Any Python value as plain JSON data: total, bounded, and free of surprises.
 
-What must stay true: `to_plain` never raises an `Exception`, ends for cycles and for structures of
-any size, and what it returns consists of dict (with str keys), list, str, int, float, bool and
-None only, holding nothing that strict JSON lacks.
+What must stay true: `to_plain` raises for no value (see `is_defect`), ends for cycles and for
+structures of any size, and what it returns consists of dict (with str keys), list, str, int,
+float, bool and None only, holding nothing that strict JSON lacks.
 
 A value's type is asked of `type()`, never of `isinstance`: a proxy's `__class__` runs foreign code.
 """
@@ -24,6 +24,7 @@ from voyage_logger._printing import (
     MAX_DEPTH,
     TOO_DEEP,
     TOO_MUCH,
+    is_defect,
     name_of,
     render,
     unprintable,
@@ -104,7 +105,9 @@ class _Conversion:
             return value
         try:
             return self._known(value, type(value))
-        except Exception:  # noqa: BLE001 - any foreign method may be broken; the value is marked
+        except BaseException as error:
+            if not is_defect(error):
+                raise
             return unprintable(value)
 
     def _known(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - a dispatch by type

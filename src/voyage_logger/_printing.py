@@ -35,6 +35,8 @@ _HOLDERS: dict[Any, tuple[str, str]] = {
 }
 _SIZED: tuple[Any, ...] = (str, bytes, bytearray)
 _LEAVES = frozenset((*_SIZED, int, float, bool, type(None)))
+# Of asyncio, and of PyO3 (which cannot be imported).
+_DEFECTS = ("CancelledError", "PanicException")
 
 name_of = type.__dict__["__name__"].__get__  # a metaclass may have a `__name__` of its own
 
@@ -43,8 +45,20 @@ def render(method: Callable[[Any], str], value: object) -> str:
     """`method(value)`, or a placeholder if that is broken."""
     try:
         return str.__str__(method(printable(value)))
-    except Exception:  # noqa: BLE001 - any foreign method may be broken; the value is marked
+    except BaseException as error:
+        if not is_defect(error):
+            raise
         return unprintable(value)
+
+
+def is_defect(error: BaseException) -> bool:
+    """True if the error tells of a broken value, False if it is meant for the app.
+
+    An interrupt, an exit or a time limit (by a signal handler, by gevent) may hit a log call at any
+    place, and has to come through. A cancelled future in a property, or a panic in an extension
+    written in Rust, is as good as any `Exception`, and is none.
+    """
+    return isinstance(error, Exception) or name_of(type(error)) in _DEFECTS
 
 
 def unprintable(value: object) -> str:
