@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import re
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from conftest import until
-from voyage_logger import ConfigurationError, VoyageLogger
+from voyage_logger import ConfigurationError, Kind, VoyageLogger
+from voyage_logger.transports._console import ConsoleTransport
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+ENTRY = b'{"message":"hello","level":"info","app_name":"app","environment":"test"}'
 
 
 def test_entries_are_printed_after_one_notice(capfd: pytest.CaptureFixture[str]) -> None:
@@ -71,6 +79,42 @@ def test_traceback_is_readable(capfd: pytest.CaptureFixture[str]) -> None:
     lines = capfd.readouterr().err.splitlines()
     assert lines[2] == "    Traceback (most recent call last):"
     assert lines[-1] == "    ValueError: bad"
+
+
+def test_reader_that_comes_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of entries that found no reader it is said how many they were; then all goes on."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    with os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr(sys, "stderr", pipe)
+        transport = ConsoleTransport()
+        assert transport.send([ENTRY, ENTRY], time_limit=0).kind is Kind.DISCARDED
+        assert set(os.read(reading, 1 << 20)) == {ord("x")}
+        transport.send([ENTRY, ENTRY])
+        lines = os.read(reading, 1 << 20).decode().splitlines()
+    os.close(reading)
+    assert lines[0] == "voyage-logger: 2 entries not printed: nobody read them"
+    assert [line.endswith("app: hello") for line in lines[1:]] == [True, True]
+
+
+def test_long_entry_is_printed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that takes its time gets all of an entry that is longer than a pipe."""
+    monkeypatch.setattr("voyage_logger.transports._console._PATIENCE", 30)  # a busy machine's
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as pipe, os.fdopen(reading) as stream:
+        monkeypatch.setattr(sys, "stderr", pipe)
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.append(stream.readline()))
+        reader.start()
+        message = "é" * 200_000
+        entry = json.dumps({**json.loads(ENTRY), "message": message}).encode()
+        ConsoleTransport().send([entry])
+        reader.join(30)
+    assert lines[0].endswith(f"app: {message}\n")
 
 
 def test_verify_says_what_is_missing() -> None:

@@ -117,6 +117,21 @@ def test_stderr_that_nobody_reads_holds_up_nothing(server: DevServer, refusing_p
     assert 0 <= done.exit_seconds < BRIEF + SLACK
 
 
+def test_console_that_nobody_reads_holds_up_nothing(server: DevServer) -> None:
+    """Entries of a logger without credentials, too: those that are not printed are dropped."""
+    code = """
+logger.info("x" * 100_000)
+for _ in range(1000): logger.info("x")
+logger.flush()
+print(logger.stats().dropped_by, flush=True)
+logger.info("the last")
+ending()
+"""
+    done = run(server, UNREAD + code, environ={"VOYAGE_LOGS_KEY": ""})
+    assert (done.code, done.out) == (0, "{'unconfigured': 1001}\n")
+    assert 0 <= done.exit_seconds < SLACK
+
+
 def test_without_threads_flush_and_exit_deliver(server: DevServer) -> None:
     """At a system's limit of threads the caller of flush, and the exit, do the worker's job."""
     done = run(

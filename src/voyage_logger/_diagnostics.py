@@ -110,18 +110,21 @@ def _to_stderr_at_once(text: str) -> None:
     A pipe that nobody reads, or a terminal that has been stopped, must not hold up a log call or
     the exit. What could not be said there has been told to `logging`, `on_error` and `stats()`.
     """
-    if _takes_a_line(sys.stderr):
+    if takes_a_line(sys.stderr):
         to_stderr(text)
 
 
-def _takes_a_line(stream: object) -> bool:
-    """False if a write to the stream would wait. A pipe counts as free from 4 KiB of room on."""
+def takes_a_line(stream: object, seconds: float = 0.0) -> bool:
+    """False if a write to the stream would wait, and still would after so many seconds.
+
+    A pipe counts as free from 4 KiB of room on.
+    """
     try:
         from select import select  # noqa: PLC0415 - rarely wanted
 
         number = stream.fileno()  # type: ignore[attr-defined]
         # With the time limit of 0 it is the system's own under gevent, too.
-        return bool(select([], [number], [], 0)[1])
+        return bool(select([], [number], [], seconds)[1])
     # No file, or one that cannot be asked: on Windows, or with a number beyond 1,023.
     except Exception:  # noqa: BLE001 - the stream may be an app's own object
         return True
