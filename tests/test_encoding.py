@@ -27,6 +27,7 @@ from voyage_logger._encoding import encode, shorten
 from voyage_logger._json import dumps
 from voyage_logger._plain import TRIMMED, to_plain
 from voyage_logger._printing import CYCLE, MAX_DEPTH, TOO_DEEP
+from voyage_logger._redaction import MASK, Redaction
 from voyage_logger._trimming import MIN_LIMIT, bare
 
 ROOMY = 1 << 20
@@ -560,7 +561,7 @@ class TestForms:
 
     def test_a_large_array_is_not_unpacked(self) -> None:
         """An array of more elements than fit shows its own short repr."""
-        assert sent(Array(pytest.fail, size=ROOMY + 1)) == "array([...])"
+        assert sent(Array(pytest.fail, size=ROOMY // 2 + 1)) == "array([...])"
 
     def test_instances_that_only_pretend_are_not_asked(self) -> None:
         """A mock that answers to every name is shown by its repr."""
@@ -628,6 +629,37 @@ class TestForms:
             [0, 1, 2],
         ]
 
+    def test_numpy_values_that_python_lacks_keep_what_they_say(self) -> None:
+        """Long floats, times of nanoseconds and records, alone and in arrays of any shape."""
+        np = pytest.importorskip("numpy")
+        time = np.datetime64("2026-01-02T03:04:05.000000006", "ns")
+        text = "2026-01-02T03:04:05.000000006"
+        record = np.zeros(2, dtype=[("a", "i4"), ("b", [("c", "M8[ns]")])])
+        fields = {"a": 0, "b": {"c": "1970-01-01T00:00:00.000000000"}}
+
+        assert sent([np.longdouble(1.5), np.full((1, 2), 0.5, "g"), np.array(2.5, "g")]) == [
+            *(1.5, [[0.5, 0.5]], 2.5)
+        ]
+        assert sent(np.clongdouble(1j)) == repr(np.clongdouble(1j))
+        assert sent(time) == text
+        assert sent([np.full((1, 2), time), np.array(time)]) == [[[text, text]], text]
+        assert sent(np.timedelta64(5, "ns")) == "5 nanoseconds"
+        assert sent(np.datetime64("2026-01-02", "us")) == "2026-01-02T00:00:00"
+        assert sent([record, record[0], record[:1].reshape(())]) == [
+            [fields, fields],
+            fields,
+            fields,
+        ]
+
+    def test_a_record_of_numpy_is_redacted_by_its_names(self) -> None:
+        """A field of an array's record is a key like any other."""
+        np = pytest.importorskip("numpy")
+        record = np.zeros(1, dtype=[("password", "f8"), ("a", "i4")])
+
+        entry = parse(encode({"value": record}, ROOMY, Redaction(["password"])))
+
+        assert entry["value"] == [{"password": MASK, "a": 0}]
+
     def test_attrs_instances_show_their_fields(self) -> None:
         """An instance of a class of attrs arrives as an object."""
         attrs = pytest.importorskip("attrs")
@@ -641,6 +673,13 @@ class TestForms:
         kind = pydantic.create_model("Kind", day=(date, ...))
 
         assert sent(kind(day=date(2026, 1, 2))) == {"day": "2026-01-02"}
+
+    def test_pydantic_models_warn_of_nothing(self) -> None:
+        """A field of another type than declared is shown, and no warning reaches the app."""
+        pydantic = pytest.importorskip("pydantic", minversion="2")
+        kind = pydantic.create_model("Kind", number=(int, ...))
+
+        assert sent(kind.model_construct(number="seven")) == {"number": "seven"}
 
 
 def nested(depth: int, wrap: Any, value: Any = 1) -> Any:

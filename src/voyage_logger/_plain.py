@@ -155,11 +155,28 @@ class _Conversion:
             fields = ((name, getattr(value, name)) for name in names if hasattr(value, name))
             return self._inside(value, lambda: self._mapping(fields))
         if hasattr(kind, "model_dump"):  # pydantic
-            return self._inside(value, lambda: self.convert(value.model_dump()))
+            return self._inside(value, lambda: self.convert(_dumped(value)))
         is_array = kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist")
-        if is_array and getattr(value, "size", 1) <= self._limit:
-            return self._inside(value, lambda: self.convert(value.tolist()))
+        if is_array and getattr(value, "size", 1) <= self._limit // 2:  # an element and a comma
+            return self._inside(value, lambda: self._array(value))
         return self._text(render(repr, value))
+
+    def _array(self, value: Any) -> Any:
+        """An array or a scalar of numpy."""
+        dtype = getattr(value, "dtype", None)
+        names = getattr(dtype, "names", None)  # of a record's fields
+        is_time = getattr(dtype, "kind", "") in ("M", "m")
+        if getattr(value, "ndim", 0):
+            # Of records `tolist` leaves out the names, and of times the unit.
+            return self._items(value) if names or is_time else self.convert(value.tolist())
+        if names:
+            return self._mapping((name, value[name]) for name in names)
+        plain = value.tolist()
+        if is_time and type(plain) is int:  # nanoseconds, for which `datetime` has no place
+            return self._text(render(str, value))
+        if type(plain) is not type(value):
+            return self.convert(plain)
+        return self.convert(float(value)) if dtype.kind == "f" else self._text(render(repr, value))  # type: ignore[union-attr]
 
     def _text(self, text: str) -> str:
         # A lone surrogate becomes its visible escape: strict parsers refuse "\ud800" itself.
@@ -236,6 +253,14 @@ def _asking(convert: Callable[[bool], Any]) -> Any:
         return convert(depth < _MAX_NESTED)
     finally:
         _nested.depth = depth
+
+
+def _dumped(model: Any) -> Any:
+    """What a model of pydantic holds; a field of another type than declared is no matter."""
+    try:
+        return model.model_dump(warnings=False)
+    except TypeError:  # a method of the model's own, which does not know that argument
+        return model.model_dump()
 
 
 def _field_names(kind: type) -> list[str] | None:
