@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 import time
 from dataclasses import replace
@@ -11,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conftest import until
-from voyage_logger import AuthenticationError, ConnectionFailed, DeliveryError, EntriesLost, _retry
+from voyage_logger import (
+    AuthenticationError,
+    BaseTransport,
+    ConnectionFailed,
+    DeliveryError,
+    EntriesLost,
+    _retry,
+)
 from voyage_logger._delivery import MOST_REFUSALS
 from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._levels import INFO
@@ -20,8 +29,10 @@ from voyage_logger._queue import EntryQueue
 from voyage_logger.devserver import DevServer, Fault, Rules
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from conftest import MakeLogger
-    from voyage_logger import VoyageError, VoyageLogger
+    from voyage_logger import Outcome, VoyageError, VoyageLogger
 
 
 def batches(server: DevServer) -> list[list[str]]:
@@ -43,6 +54,20 @@ def without_pauses(logger: VoyageLogger) -> VoyageLogger:
     """The logger with the jitter at its least: the first batch waits a tenth of its interval."""
     logger._pipeline._worker._random = lambda: 0.0
     return logger
+
+
+def test_exception_of_a_transport_is_named_but_not_quoted(make_logger: MakeLogger) -> None:
+    """What the system says of its error is told; the words of an exception may be a secret."""
+
+    class Exhausted(BaseTransport):
+        def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
+            raise OSError(errno.EMFILE, "planted-secret", "planted-path")
+
+    logger = make_logger(transport=Exhausted(), flush_interval=0.01)
+    logger.info("x")
+    until(lambda: logger.stats().last_problem)
+    words = f"the transport raised OSError ({os.strerror(errno.EMFILE)})"
+    assert logger.stats().last_problem == words
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+import budget
 from processes import BRIEF, SLACK, UNMEASURED, messages, run
 from voyage_logger.devserver import DevServer, Fault
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
 
@@ -130,6 +132,27 @@ ending()
     done = run(server, UNREAD + code, environ={"VOYAGE_LOGS_KEY": ""})
     assert (done.code, done.out) == (0, "{'unconfigured': 1001}\n")
     assert 0 <= done.exit_seconds < SLACK
+
+
+def test_module_that_is_not_there_is_named(server: DevServer) -> None:
+    """Without `requests` the line says so at once, and the exit waits for nothing."""
+    code = f"""\
+import os, sys, time
+sys.path.insert(0, {str(budget.SOURCE)!r})
+from voyage_logger import VoyageLogger
+logger = VoyageLogger("app", shutdown_timeout=300)
+logger.info("x")
+"""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={**server.environ, "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "the transport raised ModuleNotFoundError (requests)" in done.stderr
+    assert "1 entry lost" in done.stderr
 
 
 def test_without_threads_flush_and_exit_deliver(server: DevServer) -> None:

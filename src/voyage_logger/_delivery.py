@@ -6,6 +6,7 @@ most `MOST_REFUSALS` requests a batch; whatever a transport raises is an attempt
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -98,9 +99,7 @@ class Delivery:
         except VoyageError as error:
             self._note_trouble(error, attempt=1)
         except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
-            self._note_trouble(
-                ConnectionFailed(f"the transport raised {type(error).__name__}"), attempt=1
-            )
+            self._note_trouble(error_of(_raised(error)), attempt=1)
 
     def deliver(self, batch: list[Record]) -> None:
         """Sends a batch, in parts if need be, until it is settled or the pacer has stopped."""
@@ -152,7 +151,7 @@ class Delivery:
             if type(outcome) is not Outcome:
                 return Outcome(Kind.TRY_AGAIN, "the transport returned no Outcome")
         except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
-            return Outcome(Kind.TRY_AGAIN, f"the transport raised {type(error).__name__}")
+            return _raised(error)
         if outcome.kind is Kind.DELIVERED:
             self.batches += 1
             if self.size.is_taught:
@@ -216,6 +215,22 @@ class Delivery:
         if self._trouble is not None:
             self._trouble = None
             self._diagnostics.say("recovered", "entries are being delivered again")
+
+
+def _raised(error: Exception) -> Outcome:
+    """What an exception of a transport comes to: named, but not quoted, for it may hold a secret.
+
+    A module that is not there (`python -S`) will not come by waiting.
+    """
+    cause = None
+    if isinstance(error, ImportError):
+        cause = error.name
+    elif isinstance(error, OSError) and isinstance(error.errno, int):
+        cause = os.strerror(error.errno)
+    return Outcome(
+        Kind.BLOCKED if isinstance(error, ImportError) else Kind.TRY_AGAIN,
+        f"the transport raised {type(error).__name__}{f' ({cause})' if cause else ''}",
+    )
 
 
 def _halves(records: list[Record]) -> list[list[Record]]:
