@@ -23,6 +23,15 @@ from voyage_logger.devserver import DevServer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+TOO_LATE = """\
+import builtins
+class Mortal:
+    def __del__(self, logger=logger, say=say, is_finalizing=sys.is_finalizing):
+        logger.info("too late")
+        say(f"{is_finalizing()} {logger.stats().dropped_by if self.counts else None}")
+builtins.mortal = Mortal()
+mortal.counts = COUNTS
+"""
 LOG = "for n in range(7): logger.info(f'entry {n}')\nlogger.error('entry 7')\n"
 # With the HTTP stack in place an interrupt's exit code is Python's own: see README, "Limits".
 LOADED = "import requests\n"
@@ -250,3 +259,30 @@ def test_losses_at_exit_are_counted_exactly(
         assert losses == ["voyage-logger: 8 entries lost (8 info): 8 shutdown"]
     else:
         assert losses == ["voyage-logger: 8 entries lost (7 info, 1 error): 8 shutdown"]
+
+
+def test_entry_of_a_destructor_at_the_very_end_is_counted(server: DevServer) -> None:
+    """Too late to be sent, it is dropped by the books; what was logged before is not touched."""
+    code = TOO_LATE.replace("COUNTS", "True") + "logger.info('x')\nending()"
+    done = run(server, code)
+    assert (done.code, done.said) == (0, ("True {'shutdown': 1}",))
+    assert messages(server) == ["x"]
+
+
+def test_destructor_at_the_very_end_waits_for_no_frozen_thread(server: DevServer) -> None:
+    """A daemon thread that is stopped in the middle of a log call holds the lock for good."""
+    code = """\
+taking, taken = threading.Event(), threading.Event()
+def hold():
+    taking.wait()
+    with logger._pipeline.queue.lock:
+        taken.set()
+        time.sleep(1000)
+threading.Thread(target=hold, daemon=True).start()
+atexit.register(lambda: (taking.set(), taken.wait()))  # before the first entry: after the drain
+logger.info("x")
+ending()
+"""
+    done = run(server, TOO_LATE.replace("COUNTS", "False") + code)
+    assert (done.code, done.said) == (0, ("True None",))
+    assert messages(server) == ["x"]

@@ -213,7 +213,8 @@ class Pipeline:
 
     def _submit_elsewhere(self, payload: bytes | bytearray, lane: int) -> int | None:
         if sys.is_finalizing():
-            return None  # threads are frozen, a lock may be held for good, and nobody can be told
+            _process.refuse_too_late(self.queue, lane)
+            return None
         self.notice_fork()
         is_exiting = _process.is_exiting()
         if self.is_closed:
