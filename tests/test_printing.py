@@ -13,7 +13,7 @@ import pytest
 from conftest import Recorder
 from voyage_logger import _printing
 from voyage_logger._plain import to_text
-from voyage_logger._printing import CYCLE, MAX_DEPTH, TOO_DEEP, TOO_MUCH, printable
+from voyage_logger._printing import CYCLE, MAX_DEPTH, TOO_DEEP, TOO_MUCH, bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +187,7 @@ def test_no_kind_has_a_text_without_bound(kind: str) -> None:
 )
 def test_usual_text_is_as_always(value: object) -> None:
     """What fits is printed by `str` itself."""
-    assert printable(value) is value
+    assert bounded(value) is value
     assert to_text(value) == str(value)
 
 

@@ -23,7 +23,7 @@ from voyage_logger._fields import as_mapping, conform, keep
 from voyage_logger._json import dumps
 from voyage_logger._levels import INFO, LEVELS, rank_of
 from voyage_logger._plain import to_text
-from voyage_logger._printing import is_defect, printable
+from voyage_logger._printing import bounded, is_defect
 from voyage_logger._trimming import MIN_LIMIT, bare
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _formatted(message: object, args: tuple[object, ...]) -> str:
     # A single mapping serves %(name)s, as in the standard library's logging.
     try:
         is_named = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
-        values: Any = printable(args[0]) if is_named else tuple(map(printable, args))
+        values: Any = bounded(args[0]) if is_named else tuple(map(bounded, args))
         return str(to_text(message) % values)
     except BaseException as error:  # a format that does not fit: keep message and values
         if not is_defect(error):

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._plain import to_text
-from voyage_logger._printing import is_defect, printable
+from voyage_logger._printing import bounded, is_defect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,7 +90,7 @@ def _is_usual(error: BaseException) -> bool:
             frames += depth
             if depth > _MOST_FRAMES or frames > _MOST_FRAMES_IN_ALL or _has_hidden_notes(link):
                 return False
-            if printable(link) is not link:
+            if bounded(link) is not link:
                 return False
             todo += _members(link)
     return True

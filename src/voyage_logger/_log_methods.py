@@ -12,7 +12,7 @@ from voyage_logger._entry import MISSING
 from voyage_logger._fields import keep
 from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, WARN, rank_of
 from voyage_logger._plain import clip
-from voyage_logger._printing import is_defect, printable
+from voyage_logger._printing import bounded, is_defect
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -102,7 +102,7 @@ class LogMethods:
             if rank is None:
                 rank = INFO
                 keep(given, "level", level)
-                text = clip(repr(printable(level)), 40)
+                text = clip(repr(bounded(level)), 40)
                 self._diagnostics.say("level", f"unknown level {text}: the entry is sent as info")
         except BaseException as error:  # a broken object in the place of a level
             if not is_defect(error):

@@ -44,7 +44,7 @@ name_of = type.__dict__["__name__"].__get__  # a metaclass may have a `__name__`
 def render(method: Callable[[Any], str], value: object) -> str:
     """`method(value)`, or a placeholder if that is broken."""
     try:
-        return str.__str__(method(printable(value)))
+        return str.__str__(method(bounded(value)))
     except BaseException as error:
         if not is_defect(error):
             raise
@@ -66,7 +66,7 @@ def unprintable(value: object) -> str:
     return f"<unprintable {name_of(type(value))}>"
 
 
-def printable(value: object) -> Any:
+def bounded(value: object) -> Any:
     """The value itself; in the place of one that holds too much, what prints the beginning."""
     fits = _base_of(type(value)) is None or _room_after(value, MAX_PRINTED, set()) >= 0
     return value if fits else _Large(value)
@@ -84,7 +84,7 @@ class _Large:
         return "".join(_beginning(self._value, MAX_PRINTED, set())[0])
 
     def __getitem__(self, key: str) -> Any:
-        return printable(self._value[key])  # for a format: "%(name)s"
+        return bounded(self._value[key])  # for a format: "%(name)s"
 
 
 def _base_of(kind: Any) -> Any:
