@@ -2,8 +2,8 @@
 
 - `import voyage_logger` loads no HTTP stack and no other library that is slow to load. (How many
   instructions it takes is in `budget.toml`.)
-- With nothing queued the worker sleeps: not one wakeup. With `spool_dir` it looks at the folder
-  every half minute.
+- With nothing queued the worker sleeps: not one wakeup, now or later. With `spool_dir` it looks at
+  the folder every half minute.
 - A log call makes no system call but `getpid`, by which it notices a fork; with `spool_dir` it
   makes one `write` more. What gets memory, opens a file or wakes the worker is rare.
 """
@@ -25,7 +25,7 @@ import pytest
 
 import budget
 import voyage_logger
-from conftest import Recorder
+from conftest import Recorder, until
 from voyage_logger import VoyageLogger
 
 SLOW = (
@@ -33,7 +33,7 @@ SLOW = (
     *("sqlite3", "logging.config", "concurrent.futures", "socket", "subprocess"),
     *("inspect", "dataclasses", "pathlib", "urllib.parse", "ipaddress", "pickle", "random", "uuid"),
 )
-WINDOW = 1.5  # seconds: a worker that polls does so more often
+WINDOW = 1.5  # seconds: a worker that never sleeps shows within a fraction of that
 SETTLED = 0.3  # seconds without a wakeup
 CALLS = 300
 
@@ -103,6 +103,20 @@ def test_idle_worker_sleeps() -> None:
     """With nothing queued, the worker's thread is not woken once."""
     with VoyageLogger("app", transport=Recorder(), flush_interval=0.1) as logger:
         assert idle_wakeups(worker_of(logger)) == 0
+
+
+def test_idle_worker_waits_without_a_time_limit() -> None:
+    """Nor will it be woken later, as one would that looks every ten seconds."""
+
+    def is_asleep_for_good() -> bool:
+        frame = sys._current_frames().get(worker.ident or 0)
+        if frame is None or frame.f_code is not threading.Condition.wait.__code__:
+            return False
+        return frame.f_locals["timeout"] is None
+
+    with VoyageLogger("app", transport=Recorder(), flush_interval=0.1) as logger:
+        worker = worker_of(logger)
+        until(is_asleep_for_good)
 
 
 @needs_proc
