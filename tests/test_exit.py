@@ -279,7 +279,10 @@ def hold():
         taken.set()
         time.sleep(1000)
 threading.Thread(target=hold, daemon=True).start()
-atexit.register(lambda: (taking.set(), taken.wait()))  # before the first entry: after the drain
+# The last of all exit hooks: after the one that speaks last.
+atexit.unregister(voyage_logger._process._speak_last)
+atexit.register(lambda: (taking.set(), taken.wait()))
+atexit.register(voyage_logger._process._speak_last)
 logger.info("x")
 ending()
 """
