@@ -10,6 +10,7 @@ import pytest
 from spooling import assert_law
 from voyage_logger._diagnostics import Diagnostics
 from voyage_logger._levels import INFO
+from voyage_logger._records import LAST
 from voyage_logger.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
@@ -103,3 +104,20 @@ def test_lines_that_are_changed_are_counted_as_they_are(
     assert (stats.pending, stats.spooled, len(queue)) == (0, 0, 0)
     log(queue, "later")
     assert sent(queue) == ["later"]
+
+
+def test_lines_written_over_a_large_file_cost_no_other(folder: Path) -> None:
+    """The rest of a file of which only the beginning was read is neither deleted nor waited for."""
+    spool = SpoolSettings(folder, 1 << 28, None, "x")
+    queue = SpoolQueue(1000, 1 << 20, spool, Diagnostics())
+    long = "x" * 150_000  # the second is beyond the first piece that is read
+    log(queue, *(f"{name}{long}" for name in "abc"))
+    (path,) = folder.glob("*.ndjson")
+    with path.open("r+b") as file:
+        file.write(b"{}\n{}\n")
+
+    assert [text.strip("x") for text in sent(queue)] == ["b", "c"]
+    log(queue, "later")
+    assert sent(queue) == ["later"]
+    assert not queue.is_pending(LAST)
+    queue.close("closed")

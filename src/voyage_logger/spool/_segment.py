@@ -256,7 +256,8 @@ class Segment:
             return True
         count = sum(map(count_of, lines))
         is_end = read_to == self.size
-        if self._is_longer() or count > self.unread or (is_end and count < self.unread):
+        # The last line is where the file ends, and no other is.
+        if self._is_longer() or count > self.unread or is_end != (count == self.unread):
             return False
         if not lines:
             raise OSError(errno.EIO, "a segment is shorter than it was")
