@@ -157,3 +157,22 @@ def test_at_the_end_every_second_request_is_the_process_s_own(
     queue.is_ending = True
     assert turns(4) == [False, True, False, True]
     queue.close("closed")
+
+
+HOOK = """\
+    import atexit, pathlib
+    logger = logger_on(folder, shutdown_timeout=60)
+    def log_on():
+        for number in range(20): logger.info("late")
+        say(len(list(pathlib.Path(folder).glob("*.lock"))))
+    atexit.register(log_on)  # before the first entry: it runs after the drain
+    logger.info("first")
+"""
+
+
+def test_an_exit_hook_that_logs_on_makes_few_files(server: DevServer, folder: Path) -> None:
+    """The files are kept open for what may still come, instead of new ones for each entry."""
+    server.refuse_connections()
+    with Child(server, folder, HOOK) as child:
+        assert child.end() == (["1"], "")
+    assert lines(folder) == 21

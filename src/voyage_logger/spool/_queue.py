@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from voyage_logger._levels import NOTICE_LANE
+from voyage_logger._records import LAST
 from voyage_logger.spool._lines import letter_of
 from voyage_logger.spool._reading import ReadingQueue
 
@@ -118,6 +119,8 @@ class SpoolQueue(ReadingQueue):
         self.let_go()
 
     def let_go(self) -> None:
+        if self.is_ending and not self._is_shut and self.is_pending(LAST):
+            return  # to the process's end: an exit hook's entries find room in the files there are
         is_ours = self._disk.acquire(timeout=_DISK_SECONDS)
         try:
             with self.lock:
