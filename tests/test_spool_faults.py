@@ -333,6 +333,55 @@ class TestLeftFiles:
         logger.close()
         assert list(folder.iterdir()) == []
 
+    def test_many_owners_for_another_server_cost_little(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """They are there at each look; the folder is not listed anew for each of them."""
+        for number in range(20):
+            owner = f"00000000{number:02d}-7-00000007"
+            leave(folder, server, ["a"], destination="https://elsewhere.example", owner=owner)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
+        list_folder, listed = os.listdir, []
+
+        def list_and_count(where: Any) -> list[str]:
+            listed.append(where)
+            return list_folder(where)
+
+        monkeypatch.setattr(os, "listdir", list_and_count)
+        look(logger)
+        assert len(listed) <= 2
+
+    def test_a_listing_that_lacks_a_lock_file_is_no_news(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Where files come and go, a system may leave out one that was there all the time."""
+        leave(folder, server, ["a"])
+        list_folder, listed = os.listdir, []
+
+        def list_once_without(where: Any) -> list[str]:
+            listed.append(where)
+            names = list_folder(where)
+            return names if len(listed) > 1 else [name for name in names if "lock" not in name]
+
+        monkeypatch.setattr(os, "listdir", list_once_without)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
+        drain(logger)
+        assert sorted(messages(server)) == ["a", "b"]
+        assert said() == []
+
     def test_entries_for_another_server_are_left_to_it(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
@@ -605,6 +654,19 @@ class TestWhileRunning:
         assert lines(folder) == 4
         assert any("or moved away" in line for line in said())
         is_delivered(server, logger, *"0123")
+
+    def test_a_folder_that_is_moved_away_costs_no_level(
+        self, server: DevServer, logger: VoyageLogger, folder: Path
+    ) -> None:
+        """What the open files of all levels hold comes along."""
+        logger.error("3")
+        logger.debug("4")
+        until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
+        folder.rename(folder.parent / "spool.old")
+        look(logger)
+
+        assert logger.stats().dropped == 0
+        is_delivered(server, logger, *"01234")
 
     def test_a_folder_that_is_removed_leaves_no_descriptor_open(
         self, server: DevServer, folder: Path

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 from voyage_logger._clock import monotonic
 from voyage_logger._readable import printable
 from voyage_logger.spool._folder import is_lasting
-from voyage_logger.spool._names import lock_name, odd_names, parse, parse_draft, sent_name
+from voyage_logger.spool._names import (
+    lock_name,
+    odd_names,
+    parse,
+    parse_draft,
+    segments_of,
+    sent_name,
+)
 from voyage_logger.spool._segment import Segment
 from voyage_logger.spool._stream import Stream, sent_of
 
@@ -87,17 +94,12 @@ def adopt(
     stream = Stream(folder, owner, lock)
     is_adopted = False
     try:
-        # Only now: until it died, the owner may have made more of them.
-        files = [(parse(name), name) for name in folder.names()]
-        segments = [
-            name
-            for file, name in files
-            if file is not None and file.owner == owner and file.kind == "segment"
-        ]
         lock_file = folder.read(lock_name(owner))
         meant_for = destination_in(lock_file)
         is_elsewhere = destination is not None and meant_for not in (None, destination)
-        if not is_elsewhere:
+        if not is_elsewhere:  # else without a look at the folder: there may be thousands of them
+            # Only now: until it died, the owner may have made more of them.
+            segments = segments_of(owner, folder.names())
             sent = sent_of(folder.read(sent_name(owner)))
             if room is not None and room < _unsent(folder, segments, sent):
                 raise NoRoom

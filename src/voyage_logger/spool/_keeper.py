@@ -5,6 +5,7 @@ Guarded by the queue's lock, but for what is marked as the worker's.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -273,7 +274,7 @@ class Keeper:
             names = folder.names()
         except (OSError, SpoolUnusable):
             return  # a matter of `fail`, at the next attempt to write
-        self._note_oddities(names)
+        self._note_oddities(folder, names)
         mine = {stream.owner for stream in self.streams()}
         left = 0
         is_full = False
@@ -304,11 +305,17 @@ class Keeper:
         self.is_short = bool(left)
         self.has_left = is_full or self.is_short
 
-    def _note_oddities(self, names: list[str]) -> None:
-        for oddity in oddities(names):
-            if oddity not in self._told_oddities:
-                self._told_oddities.add(oddity)
-                self.note(f"spool {oddity}", oddity)
+    def _note_oddities(self, folder: Folder, names: list[str]) -> None:
+        news = [oddity for oddity in oddities(names) if oddity not in self._told_oddities]
+        if news:
+            # A listing is not of one moment: where files come and go, it may lack a lock file that
+            # was there all the time. What two of them show is so.
+            with contextlib.suppress(OSError):
+                again = set(oddities(folder.names()))
+                news = [oddity for oddity in news if oddity in again]
+        for oddity in news:
+            self._told_oddities.add(oddity)
+            self.note(f"spool {oddity}", oddity)
 
     def note_sent(self, stream: Stream, segments: Iterable[Segment]) -> None:
         """Has it noted on the disk how much is settled."""

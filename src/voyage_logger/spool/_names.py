@@ -83,6 +83,14 @@ def parse(name: str) -> FileName | None:
     return FileName(found["owner"], "segment", LANES.index(found["lane"]), int(found["number"]))
 
 
+def segments_of(owner: str, names: list[str]) -> list[str]:
+    """An owner's segments among the files of a folder, in their order."""
+    # By the beginning first: of thousands of files, few are the owner's.
+    beginning = f"v{VERSION}.{owner}."
+    own = [name for name in names if name.startswith(beginning)]
+    return [name for name in own if (file := parse(name)) and file.kind == "segment"]
+
+
 def parse_draft(name: str) -> FileName | None:
     """The same of a file that may be a draft: what it is to become."""
     return parse(name.removesuffix(_DRAFT))

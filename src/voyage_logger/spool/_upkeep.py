@@ -137,9 +137,11 @@ class TendedQueue(WritingQueue):
         own = self._keeper.own
         if own is None:
             return
+        # All of them now: whoever calls this ends the writing to those that are left.
+        is_removed = self._keeper.is_removed()
         for segment in list(own.segments()):
-            if not segment.is_gone and not segment.is_linked():
-                self._rescue(own, segment)
+            if segment.is_open and (is_removed or not segment.is_linked()):
+                self._rescue(own, segment, _GONE if is_removed else _REMOVED)
 
     def _rescue(self, stream: Stream, segment: Segment, why: str = _REMOVED) -> None:
         """Takes what can still be read of a removed file into memory."""
