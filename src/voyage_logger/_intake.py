@@ -177,7 +177,8 @@ class Intake:
             payload = self._encode(entry)
             self._pipeline.submit(payload, lane)
         except BaseException as error:  # the border: a log call never raises
-            if not is_defect(error):
+            # For most there is no call, for which there may be no stack left.
+            if not isinstance(error, Exception) and not is_defect(error):
                 raise
             try:
                 self._rescue(rank, lane, message, payload, error)
