@@ -15,6 +15,8 @@ import pytest
 import voyage_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import MakeLogger
     from voyage_logger.devserver import DevServer
 
@@ -32,20 +34,32 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+@pytest.fixture
+def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
+    """The root logger, whose handlers and level a page may change."""
+    root = logging.getLogger()
+    level = root.level
+    monkeypatch.setattr(root, "handlers", [*root.handlers])
+    yield root
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_python_snippets_run(
     page: Path,
     server: DevServer,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """A page's snippets run from top to bottom, and the client has nothing to complain of."""
     for variable, value in server.environ.items():
         monkeypatch.setenv(variable, value)
-    root = logging.getLogger()  # a page may add a handler to it
-    monkeypatch.setattr(root, "handlers", [*root.handlers])
     namespace: dict[str, object] = {}
-    for snippet in SNIPPET.findall(page.read_text()):
+    # The folder of a spool is one that stays; here it is one of this test.
+    text = page.read_text().replace('"/var/lib/my-app/', f'"{tmp_path}/')
+    for snippet in SNIPPET.findall(text):
         exec(compile(snippet, name(page), "exec"), namespace)  # noqa: S102 - our own pages
     logger = namespace.get("logger")
     if isinstance(logger, voyage_logger.VoyageLogger):
@@ -54,11 +68,10 @@ def test_python_snippets_run(
 
 
 def test_handler_of_the_docs_makes_entries(
-    server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
+    server: DevServer, make_logger: MakeLogger, root: logging.Logger
 ) -> None:
     """The recipe for `logging` keeps level, message, function, traceback and journey."""
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [])
+    root.handlers.clear()
     logger = make_logger(flush_interval=600)
     (recipe,) = (
         snippet
@@ -94,9 +107,18 @@ def test_doctests(module: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
-    """A relative link names a file that is there."""
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), target
+    """A relative link names a file that is there, and a heading of it."""
+    for target in re.findall(r"\]\(([^):]+)\)", page.read_text()):
+        file, _, heading = target.partition("#")
+        linked = page.parent / file if file else page
+        assert linked.exists(), target
+        assert not heading or heading in anchors(linked), target
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub has them in links."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text).lower().replace(" ", "-") for text in headings}
 
 
 def test_each_promise_links_to_tests() -> None:
