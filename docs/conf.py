@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 from voyage_logger import __version__
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "voyage-logger"
 author = "the voyage-logger authors"
@@ -21,3 +27,14 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r".*")]  # other projects' names are not linked
+
+
+def setup(app: Sphinx) -> None:
+    """Lets docstrings have a letter right after a name in backticks, as in `log_id`s."""
+
+    def escape(
+        _app: Sphinx, _what: str, _name: str, _obj: object, _opts: object, lines: list[str]
+    ) -> None:
+        lines[:] = [re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", line) for line in lines]
+
+    app.connect("autodoc-process-docstring", escape)

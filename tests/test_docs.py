@@ -7,6 +7,8 @@ import importlib
 import logging
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,6 +99,30 @@ def test_handler_of_the_docs_makes_entries(
     assert second["event_flow_name"] == "checkout"
     assert second["meta_data"]["logger"] == "shop"
     assert second["exception_info"].endswith("ValueError: declined\n")
+
+
+def test_fixture_of_the_docs_works(tmp_path: Path) -> None:
+    """The fixture for pytest, and the test that uses it, pass as they are shown."""
+    page = (ROOT / "docs" / "devserver.md").read_text()
+    (fixture,) = (snippet for snippet in SNIPPET.findall(page) if "pytest.fixture" in snippet)
+    (example,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "conftest.py").write_text(fixture)
+    (tmp_path / "test_app.py").write_text(example)
+    (tmp_path / "my_app.py").write_text(
+        "from voyage_logger import VoyageLogger\n"
+        "logger = VoyageLogger('my-app')\n"
+        "def place_order(number):\n"
+        "    logger.info('Order %s placed', number)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("module", MODULES)
