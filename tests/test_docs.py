@@ -9,6 +9,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,8 @@ def test_python_snippets_run(
     """A page's snippets run from top to bottom, and the client has nothing to complain of."""
     for variable, value in server.environ.items():
         monkeypatch.setenv(variable, value)
+    for module in (sys, threading):  # a page may capture what is uncaught
+        monkeypatch.setattr(module, "excepthook", module.excepthook)
     namespace: dict[str, object] = {}
     # The folder of a spool is one that stays; here it is one of this test.
     text = page.read_text().replace('"/var/lib/my-app/', f'"{tmp_path}/')
@@ -91,14 +94,16 @@ def test_handler_of_the_docs_makes_entries(
 
     with logger.journey("checkout"):
         charge()
+    logging.getLogger("shop").info("Order 6")  # below the root logger's default level
     assert logger.flush()
-    first, second, _ = server.entries()
+    first, second, _, last = server.entries()
     assert (first["level"], first["message"]) == ("warn", "Card declined once")
     assert (second["level"], second["message"]) == ("error", "Order 5")
     assert second["method_name"] == "charge"
     assert second["event_flow_name"] == "checkout"
     assert second["meta_data"]["logger"] == "shop"
     assert second["exception_info"].endswith("ValueError: declined\n")
+    assert (last["level"], last["message"]) == ("info", "Order 6")
 
 
 def test_fixture_of_the_docs_works(tmp_path: Path) -> None:

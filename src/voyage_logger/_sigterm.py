@@ -30,9 +30,10 @@ def flush_on_sigterm() -> None:
     SIGTERM, is already sending what is queued, what was there before happens after that.
 
     Without this function Python dies of SIGTERM at once, exit hooks are not run and what is queued
-    is lost. It is of no use in servers that turn SIGTERM into a regular exit, as gunicorn and
-    Celery do. Call it in the main thread, after whatever else sets a handler for SIGTERM. Called
-    again, it does nothing. Forked children inherit it, and send their own entries.
+    is lost. uvicorn needs it as well, for it raises the signal again after its shutdown. It is of
+    no use in servers that turn SIGTERM into a regular exit, as gunicorn and Celery do. Call it in
+    the main thread, after your own code has set a handler for SIGTERM, if it does. Called again, it
+    does nothing. Forked children inherit it, and send their own entries.
 
     On Windows, SIGTERM comes from the process itself only (`signal.raise_signal`): what other
     processes send there ends this one without a word.
