@@ -52,7 +52,7 @@ PRICES = {
 }
 _ALONE = {
     "bind": "`bind` with two fields",
-    "context": "entering and leaving a `context`",
+    "enter": "entering and leaving a `context`",
     "journey": "entering and leaving a `journey`, its closing entry included",
     "step": "`journey.step()`",
     "carrier": "`journey.carrier()` with 40 steps",
@@ -185,7 +185,7 @@ def _operation(key: str, logger: Any, scope: ExitStack) -> Callable[[int, str], 
     carrier = journey.carrier()
     operations: dict[str, Callable[[int, str], object]] = {
         "bind": lambda *_: logger.bind(**fields),
-        "context": lambda *_: enter(logger.context(**fields)),
+        "enter": lambda *_: enter(logger.context(**fields)),
         "journey": lambda *_: enter(logger.journey("checkout")),
         "step": lambda *_: journey.step("card_charged"),
         "carrier": lambda *_: journey.carrier(),
