@@ -383,6 +383,61 @@ def test_undo_leaves_later_hooks_alone(logger: VoyageLogger, seen: list[Any]) ->
     assert logger.stats().accepted == 0
 
 
+def leave(logger: VoyageLogger, error: BaseException) -> None:
+    """As an exception that nobody catches: out of the `with` block, then to the hook."""
+    with pytest.raises(type(error)), logger:
+        raise error
+    sys.excepthook(type(error), error, error.__traceback__)
+
+
+def test_exception_that_leaves_the_with_block_is_logged_once(
+    logger: VoyageLogger, recorder: Recorder, seen: list[Any]
+) -> None:
+    """Before the logger is closed, for that is before the hook is called."""
+    undo = logger.capture_uncaught()
+    leave(logger, ValueError("out"))
+    undo()
+    (entry,) = recorder.entries
+    assert (entry["level"], entry["message"]) == (
+        "critical",
+        "The logger's `with` block ended with an uncaught ValueError",
+    )
+    assert "ValueError: out" in entry["exception_info"]
+    assert (entry["event_name"], entry["method_name"]) == ("uncaught_exception", "leave")
+    assert (len(seen), logger.stats().accepted, logger.stats().dropped) == (1, 1, 0)
+
+
+def test_exit_that_leaves_the_with_block_is_not_logged(logger: VoyageLogger) -> None:
+    """Nor is Ctrl-C: they are no defects."""
+    undo = logger.capture_uncaught()
+    with pytest.raises(SystemExit), logger:
+        raise SystemExit
+    undo()
+    assert logger.stats().accepted == 0
+
+
+def test_with_block_logs_nothing_without_capture(logger: VoyageLogger) -> None:
+    """Neither before it was asked for, nor after it was undone."""
+    undo = logger.capture_uncaught()
+    undo()
+    undo()
+    leave(logger, ValueError("out"))
+    assert logger.stats().accepted == 0
+
+
+def test_with_block_of_a_bound_logger_leaves_it_to_the_hook(
+    logger: VoyageLogger, recorder: Recorder
+) -> None:
+    """It closes nothing, so the program's end can still be logged."""
+    undo = logger.capture_uncaught()
+    leave(logger.bind(tags=["x"]), ValueError("out"))
+    undo()
+    logger.flush()
+    assert [entry["message"] for entry in recorder.entries] == [
+        "The program ended with an uncaught ValueError"
+    ]
+
+
 @pytest.mark.parametrize("end", ["fail()", "thread"])
 def test_program_that_dies_sends_why(server: DevServer, end: str) -> None:
     """In a process of its own: the entry arrives, the traceback is printed, the code is 1."""

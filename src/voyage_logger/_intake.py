@@ -42,9 +42,18 @@ _MAX_NESTED = 3  # how deep a `before_send` may log itself
 
 
 class _Users:
-    """What all intakes of a pipeline hold: once it is gone, nobody can log there any more."""
+    """What all intakes of a pipeline hold: once it is gone, nobody can log there any more.
 
-    __slots__ = ("__weakref__",)
+    Attributes:
+        captures: How many times `capture_uncaught` is in force.
+        left_with: The id of the exception that was logged as the logger's `with` block ended.
+    """
+
+    __slots__ = ("__weakref__", "captures", "left_with")
+
+    def __init__(self) -> None:
+        self.captures = 0
+        self.left_with = 0
 
 
 class Intake:

@@ -23,6 +23,7 @@ from voyage_logger._settings import (
     seconds,
     settings_from,
 )
+from voyage_logger._uncaught import log_leaving
 from voyage_logger._values import replace
 from voyage_logger.transports import BaseTransport, ConsoleTransport, Transport
 
@@ -261,6 +262,8 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if error is not None and self._unbound is None:
+            log_leaving(self._intake, error)
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:

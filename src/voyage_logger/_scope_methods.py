@@ -89,7 +89,8 @@ class ScopeMethods:
 
         The hooks that were there (`sys.excepthook`, `threading.excepthook`, the loop's exception
         handler) are called afterwards as before. Ctrl-C is not logged. May be called again, as
-        for another loop: each exception is logged once.
+        for another loop: each exception is logged once. One that leaves the `with` block of the
+        logger itself is logged there, for that closes it, even if it is caught further out.
 
         Args:
             loop: An event loop to watch; default: the one that runs in this thread, if any. Before

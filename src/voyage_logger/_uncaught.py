@@ -40,6 +40,7 @@ class Uncaught:
     def __init__(self, intake: Intake, loop: asyncio.AbstractEventLoop | None) -> None:
         self._intake = intake
         self._is_undone = False
+        intake.users.captures += 1
         self._before, sys.excepthook = sys.excepthook, self._on_exit
         self._before_thread, threading.excepthook = threading.excepthook, self._on_thread
         self._loop = loop or _running_loop()
@@ -49,6 +50,7 @@ class Uncaught:
 
     def undo(self) -> None:
         """Puts back what was there; may be called again."""
+        self._intake.users.captures -= not self._is_undone
         self._is_undone = True
         # Bound methods are made anew at each look, so they are equal, never identical.
         if sys.excepthook == self._on_exit:
@@ -111,14 +113,30 @@ class Uncaught:
             self._log(ERROR, str(context.get("message")), context.get("exception"))
 
     def _log(self, rank: int, what: str, error: BaseException | None) -> None:
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt) or id(error) == self._intake.users.left_with:
             return
-        fields: dict[str, Any] = {"event_name": UNCAUGHT}
-        if error is not None:
-            what = f"{what} with an uncaught {type(error).__name__}"
-            fields["exc_info"] = error
-        fields["method_name"] = _where(error)
-        self._intake.take(rank, what[:1].upper() + what[1:], (), fields)
+        _take(self._intake, rank, what, error)
+
+
+def log_leaving(intake: Intake, error: BaseException) -> None:
+    """Logs an exception that ends the logger's `with` block, if uncaught ones are captured.
+
+    By the time the hooks hear of it, the logger is closed.
+    """
+    if not intake.users.captures or not isinstance(error, Exception):
+        return
+    intake.users.left_with = id(error)
+    is_main = threading.current_thread() is threading.main_thread()
+    _take(intake, CRITICAL if is_main else ERROR, "the logger's `with` block ended", error)
+
+
+def _take(intake: Intake, rank: int, what: str, error: BaseException | None) -> None:
+    fields: dict[str, Any] = {"event_name": UNCAUGHT}
+    if error is not None:
+        what = f"{what} with an uncaught {type(error).__name__}"
+        fields["exc_info"] = error
+    fields["method_name"] = _where(error)
+    intake.take(rank, what[:1].upper() + what[1:], (), fields)
 
 
 def _layer_of(context: dict[str, Any], present: Layer | None) -> Layer | None:
