@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -57,6 +58,15 @@ def test_printed_is_not_delivered(capfd: pytest.CaptureFixture[str]) -> None:
         stats = logger.stats()
     assert (stats.delivered, stats.dropped_by) == (0, {"unconfigured": 1})
     assert "lost" not in capfd.readouterr().err
+
+
+def test_health_check_sees_that_nothing_is_sent() -> None:
+    """From the start, before anything is logged: `last_problem` says what is missing."""
+    with VoyageLogger("app", api_key="k") as logger:
+        problem = logger.stats().last_problem
+    assert problem == (
+        "no credentials: VOYAGE_LOGS_SECRET is not set: entries are printed here and sent nowhere"
+    )
 
 
 def test_entry_cannot_move_the_cursor(capfd: pytest.CaptureFixture[str]) -> None:
@@ -124,14 +134,25 @@ def test_verify_says_what_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "parameter"),
+    ("variables", "parameter", "words"),
     [
-        ({"VOYAGE_LOGS_URL": "http://127.0.0.1:9"}, "credentials"),
-        ({"VOYAGE_LOGS_KEY": "k", "VOYAGE_LOGS_SECRET": "s", "VOYAGE_LOGS_URL": "x"}, "base_url"),
+        (
+            {"VOYAGE_LOGS_URL": "http://127.0.0.1:9", "VOYAGE_LOGS_SECRET": "s"},
+            "credentials",
+            "no credentials: VOYAGE_LOGS_KEY is not set",
+        ),
+        (
+            {"VOYAGE_LOGS_KEY": "k", "VOYAGE_LOGS_SECRET": "s", "VOYAGE_LOGS_URL": "x"},
+            "base_url",
+            (
+                "VOYAGE_LOGS_URL='x': must be an http:// or https:// URL with a host, "
+                "without credentials, query or fragment"
+            ),
+        ),
     ],
 )
 def test_verify_names_no_more_than_what_is_at_fault(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], parameter: str
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], parameter: str, words: str
 ) -> None:
     """Nobody is sent to look at a URL that is right, or at a key that is there."""
     for name, value in variables.items():
@@ -139,7 +160,7 @@ def test_verify_names_no_more_than_what_is_at_fault(
     with VoyageLogger("app") as logger, pytest.raises(ConfigurationError) as caught:
         logger.verify()
     assert caught.value.parameter == parameter
-    assert str(caught.value).startswith(f"{parameter}=")
+    assert str(caught.value) == str(copy.copy(caught.value)) == words
 
 
 def test_notice_says_that_nothing_is_kept(

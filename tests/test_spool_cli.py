@@ -819,7 +819,10 @@ class TestReplay:
         monkeypatch.delenv("VOYAGE_LOGS_KEY")
 
         assert spool("replay", folder) == 2
-        assert "VOYAGE_LOGS_KEY is not set" in capfd.readouterr().err
+        assert capfd.readouterr().err == (
+            "voyage-logger spool: no credentials: VOYAGE_LOGS_KEY is not set; "
+            "export the variables (`voyage-logger dev` prints values for a local server)\n"
+        )
 
     def test_tells_of_lines_that_it_could_not_send(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from voyage_logger._stats import FlushResult, Stats
 
 _CONSOLE_INTERVAL = 0.1  # seconds: at a terminal, lines are to come while they matter
+_PRINTED = "entries are printed here and sent nowhere"
 
 
 class VoyageLogger(Restorable, LogMethods, ScopeMethods):
@@ -161,7 +162,7 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
                 flush_interval=min(settings.flush_interval, _CONSOLE_INTERVAL),
                 spool_dir=None,  # what is printed need not be kept
             )
-            self._announce_console(endpoint.problems, is_spool_unused=is_spool_unused)
+            self._announce_console(is_spool_unused=is_spool_unused)
             transport = ConsoleTransport()
         elif transport is None:
             transport = Transport(api_key, api_secret, base_url, timeout=timeout, compress=compress)
@@ -238,7 +239,10 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
 
     def stats(self) -> Stats:
         """What became of all entries so far, in this process. Thread-safe."""
-        return self._pipeline.stats()
+        stats = self._pipeline.stats()
+        if self._missing is not None:  # what a health check reads must not look as if all were well
+            return replace(stats, last_problem=f"{self._missing}: {_PRINTED}")
+        return stats
 
     def verify(self) -> None:
         """Signs in now, in this thread: for those who want to fail fast.
@@ -275,11 +279,11 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
     def _is_spent(self) -> bool:
         return self._pipeline.is_closed
 
-    def _announce_console(self, problems: tuple[str, ...], *, is_spool_unused: bool) -> None:
+    def _announce_console(self, *, is_spool_unused: bool) -> None:
         spool = ", spool_dir is not used" if is_spool_unused else ""
         self._diagnostics.say(
             "unconfigured",
-            f"{'; '.join(problems)}: entries are printed here and sent nowhere{spool}. "
+            f"{self._missing}: {_PRINTED}{spool}. "
             "Set the variables, or try `voyage-logger dev` for a local server",
         )
 

@@ -41,8 +41,7 @@ SNIPPET_VARIABLES = ("VOYAGE_API_KEY", "VOYAGE_API_SECRET")
 
 _DAY = 86_400.0
 _NAME_LENGTH = 256
-_LOOPBACK = ("localhost", "::1")
-_LOOPBACK_IPV4 = r"127(\.\d{1,3}){3}"
+_LOOPBACK = r"localhost|::1|127(\.\d{1,3}){3}"
 
 
 @frozen
@@ -83,8 +82,7 @@ class Endpoint:
         from urllib.parse import urlsplit  # noqa: PLC0415 - not to be paid by the import
 
         url = urlsplit(self.base_url)
-        is_loopback = url.hostname in _LOOPBACK or re.fullmatch(_LOOPBACK_IPV4, url.hostname or "")
-        return url.scheme == "http" and not is_loopback
+        return url.scheme == "http" and not re.fullmatch(_LOOPBACK, url.hostname or "")
 
 
 @frozen
@@ -165,8 +163,7 @@ def settings_from(**arguments: object) -> Settings:
     Raises:
         ConfigurationError: An argument breaks its rule; it names parameter, value and rule.
     """
-    checked: dict[str, Any] = {name: _RULES[name](name, arguments[name]) for name in _RULES}
-    settings = Settings(**checked)
+    settings = Settings(**{name: rule(name, arguments[name]) for name, rule in _RULES.items()})
     if settings.max_batch_bytes < settings.max_entry_bytes + BODY_OVERHEAD:
         rule = f"at least max_entry_bytes + {BODY_OVERHEAD} (a batch has room for any entry)"
         raise ConfigurationError("max_batch_bytes", settings.max_batch_bytes, rule)
@@ -181,9 +178,11 @@ def settings_from(**arguments: object) -> Settings:
 
 def missing(endpoint: Endpoint) -> ConfigurationError:
     """The error for an endpoint that cannot be used as it is."""
-    rule = f"given as arguments or in the environment ({'; '.join(endpoint.problems)})"
+    problems = "; ".join(endpoint.problems)
     parameter = "base_url" if endpoint.credentials else "credentials"  # the first one at fault
-    return ConfigurationError(parameter, "<incomplete>", rule)
+    error = ConfigurationError(parameter, "<incomplete>", f"complete ({problems})")
+    error.message = problems if endpoint.credentials else f"no credentials: {problems}"
+    return error
 
 
 def a_name(parameter: str, value: object) -> str:

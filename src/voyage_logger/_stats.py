@@ -35,7 +35,8 @@ class Stats:
         retries: Attempts that repeated an earlier one.
         sign_ins: Tokens obtained.
         last_delivery: When the server last confirmed a batch, epoch seconds, or None.
-        last_problem: The latest trouble in words, or None once a batch went through again.
+        last_problem: The latest trouble in words, or None once a batch went through again. Without
+            credentials: what is missing.
     """
 
     accepted: int

@@ -60,7 +60,8 @@ def _replay(view: View, options: argparse.Namespace) -> int:
     try:
         transport = Transport()
     except ConfigurationError as error:
-        complain(str(error))
+        advice = "; export the variables (`voyage-logger dev` prints values for a local server)"
+        complain(f"{error}{advice if error.parameter == 'credentials' else ''}")
         return WRONG_USAGE
     if not _has_work(view, is_with_letters=options.dead_letters):
         say("There is nothing to send.")
