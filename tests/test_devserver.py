@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from voyage_logger import _levels
+from voyage_logger._levels import rank_of
 from voyage_logger._wire import BATCH_PATH, SIGN_IN_PATH
-from voyage_logger.devserver import OMIT, DevServer, Fault, Rules
+from voyage_logger.devserver import OMIT, DevServer, Fault, Rules, _checks
 from voyage_logger.devserver._tokens import Tokens
 
 if TYPE_CHECKING:
@@ -354,6 +356,24 @@ def test_filters(server: DevServer, client: Client) -> None:
     assert server.entries(level="error", contains="one") == []
     assert server.entries(limit=1) == [entry("one fish")]
     assert server.entries(after=2) == [entry("Fish 100%")]
+
+
+def test_levels_go_by_the_names_that_the_logger_takes(server: DevServer, client: Client) -> None:
+    """In any case; one that nobody knows is an error, not an empty list."""
+    client.send(entry(level="warn"), entry(level="critical"))
+    for name, level in [("warning", "warn"), ("WARN", "warn"), (" Fatal", "critical")]:
+        assert server.entries(level=name) == [entry(level=level)]
+        assert rank_of(name) == rank_of(level)
+    for name in ("inf", ""):
+        with pytest.raises(ValueError, match=f"one of debug, info.*, not '{name}'"):
+            server.entries(level=name)
+
+
+def test_the_dev_server_knows_all_names_of_levels() -> None:
+    """It shares no code with the logger, and yet the names."""
+    assert {name: rank_of(level) for name, level in _checks._ALIASES.items()} == {
+        name: rank for name, rank in _levels._ALIASES.items() if name not in _levels.LEVELS
+    }
 
 
 def test_duplicates_are_counted_by_log_id(server: DevServer, client: Client) -> None:

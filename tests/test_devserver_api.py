@@ -72,6 +72,7 @@ def test_entries_are_listed_and_filtered(client: Client) -> None:
     assert len(messages(client.ask("GET", "entries"))) == 100
     assert len(messages(client.ask("GET", "entries?limit=1000"))) == 150
     assert messages(client.ask("GET", "entries?level=error")) == ["100 %"]
+    assert messages(client.ask("GET", "entries?level=EXCEPTION")) == ["100 %"]
     assert messages(client.ask("GET", "entries?contains=100+%25")) == ["100 %"]
     assert messages(client.ask("GET", "entries?after=147&limit=2")) == ["m 147", "m 148"]
     _, value = client.ask("GET", "entries?limit=1")
@@ -83,7 +84,8 @@ def test_entries_are_listed_and_filtered(client: Client) -> None:
 @pytest.mark.parametrize(
     ("query", "word"),
     [
-        ("level=warning", "level"),
+        ("level=inf", "level"),
+        ("level=", "level"),
         ("after=-1", "after"),
         ("after=99999999999999999999", "after"),
         ("limit=0", "limit"),

@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from voyage_logger.devserver._http import Request
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
+# Other names by which loggers know them. Only for looking: no entry may come with one of these.
+_ALIASES = {
+    "notset": "debug",
+    "trace": "debug",
+    "warning": "warn",
+    "exception": "error",
+    "fatal": "critical",
+}
 
 # What a gzip body may grow to; a few bytes can claim to be gigabytes.
 MAX_INFLATED_BYTES = 256 << 20
@@ -32,6 +40,19 @@ _GZIP_WINDOW = 31  # zlib's way to say: a gzip header, and the largest window
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9._~+/-]+=*)")
 # An escaped surrogate, which is fine as one of a pair: a hit is looked at closely.
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def level_named(name: object) -> str:
+    """The level that is known by a name, in any case.
+
+    Raises:
+        ValueError: There is none.
+    """
+    wanted = name.strip().lower() if isinstance(name, str) else ""
+    level = _ALIASES.get(wanted, wanted)
+    if level not in LEVELS:
+        raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {name!r}")
+    return level
 
 
 def check_sign_in(request: Request, api_key: str, api_secret: str) -> None:

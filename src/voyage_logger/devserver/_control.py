@@ -12,7 +12,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from voyage_logger.devserver._checks import LEVELS, check_json_type, parse_json
+from voyage_logger.devserver._checks import check_json_type, level_named, parse_json
 from voyage_logger.devserver._faults import Fault, Rules
 from voyage_logger.devserver._http import Refusal, json_answer
 
@@ -83,9 +83,10 @@ def _is_own_address(named: str, host: str) -> bool:
 
 def _entries(backend: Backend, request: Request) -> Answer:
     query = _query(request)
-    level = query.get("level")
-    if level is not None and level not in LEVELS:
-        raise Refusal(400, f"level must be one of {', '.join(LEVELS)}, not {level!r}")
+    try:
+        level = level_named(query["level"]) if "level" in query else None
+    except ValueError as error:
+        raise Refusal(400, str(error)) from None
     rows = backend.store.entries(
         level=level,
         contains=query.get("contains"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger.devserver._checks import level_named
+
 if TYPE_CHECKING:
     from voyage_logger.devserver._backend import Backend
     from voyage_logger.devserver._journal import Endpoint, RecordedRequest
@@ -31,10 +33,17 @@ class Inspection(ABC):
         """The stored entries as they were sent, in order of arrival.
 
         Args:
-            level: Only those of this level: debug, info, warn, error or critical.
+            level: Only those of this level: debug, info, warn, error or critical, or a name that
+                the logger takes for one of these, such as "warning".
             contains: Only those whose message contains this text, in this case.
             after: Only those after this id (see `stored`).
             limit: At most so many. Default: all.
+
+        Returns:
+            A dictionary for each entry, as its JSON was; changing it changes nothing here.
+
+        Raises:
+            ValueError: There is no such level.
         """
         rows = self.stored(level=level, contains=contains, after=after, limit=limit)
         return [row.entry for row in rows]
@@ -49,14 +58,15 @@ class Inspection(ABC):
     ) -> list[StoredEntry]:
         """The same as `entries`, with id, time of arrival and batch number."""
         store = self._running().store
-        return store.entries(level=level, contains=contains, after=after, limit=limit)
+        name = None if level is None else level_named(level)
+        return store.entries(level=name, contains=contains, after=after, limit=limit)
 
     def tickets(self) -> list[dict[str, Any]]:
-        """The entries with `add_ticket`, in order of arrival."""
+        """The entries with `add_ticket`, as from `entries`, in order of arrival."""
         return [row.entry for row in self._running().store.tickets()]
 
     def duplicates(self) -> dict[str, int]:
-        """The `meta_data.log_id`s that were stored more than once, and how often."""
+        """The `meta_data.log_id`s that were stored more than once; for each, how often."""
         return self._running().store.duplicates()
 
     def count(self, *, tickets: bool = False) -> int:
