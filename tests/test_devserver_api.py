@@ -104,6 +104,14 @@ def test_wrong_queries_are_refused(client: Client, query: str, word: str) -> Non
     assert word in answer["message"]
 
 
+def test_root_says_where_the_entries_are(client: Client) -> None:
+    """It is the first thing that one asks a server for in a browser."""
+    status, answer = client.raw("GET", "/", None)
+    assert status == 404
+    assert answer["message"] == "there is no /; the entries are at /dev/api/entries"
+    assert client.raw("GET", "/x", None)[1]["message"] == "there is no /x"
+
+
 def test_stats(server: DevServer, client: Client) -> None:
     """The same counts as in Python."""
     client.store(entry("one", add_ticket=True, meta_data={"log_id": "x"}))

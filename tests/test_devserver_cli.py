@@ -44,7 +44,7 @@ class Dev:
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONIOENCODING": "utf-8", **environ},
         )
-        head = [self.line() for _ in range(6)]
+        self.head = head = [self.line() for _ in range(8)]
         self.variables = dict(
             line.removeprefix("export ").split("=", 1) for line in head if "export" in line
         )
@@ -108,6 +108,21 @@ def test_runs_until_a_signal(started: list[Dev], number: signal.Signals) -> None
     dev.send(entry("three"))
     assert dev.line() == "info     shop three"
     assert dev.end(number) == (0, "")
+
+
+def test_says_where_to_look_at_the_entries(started: list[Dev]) -> None:
+    """In a browser, too: the address of a page of them is printed."""
+    dev = Dev()
+    started.append(dev)
+    dev.send(entry("one"))
+    url = dev.variables["VOYAGE_LOGS_URL"]
+    (address,) = [line.split()[-1] for line in dev.head if line.startswith("Entries as JSON: ")]
+    assert address.startswith(f"{url}/")
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=SECONDS)
+    connection.request("GET", address.removeprefix(url))
+    found = json.loads(connection.getresponse().read())["entries"]
+    connection.close()
+    assert [row["entry"]["message"] for row in found] == ["one"]
 
 
 def test_entries_cannot_move_the_cursor(started: list[Dev]) -> None:

@@ -104,7 +104,12 @@ def _noted_signals() -> Iterator[list[int]]:
 
 
 def _serve(server: DevServer, signals: list[int]) -> None:
-    lines = [f"Listening on {server.url}; Ctrl-C ends it. In the shell of your app:", ""]
+    lines = [
+        f"Listening on {server.url}; Ctrl-C ends it.",
+        f"Entries as JSON: {server.url}/dev/api/entries",
+        "In the shell of your app:",
+        "",
+    ]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in server.environ.items()]
     print("\n".join([*lines, ""]), flush=True)
     last = server.last_old_id

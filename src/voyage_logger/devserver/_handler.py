@@ -119,7 +119,8 @@ class Handler:
         if endpoint == "dev":
             return control(self._backend, request, self._host)
         if endpoint == "unknown":
-            raise Refusal(404, f"there is no {request.target[:200]}")
+            hint = f"; the entries are at {PREFIX}entries" if request.path == "/" else ""
+            raise Refusal(404, f"there is no {request.target[:200]}{hint}")
         if request.method != "POST":
             raise Refusal(405, f"{request.path} takes POST", headers={"Allow": "POST"})
         if endpoint == "sign-in":

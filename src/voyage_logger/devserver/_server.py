@@ -195,7 +195,7 @@ class DevServer(Inspection):
         """Closes the connections that wait for a next request, as a server's idle limit does.
 
         Returns:
-            How many there were. Their clients may not have noticed yet: they are stale.
+            How many there were. Their clients may not have noticed yet.
         """
         self._running()
         return self._connections.drop_idle()
