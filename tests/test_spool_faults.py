@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import until
+from conftest import Recorder, until
 from spooling import Child, assert_law, leave, lines, look, messages
 from voyage_logger import _diagnostics
 from voyage_logger.cli import main
@@ -394,6 +394,61 @@ class TestLeftFiles:
 
         assert messages(server) == ["b"]
         assert path.exists()
+
+    def test_entries_for_another_server_are_told_of_once(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """Nobody waits in vain for them once a wrong URL is corrected: the line says what to do."""
+        wrong = "https://typo.example"
+        for number in (7, 8):
+            leave(folder, server, ["a"], destination=wrong, owner=f"000000000{number}-7-00000007")
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        drain(logger)
+        drain(logger)
+
+        assert said() == [
+            (
+                f"voyage-logger: spool {folder}: entries of 2 owners are meant for {wrong} and are "
+                f"left alone; `VOYAGE_LOGS_URL={server.url} voyage-logger spool replay {folder}` "
+                "sends them here"
+            )
+        ]
+
+    def test_transport_of_the_app_s_names_no_url(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """Nothing is advised that would send the entries elsewhere."""
+        leave(folder, server, ["a"])
+        logger = make_logger(transport=Recorder(), spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        drain(logger)
+
+        (line,) = said()
+        assert line.endswith(f"entries of 1 owner are meant for {server.url} and are left alone")
+
+    def test_owner_without_entries_for_another_server_is_not_told_of(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """A lock file alone is nothing to send."""
+        leave(folder, server, ["a"], destination="https://typo.example").unlink()
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        drain(logger)
+
+        assert said() == []
 
     def test_a_lock_file_that_cannot_be_written_over_stays_as_it_was(
         self,

@@ -12,12 +12,12 @@ _stream.py    the files of one owner       _segment.py   one file: reading and w
 _lines.py     what a line of a file is     _names.py     what each file's name says
 _folder.py    the folder, opened with care _system.py    what differs between operating systems
 _adoption.py  what dead owners have left   _estate.py    what the tools do with that
-_inspection.py  a look without a change
+_settings.py  SpoolSettings              _inspection.py  a look without a change
 """
 
 from __future__ import annotations
 
-from voyage_logger.spool._keeper import SpoolSettings
 from voyage_logger.spool._queue import SpoolQueue
+from voyage_logger.spool._settings import SpoolSettings
 
 __all__ = ["SpoolQueue", "SpoolSettings"]

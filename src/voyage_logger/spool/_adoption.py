@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._clock import monotonic
 from voyage_logger._readable import printable
+from voyage_logger._settings import URL_VARIABLE
 from voyage_logger.spool._folder import is_lasting
 from voyage_logger.spool._names import (
     lock_name,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from voyage_logger.spool._folder import Folder
+    from voyage_logger.spool._settings import SpoolSettings
 
 _CHUNK = 1 << 20
 
@@ -38,10 +40,20 @@ class NoRoom(Exception):  # noqa: N818 - it states what happened
     """An owner's files are more than may be taken over."""
 
 
+class MeantForAnother(Exception):  # noqa: N818 - the same
+    """An owner's entries are meant for another place, which is the argument."""
+
+
 def owners(names: list[str]) -> list[str]:
     """The owners that have, or had, files to adopt: those with a lock file."""
     files = map(parse, names)
     return [file.owner for file in files if file is not None and file.kind == "lock"]
+
+
+def with_segments(names: list[str]) -> set[str]:
+    """The owners of which there are entries."""
+    files = map(parse, names)
+    return {file.owner for file in files if file is not None and file.kind == "segment"}
 
 
 def oddities(names: list[str]) -> Iterator[str]:
@@ -60,6 +72,24 @@ def oddities(names: list[str]) -> Iterator[str]:
         yield f"{_some(foreign)} that no spool has made: left alone"
     if bare:
         yield f"{_some(bare)} without a lock file: left alone; see `voyage-logger spool replay`"
+
+
+def waiting_elsewhere(count: int, place: str, settings: SpoolSettings) -> str:
+    """What is to be said of owners whose entries are meant for another place.
+
+    Args:
+        count: How many owners.
+        place: That place, as their lock files have it.
+        settings: The folder, and where this process sends entries.
+    """
+    from shlex import quote  # noqa: PLC0415 - rarely wanted
+
+    of_whom = "1 owner" if count == 1 else f"{count} owners"
+    words = f"entries of {of_whom} are meant for {printable(place)} and are left alone"
+    if not settings.destination.startswith("http"):  # a transport of the app's
+        return words
+    command = f"voyage-logger spool replay {printable(quote(str(settings.path)))}"
+    return f"{words}; `{URL_VARIABLE}={quote(settings.destination)} {command}` sends them here"
 
 
 def adopt(
@@ -85,6 +115,7 @@ def adopt(
 
     Raises:
         NoRoom: It is more than that.
+        MeantForAnother: Its entries are, if it has any left; they stay where they are.
         SpoolUnusable: The file system has no locks.
         OSError: A file cannot be read, for now.
     """
@@ -96,29 +127,30 @@ def adopt(
     try:
         lock_file = folder.read(lock_name(owner))
         meant_for = destination_in(lock_file)
-        is_elsewhere = destination is not None and meant_for not in (None, destination)
-        if not is_elsewhere:  # else without a look at the folder: there may be thousands of them
-            # Only now: until it died, the owner may have made more of them.
-            segments = segments_of(owner, folder.names())
-            sent = sent_of(folder.read(sent_name(owner)))
-            if room is not None and room < _unsent(folder, segments, sent):
-                raise NoRoom
-            for name in segments:  # sorted: in a lane by number, for they have equal lengths
-                try:
-                    stream.adopt(_resumed(folder, name, sent.get(name, 0)))
-                except OSError as error:  # noqa: PERF203 - the others are sent all the same
-                    if isinstance(error, FileNotFoundError) or not is_lasting(error):
-                        raise
-                    stream.leave(name, sent.get(name, 0))
-                    on_unreadable(name, error)
-            if any(stream.segments()):  # no file is touched at each look for what cannot be read
-                with contextlib.suppress(OSError):  # a word for people: no entry depends on it
-                    stream.describe(amended(lock_file, adopted_by=os.getpid()), lock_file)
-            is_adopted = True
+        if destination is not None and meant_for not in (None, destination):
+            # Without a look at the folder, in which there may be thousands of them.
+            raise MeantForAnother(meant_for)
+        # Only now: until it died, the owner may have made more of them.
+        segments = segments_of(owner, folder.names())
+        sent = sent_of(folder.read(sent_name(owner)))
+        if room is not None and room < _unsent(folder, segments, sent):
+            raise NoRoom
+        for name in segments:  # sorted: in a lane by number, for they have equal lengths
+            try:
+                stream.adopt(_resumed(folder, name, sent.get(name, 0)))
+            except OSError as error:  # noqa: PERF203 - the others are sent all the same
+                if isinstance(error, FileNotFoundError) or not is_lasting(error):
+                    raise
+                stream.leave(name, sent.get(name, 0))
+                on_unreadable(name, error)
+        if any(stream.segments()):  # no file is touched at each look for what cannot be read
+            with contextlib.suppress(OSError):  # a word for people: no entry depends on it
+                stream.describe(amended(lock_file, adopted_by=os.getpid()), lock_file)
+        is_adopted = True
     finally:
         if not is_adopted:
             stream.close()
-    return stream if is_adopted else None
+    return stream
 
 
 def description(destination: str) -> bytes:

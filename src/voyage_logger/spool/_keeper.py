@@ -6,11 +6,19 @@ Guarded by the queue's lock, but for what is marked as the worker's.
 from __future__ import annotations
 
 import contextlib
-from collections import deque
-from dataclasses import dataclass
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from voyage_logger.spool._adoption import NoRoom, adopt, description, oddities, owners
+from voyage_logger.spool._adoption import (
+    MeantForAnother,
+    NoRoom,
+    adopt,
+    description,
+    oddities,
+    owners,
+    waiting_elsewhere,
+    with_segments,
+)
 from voyage_logger.spool._folder import (
     Folder,
     SpoolUnusable,
@@ -24,34 +32,17 @@ from voyage_logger.spool._stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from voyage_logger._diagnostics import Diagnostics
     from voyage_logger.spool._folder import OpenFile
     from voyage_logger.spool._segment import Segment
+    from voyage_logger.spool._settings import SpoolSettings
 
 _LARGEST_SEGMENT = 4 << 20  # bytes
 _SMALLEST_SEGMENT = 64 << 10
 _SEGMENTS = 32  # in a full spool, at the least
 _ATTEMPTS = 5
 _MOST_ADOPTED = 8  # streams at a time: others may take the rest
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolSettings:
-    """Where and how to keep entries.
-
-    Attributes:
-        path: The folder.
-        max_bytes: The most bytes that one logger has in it.
-        max_age: After how many seconds entries are given up, or None.
-        destination: Where entries are sent: those for another place are not adopted.
-    """
-
-    path: Path
-    max_bytes: int
-    max_age: float | None
-    destination: str
 
 
 class Keeper:
@@ -76,7 +67,6 @@ class Keeper:
         self._diagnostics = diagnostics
         self._folder: Folder | None = None
         self._news: deque[tuple[str, str]] = deque()
-        self._told_oddities: set[str] = set()
         self._told: dict[str, str] = {}  # of what cannot be read or taken over
         self.own: Stream | None = None
         self.adopted: list[Stream] = []
@@ -276,7 +266,9 @@ class Keeper:
             return  # a matter of `fail`, at the next attempt to write
         self._note_oddities(folder, names)
         mine = {stream.owner for stream in self.streams()}
+        loaded = with_segments(names)
         left = 0
+        elsewhere: Counter[str] = Counter()
         is_full = False
         for owner in owners(names):
             if owner in mine:
@@ -285,15 +277,12 @@ class Keeper:
                 break
             room = self.bound - sum(map(_unsettled, self.streams())) if self.adopted else None
             try:
-                stream = adopt(folder, owner, self.settings.destination, room, self.note_unreadable)
-            except FileNotFoundError:
-                continue  # its owner has just finished
+                stream = self._adopted(folder, owner, room)
             except NoRoom:
                 left += 1
                 continue
-            except (OSError, SpoolUnusable) as error:
-                words = f"cannot be taken over: {words_of(error)}"
-                self._note_once("spool adoption", f"the files of {owner}", words)
+            except MeantForAnother as error:
+                elsewhere[str(error)] += owner in loaded
                 continue
             if stream is not None and not stream.finish():
                 yield stream
@@ -304,17 +293,31 @@ class Keeper:
             )
         self.is_short = bool(left)
         self.has_left = is_full or self.is_short
+        for place in (+elsewhere).keys() - self._told.keys():
+            self._told[place] = ""
+            words = waiting_elsewhere(elsewhere[place], place, self.settings)
+            self.note(f"spool for {place}", words)
+
+    def _adopted(self, folder: Folder, owner: str, room: int | None) -> Stream | None:
+        """What `adopt` gives; None as well if it fails, which is noted."""
+        try:
+            return adopt(folder, owner, self.settings.destination, room, self.note_unreadable)
+        except FileNotFoundError:
+            return None  # its owner has just finished
+        except (OSError, SpoolUnusable) as error:
+            words = f"cannot be taken over: {words_of(error)}"
+            self._note_once("spool adoption", f"the files of {owner}", words)
+            return None
 
     def _note_oddities(self, folder: Folder, names: list[str]) -> None:
-        news = [oddity for oddity in oddities(names) if oddity not in self._told_oddities]
+        news = {oddity for oddity in oddities(names) if oddity not in self._told}
         if news:
             # A listing is not of one moment: where files come and go, it may lack a lock file that
             # was there all the time. What two of them show is so.
             with contextlib.suppress(OSError):
-                again = set(oddities(folder.names()))
-                news = [oddity for oddity in news if oddity in again]
+                news &= {*oddities(folder.names())}
         for oddity in news:
-            self._told_oddities.add(oddity)
+            self._told[oddity] = ""
             self.note(f"spool {oddity}", oddity)
 
     def note_sent(self, stream: Stream, segments: Iterable[Segment]) -> None:

@@ -22,7 +22,7 @@ from voyage_logger._queue import EntryQueue
 from voyage_logger._records import NEVER, head, size_of
 from voyage_logger._values import replace
 from voyage_logger.spool._folder import SpoolUnusable
-from voyage_logger.spool._keeper import Keeper, SpoolSettings
+from voyage_logger.spool._keeper import Keeper
 from voyage_logger.spool._lines import line_of, lines_in
 from voyage_logger.spool._segment import Segment
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from voyage_logger._diagnostics import Diagnostics
     from voyage_logger._records import Loss, Record
     from voyage_logger._stats import Stats
+    from voyage_logger.spool._settings import SpoolSettings
     from voyage_logger.spool._stream import Stream
 
 FULL = "spool_full"
