@@ -58,6 +58,24 @@ def drain(logger: VoyageLogger) -> None:
     assert_law(logger.stats())
 
 
+def first_look(logger: VoyageLogger) -> None:
+    """Waits until the worker has looked through the folder: alone, for two would share a cursor."""
+    queue: Any = logger._pipeline.queue
+    until(lambda: queue.looks)
+
+
+def soon(said: Callable[[], list[str]]) -> list[str]:
+    """The lines that are said, once there are any."""
+    found: list[str] = []
+
+    def is_anything_said() -> bool:
+        found.extend(said())
+        return bool(found)
+
+    until(is_anything_said)
+    return found
+
+
 class TestLeftFiles:
     """What dead processes, or others, have left in the folder."""
 
@@ -408,10 +426,11 @@ class TestLeftFiles:
             leave(folder, server, ["a"], destination=wrong, owner=f"000000000{number}-7-00000007")
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("b")
-        drain(logger)
+        first_look(logger)
+        lines = soon(said)
         drain(logger)
 
-        assert said() == [
+        assert lines + said() == [
             (
                 f"voyage-logger: spool {folder}: entries of 2 owners are meant for {wrong} and are "
                 f"left alone; `VOYAGE_LOGS_URL={server.url} voyage-logger spool replay {folder}` "
@@ -430,9 +449,10 @@ class TestLeftFiles:
         leave(folder, server, ["a"])
         logger = make_logger(transport=Recorder(), spool_dir=folder, flush_interval=600)
         logger.info("b")
-        drain(logger)
+        first_look(logger)
+        lines = soon(said)
 
-        (line,) = said()
+        (line,) = lines
         assert line.endswith(f"entries of 1 owner are meant for {server.url} and are left alone")
 
     def test_owner_without_entries_for_another_server_is_not_told_of(
@@ -446,7 +466,7 @@ class TestLeftFiles:
         leave(folder, server, ["a"], destination="https://typo.example").unlink()
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("b")
-        drain(logger)
+        first_look(logger)
 
         assert said() == []
 
