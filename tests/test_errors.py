@@ -104,6 +104,16 @@ class TestErrors:
             "3 entries lost (2 info, 1 error): 3 HTTP 400; the server said: HTTP 400 no"
         )
 
+    def test_of_losses_say_what_closed_means(self) -> None:
+        """The word alone tells nobody that the entry came after `close()`."""
+        error = EntriesLost(2, {"info": 2}, {"queue_full": 1, "closed": 1})
+
+        assert str(error) == (
+            "2 entries lost (2 info): 1 queue_full, "
+            "1 closed (logged after close(), or left when its time was over)"
+        )
+        assert error.reasons == {"queue_full": 1, "closed": 1}
+
     def test_show_their_message_alone(self) -> None:
         """The text of an error is its message, without the status in a tuple."""
         assert str(DeliveryError("held back", 403)) == "held back"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SHOWN = 200  # characters
+# A reason that does not speak for itself, unless what the last attempt came to is said.
+_SAID = {"closed": "closed (logged after close(), or left when its time was over)"}
 
 
 class VoyageError(Exception):
@@ -100,7 +102,10 @@ class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
     ) -> None:
         said = f"; the server said: {detail}" if detail else ""
         said += f"; the last attempt: {problem}" if problem else ""
-        super().__init__(f"{fate(count, kept)} ({tally(levels)}): {tally(reasons)}{said}")
+        why = tally(
+            reasons if problem else {_SAID.get(name, name): n for name, n in reasons.items()}
+        )
+        super().__init__(f"{fate(count, kept)} ({tally(levels)}): {why}{said}")
         # What pickle calls the class with.
         self.args = (count, levels, reasons, detail, kept, problem)
         self.count = count
