@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -231,6 +232,35 @@ class TestLs:
         out = capfd.readouterr().out
         assert "note\\x1b[2J.txt: no file of a spool" in out
         assert "v2.x.lock: of a newer version" in out
+        assert "others" not in out
+
+    def test_of_a_folder_of_another_kind_is_short(
+        self, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Of many files that are none of a spool's the first are named, and how many there are."""
+        folder.mkdir()
+        for number in range(605):
+            (folder / f"{number:03}.txt").touch()
+
+        assert spool("ls", folder) == 0
+
+        lines = capfd.readouterr().out.splitlines()
+        assert lines[1:6] == [f"00{n}.txt: no file of a spool, left alone" for n in range(5)]
+        assert lines[6:] == ["and 600 others: no file of a spool, left alone"]
+
+    def test_of_dead_letters_alone_says_whose_they_were(
+        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """No lock file is left then, but the owner's name has the process and the time."""
+        reject(server, folder, "info a")
+        (path,) = folder.iterdir()
+        name = path.name.removeprefix("v1.").removesuffix(".dead.ndjson")
+        began = datetime.fromtimestamp(int(name.split("-")[0]), timezone.utc)
+
+        assert spool("ls", folder) == 0
+
+        row = capfd.readouterr().out.splitlines()[1].split()
+        assert row[:4] == [name, "dead", str(os.getpid()), f"{began:%Y-%m-%dT%H:%M:%SZ}"]
 
     def test_counts_lines_that_cannot_be_read(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
@@ -876,7 +906,7 @@ class TestPurge:
             assert spool("purge", folder) == 2
 
         assert content(folder) == before
-        assert "--yes" in capfd.readouterr().err
+        assert "standard input is no terminal: give --yes" in capfd.readouterr().err
 
     def test_removes_the_files_of_the_dead(
         self,

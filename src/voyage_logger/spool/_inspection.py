@@ -19,7 +19,14 @@ from voyage_logger._levels import LANES
 from voyage_logger.spool._adoption import destination_in
 from voyage_logger.spool._folder import Folder, SpoolUnusable, unlock, words_of
 from voyage_logger.spool._lines import lines_in
-from voyage_logger.spool._names import dead_name, lock_name, odd_names, parse, sent_name
+from voyage_logger.spool._names import (
+    dead_name,
+    facts_in_name,
+    lock_name,
+    odd_names,
+    parse,
+    sent_name,
+)
 from voyage_logger.spool._stream import sent_of
 from voyage_logger.spool._system import is_running
 
@@ -62,7 +69,8 @@ class Owner:
         name: The owner's name.
         is_alive: True if a living process has its files.
         has_lock: True if there is a lock file.
-        pid, started, destination: What the lock file says, or None.
+        pid, started: What the lock file says, or the name where there is none.
+        destination: What the lock file says, or None.
         adopted_by: The id of the living process that has taken the files over, or None.
         parts: Its segments, those of a lane in order.
         has_letters: True if there is a dead-letter file.
@@ -207,7 +215,7 @@ class View:
             begin = begin if begin <= status.st_size else 0
             parts.append(Part(each, file.lane, begin, status.st_size, status.st_mtime))
         lock_file = self.folder.read(lock_name(name))
-        facts = _facts(lock_file)
+        facts = {**facts_in_name(name), **_facts(lock_file)}
         is_held = is_alive(self.folder, name, has_segments="segment" in kinds)
         return Owner(
             name,

@@ -52,6 +52,19 @@ def new_owner() -> str:
     return f"{int(time.time()):010d}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
+def facts_in_name(owner: str) -> dict[str, object]:
+    """What an owner's name says of it: `pid` and `started`, as a lock file has them.
+
+    Only for people to read: the clock may have been wrong.
+    """
+    began, pid, _ = owner.split("-")
+    try:
+        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(began)))
+    except (ValueError, OverflowError, OSError):  # somebody has made the name up
+        return {}
+    return {"pid": int(pid), "started": started}
+
+
 def lock_name(owner: str) -> str:
     return f"v{VERSION}.{owner}.lock"
 

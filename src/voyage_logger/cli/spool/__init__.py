@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 _FOLDER = "the spool's folder"
 _CODES = """\
 exit codes:
-  0  done, and nothing is left to do
+  0  done; after replay and purge: nothing is left of what they were to send or remove
   1  something is left, was refused, or could not be read or written
-  2  wrong usage: arguments, missing credentials, or nobody to ask
+  2  wrong usage: arguments, missing credentials, or no terminal for purge to ask at
   3  the folder cannot be used: it is not there, a link, or another user's
 """
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _HEAD = ("OWNER", "STATE", "PID", "STARTED", "ENTRIES", "SIZE", "AGE", "DEAD LETTERS", "SENDS TO")
 
+_MOST_NAMES = 5  # that are printed of what is none of a spool's files
+
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -44,11 +46,17 @@ def _list(view: View, options: argparse.Namespace) -> int:
         say(json.dumps(facts, indent=2))
         return DONE
     _print_table(rows)
-    for name in newer:
-        say(f"{printable(name)}: of a newer version of this package, left alone")
-    for name in foreign:
-        say(f"{printable(name)}: no file of a spool, left alone")
+    _print_names(newer, "of a newer version of this package, left alone")
+    _print_names(foreign, "no file of a spool, left alone")
     return DONE
+
+
+def _print_names(names: list[str], what: str) -> None:
+    """A line for each, but for many that are of no interest: in a folder of another kind."""
+    for name in names[:_MOST_NAMES]:
+        say(f"{printable(name)}: {what}")
+    if len(names) > _MOST_NAMES:
+        say(f"and {counted(len(names) - _MOST_NAMES, 'other')}: {what}")
 
 
 def _row(view: View, owner: Owner) -> _Row:

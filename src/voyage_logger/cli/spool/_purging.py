@@ -44,7 +44,7 @@ def _purge(view: View, options: argparse.Namespace) -> int:
         return DONE
     if not options.yes:
         if not sys.stdin.isatty():
-            complain("nobody to ask: give --yes to remove without asking")
+            complain("standard input is no terminal: give --yes to remove without asking")
             return WRONG_USAGE
         if not _is_agreed(_summary(view, chosen, only_letters=options.dead_letters)):
             say("Nothing was removed.")
