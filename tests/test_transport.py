@@ -173,6 +173,30 @@ def test_sign_in_answer_without_a_usable_token(server: DevServer, body: bytes) -
     assert outcome.is_sign_in
 
 
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        (
+            "/api/v1/",
+            (
+                "; the base URL is the root of the API, mostly without a path, "
+                "such as https://api.tracevoyage.com"
+            ),
+        ),
+        ("/", ""),
+    ],
+)
+def test_path_in_the_base_url_is_suspected(server: DevServer, path: str, hint: str) -> None:
+    """Who took the address of an endpoint for the base URL is told what that is."""
+    transport = Transport(server.api_key, server.api_secret, server.url + path)
+    server.script_sign_in(Fault(status=404))
+    with pytest.raises(ConnectionFailed) as caught:
+        transport.sign_in()
+    transport.close()
+    assert str(caught.value).startswith("sign-in: HTTP 404 ")
+    assert str(caught.value).partition("; ")[1:] == (hint[:2], hint[2:])
+
+
 def test_sign_in_raises_what_it_is(server: DevServer) -> None:
     """Refused credentials and a missing server are told apart, with advice."""
     wrong = Transport("wrong", "pair", server.url)

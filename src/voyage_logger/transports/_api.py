@@ -23,7 +23,7 @@ from voyage_logger._pickling import Restorable
 from voyage_logger._redaction import MASK, Secrets
 from voyage_logger._retry import LEAST_TIME, renewal
 from voyage_logger._settings import MIB, endpoint_from, is_header_safe, missing
-from voyage_logger._values import frozen
+from voyage_logger._values import frozen, replace
 from voyage_logger.transports._base import BaseTransport
 from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_outcome
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _ENTRY_LIMIT = 1 * MIB
 _DETAIL = 300  # characters
+_NOT_FOUND = 404
 _ENCODED = frozenset((bytes,))  # the type of an entry that is encoded already
 
 
@@ -227,13 +228,21 @@ class Transport(Restorable, BaseTransport):
             return answer
         found = _token_in(answer)
         if found is None:
-            return sign_in_outcome(answer, time.time(), self._mask(self._token))
+            outcome = sign_in_outcome(answer, time.time(), self._mask(self._token))
+            return replace(outcome, detail=outcome.detail + self._hint(answer.status))
         value, life = found
         self._token = _Token(value, asked_at + renewal(life, self._random))
         # The token before this one may be valid still.
         self._secrets = Secrets((*self.secrets[:2], value, *self.secrets[2:3]))
         self.sign_ins += 1
         return None
+
+    def _hint(self, status: int) -> str:
+        """What to add where the server does not know the address and the base URL has a path."""
+        if status != _NOT_FOUND or "/" not in self._endpoint.base_url.split("//", 1)[1]:
+            return ""
+        root = _wire.DEFAULT_BASE_URL
+        return f"; the base URL is the root of the API, mostly without a path, such as {root}"
 
     def _forget(self, token: _Token) -> None:
         """Drops a refused token, unless another thread has replaced it already."""
