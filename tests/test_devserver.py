@@ -581,6 +581,11 @@ def test_waiting_in_vain_says_what_came(server: DevServer, client: Client) -> No
         server.wait_for_entries(3, timeout=0.01)
     with pytest.raises(TimeoutError, match=r"2 batch requests.*are 1"):
         server.wait_for_requests(2, timeout=0)
+    with pytest.raises(TimeoutError, match="for 1 stored entry, but there are 0"):
+        server.wait_for_entries(1, timeout=0)
+    with pytest.raises(TimeoutError, match="for 1 sign-in request, but"):
+        server.reset()
+        server.wait_for_requests(1, timeout=0, endpoint="sign-in")
 
 
 def test_reset_goes_back_to_the_start(server: DevServer, client: Client) -> None:

@@ -96,7 +96,7 @@ class Journal:
             count: Reads it; called under the journal's lock, so it must not block.
             least: What to wait for.
             timeout: Seconds.
-            what: What is counted, for the message.
+            what: What is counted, for the message, in the plural.
 
         Raises:
             TimeoutError: It is not reached in time; says how far it came, and what was answered.
@@ -108,6 +108,8 @@ class Journal:
                 f"{endpoint} {status or 'unanswered'}: {n}"
                 for (endpoint, status), n in self._answers.items()
             )
+            if least == 1:
+                what = f"{what[:-3]}y" if what.endswith("ies") else what[:-1]
             raise TimeoutError(
                 f"waited {timeout:g} s for {least} {what}, but there are {count()}"
                 f" (answers so far: {answers or 'none'})"
