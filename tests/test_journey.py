@@ -366,6 +366,38 @@ def test_decorated_function_s_exception_passes(logger: VoyageLogger, sent: Any) 
     assert current_journey() is None
 
 
+@pytest.mark.parametrize("depth", [0, 200], ids=["usual", "deep"])
+def test_traceback_begins_at_what_is_decorated(logger: VoyageLogger, sent: Any, depth: int) -> None:
+    """No frame of the decorators comes before it, in a text of our own making neither."""
+
+    @logger.journey("checkout")
+    @propagate
+    def pay(depth: int = depth) -> None:
+        if depth:
+            pay.__wrapped__.__wrapped__(depth - 1)  # type: ignore[attr-defined]
+        raise ValueError("declined")
+
+    with pytest.raises(ValueError, match="declined"):
+        pay()
+    (closing,) = sent()
+    first, second = closing["exception_info"].splitlines()[:2]
+    assert first == "Traceback (most recent call last):"
+    assert second.endswith(", in pay")
+    assert __file__ in second
+
+
+def test_traceback_of_a_wrong_call_has_a_frame(logger: VoyageLogger, sent: Any) -> None:
+    """Where the app's function was not even entered, the decorator's is shown."""
+
+    @logger.journey("checkout")
+    def pay() -> None: ...
+
+    with pytest.raises(TypeError):
+        pay(1)  # type: ignore[call-arg]
+    (closing,) = sent()
+    assert closing["exception_info"].startswith("Traceback (most recent call last):\n  File")
+
+
 def test_decorated_coroutine_function_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
     """Each await is a run of its own, also when many are gathered."""
 

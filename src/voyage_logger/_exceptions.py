@@ -28,6 +28,9 @@ _MOST_EXCEPTIONS = 64  # that the standard library is given
 _LONGEST_CHAIN = 1000  # exceptions that are followed
 _LATER = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
+_DECORATORS = tuple(
+    __file__.replace("_exceptions.py", name) for name in ("_journey.py", "_context.py")
+)
 # Until 3.10 the standard library does not show notes, though libraries may set them.
 _SHOWS_NOTES = sys.version_info >= (3, 11)
 
@@ -111,7 +114,15 @@ def _members(error: BaseException) -> list[BaseException]:
 def _as_printed(error: BaseException) -> str:
     import traceback  # noqa: PLC0415 - for errors only
 
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return "".join(traceback.format_exception(type(error), error, _frames_of(error)))
+
+
+def _frames_of(error: BaseException) -> TracebackType | None:
+    """Its traceback from the app's first frame on: not from that of a decorator of ours."""
+    frames = error.__traceback__
+    while frames and frames.tb_next and frames.tb_frame.f_code.co_filename in _DECORATORS:
+        frames = frames.tb_next
+    return frames
 
 
 def _links(error: BaseException, seen: set[int], room: int = _MOST_FRAMES_IN_ALL) -> Iterator[str]:
@@ -160,7 +171,7 @@ def _link(error: BaseException, seen: set[int], room: int) -> Iterator[str]:
 def _frames(error: BaseException, most: int) -> Iterator[str]:
     import traceback  # noqa: PLC0415 - for errors only
 
-    frames = error.__traceback__
+    frames = _frames_of(error)
     if frames is None:
         return
     yield "Traceback (most recent call last):\n"
