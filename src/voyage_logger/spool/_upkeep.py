@@ -41,6 +41,10 @@ class TendedQueue(WritingQueue):
     def tend(self) -> None:
         if self._clock() < self._tend_at:
             return
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
         with self._disk, self.lock:
             self._tend_at = self._clock() + self.tend_interval
             if self._is_shut:

@@ -66,6 +66,8 @@ class WritingQueue(EntryQueue):
         # Held by the worker while it reads or writes without `lock`, and by who closes files: else
         # a descriptor could be another file's by the time it is used. Taken before `lock`.
         self._disk = threading.RLock()
+        # One look at the folder at a time: two would share its cursor, and miss or repeat names.
+        self._looking = threading.RLock()
         # All below is guarded by the lock.
         self._keeper = Keeper(spool, diagnostics)
         self._spooled = 0  # entries on the disk that are not taken
