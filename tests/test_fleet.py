@@ -190,9 +190,16 @@ def test_model_makes_the_requests_of_a_real_process(
     assert rehearsal.queue.stats().delivered == pytest.approx(process.delivered, abs=app.batch_size)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("name", "gap"),
-    [("start", 0.1), ("outage", 0.1), ("limit", 1.0), ("tokens", 1.0), ("deploy", 0.1)],
+    [
+        ("start", 0.1),
+        ("outage", 0.1),
+        ("limit", 1.0),
+        ("tokens", 1.0),
+        ("deploy", 0.1),
+    ],
 )
 def test_no_waves_remain(name: str, gap: float) -> None:
     """Whatever has put a fleet in step, its requests are spread evenly soon afterwards.
@@ -202,6 +209,7 @@ def test_no_waves_remain(name: str, gap: float) -> None:
     assert played(name, gap).wave < 0.15
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("gap", [0.1, 1.0, 30.0])
 @pytest.mark.parametrize("name", ["outage", "limit"])
 def test_recovery_asks_for_no_more_than_one_and_a_half_times_the_capacity(
@@ -214,6 +222,7 @@ def test_recovery_asks_for_no_more_than_one_and_a_half_times_the_capacity(
     assert result.drained is not None
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", [1, 2])
 def test_small_fleet_is_above_the_goal_by_chance_alone(seed: int) -> None:
     """Few large requests make peaks of seconds; a minute of them, and small ones, keep to it."""

@@ -147,7 +147,13 @@ def _nobody_has_asked() -> None:
     Leaf.asked = 0
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(place, marks=[] if place in ("message", "argument") else [pytest.mark.soak])
+        for place in PLACES
+    ],
+)
 def test_no_place_takes_a_text_without_bound(
     logger: VoyageLogger, recorder: Recorder, place: str
 ) -> None:
@@ -158,6 +164,7 @@ def test_no_place_takes_a_text_without_bound(
     assert len(recorder.entries) == 1
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", SHARED)
 def test_no_kind_has_a_text_without_bound(kind: str) -> None:
     """The same holds for each container of the standard library, and for exceptions."""
@@ -231,7 +238,7 @@ def test_named_arguments_of_a_large_mapping_are_found(
     [
         {"meta_data": Endless()},
         {"event_timeline": itertools.repeat(("a", 1))},
-        {"event_timeline": [Endless()]},
+        pytest.param({"event_timeline": [Endless()]}, marks=pytest.mark.soak),
         {"tags": KeysView(Endless())},
     ],
     ids=["meta_data", "steps", "step", "tags"],
