@@ -614,8 +614,9 @@ def test_worker_that_dies_is_replaced(make_logger: MakeLogger) -> None:
     deadly = Deadly()
     logger = make_logger(transport=deadly, flush_interval=0.01)
     logger.info("one")
-    (worker,) = [thread for thread in threading.enumerate() if thread.name == "voyage-logger"]
-    worker.join(10)
+    until(lambda: not deadly.is_deadly)
+    for worker in [thread for thread in threading.enumerate() if thread.name == "voyage-logger"]:
+        worker.join(10)
     logger.info("two")
     until(lambda: logger.stats().delivered == 2)  # without the help of a flush
     assert [entry["message"] for entry in deadly.entries] == ["one", "two"]
