@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from voyage_logger._clock import monotonic
 from voyage_logger._readable import printable
@@ -44,16 +44,10 @@ class MeantForAnother(Exception):  # noqa: N818 - the same
     """An owner's entries are meant for another place, which is the argument."""
 
 
-def owners(names: list[str]) -> list[str]:
-    """The owners that have, or had, files to adopt: those with a lock file."""
+def owners(names: list[str], *, kind: str = "lock") -> list[str]:
+    """The owners that have, or had, files to adopt: those with a lock file; or a file of a kind."""
     files = map(parse, names)
-    return [file.owner for file in files if file is not None and file.kind == "lock"]
-
-
-def with_segments(names: list[str]) -> set[str]:
-    """The owners of which there are entries."""
-    files = map(parse, names)
-    return {file.owner for file in files if file is not None and file.kind == "segment"}
+    return [file.owner for file in files if file is not None and file.kind == kind]
 
 
 def oddities(names: list[str]) -> Iterator[str]:
@@ -165,21 +159,22 @@ def description(destination: str) -> bytes:
 
 def amended(lock_file: bytes, **facts: object) -> bytes:
     """A lock file's content with other facts."""
-    try:
-        old = json.loads(lock_file)
-    except (ValueError, RecursionError):
-        old = {}
-    new = {**(old if isinstance(old, dict) else {}), **facts}
-    return json.dumps(new).encode() + b"\n"
+    return json.dumps({**facts_in(lock_file), **facts}).encode() + b"\n"
 
 
 def destination_in(lock_file: bytes) -> str | None:
     """Where the owner sends its entries, as its lock file says; None if that cannot be read."""
-    try:
-        found = json.loads(lock_file)["destination"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
+    found = facts_in(lock_file).get("destination")
     return found if isinstance(found, str) else None
+
+
+def facts_in(lock_file: bytes) -> dict[str, Any]:
+    """What a lock file says, of whatever types; nothing if it cannot be read."""
+    try:
+        found = json.loads(lock_file)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _unsent(folder: Folder, names: list[str], sent: dict[str, int]) -> int:

@@ -104,8 +104,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor: int | None = None
-        self._file: OpenFile | None = None  # the same, and which folder it is of
+        self._file: OpenFile | None = None
         self._open_folder()
 
     def _open_folder(self) -> None:
@@ -117,14 +116,18 @@ class Folder:
                 raise SpoolUnusable("it is a link or a file, not a folder")
             if HAS_DIRECTORIES:
                 flags = os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW
-                self._descriptor = os.open(path, flags)
-                self._file = OpenFile(self._descriptor)
-                status = os.fstat(self._descriptor)
+                self._file = OpenFile(os.open(path, flags))
+                status = os.fstat(self._file.descriptor)
         except OSError as error:
             raise SpoolUnusable(words_of(error)) from None
         if is_foreign(status):
             raise SpoolUnusable("it belongs to another user")
         self._status = status
+
+    @property
+    def _descriptor(self) -> int | None:
+        """The folder's own, where the system has such."""
+        return None if self._file is None else self._file.descriptor
 
     def __del__(self) -> None:
         # Not before: a thread that looks through the folder must not find its descriptor closed,
@@ -152,7 +155,7 @@ class Folder:
 
     def _is_reopened(self) -> bool:
         """True if the folder could be opened once more, and is the same."""
-        before, self._descriptor, self._file = self._status, None, None
+        before, self._file = self._status, None
         try:
             self._open_folder()
         except SpoolUnusable:

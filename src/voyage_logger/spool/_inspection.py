@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._levels import LANES
-from voyage_logger.spool._adoption import destination_in
+from voyage_logger.spool._adoption import destination_in, facts_in
 from voyage_logger.spool._folder import Folder, SpoolUnusable, unlock, words_of
 from voyage_logger.spool._lines import lines_in
 from voyage_logger.spool._names import (
@@ -314,11 +314,6 @@ def _entry_of(line: bytes, facts: dict[str, Any]) -> bytes | None:
 
 
 def _facts(lock_file: bytes) -> dict[str, Any]:
-    try:
-        facts = json.loads(lock_file)
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(facts, dict):
-        return {}
+    facts = facts_in(lock_file)
     kinds = {"pid": int, "started": str, "adopted_by": int}
     return {name: facts[name] for name, kind in kinds.items() if isinstance(facts.get(name), kind)}

@@ -17,7 +17,6 @@ from voyage_logger.spool._adoption import (
     oddities,
     owners,
     waiting_elsewhere,
-    with_segments,
 )
 from voyage_logger.spool._folder import (
     Folder,
@@ -266,23 +265,21 @@ class Keeper:
             return  # a matter of `fail`, at the next attempt to write
         self._note_oddities(folder, names)
         mine = {stream.owner for stream in self.streams()}
-        loaded = with_segments(names)
         left = 0
-        elsewhere: Counter[str] = Counter()
+        elsewhere: dict[str, str] = {}  # where the entries of owners are meant to go
         is_full = False
         for owner in owners(names):
             if owner in mine:
                 continue
             if is_full := len(self.adopted) >= _MOST_ADOPTED:
                 break
-            room = self.bound - sum(map(_unsettled, self.streams())) if self.adopted else None
             try:
-                stream = self._adopted(folder, owner, room)
+                stream = self._adopted(folder, owner)
             except NoRoom:
                 left += 1
                 continue
             except MeantForAnother as error:
-                elsewhere[str(error)] += owner in loaded
+                elsewhere[owner] = str(error)
                 continue
             if stream is not None and not stream.finish():
                 yield stream
@@ -293,13 +290,13 @@ class Keeper:
             )
         self.is_short = bool(left)
         self.has_left = is_full or self.is_short
-        for place in (+elsewhere).keys() - self._told.keys():
-            self._told[place] = ""
-            words = waiting_elsewhere(elsewhere[place], place, self.settings)
-            self.note(f"spool for {place}", words)
+        self._note_elsewhere(elsewhere, names)
 
-    def _adopted(self, folder: Folder, owner: str, room: int | None) -> Stream | None:
+    def _adopted(self, folder: Folder, owner: str) -> Stream | None:
         """What `adopt` gives; None as well if it fails, which is noted."""
+        room = None
+        if self.adopted:
+            room = self.bound - sum(stream.unsettled for stream in self.streams())
         try:
             return adopt(folder, owner, self.settings.destination, room, self.note_unreadable)
         except FileNotFoundError:
@@ -316,9 +313,20 @@ class Keeper:
             # was there all the time. What two of them show is so.
             with contextlib.suppress(OSError):
                 news &= {*oddities(folder.names())}
-        for oddity in news:
+        for oddity in sorted(news):
             self._told[oddity] = ""
             self.note(f"spool {oddity}", oddity)
+
+    def _note_elsewhere(self, places: dict[str, str], names: list[str]) -> None:
+        """Notes, once a place, how many owners have entries left that are meant for it."""
+        if not places:
+            return
+        loaded = set(owners(names, kind="segment"))
+        counts = Counter(place for owner, place in places.items() if owner in loaded)
+        for place in counts.keys() - self._told.keys():
+            self._told[place] = ""
+            words = waiting_elsewhere(counts[place], place, self.settings)
+            self.note(f"spool for {place}", words)
 
     def note_sent(self, stream: Stream, segments: Iterable[Segment]) -> None:
         """Has it noted on the disk how much is settled."""
@@ -341,7 +349,3 @@ class Keeper:
             self.note("spool dead letters", f"dead letters cannot be kept ({words_of(error)})")
             return [False] * len(letters)
         return are_kept
-
-
-def _unsettled(stream: Stream) -> int:
-    return sum(segment.size - segment.sent for segment in stream.segments())

@@ -105,6 +105,11 @@ class Stream:
         """The bytes of all segments."""
         return sum(segment.size for segment in self.segments())
 
+    @property
+    def unsettled(self) -> int:
+        """The bytes of them that are not settled."""
+        return sum(segment.size - segment.sent for segment in self.segments())
+
     def head(self) -> int:
         """The sequence number of the oldest entry not taken, `NEVER` if there is none."""
         return min((segment.head for segment in self.segments()), default=NEVER)
