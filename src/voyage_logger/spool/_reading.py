@@ -129,9 +129,7 @@ class ReadingQueue(TendedQueue):
             return
         self._mark = self._sequence
         for segment in new:
-            if self._active[segment.lane] is segment:
-                self._active[segment.lane] = None
-                segment.seal()
+            self._retire(segment)
 
     def _put_down(self) -> None:
         """Ends the reading of segments that are not next; else each held a file and memory."""
@@ -186,9 +184,7 @@ class ReadingQueue(TendedQueue):
 
     def _recount(self, stream: Stream, segment: Segment) -> None:
         """Counts a segment anew that others have changed, and writes nothing more to it."""
-        if self._active[segment.lane] is segment:
-            self._active[segment.lane] = None
-            segment.seal()
+        self._retire(segment)
         size, lines = segment.recount(self._keeper.folder)
         self._keeper.size += size
         if lines < 0:
@@ -222,8 +218,7 @@ class ReadingQueue(TendedQueue):
                 self._look_soon()
                 return
             self._keeper.note_unreadable(segment.name, error)
-            if self._active[segment.lane] is segment:
-                self._active[segment.lane] = None
+            self._retire(segment)
             self._keeper.size -= segment.size
             reason = DELETED if is_removed else UNREADABLE
             self._drop((reason, segment.lane), segment.cut())

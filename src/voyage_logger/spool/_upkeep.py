@@ -120,22 +120,15 @@ class TendedQueue(WritingQueue):
                 if not segment.is_gone and (is_removed or not segment.is_linked()):
                     self._rescue(stream, segment, _GONE if is_removed else _REMOVED)
                 elif segment.is_open and not segment.is_ours():
-                    self._end(stream, segment)
+                    # The number is, or will be, another file's. What went into that one will be
+                    # missing in this one, and counts when it is read.
+                    self._retire(segment)
+                    self._discard_if_settled(stream, segment)
         if is_removed:
             self.let_go()
             self._fail(SpoolUnusable(_GONE))
         else:
             keeper.relock()
-
-    def _end(self, stream: Stream, segment: Segment) -> None:
-        """Ends the writing to a file that the app has closed: the number is, or will be, another's.
-
-        What went into that file will be missing in this one, and counts when it is read.
-        """
-        if self._active[segment.lane] is segment:
-            self._active[segment.lane] = None
-        segment.seal()
-        self._discard_if_settled(stream, segment)
 
     def _save_removed(self) -> None:
         own = self._keeper.own
@@ -152,8 +145,7 @@ class TendedQueue(WritingQueue):
         rescued = segment.rescue()
         size = segment.size
         lost = segment.cut() - len(rescued)
-        if self._active[segment.lane] is segment:
-            self._active[segment.lane] = None
+        self._retire(segment)
         self._keeper.size -= size
         stream.forget(segment)
         self._remember(segment.lane, rescued)

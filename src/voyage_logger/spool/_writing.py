@@ -258,9 +258,14 @@ class WritingQueue(EntryQueue):
     def _seal_full(self, stream: Stream, lane: int, size: int) -> None:
         segment = self._active[lane]
         if segment is not None and segment.size + size > self._keeper.segment_bytes:
-            self._active[lane] = None
-            segment.seal()
+            self._retire(segment)
             self._discard_if_settled(stream, segment)
+
+    def _retire(self, segment: Segment) -> None:
+        """Has log calls write to another segment."""
+        if self._active[segment.lane] is segment:
+            self._active[segment.lane] = None
+        segment.seal()
 
     def _fail(self, error: OSError | SpoolUnusable) -> None:
         """Turns to memory until `tend` finds the disk working."""
@@ -284,12 +289,10 @@ class WritingQueue(EntryQueue):
         """Saves what files hold that somebody has removed: see `TendedQueue`."""
 
     def _seal_all(self) -> None:
-        active, self._active = self._active, [None] * len(LANES)
-        for segment in active:
-            if segment is not None:
-                segment.seal()
-                if self._keeper.own is not None:
-                    self._discard_if_settled(self._keeper.own, segment)
+        for segment in filter(None, list(self._active)):
+            self._retire(segment)
+            if self._keeper.own is not None:
+                self._discard_if_settled(self._keeper.own, segment)
 
     # Making room.
 
@@ -320,8 +323,7 @@ class WritingQueue(EntryQueue):
 
     def _give_up(self, stream: Stream, segment: Segment, reason: str) -> None:
         """Drops what is not taken of a segment, and the file if nothing of it is in flight."""
-        if self._active[segment.lane] is segment:
-            self._active[segment.lane] = None
+        self._retire(segment)
         loss = (reason, segment.lane)
         self._dropped[loss] += 0  # a look for a key takes stack, of which this may be the end
         # Without a call or a jump (see `_queue`): a handler that logs may give up the same segment.
