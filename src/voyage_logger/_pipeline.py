@@ -212,8 +212,8 @@ class Pipeline:
         return _process.exit_began_at() + self._settings.shutdown_timeout
 
     def _submit_elsewhere(self, payload: bytes | bytearray, lane: int) -> int | None:
-        if sys.is_finalizing():
-            _process.refuse_too_late(self.queue, lane)
+        if sys.is_finalizing():  # threads are frozen, and nobody can be told
+            self.queue.refuse_at_once(lane, "shutdown")
             return None
         self.notice_fork()
         is_exiting = _process.is_exiting()

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from voyage_logger._pipeline import Pipeline
-    from voyage_logger._queue import EntryQueue
 
 _pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
 _held: set[Pipeline] = set()
@@ -154,16 +153,6 @@ def _speak_last() -> None:
     _has_spoken_last = True
     for pipeline in _all_pipelines():
         pipeline.tell_rest()
-
-
-def refuse_too_late(queue: EntryQueue, lane: int) -> None:
-    """Counts an entry that a destructor logs while the interpreter is being taken down.
-
-    Threads are frozen, one of them may hold the lock for good, and nobody can be told.
-    """
-    if queue.lock.acquire(blocking=False):
-        queue.refuse(lane, "shutdown")
-        queue.lock.release()
 
 
 def flush_all() -> None:

@@ -139,6 +139,12 @@ class EntryQueue(Keeping):
             self._accepted += 1
             self._dropped[loss] += 1
 
+    def refuse_at_once(self, lane: int, reason: str) -> None:
+        """The same where the lock may be held for good: then the entry is not counted."""
+        if self.lock.acquire(blocking=False):
+            self.refuse(lane, reason)
+            self.lock.release()
+
     def take(self, max_entries: int, max_bytes: int) -> list[Record]:
         """Moves the oldest entries into flight; those already in flight come first, alone.
 
