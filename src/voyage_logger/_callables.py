@@ -11,8 +11,7 @@ from typing import Any
 
 def name_of(function: Any) -> str:
     """The qualified name; of a partial, that of its function; of an object, its class's."""
-    while isinstance(function, functools.partial):
-        function = function.func
+    function = _without_partials(function)
     name = getattr(function, "__qualname__", None)
     return name if type(name) is str else type(function).__qualname__
 
@@ -21,8 +20,7 @@ def body_of(function: Any) -> Any:
     """The function that a call runs: of a partial its own, of an object the `__call__`."""
     import inspect  # noqa: PLC0415 - not to be paid by the import
 
-    while isinstance(function, functools.partial):
-        function = function.func
+    function = _without_partials(function)
     if inspect.isroutine(function):
         return function
     return getattr(type(function), "__call__", function)  # noqa: B004 - it is not asked whether
@@ -43,3 +41,9 @@ def is_async(function: Any) -> bool:
             f"{name_of(function)} is a generator: wrap the function that consumes it instead"
         )
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(body)
+
+
+def _without_partials(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
