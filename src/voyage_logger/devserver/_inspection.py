@@ -105,7 +105,8 @@ class Inspection(ABC):
             TimeoutError: They do not come in time; says what came, and what was answered.
         """
         backend = self._running()
-        backend.journal.wait_until(lambda: backend.store.entry_count, n, timeout, "stored entries")
+        nouns = ("stored entry", "stored entries")
+        backend.journal.wait_until(lambda: backend.store.entry_count, n, timeout, nouns)
 
     def wait_for_requests(
         self, n: int, timeout: float = _DEFAULT_WAIT_SECONDS, *, endpoint: Endpoint = "batch"
@@ -121,4 +122,5 @@ class Inspection(ABC):
             TimeoutError: They do not come in time; says what came, and what was answered.
         """
         journal = self._running().journal
-        journal.wait_until(lambda: journal.count(endpoint), n, timeout, f"{endpoint} requests")
+        nouns = (f"{endpoint} request", f"{endpoint} requests")
+        journal.wait_until(lambda: journal.count(endpoint), n, timeout, nouns)

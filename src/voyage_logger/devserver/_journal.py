@@ -89,14 +89,16 @@ class Journal:
             self._kept_bytes = 0
             self._answers.clear()
 
-    def wait_until(self, count: Callable[[], int], least: int, timeout: float, what: str) -> None:
+    def wait_until(
+        self, count: Callable[[], int], least: int, timeout: float, nouns: tuple[str, str]
+    ) -> None:
         """Waits until a count is high enough.
 
         Args:
             count: Reads it; called under the journal's lock, so it must not block.
             least: What to wait for.
             timeout: Seconds.
-            what: What is counted, for the message, in the plural.
+            nouns: What is counted, for the message: the word for one, and for more.
 
         Raises:
             TimeoutError: It is not reached in time; says how far it came, and what was answered.
@@ -108,9 +110,7 @@ class Journal:
                 f"{endpoint} {status or 'unanswered'}: {n}"
                 for (endpoint, status), n in self._answers.items()
             )
-            if least == 1:
-                what = f"{what[:-3]}y" if what.endswith("ies") else what[:-1]
             raise TimeoutError(
-                f"waited {timeout:g} s for {least} {what}, but there are {count()}"
+                f"waited {timeout:g} s for {least} {nouns[least != 1]}, but there are {count()}"
                 f" (answers so far: {answers or 'none'})"
             )
