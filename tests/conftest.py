@@ -63,6 +63,11 @@ class Recorder(BaseTransport):
 
 
 @pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
 def server() -> Iterator[DevServer]:
     with DevServer() as server:
         yield server

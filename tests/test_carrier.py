@@ -13,19 +13,13 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from conftest import Recorder
 from voyage_logger._carrier import HEADER, MAX_LENGTH, pack, unpack
 from voyage_logger._timeline import Timeline
 
 if TYPE_CHECKING:
-    from conftest import MakeLogger
+    from conftest import MakeLogger, Recorder
     from voyage_logger import VoyageLogger
     from voyage_logger.devserver import DevServer
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
 
 
 @pytest.fixture

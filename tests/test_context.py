@@ -26,11 +26,6 @@ PLAIN = {"timestamps": False, "capture_method": False, "flush_interval": 600}
 
 
 @pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
 def logger(make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
     return make_logger(transport=recorder, **PLAIN)
 

@@ -37,11 +37,6 @@ class Recorder(BaseTransport):
 
 
 @pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
 def sent(make_logger: MakeLogger, recorder: Recorder) -> Callable[..., list[dict[str, Any]]]:
     """Makes a logger, lets a function log with it, and gives what was sent."""
 

@@ -16,19 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import Recorder
 from voyage_logger import Journey, VoyageLogger, current_journey, propagate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from conftest import MakeLogger
+    from conftest import MakeLogger, Recorder
     from voyage_logger.devserver import DevServer
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
 
 
 @pytest.fixture

@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from voyage_logger.devserver import DevServer
 
 
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
-
-
 class TestSampling:
     def test_rates_leave_out_their_share(self) -> None:
         """Half of a level's entries at a rate of one half, all at 0, none at 1."""

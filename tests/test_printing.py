@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import Recorder
 from voyage_logger import _printing
 from voyage_logger._plain import to_text
 from voyage_logger._printing import CYCLE, MAX_DEPTH, TOO_DEEP, TOO_MUCH, bounded
@@ -18,7 +17,7 @@ from voyage_logger._printing import CYCLE, MAX_DEPTH, TOO_DEEP, TOO_MUCH, bounde
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import MakeLogger
+    from conftest import MakeLogger, Recorder
     from voyage_logger import VoyageLogger
 
 LEVELS_SHARED = 20  # of which a text would hold a million leaves
@@ -130,11 +129,6 @@ ODD_PLACES: dict[str, Callable[[VoyageLogger, Any], None]] = {
     "exception": lambda logger, value: logger.info("x", exc_info=ValueError(value)),
     "message format": lambda logger, value: logger.info(value, 1),
 }
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
 
 
 @pytest.fixture

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import Recorder
 from voyage_logger._ticketed import Ticketed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import MakeLogger
+    from conftest import MakeLogger, Recorder
     from voyage_logger import VoyageLogger
 
     Tickets = Callable[[], dict[str, bool]]
@@ -33,11 +32,6 @@ class Group(Exception):  # noqa: N818 - as that of Python 3.11 and its backport
 
 class Marked:
     """What can be watched."""
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
 
 
 @pytest.fixture

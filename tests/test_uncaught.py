@@ -33,11 +33,6 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
 def logger(make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
     return make_logger(transport=recorder)
 
