@@ -189,7 +189,7 @@ class TestGivingUp:
 
         worker = make_worker(queue, Recorder(), clock)
         queue.append(b'{"m":"x"}', INFO)
-        worker.give_up("shutdown")
+        worker.give_up("shutdown", at_once=True)
 
         (error,) = errors
         assert isinstance(error, EntriesLost)

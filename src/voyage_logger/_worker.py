@@ -253,19 +253,20 @@ class Worker:
 
     def tell_last_losses(self, *, at_once: bool = False) -> None:
         """The same at the end, with what the last attempt came to, which is the cause."""
-        words, problem = self.delivery.words, self.delivery.last_problem
-        self._report(self._losses.claim(words, at_once=at_once, problem=problem))
+        self._report(self._claim_last(at_once=at_once))
 
-    def give_up(self, reason: str, *, at_once: bool = True) -> None:
+    def give_up(self, reason: str, *, at_once: bool) -> None:
         """Ends the loop, drops what is left, and tells people of all in one line."""
         with self._queue.lock:
             self.stop()
             self._queue.abandon(reason)
             # Claimed under the same lock: what others lose or tell in between is a line of its own.
-            delivery = self.delivery
-            words, problem = delivery.words, delivery.last_problem
-            error = self._losses.claim(words, at_once=at_once, problem=problem)
+            error = self._claim_last(at_once=at_once)
         self._report(error)
+
+    def _claim_last(self, *, at_once: bool) -> EntriesLost | None:
+        words, problem = self.delivery.words, self.delivery.last_problem
+        return self._losses.claim(words, at_once=at_once, problem=problem)
 
     def _report(self, error: EntriesLost | None) -> None:
         if error is not None:
