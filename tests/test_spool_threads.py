@@ -263,6 +263,28 @@ class TestClosing:
         assert adopted(make_queue()) == 2
 
 
+class TestLooking:
+    def test_waits_for_the_look_under_way(
+        self,
+        queue: SpoolQueue,
+        server: DevServer,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Two at once would share the folder's cursor, and miss an owner or take it over twice."""
+        queue.append(entry(0), INFO)
+        leave(folder, server, ["left", "too"], destination="nowhere")
+        with HeldUp(monkeypatch, "listdir", lambda: adopted(queue)) as first:
+            second = threading.Thread(target=adopted, args=(queue,))
+            second.start()
+            second.join(0.5)  # without a look under way it ends well within this
+            is_waiting = second.is_alive()
+            assert first.go() == 2
+        second.join(LIMIT)
+        assert (is_waiting, second.is_alive()) == (True, False)
+        assert queue.stats().adopted == 2
+
+
 class TestGivingUp:
     def test_a_file_that_is_being_read_leaves_it_open_to_the_reader(
         self, queue: SpoolQueue, monkeypatch: pytest.MonkeyPatch
