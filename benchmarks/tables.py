@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import _report
 from benchmarks._report import Column
 from benchmarks.contestants import ENTRANTS
+from benchmarks.measures import deliver, exits, idle, imports
 from benchmarks.measures.prices import PRICES
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ def _worst(column: Column, results: Sequence[dict[str, Any]]) -> str:
 
 def _figures(*columns: tuple[str, str, int]) -> list[Column]:
     return [Column(heading, key, decimals, has_spread=True) for heading, key, decimals in columns]
+
+
+def _without(key: str, columns: Sequence[Column]) -> list[Column]:
+    return [column for column in columns if column.key != key]
 
 
 _WORST_LATENCY = (Column("lost", "lost"), Column("app held up by, ms", "late"))
@@ -103,18 +108,7 @@ TABLES: dict[str, tuple[str, list[Cells]]] = {
     ),
     "deliver": (
         "deliver",
-        [
-            Cells(
-                [
-                    *_figures(("entries/s", "rate", 0), ("CPU s per 100,000", "cpu", 2)),
-                    Column("peak MiB over idle", "peak", 1, has_spread=True),
-                    Column("requests", "requests"),
-                    Column("bytes an entry", "entry_bytes"),
-                    Column("lost", "lost"),
-                    Column("doubled", "doubled"),
-                ]
-            )
-        ],
+        [Cells(_without("app_cpu", deliver.COLUMNS))],
     ),
     "latency": (
         "latency",
@@ -142,45 +136,9 @@ TABLES: dict[str, tuple[str, list[Cells]]] = {
             )
         ],
     ),
-    "import": (
-        "import",
-        [
-            Cells(
-                [
-                    Column("ms over the interpreter", "ms", 1, has_spread=True),
-                    Column("modules", "modules"),
-                    Column("requests imported", "requests"),
-                ]
-            )
-        ],
-    ),
-    "exit": (
-        "exit",
-        [
-            Cells(
-                [
-                    Column("healthy, ms", "healthy", has_spread=True),
-                    Column("lost", "healthy_lost"),
-                    Column("short script, ms", "script", has_spread=True),
-                    Column("lost", "script_lost"),
-                    Column("refused, s", "refused", 1),
-                    Column("black-holed, s", "black hole", 1),
-                ]
-            )
-        ],
-    ),
-    "idle": (
-        "idle",
-        [
-            Cells(
-                (
-                    Column("wakeups a minute", "wakeups"),
-                    Column("CPU ms a minute", "cpu", 1),
-                    Column("resident MiB over the harness", "resident", 1),
-                )
-            )
-        ],
-    ),
+    "import": ("import", [Cells(imports.COLUMNS)]),
+    "exit": ("exit", [Cells(exits.COLUMNS)]),
+    "idle": ("idle", [Cells(_without("threads", idle.COLUMNS))]),
     "spool-call": (
         "spool",
         [

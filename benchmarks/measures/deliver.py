@@ -33,7 +33,7 @@ _CEILING = (
     "The sink's ceiling, with ready bodies from a bare socket: {:,.0f} entries/s in bodies of "
     "1 MiB, {:,.0f} in bodies of 100 entries."
 )
-_COLUMNS = (
+COLUMNS = (
     Column("entries/s", "rate", has_spread=True),
     Column("CPU s per 100,000", "cpu", 2, has_spread=True),
     Column("of it in the app's thread", "app_cpu", 2),
@@ -69,7 +69,7 @@ def run(bench: Bench) -> Report:
     for result in results.values():
         for key in ("cpu", "app_cpu"):
             shifted(result, (key,), own[key] if own is not None else 0.0)
-    report.add("", bench.entrants, results, _COLUMNS)
+    report.add("", bench.entrants, results, COLUMNS)
     large, small = ceiling(bench.sink), ceiling(bench.sink, body=43_000)
     report.notes += [
         "CPU is that of the whole process, user and system, without the harness's own.",

@@ -29,7 +29,7 @@ _ENTRIES = 50
 _LIMIT = 8.0  # seconds, then it is killed
 _CASES = ("healthy", "script")
 _LONG_CASES = ("refused", "black hole")
-_COLUMNS = (
+COLUMNS = (
     Column("healthy, ms", "healthy", has_spread=True),
     Column("lost", "healthy_lost"),
     Column("short script, ms", "script", has_spread=True),
@@ -63,7 +63,7 @@ def run(bench: Bench) -> Report:
         for name, result in results.items():
             found = summary([{case: each[name]} for each in rounds if name in each])
             result.update(found | {"rounds": result["rounds"]})
-    report.add("", bench.entrants, results, _COLUMNS)
+    report.add("", bench.entrants, results, COLUMNS)
     report.notes.append(
         f"The interpreter's own end, taken off where the server is healthy: "
         f"{own['healthy']:.0f} ms. After {_LIMIT:.0f} s a process is killed."

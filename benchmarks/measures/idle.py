@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmarks._child import Job
 
 ROUNDS = 1
-_COLUMNS = (
+COLUMNS = (
     Column("wakeups a minute", "wakeups"),
     Column("CPU ms a minute", "cpu", 1),
     Column("threads", "threads"),
@@ -53,7 +53,7 @@ def run(bench: Bench) -> Report:
     own = results[NOTHING.name]["resident"]
     for result in results.values():
         result["resident"] -= own
-    report.add("", entrants, results, _COLUMNS)
+    report.add("", entrants, results, COLUMNS)
     report.notes.append(f"Counted over {seconds:.0f} s, from {rest:.0f} s after the last entry.")
     return report
 
