@@ -16,11 +16,12 @@ from heapq import heapify, heapreplace
 from math import floor, inf
 from typing import TYPE_CHECKING
 
-from voyage_logger import _retry
-from voyage_logger._batching import BEHIND, RequestSize
-from voyage_logger._outcome import Kind, Outcome
-from voyage_logger._pacing import Failures, Rhythm
-from voyage_logger._records import RECORD_OVERHEAD
+from voyage_logger._delivery import backoff
+from voyage_logger._delivery.pacing import Failures, Rhythm
+from voyage_logger._delivery.request_size import BEHIND, RequestSize
+from voyage_logger._queue.lanes import RECORD_OVERHEAD
+from voyage_logger.transports._outcome import Kind, Outcome
+from voyage_logger.transports._token import renewal
 from voyage_logger.transports._verdict import batch_outcome, sign_in_outcome
 
 if TYPE_CHECKING:
@@ -144,13 +145,13 @@ class Process:
     def _sign_in(self, now: float) -> Outcome:
         reply, self._answered = self._server.sign_in(now)
         if reply is self._server.ok:
-            self._renew_at = now + _retry.renewal(self._server.token_life, self._random)
+            self._renew_at = now + renewal(self._server.token_life, self._random)
             return _DONE
         return _understand(reply, sign_in_outcome)
 
     def _pause(self, outcome: Outcome) -> float:
         attempt = self._failures.add(outcome.kind)
-        return _retry.pause(outcome, attempt, self._random)
+        return backoff.pause(outcome, attempt, self._random)
 
     def _next_round(self, now: float) -> float:
         """When `Worker._look` finds that it is time to send."""

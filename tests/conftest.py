@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyage_logger import BaseTransport, Kind, Outcome, VoyageLogger, _diagnostics
+from voyage_logger import BaseTransport, Kind, Outcome, VoyageLogger
+from voyage_logger._base import diagnostics
 from voyage_logger.devserver import DevServer
 
 pytest.register_assert_rewrite("queue_contract", "queue_model", "spooling")
@@ -29,7 +30,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the developer's shell reaches a test, and no line was said before it."""
     for name in [name for name in os.environ if name.startswith("VOYAGE_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(_diagnostics, "_last_said", {})
+    monkeypatch.setattr(diagnostics, "_last_said", {})
 
 
 @pytest.fixture(autouse=True)

@@ -40,8 +40,8 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has 
 
 # A time that passes in which a program does something else: the clock of the limits is set forward.
 AN_HOUR_LATER = (
-    "from voyage_logger import _pipeline, _process; clock = _process.monotonic; "
-    "_process.monotonic = _pipeline.monotonic = lambda: clock() + 3600"
+    "from voyage_logger._delivery import pipeline, process; clock = process.monotonic; "
+    "process.monotonic = pipeline.monotonic = lambda: clock() + 3600"
 )
 
 _TIME = r"(hooks until )?\d+\.\d+"

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conftest import until
-from voyage_logger import _queue, _records
-from voyage_logger._levels import (
+from voyage_logger._base.levels import (
     CRITICAL,
     DEBUG,
     ERROR,
@@ -29,15 +28,17 @@ from voyage_logger._levels import (
     TICKET_LANE,
     WARN,
 )
-from voyage_logger._queue import EntryQueue
-from voyage_logger._records import NEVER
+from voyage_logger._queue import lanes as _records
+from voyage_logger._queue import memory
+from voyage_logger._queue.lanes import NEVER
+from voyage_logger._queue.memory import EntryQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
 
     from voyage_logger import Stats
-    from voyage_logger._queue import EntryQueue
+    from voyage_logger._queue.memory import EntryQueue
 
     MakeQueue = Callable[[int], EntryQueue]  # of how many entries it holds
 
@@ -421,7 +422,7 @@ def run_together(
 
 
 class Signals:
-    files: tuple[str, ...] = (_queue.__file__, _records.__file__)  # where a handler may come in
+    files: tuple[str, ...] = (memory.__file__, _records.__file__)  # where a handler may come in
 
     def test_in_the_middle_of_stats_leave_them_those_of_one_moment(
         self, make_queue: MakeQueue
@@ -510,7 +511,7 @@ class Interruption:
         self,
         at: int,
         foreign: Callable[[], object],
-        files: tuple[str, ...] = (_queue.__file__, _records.__file__),
+        files: tuple[str, ...] = (memory.__file__, _records.__file__),
     ) -> None:
         self.at, self.foreign, self.count = at, foreign, 0
         self.files = files

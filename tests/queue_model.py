@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from queue_contract import assert_law
-from voyage_logger._levels import CRITICAL, LANES, NOTICE_LANE
-from voyage_logger._records import NEVER
+from voyage_logger._base.levels import CRITICAL, LANES, NOTICE_LANE
+from voyage_logger._queue.lanes import NEVER
 
 if TYPE_CHECKING:
-    from voyage_logger._queue import EntryQueue
-    from voyage_logger._records import Record
+    from voyage_logger._queue.lanes import Record
+    from voyage_logger._queue.memory import EntryQueue
 
 LANE = st.integers(0, len(LANES) - 1)
 

@@ -280,7 +280,7 @@ def overhead() -> float:
 
 def payload(logger: VoyageLogger) -> int:
     """The bytes of JSON that wait."""
-    from voyage_logger._records import RECORD_OVERHEAD  # noqa: PLC0415 - not for those who run
+    from voyage_logger._queue.lanes import RECORD_OVERHEAD  # noqa: PLC0415 - not for those who run
 
     stats = logger.stats()
     return stats.pending_bytes - stats.pending * RECORD_OVERHEAD

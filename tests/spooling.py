@@ -29,7 +29,7 @@ PRELUDE = """\
     import errno, json, os, random, signal, sys, threading, time
     import voyage_logger
     from voyage_logger import VoyageLogger
-    from voyage_logger.spool import _writing
+    from voyage_logger._queue.spool import writer
 
     def logger_on(folder, **settings):
         return VoyageLogger("app", spool_dir=folder, **{"flush_interval": 600, **settings})

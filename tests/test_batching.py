@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voyage_logger._batching import RequestSize
-from voyage_logger._wire import BODY_OVERHEAD
+from voyage_logger._base.wire import BODY_OVERHEAD
+from voyage_logger._delivery.request_size import RequestSize
 
 MIB = 1 << 20
 

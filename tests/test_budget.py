@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import budget
-from voyage_logger._records import RECORD_OVERHEAD
+from voyage_logger._queue.lanes import RECORD_OVERHEAD
 
 
 @pytest.fixture(scope="module")

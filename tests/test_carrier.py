@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from voyage_logger._carrier import HEADER, MAX_LENGTH, pack, unpack
-from voyage_logger._timeline import Timeline
+from voyage_logger._entry.timeline import Timeline
+from voyage_logger._logger.journey_header import HEADER, MAX_LENGTH, pack, unpack
 
 if TYPE_CHECKING:
     from conftest import MakeLogger, Recorder

@@ -175,7 +175,8 @@ def test_fork_during_the_drain_at_exit_leaves_its_orders_to_the_parent(server: D
         flush_on_sigterm()
 
         def work():
-            while not voyage_logger._process._afterwards: time.sleep(0.001)  # nobody announces it
+            while not voyage_logger._delivery.process._afterwards:
+                time.sleep(0.001)  # nobody announces it
             child = os.fork()
             if child == 0:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -200,7 +201,7 @@ def test_fork_during_the_drain_at_exit_leaves_its_orders_to_the_parent(server: D
 
 # As if forked from C, as by uWSGI: for this package no hook of Python's has run.
 BARE_FORK = """\
-from voyage_logger import _process
+from voyage_logger._delivery import process as _process
 logger.info("parent")
 pipelines = set(_process._pipelines)
 _process._pipelines.clear()  # so the hooks find nothing to do

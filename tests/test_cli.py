@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from voyage_logger import __version__
-from voyage_logger._json import dumps, quick_dumps
+from voyage_logger._entry.json_codecs import dumps, quick_dumps
 from voyage_logger.cli import main
 from voyage_logger.cli._demo import Account, _picture, _readable, _Shop
 

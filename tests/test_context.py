@@ -508,7 +508,7 @@ def test_chain_of_tasks_holds_no_old_context(logger: VoyageLogger) -> None:
     """A task that starts its successor inside its context does not make memory grow."""
     import weakref  # noqa: PLC0415 - used here only
 
-    from voyage_logger._context import AMBIENT, Layer  # noqa: PLC0415 - used here only
+    from voyage_logger._logger.context import AMBIENT, Layer  # noqa: PLC0415 - used here only
 
     class Marked:
         """A value that can be watched."""

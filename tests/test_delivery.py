@@ -19,13 +19,13 @@ from voyage_logger import (
     ConnectionFailed,
     DeliveryError,
     EntriesLost,
-    _retry,
 )
-from voyage_logger._delivery import MOST_REFUSALS
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import INFO
-from voyage_logger._losses import LossTeller
-from voyage_logger._queue import EntryQueue
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import INFO
+from voyage_logger._delivery import backoff
+from voyage_logger._delivery.batch import MOST_REFUSALS
+from voyage_logger._delivery.loss_report import LossTeller
+from voyage_logger._queue.memory import EntryQueue
 from voyage_logger.devserver import DevServer, Fault, Rules
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def batches(server: DevServer) -> list[list[str]]:
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between attempts are none here, but where a test is about them."""
-    monkeypatch.setattr(_retry, "BASE", 0.0)
+    monkeypatch.setattr(backoff, "BASE", 0.0)
 
 
 def without_pauses(logger: VoyageLogger) -> VoyageLogger:
@@ -96,7 +96,7 @@ def test_revoked_token_costs_one_sign_in(
     logger.info("before")
     assert logger.flush()
     server.revoke_tokens()
-    monkeypatch.setattr(_retry, "BASE", 60.0)  # any pause would be half a minute at least
+    monkeypatch.setattr(backoff, "BASE", 60.0)  # any pause would be half a minute at least
     logger.info("after")
     assert logger.flush(timeout=10)
     stats = logger.stats()
@@ -189,8 +189,8 @@ def test_flush_ends_a_pause(
     """A pause that is the client's own idea does not hold up somebody who waits."""
     logger = make_logger(flush_interval=0.01)
     logger._pipeline._worker._random = lambda: 0.999999
-    monkeypatch.setattr(_retry, "BASE", 100.0)
-    monkeypatch.setattr(_retry, "CAP", 100.0)
+    monkeypatch.setattr(backoff, "BASE", 100.0)
+    monkeypatch.setattr(backoff, "CAP", 100.0)
     server.script(*[Fault(status=503)] * 2)
     logger.info("x")
     for number in range(1, 3):
@@ -203,7 +203,7 @@ def test_flush_begins_with_short_pauses(
     server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a long outage, who waits is not told to wait for the next but one attempt, too."""
-    monkeypatch.setattr(_retry, "BASE", 0.5)
+    monkeypatch.setattr(backoff, "BASE", 0.5)
     logger = make_logger(flush_interval=0.01)
     worker = logger._pipeline._worker
     worker._random = lambda: 0.0
@@ -514,7 +514,7 @@ def test_flush_in_a_loop_does_not_defeat_the_pauses(
     server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often somebody flushes, refused credentials are not tried again within seconds."""
-    monkeypatch.setattr(_retry, "BASE", 60.0)
+    monkeypatch.setattr(backoff, "BASE", 60.0)
     logger = make_logger(api_key="wrong")
     logger.info("x")
     for _ in range(50):
@@ -527,7 +527,7 @@ def test_server_that_refuses_everything_is_given_pauses(
     server: DevServer, make_logger: MakeLogger, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Refused batches are followed by pauses, and teach nothing about the sizes that work."""
-    monkeypatch.setattr(_retry, "BASE", 0.3)
+    monkeypatch.setattr(backoff, "BASE", 0.3)
     logger = make_logger(batch_size=20, flush_interval=600)
     for number in range(20):
         logger.info("ok %d", number)

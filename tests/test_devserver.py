@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyage_logger import _levels
-from voyage_logger._levels import rank_of
-from voyage_logger._wire import BATCH_PATH, SIGN_IN_PATH
+from voyage_logger._base import levels
+from voyage_logger._base.levels import rank_of
+from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
 from voyage_logger.devserver import OMIT, DevServer, Fault, Rules, _checks
 from voyage_logger.devserver._tokens import Tokens
 
@@ -372,7 +372,7 @@ def test_levels_go_by_the_names_that_the_logger_takes(server: DevServer, client:
 def test_the_dev_server_knows_all_names_of_levels() -> None:
     """It shares no code with the logger, and yet the names."""
     assert {name: rank_of(level) for name, level in _checks._ALIASES.items()} == {
-        name: rank for name, rank in _levels._ALIASES.items() if name not in _levels.LEVELS
+        name: rank for name, rank in levels._ALIASES.items() if name not in levels.LEVELS
     }
 
 

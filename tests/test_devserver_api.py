@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from voyage_logger import devserver
-from voyage_logger._wire import BATCH_PATH, SIGN_IN_PATH
+from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
 from voyage_logger.devserver import OMIT, DevServer, Rules
 
 if TYPE_CHECKING:
@@ -263,5 +263,7 @@ def test_the_oracle_shares_only_the_wire() -> None:
                 assert node.level == 0
                 names = [str(node.module)]
             for name in names:
-                own = name == "voyage_logger._wire" or name.startswith("voyage_logger.devserver")
+                own = name == "voyage_logger._base.wire" or name.startswith(
+                    "voyage_logger.devserver"
+                )
                 assert own or name.partition(".")[0] in sys.stdlib_module_names, (path, name)

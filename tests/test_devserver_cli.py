@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
-from voyage_logger._wire import BATCH_PATH, SIGN_IN_PATH
+from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyage_logger._wire import BATCH_PATH, SIGN_IN_PATH
+from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
 from voyage_logger.devserver import DevServer, Fault, Rules, html_ok, redirect, slow_down
 from voyage_logger.devserver._connections import Connections
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from voyage_logger import ConnectionFailed, DeliveryError, VoyageError
-from voyage_logger._diagnostics import Diagnostics
+from voyage_logger._base.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

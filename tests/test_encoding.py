@@ -23,12 +23,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voyage_logger._encoding import encode, shorten
-from voyage_logger._json import dumps
-from voyage_logger._plain import TRIMMED, to_plain
-from voyage_logger._printing import CYCLE, MAX_DEPTH, TOO_DEEP
-from voyage_logger._redaction import MASK, Redaction
-from voyage_logger._trimming import MIN_LIMIT, bare
+from voyage_logger._entry.encoding import encode, shorten
+from voyage_logger._entry.json_codecs import dumps
+from voyage_logger._entry.json_data import TRIMMED, to_plain
+from voyage_logger._entry.redaction import MASK, Redaction
+from voyage_logger._entry.safe_text import CYCLE, MAX_DEPTH, TOO_DEEP
+from voyage_logger._entry.trimming import MIN_LIMIT, bare
 
 ROOMY = 1 << 20
 MARK_LENGTH = 64  # bytes: more than any mark needs

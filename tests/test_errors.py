@@ -24,8 +24,8 @@ from voyage_logger import (
     Stats,
     VoyageError,
 )
-from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LANES, LEVELS, WARN, rank_of
-from voyage_logger._outcome import error_of
+from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, LANES, LEVELS, WARN, rank_of
+from voyage_logger.transports._outcome import error_of
 
 ERRORS = [
     VoyageError("text"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from voyage_logger._exceptions import MAX_TEXT, _links, traceback_of
+from voyage_logger._entry.tracebacks import MAX_TEXT, _links, traceback_of
 
 
 def raised(make: Any) -> BaseException:

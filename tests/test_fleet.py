@@ -21,10 +21,10 @@ from benchmarks._fleet_model import App, Process, run
 from benchmarks._fleet_scenarios import SCENARIOS, play
 from benchmarks._fleet_server import Load, Server, Trouble
 from voyage_logger import Transport
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import INFO
-from voyage_logger._queue import EntryQueue
-from voyage_logger._worker import Worker
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import INFO
+from voyage_logger._delivery.worker import Worker
+from voyage_logger._queue.memory import EntryQueue
 from voyage_logger.transports._session import RequestFailed
 
 if TYPE_CHECKING:

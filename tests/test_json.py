@@ -19,12 +19,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voyage_logger import DEFAULT_REDACTED_KEYS, _encoding, _json
-from voyage_logger._encoding import encode, encode_call
-from voyage_logger._fields import conform
-from voyage_logger._printing import MAX_DEPTH
-from voyage_logger._redaction import NOTHING, Redaction
-from voyage_logger._timeline import Timeline
+from voyage_logger import DEFAULT_REDACTED_KEYS
+from voyage_logger._entry import encoding
+from voyage_logger._entry import json_codecs as _json
+from voyage_logger._entry.encoding import encode, encode_call
+from voyage_logger._entry.field_types import conform
+from voyage_logger._entry.redaction import NOTHING, Redaction
+from voyage_logger._entry.safe_text import MAX_DEPTH
+from voyage_logger._entry.timeline import Timeline
 
 LIMIT = 64 * 1024
 SECRET = 'päss"word\\1234567'
@@ -97,7 +99,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Any:
         redaction = Redaction(DEFAULT_REDACTED_KEYS, lambda: (SECRET,))
         found = []
         for write in (quick, _json.dumps):
-            monkeypatch.setattr(_encoding, "quick_dumps", write)
+            monkeypatch.setattr(encoding, "quick_dumps", write)
             found.append(encode(entry, limit, redaction))
         return found[0], found[1]
 
@@ -157,7 +159,7 @@ class TestChoice:
     def test_is_made_when_the_package_is_imported(self, *, is_wanted: bool) -> None:
         """Orjson is used where it is installed, unless the environment says no."""
         code = (
-            "import sys, voyage_logger._json as j;"
+            "import sys, voyage_logger._entry.json_codecs as j;"
             "print('orjson' in sys.modules, j.quick_dumps is not j.dumps)"
         )
 
@@ -167,7 +169,7 @@ class TestChoice:
         """Nobody needs the extra, and a broken installation of it ends no import."""
         code = (
             "import sys; sys.modules['orjson'] = None;"
-            "import voyage_logger._json as j; print(j.quick_dumps is j.dumps)"
+            "import voyage_logger._entry.json_codecs as j; print(j.quick_dumps is j.dumps)"
         )
 
         assert run(code) == "True"

@@ -13,10 +13,10 @@ import pytest
 
 from conftest import Recorder
 from voyage_logger import ConfigurationError, VoyageLogger
-from voyage_logger._levels import CRITICAL, DEBUG, INFO, TICKET_LANE
-from voyage_logger._queue import EntryQueue
-from voyage_logger._sampling import Rates
-from voyage_logger._tickets import TicketCooldown
+from voyage_logger._base.levels import CRITICAL, DEBUG, INFO, TICKET_LANE
+from voyage_logger._logger.sampling import Rates
+from voyage_logger._logger.ticket_cooldown import TicketCooldown
+from voyage_logger._queue.memory import EntryQueue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,8 @@ import pytest
 
 from conftest import until
 from processes import TIME_LIMIT, UNMEASURED
-from voyage_logger import EntriesLost, Transport, _retry
+from voyage_logger import EntriesLost, Transport
+from voyage_logger._delivery import backoff
 from voyage_logger.devserver import DevServer, Fault
 
 if TYPE_CHECKING:
@@ -338,8 +339,8 @@ def test_storm(
     """Counts add up at each look; what is not shed comes once, or again with the same log_id."""
     seed = int(os.environ.get("STORM_SEED") or random.randrange(1_000_000))
     print(f"STORM_SEED={seed}")
-    monkeypatch.setattr(_retry, "BASE", 0.02)
-    monkeypatch.setattr(_retry, "CAP", 0.3)
+    monkeypatch.setattr(backoff, "BASE", 0.02)
+    monkeypatch.setattr(backoff, "CAP", 0.3)
     errors: list[VoyageError] = []
     transport = Recorded(server, timeout=(1, 0.4))
     logger = make_logger(

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle  # type: ignore[import-untyped]
 import pytest
 
-from voyage_logger import Transport, VoyageLogger, _pickling
+from voyage_logger import Transport, VoyageLogger
+from voyage_logger._base import pickling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,8 +40,8 @@ def loads(data: bytes) -> Any:
 
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_pickling, "_living", weakref.WeakValueDictionary())
-    monkeypatch.setattr(_pickling, "_restored", {})
+    monkeypatch.setattr(pickling, "_living", weakref.WeakValueDictionary())
+    monkeypatch.setattr(pickling, "_restored", {})
 
 
 @pytest.fixture
@@ -48,11 +49,11 @@ def emigrate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """Makes this process one that has never seen the loggers made so far."""
 
     def forget() -> None:
-        monkeypatch.setattr(_pickling, "_living", weakref.WeakValueDictionary())
-        monkeypatch.setattr(_pickling, "_restored", {})
+        monkeypatch.setattr(pickling, "_living", weakref.WeakValueDictionary())
+        monkeypatch.setattr(pickling, "_restored", {})
 
     yield forget
-    for restored in _pickling._restored.values():
+    for restored in pickling._restored.values():
         if isinstance(restored, VoyageLogger):
             restored.close(timeout=0)
 

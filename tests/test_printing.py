@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyage_logger import _printing
-from voyage_logger._plain import to_text
-from voyage_logger._printing import CYCLE, MAX_DEPTH, TOO_DEEP, TOO_MUCH, bounded
+from voyage_logger._entry import safe_text
+from voyage_logger._entry.json_data import to_text
+from voyage_logger._entry.safe_text import CYCLE, MAX_DEPTH, TOO_DEEP, TOO_MUCH, bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,7 +202,7 @@ def test_own_text_is_left_alone(value: object, text: str) -> None:
 
 def test_beginning_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what is too much the beginning is kept, and each cut is marked."""
-    monkeypatch.setattr(_printing, "MAX_PRINTED", 8 * 256)
+    monkeypatch.setattr(safe_text, "MAX_PRINTED", 8 * 256)
     many = list(range(100))
     deep: list[Any] = []
     for _ in range(MAX_DEPTH):
@@ -289,7 +289,7 @@ def test_function_that_is_cancelled_costs_no_entry(
 def test_large_mapping_is_marked(logger: VoyageLogger, recorder: Recorder) -> None:
     """Where keys of a mapping are left out, the entry says so."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("voyage_logger._fields._MOST_KEYS", 3)
+        patch.setattr("voyage_logger._entry.field_types._MOST_KEYS", 3)
         logger.info("x", meta_data=Endless())
     assert logger.flush()
     meta_data = recorder.entries[0]["meta_data"]

@@ -250,7 +250,7 @@ def test_exit_inside_the_exit_gets_no_time_of_its_own(
     done = run(
         server,
         """\
-        from voyage_logger._process import exit_began_at
+        from voyage_logger._delivery.process import exit_began_at
         def on_error(error):
             if type(error).__name__ != "EntriesLost": return
             began_at = exit_began_at()
@@ -292,7 +292,7 @@ def test_daemon_threads_that_log_on_do_not_fill_stderr(
 
 # A hook as one that was registered before the import: it runs after all of ours.
 LAST_OF_ALL = """\
-from voyage_logger._process import _speak_last
+from voyage_logger._delivery.process import _speak_last
 atexit.unregister(_speak_last)
 atexit.register(hook)
 atexit.register(_speak_last)

@@ -11,13 +11,13 @@ from hypothesis.stateful import invariant
 import queue_contract
 import queue_model
 from queue_contract import ROOMY, Bounded, Interruption, alarm, assert_law, queue, take_all
-from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, LANES
-from voyage_logger._queue import EntryQueue
-from voyage_logger._records import NEVER, RECORD_OVERHEAD, Record
+from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, LANES
+from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, Record
+from voyage_logger._queue.memory import EntryQueue
 
 if TYPE_CHECKING:
     from queue_contract import MakeQueue
-    from voyage_logger._records import Record
+    from voyage_logger._queue.lanes import Record
 
 __all__ = ["alarm", "queue"]
 

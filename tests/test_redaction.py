@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from conftest import Recorder
 from voyage_logger import DEFAULT_REDACTED_KEYS, ConfigurationError, VoyageLogger
-from voyage_logger._encoding import encode
-from voyage_logger._json import dumps
-from voyage_logger._printing import MAX_DEPTH
-from voyage_logger._redaction import MASK, Redaction
-from voyage_logger._trimming import bare
+from voyage_logger._entry.encoding import encode
+from voyage_logger._entry.json_codecs import dumps
+from voyage_logger._entry.redaction import MASK, Redaction
+from voyage_logger._entry.safe_text import MAX_DEPTH
+from voyage_logger._entry.trimming import bare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,17 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voyage_logger._outcome import Kind, Outcome
-from voyage_logger._retry import (
-    BLOCKED_CAP,
-    CAP,
-    RETRY_AFTER_CAP,
-    interval,
-    parse_retry_after,
-    pause,
-    phase,
-    renewal,
-)
+from voyage_logger._delivery.backoff import BLOCKED_CAP, CAP, interval, pause, phase
+from voyage_logger.transports._outcome import RETRY_AFTER_CAP, Kind, Outcome
+from voyage_logger.transports._token import renewal
+from voyage_logger.transports._verdict import parse_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,11 +22,11 @@ from voyage_logger import (
     Transport,
     VoyageError,
     VoyageLogger,
-    _wire,
 )
-from voyage_logger._settings import Credentials, endpoint_from
+from voyage_logger._base import wire
 from voyage_logger.devserver import DevServer, html_ok
-from voyage_logger.transports._api import _Token
+from voyage_logger.transports._endpoint import Credentials, endpoint_from
+from voyage_logger.transports._token import Token
 from voyage_logger.transports._verdict import Answer
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Echo:
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                is_sign_in = self.path == _wire.SIGN_IN_PATH
+                is_sign_in = self.path == wire.SIGN_IN_PATH
                 status = echo.sign_in_status if is_sign_in else echo.batch_status
                 # The secrets first: only the beginning of what a server says is repeated.
                 headers = sorted(self.headers.items(), key=lambda item: "planted" not in item[1])
@@ -144,7 +144,7 @@ def test_no_repr_shows_them(signed_in: tuple[VoyageLogger, Transport]) -> None:
     """Of whatever holds one: logger, transport, endpoint, credentials, token, and all below."""
     logger, transport = signed_in
     endpoint = endpoint_from(KEY, SECRET, None, timeout=1, compress=False)
-    things = [logger, transport, endpoint, Credentials(KEY, SECRET), _Token(TOKEN, 1.0)]
+    things = [logger, transport, endpoint, Credentials(KEY, SECRET), Token(TOKEN, 1.0)]
     things.append(
         Answer(200, "application/json", None, None, f'"access_token": "{TOKEN}"'.encode())
     )
@@ -172,7 +172,7 @@ def test_no_pickle_carries_them(
 
 def test_credentials_by_themselves_are_not_pickled() -> None:
     """A pickle of the credentials themselves is refused, however somebody came to them."""
-    for thing in (Credentials(KEY, SECRET), _Token(TOKEN, 1.0)):
+    for thing in (Credentials(KEY, SECRET), Token(TOKEN, 1.0)):
         with pytest.raises(TypeError, match="secret"):
             pickle.dumps(thing)
 
@@ -259,7 +259,7 @@ def test_no_traceback_of_an_interrupted_sign_in_shows_them(
     monkeypatch.setattr(requests.Session, "send", interrupt)
     transport = Transport(KEY, SECRET, "http://127.0.0.1:1")
     for call in (transport.sign_in, lambda: transport.send([ENTRY])):
-        transport._token = _Token(TOKEN, float("inf")) if call is not transport.sign_in else None
+        transport._token = Token(TOKEN, float("inf")) if call is not transport.sign_in else None
         with pytest.raises(KeyboardInterrupt) as caught:
             call()
         shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)

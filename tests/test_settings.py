@@ -10,14 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voyage_logger import BaseTransport, ConfigurationError, Transport, VoyageLogger
-from voyage_logger._settings import (
-    MIB,
-    Credentials,
-    Endpoint,
-    endpoint_from,
-    missing,
-)
-from voyage_logger._wire import BODY_OVERHEAD, DEFAULT_BASE_URL
+from voyage_logger._base.settings import MIB
+from voyage_logger._base.wire import BODY_OVERHEAD, DEFAULT_BASE_URL
+from voyage_logger.transports._endpoint import Credentials, Endpoint, endpoint_from, missing
 
 NAN, INF = float("nan"), float("inf")
 KEYS = {"VOYAGE_LOGS_KEY": "key", "VOYAGE_LOGS_SECRET": "secret"}

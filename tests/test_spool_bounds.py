@@ -13,12 +13,12 @@ import pytest
 
 from conftest import until
 from spooling import Child, assert_law, leave, look, messages, slow_down
-from voyage_logger import _diagnostics
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import ERROR, INFO
-from voyage_logger._records import NEVER
+from voyage_logger._base import diagnostics
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import ERROR, INFO
+from voyage_logger._queue.lanes import NEVER
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
 from voyage_logger.devserver import Fault
-from voyage_logger.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,7 +176,7 @@ class TestBound:
             leave(folder, server, ["x" * 1000] * 200, owner=owner)
         for _ in range(3):
             look(looked)
-            monkeypatch.setattr(_diagnostics, "_last_said", {})  # as a minute later
+            monkeypatch.setattr(diagnostics, "_last_said", {})  # as a minute later
         assert looked.stats().adopted == 200
         lines = [line for line in capsys.readouterr().err.splitlines() if "no room" in line]
         assert len(lines) == 1

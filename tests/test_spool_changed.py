@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spooling import assert_law
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import INFO
-from voyage_logger._records import LAST
-from voyage_logger.spool import SpoolQueue, SpoolSettings
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import INFO
+from voyage_logger._queue.lanes import LAST
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,10 @@ import pytest
 
 from processes import needs_fork
 from spooling import Child, leave, look, messages
-from voyage_logger._levels import INFO
-from voyage_logger.spool._folder import Folder, unlock
-from voyage_logger.spool._names import lock_name
-from voyage_logger.spool._stream import Stream
+from voyage_logger._base.levels import INFO
+from voyage_logger._queue.spool.file_names import lock_name
+from voyage_logger._queue.spool.folder import Folder, unlock
+from voyage_logger._queue.spool.owner import Stream
 
 if TYPE_CHECKING:
     from pathlib import Path

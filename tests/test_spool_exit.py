@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spooling import Child, leave, lines, messages
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import INFO
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import INFO
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
 from voyage_logger.devserver import DevServer, Fault
-from voyage_logger.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 # A server is slow here if it takes longer than the patience with one that may be dead.
-PATIENCE = "    voyage_logger._pipeline._DURABLE_PATIENCE = 0.1\n"
+PATIENCE = "    voyage_logger._delivery.pipeline._DURABLE_PATIENCE = 0.1\n"
 SLOW = 0.6
 SOON = 15  # seconds: of the sixty that exit may take, with time limits of thirty for each answer
 SHORT = (

@@ -15,7 +15,7 @@ import pytest
 
 from conftest import Recorder, until
 from spooling import Child, assert_law, leave, lines, look, messages
-from voyage_logger import _diagnostics
+from voyage_logger._base import diagnostics
 from voyage_logger.cli import main
 from voyage_logger.devserver import Rules
 
@@ -336,7 +336,7 @@ class TestLeftFiles:
         logger.info("own")
         for _ in range(3):
             drain(logger)
-            monkeypatch.setattr(_diagnostics, "_last_said", {})  # as a minute later
+            monkeypatch.setattr(diagnostics, "_last_said", {})  # as a minute later
 
         assert sorted(messages(server)) == ["b", "c", "d", "own"]
         (line,) = said()

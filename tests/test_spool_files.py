@@ -6,9 +6,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import LEVELS
-from voyage_logger.spool import SpoolQueue, SpoolSettings
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import LEVELS
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,16 +16,16 @@ from hypothesis.stateful import invariant
 import queue_contract
 import queue_model
 from queue_contract import ROOMY, Bounded, Interruption, alarm, assert_law, entry, payloads, queue
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import CRITICAL, DEBUG, ERROR, INFO, WARN
-from voyage_logger._records import NEVER, RECORD_OVERHEAD, Record
-from voyage_logger.spool import SpoolQueue, SpoolSettings, _segment, _stream, _writing
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, WARN
+from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, Record
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings, owner, segment, writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from queue_contract import MakeQueue
-    from voyage_logger._queue import EntryQueue
+    from voyage_logger._queue.memory import EntryQueue
 
 __all__ = ["alarm", "queue"]
 
@@ -217,7 +217,7 @@ class TestThreads(queue_contract.Threads):
 
 
 class TestSignals(queue_contract.Signals):
-    files = (*queue_contract.Signals.files, _writing.__file__)
+    files = (*queue_contract.Signals.files, writer.__file__)
 
 
 class TestReentry:
@@ -228,7 +228,7 @@ class TestReentry:
         while has_come:
             at += 1
             queue = make_queue(1000)
-            files = (_writing.__file__, _segment.__file__)
+            files = (writer.__file__, segment.__file__)
             with Interruption(at, lambda queue=queue: queue.append(entry("y"), INFO), files) as it:  # type: ignore[misc]
                 queue.append(entry("first"), INFO)
                 queue.append(entry("x" * 70), INFO)
@@ -265,7 +265,7 @@ class TestReentry:
             full.take_all()
             for number in range(16 - delivered):
                 full.append(number, (WARN, ERROR)[number % 2])
-            files = (_writing.__file__, _segment.__file__, _stream.__file__)
+            files = (writer.__file__, segment.__file__, owner.__file__)
             with Interruption(at, lambda full=full: full.append("y", foreign), files) as it:  # type: ignore[misc]
                 full.append("x", ours)
             has_come = it.has_come

@@ -11,16 +11,16 @@ import pytest
 
 from conftest import until
 from spooling import Child, assert_law, leave, look, messages
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import INFO
-from voyage_logger.spool import SpoolQueue, SpoolSettings
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import INFO
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from conftest import MakeLogger
-    from voyage_logger._records import Record
+    from voyage_logger._queue.lanes import Record
     from voyage_logger.devserver import DevServer
 
     Fail = Callable[..., list[int]]

@@ -16,10 +16,11 @@ import pytest
 
 from conftest import until
 from spooling import assert_law, leave, look, messages
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import ERROR, INFO
-from voyage_logger._records import NEVER
-from voyage_logger.spool import SpoolQueue, SpoolSettings, _queue
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import ERROR, INFO
+from voyage_logger._queue.lanes import NEVER
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
+from voyage_logger._queue.spool import queue as _queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

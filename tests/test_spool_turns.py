@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spooling import leave
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import CRITICAL, INFO, TICKET_LANE
-from voyage_logger.spool import SpoolQueue, SpoolSettings
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import CRITICAL, INFO, TICKET_LANE
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

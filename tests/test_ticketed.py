@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyage_logger._ticketed import Ticketed
+from voyage_logger._logger.ticketed_errors import Ticketed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,10 +16,10 @@ import pytest
 
 from conftest import until
 from voyage_logger import AuthenticationError, Transport
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import INFO
-from voyage_logger._queue import EntryQueue
-from voyage_logger._worker import Worker
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import INFO
+from voyage_logger._delivery.worker import Worker
+from voyage_logger._queue.memory import EntryQueue
 from voyage_logger.devserver import DevServer, Fault
 from voyage_logger.devserver._http import Refusal
 

@@ -19,10 +19,11 @@ import pytest
 import requests
 import responses
 
-from voyage_logger import AuthenticationError, ConnectionFailed, Kind, Transport, _wire
+from voyage_logger import AuthenticationError, ConnectionFailed, Kind, Transport
+from voyage_logger._base import wire
 from voyage_logger.devserver import OMIT, DevServer, Fault
 from voyage_logger.transports import _session
-from voyage_logger.transports._api import _Token
+from voyage_logger.transports._token import Token
 
 ENTRY = {"message": "x", "level": "info", "app_name": "app", "environment": "test"}
 
@@ -167,7 +168,7 @@ def test_odd_expires_in_counts_as_an_hour(odd: object) -> None:
 def test_sign_in_answer_without_a_usable_token(server: DevServer, body: bytes) -> None:
     """Whatever comes in the place of a token is a passing trouble, never an exception."""
     with responses.RequestsMock() as mock:
-        mock.post(server.url + _wire.SIGN_IN_PATH, body=body, content_type="application/json")
+        mock.post(server.url + wire.SIGN_IN_PATH, body=body, content_type="application/json")
         outcome = transport_to(server).send([ENTRY])
     assert outcome.kind is Kind.TRY_AGAIN
     assert outcome.is_sign_in
@@ -291,7 +292,7 @@ def test_answer_that_drips_is_left() -> None:
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     transport = Transport("k", "s", url, timeout=(1, 0.5))
-    transport._token = _Token("token", float("inf"))
+    transport._token = Token("token", float("inf"))
     started = time.monotonic()
     assert transport.send([ENTRY])
     assert time.monotonic() - started < 10
@@ -341,7 +342,7 @@ class Interim:
 
     def transport(self) -> Transport:
         transport = Transport("k", "s", self.url, timeout=(1, 30))
-        transport._token = _Token("token", float("inf"))
+        transport._token = Token("token", float("inf"))
         return transport
 
 
@@ -416,7 +417,7 @@ def test_every_exception_of_requests_becomes_an_outcome(server: DevServer, kind:
     is_json = issubclass(kind, requests.exceptions.JSONDecodeError)
     error = kind("x", "y", 0) if is_json else kind("x")
     with responses.RequestsMock() as mock:
-        mock.post(server.url + _wire.SIGN_IN_PATH, body=error)
+        mock.post(server.url + wire.SIGN_IN_PATH, body=error)
         outcome = transport_to(server).send([ENTRY])
     assert outcome.kind in (Kind.TRY_AGAIN, Kind.BLOCKED)
 

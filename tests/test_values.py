@@ -18,7 +18,7 @@ import pytest
 import voyage_logger
 from conftest import Recorder
 from voyage_logger import FlushResult, Kind, Outcome, Stats, VoyageLogger
-from voyage_logger._values import frozen, replace
+from voyage_logger._base.frozen import frozen, replace
 
 
 @frozen
@@ -149,7 +149,7 @@ def test_value_is_logged_where_nobody_has_loaded_dataclasses() -> None:
         "import sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from voyage_logger import FlushResult\n"
-        "from voyage_logger._encoding import encode\n"
+        "from voyage_logger._entry.encoding import encode\n"
         "assert 'dataclasses' not in sys.modules\n"
         "print(encode({'meta_data': {'r': FlushResult(1, 0, 0, 0, 0.5)}}, 9999).decode())\n"
     )

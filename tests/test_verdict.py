@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voyage_logger._outcome import Kind
+from voyage_logger.transports._outcome import Kind
 from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_outcome
 
 NOW = 1_800_000_000.0

@@ -10,11 +10,11 @@ import pytest
 
 from conftest import Recorder, until
 from voyage_logger import EntriesLost, Kind, Outcome
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._levels import INFO
-from voyage_logger._queue import EntryQueue
-from voyage_logger._worker import Worker
-from voyage_logger.spool import SpoolQueue, SpoolSettings
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import INFO
+from voyage_logger._delivery.worker import Worker
+from voyage_logger._queue.memory import EntryQueue
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

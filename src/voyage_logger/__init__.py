@@ -33,8 +33,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from voyage_logger._context import propagate
-from voyage_logger._errors import (
+from voyage_logger._base.errors import (
     AuthenticationError,
     ConfigurationError,
     ConnectionFailed,
@@ -42,23 +41,24 @@ from voyage_logger._errors import (
     EntriesLost,
     VoyageError,
 )
-from voyage_logger._journey import Journey, current_journey
-from voyage_logger._logger import VoyageLogger
-from voyage_logger._outcome import Kind, Outcome
-from voyage_logger._redaction import DEFAULT_REDACTED_KEYS
-from voyage_logger._stats import FlushResult, Stats
+from voyage_logger._base.stats import FlushResult, Stats
+from voyage_logger._entry.redaction import DEFAULT_REDACTED_KEYS
+from voyage_logger._logger.context import propagate
+from voyage_logger._logger.journey import Journey, current_journey
+from voyage_logger._logger.logger import VoyageLogger
 from voyage_logger._version import __version__
 from voyage_logger.transports import BaseTransport, Transport
+from voyage_logger.transports._outcome import Kind, Outcome
 
 if TYPE_CHECKING:
-    from voyage_logger._log_fields import LogFields, TimelineStep
-    from voyage_logger._sigterm import flush_on_sigterm
+    from voyage_logger._delivery.sigterm import flush_on_sigterm
+    from voyage_logger._entry.log_fields import LogFields, TimelineStep
 else:
     # Few programs want these when they run, and importing them takes 2 ms: so at the first use.
     _LATE = {
-        "LogFields": "_log_fields",
-        "TimelineStep": "_log_fields",
-        "flush_on_sigterm": "_sigterm",
+        "LogFields": "_entry.log_fields",
+        "TimelineStep": "_entry.log_fields",
+        "flush_on_sigterm": "_delivery.sigterm",
     }
 
     def __getattr__(name: str) -> object:

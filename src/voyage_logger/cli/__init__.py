@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from voyage_logger._json import dumps, quick_dumps
+from voyage_logger._entry.json_codecs import dumps, quick_dumps
 from voyage_logger._version import __version__
 from voyage_logger.cli import _demo, _dev, spool
 

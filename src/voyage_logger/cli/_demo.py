@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._logger import VoyageLogger
+from voyage_logger._logger.logger import VoyageLogger
 from voyage_logger.devserver import DevServer, Fault
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from voyage_logger._wire import API_KEY_HEADER, API_SECRET_HEADER
+from voyage_logger._base.wire import API_KEY_HEADER, API_SECRET_HEADER
 from voyage_logger.devserver._faults import JSON_TYPE
 from voyage_logger.devserver._http import Refusal
 

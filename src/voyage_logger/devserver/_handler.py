@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from voyage_logger._wire import BATCH_PATH, SIGN_IN_PATH
+from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
 from voyage_logger.devserver._backend import NO_FAULT
 from voyage_logger.devserver._control import PREFIX, control
 from voyage_logger.devserver._http import (

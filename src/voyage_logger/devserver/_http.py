@@ -13,7 +13,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from voyage_logger._wire import API_KEY_HEADER, API_SECRET_HEADER
+from voyage_logger._base.wire import API_KEY_HEADER, API_SECRET_HEADER
 from voyage_logger.devserver._faults import BODILESS, JSON_TYPE
 
 if TYPE_CHECKING:

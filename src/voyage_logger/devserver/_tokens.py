@@ -7,7 +7,7 @@ import secrets
 import threading
 from typing import TYPE_CHECKING
 
-from voyage_logger._wire import DEFAULT_TOKEN_SECONDS
+from voyage_logger._base.wire import DEFAULT_TOKEN_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,51 +6,36 @@ refused make one sign-in, and no text that leaves this class holds a key, secret
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Mapping
-from math import inf
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from voyage_logger import _wire
-from voyage_logger._diagnostics import Diagnostics
-from voyage_logger._encoding import encode
-from voyage_logger._forking import loading
-from voyage_logger._outcome import Kind, Outcome, error_of
-from voyage_logger._pickling import Restorable
-from voyage_logger._redaction import MASK, Secrets
-from voyage_logger._retry import LEAST_TIME, renewal
-from voyage_logger._settings import MIB, endpoint_from, is_header_safe, missing
-from voyage_logger._values import frozen, replace
-from voyage_logger.transports._base import BaseTransport
+from voyage_logger._base import wire
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.fork_locks import loading
+from voyage_logger._base.frozen import replace
+from voyage_logger._base.pickling import Restorable
+from voyage_logger._base.settings import MIB
+from voyage_logger._entry.encoding import encode
+from voyage_logger._entry.redaction import MASK, Secrets
+from voyage_logger.transports._base import LEAST_TIME, BaseTransport
+from voyage_logger.transports._endpoint import endpoint_from, missing
+from voyage_logger.transports._outcome import Kind, Outcome, error_of
+from voyage_logger.transports._token import Token, renewal, token_in
 from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from voyage_logger._settings import Endpoint
+    from voyage_logger.transports._endpoint import Endpoint
     from voyage_logger.transports._session import Session
 
 _ENTRY_LIMIT = 1 * MIB
 _DETAIL = 300  # characters
 _NOT_FOUND = 404
 _ENCODED = frozenset((bytes,))  # the type of an entry that is encoded already
-
-
-@frozen
-class _Token:
-    """An access token and when to renew it, by the monotonic clock."""
-
-    value: str
-    renew_at: float
-
-    def __repr__(self) -> str:
-        return f"_Token(renew_at={self.renew_at!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("secrets are not pickled")
 
 
 class _Hidden(dict[str, str]):
@@ -126,7 +111,7 @@ class Transport(Restorable, BaseTransport):
         # Guards the token, and is held during a sign-in, so that all threads in need wait for the
         # same one. Not the session: of two that threads make at once, one is kept.
         self._lock = threading.Lock()
-        self._token: _Token | None = None
+        self._token: Token | None = None
         self._session: Session | None = None
 
     def __repr__(self) -> str:
@@ -197,7 +182,7 @@ class Transport(Restorable, BaseTransport):
         bearer = _Hidden({"Authorization": f"Bearer {token.value}"})
         if end is not None:  # a sign-in has had its part of the time
             time_limit = max(LEAST_TIME, end - self._clock())
-        answer = self._post(_wire.BATCH_PATH, body, headers, bearer, time_limit)
+        answer = self._post(wire.BATCH_PATH, body, headers, bearer, time_limit)
         if isinstance(answer, Outcome):
             return answer
         outcome = batch_outcome(answer, time.time(), self._mask(token))
@@ -219,19 +204,19 @@ class Transport(Restorable, BaseTransport):
         asked_at = self._clock()  # the life counts from before the request: rather early than late
         secrets = _Hidden(
             {
-                _wire.API_KEY_HEADER: credentials.api_key,
-                _wire.API_SECRET_HEADER: credentials.api_secret,
+                wire.API_KEY_HEADER: credentials.api_key,
+                wire.API_SECRET_HEADER: credentials.api_secret,
             }
         )
-        answer = self._post(_wire.SIGN_IN_PATH, None, {}, secrets, time_limit)
+        answer = self._post(wire.SIGN_IN_PATH, None, {}, secrets, time_limit)
         if isinstance(answer, Outcome):
             return answer
-        found = _token_in(answer)
+        found = token_in(answer)
         if found is None:
             outcome = sign_in_outcome(answer, time.time(), self._mask(self._token))
             return replace(outcome, detail=outcome.detail + self._hint(answer.status))
         value, life = found
-        self._token = _Token(value, asked_at + renewal(life, self._random))
+        self._token = Token(value, asked_at + renewal(life, self._random))
         # The token before this one may be valid still.
         self._secrets = Secrets((*self.secrets[:2], value, *self.secrets[2:3]))
         self.sign_ins += 1
@@ -241,10 +226,10 @@ class Transport(Restorable, BaseTransport):
         """What to add where the server does not know the address and the base URL has a path."""
         if status != _NOT_FOUND or "/" not in self._endpoint.base_url.split("//", 1)[1]:
             return ""
-        root = _wire.DEFAULT_BASE_URL
+        root = wire.DEFAULT_BASE_URL
         return f"; the base URL is the root of the API, mostly without a path, such as {root}"
 
-    def _forget(self, token: _Token) -> None:
+    def _forget(self, token: Token) -> None:
         """Drops a refused token, unless another thread has replaced it already."""
         with self._lock:
             if self._token is token:
@@ -277,7 +262,7 @@ class Transport(Restorable, BaseTransport):
         except RequestFailed as failure:
             kind = Kind.BLOCKED if failure.is_permanent else Kind.TRY_AGAIN
             detail = self._mask(self._token)(f"{self._endpoint.base_url}: {failure.detail}")
-            return Outcome(kind, detail[:_DETAIL], is_sign_in=path == _wire.SIGN_IN_PATH)
+            return Outcome(kind, detail[:_DETAIL], is_sign_in=path == wire.SIGN_IN_PATH)
 
     def _warn_if_exposed(self) -> None:
         if self._endpoint.is_exposed:
@@ -286,7 +271,7 @@ class Transport(Restorable, BaseTransport):
                 "plain http", f"{url} is plain http: secrets and entries are readable"
             )
 
-    def _mask(self, token: _Token | None) -> Callable[[str], str]:
+    def _mask(self, token: Token | None) -> Callable[[str], str]:
         """What removes the secrets from a text: a server may repeat what it was sent."""
         secrets = (*self.secrets, *([] if token is None else [token.value]))
 
@@ -304,22 +289,4 @@ def _body(entries: Sequence[bytes | Mapping[str, Any]]) -> bytes:
             entry if isinstance(entry, bytes) else encode(dict(entry), _ENTRY_LIMIT)
             for entry in entries
         ]
-    return b"".join((_wire.BODY_OPEN, b",".join(entries), _wire.BODY_CLOSE))  # type: ignore[arg-type]
-
-
-def _token_in(answer: Answer) -> tuple[str, float] | None:
-    """The token of a sign-in's answer and its life in seconds, or None if there is none."""
-    if not answer.is_success or answer.is_page:
-        return None
-    try:
-        found = json.loads(answer.body)["data"][0]
-        value, life = found["access_token"], found.get("expires_in")
-        is_number = isinstance(life, (int, float)) and not isinstance(life, bool)
-        seconds = float(life) if is_number else 0.0
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
-        return None
-    if not isinstance(value, str) or not is_header_safe(value):
-        return None
-    if not 0 < seconds < inf:
-        seconds = _wire.DEFAULT_TOKEN_SECONDS
-    return value, seconds
+    return b"".join((wire.BODY_OPEN, b",".join(entries), wire.BODY_CLOSE))  # type: ignore[arg-type]

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from voyage_logger._outcome import Outcome
+    from voyage_logger.transports._outcome import Outcome
+
+
+LEAST_TIME = 0.05  # seconds for a request, however near its deadline
 
 
 class BaseTransport:

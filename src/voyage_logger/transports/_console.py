@@ -6,10 +6,10 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from voyage_logger._diagnostics import takes_a_line, to_stderr
-from voyage_logger._outcome import Kind, Outcome
-from voyage_logger._readable import readable
+from voyage_logger._base.diagnostics import takes_a_line, to_stderr
+from voyage_logger._entry.line import readable
 from voyage_logger.transports._base import BaseTransport
+from voyage_logger.transports._outcome import Kind, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ from requests import exceptions
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from voyage_logger._clock import monotonic
+from voyage_logger._base.clock import monotonic
 from voyage_logger._version import __version__
 from voyage_logger.transports._verdict import Answer
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from voyage_logger._outcome import Kind, Outcome
-from voyage_logger._retry import parse_retry_after
-from voyage_logger._values import frozen
+from voyage_logger._base.frozen import frozen
+from voyage_logger.transports._outcome import RETRY_AFTER_CAP, Kind, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,3 +120,29 @@ def _words(answer: Answer, mask: Callable[[str], str]) -> str:
             said = mask(": ".join(parts))  # before the cut: half a secret would not be found
     printable = "".join(char if char.isprintable() else " " for char in said[:_WORDS])
     return f"HTTP {answer.status} {printable}".rstrip()
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """The seconds that a `Retry-After` header asks for.
+
+    Args:
+        value: The header, seconds or an HTTP date, or None.
+        now: The present time, epoch seconds.
+
+    Returns:
+        Seconds from 0 to `RETRY_AFTER_CAP`, or None if the header is missing or unreadable.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), RETRY_AFTER_CAP)  # float(): int() has a limit of digits
+    from datetime import timezone  # noqa: PLC0415 - see the next line
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 20 ms, rarely needed
+
+    try:
+        date = parsedate_to_datetime(text)
+        then = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(max(0.0, then - now), RETRY_AFTER_CAP)

@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voyage_logger._settings import SPOOL_VARIABLE
+from voyage_logger._base.settings import SPOOL_VARIABLE
+from voyage_logger._queue.spool.folder import SpoolUnusable, words_of
+from voyage_logger._queue.spool.inspection import View
 from voyage_logger.cli.spool import _listing, _purging, _replaying, _showing
 from voyage_logger.cli.spool._terminal import FAILED, UNUSABLE, complain
-from voyage_logger.spool._folder import SpoolUnusable, words_of
-from voyage_logger.spool._inspection import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable

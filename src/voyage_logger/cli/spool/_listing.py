@@ -7,13 +7,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from voyage_logger._readable import printable
+from voyage_logger._entry.line import printable
 from voyage_logger.cli.spool._terminal import DONE, age_of, counted, living, say, size_of
 
 if TYPE_CHECKING:
     import argparse
 
-    from voyage_logger.spool._inspection import Owner, View
+    from voyage_logger._queue.spool.inspection import Owner, View
 
 _HEAD = ("OWNER", "STATE", "PID", "STARTED", "ENTRIES", "SIZE", "AGE", "DEAD LETTERS", "SENDS TO")
 

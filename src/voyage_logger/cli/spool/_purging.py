@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from voyage_logger._queue.spool.folder import Folder, words_of
+from voyage_logger._queue.spool.maintenance import remove
 from voyage_logger.cli.spool._terminal import (
     DONE,
     FAILED,
@@ -15,13 +17,11 @@ from voyage_logger.cli.spool._terminal import (
     say,
     size_of,
 )
-from voyage_logger.spool._estate import remove
-from voyage_logger.spool._folder import Folder, words_of
 
 if TYPE_CHECKING:
     import argparse
 
-    from voyage_logger.spool._inspection import Owner, View
+    from voyage_logger._queue.spool.inspection import Owner, View
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

@@ -11,10 +11,13 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from voyage_logger._errors import ConfigurationError, VoyageError
-from voyage_logger._logger import VoyageLogger
-from voyage_logger._readable import printable
-from voyage_logger._records import NEVER
+from voyage_logger._base.errors import ConfigurationError, VoyageError
+from voyage_logger._entry.line import printable
+from voyage_logger._logger.logger import VoyageLogger
+from voyage_logger._queue.lanes import NEVER
+from voyage_logger._queue.spool import SpoolQueue
+from voyage_logger._queue.spool.folder import Folder, words_of
+from voyage_logger._queue.spool.maintenance import release, revive
 from voyage_logger.cli.spool._terminal import (
     DONE,
     FAILED,
@@ -23,18 +26,15 @@ from voyage_logger.cli.spool._terminal import (
     counted,
     say,
 )
-from voyage_logger.spool import SpoolQueue
-from voyage_logger.spool._estate import release, revive
-from voyage_logger.spool._folder import Folder, words_of
 from voyage_logger.transports import Transport
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from voyage_logger._pipeline import Pipeline
-    from voyage_logger._stats import Stats
-    from voyage_logger._worker import Worker
-    from voyage_logger.spool._inspection import Owner, View
+    from voyage_logger._base.stats import Stats
+    from voyage_logger._delivery.pipeline import Pipeline
+    from voyage_logger._delivery.worker import Worker
+    from voyage_logger._queue.spool.inspection import Owner, View
 
 _TIMEOUT = 3600.0
 _LOOK_SECONDS = 0.05  # between two looks for owners to adopt: a few at a time are

@@ -11,8 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._levels import DEBUG, INFO, LEVELS, rank_of
-from voyage_logger._readable import printable, readable
+from voyage_logger._base.levels import DEBUG, INFO, LEVELS, rank_of
+from voyage_logger._entry.line import printable, readable
+from voyage_logger._queue.spool.file_names import dead_name
+from voyage_logger._queue.spool.folder import FILE_MODE, words_of
+from voyage_logger._queue.spool.os_locks import BINARY
 from voyage_logger.cli.spool._terminal import (
     DONE,
     FAILED,
@@ -21,14 +24,11 @@ from voyage_logger.cli.spool._terminal import (
     is_encodable,
     say,
 )
-from voyage_logger.spool._folder import FILE_MODE, words_of
-from voyage_logger.spool._names import dead_name
-from voyage_logger.spool._system import BINARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from voyage_logger.spool._inspection import View
+    from voyage_logger._queue.spool.inspection import View
 
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY

@@ -6,12 +6,12 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
-from voyage_logger._readable import printable
+from voyage_logger._entry.line import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from voyage_logger.spool._inspection import Owner
+    from voyage_logger._queue.spool.inspection import Owner
 
 DONE = 0
 FAILED = 1  # something is left, was refused, or could not be read or written

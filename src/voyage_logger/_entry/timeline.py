@@ -1,0 +1,81 @@
+"""The steps of a journey, bounded: the first few and the latest are kept.
+
+What must stay true: adding a step takes no lock and never raises, in any thread, for signal
+handlers and tasks share a journey; and a snapshot is a copy that nobody changes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger._entry.json_codecs import dumps
+from voyage_logger._entry.json_data import clip, to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MOST_STEPS = 50  # of a snapshot, the mark of a gap included: some 3 KB of JSON
+MAX_STEP = 128  # characters of a step's name
+
+_FIRST = 10
+_LATEST = MOST_STEPS - _FIRST - 1
+
+Step = tuple[int, str, int]  # number, name, epoch milliseconds
+
+
+class Timeline:
+    """The steps so far.
+
+    Args:
+        steps: Names and epoch milliseconds of steps that were taken elsewhere.
+        mask: Removes secrets from a name before it is cut.
+    """
+
+    def __init__(
+        self, steps: Iterable[tuple[str, int]] = (), mask: Callable[[str], str] = str
+    ) -> None:
+        self._mask = mask
+        self._numbers = count()
+        self._first: list[Step] = []
+        self._latest: deque[Step] = deque(maxlen=_LATEST)
+        self._text = (-1, "[]")  # the number of the last step and the JSON then, replaced as one
+        for name, timestamp in steps:
+            self._put(name, timestamp)
+
+    def add(self, name: object) -> None:
+        """Adds a step that is taken now."""
+        text = name if type(name) is str else to_text(name)
+        self._put(clip(self._mask(text), MAX_STEP), time.time_ns() // 1_000_000)
+
+    def steps(self) -> list[Step]:
+        """The steps that are kept; where numbers are missing there were others."""
+        # Copied in one go, without a moment for another thread to add to the deque meanwhile.
+        return [*self._first[:_FIRST], *self._latest.copy()]
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """The timeline as the API documents it, at most `MOST_STEPS` long."""
+        steps = self.steps()
+        found = [{"step": name, "timestamp": timestamp} for _, name, timestamp in steps]
+        if len(steps) == _FIRST + _LATEST:
+            left_out = steps[_FIRST][0] - steps[_FIRST - 1][0] - 1
+            if left_out > 0:
+                gap = {"step": f"<{left_out} steps left out>", "timestamp": steps[_FIRST][2]}
+                found.insert(_FIRST, gap)
+        return found
+
+    def text(self) -> str:
+        """The snapshot as JSON, made once for all entries between two steps."""
+        latest = self._latest or self._first
+        last = latest[-1][0] if latest else -1
+        known, text = self._text
+        if known != last:
+            text = dumps(self.snapshot())
+            self._text = (last, text)
+        return text
+
+    def _put(self, name: str, timestamp: int) -> None:
+        step = (next(self._numbers), name, timestamp)
+        (self._first if len(self._first) < _FIRST else self._latest).append(step)

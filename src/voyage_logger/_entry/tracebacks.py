@@ -1,0 +1,195 @@
+"""An exception as text: with its causes and notes, of bounded size and cost.
+
+What must stay true: it never raises, however broken an exception is, and it changes none; of what
+is too long the beginning and the end are kept, for the end says what happened.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger._entry.json_data import to_text
+from voyage_logger._entry.safe_text import bounded, is_defect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+MAX_TEXT = 32_768  # characters
+
+_HEAD = MAX_TEXT // 4
+_MOST_FRAMES = 100  # of one exception: a frame costs up to 100 us, and recursion has 1,000
+_MOST_FRAMES_IN_ALL = 400  # causes and members of groups included
+_MOST_LINKS = 16  # exceptions of a chain that are shown
+_MOST_MEMBERS = 8  # exceptions of a group that are shown where the standard library does not
+_MOST_EXCEPTIONS = 64  # that the standard library is given
+_LONGEST_CHAIN = 1000  # exceptions that are followed
+_LATER = "\nDuring handling of the above exception, another exception occurred:\n\n"
+_CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
+_PACKAGE = f"{__name__.partition('.')[0]}."
+# Until 3.10 the standard library does not show notes, though libraries may set them.
+_SHOWS_NOTES = sys.version_info >= (3, 11)
+
+
+def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
+    """The exception as the interpreter would print it, within bounds.
+
+    Args:
+        error: The exception.
+        mask: Removes secrets from the text before it is cut.
+    """
+    try:
+        text = _as_printed(error) if _is_usual(error) else "".join(_links(error, set()))
+    except BaseException as failure:  # broken in a way the interpreter would not survive either
+        if not is_defect(failure):
+            raise
+        text = f"{type(error).__name__}: {to_text(error)}\n"
+    text = mask(text)
+    if len(text) <= MAX_TEXT:
+        return text
+    mark = f"\n<cut: {len(text) - MAX_TEXT} characters>\n"
+    return text[:_HEAD] + mark + text[len(text) - (MAX_TEXT - _HEAD - len(mark)) :]
+
+
+def _chain(error: BaseException, seen: set[int]) -> list[tuple[BaseException, str]]:
+    """The exception and what led to it, latest first, each with the words that link it.
+
+    Args:
+        error: The exception.
+        seen: The ids of those that have been told, where this ends: members of a group often have
+            the group among their contexts.
+    """
+    chain = [(error, "")]
+    seen.add(id(error))
+    while len(chain) < _LONGEST_CHAIN:
+        if error.__cause__ is not None:
+            words, error = _CAUSED, error.__cause__
+        elif error.__context__ is not None and not error.__suppress_context__:
+            words, error = _LATER, error.__context__
+        else:
+            break
+        if id(error) in seen:
+            break
+        seen.add(id(error))
+        chain.append((error, words))
+    return chain
+
+
+def _is_usual(error: BaseException) -> bool:
+    """True if the standard library shows the exception as a whole, and at little cost."""
+    todo, exceptions, frames = [error], 0, 0
+    seen: set[int] = set()
+    while todo:
+        chain = _chain(todo.pop(), seen)
+        exceptions += len(chain)
+        if len(chain) > _MOST_LINKS or exceptions > _MOST_EXCEPTIONS:
+            return False
+        for link, _ in chain:
+            depth = sum(1 for _ in _walk(link.__traceback__))
+            frames += depth
+            if depth > _MOST_FRAMES or frames > _MOST_FRAMES_IN_ALL or _has_hidden_notes(link):
+                return False
+            if bounded(link) is not link:
+                return False
+            todo += _members(link)
+    return True
+
+
+def _has_hidden_notes(error: BaseException) -> bool:
+    return not _SHOWS_NOTES and bool(getattr(error, "__notes__", ()))
+
+
+def _members(error: BaseException) -> list[BaseException]:
+    """What a group holds, be it the interpreter's (from 3.11 on) or a library's."""
+    found: Any = getattr(error, "exceptions", ())
+    if not isinstance(found, (tuple, list)):
+        return []
+    return [member for member in found if isinstance(member, BaseException)]
+
+
+def _as_printed(error: BaseException) -> str:
+    import traceback  # noqa: PLC0415 - for errors only
+
+    return "".join(traceback.format_exception(type(error), error, _frames_of(error)))
+
+
+def _frames_of(error: BaseException) -> TracebackType | None:
+    """Its traceback from the app's first frame on: not from that of a decorator of ours."""
+    frames = error.__traceback__
+    while frames and frames.tb_next and _is_ours(frames):
+        frames = frames.tb_next
+    return frames
+
+
+def _is_ours(frames: TracebackType) -> bool:
+    """True if the first frame is one of this package's own."""
+    return str(frames.tb_frame.f_globals.get("__name__")).startswith(_PACKAGE)
+
+
+def _links(error: BaseException, seen: set[int], room: int = _MOST_FRAMES_IN_ALL) -> Iterator[str]:
+    """The text of a chain that is too long, too deep or has notes that would not be shown.
+
+    Args:
+        error: The latest exception of the chain.
+        seen: The ids of those that have been told.
+        room: How many frames are shown in all. They are shared out evenly; each exception takes
+            one at least, so this bounds their number, too.
+    """
+    chain = _chain(error, seen)
+    most = min(_MOST_LINKS, room)
+    first = most // 4
+    left_out = len(chain) - most
+    share = room // min(most, len(chain))
+    for position, (link, words) in reversed(list(enumerate(chain))):
+        # The oldest come first in the text: the cause, and last what has become of it.
+        if left_out <= 0 or position < most - first or position >= len(chain) - first:
+            yield from _link(link, seen, share)
+            yield words
+        elif position == len(chain) - first - 1:
+            yield f"\n<cut: {left_out} exceptions>\n\n"
+
+
+def _link(error: BaseException, seen: set[int], room: int) -> Iterator[str]:
+    """One exception of a chain, and what is in it if it is a group."""
+    members = _members(error)
+    yield from _frames(error, min(_MOST_FRAMES, room // 2 if members else room))
+    kind = type(error)
+    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+    text = to_text(error)
+    yield f"{module}{kind.__qualname__}{': ' if text else ''}{text}\n"
+    notes: Any = getattr(error, "__notes__", ())
+    for note in notes if isinstance(notes, (list, tuple)) else [notes]:
+        yield f"{to_text(note)}\n"
+    shown = members[: min(_MOST_MEMBERS, room // 2)]
+    for number, member in enumerate(shown, 1):
+        yield f"  +---------------- {number} ----------------\n"
+        text = "".join(_links(member, seen, room // 2 // len(shown)))
+        yield from (f"  | {line}" for line in text.splitlines(keepends=True))
+    if len(members) > len(shown):
+        yield f"  <cut: {len(members) - len(shown)} exceptions>\n"
+
+
+def _frames(error: BaseException, most: int) -> Iterator[str]:
+    import traceback  # noqa: PLC0415 - for errors only
+
+    frames = _frames_of(error)
+    if frames is None:
+        return
+    yield "Traceback (most recent call last):\n"
+    left_out = sum(1 for _ in _walk(frames)) - most
+    if left_out > 0:
+        first = most // 5
+        yield from traceback.format_tb(frames, limit=first)
+        yield f"  <cut: {left_out} frames>\n"
+        # Not by a negative limit, which looks at each frame that it leaves out.
+        rest = itertools.islice(_walk(frames), first + left_out, None)
+        frames = next(rest, None)
+    yield from traceback.format_tb(frames)
+
+
+def _walk(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next

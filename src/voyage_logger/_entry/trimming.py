@@ -1,0 +1,105 @@
+"""Making an entry fit: the longest strings give way first, and say so.
+
+What must stay true: the result never exceeds the limit (of `MIN_LIMIT` or more) and is always an
+entry the API can take.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger._entry.json_data import TRIMMED, clip, to_text
+from voyage_logger._entry.redaction import MASK, NOTHING, Redaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MIN_LIMIT = 1024  # bytes: room for what `bare` keeps, whatever it holds
+
+_SHORTEST = 64  # bytes: below this, trimming strings saves little
+STAMPS = ("logged_at", "log_id")  # what the client adds to meta_data
+_KEPT = ("message", "level", "app_name", "environment", "event_name", "add_ticket", "method_name")
+
+
+def trim(entry: dict[str, Any], limit: int, dumps: Callable[[Any], str]) -> bytes:
+    """The plain entry as JSON bytes, trimmed until it fits.
+
+    Args:
+        entry: Plain JSON data, changed in place.
+        limit: The most bytes the result may have.
+        dumps: The JSON encoder.
+    """
+    payload = dumps(entry).encode()
+    while len(payload) > limit:
+        sizes = sorted((len(dumps(text).encode()) for *_, text in _strings(entry)), reverse=True)
+        level = _water_level(sizes, len(payload) - limit)
+        if level < _SHORTEST:
+            return bare(entry, limit, dumps, f"<cut: {len(payload)} bytes>")
+        for holder, key, text in list(_strings(entry)):
+            size = len(dumps(text).encode())
+            if size > level:
+                holder[key] = clip(text, len(text) * level // size - len(TRIMMED))
+        payload = dumps(entry).encode()
+    return payload
+
+
+def bare(
+    entry: dict[str, Any],
+    limit: int,
+    dumps: Callable[[Any], str],
+    why: str,
+    redaction: Redaction = NOTHING,
+) -> bytes:
+    """What the API requires of an entry, its ids, and why there is no more of it.
+
+    Args:
+        entry: The entry, plain or not.
+        limit: The most bytes the result may have, at least `MIN_LIMIT`.
+        dumps: The JSON encoder.
+        why: What a reader of the entry should know.
+        redaction: What is to be masked.
+    """
+    # Without the methods of a subclass, which may be the reason for being here.
+    found = {key: dict.get(entry, key) for key in _KEPT if dict.__contains__(entry, key)}
+    meta_data = dict.get(entry, "meta_data")
+    ids = meta_data if type(meta_data) is dict else {}
+    length = limit
+    while True:
+        length //= 2
+        kept = {
+            key: MASK if redaction.hides_at_top(key) else _clean(value, length, redaction)
+            for key, value in found.items()
+        }
+        stamps = {
+            key: _clean(ids[key], min(length, _SHORTEST), redaction) for key in STAMPS if key in ids
+        }
+        stamps["trimmed"] = clip(why, _SHORTEST)
+        payload = dumps({**kept, "meta_data": stamps}).encode()
+        if len(payload) <= limit:
+            return payload
+
+
+def _clean(value: object, length: int, redaction: Redaction) -> str | bool:
+    if value is True or value is False:
+        return value
+    text = redaction.mask(to_text(value))[: length + 1].encode("utf-8", "backslashreplace").decode()
+    return clip(text, length)
+
+
+def _strings(node: Any) -> Iterator[tuple[Any, Any, str]]:
+    """Every string of a plain structure, with the container and the key that hold it."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, str):
+            yield node, key, value
+        elif isinstance(value, (dict, list)):
+            yield from _strings(value)
+
+
+def _water_level(sizes: list[int], excess: int) -> int:
+    """The size down to which the largest must be cut so that `excess` is saved in all."""
+    for count, (size, next_size) in enumerate(pairwise([*sizes, 0]), start=1):
+        if (size - next_size) * count >= excess:
+            return size - -(-excess // count)
+        excess -= (size - next_size) * count
+    return 0

@@ -1,0 +1,126 @@
+"""A logger's settings: validated once, from arguments, then environment variables, then defaults.
+
+What must stay true: a wrong argument raises, for it is a bug that the first run shows. A missing or
+wrong environment variable is a matter of deployment and must not take the app down: it becomes one
+of the endpoint's `problems`, and raises only where `strict` asks for that.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger._base.errors import ConfigurationError
+from voyage_logger._base.levels import LEVELS, rank_of
+from voyage_logger._base.rules import (
+    NAME_LENGTH,
+    a_callable,
+    a_count,
+    a_flag,
+    a_name,
+    seconds,
+    seconds_or_none,
+)
+from voyage_logger._base.settings import (
+    ENVIRONMENT_VARIABLE,
+    SPOOL_VARIABLE,
+    Settings,
+    variable,
+)
+from voyage_logger._base.wire import BODY_OVERHEAD
+from voyage_logger._entry.redaction import redacted_keys
+from voyage_logger._entry.trimming import MIN_LIMIT
+from voyage_logger._logger.sampling import sample_rule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def settings_from(**arguments: object) -> Settings:
+    """The settings, each checked against its rule and against the others.
+
+    Args:
+        arguments: A value for every field of `Settings`, as the user gave it; others are ignored.
+
+    Raises:
+        ConfigurationError: An argument breaks its rule; it names parameter, value and rule.
+    """
+    settings = Settings(**{name: rule(name, arguments[name]) for name, rule in _RULES.items()})
+    if settings.max_batch_bytes < settings.max_entry_bytes + BODY_OVERHEAD:
+        rule = f"at least max_entry_bytes + {BODY_OVERHEAD} (a batch has room for any entry)"
+        raise ConfigurationError("max_batch_bytes", settings.max_batch_bytes, rule)
+    if settings.max_queue_bytes < settings.max_batch_bytes:
+        rule = "at least max_batch_bytes (the queue has room for a batch)"
+        raise ConfigurationError("max_queue_bytes", settings.max_queue_bytes, rule)
+    if settings.max_spool_bytes < 2 * settings.max_batch_bytes:
+        rule = "at least twice max_batch_bytes (one batch is under way while others come)"
+        raise ConfigurationError("max_spool_bytes", settings.max_spool_bytes, rule)
+    return settings
+
+
+def a_transport(parameter: str, value: Any) -> Any:
+    if value is None or callable(getattr(value, "send", None)):
+        return value
+    raise ConfigurationError(parameter, value, "a BaseTransport, or None")
+
+
+def _environment(parameter: str, value: object) -> str:
+    if value is None:
+        value = variable(os.environ, ENVIRONMENT_VARIABLE)[:NAME_LENGTH] or "production"
+    return a_name(parameter, value)
+
+
+def _level(parameter: str, value: object) -> int:
+    rank = rank_of(value)
+    if rank is None:
+        rule = "a level: " + ", ".join(LEVELS) + ", or a number of the logging module"
+        raise ConfigurationError(parameter, value, rule)
+    return rank
+
+
+def _spool_dir(parameter: str, value: object) -> Path | None:
+    value = value if value is not None else variable(os.environ, SPOOL_VARIABLE) or None
+    if value is None:
+        return None
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if isinstance(path, str) and path.strip():
+        from pathlib import Path  # noqa: PLC0415 - not to be paid by the import
+
+        return Path(path).absolute()  # the app may change its directory
+    raise ConfigurationError(parameter, value, "the path of a folder, or None")
+
+
+def _age(parameter: str, value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < inf:
+        return float(value)
+    raise ConfigurationError(parameter, value, "a number of seconds above 0, or None")
+
+
+_RULES: dict[str, Callable[[str, object], Any]] = {
+    "app_name": a_name,
+    "environment": _environment,
+    "batch_size": a_count,
+    "flush_interval": seconds,
+    "level": _level,
+    "max_queue_size": a_count,
+    "max_queue_bytes": a_count,
+    "max_batch_bytes": a_count,
+    "max_entry_bytes": partial(a_count, at_least=MIN_LIMIT),
+    "shutdown_timeout": partial(seconds, zero=True),
+    "redact": redacted_keys,
+    "before_send": a_callable,
+    "sample": sample_rule,
+    "ticket_cooldown": seconds_or_none,
+    "collapse": seconds_or_none,
+    "on_error": a_callable,
+    "timestamps": a_flag,
+    "capture_method": a_flag,
+    "spool_dir": _spool_dir,
+    "max_spool_bytes": a_count,
+    "max_spool_age": _age,
+}

@@ -1,0 +1,84 @@
+"""Ticket storms: the same incident opens one ticket a period.
+
+What must stay true: no entry is held back, only its flag; how many were is counted exactly and said
+by the next ticket of the incident; memory is bounded.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger._entry.field_types import as_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MOST_INCIDENTS = 1000
+_MAX_NAME = 256  # characters
+
+
+class _Incident:
+    """When it last opened a ticket, and how many it would have opened since."""
+
+    __slots__ = ("held_back", "opened_at")
+
+    def __init__(self, opened_at: float) -> None:
+        self.opened_at = opened_at
+        self.held_back = 0
+
+
+class TicketCooldown:
+    """Remembers which incidents have opened a ticket.
+
+    Args:
+        period: Seconds for which an incident opens no second ticket.
+        clock: The monotonic clock, seconds.
+
+    Thread-safe; a forked child starts anew.
+    """
+
+    def __init__(self, period: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._period = period
+        self._clock = clock
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()  # guards the incidents; re-entrant for signal handlers
+        self._incidents: dict[str, _Incident] = {}  # those that opened a ticket last at the end
+
+    def apply(self, entry: dict[str, Any], incident: str) -> dict[str, Any]:
+        """The entry with the flag, or without it if the incident has opened a ticket just now.
+
+        Args:
+            entry: One that would open a ticket.
+            incident: What it is about.
+        """
+        if self._pid != os.getpid():
+            self._start_anew()
+        held_back = self._open(incident[:_MAX_NAME])
+        if held_back is None:
+            entry = {name: value for name, value in entry.items() if name != "add_ticket"}
+            return _noted(entry, "ticket_held_back", value=True)
+        return _noted(entry, "tickets_held_back", held_back) if held_back else entry
+
+    def _open(self, incident: str) -> int | None:
+        """How many tickets were held back since the last, or None to hold back this one."""
+        with self._lock:
+            now = self._clock()
+            known = self._incidents.get(incident)
+            if known is not None and now - known.opened_at < self._period:
+                known.held_back += 1
+                return None
+            self._incidents.pop(incident, None)
+            if len(self._incidents) >= _MOST_INCIDENTS:
+                del self._incidents[next(iter(self._incidents))]
+            self._incidents[incident] = _Incident(now)
+            return 0 if known is None else known.held_back
+
+
+def _noted(entry: dict[str, Any], name: str, value: object) -> dict[str, Any]:
+    return {**entry, "meta_data": {**as_mapping(entry.get("meta_data")), name: value}}

@@ -1,0 +1,137 @@
+"""A queue whose entries are on the disk before the log call returns.
+
+What log calls do stands in `_writing`, the care of the folder in `_upkeep`, how the worker takes
+entries in `_reading`. Here is how they end: noted on the disk as settled, buried, or left there.
+
+What must stay true: what is settled is noted before anybody can see it; what is left stays there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from voyage_logger._base.levels import NOTICE_LANE
+from voyage_logger._queue.lanes import LAST
+from voyage_logger._queue.spool.lines import letter_of
+from voyage_logger._queue.spool.reader import ReadingQueue
+
+if TYPE_CHECKING:
+    from voyage_logger._queue.lanes import Record
+    from voyage_logger._queue.spool.owner import Stream
+    from voyage_logger._queue.spool.segment import Segment
+    from voyage_logger._queue.spool.writer import Origin
+
+_DISK_SECONDS = 1.0  # how long the end waits for the worker's present read or write
+
+
+class SpoolQueue(ReadingQueue):
+    """An `EntryQueue` that a killed process does not lose.
+
+    Args:
+        max_entries: How many entries may wait in memory while the disk fails.
+        max_bytes: How much memory they may take.
+        spool: Where and how to keep entries.
+        diagnostics: Where trouble with the disk is told.
+        clock: The monotonic clock, seconds.
+
+    Thread-safe, and re-entrant, as `EntryQueue` is.
+    """
+
+    def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
+        super().settle(count, rejected=rejected, dropped=dropped, words=words)
+        if self._keeper.has_news:
+            self._keeper.tell()
+
+    def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:
+        # With its note on the disk, all in one: a thread that waited for it may close the files, or
+        # the process be killed, once nothing is pending, and nothing may then come twice.
+        before = self._in_flight
+        if rejected:
+            ended = list(zip(islice(self._flight, count), self._origins))  # noqa: B905
+            self._bury(ended, rejected, words)
+        super()._settle(count, rejected, dropped, words)
+        touched: dict[Segment, Stream] = {}
+        # Those that `abandon` drops from memory have no origin.
+        for _ in range(min(before - self._in_flight, len(self._origins))):
+            origin = self._origins.popleft()
+            if origin is not None:
+                stream, segment, end, lines = origin
+                segment.settle(end, lines)
+                touched[segment] = stream
+        for stream in dict.fromkeys(touched.values()):
+            self._keeper.note_sent(stream, [s for s, of in touched.items() if of is stream])
+        for segment, stream in touched.items():
+            if self._discard_if_settled(stream, segment) or not segment.unread:
+                segment.stop_reading()
+            if self._keeper.finish(stream) and self._keeper.has_left:
+                self._tend_at = self._clock()  # there is a place for the next one
+
+    def _bury(self, ended: list[tuple[Record, Origin | None]], reason: str, words: str) -> None:
+        """Keeps rejected entries where a person can find them."""
+        letters: dict[Stream, list[bytes]] = {}
+        lanes: dict[Stream, list[int]] = {}
+        for (_, lane, payload), origin in ended:
+            stream = self._keeper.own if origin is None else origin[0]
+            if stream is not None:
+                letter = letter_of(payload, reason, words)
+                letters.setdefault(stream, []).append(letter)
+                lanes.setdefault(stream, []).append(lane)
+        for stream, of_stream in letters.items():
+            are_kept = self._keeper.bury(stream, of_stream)
+            self.kept += sum(
+                is_kept and lane != NOTICE_LANE
+                for is_kept, lane in zip(are_kept, lanes[stream], strict=True)
+            )
+
+    # The end.
+
+    def abandon(self, reason: str) -> int:
+        """Drops what is in memory and finds no place on the disk; what is there, stays there."""
+        with self.lock:
+            if self._in_flight and self._origins[0] is None:
+                self._return_to_memory()
+            self._move_to_disk()
+            from_disk, self._in_flight = self._in_flight, 0
+            flight, self._flight = self._flight, deque()
+            origins, self._origins = self._origins, deque()
+            size, self._flight_bytes = self._flight_bytes, 0
+            count = super().abandon(reason)
+            self._flight, self._origins = flight, origins
+            self._in_flight, self._flight_bytes = from_disk, size
+            return count
+
+    def _return_to_memory(self) -> None:
+        """Puts a flight that came from memory back to where it was."""
+        for record in reversed(self._flight):
+            self._lanes[record[1]].appendleft(record)
+        self._queued += self._in_flight
+        self._queued_bytes += self._flight_bytes
+        self._in_flight = self._flight_bytes = 0
+        self._flight.clear()
+        self._origins.clear()
+
+    def close(self, reason: str) -> None:
+        with self.lock:
+            super().close(reason)
+            self._is_shut = True
+        self.let_go()
+
+    def let_go(self) -> None:
+        if self.is_ending and not self._is_shut and self.is_pending(LAST):
+            return  # to the process's end: an exit hook's entries find room in the files there are
+        is_ours = self._disk.acquire(timeout=_DISK_SECONDS)
+        try:
+            with self.lock:
+                self._seal_all()
+                if is_ours:  # else the worker is stuck in the disk, and the files stay open
+                    own = self._keeper.own
+                    self._left += own.unread if own is not None else 0
+                    self._keeper.let_go()
+        finally:
+            if is_ours:
+                self._disk.release()
+
+    def disown(self) -> None:
+        self._keeper.disown()

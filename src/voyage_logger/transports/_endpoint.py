@@ -1,0 +1,188 @@
+"""Where entries go, and with which credentials: from arguments and environment variables.
+
+What must stay true: a wrong argument raises; a missing or wrong environment variable becomes one of
+the `problems`. No error or repr shows a credential.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, NoReturn
+
+from voyage_logger._base.errors import ConfigurationError
+from voyage_logger._base.frozen import frozen
+from voyage_logger._base.rules import a_flag, seconds
+from voyage_logger._base.settings import (
+    KEY_VARIABLE,
+    SECRET_VARIABLE,
+    SNIPPET_VARIABLES,
+    URL_VARIABLE,
+    variable,
+)
+from voyage_logger._base.wire import DEFAULT_BASE_URL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LOOPBACK = r"localhost|::1|127(\.\d{1,3}){3}"
+
+
+@frozen
+class Credentials:
+    """The API key and secret, which no repr shows and no pickle takes along."""
+
+    api_key: str
+    api_secret: str
+
+    def __repr__(self) -> str:
+        return "Credentials()"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("secrets are not pickled")
+
+
+@frozen
+class Endpoint:
+    """Where entries go: what a `Transport` needs to know.
+
+    Attributes:
+        base_url: The API's root, without a slash at the end.
+        credentials: The key and secret, or None if they are missing.
+        timeout: Limits for connecting and for each read, seconds.
+        compress: Whether request bodies are sent as gzip.
+        problems: What is missing or wrong in the environment, in words.
+    """
+
+    base_url: str
+    credentials: Credentials | None
+    timeout: tuple[float, float]
+    compress: bool
+    problems: tuple[str, ...] = ()
+
+    @property
+    def is_exposed(self) -> bool:
+        """True if secrets would cross a network in the clear."""
+        from urllib.parse import urlsplit  # noqa: PLC0415 - not to be paid by the import
+
+        url = urlsplit(self.base_url)
+        return url.scheme == "http" and not re.fullmatch(_LOOPBACK, url.hostname or "")
+
+
+def endpoint_from(
+    api_key: object,
+    api_secret: object,
+    base_url: object,
+    *,
+    timeout: object,
+    compress: object,
+    environ: Mapping[str, str] = os.environ,
+) -> Endpoint:
+    """Where entries go, from arguments and environment.
+
+    Args:
+        api_key: The argument, or None for the environment's.
+        api_secret: The argument, or None for the environment's.
+        base_url: The argument, or None for the environment's or the vendor's.
+        timeout: One limit or (connect, read), seconds.
+        compress: Whether to send gzip.
+        environ: The environment to read.
+
+    Raises:
+        ConfigurationError: An argument breaks its rule.
+    """
+    problems: list[str] = []
+    credentials = _credentials(api_key, api_secret, environ, problems)
+    if base_url is not None:
+        url = _url("base_url", base_url)
+    else:
+        url = DEFAULT_BASE_URL
+        if from_environ := variable(environ, URL_VARIABLE):
+            try:
+                url = _url(URL_VARIABLE, from_environ)
+            except ConfigurationError as error:
+                problems.append(str(error))
+    return Endpoint(
+        base_url=url,
+        credentials=credentials,
+        timeout=_timeout(timeout),
+        compress=a_flag("compress", compress),
+        problems=tuple(problems),
+    )
+
+
+def missing(endpoint: Endpoint) -> ConfigurationError:
+    """The error for an endpoint that cannot be used as it is."""
+    problems = "; ".join(endpoint.problems)
+    parameter = "base_url" if endpoint.credentials else "credentials"  # the first one at fault
+    error = ConfigurationError(parameter, "<incomplete>", f"complete ({problems})")
+    error.message = problems if endpoint.credentials else f"no credentials: {problems}"
+    return error
+
+
+def _timeout(value: object) -> tuple[float, float]:
+    if not isinstance(value, (tuple, list)):
+        value = (value, value)
+    if len(value) != 2:  # noqa: PLR2004 - connect and read
+        raise ConfigurationError("timeout", value, "seconds, or a pair (connect, read)")
+    return seconds("timeout", value[0]), seconds("timeout", value[1])
+
+
+def _url(parameter: str, value: object) -> str:
+    from urllib.parse import urlsplit  # noqa: PLC0415 - see above
+
+    rule = "an http:// or https:// URL with a host, without credentials, query or fragment"
+    # An error must not repeat a password or a key: only what can hold neither is shown.
+    is_harmless = isinstance(value, str) and not set(value) & set("@?#&=")
+    shown = value if is_harmless else "<a hidden value>"
+    if not isinstance(value, str):
+        raise ConfigurationError(parameter, shown, rule)
+    url = value.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port out of range, an unclosed bracket
+        usable = False
+    if not usable or not is_header_safe(url) or set(url) & set(" @?#"):
+        raise ConfigurationError(parameter, shown, rule)
+    return url
+
+
+def _credentials(
+    api_key: object, api_secret: object, environ: Mapping[str, str], problems: list[str]
+) -> Credentials | None:
+    names = (KEY_VARIABLE, SECRET_VARIABLE)
+    given = (api_key, api_secret, *(variable(environ, name) or None for name in names))
+    if given == (None, None, None, None) and all(
+        variable(environ, name) for name in SNIPPET_VARIABLES
+    ):
+        names = SNIPPET_VARIABLES
+    key = _credential("api_key", api_key, names[0], environ, problems)
+    secret = _credential("api_secret", api_secret, names[1], environ, problems)
+    return Credentials(key, secret) if key and secret else None
+
+
+def _credential(
+    parameter: str, value: object, name: str, environ: Mapping[str, str], problems: list[str]
+) -> str:
+    """One of the two, or an empty text and a problem that names the variable."""
+    rule = "a text of visible ASCII characters, as HTTP headers carry"
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(parameter, f"<a hidden {type(value).__name__}>", rule)
+    # Blank counts as missing: an unset secret often arrives as an empty string.
+    if argument := (value or "").strip():
+        if not is_header_safe(argument):
+            raise ConfigurationError(parameter, "<a hidden text>", rule)
+        return argument
+    found = variable(environ, name)
+    if not found:
+        problems.append(f"{name} is not set")
+    elif not is_header_safe(found):
+        problems.append(f"{name} must be {rule}")
+        return ""
+    return found
+
+
+def is_header_safe(value: str) -> bool:
+    """True if the value can stand in an HTTP header as it is."""
+    return bool(value) and value.isascii() and value.isprintable()

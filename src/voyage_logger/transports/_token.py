@@ -1,0 +1,68 @@
+"""An access token: how it is found in the answer of a sign-in, and when it is renewed.
+
+Source: vendor docs, "sign-in-keys".
+"""
+
+from __future__ import annotations
+
+import json
+from math import inf
+from typing import TYPE_CHECKING, NoReturn
+
+from voyage_logger._base import wire
+from voyage_logger._base.frozen import frozen
+from voyage_logger.transports._endpoint import is_header_safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voyage_logger.transports._verdict import Answer
+
+# Seconds before a token expires, at the latest, as in the vendor's reference classes.
+RENEWAL = 300.0
+RENEWAL_SHARE = 0.2  # of a life too short for that
+
+
+@frozen
+class Token:
+    """An access token and when to renew it, by the monotonic clock."""
+
+    value: str
+    renew_at: float
+
+    def __repr__(self) -> str:
+        return f"Token(renew_at={self.renew_at!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("secrets are not pickled")
+
+
+def token_in(answer: Answer) -> tuple[str, float] | None:
+    """The token of a sign-in's answer and its life in seconds, or None if there is none."""
+    if not answer.is_success or answer.is_page:
+        return None
+    try:
+        found = json.loads(answer.body)["data"][0]
+        value, life = found["access_token"], found.get("expires_in")
+        is_number = isinstance(life, (int, float)) and not isinstance(life, bool)
+        seconds = float(life) if is_number else 0.0
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+    if not isinstance(value, str) or not is_header_safe(value):
+        return None
+    if not 0 < seconds < inf:
+        seconds = wire.DEFAULT_TOKEN_SECONDS
+    return value, seconds
+
+
+def renewal(life: float, random: Callable[[], float]) -> float:
+    """How long after its sign-in a token is replaced, before it expires.
+
+    At random within a time as long as the reserve: a fleet that was deployed at once would sign
+    in anew within one flush interval, each time.
+
+    Args:
+        life: Seconds from the sign-in to the token's end.
+        random: A source of numbers from 0 to below 1.
+    """
+    return life - min(RENEWAL, life * RENEWAL_SHARE) * (1 + random())
