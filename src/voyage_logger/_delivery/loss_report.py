@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.diagnostics import QUIET_SECONDS, Diagnostics
 from voyage_logger._base.errors import EntriesLost, entries, fate, tally
+from voyage_logger._base.event_names import ENTRIES_LOST
 from voyage_logger._base.levels import LANES, NOTICE_LANE
 from voyage_logger._entry.line import printable
 from voyage_logger._queue.lanes import Loss, by_reason
@@ -98,7 +99,7 @@ class LossTeller:
         what = f": {fate(count, kept)}" if kept else f" lost {entries(count)}"
         return {
             "message": f"voyage-logger{what}: {tally(by_reason(news))}",
-            "event_name": "voyage_logger.entries_lost",
+            "event_name": ENTRIES_LOST,
             "meta_data": {
                 "lost": count,
                 "levels": _levels(news),

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.clock import monotonic
 from voyage_logger._base.frozen import replace
-from voyage_logger._base.levels import NOTICE_LANE, WARN
+from voyage_logger._base.levels import NOTICE_LANE
 from voyage_logger._base.stats import FlushResult, Stats
 from voyage_logger._delivery import pool_hosts, process
 from voyage_logger._delivery.worker import Worker
-from voyage_logger._entry.encoding import encode
-from voyage_logger._entry.factory import EntryFactory
 from voyage_logger._queue.lanes import LAST, NEVER
 from voyage_logger._queue.memory import EntryQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._base.settings import Settings
     from voyage_logger.transports import BaseTransport
@@ -41,6 +41,8 @@ class Pipeline:
         settings: The logger's settings.
         transport: How entries leave.
         diagnostics: Where trouble is reported.
+        make_notice: Makes the bytes of an entry about losses from its fields.
+        on_fork: Called in a forked child, before anything else is made anew; takes no lock.
 
     Attributes:
         is_closed: True once nothing more is taken in.
@@ -49,19 +51,26 @@ class Pipeline:
     """
 
     def __init__(
-        self, settings: Settings, transport: BaseTransport, diagnostics: Diagnostics
+        self,
+        settings: Settings,
+        transport: BaseTransport,
+        diagnostics: Diagnostics,
+        *,
+        make_notice: Callable[[dict[str, Any]], bytes],
+        on_fork: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._transport = transport
         self._diagnostics = diagnostics
+        self._make_notice = make_notice
+        self._on_fork = on_fork
         self.is_closed = False
-        self.factory = EntryFactory(settings)
         self._make_empty()
         process.watch(self)
 
     def start_empty(self) -> None:
         """Makes a forked child's pipeline its own: the entries of the parent are the parent's."""
-        self.factory.reset()
+        self._on_fork()
         self._transport.reset()
         self.queue.disown()
         self._make_empty()
@@ -74,7 +83,6 @@ class Pipeline:
         self._no_thread_until = 0.0
         self._is_starting = False
         self._is_draining = False  # between begin_exit and end_exit, in the main thread
-        self.filtered = self.echoed = self.collapsed = 0
         self.queue = self._new_queue()
         self._reported = self.queue.stats()  # what flush() has accounted for
         self._worker = Worker(
@@ -122,9 +130,6 @@ class Pipeline:
         delivery = self._worker.delivery
         return replace(
             self.queue.stats(),
-            filtered=self.filtered,
-            echoed=self.echoed,
-            collapsed=self.collapsed,
             requests=delivery.requests,
             batches=delivery.batches,
             retries=delivery.retries,
@@ -355,6 +360,4 @@ class Pipeline:
 
     def _write_notice(self, fields: dict[str, Any]) -> None:
         """Puts an entry about losses into the queue."""
-        entry = self.factory.build(WARN, fields.pop("message"), fields)
-        payload = encode(entry, self._settings.max_entry_bytes)
-        self.queue.append(payload, NOTICE_LANE)
+        self.queue.append(self._make_notice(fields), NOTICE_LANE)

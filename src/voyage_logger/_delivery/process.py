@@ -15,7 +15,7 @@ import os
 import threading
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from voyage_logger._base.clock import monotonic
 from voyage_logger._base.fork_locks import LOADING_SECONDS, OPENING_SECONDS, loading, opening
@@ -24,10 +24,25 @@ from voyage_logger._delivery import pool_hosts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from voyage_logger._delivery.pipeline import Pipeline
 
-_pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
-_held: set[Pipeline] = set()
+class Drainable(Protocol):
+    """What the hooks ask of a pipeline."""
+
+    def begin_flush(self) -> int: ...
+
+    def end_flush(self, target: int, began_at: float) -> None: ...
+
+    def begin_exit(self) -> None: ...
+
+    def end_exit(self, *, at_once: bool) -> None: ...
+
+    def tell_rest(self) -> None: ...
+
+    def start_empty(self) -> None: ...
+
+
+_pipelines: weakref.WeakSet[Drainable] = weakref.WeakSet()
+_held: set[Drainable] = set()
 _is_hooked = False
 _has_spoken_last = False  # whether the first hook of ours, which runs as the last, has run
 _exit_began_at: float | None = None
@@ -40,7 +55,7 @@ _drains_under_way = 0
 _afterwards: list[Callable[[], None]] = []
 
 
-def watch(pipeline: Pipeline) -> None:
+def watch(pipeline: Drainable) -> None:
     """Has a pipeline reset in forked children and drained at exit."""
     _pipelines.add(pipeline)
 
@@ -58,7 +73,7 @@ def hook_exit() -> None:
     pool_hosts.join(drain_all)
 
 
-def hold(pipeline: Pipeline) -> None:
+def hold(pipeline: Drainable) -> None:
     """Keeps a pipeline that nobody else holds until exit, which will drain it."""
     _held.add(pipeline)
 
@@ -98,7 +113,7 @@ def drain_all() -> None:
     drain(_all_pipelines(), at_once=True)
 
 
-def drain(pipelines: Iterable[Pipeline], *, at_once: bool) -> None:
+def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
     """The same for some pipelines.
 
     Args:
@@ -135,7 +150,7 @@ def _exit_clock_running() -> Iterator[None]:
             _drained_at = monotonic()
 
 
-def is_told_later(pipeline: Pipeline) -> bool:
+def is_told_later(pipeline: Drainable) -> bool:
     """True if an exit hook that is still to come will tell of what the pipeline loses now.
 
     It keeps the pipeline until then. Exit hooks run in the interpreter's exit alone: what ends a
@@ -198,7 +213,7 @@ def _signals_deferred() -> Iterator[None]:
             _afterwards.pop(0)()
 
 
-def _all_pipelines() -> list[Pipeline]:
+def _all_pipelines() -> list[Drainable]:
     while True:
         try:
             return list(_pipelines)

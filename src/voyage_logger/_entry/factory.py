@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from voyage_logger._base.settings import Settings
     from voyage_logger._entry.redaction import Redaction
 
 _NANOSECONDS = 1_000_000_000
@@ -52,20 +51,29 @@ class EntryFactory:
     """Builds the entries of one logger in one process.
 
     Args:
-        settings: The logger's settings.
+        app_name: What all entries carry under that name.
+        environment: The same.
+        timestamps: Whether entries get a time and an id.
+        mask: Removes the logger's own secrets from a text that may be cut.
 
     Attributes:
-        mask: Removes the logger's own secrets from a text that may be cut.
         common: The JSON of what the entries of a level have in common, by rank.
 
     Thread-safe.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._app_name = settings.app_name
-        self._environment = settings.environment
-        self._timestamps = settings.timestamps
-        self.mask: Callable[[str], str] = str
+    def __init__(
+        self,
+        app_name: str,
+        environment: str,
+        *,
+        timestamps: bool,
+        mask: Callable[[str], str] = str,
+    ) -> None:
+        self._app_name = app_name
+        self._environment = environment
+        self._timestamps = timestamps
+        self._mask = mask
         self.common = tuple(
             dumps({"level": level, "app_name": self._app_name, "environment": self._environment})
             for level in LEVELS
@@ -104,9 +112,9 @@ class EntryFactory:
         if frame is not None and "method_name" not in fields:
             fields["method_name"] = _qualified_name(frame.f_code)
         if "exc_info" in fields:
-            _describe_exception(fields, self.mask)
+            _describe_exception(fields, self._mask)
         if "exception_info" in fields and issubclass(type(fields["exception_info"]), BaseException):
-            fields["exception_info"] = traceback_of(fields["exception_info"], self.mask)
+            fields["exception_info"] = traceback_of(fields["exception_info"], self._mask)
         # A field that bears the name of a reserved one is kept where nothing is lost.
         if "message" in fields:
             keep(fields, "message", fields.pop("message"))

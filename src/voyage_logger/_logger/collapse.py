@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voyage_logger._delivery.pipeline import Pipeline
+    from voyage_logger._logger.call_counts import CallCounts
     from voyage_logger._queue.memory import EntryQueue
 
 _MOST_BURSTS = 1000
@@ -69,6 +70,7 @@ class FloodControl:
         window: Seconds from the first of a burst within which others are added to it.
         pipeline: Where the entries go.
         encode: Makes an entry's bytes.
+        counts: Where the entries that are not sent are counted.
         clock: The monotonic clock, seconds.
 
     Thread-safe.
@@ -79,11 +81,13 @@ class FloodControl:
         window: float,
         pipeline: Pipeline,
         encode: Callable[[dict[str, Any]], bytes],
+        counts: CallCounts,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._window = window
         self._pipeline = pipeline
         self._encode = encode
+        self._counts = counts
         self._clock = clock
         self._bursts: dict[tuple[int, bytes], _Burst] = {}  # guarded by the queue's lock
 
@@ -120,7 +124,7 @@ class FloodControl:
                 if not burst.queue.amend(lane, burst.sequence, burst.payload, payload):
                     break
                 burst.count = count + 1
-            self._pipeline.collapsed += 1
+            self._counts.collapsed += 1
             return
         self._begin(key, entry, stamps)
 

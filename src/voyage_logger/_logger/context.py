@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from voyage_logger._entry.timeline import Timeline
-    from voyage_logger._logger.journey import Journey
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +48,7 @@ class Layer:
     def __init__(
         self,
         fields: dict[str, Any],
-        journey: Journey | None = None,
+        journey: Scope | None = None,
         timeline: Timeline | None = None,
     ) -> None:
         self.fields = fields

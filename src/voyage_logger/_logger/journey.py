@@ -13,6 +13,11 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from voyage_logger._base.event_names import (
+    JOURNEY_COMPLETED,
+    JOURNEY_FAILED,
+    JOURNEY_INTERRUPTED,
+)
 from voyage_logger._base.levels import ERROR, INFO, WARN
 from voyage_logger._entry.json_data import clip, to_text
 from voyage_logger._entry.timeline import Timeline
@@ -29,6 +34,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_EVENT_NAMES = {
+    "completed": JOURNEY_COMPLETED,
+    "failed": JOURNEY_FAILED,
+    "interrupted": JOURNEY_INTERRUPTED,
+}
 _MAX_REASON = 200  # characters of an exception's text in the closing entry's message
 
 
@@ -142,7 +152,7 @@ class Journey(Scope):
         if fields.get("session_id") is None and bound.get("session_id") is None:
             fields = {**fields, "session_id": os.urandom(16).hex()}
         self._run_fields = over(bound, fields)
-        self._parent = None if outer is None else outer.journey
+        self._parent = current_journey()
         self._began_at = self._clock()
         return Layer(fields, self, self._timeline)
 
@@ -162,10 +172,11 @@ class Journey(Scope):
     ) -> None:
         """Writes the closing entry of the run that is left, and takes back its context."""
         layer = self._pop()
-        if layer is None or layer.journey is None:
+        run = None if layer is None else layer.journey
+        if not isinstance(run, Journey):
             return  # left more often than entered
         with within(layer):
-            layer.journey._close(error, frame, method_name)  # noqa: SLF001 - an object of this class
+            run._close(error, frame, method_name)  # noqa: SLF001 - an object of this class
 
     def _close(
         self, error: BaseException | None, frame: FrameType | None, method_name: str | None
@@ -193,7 +204,7 @@ class Journey(Scope):
                 rank, outcome = WARN, "interrupted"
             message = f"Journey {name} {outcome}: {reason}"
         meta_data["outcome"] = outcome
-        fields["event_name"] = f"journey_{outcome}"
+        fields["event_name"] = _EVENT_NAMES[outcome]
         self._intake.take(rank, message, (), fields, frame)
         # A task that outlives the run must not hold all that were around it.
         self._parent = None
@@ -211,4 +222,5 @@ class Journey(Scope):
 def current_journey() -> Journey | None:
     """The innermost journey that this thread or task is in, or None."""
     layer = AMBIENT.get()
-    return None if layer is None else layer.journey
+    found = None if layer is None else layer.journey
+    return found if isinstance(found, Journey) else None

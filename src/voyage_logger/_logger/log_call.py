@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from voyage_logger._base.event_names import JOURNEY_FAILED
 from voyage_logger._base.feedback import apart_threads, is_echo
 from voyage_logger._base.levels import CRITICAL, LEVELS, TICKET_LANE
 from voyage_logger._entry.encoding import encode, encode_call
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._base.settings import Sample, Settings
     from voyage_logger._delivery.pipeline import Pipeline
+    from voyage_logger._entry.factory import EntryFactory
     from voyage_logger._entry.redaction import Redaction
     from voyage_logger._entry.timeline import Timeline
+    from voyage_logger._logger.call_counts import CallCounts
     from voyage_logger._logger.context import Layer
 
 BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 Take = Callable[[int, object, "tuple[object, ...]", Any], None]  # see `Intake.take`
-
-JOURNEY_FAILED = "journey_failed"
 
 _get_ambient = AMBIENT.get
 _MAX_NESTED = 3  # how deep a `before_send` may log itself
@@ -61,11 +62,14 @@ class Intake:
     Args:
         settings: The logger's settings.
         pipeline: Where the encoded entries go.
+        factory: Makes the entries.
+        counts: Where the calls that make no entry are counted.
         diagnostics: Where a user's broken function is reported.
         redaction: What is to be masked.
 
     Attributes:
         bound: The fields that all entries carry.
+        counts: The log calls that have sent no entry.
         captures_method: True if `method_name` is filled in.
         redaction: What is masked.
         users: What this intake and all copies of it hold: once it is gone, nobody logs here.
@@ -77,6 +81,8 @@ class Intake:
         self,
         settings: Settings,
         pipeline: Pipeline,
+        factory: EntryFactory,
+        counts: CallCounts,
         diagnostics: Diagnostics,
         redaction: Redaction,
     ) -> None:
@@ -85,8 +91,8 @@ class Intake:
         self.bound: dict[str, Any] = {}  # replaced, never changed: copies share it
         self.users = _Users()
         self._diagnostics = diagnostics
-        self._factory = pipeline.factory
-        self._factory.mask = redaction.mask
+        self._factory = factory
+        self.counts = counts
         self._level = settings.level
         sample, cooldown = settings.sample, settings.ticket_cooldown
         self._rates = sample if isinstance(sample, Rates) else None
@@ -101,7 +107,7 @@ class Intake:
         self._entry_limit = settings.max_entry_bytes
         self._flood: FloodControl | None = None
         if settings.collapse is not None:
-            self._flood = FloodControl(settings.collapse, pipeline, self._encode)
+            self._flood = FloodControl(settings.collapse, pipeline, self._encode, counts)
         # Whether no user's function and no feature is to see the entry before it is bytes.
         self._is_direct = not self._is_examining and self._flood is None
 
@@ -142,13 +148,13 @@ class Intake:
             if rank < self._level:
                 return
             if apart_threads and is_echo():
-                self._pipeline.echoed += 1
+                self.counts.echoed += 1
                 return
             layer, timeline = _get_ambient(), None
             if layer is not None or self.bound:
                 fields, timeline = self._surrounded(fields, layer)
             if self._rates is not None and self._rates.leaves_out(rank, fields):
-                self._pipeline.filtered += 1
+                self.counts.filtered += 1
                 return
             if not self.captures_method:
                 frame = None
@@ -208,7 +214,7 @@ class Intake:
         if "tags" in entry:  # the caller's own list, which the functions below may change
             entry["tags"] = [*entry["tags"]]
         if self._sample is not None and not self._is_in_sample(entry, rank, self._sample):
-            self._pipeline.filtered += 1
+            self.counts.filtered += 1
             return None
         if self._before_send is not None:
             filtered = self._filtered(entry, rank, self._before_send)
@@ -257,7 +263,7 @@ class Intake:
         finally:
             self._inside.depth = depth
         if filtered is None:
-            self._pipeline.filtered += 1
+            self.counts.filtered += 1
             return None
         if isinstance(filtered, dict):
             return filtered

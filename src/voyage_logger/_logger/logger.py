@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.frozen import replace
+from voyage_logger._base.levels import WARN
 from voyage_logger._base.pickling import Restorable
 from voyage_logger._base.rules import a_flag, seconds
 from voyage_logger._base.settings import KIB, MIB
 from voyage_logger._delivery.pipeline import FLUSH_TIMEOUT, Pipeline
+from voyage_logger._entry.encoding import encode
+from voyage_logger._entry.factory import EntryFactory
 from voyage_logger._entry.redaction import DEFAULT_REDACTED_KEYS, Redaction
+from voyage_logger._logger.call_counts import CallCounts
 from voyage_logger._logger.log_call import Intake
 from voyage_logger._logger.log_methods import LogMethods
 from voyage_logger._logger.options import a_transport, settings_from
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
     from voyage_logger._base.errors import VoyageError
     from voyage_logger._base.stats import FlushResult, Stats
     from voyage_logger._entry.log_fields import LogFields
-    from voyage_logger._logger.log_call import BeforeSend
+from voyage_logger._logger.log_call import BeforeSend
 
 _CONSOLE_INTERVAL = 0.1  # seconds: at a terminal, lines are to come while they matter
 _PRINTED = "entries are printed here and sent nowhere"
@@ -162,9 +166,24 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
             transport = Transport(api_key, api_secret, base_url, timeout=timeout, compress=compress)
         self._settings = settings
         self._transport = transport
-        self._pipeline = Pipeline(settings, transport, self._diagnostics)
         redaction = Redaction(settings.redact, partial(getattr, transport, "secrets", ()))
-        self._intake = Intake(settings, self._pipeline, self._diagnostics, redaction)
+        factory = EntryFactory(
+            settings.app_name,
+            settings.environment,
+            timestamps=settings.timestamps,
+            mask=redaction.mask,
+        )
+        counts = CallCounts()
+        self._pipeline = Pipeline(
+            settings,
+            transport,
+            self._diagnostics,
+            make_notice=partial(_notice, factory, settings.max_entry_bytes),
+            on_fork=partial(_start_run, factory, counts),
+        )
+        self._intake = Intake(
+            settings, self._pipeline, factory, counts, self._diagnostics, redaction
+        )
         self._take = self._intake.take
         self._unbound: VoyageLogger | None = None  # what this one was bound from
         # Loggers that come and go must not leave their threads behind. The intakes of bound loggers
@@ -233,7 +252,14 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
 
     def stats(self) -> Stats:
         """What became of all entries so far, in this process. Thread-safe."""
-        stats = self._pipeline.stats()
+        counts = self._intake.counts
+        stats = self._pipeline.stats()  # first: in a forked child, that begins all counts anew
+        stats = replace(
+            stats,
+            filtered=counts.filtered,
+            echoed=counts.echoed,
+            collapsed=counts.collapsed,
+        )
         if self._missing is not None:  # what a health check reads must not look as if all were well
             return replace(stats, last_problem=f"{self._missing}: {_PRINTED}")
         return stats
@@ -280,6 +306,17 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
             f"{self._missing}: {_PRINTED}{spool}. "
             "Set the variables, or try `voyage-logger dev` for a local server",
         )
+
+
+def _notice(factory: EntryFactory, max_bytes: int, fields: dict[str, Any]) -> bytes:
+    """The bytes of an entry about losses."""
+    return encode(factory.build(WARN, fields.pop("message"), fields), max_bytes)
+
+
+def _start_run(factory: EntryFactory, counts: CallCounts) -> None:
+    """Gives a forked child ids and counts of its own."""
+    factory.reset()
+    counts.reset()
 
 
 def _bind(logger: VoyageLogger, fields: dict[str, Any]) -> VoyageLogger:

@@ -13,6 +13,7 @@ from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._base.event_names import UNCAUGHT_EXCEPTION
 from voyage_logger._base.levels import CRITICAL, ERROR
 from voyage_logger._logger.context import AMBIENT, within
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from voyage_logger._logger.context import Layer
     from voyage_logger._logger.log_call import Intake
-
-UNCAUGHT = "uncaught_exception"
 
 _thread = threading.local()  # `told`: which loggers have told of what this thread is passing on
 
@@ -131,7 +130,7 @@ def log_leaving(intake: Intake, error: BaseException) -> None:
 
 
 def _take(intake: Intake, rank: int, what: str, error: BaseException | None) -> None:
-    fields: dict[str, Any] = {"event_name": UNCAUGHT}
+    fields: dict[str, Any] = {"event_name": UNCAUGHT_EXCEPTION}
     if error is not None:
         what = f"{what} with an uncaught {type(error).__name__}"
         fields["exc_info"] = error

@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._base.event_names import JOURNEY_COMPLETED
 from voyage_logger._logger.logger import VoyageLogger
 from voyage_logger.devserver import DevServer, Fault
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-_CLOSED = "journey_completed"
 
 _THREADS = 8
 _ENTRIES = 2_000
@@ -184,7 +184,7 @@ def _readable(account: Account) -> str:
 
 def _picture(server: DevServer) -> str:
     """The checkout's journey as the server has it: its steps, and when each was taken."""
-    closing = [entry for entry in server.entries() if entry.get("event_name") == _CLOSED]
+    closing = [entry for entry in server.entries() if entry.get("event_name") == JOURNEY_COMPLETED]
     timeline: list[dict[str, Any]] = closing[0]["event_timeline"] if closing else []
     lines = [
         f"  +{step['timestamp'] - timeline[0]['timestamp']:>4} ms  o  {step['step']}"

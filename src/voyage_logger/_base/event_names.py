@@ -1,0 +1,9 @@
+"""The names of the events that the client itself logs: `event_name` of their entries."""
+
+from __future__ import annotations
+
+JOURNEY_COMPLETED = "journey_completed"
+JOURNEY_FAILED = "journey_failed"
+JOURNEY_INTERRUPTED = "journey_interrupted"
+UNCAUGHT_EXCEPTION = "uncaught_exception"
+ENTRIES_LOST = "voyage_logger.entries_lost"
