@@ -61,15 +61,14 @@ def without_orjson(session: nox.Session) -> None:
     """What an entry becomes, by the standard library's encoder: the other sessions have orjson."""
     session.install("-e", ".[dev]")
     session.env["VOYAGE_LOGS_ORJSON"] = "0"
-    names = ("encoding", "fields", "redaction", "facade", "context", "journey")
-    session.run("pytest", *(f"tests/test_{name}.py" for name in names), *session.posargs)
+    session.run("pytest", "tests/entry", "tests/logger", *session.posargs)
 
 
 @nox.session
 def budget(session: nox.Session) -> None:
     """Instructions per log call, where valgrind is; `-- record "why"` writes the budget anew."""
     session.install("tomli; python_version < '3.11'")
-    session.run("python", "tests/budget.py", *(session.posargs or ["check"]))
+    session.run("python", "tests/budget/budget.py", *(session.posargs or ["check"]))
 
 
 @nox.session
@@ -83,8 +82,7 @@ def soak(session: nox.Session) -> None:
 def soak_exits(session: nox.Session) -> None:
     """How processes end, on the newest interpreter too: no two of them tear down alike."""
     session.install("-e", ".[dev]")
-    names = ("exit", "sigterm", "children")
-    session.run("pytest", "-m", "soak", *(f"tests/test_{name}.py" for name in names))
+    session.run("pytest", "-m", "soak", "tests/process")
 
 
 @nox.session

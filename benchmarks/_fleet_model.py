@@ -2,8 +2,8 @@
 
 What must stay true: whatever is decided here (when a flush is due, how many entries it carries,
 how long to wait after which answer, when to sign in) is decided by the code that a real process
-runs; the model only counts entries and keeps the time. `tests/test_fleet.py` compares it, request
-by request, with a real worker and a real transport.
+runs; the model only counts entries and keeps the time. `tests/delivery/test_fleet.py` compares
+it, request by request, with a real worker and a real transport.
 
 Between two of its requests nothing outside can change what a process does, so each is one event.
 """

@@ -1,28 +1,24 @@
-"""What the tests share: the dev server, loggers that point at it, and a look for what is left."""
+"""The fixtures that all tests share, and a check that no thread is left."""
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from voyage_logger import BaseTransport, Kind, Outcome, VoyageLogger
-from voyage_logger._base import diagnostics
-from voyage_logger.devserver import DevServer
+pytest.register_assert_rewrite("tests.contracts", "tests.support", "tests.budget")
 
-pytest.register_assert_rewrite("queue_contract", "queue_model", "spooling")
+from tests.support.loggers import Recorder  # noqa: E402 - its asserts are rewritten by now
+from voyage_logger import VoyageLogger  # noqa: E402
+from voyage_logger._base import diagnostics  # noqa: E402
+from voyage_logger.devserver import DevServer  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
-    MakeLogger = Callable[..., VoyageLogger]
-
-
-_LEAST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.01  # seconds, between two looks of `until`
+    from tests.support.loggers import MakeLogger
 
 
 @pytest.fixture(autouse=True)
@@ -40,27 +36,6 @@ def _no_thread_is_left() -> Iterator[None]:
     for thread in set(threading.enumerate()) - before:
         thread.join(timeout=30)
         assert not thread.is_alive(), f"{thread.name} is left behind"
-
-
-def until(condition: Callable[[], object], timeout: float = 30.0) -> None:
-    """Watches for a state that nobody announces, without taking a core from who brings it about."""
-    deadline = time.monotonic() + timeout
-    nothing, pause = threading.Event(), _LEAST_PAUSE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        nothing.wait(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-class Recorder(BaseTransport):
-    """A transport that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.entries: list[dict[str, Any]] = []
-
-    def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
-        self.entries += [json.loads(entry) for entry in entries]
-        return Outcome(Kind.DELIVERED)
 
 
 @pytest.fixture

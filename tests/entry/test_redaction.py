@@ -1,0 +1,475 @@
+"""What is secret by its key or by itself leaves no logger."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from tests.support.loggers import Recorder
+from voyage_logger import DEFAULT_REDACTED_KEYS, ConfigurationError, VoyageLogger
+from voyage_logger._entry.encoding import encode
+from voyage_logger._entry.json_codecs import dumps
+from voyage_logger._entry.redaction import MASK, Redaction
+from voyage_logger._entry.safe_text import MAX_DEPTH
+from voyage_logger._entry.trimming import bare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.loggers import MakeLogger
+    from voyage_logger.devserver import DevServer
+
+HIDDEN = "hunter2-hunter2"
+LIMIT = 1 << 20
+
+
+@dataclass
+class Account:
+    name: str
+    password: str
+
+
+class Attribute:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Attrs:
+    __attrs_attrs__ = (Attribute("name"), Attribute("api_key"))
+
+    def __init__(self, name: str, api_key: str) -> None:
+        self.name, self.api_key = name, api_key
+
+
+class Model:
+    def model_dump(self) -> dict[str, Any]:
+        return {"name": "n", "token": HIDDEN}
+
+
+def masked(entry: dict[str, Any], limit: int = LIMIT, **options: Any) -> Any:
+    """The entry as a server reads it."""
+    options.setdefault("keys", DEFAULT_REDACTED_KEYS)
+    return json.loads(encode(entry, limit, Redaction(**options)))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *sorted(DEFAULT_REDACTED_KEYS),
+        "Password",
+        "PASSWORD",
+        "accessToken",
+        "Access-Token",
+        "access token",
+        "access.token",
+        "Set-Cookie",
+        "X-API-Key",
+        "__token__",
+    ],
+)
+@pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
+def test_telling_keys_hide_their_values(key: str, odd: object) -> None:
+    """Whatever case and separators, at the top and below, on the quick path and the careful."""
+    inner = {key: {"deep": HIDDEN}, "name": "n"}
+    found = masked({key: HIDDEN, "meta_data": {"list": [{"a": inner}], key: [HIDDEN]}, "odd": odd})
+    assert HIDDEN not in json.dumps(found)
+    assert found[key] == found["meta_data"][key] == MASK
+    assert found["meta_data"]["list"][0]["a"] == {key: MASK, "name": "n"}
+
+
+@pytest.mark.parametrize("key", ["password" + "-" * 300, "-" * 300 + "token", "pass\ud800word"])
+@pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
+def test_telling_keys_are_known_whole(key: str, odd: object) -> None:
+    """What a key hides is told before it is cut to its length, or made sendable."""
+    found = masked({key: HIDDEN, "meta_data": {key: [HIDDEN], "inner": {key: HIDDEN}}, "odd": odd})
+    assert HIDDEN not in json.dumps(found)
+
+
+def test_a_key_of_any_length_is_looked_at_for_a_moment() -> None:
+    """Ten million characters are not read to judge a key."""
+    read = []
+
+    class Text(str):
+        __slots__ = ()
+
+        def __getitem__(self, place: Any) -> str:
+            part = super().__getitem__(place)
+            read.append(len(part))
+            return part
+
+    assert not Redaction(DEFAULT_REDACTED_KEYS).hides(Text("x" * 10_000_000))
+    assert read == [1 << 16]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "authenticated",
+        "author",
+        "token_count",
+        "tokens",
+        "password_changed_at",
+        "secretary",
+        "session_id",
+        "cookie_banner",
+        "key",
+        "passwords",
+    ],
+)
+@pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
+def test_other_keys_do_not(key: str, odd: object) -> None:
+    """Only whole names count: "authenticated" is not "auth"."""
+    assert masked({"meta_data": {key: "seen"}, "odd": odd})["meta_data"] == {key: "seen"}
+
+
+def test_documented_fields_are_sent_as_they_are(server: DevServer, make_logger: MakeLogger) -> None:
+    """Nothing that the API documents is mangled by the default names."""
+    fields: dict[str, Any] = {
+        "event_name": "e",
+        "event_flow_name": "f",
+        "app_user_id": "u",
+        "app_username": "n",
+        "app_useremail": "m@x",
+        "session_id": "s",
+        "method_name": "m",
+        "tags": ["token"],
+        "exception_info": "x",
+        "add_ticket": True,
+        "event_timeline": [{"step": "secret", "timestamp": 1}],
+    }
+    logger = make_logger(timestamps=False)
+    logger.info("password", **fields)
+    assert logger.flush()
+    (entry,) = server.entries()
+    assert {name: entry[name] for name in fields} == fields
+    assert entry["message"] == "password"
+
+
+def test_fields_of_other_types_and_required_ones_are_never_masked(
+    server: DevServer, make_logger: MakeLogger
+) -> None:
+    """Names that would make the entry unfit for the API count below the top only."""
+    names = ["message", "level", "app_name", "environment", "meta_data", "tags", "app_useremail"]
+    for odd in (None, {1}):
+        logger = make_logger(redact=names)
+        logger.info("hello", app_useremail="m@x", tags=["t"], meta_data={"level": "x", "odd": odd})
+        assert logger.flush()
+        entry = server.entries()[-1]
+        assert (entry["message"], entry["tags"], entry["app_useremail"]) == ("hello", ["t"], MASK)
+        assert entry["meta_data"]["level"] == MASK
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Account("n", HIDDEN),
+        Attrs("n", HIDDEN),
+        Model(),
+        OrderedDict(name="n", password=HIDDEN),
+        {b"Authorization": HIDDEN, "name": "n"},
+        ({"password": HIDDEN}, "n"),
+    ],
+    ids=["dataclass", "attrs", "pydantic", "mapping", "bytes as keys", "tuple"],
+)
+def test_keys_of_odd_objects_count(value: object) -> None:
+    """What becomes a dict on its way out is looked at as one."""
+    found = json.dumps(masked({"value": value}))
+    assert HIDDEN not in found
+    assert '"n"' in found
+
+
+@pytest.mark.parametrize("depth", range(MAX_DEPTH - 3, MAX_DEPTH + 4))
+@pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
+def test_depth_limit_is_closed(depth: int, odd: object) -> None:
+    """What lies too deep to be looked at is cut, not let through."""
+    value: Any = {"password": HIDDEN, "odd": odd}
+    for _ in range(depth):
+        value = {"in": value}
+    assert HIDDEN not in json.dumps(masked({"meta_data": value}))
+
+
+def test_caller_s_data_is_not_changed() -> None:
+    """The mask goes into a copy."""
+    data = {"password": HIDDEN, "list": [{"token": HIDDEN}]}
+    masked({"meta_data": data})
+    assert data == {"password": HIDDEN, "list": [{"token": HIDDEN}]}
+
+
+@pytest.mark.parametrize("names", [None, (), []])
+def test_redaction_can_be_turned_off(make_logger: MakeLogger, names: Any) -> None:
+    """Who wants all values gets them."""
+    recorder = Recorder()
+    logger = make_logger(transport=recorder, redact=names)
+    logger.info("x", meta_data={"password": HIDDEN})
+    logger.flush()
+    assert recorder.entries[0]["meta_data"]["password"] == HIDDEN
+
+
+def test_names_can_be_added(make_logger: MakeLogger) -> None:
+    """The default names are a set to add to."""
+    recorder = Recorder()
+    logger = make_logger(transport=recorder, redact=DEFAULT_REDACTED_KEYS | {"iban"})
+    logger.info("x", meta_data={"IBAN": HIDDEN, "password": HIDDEN})
+    logger.flush()
+    meta_data = recorder.entries[0]["meta_data"]
+    assert (meta_data["IBAN"], meta_data["password"]) == (MASK, MASK)
+
+
+@pytest.mark.parametrize("names", ["password", b"x", 5, [1], ["-"], [""]])
+def test_wrong_names_are_refused(names: Any) -> None:
+    """A lone text would mean its letters; that and nonsense are said at once."""
+    with pytest.raises(ConfigurationError, match="redact"):
+        VoyageLogger("app", redact=names)
+
+
+def test_what_before_send_adds_is_redacted(make_logger: MakeLogger) -> None:
+    """The user's function comes first."""
+    recorder = Recorder()
+    logger = make_logger(
+        transport=recorder, before_send=lambda entry: {**entry, "password": HIDDEN}
+    )
+    logger.info("x")
+    logger.flush()
+    assert recorder.entries[0]["password"] == MASK
+
+
+def test_context_and_bound_fields_are_redacted(make_logger: MakeLogger) -> None:
+    """Wherever a field comes from."""
+    recorder = Recorder()
+    logger = make_logger(transport=recorder)
+    extra: Any = {"token": HIDDEN}
+    with logger.context(**extra):
+        logger.bind(meta_data={"api_key": HIDDEN}).info("x")
+    logger.flush()
+    assert HIDDEN not in json.dumps(recorder.entries)
+
+
+def test_own_credentials_and_token_are_masked(server: DevServer, make_logger: MakeLogger) -> None:
+    """In messages, values, keys, tracebacks and bytes; the token as soon as there is one."""
+    logger = make_logger()
+    logger.verify()
+    secrets = logger._transport.secrets
+    assert len(secrets) == 3
+    for secret in secrets:
+        logger.info(f"a {secret}!", meta_data={secret: [f"Bearer {secret}"], "b": secret.encode()})
+        extra: Any = {secret: 1}
+        logger.error("x", exc_info=ValueError(secret), **extra)
+    assert logger.flush()
+    stored = json.dumps(server.entries())
+    assert not [secret for secret in secrets if secret in stored]
+    assert f"Bearer {MASK}" in stored
+
+
+def test_tokens_of_before_are_masked_still(server: DevServer, make_logger: MakeLogger) -> None:
+    """A token that was replaced may be valid for a while."""
+    logger = make_logger()
+    tokens = []
+    for _ in range(3):
+        logger.verify()
+        tokens.append(logger._transport.secrets[2])
+        logger.info(tokens[-1])
+    assert len(set(tokens)) == 3
+    for token in tokens:
+        logger.info(token)
+    assert logger.flush()
+    messages = [entry["message"] for entry in server.entries()]
+    assert messages == [MASK, MASK, MASK, tokens[0], MASK, MASK]
+
+
+def test_own_credentials_are_masked_with_redaction_off(make_logger: MakeLogger) -> None:
+    """Names are the user's choice; the logger's own secrets are not."""
+    recorder = Recorder()
+    recorder.secrets = (HIDDEN,)
+    logger = make_logger(transport=recorder, redact=None)
+    logger.info(HIDDEN)
+    logger.flush()
+    assert recorder.entries[0]["message"] == MASK
+
+
+@pytest.mark.parametrize("secret", ['quoted"secret', "back\\slash-secret", "1234567890123"])
+@pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
+def test_secrets_of_any_form_are_masked(secret: str, odd: object) -> None:
+    """Also where JSON writes them otherwise, and as numbers; the result is JSON still."""
+    entry = {"message": f"x {secret} y", "n": [1234567890123], "odd": odd}
+    text = json.dumps(masked(entry, secrets=lambda: (secret,)), ensure_ascii=False)
+    assert secret not in text
+    assert json.dumps(secret)[1:-1] not in text
+
+
+def test_short_secrets_mangle_nothing() -> None:
+    """A test's credentials such as "test" or "info" would break every entry."""
+    entry = {"message": "a secret", "level": "info", "environment": "test"}
+    assert masked(entry, secrets=lambda: ("info", "test", "secret", "")) == entry
+
+
+@given(st.integers(0, 3000), st.sampled_from(["text", "key", "bytes", "message"]))
+@examples(max_examples=60, deadline=None)
+def test_secrets_are_masked_before_anything_is_cut(offset: int, place: str) -> None:
+    """No part of a secret is left where an entry was trimmed in the middle of it."""
+    secret = "".join(f"<{number:03}>" for number in range(100))
+    text = "x" * offset + secret + "y" * 2000
+    value: Any = {
+        "text": {"v": text},
+        "key": {text: 1},
+        "bytes": {"v": text.encode()},
+        "message": {},
+    }[place]
+    entry = {"message": text if place == "message" else "m", "meta_data": value}
+    found = json.dumps(masked(entry, 1024, secrets=lambda: (secret,)))
+    assert "<000>" not in found
+    assert "<050>" not in found
+
+
+def test_bare_entry_is_redacted() -> None:
+    """The last resort for an entry that cannot be encoded hides as much."""
+    crowd = {f"key {number}": "x" for number in range(5000)}
+    entry = {"message": HIDDEN * 100, "event_name": "a name", **crowd}
+    found = masked(entry, 1024, keys=["event_name"], secrets=lambda: (HIDDEN,))
+    assert found["event_name"] == MASK
+    assert "hunter2" not in json.dumps(found)
+
+
+def test_bare_entry_of_what_is_not_plain_is_redacted() -> None:
+    """Also where nothing has looked at the entry before: with the app's stack at its end, say."""
+    redaction = Redaction(["event_name"], lambda: (HIDDEN,))
+    entry = {"message": f"x {HIDDEN}", "event_name": "a name", "meta_data": {"log_id": HIDDEN}}
+    found = json.loads(bare(entry, 1024, dumps, "why", redaction))
+    assert (found["message"], found["event_name"]) == (f"x {MASK}", MASK)
+    assert found["meta_data"]["log_id"] == MASK
+
+
+def test_entry_whose_making_failed_is_redacted(make_logger: MakeLogger) -> None:
+    """A log call that breaks on its way sends what it can, without secrets."""
+
+    class Broken(dict[str, Any]):
+        def items(self) -> Any:
+            raise RuntimeError("broken")
+
+    recorder = Recorder()
+    recorder.secrets = (HIDDEN,)
+    logger = make_logger(transport=recorder, before_send=Broken)
+    logger.info(f"x {HIDDEN}")
+    logger.flush()
+    (entry,) = recorder.entries
+    assert entry["message"] == f"x {MASK}"
+    assert "RuntimeError" in entry["meta_data"]["trimmed"]
+
+
+def test_many_different_keys_do_not_grow_memory() -> None:
+    """Data in the place of keys, such as ids, is not remembered without end."""
+    redaction = Redaction(DEFAULT_REDACTED_KEYS)
+    for number in range(10_000):
+        encode({"meta_data": {f"user {number}": 1, "x" * 100 + str(number): 2}}, LIMIT, redaction)
+    assert len(redaction.harmless) <= 4096
+    assert max(map(len, redaction.harmless)) <= 32
+    assert masked({"password": HIDDEN}) == {"password": MASK}
+
+
+def test_many_threads_redact_alike() -> None:
+    """Threads that learn keys at the same time let no secret pass."""
+    redaction = Redaction(DEFAULT_REDACTED_KEYS)
+    leaked: list[bytes] = []
+
+    def work(thread: int) -> None:
+        for number in range(300):
+            entry = {f"k{thread}-{number}": 1, "meta_data": {"password": HIDDEN, f"k{number}": 1}}
+            payload = encode(entry, LIMIT, redaction)
+            if HIDDEN.encode() in payload:
+                leaked.append(payload)
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert leaked == []
+
+
+names = st.sampled_from([*DEFAULT_REDACTED_KEYS, "Pass-Word", "harmless", "authenticated", ""])
+trees = st.recursive(
+    st.just(HIDDEN) | st.integers(),
+    lambda inner: (
+        st.dictionaries(names, inner, max_size=4)
+        | st.lists(inner, max_size=3)
+        | st.dictionaries(names, inner, max_size=4).map(OrderedDict)
+    ),
+    max_leaves=20,
+)
+
+
+def visible(value: Any, hides: Callable[[str], bool]) -> Iterator[Any]:
+    """Values that stand under no telling key."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not hides(key):
+                yield from visible(item, hides)
+    elif isinstance(value, list):
+        for item in value:
+            yield from visible(item, hides)
+    else:
+        yield value
+
+
+@given(trees)
+@examples(max_examples=80, deadline=None)
+def test_exactly_the_telling_keys_are_masked(tree: Any) -> None:
+    """Nothing under a telling key is left, and nothing else is touched."""
+    hides = Redaction(DEFAULT_REDACTED_KEYS).hides
+    found = masked({"meta_data": {"tree": tree}})["meta_data"]["tree"]
+    left = [value for value in visible(found, lambda _key: False) if value != MASK]
+    assert left == [value for value in visible(tree, hides) if value != MASK]
+
+
+def test_half_a_secret_is_one(make_logger: MakeLogger) -> None:
+    """What is to be cut is masked before: a step, a journey's reason, a traceback."""
+    secret = "a-planted-secret-of-the-transport"
+    recorder = Recorder()
+    recorder.secrets = (secret,)
+    logger = make_logger(transport=recorder)
+    for length in range(0, 40, 4):
+        with contextlib.suppress(ValueError), logger.journey("f") as journey:
+            journey.step("x" * (100 + length) + secret)
+            logger.info("inside")
+            raise ValueError("y" * (160 + length) + secret)
+        with contextlib.suppress(ValueError):
+            raise ValueError("z" * (8_000 + 4 * length) + secret + "z" * 40_000)
+        error = ValueError("z" * (8_192 - 30 - length) + secret + "z" * 40_000)
+        logger.error("exc", exc_info=error)
+        logger.error("given", exception_info=error)
+    logger.flush()
+    assert recorder.entries
+    assert not [entry for entry in recorder.entries if secret[:6] in json.dumps(entry)]
+
+
+def test_secret_of_any_letters_is_masked(make_logger: MakeLogger) -> None:
+    """A transport's own secrets may be more than ASCII."""
+    recorder = Recorder()
+    recorder.secrets = ("pässwort-geheim",)
+    logger = make_logger(transport=recorder)
+    logger.info("it is pässwort-geheim")
+    logger.flush()
+    assert recorder.entries[0]["message"] == f"it is {MASK}"
+
+
+def test_name_in_an_enum_hides_its_value(make_logger: MakeLogger) -> None:
+    """A key is what it is sent as."""
+
+    class Key(Enum):
+        PASSWORD = "password"
+
+    recorder = Recorder()
+    logger = make_logger(transport=recorder)
+    data: dict[Any, str] = {Key.PASSWORD: "hunter2"}
+    logger.info("x", meta_data=data)
+    logger.flush()
+    assert recorder.entries[0]["meta_data"]["password"] == MASK

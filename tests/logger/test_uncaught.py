@@ -1,0 +1,461 @@
+"""Exceptions that nobody catches are logged on request, and the app's own hooks stay in force."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.loggers import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.support.loggers import MakeLogger
+    from voyage_logger import VoyageLogger
+    from voyage_logger.devserver import DevServer
+
+
+@pytest.fixture(autouse=True)
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the app's own hooks, which were there first, have been given."""
+    found: list[Any] = []
+    monkeypatch.setattr(sys, "excepthook", lambda *args: found.append(args))
+    monkeypatch.setattr(threading, "excepthook", found.append)
+    return found
+
+
+@pytest.fixture
+def logger(make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
+    return make_logger(transport=recorder)
+
+
+def fail() -> None:
+    raise ValueError("uncaught")
+
+
+def run_failing_thread() -> None:
+    thread = threading.Thread(target=fail, name="till")
+    thread.start()
+    thread.join()
+
+
+def caught() -> tuple[type[BaseException], BaseException, Any]:
+    try:
+        fail()
+    except ValueError as error:
+        return type(error), error, error.__traceback__
+    raise AssertionError
+
+
+def test_program_s_end_is_logged(logger: VoyageLogger, recorder: Recorder, seen: list[Any]) -> None:
+    """At level critical, with the traceback, before the hook that was there."""
+    undo = logger.capture_uncaught()
+    exception = caught()
+    sys.excepthook(*exception)
+    undo()
+    logger.flush()
+    (entry,) = recorder.entries
+    assert entry["level"] == "critical"
+    assert entry["message"] == "The program ended with an uncaught ValueError"
+    assert entry["event_name"] == "uncaught_exception"
+    assert entry["exception_info"].endswith("ValueError: uncaught\n")
+    assert entry["method_name"] == "fail"
+    assert seen == [exception]
+
+
+def test_thread_s_end_is_logged(logger: VoyageLogger, recorder: Recorder, seen: list[Any]) -> None:
+    """At level error, with the thread's name, before the hook that was there."""
+    undo = logger.capture_uncaught()
+    run_failing_thread()
+    undo()
+    logger.flush()
+    (entry,) = recorder.entries
+    assert (entry["level"], entry["message"]) == (
+        "error",
+        "Thread till ended with an uncaught ValueError",
+    )
+    assert [args.exc_type for args in seen] == [ValueError]
+
+
+def test_ctrl_c_and_exit_are_not_logged(logger: VoyageLogger, seen: list[Any]) -> None:
+    """They are no defects; the hooks that were there hear of them."""
+    undo = logger.capture_uncaught()
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    threading.excepthook(threading.ExceptHookArgs((SystemExit, SystemExit(), None, None)))
+    undo()
+    assert len(seen) == 2
+    assert logger.stats().accepted == 0
+
+
+def test_entry_is_made_before_the_app_s_hooks_are_called(
+    logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For they may end the process, or never return."""
+    accepted: list[int] = []
+
+    def hook(*_args: Any) -> None:
+        accepted.append(logger.stats().accepted)
+
+    monkeypatch.setattr(sys, "excepthook", hook)
+    monkeypatch.setattr(threading, "excepthook", hook)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(hook)
+        undo = logger.capture_uncaught()
+        sys.excepthook(*caught())
+        run_failing_thread()
+        loop.call_exception_handler({"message": "in the loop"})
+        undo()
+
+    asyncio.run(main())
+    assert accepted == [1, 2, 3]
+
+
+@pytest.mark.parametrize("is_undone_first", [False, True])
+def test_logger_that_captures_twice_tells_once(
+    logger: VoyageLogger, seen: list[Any], *, is_undone_first: bool
+) -> None:
+    """As when the program begins, and again for each event loop; bound loggers are the same one."""
+    handled: list[Any] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: handled.append(context))
+        undos = [logger.capture_uncaught(), logger.bind(tags=["loop"]).capture_uncaught()]
+        if is_undone_first:
+            undos.pop(0)()
+        for number in range(1, 3):
+            sys.excepthook(*caught())
+            run_failing_thread()
+            loop.call_exception_handler({"message": "in the loop"})
+            assert logger.stats().accepted == 3 * number
+        for undo in undos:
+            undo()
+        sys.excepthook(*caught())
+
+    asyncio.run(main())
+    assert logger.stats().accepted == 6
+    assert (len(seen), len(handled)) == (5, 2)
+
+
+def test_two_loggers_tell_both(make_logger: MakeLogger, seen: list[Any]) -> None:
+    """Each in its own stream."""
+    loggers = [make_logger(transport=Recorder()) for _ in range(2)]
+    undos = [logger.capture_uncaught() for logger in loggers]
+    sys.excepthook(*caught())
+    for undo in reversed(undos):
+        undo()
+    assert [logger.stats().accepted for logger in loggers] == [1, 1]
+    assert len(seen) == 1
+
+
+def test_another_exception_meanwhile_is_told_too(
+    logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a lost task is collected while another is being printed."""
+    others = [caught(), caught()]
+
+    def hook(*_args: Any) -> None:
+        if others:
+            sys.excepthook(*others.pop())
+
+    monkeypatch.setattr(sys, "excepthook", hook)
+    undo = logger.capture_uncaught()
+    sys.excepthook(*caught())
+    undo()
+    assert logger.stats().accepted == 3
+
+
+def test_hook_that_raises_costs_no_later_entry(
+    logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the app's hook raises passes on; the same exception may end two threads."""
+    monkeypatch.setattr(sys, "excepthook", lambda *_args: 1 / 0)
+    undo = logger.capture_uncaught()
+    exception = caught()
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            sys.excepthook(*exception)
+    undo()
+    assert logger.stats().accepted == 2
+
+
+@pytest.mark.parametrize("has_handler", [False, True])
+def test_task_s_exception_is_logged(
+    logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture, *, has_handler: bool
+) -> None:
+    """What the event loop would only print is logged, and then handled as before."""
+    handled: list[Any] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        if has_handler:
+            loop.set_exception_handler(lambda _loop, context: handled.append(context))
+        before = loop.get_exception_handler()
+        undo = logger.capture_uncaught()
+        loop.call_soon(fail)
+        await asyncio.sleep(0)
+        loop.call_exception_handler({"message": "no exception here"})
+        undo()
+        assert loop.get_exception_handler() is before
+        loop.call_soon(fail)
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    logger.flush()
+    first, second = recorder.entries
+    assert "ValueError: uncaught" in first["exception_info"]
+    assert second["message"] == "No exception here"
+    assert len(handled) == (3 if has_handler else 0)
+    told = [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+    assert len(told) == (0 if has_handler else 3)
+
+
+def run_in_the_loop(logger: VoyageLogger, main: Callable[[], Awaitable[object]]) -> None:
+    async def run() -> None:
+        undo = logger.capture_uncaught()
+        await main()
+        gc.collect()
+        undo()
+
+    asyncio.run(run())
+    logger.flush()
+
+
+def test_lost_task_is_not_told_as_another_s(
+    logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is collected amid someone else's work, and says whose it was, or before 3.12 nobody."""
+
+    async def work() -> None:
+        fail()
+
+    async def main() -> None:
+        with logger.context(app_user_id="alice"):
+            tasks = [asyncio.create_task(work())]
+        await asyncio.wait(tasks)
+        with logger.journey("checkout", app_user_id="bob"):
+            tasks.clear()  # nobody has asked for its result
+            gc.collect()
+            logger.info("still bob's")
+
+    run_in_the_loop(logger, main)
+    lost, bob_s, closing = recorder.entries
+    assert lost["message"] == "Task exception was never retrieved with an uncaught ValueError"
+    assert lost["method_name"] == "fail"
+    assert lost.get("app_user_id") == ("alice" if sys.version_info >= (3, 12) else None)
+    assert not lost.keys() & {"event_flow_name", "event_timeline", "session_id"}
+    assert [entry["app_user_id"] for entry in (bob_s, closing)] == ["bob", "bob"]
+    assert "never retrieved" in caplog.text
+
+
+def test_lost_future_is_nobody_s(
+    logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As `gather` gives one: the exceptions of its tasks are told once, by what it gave."""
+
+    async def child(user: str) -> None:
+        with logger.context(app_user_id=user):
+            await asyncio.sleep(0)
+            fail()
+
+    async def main() -> None:
+        gatherings = [asyncio.gather(child("alice"), child("carol"))]
+        await asyncio.wait(gatherings)
+        with logger.context(app_user_id="bob"):
+            gatherings.clear()
+            gc.collect()
+
+    run_in_the_loop(logger, main)
+    (entry,) = recorder.entries
+    assert "never retrieved with an uncaught ValueError" in entry["message"]
+    assert "app_user_id" not in entry
+    assert "never retrieved" in caplog.text
+
+
+def test_callback_s_context_is_told(logger: VoyageLogger, recorder: Recorder) -> None:
+    """A callback that raises has the context it was scheduled in, or before 3.12 the loop's."""
+
+    async def main() -> None:
+        with logger.context(app_user_id="alice"):
+            asyncio.get_running_loop().call_soon(fail)
+        with logger.context(app_user_id="bob"):
+            await asyncio.sleep(0)
+
+    run_in_the_loop(logger, main)
+    (entry,) = recorder.entries
+    assert entry.get("app_user_id") == ("alice" if sys.version_info >= (3, 12) else None)
+
+
+def test_what_is_told_at_once_has_the_present_context(
+    logger: VoyageLogger, recorder: Recorder
+) -> None:
+    """As where a library tells the loop of trouble that belongs to no task."""
+
+    async def main() -> None:
+        with logger.context(app_user_id="alice"):
+            asyncio.get_running_loop().call_exception_handler({"message": "trouble"})
+
+    run_in_the_loop(logger, main)
+    (entry,) = recorder.entries
+    assert (entry["message"], entry["app_user_id"]) == ("Trouble", "alice")
+
+
+def test_cancelled_and_awaited_tasks_are_not_logged(
+    logger: VoyageLogger, recorder: Recorder
+) -> None:
+    """Nor those whose exception somebody takes, from `gather` or from the task itself."""
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        fail()
+
+    async def main() -> None:
+        task = asyncio.create_task(asyncio.Event().wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        del task
+        with contextlib.suppress(ValueError):
+            await asyncio.gather(fails(), fails())
+        found = await asyncio.gather(fails(), return_exceptions=True)
+        assert isinstance(found[0], ValueError)
+        gathering = asyncio.gather(asyncio.Event().wait(), asyncio.Event().wait())
+        await asyncio.sleep(0)
+        gathering.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await gathering
+
+    run_in_the_loop(logger, main)
+    assert recorder.entries == []
+
+
+def test_loop_can_be_given(logger: VoyageLogger, recorder: Recorder) -> None:
+    """Before it runs, and from wherever."""
+    loop = asyncio.new_event_loop()
+    undo = logger.capture_uncaught(loop)
+    loop.call_soon(fail)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    undo()
+    loop.close()
+    logger.flush()
+    assert len(recorder.entries) == 1
+
+
+def test_undo_puts_back_what_was_there(logger: VoyageLogger) -> None:
+    """And may be called again."""
+    before = (sys.excepthook, threading.excepthook)
+    undo = logger.capture_uncaught()
+    assert (sys.excepthook, threading.excepthook) != before
+    undo()
+    undo()
+    assert (sys.excepthook, threading.excepthook) == before
+
+
+def test_undo_leaves_later_hooks_alone(logger: VoyageLogger, seen: list[Any]) -> None:
+    """Where somebody has hooked in since, ours only passes on."""
+    undo = logger.capture_uncaught()
+    ours = sys.excepthook
+
+    def theirs(*args: Any) -> None:
+        ours(*args)
+
+    sys.excepthook = theirs
+    undo()
+    assert sys.excepthook is theirs
+    sys.excepthook(*caught())
+    assert len(seen) == 1
+    assert logger.stats().accepted == 0
+
+
+def leave(logger: VoyageLogger, error: BaseException) -> None:
+    """As an exception that nobody catches: out of the `with` block, then to the hook."""
+    with pytest.raises(type(error)), logger:
+        raise error
+    sys.excepthook(type(error), error, error.__traceback__)
+
+
+def test_exception_that_leaves_the_with_block_is_logged_once(
+    logger: VoyageLogger, recorder: Recorder, seen: list[Any]
+) -> None:
+    """Before the logger is closed, for that is before the hook is called."""
+    undo = logger.capture_uncaught()
+    leave(logger, ValueError("out"))
+    undo()
+    (entry,) = recorder.entries
+    assert (entry["level"], entry["message"]) == (
+        "critical",
+        "The logger's `with` block ended with an uncaught ValueError",
+    )
+    assert "ValueError: out" in entry["exception_info"]
+    assert (entry["event_name"], entry["method_name"]) == ("uncaught_exception", "leave")
+    assert (len(seen), logger.stats().accepted, logger.stats().dropped) == (1, 1, 0)
+
+
+def test_exit_that_leaves_the_with_block_is_not_logged(logger: VoyageLogger) -> None:
+    """Nor is Ctrl-C: they are no defects."""
+    undo = logger.capture_uncaught()
+    with pytest.raises(SystemExit), logger:
+        raise SystemExit
+    undo()
+    assert logger.stats().accepted == 0
+
+
+def test_with_block_logs_nothing_without_capture(logger: VoyageLogger) -> None:
+    """Neither before it was asked for, nor after it was undone."""
+    undo = logger.capture_uncaught()
+    undo()
+    undo()
+    leave(logger, ValueError("out"))
+    assert logger.stats().accepted == 0
+
+
+def test_with_block_of_a_bound_logger_leaves_it_to_the_hook(
+    logger: VoyageLogger, recorder: Recorder
+) -> None:
+    """It closes nothing, so the program's end can still be logged."""
+    undo = logger.capture_uncaught()
+    leave(logger.bind(tags=["x"]), ValueError("out"))
+    undo()
+    logger.flush()
+    assert [entry["message"] for entry in recorder.entries] == [
+        "The program ended with an uncaught ValueError"
+    ]
+
+
+@pytest.mark.parametrize("end", ["fail()", "thread"])
+def test_program_that_dies_sends_why(server: DevServer, end: str) -> None:
+    """In a process of its own: the entry arrives, the traceback is printed, the code is 1."""
+    code = (
+        "import threading\nfrom voyage_logger import VoyageLogger\n"
+        "logger = VoyageLogger('app')\nlogger.capture_uncaught()\n"
+        "def fail(): raise ValueError('the end')\n"
+    )
+    code += (
+        end
+        if end == "fail()"
+        else "thread = threading.Thread(target=fail); thread.start(); thread.join()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **server.environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    (entry,) = server.entries()
+    assert entry["exception_info"].endswith("ValueError: the end\n")
+    assert "ValueError: the end" in done.stderr
+    assert "voyage-logger:" not in done.stderr
+    assert done.returncode == (1 if end == "fail()" else 0)

@@ -1,0 +1,473 @@
+"""Children: each entry arrives once, from the process that logged it, however they came to be."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.processes import FORKING, messages, needs_fork, run, run_script
+from voyage_logger.devserver import Fault
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+    from voyage_logger.devserver import DevServer
+
+
+@needs_fork
+def test_fork_sends_each_entry_once(server: DevServer) -> None:
+    """Entries before and after a fork, in parent and child, arrive once each."""
+    done = run(
+        server,
+        """\
+        logger.info("parent before")
+        child = os.fork()
+        if child == 0:
+            assert logger.stats().accepted == 0
+            logger.info("child")
+        else:
+            os.waitpid(child, 0)
+            logger.info("parent after")
+        """,
+        flags=FORKING,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert sorted(messages(server)) == ["child", "parent after", "parent before"]
+    runs = {entry["meta_data"]["log_id"].partition("-")[0] for entry in server.entries()}
+    assert len(runs) == 2
+
+
+@needs_fork
+def test_child_makes_connections_of_its_own(server: DevServer) -> None:
+    """Two processes on one connection would read each other's answers."""
+    done = run(
+        server,
+        """\
+        logger.info("parent")
+        logger.flush()
+        child = os.fork()
+        logger.info("child" if child == 0 else "parent again")
+        logger.flush()
+        if child != 0:
+            os.waitpid(child, 0)
+        """,
+        flags=FORKING,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert sorted(messages(server)) == ["child", "parent", "parent again"]
+    assert server.connections == 2
+
+
+@needs_fork
+def test_child_that_does_not_log_leaves_the_parent_s_entries_alone(server: DevServer) -> None:
+    """A child's exit neither sends nor reports what its parent has queued."""
+    done = run(
+        server,
+        """\
+        logger.info("parent")
+        child = os.fork()
+        if child != 0:
+            os.waitpid(child, 0)
+            assert logger.stats().pending == 1
+        """,
+        flags=FORKING,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert messages(server) == ["parent"]
+
+
+@needs_fork
+def test_grandchildren_send_their_own_entries(server: DevServer) -> None:
+    """Three generations, each forked with entries of the one before in its memory."""
+    done = run(
+        server,
+        """\
+        for generation in range(3):
+            logger.info(f"{generation} before")
+            child = os.fork()
+            if child:
+                os.waitpid(child, 0)
+                logger.info(f"{generation} after")
+                break
+        """,
+        flags=FORKING,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert sorted(messages(server)) == [
+        *("0 after", "0 before", "1 after", "1 before", "2 after", "2 before")
+    ]
+
+
+@needs_fork
+def test_child_may_exit_in_any_way_that_runs_exit_hooks(server: DevServer) -> None:
+    """An exception or `sys.exit` in a forked child sends its entries, and keeps its exit code."""
+    done = run(
+        server,
+        """\
+        logger.info("parent")
+        for number in (3, 4):
+            child = os.fork()
+            if child == 0:
+                logger.info(f"child {number}")
+                sys.exit(number)
+            _, status = os.waitpid(child, 0)
+            say(os.waitstatus_to_exitcode(status))
+        """,
+        flags=FORKING,
+    )
+    assert done.said == ("3", "4")
+    assert sorted(messages(server)) == ["child 3", "child 4", "parent"]
+
+
+fork_at_exit = pytest.mark.skipif(
+    (3, 12) <= sys.version_info < (3, 12, 3), reason="Python forks nothing at exit"
+)
+
+
+@needs_fork
+@fork_at_exit
+def test_fork_in_an_exit_hook_begins_an_exit_of_its_own(server: DevServer) -> None:
+    """The parent's exit was given up by Ctrl-C; what its child logs still has the full time."""
+    server.script(Fault(hang=True))
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")  # it is sent by nothing but the drain
+        process.send_signal(signal.SIGINT)
+
+    done = run(
+        server,
+        """\
+        def hook():
+            child = os.fork()
+            if child == 0: logger.info("child")
+            else: os.waitpid(child, 0)
+        atexit.register(hook)
+        logger.info("parent")
+        """,
+        flags=FORKING,
+        shutdown=30,
+        meanwhile=interrupt,
+    )
+    assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"]
+    assert messages(server) == ["child"]
+
+
+@needs_fork
+@fork_at_exit
+def test_fork_during_the_drain_at_exit_leaves_its_orders_to_the_parent(server: DevServer) -> None:
+    """A SIGTERM that the parent's drain holds back is not the child's, whose own is not held."""
+    server.script(Fault(hang=True))
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")
+        process.send_signal(signal.SIGTERM)
+
+    done = run(
+        server,
+        """\
+        import multiprocessing
+        logger = VoyageLogger("app", shutdown_timeout=shutdown, timeout=60, flush_interval=600)
+        flush_on_sigterm()
+
+        def work():
+            while not voyage_logger._delivery.process._afterwards:
+                time.sleep(0.001)  # nobody announces it
+            child = os.fork()
+            if child == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+                os._exit(3)
+            say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            process = multiprocessing.get_context("fork").Process(target=logger.info, args=("x",))
+            process.start()
+            process.join()
+            say(process.exitcode)
+            os.kill(os.getpid(), signal.SIGINT)  # the drain has nothing more to wait for
+
+        threading.Thread(target=work, daemon=True).start()
+        logger.info("parent")
+        """,
+        flags=FORKING,
+        shutdown=50,
+        meanwhile=interrupt,
+    )
+    assert done.said == (str(-signal.SIGTERM), "0"), done.err
+    assert (done.code, messages(server)) == (-signal.SIGTERM, ["x"])
+
+
+# As if forked from C, as by uWSGI: for this package no hook of Python's has run.
+BARE_FORK = """\
+from voyage_logger._delivery import process as _process
+logger.info("parent")
+pipelines = set(_process._pipelines)
+_process._pipelines.clear()  # so the hooks find nothing to do
+child = os.fork()
+_process._pipelines.update(pipelines)
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize("ending", ["sys.exit()", "logger.flush(); os._exit(0)"])
+def test_child_of_a_fork_that_skipped_the_hooks_starts_empty(
+    server: DevServer, ending: str
+) -> None:
+    """The first log call of such a child notices by the pid."""
+    code = f"""
+if child == 0:
+    logger.info("child")
+    {ending}
+os.waitpid(child, 0)
+"""
+    done = run(server, BARE_FORK + code, flags=FORKING)
+    assert (done.code, done.err) == (0, "")
+    assert sorted(messages(server)) == ["child", "parent"]
+
+
+@needs_fork
+def test_silent_child_of_a_fork_that_skipped_the_hooks_sends_nothing(server: DevServer) -> None:
+    """Its exit hook, inherited with the parent's entries in memory, leaves them alone."""
+    done = run(server, BARE_FORK + "if child: os.waitpid(child, 0)", flags=FORKING)
+    assert (done.code, done.err) == (0, "")
+    assert messages(server) == ["parent"]
+
+
+@needs_fork
+def test_fork_in_the_middle_of_a_request_lets_the_child_end(server: DevServer) -> None:
+    """A child that was forked while the worker took a connection from its pool exits as ever."""
+    done = run(
+        server,
+        """\
+        inside, go_on = threading.Event(), threading.Event()
+
+        def hold(frame, event, arg):
+            code = frame.f_code
+            place = os.path.basename(code.co_filename), code.co_name
+            if place in (("queue.py", "_get"), ("_session.py", "get")) and not inside.is_set():
+                inside.set()
+                go_on.wait()
+            return None
+
+        threading.settrace(hold)  # of threads to come: the worker
+        logger.info("parent")
+        threading.settrace(None)
+        inside.wait()
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            go_on.set()
+        """,
+        flags=FORKING,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert messages(server) == ["parent"]
+
+
+@needs_fork
+def test_fork_while_another_thread_holds_the_lock(server: DevServer) -> None:
+    """A child that was forked in the middle of somebody's append logs all the same."""
+    done = run(
+        server,
+        """\
+        logger.info("parent")
+        held, done = threading.Event(), threading.Event()
+        def hold():
+            with logger._pipeline.queue.lock:
+                held.set()
+                done.wait()
+        threading.Thread(target=hold).start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            logger.info("child")
+            logger.flush()
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        done.set()
+        sys.exit(os.waitstatus_to_exitcode(status))
+        """,
+        flags=FORKING,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert sorted(messages(server)) == ["child", "parent"]
+
+
+@needs_fork
+def test_child_may_drop_a_logger_whose_lock_was_held_at_the_fork(server: DevServer) -> None:
+    """Nothing of the parent's is waited for in a child, by garbage collection neither."""
+    done = run(
+        server,
+        """\
+        logger.info("parent")
+        held, done = threading.Event(), threading.Event()
+        def hold(lock):
+            with lock:
+                held.set()
+                done.wait()
+        threading.Thread(target=hold, args=(logger._pipeline.queue.lock,)).start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            del logger
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        done.set()
+        sys.exit(os.waitstatus_to_exitcode(status))
+        """,
+        flags=FORKING,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert messages(server) == ["parent"]
+
+
+MULTIPROCESSING = """\
+import atexit, multiprocessing, os, sys
+from concurrent.futures import ProcessPoolExecutor
+from voyage_logger import VoyageLogger, flush_on_sigterm
+
+logger = VoyageLogger("app", flush_interval=600)
+
+def work(name):
+    logger.info(name)
+
+def fail(name):
+    logger.info(name)
+    raise SystemExit(5)
+
+def parent(name, method):
+    logger.info(name)
+    child = multiprocessing.get_context(method).Process(target=work, args=(f"{name}'s child",))
+    child.start()
+    child.join()
+
+def processes(context, method):
+    targets = [(work, ("one",)), (fail, ("two",)), (parent, ("three", method))]
+    children = [context.Process(target=target, args=args) for target, args in targets]
+    for child in children: child.start()
+    for child in children: child.join()
+    assert [child.exitcode for child in children] == [0, 5, 0]
+
+def pool(context, method):
+    with context.Pool(2, maxtasksperchild=2) as pool:
+        pool.map(work, [f"task {n}" for n in range(6)], chunksize=1)
+        pool.close()
+        pool.join()
+
+def executor(context, method):
+    with ProcessPoolExecutor(2, mp_context=context) as executor:
+        list(executor.map(work, [f"task {n}" for n in range(6)]))
+
+def terminated(context, method):
+    with context.Pool(2, initializer=flush_on_sigterm) as pool:
+        pool.map(work, [f"task {n}" for n in range(6)], chunksize=1)
+
+if __name__ == "__main__":
+    logger.info("main")
+    method, kind = sys.argv[1:]
+    globals()[kind](multiprocessing.get_context(method), method)
+"""
+TASKS = [f"task {n}" for n in range(6)]
+
+
+KINDS = {
+    "processes": ["one", "three", "three's child", "two"],
+    "pool": TASKS,
+    "executor": TASKS,
+    "terminated": TASKS,
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "expected"),
+    [
+        pytest.param(
+            method,
+            kind,
+            expected,
+            marks=[] if method == "fork" or kind == "processes" else pytest.mark.soak,
+        )
+        for method in ("fork", "spawn", "forkserver")
+        for kind, expected in KINDS.items()
+    ],
+)
+def test_children_of_multiprocessing_deliver_when_they_end(
+    server: DevServer, tmp_path: Path, method: str, kind: str, expected: list[str]
+) -> None:
+    """They run no exit hooks; each entry arrives once all the same.
+
+    A pool's `with` block ends its children by SIGTERM: for them there is `flush_on_sigterm`.
+    """
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"the system has no {method}")
+    script = tmp_path / "script.py"
+    script.write_text(MULTIPROCESSING)
+    done = run_script(server, script, method, kind)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(messages(server)) == sorted(["main", *expected])
+
+
+BILLIARD = """\
+import sys
+import billiard
+from voyage_logger import VoyageLogger
+
+logger = VoyageLogger("app", flush_interval=600)
+
+def work(number):
+    logger.info(f"child {number}")
+
+if __name__ == "__main__":
+    logger.info("main")
+    context = billiard.get_context(sys.argv[1])
+    children = [context.Process(target=work, args=(number,)) for number in range(2)]
+    for child in children: child.start()
+    for child in children: child.join()
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_children_of_billiard_deliver_when_they_end(
+    server: DevServer, tmp_path: Path, method: str
+) -> None:
+    """Celery's own `multiprocessing` has finalizers of its own, which are asked as well."""
+    script = tmp_path / "script.py"
+    script.write_text(BILLIARD)
+    done = run_script(server, script, method)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(messages(server)) == ["child 0", "child 1", "main"]
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "is_warned_of"),
+    [
+        ((2, 0, 26, 0, ""), {"master": True}, True),
+        ((2, 0, 26, 0, ""), {"enable-threads": True}, False),
+        ((2, 0, 26, 0, ""), {"threads": b"2"}, False),
+        ((2, 0, 31, 0, ""), {"master": True}, False),
+    ],
+)
+def test_uwsgi_without_threads_is_warned_of_once(
+    server: DevServer, version: tuple[object, ...], options: dict[str, object], is_warned_of: bool
+) -> None:
+    """One line says what to do, with the first entry.
+
+    A stand-in for the module that uWSGI puts into its processes, with the values that 2.0.31 was
+    seen to put there: to compile uWSGI takes longer than all tests together.
+    """
+    done = run(
+        server,
+        f"""\
+        import types
+        uwsgi = sys.modules["uwsgi"] = types.ModuleType("uwsgi")
+        uwsgi.version_info, uwsgi.opt = {version!r}, {options!r}
+        logger.info("one")
+        VoyageLogger("app").info("two")
+        """,
+    )
+    assert sorted(messages(server)) == ["one", "two"]
+    assert done.err.count("\n") == done.err.count("enable-threads = true") == is_warned_of

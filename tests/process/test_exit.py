@@ -1,0 +1,291 @@
+"""However a program ends, whatever the server does: exit sends, is bounded, and says its losses.
+
+The matrix runs all its programs beforehand, four at a time: most of their time is waiting.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.processes import AN_HOUR_LATER, BRIEF, SLACK, Done, messages, run
+from voyage_logger.devserver import DevServer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TOO_LATE = """\
+import builtins
+class Mortal:
+    def __del__(self, logger=logger, say=say, is_finalizing=sys.is_finalizing):
+        logger.info("too late")
+        say(f"{is_finalizing()} {logger.stats().dropped_by if self.counts else None}")
+builtins.mortal = Mortal()
+mortal.counts = COUNTS
+"""
+LOG = "for n in range(7): logger.info(f'entry {n}')\nlogger.error('entry 7')\n"
+# With the HTTP stack in place an interrupt's exit code is Python's own: see README, "Limits".
+LOADED = "import requests\n"
+THREADS = """\
+enough = threading.Semaphore(0)
+def work(name, last):
+    n = 0
+    while n != last:
+        logger.info(f"{name} {n}")
+        say(f"{name} {n}")
+        enough.release()
+        time.sleep(0.001)  # a thread that has other things to do; nothing is waited for
+        n += 1
+def start(last, daemon):
+    threads = [threading.Thread(target=work, args=(name, last), daemon=daemon) for name in "abcd"]
+    for thread in threads: thread.start()
+    return threads
+"""
+ENDINGS = {
+    "end of main": LOG + "ending()",
+    "sys.exit": LOG + "ending(); sys.exit(3)",
+    "exception": LOG + "ending(); raise ValueError",
+    "interrupt": LOADED + LOG + "ending(); signal.raise_signal(signal.SIGINT)",
+    "flush_on_sigterm": (
+        "flush_on_sigterm()\n" + LOG + "ending(); os.kill(os.getpid(), signal.SIGTERM)"
+    ),
+    "logging in an exit hook": (
+        "def hook(): logger.error('entry 7')\n"
+        "atexit.register(hook)\n" + LOG.replace("logger.error('entry 7')", "ending()")
+    ),
+    "logging in a slow exit hook": (
+        "def hook():\n"
+        f" exec({AN_HOUR_LATER!r}, globals())\n"
+        " logger.error('entry 7')\n"
+        "atexit.register(hook)\n" + LOG.replace("logger.error('entry 7')", "ending()")
+    ),
+    "first entry in an exit hook": f"def hook():\n {LOG.replace(chr(10), chr(10) + ' ')}\n"
+    "atexit.register(hook); ending()",
+    "threads": (
+        THREADS + "start(2, daemon=False)[-1].join()\n"
+        "threading.Thread(target=lambda: (threading.main_thread().join(), ending())).start()"
+    ),
+    "daemon threads": (
+        THREADS + "start(-1, daemon=True)\nfor _ in range(40): enough.acquire()\nending()"
+    ),
+    "sigterm": LOG + "logger.flush(shutdown)\nending(); os.kill(os.getpid(), signal.SIGTERM)",
+}
+CODES = {
+    "sys.exit": 3,
+    "exception": 1,
+    "interrupt": -signal.SIGINT,
+    "flush_on_sigterm": -signal.SIGTERM,
+    "sigterm": -signal.SIGTERM,
+}
+AWAY = ("refusing", "hanging", "unresolvable")
+SERVERS = ("healthy", *AWAY)
+PATIENT = 5.0  # seconds: a busy machine must not lose what a healthy server would have taken
+
+# How the programs are run: the flags, and whether stderr is closed.
+VARIANTS = {
+    "plain": (("-W", "error"), False),
+    "development mode": (("-X", "dev", "-W", "error"), False),
+    "no stderr": (("-W", "error"), True),
+}
+
+
+def shutdown_of(kind: str) -> float:
+    """The `shutdown_timeout` with such a server, seconds."""
+    return PATIENT if kind == "healthy" else BRIEF
+
+
+def is_in_time(done: Done, kind: str) -> bool:
+    """True if the exit hooks kept to the limit; a process that a signal ends runs none."""
+    most = shutdown_of(kind) + 1
+    return done.hook_seconds < most if done.hook_seconds > 0 else done.exit_seconds < most + SLACK
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What became of one program of the matrix."""
+
+    done: Done
+    arrived: Sequence[str]
+
+    @property
+    def logged(self) -> set[str]:
+        """The entries whose log calls are known to have returned."""
+        return set(self.done.said) or {f"entry {n}" for n in range(8)}
+
+
+Cells = dict[tuple[str, str], Cell]
+Matrix = Callable[[str, str, str], Cell]
+
+
+def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
+    """Runs each ending with each server."""
+    flags, closed_stderr = VARIANTS[variant]
+    with ExitStack() as stack:
+        taken = stack.enter_context(socket.socket())
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        silent = stack.enter_context(socket.socket())
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)  # the system accepts, and nobody ever answers
+        urls = {
+            "refusing": f"http://127.0.0.1:{taken.getsockname()[1]}",
+            "hanging": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "unresolvable": "https://voyage-logger.invalid",
+        }
+
+        def run_one(cell: tuple[str, str]) -> Cell:
+            """Again if it took too long: a busy machine holds up any, a bad limit shows always."""
+            for _ in range(3):
+                found = run_once(cell)
+                if is_in_time(found.done, cell[1]):
+                    break
+            return found
+
+        def run_once(cell: tuple[str, str]) -> Cell:
+            ending, kind = cell
+            environ = {} if kind == "healthy" else {"VOYAGE_LOGS_URL": urls[kind]}
+            with DevServer() as server:
+                done = run(
+                    server,
+                    ENDINGS[ending],
+                    flags=flags,
+                    environ=environ,
+                    shutdown=shutdown_of(kind),
+                    closed_stderr=closed_stderr,
+                )
+                assert not server.duplicates()
+                return Cell(done, messages(server))
+
+        cells = [(ending, kind) for ending in endings for kind in SERVERS]
+        pool = stack.enter_context(ThreadPoolExecutor(4))
+        return dict(zip(cells, pool.map(run_one, cells), strict=True))
+
+
+def words_of(done: Done) -> list[str]:
+    """What stderr says beside the program's own traceback: warnings, for one."""
+    own = r"^Traceback .*\n(?:  .*\n)+(?:ValueError|KeyboardInterrupt)\n"
+    return re.sub(own, "", done.err, count=1, flags=re.MULTILINE).splitlines()
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Matrix:
+    """Gives cells; runs all programs of a kind with the first of them."""
+    run_all = cache(run_matrix)
+
+    def cell(variant: str, ending: str, kind: str) -> Cell:
+        return run_all(variant, tuple(ENDINGS))[ending, kind]
+
+    return cell
+
+
+each_ending = pytest.mark.parametrize(
+    ("variant", "ending"),
+    [
+        pytest.param(
+            variant,
+            ending,
+            marks=[] if variant == "plain" else pytest.mark.soak,
+        )
+        for variant in VARIANTS
+        for ending in ENDINGS
+    ],
+)
+
+
+@each_ending
+def test_entries_arrive_when_the_server_can_take_them(
+    matrix: Matrix, variant: str, ending: str
+) -> None:
+    """However a program ends, what it logged arrives, once, and nothing is said."""
+    cell = matrix(variant, ending, "healthy")
+    assert cell.logged <= set(cell.arrived)
+    assert len(set(cell.arrived)) == len(cell.arrived)
+    if "threads" not in ending:
+        assert cell.arrived == sorted(cell.logged)
+    assert words_of(cell.done) == []
+
+
+@each_ending
+@pytest.mark.parametrize("kind", SERVERS)
+def test_exit_is_bounded_and_its_code_is_the_program_s(
+    matrix: Matrix, variant: str, ending: str, kind: str
+) -> None:
+    """Whatever the server does, it holds exit up for `shutdown_timeout` and a second at most.
+
+    The interpreter's own end, which comes after the hooks, does not count.
+    """
+    done = matrix(variant, ending, kind).done
+    assert done.code == CODES.get(ending, 0), done.err
+    assert done.exit_seconds >= 0
+    assert (done.hook_seconds < 0) == (CODES.get(ending) == -signal.SIGTERM)
+    assert is_in_time(done, kind), done
+
+
+@each_ending
+@pytest.mark.parametrize("kind", AWAY)
+def test_losses_at_exit_are_counted_exactly(
+    matrix: Matrix, variant: str, ending: str, kind: str
+) -> None:
+    """One line tells how many entries of which level were lost, one more what exit hooks lost."""
+    cell = matrix(variant, ending, kind)
+    assert cell.arrived == []
+    losses = cell.done.losses
+    told = (" lost (", ": entries are waiting: ")  # the latter if a busy machine leaves the time
+    assert [line for line in words_of(cell.done) if not any(map(line.__contains__, told))] == []
+    if VARIANTS[variant][1] or ending == "sigterm":  # by Python's default: at once, wordless
+        assert losses == []
+    elif ending.startswith("logging in"):  # it runs after the line
+        assert losses == [
+            "voyage-logger: 7 entries lost (7 info): 7 shutdown",
+            "voyage-logger: 1 entry lost (1 error): 1 shutdown",
+        ]
+    elif ending == "first entry in an exit hook":  # each call is an exit of its own
+        assert losses == [
+            "voyage-logger: 1 entry lost (1 info): 1 shutdown",
+            "voyage-logger: 7 entries lost (6 info, 1 error): 7 shutdown",
+        ]
+    elif ending == "daemon threads":  # they go on after the line
+        assert len(losses) <= 2
+        assert sum(int(line.split()[1]) for line in losses) >= 40
+    elif ending == "threads":
+        assert losses == ["voyage-logger: 8 entries lost (8 info): 8 shutdown"]
+    else:
+        assert losses == ["voyage-logger: 8 entries lost (7 info, 1 error): 8 shutdown"]
+
+
+def test_entry_of_a_destructor_at_the_very_end_is_counted(server: DevServer) -> None:
+    """Too late to be sent, it is dropped by the books; what was logged before is not touched."""
+    code = TOO_LATE.replace("COUNTS", "True") + "logger.info('x')\nending()"
+    done = run(server, code)
+    assert (done.code, done.said) == (0, ("True {'shutdown': 1}",))
+    assert messages(server) == ["x"]
+
+
+def test_destructor_at_the_very_end_waits_for_no_frozen_thread(server: DevServer) -> None:
+    """A daemon thread that is stopped in the middle of a log call holds the lock for good."""
+    code = """\
+taking, taken = threading.Event(), threading.Event()
+def hold():
+    taking.wait()
+    with logger._pipeline.queue.lock:
+        taken.set()
+        time.sleep(1000)
+threading.Thread(target=hold, daemon=True).start()
+# The last of all exit hooks: after the one that speaks last.
+atexit.unregister(voyage_logger._delivery.process._speak_last)
+atexit.register(lambda: (taking.set(), taken.wait()))
+atexit.register(voyage_logger._delivery.process._speak_last)
+logger.info("x")
+ending()
+"""
+    done = run(server, TOO_LATE.replace("COUNTS", "False") + code)
+    assert (done.code, done.said) == (0, ("True None",))
+    assert messages(server) == ["x"]

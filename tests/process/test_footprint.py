@@ -1,0 +1,201 @@
+"""What the package does beside its work is promised to be nothing.
+
+- `import voyage_logger` loads no HTTP stack and no other library that is slow to load. (How many
+  instructions it takes is in `budget.toml`.)
+- With nothing queued the worker sleeps: not one wakeup, now or later. With `spool_dir` it looks at
+  the folder every half minute.
+- A log call makes no system call but `getpid`, by which it notices a fork; with `spool_dir` it
+  makes one `write` more. What gets memory, opens a file or wakes the worker is rare.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import voyage_logger
+from tests.budget import budget
+from tests.support.loggers import Recorder, until
+from voyage_logger import VoyageLogger
+
+SLOW = (
+    *("requests", "urllib3", "http.client", "ssl", "email", "asyncio", "multiprocessing"),
+    *("sqlite3", "logging.config", "concurrent.futures", "socket", "subprocess"),
+    *("inspect", "dataclasses", "pathlib", "urllib.parse", "ipaddress", "pickle", "random", "uuid"),
+)
+WINDOW = 1.5  # seconds: a worker that never sleeps shows within a fraction of that
+SETTLED = 0.3  # seconds without a wakeup
+CALLS = 300
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="the system does not count wakeups and calls"
+)
+
+
+def _is_strace_allowed() -> bool:
+    if (strace := shutil.which("strace")) is None:
+        return False
+    return subprocess.run([strace, "-o/dev/null", "true"], check=False).returncode == 0
+
+
+needs_strace = pytest.mark.skipif(
+    not _is_strace_allowed(), reason="strace is not installed, or not allowed to trace"
+)
+
+
+def test_import_is_cheap() -> None:
+    """`import voyage_logger` brings in nothing that is slow to load."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import voyage_logger;"
+        "print(*set(sys.argv[2:]) & set(sys.modules))"
+    )
+    source = str(Path(voyage_logger.__file__).parent.parent)
+    found = subprocess.run(  # -S: what site-packages may import by itself is not ours
+        [sys.executable, "-I", "-S", "-c", code, source, *SLOW],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == []
+
+
+def wakeups(thread: threading.Thread) -> int:
+    """How often a thread has gone to sleep so far."""
+    status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+    match = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)
+    assert match
+    return int(match[1])
+
+
+def idle_wakeups(thread: threading.Thread) -> int:
+    """Wakeups in a stretch of time that begins when there has been none for a while."""
+    deadline = time.monotonic() + 30
+    before, now, pause = -1, wakeups(thread), threading.Event()
+    while now != before:
+        assert time.monotonic() < deadline, "the worker never sleeps"
+        pause.wait(SETTLED)
+        before, now = now, wakeups(thread)
+    pause.wait(WINDOW)
+    return wakeups(thread) - now
+
+
+def worker_of(logger: VoyageLogger) -> threading.Thread:
+    """The thread of a worker that has had something to do and has done it."""
+    before = set(threading.enumerate())
+    logger.info("the first")
+    (worker,) = set(threading.enumerate()) - before
+    assert logger.flush()
+    return worker
+
+
+@needs_proc
+def test_idle_worker_sleeps() -> None:
+    """With nothing queued, the worker's thread is not woken once."""
+    with VoyageLogger("app", transport=Recorder(), flush_interval=0.1) as logger:
+        assert idle_wakeups(worker_of(logger)) == 0
+
+
+def test_idle_worker_waits_without_a_time_limit() -> None:
+    """Nor will it be woken later, as one would that looks every ten seconds."""
+
+    def is_asleep_for_good() -> bool:
+        frame = sys._current_frames().get(worker.ident or 0)
+        if frame is None or frame.f_code is not threading.Condition.wait.__code__:
+            return False
+        return frame.f_locals["timeout"] is None
+
+    with VoyageLogger("app", transport=Recorder(), flush_interval=0.1) as logger:
+        worker = worker_of(logger)
+        until(is_asleep_for_good)
+
+
+@needs_proc
+@pytest.mark.soak
+def test_idle_worker_of_a_spool_sleeps_between_two_looks(tmp_path: Path) -> None:
+    """With a spool, too, but for a look at the folder in half a minute."""
+    settings: dict[str, Any] = {"spool_dir": tmp_path, "flush_interval": 0.1}
+    with VoyageLogger("app", transport=Recorder(), **settings) as logger:
+        worker = worker_of(logger)
+        # One look may fall into one of two stretches, but not into both.
+        assert min(idle_wakeups(worker), idle_wakeups(worker)) == 0
+
+
+def system_calls(tmp_path: Path, scenario: str, count: int) -> Counter[str]:
+    """What so many log calls ask of the system, in all threads, start and end included."""
+    environment = {
+        "PYTHONPATH": str(budget.SOURCE),
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",  # else the first run writes more than the second
+        "SCENARIO_DIR": str(tmp_path),
+    }
+    trace = tmp_path / f"{scenario}-{count}"
+    strace = [shutil.which("strace") or "", "-f", "-o", str(trace)]
+    program = [sys.executable, str(budget.HERE / "scenarios.py"), "run", scenario, str(count)]
+    subprocess.run([*strace, *program], env=environment, check=True, timeout=120)
+    return Counter(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE))
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    ("scenario", "expected"),
+    [("fields", {"getpid": 1}), ("filtered", {}), ("spool", {"getpid": 1, "write": 1})],
+)
+def test_log_call_asks_little_of_the_system(
+    tmp_path: Path, scenario: str, expected: dict[str, int]
+) -> None:
+    """A call makes these system calls; what comes less than once in twenty calls is no matter."""
+    for _ in range(3):  # a process may be ended in the middle of what the worker does but once
+        once = system_calls(tmp_path, scenario, CALLS)
+        twice = system_calls(tmp_path, scenario, 2 * CALLS)
+        a_call = {name: round((twice[name] - once[name]) / CALLS, 1) for name in twice}
+        found = {name: count for name, count in a_call.items() if count}
+        if found == expected:
+            break
+    assert found == expected
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("usual(make())", [0, 0]),
+        ("usual(make(spool_dir=sys.argv[1]))", [0, CALLS]),
+    ],
+    ids=["memory", "spool"],
+)
+def test_log_call_reads_and_writes_nothing_else(
+    tmp_path: Path, code: str, expected: list[int]
+) -> None:
+    """The same, as far as it can be seen without strace: reads and writes."""
+    program = (
+        "import os, re, sys\n"
+        "from scenarios import make, usual\n"
+        "def io():\n"
+        "    text = open('/proc/self/io').read()\n"
+        "    return [int(count) for count in re.findall(r'sysc[rw]: (\\d+)', text)]\n"
+        f"call = {code}\n"
+        "for _ in range(10): call()\n"
+        "io(); first = io(); second = io()\n"  # what such a look itself costs
+        f"for _ in range({CALLS}): call()\n"
+        "third = io()\n"
+        "print(*(c - b - (b - a) for a, b, c in zip(first, second, third)))\n"
+        "sys.stdout.flush(); os._exit(0)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, tmp_path],
+        env={"PYTHONPATH": f"{budget.SOURCE}{os.pathsep}{budget.HERE}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [int(count) for count in ran.stdout.split()] == expected

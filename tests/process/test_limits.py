@@ -1,0 +1,400 @@
+"""The ends of a process that are no matter of a matrix: limits, interrupts, odd moments."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.budget import budget
+from tests.support.processes import BRIEF, SLACK, UNMEASURED, messages, run
+from voyage_logger.devserver import DevServer, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def test_entry_logged_by_del_at_the_very_end_is_harmless(server: DevServer) -> None:
+    """A `__del__` that logs while modules are torn down neither hangs nor prints."""
+    done = run(
+        server,
+        """\
+        class Late:
+            def __del__(self, logger=logger): logger.info("too late")
+        late = Late()
+        late.itself = late
+        logger.info("in time")
+        """,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert messages(server)[0] == "in time"
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    """A port that is taken but where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield unused.getsockname()[1]
+
+
+def test_exit_does_not_wait_where_waiting_is_no_use(server: DevServer) -> None:
+    """Refused credentials will not become right within seconds: exit does not use up its time."""
+    done = run(
+        server,
+        """\
+        import time
+        atexit.register(lambda: print(time.monotonic() - began))  # runs after the logger's hook
+        logger.info("x")
+        logger.flush(0.2)
+        began = time.monotonic()
+        """,
+        environ={"VOYAGE_LOGS_SECRET": "wrong"},
+        shutdown=20,
+    )
+    assert float(done.out) < 10
+    assert "1 shutdown" in done.err
+
+
+DEAF = """\
+import socket
+def resolve(*_, **__): threading.Event().wait()  # a name server that does not answer
+socket.getaddrinfo = resolve
+"""
+
+
+def test_loggers_share_the_time_at_exit(server: DevServer) -> None:
+    """The limit holds for all loggers together, not for each; here none of them ends by itself."""
+    shutdown = 2.0
+    done = run(
+        server,
+        DEAF + "others = [VoyageLogger('app', shutdown_timeout=shutdown) for _ in range(4)]\n"
+        "for each in (logger, *others): each.info('x')\n"
+        "ending()",
+        shutdown=shutdown,
+    )
+    assert done.exit_seconds < shutdown + SLACK < 5 * shutdown
+    assert len(done.losses) == 5
+
+
+def test_closed_stderr_is_no_trouble(server: DevServer) -> None:
+    """A daemon without a standard error logs, loses and exits like any other."""
+    done = run(
+        server,
+        "sys.stderr = None\nos.close(2)\nlogger.log('odd', 'x')\nlogger.close()\nlogger.info('y')",
+    )
+    assert done.code == 0
+    assert messages(server) == ["x"]
+
+
+UNREAD = """\
+reading, writing = os.pipe()
+os.dup2(writing, 2)
+os.set_blocking(2, False)
+for size in (4096, 1):
+    try:
+        while True: os.write(2, b"x" * size)
+    except BlockingIOError: pass
+os.set_blocking(2, True)
+watch = threading.Timer(30, os._exit, (5,))
+watch.daemon = True
+watch.start()
+"""
+
+
+def test_stderr_that_nobody_reads_holds_up_nothing(server: DevServer, refusing_port: int) -> None:
+    """A pipe that is full makes neither a log call wait, nor a flush, nor the exit."""
+    done = run(
+        server,
+        UNREAD + "logger.log('odd', 'x')\nprint(logger.flush(0.1).pending, flush=True)\nending()",
+        environ={"VOYAGE_LOGS_URL": f"http://127.0.0.1:{refusing_port}"},
+        shutdown=BRIEF,
+    )
+    assert (done.code, done.out) == (0, "1\n")
+    assert 0 <= done.exit_seconds < BRIEF + SLACK
+
+
+def test_console_that_nobody_reads_holds_up_nothing(server: DevServer) -> None:
+    """Entries of a logger without credentials, too: those that are not printed are dropped."""
+    code = """
+logger.info("x" * 100_000)
+for _ in range(1000): logger.info("x")
+logger.flush()
+print(logger.stats().dropped_by, flush=True)
+logger.info("the last")
+ending()
+"""
+    done = run(server, UNREAD + code, environ={"VOYAGE_LOGS_KEY": ""})
+    assert (done.code, done.out) == (0, "{'unconfigured': 1001}\n")
+    assert 0 <= done.exit_seconds < SLACK
+
+
+def test_module_that_is_not_there_is_named(server: DevServer) -> None:
+    """Without `requests` the line says so at once, and the exit waits for nothing."""
+    code = f"""\
+import os, sys, time
+sys.path.insert(0, {str(budget.SOURCE)!r})
+from voyage_logger import VoyageLogger
+logger = VoyageLogger("app", shutdown_timeout=300)
+logger.info("x")
+"""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={**server.environ, "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "the transport raised ModuleNotFoundError (requests)" in done.stderr
+    assert "1 entry lost" in done.stderr
+
+
+def test_without_threads_flush_and_exit_deliver(server: DevServer) -> None:
+    """At a system's limit of threads the caller of flush, and the exit, do the worker's job."""
+    done = run(
+        server,
+        """\
+        def no_more(self): raise RuntimeError("can't start new thread")
+        threading.Thread.start = no_more
+        logger.info("one")
+        assert logger.stats().pending == 1
+        result = logger.flush()
+        assert result and result.delivered == 1, result
+        logger.info("two")
+        """,
+    )
+    assert done.code == 0
+    assert [line for line in done.err.splitlines() if "no thread" not in line] == []
+    assert messages(server) == ["one", "two"]
+
+
+def test_without_threads_flush_keeps_its_time_limit(server: DevServer) -> None:
+    """The caller's thread is not held by a server that hangs."""
+    server.script(*[Fault(hang=True)] * 9)
+    done = run(
+        server,
+        """\
+        def no_more(self): raise RuntimeError("can't start new thread")
+        threading.Thread.start = no_more
+        logger.info("one")
+        result = logger.flush(0.3)
+        print(bool(result), result.pending, result.elapsed < 9)
+        """,
+        shutdown=BRIEF,
+    )
+    assert done.out.split() == ["False", "1", "True"]
+
+
+def test_threads_that_outlive_the_main_thread_are_no_exit(server: DevServer) -> None:
+    """A program that lives in its non-daemon threads goes on logging; nothing is dropped."""
+    done = run(
+        server,
+        """\
+        import time
+        def work():
+            threading.main_thread().join()
+            logger.info("early")
+            logger.flush()
+            time.sleep(SHUTDOWN + 0.2)  # what is tested is that this time does not matter
+            for n in range(20): logger.info(f"late {n}")
+            logger.flush()
+        threading.Thread(target=work).start()
+        """.replace("SHUTDOWN", str(BRIEF)),
+        shutdown=BRIEF,
+    )
+    assert done.code == 0
+    assert messages(server) == ["early", *(f"late {n}" for n in range(20))]
+
+
+def test_interrupt_during_the_drain_is_accounted_for(server: DevServer) -> None:
+    """Ctrl-C at exit ends the waiting; what is left is still counted in one line."""
+    server.script(*[Fault(hang=True)] * 9)
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")  # it is sent by nothing but the drain
+        process.send_signal(signal.SIGINT)
+
+    done = run(server, "logger.info('x')", shutdown=50, meanwhile=interrupt)
+    assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"]
+
+
+def test_other_loggers_account_when_the_drain_of_one_is_interrupted(server: DevServer) -> None:
+    """Ctrl-C ends the waiting for all loggers, and each of them says what it has lost."""
+    server.script(*[Fault(hang=True)] * 9)
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(2, endpoint="batch")
+        process.send_signal(signal.SIGINT)
+
+    code = """\
+        other = VoyageLogger("app", shutdown_timeout=20, flush_interval=600)
+        logger.info("x")
+        other.info("y")
+        ending()
+        """
+    done = run(server, code, shutdown=20, meanwhile=interrupt)
+    assert done.exit_seconds < 15
+    assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"] * 2
+
+
+def test_exit_inside_the_exit_gets_no_time_of_its_own(
+    server: DevServer, refusing_port: int
+) -> None:
+    """An entry that is logged while exit waits, here by `on_error`, shares that exit's time."""
+    done = run(
+        server,
+        """\
+        from voyage_logger._delivery.process import exit_began_at
+        def on_error(error):
+            if type(error).__name__ != "EntriesLost": return
+            began_at = exit_began_at()
+            logger.info("inside")
+            say(exit_began_at() == began_at)
+        other = VoyageLogger("app", shutdown_timeout=shutdown, on_error=on_error)
+        other.info("x")
+        """,
+        environ={"VOYAGE_LOGS_URL": f"http://127.0.0.1:{refusing_port}"},
+        shutdown=0.1,
+    )
+    assert (done.code, done.said) == (0, ("True",))
+
+
+def test_daemon_threads_that_log_on_do_not_fill_stderr(
+    server: DevServer, refusing_port: int
+) -> None:
+    """What exit gives up is told in one line and what comes after in a second, however much."""
+    done = run(
+        server,
+        """\
+        enough = threading.Semaphore(0)
+        def work():
+            while True:
+                logger.info("x")
+                enough.release()
+        for _ in range(4): threading.Thread(target=work, daemon=True).start()
+        for _ in range(40): enough.acquire()
+        ending()
+        """,
+        environ={"VOYAGE_LOGS_URL": f"http://127.0.0.1:{refusing_port}"},
+        shutdown=BRIEF,
+    )
+    assert done.exit_seconds < BRIEF + SLACK
+    lost = [line for line in done.losses if "shutdown" in line]  # the queue may have been full
+    assert len(lost) <= 2
+    assert sum(int(line.split()[1]) for line in lost) >= 40
+
+
+# A hook as one that was registered before the import: it runs after all of ours.
+LAST_OF_ALL = """\
+from voyage_logger._delivery.process import _speak_last
+atexit.unregister(_speak_last)
+atexit.register(hook)
+atexit.register(_speak_last)
+"""
+HOOKS = {
+    "first entry": ("atexit.register(hook)", [1, 299]),
+    "after the drain": ("atexit.register(hook); logger.info('early')", [1, 300]),
+    "closed logger": ("atexit.register(hook); logger.close()", [1, 299]),
+    "logger of its own": (
+        "import gc; atexit.register(lambda: (hook(VoyageLogger('b')), gc.collect()))",
+        [1, 299],
+    ),
+    "last of all": (LAST_OF_ALL, [1] * 300),
+}
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        pytest.param(when, marks=[pytest.mark.soak] if when == "logger of its own" else [])
+        for when in HOOKS
+    ],
+)
+def test_hooks_that_log_on_do_not_fill_stderr(
+    server: DevServer, refusing_port: int, when: str
+) -> None:
+    """The first loss is told at once, the others in one line by a last hook that is to come."""
+    register, told = HOOKS[when]
+    done = run(
+        server,
+        "def hook(logger=logger):\n for n in range(300): logger.info('x')\n" + register,
+        environ={"VOYAGE_LOGS_URL": f"http://127.0.0.1:{refusing_port}"},
+        shutdown=BRIEF,
+    )
+    assert done.code == 0
+    assert [int(line.split()[1]) for line in done.losses] == told
+
+
+def test_name_server_that_does_not_answer_cannot_hold_up_exit(server: DevServer) -> None:
+    """No time limit of a request covers the look-up of a name; that of exit does."""
+    code = DEAF + "logger.info('x')\nlogger.flush(0.2)\nending()"
+    done = run(server, code, shutdown=BRIEF)
+    assert done.exit_seconds < BRIEF + SLACK
+    assert (done.code, len(done.losses)) == (0, 1)
+
+
+@pytest.mark.skipif(
+    (3, 12) <= sys.version_info < (3, 12, 3), reason="no thread can be started at exit"
+)
+def test_name_server_that_does_not_answer_cannot_hold_up_the_first_entry_at_exit(
+    server: DevServer,
+) -> None:
+    """An exit hook that logs the first entry of the process is held up no longer."""
+    code = DEAF + "atexit.register(lambda: (ending(), logger.info('x')))"
+    done = run(server, code, shutdown=BRIEF)
+    assert 0 <= done.exit_seconds < BRIEF + SLACK
+    assert (done.code, len(done.losses)) == (0, 1)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
+def test_exception_from_a_signal_handler_leaves_no_lock_held(server: DevServer) -> None:
+    """Ctrl-C, or a time limit by alarm, may hit any place of a log call; others can go on."""
+    done = run(
+        server,
+        """\
+        import contextlib, signal, time
+
+        class Interrupt(BaseException): pass
+
+        is_armed = False
+
+        def interrupt(number, frame):
+            if is_armed: raise Interrupt
+
+        def log_until_interrupted():
+            global is_armed
+            try:
+                is_armed = True
+                # One at a time: CPython 3.10 lets a second one in before the lock is let go.
+                signal.setitimer(signal.ITIMER_REAL, 0.001)
+                while time.monotonic() < deadline: logger.info("x")
+            except Interrupt:
+                return 1
+            finally:
+                is_armed = False
+            return 0
+
+        signal.signal(signal.SIGALRM, interrupt)
+        deadline = time.monotonic() + 30
+        hits = 0
+        while hits < 300 and time.monotonic() < deadline:
+            with contextlib.suppress(Interrupt): hits += log_until_interrupted()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+        def try_lock():
+            acquired = logger._pipeline.queue.lock.acquire(timeout=5)
+            print(hits >= 300, acquired, flush=True)
+            os._exit(0)
+
+        threading.Thread(target=try_lock).start()
+        """,
+        flags=(),
+        environ=UNMEASURED,
+    )
+    assert done.out.split() == ["True", "True"]

@@ -1,0 +1,206 @@
+"""Real servers: their workers come, are restarted and go, and each entry arrives once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.loggers import until
+from tests.support.processes import TIME_LIMIT, environment, messages
+
+pytest.importorskip("fcntl", reason="gunicorn and prefork need a POSIX system")
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from voyage_logger.devserver import DevServer
+
+soak = pytest.mark.soak
+
+WSGI = """\
+import os
+from voyage_logger import VoyageLogger
+
+logger = VoyageLogger("app", flush_interval=600)
+logger.info(f"loaded by {os.getpid()}")
+
+def app(environ, start_response):
+    logger.info(environ["PATH_INFO"])
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
+"""
+
+
+@contextlib.contextmanager
+def running(
+    server: DevServer, arguments: list[str], cwd: Path, fds: tuple[int, ...] = ()
+) -> Iterator[subprocess.Popen[str]]:
+    """A server's main process; killed if the test fails before it has ended."""
+    with subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=cwd,
+        env=environment(server.environ),
+        pass_fds=fds,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def get(port: int, path: str) -> None:
+    connection = HTTPConnection("127.0.0.1", port, timeout=TIME_LIMIT)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        assert connection.getresponse().read() == b"ok"
+
+
+def paths(server: DevServer) -> list[str]:
+    return [message for message in messages(server) if message.startswith("/")]
+
+
+def wait_for_paths(server: DevServer, count: int) -> None:
+    """Waits for so many entries of requests, among those that workers log when they load."""
+    seen = server.count()
+    while len(paths(server)) < count:
+        server.wait_for_entries(seen + 1)
+        seen = server.count()
+
+
+@pytest.mark.parametrize(
+    ("worker", "is_preloaded", "number"),
+    [
+        ("sync", False, signal.SIGTERM),
+        ("gthread", True, signal.SIGTERM),
+        pytest.param("sync", True, signal.SIGTERM, marks=soak),
+        pytest.param("gthread", False, signal.SIGTERM, marks=soak),
+        pytest.param("sync", False, signal.SIGQUIT, marks=soak),
+        pytest.param("gthread", True, signal.SIGINT, marks=soak),
+    ],
+)
+def test_gunicorn(
+    server: DevServer, tmp_path: Path, worker: str, is_preloaded: bool, number: int
+) -> None:
+    """Through restarts by `max_requests` and HUP, and the end, each entry arrives once."""
+    (tmp_path / "shop.py").write_text(WSGI)
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        port = listener.getsockname()[1]
+        arguments = ["gunicorn", "--bind", f"fd://{listener.fileno()}", "--workers", "2"]
+        arguments += ["--worker-class", worker, "--threads", "2", "--max-requests", "3"]
+        # A worker that is told to go while it boots does not hear it, and is killed after this.
+        arguments += ["--graceful-timeout", "10"]
+        arguments += ["--preload"] * is_preloaded + ["shop:app"]
+        with running(server, arguments, tmp_path, (listener.fileno(),)) as process:
+            for n in range(8):
+                get(port, f"/{n}")
+            process.send_signal(signal.SIGHUP)
+            wait_for_paths(server, 8)  # the workers that took them have ended
+            for n in range(8, 16):
+                get(port, f"/{n}")
+            process.send_signal(number)
+            output, _ = process.communicate(timeout=TIME_LIMIT)
+    assert process.returncode == 0, output
+    assert "voyage-logger:" not in output
+    assert server.duplicates() == {}
+    assert sorted(paths(server)) == sorted(f"/{n}" for n in range(16))
+    loaded = [message for message in messages(server) if message.startswith("loaded")]
+    assert len(loaded) == len(set(loaded))
+    assert len(loaded) == 1 if is_preloaded else len(loaded) >= 4
+
+
+CELERY = """\
+import os
+from celery import Celery
+from celery.signals import worker_process_shutdown, worker_ready, worker_shutdown
+from voyage_logger import VoyageLogger
+
+app = Celery("shop", broker="filesystem://")
+app.conf.broker_transport_options = {
+    "data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"
+}
+app.conf.worker_pool_start_method = "METHOD"
+logger = VoyageLogger("app", flush_interval=600)
+logger.info("loaded")
+
+@app.task
+def work(number):
+    logger.info(f"task {number}")
+    with open("done", "a") as done: done.write(f"{os.getpid()}\\n")
+
+@worker_ready.connect
+def begin(**_):
+    for number in range(TASKS): work.delay(number)
+
+@worker_process_shutdown.connect
+def end_child(pid, **_): logger.info(f"child {pid} ends")
+
+@worker_shutdown.connect
+def end(**_): logger.info("main ends")
+"""
+
+
+@contextlib.contextmanager
+def celery(
+    server: DevServer, cwd: Path, *arguments: str, method: str = "fork", tasks: int
+) -> Iterator[subprocess.Popen[str]]:
+    """A worker with a prefork pool that has run so many tasks; its end is a warm shutdown."""
+    program = CELERY.replace("METHOD", method).replace("TASKS", str(tasks))
+    (cwd / "shop.py").write_text(program)
+    (cwd / "queue").mkdir()
+    done = cwd / "done"
+    done.touch()
+    command = ["celery", "-A", "shop", "worker", "--pool", "prefork", "--loglevel", "WARNING"]
+    command += ["--without-gossip", "--without-mingle", "--without-heartbeat", *arguments]
+    with running(server, command, cwd) as process:
+        until(lambda: done.read_text().count("\n") == tasks, timeout=TIME_LIMIT)
+        yield process
+        process.terminate()
+        output, _ = process.communicate(timeout=TIME_LIMIT)
+    assert process.returncode == 0, output
+    assert "voyage-logger:" not in output
+    assert server.duplicates() == {}
+
+
+@soak
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_celery_children_send_what_they_have_at_a_warm_shutdown(
+    server: DevServer, tmp_path: Path, method: str
+) -> None:
+    """They run no exit hooks; all arrives once, also what handlers of the shutdown log."""
+    with celery(server, tmp_path, "--concurrency", "2", method=method, tasks=5):
+        pass
+    children = set((tmp_path / "done").read_text().split())
+    sent = messages(server)
+    assert sorted(message for message in sent if message.startswith("task")) == [
+        f"task {n}" for n in range(5)
+    ]
+    assert {f"child {pid} ends" for pid in children} <= set(sent)
+    assert sent.count("main ends") == 1
+
+
+@soak
+def test_celery_child_that_is_replaced_sends_what_it_has(server: DevServer, tmp_path: Path) -> None:
+    """A child ends after so many tasks, while the worker goes on; its entries arrive then.
+
+    Its successor does nothing here: with transports that have no event loop, Celery (5.7) forks
+    it in a thread, and the system kills it when that thread ends, at the worker's shutdown.
+    """
+    arguments = ("--concurrency", "1", "--max-tasks-per-child", "2")
+    with celery(server, tmp_path, *arguments, tasks=2):
+        server.wait_for_entries(3)
+        (child,) = set((tmp_path / "done").read_text().split())
+        assert sorted(messages(server)) == [f"child {child} ends", "task 0", "task 1"]

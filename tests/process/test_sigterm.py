@@ -1,0 +1,354 @@
+"""`flush_on_sigterm()`: what is queued is sent, and what was there before happens all the same."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.processes import (
+    AN_HOUR_LATER,
+    FORKING,
+    environment,
+    messages,
+    needs_fork,
+    once_more_if_slow,
+    run,
+)
+from voyage_logger import ConfigurationError, flush_on_sigterm
+from voyage_logger.devserver import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from voyage_logger.devserver import DevServer
+
+TERM = "os.kill(os.getpid(), signal.SIGTERM)\n"
+HANG = [Fault(hang=True)] * 20
+
+
+@pytest.fixture
+def own_handler() -> Iterator[None]:
+    """Puts the test process's own handler of SIGTERM back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_no_signal_handler_unless_asked_for(server: DevServer) -> None:
+    """Making loggers, logging and sending leave the process's handlers as they were."""
+    done = run(
+        server,
+        """\
+        def handlers(): return [signal.getsignal(each) for each in signal.valid_signals()]
+        before = handlers()
+        logger.info("x")
+        assert logger.flush()
+        assert handlers() == before
+        """,
+    )
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.usefixtures("own_handler")
+def test_calling_it_twice_installs_once() -> None:
+    """A second call leaves the handler of the first."""
+    flush_on_sigterm()
+    installed = signal.getsignal(signal.SIGTERM)
+    flush_on_sigterm()
+    assert signal.getsignal(signal.SIGTERM) is installed
+
+
+@pytest.mark.usefixtures("own_handler")
+def test_other_threads_are_told_that_they_cannot() -> None:
+    """Python sets handlers in the main thread only; the error says so."""
+    caught: list[Exception] = []
+
+    def install() -> None:
+        try:
+            flush_on_sigterm()
+        except ConfigurationError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=install, name="other")
+    thread.start()
+    thread.join()
+    assert [str(error) for error in caught] == [
+        "flush_on_sigterm='other': must be called in the main thread"
+    ]
+
+
+def test_a_handler_that_python_does_not_know_is_not_replaced() -> None:
+    """What an embedding program has set from C cannot be called, so it is left in place."""
+    code = """\
+        import ctypes, signal, sys
+        handle = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: None)
+        ctypes.CDLL(None).signal(signal.SIGTERM, handle)
+        # As it is where Python starts in such a program: it asks for the handlers as it starts.
+        for name in ("_signal", "signal"): del sys.modules[name]
+        import signal
+        assert signal.getsignal(signal.SIGTERM) is None
+        from voyage_logger import ConfigurationError, flush_on_sigterm
+        try: flush_on_sigterm()
+        except ConfigurationError as error: print(error)
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(line.strip() for line in code.splitlines())],
+        env=environment({}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.endswith("must be called where the signal's handler is Python's own\n")
+
+
+def test_handler_that_was_there_is_called_once_entries_are_sent(server: DevServer) -> None:
+    """A program with a handler goes on as it always did, and so does its logging."""
+    done = run(
+        server,
+        f"""\
+        def handle(number, frame):
+            say(f"{{number}} {{frame is not None}} {{logger.stats().pending}}")
+        signal.signal(signal.SIGTERM, handle)
+        flush_on_sigterm()
+        logger.info("before")
+        {TERM}
+        logger.info("after")
+        """,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert done.said == (f"{signal.SIGTERM} True 0",)
+    assert messages(server) == ["before", "after"]
+
+
+def test_ignored_signal_stays_ignored_and_gives_nothing_up(server: DevServer) -> None:
+    """What cannot be sent within the limit waits on, for the process does."""
+    server.script(*[Fault(status=503)] * 2)
+    done = run(
+        server,
+        f"""\
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        flush_on_sigterm()
+        logger.info("before")
+        {TERM}
+        say(logger.stats().dropped)
+        logger.info("after")
+        assert logger.flush()
+        """,
+        shutdown=0.1,
+    )
+    assert (done.code, done.err, done.said) == (0, "", ("0",))
+    assert messages(server) == ["before", "after"]
+
+
+def test_two_handlers_that_know_each_other_are_no_loop(server: DevServer) -> None:
+    """One that is put on top, and calls ours, can be chained to again."""
+    done = run(
+        server,
+        f"""\
+        signal.signal(signal.SIGTERM, lambda *_: say("first"))
+        flush_on_sigterm()
+        ours = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, lambda *given: (say("second"), ours(*given)))
+        flush_on_sigterm()
+        logger.info("x")
+        {TERM}
+        """,
+    )
+    assert (done.code, done.said) == (0, ("second", "first"))
+    assert messages(server) == ["x"]
+
+
+def test_handler_that_raises_system_exit_ends_the_program_as_ever(server: DevServer) -> None:
+    """Many servers turn SIGTERM into an exit; entries of the way out arrive too, none twice."""
+    done = run(
+        server,
+        f"""\
+        def handle(number, frame): sys.exit(7)
+        signal.signal(signal.SIGTERM, handle)
+        flush_on_sigterm()
+        logger.info("before")
+        try: {TERM}
+        finally: logger.info("on the way out")
+        """,
+    )
+    assert (done.code, done.err) == (7, "")
+    assert messages(server) == ["before", "on the way out"]
+
+
+@pytest.mark.soak
+def test_sigterm_and_the_exit_that_follows_share_one_time_limit(server: DevServer) -> None:
+    """A server that is away holds up the program once, not twice."""
+    server.script_sign_in(*HANG)
+    code = f"""\
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+        flush_on_sigterm()
+        logger.info("x")
+        ending()
+        {TERM}
+        """
+    shutdown = 4.0
+    done = once_more_if_slow(lambda: run(server, code, shutdown=shutdown), 2 * shutdown)
+    assert done.code == 7
+    assert done.exit_seconds < 2 * shutdown
+    assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"]
+
+
+@pytest.mark.soak
+def test_program_that_goes_on_after_sigterm_has_its_full_time_at_exit(server: DevServer) -> None:
+    """The time that SIGTERM took long ago is not missing at exit."""
+    server.script(Fault(hang=True))
+
+    def go_on(process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        process.stdout.readline()
+        server.release()
+
+    done = run(
+        server,
+        f"""\
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        flush_on_sigterm()
+        logger.info("early")
+        {TERM}
+        print("still there", flush=True)
+        assert logger.flush()
+        {AN_HOUR_LATER}
+        logger.info("late")
+        """,
+        meanwhile=go_on,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert messages(server) == ["early", "late"]
+
+
+@needs_fork
+def test_forked_child_sends_its_own_entries_only(server: DevServer) -> None:
+    """The handler is inherited, what is queued is not."""
+    done = run(
+        server,
+        f"""\
+        flush_on_sigterm()
+        logger.info("parent")
+        child = os.fork()
+        if child == 0:
+            logger.info("child")
+            {TERM}
+        _, status = os.waitpid(child, 0)
+        say(os.waitstatus_to_exitcode(status))
+        say(logger.stats().pending)
+        """,
+        flags=FORKING,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert done.said == (str(-signal.SIGTERM), "1")
+    assert messages(server) == ["child", "parent"]
+
+
+@needs_fork
+def test_child_that_logs_nothing_leaves_the_parent_s_entries_alone(server: DevServer) -> None:
+    """A child that is told to go, and has nothing of its own, sends nothing."""
+    done = run(
+        server,
+        f"""\
+        flush_on_sigterm()
+        logger.info("parent")
+        child = os.fork()
+        if child == 0: {TERM}
+        _, status = os.waitpid(child, 0)
+        say(os.waitstatus_to_exitcode(status))
+        """,
+        flags=FORKING,
+    )
+    assert done.said == (str(-signal.SIGTERM),)
+    assert messages(server) == ["parent"]
+
+
+INLINE = """\
+def no_more(self): raise RuntimeError("as at exit on Python 3.12.0")
+def hook():
+    threading.Thread.start = no_more
+    logger.info("x")
+atexit.register(hook)
+"""
+
+
+@pytest.mark.parametrize("logging", ["logger.info('x')", INLINE], ids=["thread", "inline"])
+def test_sigterm_during_the_drain_at_exit_waits_for_it(server: DevServer, logging: str) -> None:
+    """A process that is already sending what is queued is not interrupted, and then dies."""
+    server.script(Fault(hang=True))
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")  # it is sent by nothing but the drain
+        process.send_signal(signal.SIGTERM)
+        server.release()
+
+    done = run(server, f"flush_on_sigterm()\n{logging}", shutdown=30, meanwhile=interrupt)
+    assert (done.code, done.err) == (-signal.SIGTERM, "")
+    assert messages(server) == ["x"]
+
+
+EXITING = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+
+
+def test_handler_that_exits_cuts_the_drain_at_exit_short(server: DevServer) -> None:
+    """By Python's rule for exit hooks, with any server; what is left is told, and nothing hangs."""
+    server.script(*HANG)
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")
+        process.send_signal(signal.SIGTERM)
+
+    done = run(server, f"{EXITING}logger.info('x')", shutdown=50, meanwhile=interrupt)
+    assert "SystemExit: 7" in done.err
+    assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"]
+
+
+def test_handler_that_exits_waits_for_the_drain_if_asked_to(server: DevServer) -> None:
+    """With `flush_on_sigterm` on top of it nothing is lost."""
+    server.script(Fault(hang=True))
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")
+        process.send_signal(signal.SIGTERM)
+        server.release()
+
+    code = f"{EXITING}flush_on_sigterm()\nlogger.info('x')"
+    done = run(server, code, shutdown=30, meanwhile=interrupt)
+    assert "SystemExit: 7" in done.err
+    assert (done.losses, messages(server)) == ([], ["x"])
+
+
+def test_second_sigterm_waits_for_the_first(server: DevServer) -> None:
+    """An orchestrator that repeats itself costs no entry."""
+    server.script(Fault(hang=True))
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")
+        process.send_signal(signal.SIGTERM)
+        server.release()
+
+    done = run(
+        server, f"flush_on_sigterm()\nlogger.info('x')\n{TERM}", shutdown=30, meanwhile=interrupt
+    )
+    assert (done.code, done.err) == (-signal.SIGTERM, "")
+    assert messages(server) == ["x"]
+
+
+def test_interrupt_ends_the_sending_and_not_the_dying(server: DevServer) -> None:
+    """Ctrl-C during the drain: what is left is counted, and the status is that of SIGTERM."""
+    server.script(*HANG)
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")
+        process.send_signal(signal.SIGINT)
+
+    done = run(
+        server, f"flush_on_sigterm()\nlogger.info('x')\n{TERM}", shutdown=50, meanwhile=interrupt
+    )
+    assert done.code == -signal.SIGTERM
+    assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"]

@@ -1,0 +1,173 @@
+"""What the documentation shows works: snippets, doctests, commands, links."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import logging
+import pkgutil
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import voyage_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.loggers import MakeLogger
+    from voyage_logger.devserver import DevServer
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SNIPPET = re.compile(r"```python\n(.*?)```", re.DOTALL)
+MODULES = [
+    found.name
+    for found in pkgutil.walk_packages(voyage_logger.__path__, "voyage_logger.")
+    if not found.name.endswith("__main__")
+]
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture
+def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
+    """The root logger, whose handlers and level a page may change."""
+    root = logging.getLogger()
+    level = root.level
+    monkeypatch.setattr(root, "handlers", [*root.handlers])
+    yield root
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_python_snippets_run(
+    page: Path,
+    server: DevServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A page's snippets run from top to bottom, and the client has nothing to complain of."""
+    for variable, value in server.environ.items():
+        monkeypatch.setenv(variable, value)
+    for module in (sys, threading):  # a page may capture what is uncaught
+        monkeypatch.setattr(module, "excepthook", module.excepthook)
+    namespace: dict[str, object] = {}
+    # The folder of a spool is one that stays; here it is one of this test.
+    text = page.read_text().replace('"/var/lib/my-app/', f'"{tmp_path}/')
+    for snippet in SNIPPET.findall(text):
+        exec(compile(snippet, name(page), "exec"), namespace)  # noqa: S102 - our own pages
+    logger = namespace.get("logger")
+    if isinstance(logger, voyage_logger.VoyageLogger):
+        logger.close()
+    assert "voyage-logger" not in capfd.readouterr().err
+
+
+def test_handler_of_the_docs_makes_entries(
+    server: DevServer, make_logger: MakeLogger, root: logging.Logger
+) -> None:
+    """The recipe for `logging` keeps level, message, function, traceback and journey."""
+    root.handlers.clear()
+    logger = make_logger(flush_interval=600)
+    (recipe,) = (
+        snippet
+        for page in PAGES
+        for snippet in SNIPPET.findall(page.read_text())
+        if "logging.Handler" in snippet
+    )
+    exec(compile(recipe, "recipe", "exec"), {"logger": logger})  # noqa: S102 - our own page
+
+    def charge() -> None:
+        try:
+            raise ValueError("declined")
+        except ValueError:
+            logging.getLogger("shop").exception("Order %d", 5)
+
+    with logger.journey("checkout"):
+        charge()
+    logging.getLogger("shop").info("Order 6")  # below the root logger's default level
+    assert logger.flush()
+    first, second, _, last = server.entries()
+    assert (first["level"], first["message"]) == ("warn", "Card declined once")
+    assert (second["level"], second["message"]) == ("error", "Order 5")
+    assert second["method_name"] == "charge"
+    assert second["event_flow_name"] == "checkout"
+    assert second["meta_data"]["logger"] == "shop"
+    assert second["exception_info"].endswith("ValueError: declined\n")
+    assert (last["level"], last["message"]) == ("info", "Order 6")
+
+
+def test_fixture_of_the_docs_works(tmp_path: Path) -> None:
+    """The fixture for pytest, and the test that uses it, pass as they are shown."""
+    page = (ROOT / "docs" / "devserver.md").read_text()
+    (fixture,) = (snippet for snippet in SNIPPET.findall(page) if "pytest.fixture" in snippet)
+    (example,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "conftest.py").write_text(fixture)
+    (tmp_path / "test_app.py").write_text(example)
+    (tmp_path / "my_app.py").write_text(
+        "from voyage_logger import VoyageLogger\n"
+        "logger = VoyageLogger('my-app')\n"
+        "def place_order(number):\n"
+        "    logger.info('Order %s placed', number)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_doctests(module: str) -> None:
+    """The examples in docstrings show what they say."""
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """A relative link names a file that is there, and a heading of it."""
+    for target in re.findall(r"\]\(([^):]+)\)", page.read_text()):
+        file, _, heading = target.partition("#")
+        linked = page.parent / file if file else page
+        assert linked.exists(), target
+        assert not heading or heading in anchors(linked), target
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub has them in links."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text).lower().replace(" ", "-") for text in headings}
+
+
+def test_each_promise_links_to_tests() -> None:
+    """What the README promises, by number, names files that have tests."""
+    _, section = PAGES[0].read_text().split("\n## What it promises\n")
+    promises = re.split(r"^\d+\. ", section.partition("\n## ")[0], flags=re.MULTILINE)[1:]
+    assert len(promises) == 9
+    for promise in promises:
+        files = re.findall(r"\]\((tests/[^)]+)\)", promise)
+        assert files, promise
+        for file in files:
+            assert re.search(r"^ *def test_", (ROOT / file).read_text(), re.MULTILINE), file
+
+
+def test_readme_begins_with_the_two_commands() -> None:
+    """Two commands do all the set-up, and stand at the top."""
+    indented = [line for line in PAGES[0].read_text().splitlines() if line.startswith("    ")]
+    assert indented[:2] == [
+        "    pip install -e '.[dev]' && voyage-logger demo",
+        "    pip install -e '.[dev]' && pytest",
+    ]

@@ -1,0 +1,250 @@
+"""The queue: its order, its bounds, and the count of all that ever came."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import invariant
+
+from tests.contracts import queue as queue_contract
+from tests.contracts import queue_model
+from tests.contracts.queue import ROOMY, Bounded, Interruption, alarm, assert_law, queue, take_all
+from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, LANES
+from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, Record
+from voyage_logger._queue.memory import EntryQueue
+
+if TYPE_CHECKING:
+    from tests.contracts.queue import MakeQueue
+    from voyage_logger._queue.lanes import Record
+
+__all__ = ["alarm", "queue"]
+
+
+@pytest.fixture
+def make_queue() -> MakeQueue:
+    return lambda max_entries: EntryQueue(max_entries, ROOMY)
+
+
+class TestOrder(queue_contract.Order):
+    pass
+
+
+class TestTake(queue_contract.Take):
+    pass
+
+
+class TestSettle(queue_contract.Settle):
+    pass
+
+
+class TestWaking(queue_contract.Waking):
+    pass
+
+
+class TestThreads(queue_contract.Threads):
+    pass
+
+
+class TestSignals(queue_contract.Signals):
+    pass
+
+
+class Model(queue_model.Model):
+    """The queue in memory, of which each promise is exact."""
+
+    def make(self, some: int, more: int) -> EntryQueue:
+        self.max_entries, self.max_bytes = some, more * (RECORD_OVERHEAD + 20)
+        return EntryQueue(self.max_entries, self.max_bytes)
+
+    def size(self, records: list[Record]) -> int:
+        return sum(len(payload) + RECORD_OVERHEAD for _, _, payload in records)
+
+    def is_full(self, waiting: list[Record]) -> bool:
+        return len(waiting) > self.max_entries or self.size(waiting) > self.max_bytes
+
+    def is_over(self) -> bool:
+        return self.is_full(self.waiting)
+
+    @invariant()
+    def sizes_are_known(self) -> None:
+        size = self.size(self.waiting)
+        assert self.queue.stats().pending_bytes == self.size(self.flight) + size
+        assert self.queue.fill() == max(len(self.waiting) / self.max_entries, size / self.max_bytes)
+
+    @invariant()
+    def oldest_is_exact(self) -> None:
+        numbers = [number for number, _, _ in self.flight + self.waiting]
+        assert self.queue.oldest() == min(numbers, default=NEVER)
+
+
+class TestModel(Model.TestCase):  # type: ignore[valid-type,misc]
+    settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+
+
+@pytest.fixture
+def full() -> Bounded:
+    size, capacity = 100, 16
+    queue = EntryQueue(1000, capacity * (size + RECORD_OVERHEAD))
+    return Bounded(queue, size, capacity, 1, "queue_full")
+
+
+class TestFullQueue(queue_contract.FullQueue):
+    def test_is_bounded_in_entries(self) -> None:
+        """Small entries are bounded by their number."""
+        queue = EntryQueue(2, ROOMY)
+        for payload in (b"1", b"2", b"3"):
+            queue.append(payload, INFO)
+
+        assert take_all(queue) == [b"2", b"3"]
+        assert queue.stats().dropped_by == {"queue_full": 1}
+
+    def test_is_bounded_in_bytes(self) -> None:
+        """Memory is bounded by what entries take, not by their number alone."""
+        queue = EntryQueue(1000, 10 * (RECORD_OVERHEAD + 100))
+        for _ in range(50):
+            queue.append(b"x" * 100, INFO)
+
+        assert len(queue) == 10
+        assert queue.stats().pending_bytes == 10 * (RECORD_OVERHEAD + 100)
+
+    def test_gives_up_an_entry_larger_than_itself(self) -> None:
+        """What can never fit is counted, and leaves no trace in the accounts."""
+        queue = EntryQueue(10, 1000)
+        queue.append(b"x" * 1001, CRITICAL)
+
+        stats = queue.stats()
+        assert (stats.dropped, stats.pending, stats.pending_bytes) == (1, 0, 0)
+
+    def test_counts_losses_by_level(self) -> None:
+        """A report can say which levels were lost."""
+        queue = EntryQueue(1, ROOMY)
+        for lane in (DEBUG, DEBUG, INFO, ERROR):
+            queue.append(b"x", lane)
+
+        assert queue.losses() == {("queue_full", DEBUG): 2, ("queue_full", INFO): 1}
+
+
+class TestAccounts:
+    def test_leaves_no_bytes_behind(self, queue: EntryQueue) -> None:
+        """An empty queue accounts for no memory, whatever way it got there."""
+        for length in range(100):
+            queue.append(b"x" * length, length % len(LANES))
+        queue.take(30, ROOMY)
+        queue.replace_first(b"short")
+        queue.settle(10)
+        queue.settle(10, rejected="HTTP 400")
+        queue.abandon("closed")
+
+        assert queue.stats().pending_bytes == 0
+        assert queue.fill() == 0
+
+
+def busy(queue: EntryQueue) -> int:
+    """All that may be under way in a thread when a signal comes; says how many entries come."""
+    for length in range(4):
+        queue.append(b"x" * 10 * length, length % 3)
+    queue.take(2, ROOMY)
+    queue.refuse(INFO, "TypeError")
+    queue.replace_first(b"short")
+    queue.settle(1)
+    queue.settle(1, rejected="HTTP 400")
+    queue.take(2, 30)
+    queue.oldest()
+    queue.settle(1, dropped="shutdown")
+    queue.append(b"z" * 100, DEBUG)
+    queue.abandon("closed")
+    return 6
+
+
+class TestReentry:
+    def test_anywhere_keeps_the_accounts_right(self) -> None:
+        """A handler that logs anywhere inside the queue is accounted for, and spoils nothing."""
+        at = 0
+        has_come = True
+        while has_come:
+            at += 1
+            queue = EntryQueue(3, ROOMY)
+            with Interruption(at, lambda queue=queue: queue.append(b"y" * 7, INFO)) as interruption:  # type: ignore[misc]
+                accepted = busy(queue)
+            has_come = interruption.has_come
+
+            assert_law(queue.stats())
+            assert queue.stats().accepted == accepted + has_come
+            assert len(queue) == len(take_all(queue)), f"place {at}"
+            queue.abandon("closed")
+            stats = queue.stats()
+            assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
+            assert_law(stats)
+        assert at > 50
+
+    def test_with_a_shower_of_entries_keeps_the_accounts_right(self) -> None:
+        """The same for a handler that logs much more than the queue holds."""
+        at = 0
+        has_come = True
+        while has_come:
+            at += 1
+            queue = EntryQueue(3, 3 * RECORD_OVERHEAD)
+
+            def shower(queue: EntryQueue = queue) -> None:
+                for number in range(8):
+                    queue.append(b"y" * number * 9, number % 5)
+
+            with Interruption(at, shower) as interruption:
+                accepted = busy(queue)
+            has_come = interruption.has_come
+            queue.take(NEVER, NEVER)
+            queue.abandon("closed")
+
+            stats = queue.stats()
+            assert stats.accepted == accepted + 8 * has_come
+            assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
+            assert_law(stats)
+
+    def test_that_abandons_everything_keeps_the_accounts_right(self) -> None:
+        """A handler that closes the logger at any place inside the queue spoils nothing."""
+        at = 0
+        has_come = True
+        while has_come:
+            at += 1
+            queue = EntryQueue(3, ROOMY)
+            with Interruption(at, lambda queue=queue: queue.abandon("closed")) as interruption:  # type: ignore[misc]
+                accepted = busy(queue)
+            has_come = interruption.has_come
+            queue.abandon("closed")
+
+            stats = queue.stats()
+            assert stats.accepted == accepted
+            assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
+            assert_law(stats)
+
+    @pytest.mark.parametrize("is_amending", [False, True])
+    def test_that_changes_what_boards_keeps_the_sizes_right(self, *, is_amending: bool) -> None:
+        """A handler that sheds or amends what is just being moved leaves no byte behind."""
+        at = 0
+        has_come = True
+        while has_come:
+            at += 1
+            queue = EntryQueue(3, ROOMY)
+            first = bytearray(b"x")
+            sequence = queue.append(first, INFO)
+            queue.append(b"x" * 20, INFO)
+            queue.append(b"x" * 300, INFO)
+
+            def change(
+                queue: EntryQueue = queue, first: bytearray = first, sequence: int = sequence
+            ) -> None:
+                if is_amending:
+                    queue.amend(INFO, sequence, first, b"x" * 50)
+                else:
+                    queue.append(b"y" * 4000, INFO)
+
+            with Interruption(at, change) as interruption:
+                queue.settle(len(queue.take(2, ROOMY)))
+            has_come = interruption.has_come
+            queue.settle(len(queue.take(10, ROOMY)))
+
+            stats = queue.stats()
+            assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
+            assert_law(stats)

@@ -1,0 +1,178 @@
+"""The end of a process with a spool: it waits for a slow server, and not for a dead one."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.spooling import Child, leave, lines, messages
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import INFO
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
+from voyage_logger.devserver import DevServer, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# A server is slow here if it takes longer than the patience with one that may be dead.
+PATIENCE = "    voyage_logger._delivery.pipeline._DURABLE_PATIENCE = 0.1\n"
+SLOW = 0.6
+SOON = 15  # seconds: of the sixty that exit may take, with time limits of thirty for each answer
+SHORT = (
+    PATIENCE
+    + """\
+    import atexit
+    logger = logger_on(folder, shutdown_timeout=60, timeout=(30, 30))
+    atexit.register(lambda: say(time.monotonic() - began))
+    logger.info(sys.argv[2])
+    began = time.monotonic()
+"""
+)
+# The server is known to work before exit begins, however long the import of the HTTP stack takes.
+SLOWLY = SHORT.replace("    logger.info", "    logger.verify()\n    logger.info")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+def test_exit_waits_for_the_answer_of_a_slow_server(server: DevServer, folder: Path) -> None:
+    """A short process delivers what it was logged, and what it has begun of others', once."""
+    leave(folder, server, ["left"])
+    server.script(*[Fault(delay=SLOW)] * 10)
+    with Child(server, folder, SLOWLY, "own") as child:
+        _, words = child.end()
+
+    assert words == ""
+    assert sorted(messages(server)) == ["left", "own"]
+    assert server.duplicates() == {}
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.soak
+def test_short_processes_drain_a_backlog_from_a_slow_server(
+    server: DevServer, folder: Path
+) -> None:
+    """Each moves a part of it on, and nothing comes twice."""
+    for number in range(3):
+        leave(
+            folder,
+            server,
+            [f"left {number}-{count}" for count in range(100)],
+            owner=f"000000000{number}-7-00000007",
+        )
+    server.script(*[Fault(delay=SLOW)] * 40)
+    runs = 0
+    while list(folder.iterdir()):
+        with Child(server, folder, SLOWLY, f"own {runs}") as child:
+            assert child.end()[1] == ""
+        runs += 1
+        assert f"own {runs - 1}" in messages(server)
+        assert runs <= 6
+    assert server.count() == 300 + runs
+    assert server.duplicates() == {}
+
+
+def test_closing_within_a_time_waits_for_that_time(server: DevServer, folder: Path) -> None:
+    """Who names a time limit gets it, even before the server has said a word."""
+    server.script_sign_in(Fault(delay=SLOW))
+    code = (
+        PATIENCE
+        + """\
+    logger = logger_on(folder)
+    logger.info("own")
+    say(logger.close(timeout=30).pending)
+    """
+    )
+    with Child(server, folder, code) as child:
+        assert child.end() == (["0"], "")
+    assert messages(server) == ["own"]
+
+
+@pytest.fixture(params=["refusing", "silent", "unresolvable"])
+def dead_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where nobody has ever answered."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        if request.param == "silent":  # the system accepts, and nobody ever answers
+            taken.listen(64)
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        yield (
+            "http://voyage-logger.invalid" if request.param == "unresolvable" else f"http://{where}"
+        )
+
+
+def test_exit_does_not_wait_for_a_dead_server(
+    server: DevServer, folder: Path, dead_url: str
+) -> None:
+    """What is unsent stays in the folder, and there is no line of a loss."""
+    code = SHORT.replace("logger_on(folder, ", f"logger_on(folder, base_url={dead_url!r}, ")
+    with Child(server, folder, code, "own") as child:
+        (seconds,), words = child.end()
+
+    assert float(seconds) < SOON
+    assert "lost" not in words
+    assert lines(folder) == 1
+
+
+def test_exit_does_not_wait_for_a_server_that_has_died(server: DevServer, folder: Path) -> None:
+    """One that has worked, and has failed since, is not waited for."""
+    tried_again = "    while logger.stats().requests < 2: logger.flush(timeout=0.1)\n"
+    code = SLOWLY.replace("    began = ", f"{tried_again}    began = ")
+    server.script(Fault(status=503), *[Fault(hang=True)] * 10)
+    with Child(server, folder, code, "own") as child:
+        (seconds,), words = child.end()
+
+    assert float(seconds) < SOON
+    assert "lost" not in words
+    assert lines(folder) == 1
+
+
+def test_at_the_end_every_second_request_is_the_process_s_own(
+    server: DevServer, folder: Path
+) -> None:
+    """With little time left, own entries wait behind one request of a backlog, not behind all."""
+    leave(folder, server, [f"{number}" for number in range(100)])
+    spool = SpoolSettings(folder, 1 << 28, None, server.url)
+    queue = SpoolQueue(1000, 1 << 20, spool, Diagnostics())
+    queue.tend()
+    assert queue.stats().adopted == 100
+
+    def turns(count: int) -> list[bool]:
+        """Whether so many requests carry entries of this process."""
+        own = []
+        for _ in range(count):
+            queue.append(b'{"message":"own"}', INFO)
+            batch = queue.take(2, 1 << 20)
+            own.append("own" in [json.loads(payload)["message"] for *_, payload in batch])
+            queue.settle(len(batch))
+        return own
+
+    assert turns(4) == [False, False, False, True]
+    queue.is_ending = True
+    assert turns(4) == [False, True, False, True]
+    queue.close("closed")
+
+
+HOOK = """\
+    import atexit, pathlib
+    logger = logger_on(folder, shutdown_timeout=60)
+    def log_on():
+        for number in range(20): logger.info("late")
+        say(len(list(pathlib.Path(folder).glob("*.lock"))))
+    atexit.register(log_on)  # before the first entry: it runs after the drain
+    logger.info("first")
+"""
+
+
+def test_an_exit_hook_that_logs_on_makes_few_files(server: DevServer, folder: Path) -> None:
+    """The files are kept open for what may still come, instead of new ones for each entry."""
+    server.refuse_connections()
+    with Child(server, folder, HOOK) as child:
+        assert child.end() == (["1"], "")
+    assert lines(folder) == 21

@@ -1,0 +1,1072 @@
+"""The spool on a bad day: whatever the disk does, the app goes on and entries arrive."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.loggers import Recorder, until
+from tests.support.spooling import Child, assert_law, leave, lines, look, messages
+from voyage_logger._base import diagnostics
+from voyage_logger.cli import main
+from voyage_logger.devserver import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.loggers import MakeLogger
+    from voyage_logger import VoyageLogger
+    from voyage_logger.devserver import DevServer
+
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that other users can reach, as they cannot those of pytest."""
+    with tempfile.TemporaryDirectory() as parent:
+        Path(parent).chmod(0o755)
+        folder = Path(parent, "spool")
+        folder.mkdir()
+        yield folder
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """The lines that were said since the last call."""
+    return lambda: capsys.readouterr().err.splitlines()  # noqa: PLW0108 - at each call
+
+
+def drain(logger: VoyageLogger) -> None:
+    """Delivers all, what was adopted too."""
+    look(logger)
+    until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
+    assert_law(logger.stats())
+
+
+def first_look(logger: VoyageLogger) -> None:
+    """Waits until the worker has looked through the folder: alone, for two would share a cursor."""
+    queue: Any = logger._pipeline.queue
+    until(lambda: queue.looks)
+
+
+def soon(said: Callable[[], list[str]]) -> list[str]:
+    """The lines that are said, once there are any."""
+    found: list[str] = []
+
+    def is_anything_said() -> bool:
+        found.extend(said())
+        return bool(found)
+
+    until(is_anything_said)
+    return found
+
+
+class TestLeftFiles:
+    """What dead processes, or others, have left in the folder."""
+
+    def test_a_torn_last_line_was_never_returned_for(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """Half a line at the end is left out, and all before it arrives."""
+        leave(folder, server, ["a", "b"], tail=b'{"spool_seq":3,"mess')
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        drain(logger)
+
+        assert messages(server) == ["a", "b"]
+        assert (logger.stats().accepted, logger.stats().dropped) == (2, 0)
+        logger.close()
+        assert list(folder.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "garbage",
+        [
+            b"garbage\n",
+            b"\0" * 5000 + b"\n",
+            b"\n",
+            b'{"spool_seq":7}\n',
+            b'{"spool_seq":7,"message":"\xff"}\n',
+            b'{"spool_seq":,"message":"x"}\n',
+            b'{"spool_seq":9999999999999999999,"message":"x"}\n',
+            b'{"spool_seq":7,"message":"x"\n',
+            b"[" * 100_000 + b"\n",
+        ],
+        ids=[
+            "text",
+            "zeros",
+            "empty",
+            "no entry",
+            "no text",
+            "no number",
+            "huge number",
+            "cut",
+            "deep",
+        ],
+    )
+    @pytest.mark.parametrize("where", ["first", "middle", "last", "alone"])
+    def test_corrupt_lines_are_left_out_and_counted(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        garbage: bytes,
+        where: str,
+    ) -> None:
+        """A line that is none is a loss that is told, and kept; those around it arrive."""
+        before = ["a"] if where in ("middle", "last") else []
+        after = ["b"] if where in ("first", "middle") else []
+        leave(folder, server, before, tail=garbage)
+        leave(folder, server, after, number=2)
+        path = next(folder.glob("*.000001.ndjson"))
+        second = folder / path.name.replace("000001", "000002")
+        path.write_bytes(path.read_bytes() + second.read_bytes())
+        second.unlink()
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        drain(logger)
+        logger.info("end")
+        logger.flush()
+        wanted = len(before + after) + 2  # with the notice of the loss
+        until(lambda: (logger.flush(), len(messages(server)))[1] == wanted)
+
+        assert [text for text in messages(server) if len(text) == 1] == before + after
+        assert logger.stats().dropped_by == {"corrupt": 1}
+        logger.close()
+        assert [path.name for path in folder.iterdir()] == [
+            path.name.replace(".info.000001.", ".dead.")
+        ] * (garbage != b"\n")
+        for left in folder.iterdir():
+            (letter,) = map(json.loads, left.read_text().splitlines())
+            assert letter["reason"] == "corrupt"
+            assert letter["line"].encode("utf-8", "surrogateescape") + b"\n" == garbage
+
+    def test_a_segment_cut_below_its_sent_part_is_sent_again(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """A journal of a longer file is not believed: better twice than not at all."""
+        leave(folder, server, ["a"], sent=100_000)
+        drain(make_logger(spool_dir=folder, flush_interval=600))
+
+        assert messages(server) == ["a"]
+
+    def test_what_the_journal_calls_sent_is_not_sent_again(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """A delivered beginning is remembered, over a torn line of the journal too."""
+        path = leave(folder, server, ["a", "b", "c"])
+        line = path.read_bytes().index(b"\n") + 1
+        leave(folder, server, ["a", "b", "c"], sent=line)
+        journal = next(folder.glob("*.sent"))
+        journal.write_bytes(journal.read_bytes() + b'{"segm')
+        drain(make_logger(spool_dir=folder, flush_interval=600))
+
+        assert messages(server) == ["b", "c"]
+
+    @pytest.mark.parametrize("name", ["notes.txt", "v2.7-7-00000000.info.000001.ndjson", "v1.x"])
+    def test_files_of_others_are_left_alone(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        name: str,
+    ) -> None:
+        """What this version has not written, it neither sends nor removes, and says so once."""
+        folder.mkdir(mode=0o700)
+        (folder / name).write_text("mine\n")
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("a")
+        look(logger)
+        drain(logger)
+        logger.close()
+
+        assert messages(server) == ["a"]
+        assert (folder / name).read_text() == "mine\n"
+        assert [path.name for path in folder.iterdir()] == [name]
+        (line,) = said()
+        assert name in line
+
+    def test_the_name_of_a_foreign_file_forges_no_line(
+        self, make_logger: MakeLogger, folder: Path, said: Callable[[], list[str]]
+    ) -> None:
+        """What a terminal would obey is escaped."""
+        folder.mkdir(mode=0o700)
+        (folder / "x\x1b[2J\nvoyage-logger: forged").touch()
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("a")
+        look(logger)
+        drain(logger)
+
+        (line,) = said()
+        assert line.isprintable()
+        assert "x\\x1b[2J\\nvoyage-logger: forged" in line
+
+    def test_a_link_among_the_files_is_not_followed(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path, tmp_path: Path
+    ) -> None:
+        """A segment that is a link to another file is no segment."""
+        path = leave(folder, server, ["a"])
+        secret = tmp_path / "secret"
+        path.rename(secret)
+        path.symlink_to(secret)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        look(logger)
+        logger.flush()
+
+        assert messages(server) == ["b"]
+        assert secret.exists()
+
+    @pytest.mark.parametrize("kind", ["sent", "lock"])
+    @pytest.mark.parametrize(
+        "garbage", [b"[" * 100_000, b"\xff\n", b"7\n", b'{"segment":{},"sent":[]}\n']
+    )
+    def test_a_journal_or_lock_file_of_garbage_stops_nothing(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        kind: str,
+        garbage: bytes,
+    ) -> None:
+        """The entries are sent, perhaps once more; the files can be looked at meanwhile."""
+        leave(folder, server, ["a"])
+        (folder / f"v1.0000000007-7-00000007.{kind}").write_bytes(garbage)
+        assert main(["spool", "ls", str(folder)]) == 0
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        drain(logger)
+        assert messages(server) == ["a"]
+        logger.info("b")
+        assert logger.flush()
+        logger.close()
+        assert list(folder.iterdir()) == []
+
+    def test_what_cannot_be_opened_for_now_is_taken_over_in_order(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Too many open files pass: all of the owner waits for the next look."""
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("own")
+        until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
+        path = leave(folder, server, ["a"])
+        leave(folder, server, ["b"], number=2)
+        open_file = os.open
+
+        def broken(name: Any, *arguments: Any, **options: Any) -> int:
+            if name == path.name:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return open_file(name, *arguments, **options)
+
+        monkeypatch.setattr(os, "open", broken)
+        look(logger)
+        assert logger.stats().adopted == 0
+        monkeypatch.undo()
+        drain(logger)
+
+        assert [text for text in messages(server) if text != "own"] == ["a", "b"]
+
+    @needs_root
+    @pytest.mark.parametrize("kind", ["info.000001.ndjson", "sent", "lock"])
+    def test_a_file_of_another_user_is_not_believed(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        kind: str,
+    ) -> None:
+        """Nobody else can have words sent in this app's name, or entries taken for sent."""
+        path = leave(folder, server, ["a"], sent=0)
+        os.chown(folder / f"v1.0000000007-7-00000007.{kind}", NOBODY, NOBODY)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("own")
+        drain(logger)
+
+        assert messages(server) == ["own"]
+        assert any("another user's" in line for line in said())
+        assert path.exists()
+
+    @pytest.mark.parametrize("how", ["directory", "link", "bad disk"])
+    def test_a_segment_that_cannot_be_read_holds_up_no_other(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+        how: str,
+    ) -> None:
+        """The others of its owner arrive; it stays, is told once, and is sent once it is mended."""
+        path = leave(folder, server, ["sent already", "bad"])
+        sent = path.read_bytes().index(b"\n") + 1
+        leave(folder, server, ["sent already", "bad"], sent=sent)
+        leave(folder, server, ["b", "c"], number=2)
+        leave(folder, server, ["d"], lane="error")
+        good = folder.parent / "good"
+        open_file = os.open
+
+        def broken(name: Any, *arguments: Any, **options: Any) -> int:
+            if name == path.name:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return open_file(name, *arguments, **options)
+
+        if how == "bad disk":
+            monkeypatch.setattr(os, "open", broken)
+        else:
+            path.rename(good)
+            path.mkdir() if how == "directory" else path.symlink_to(good)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("own")
+        for _ in range(3):
+            drain(logger)
+            monkeypatch.setattr(diagnostics, "_last_said", {})  # as a minute later
+
+        assert sorted(messages(server)) == ["b", "c", "d", "own"]
+        (line,) = said()
+        assert f"{path.name} cannot be read" in line
+        assert [each.name for each in folder.glob("v1.0000000007*.ndjson")] == [path.name]
+        monkeypatch.setattr(os, "open", open_file)
+        if how != "bad disk":
+            path.rmdir() if how == "directory" else path.unlink()
+            good.rename(path)
+        drain(logger)
+        assert sorted(messages(server)) == ["b", "bad", "c", "d", "own"]
+        logger.close()
+        assert list(folder.iterdir()) == []
+
+    def test_many_owners_for_another_server_cost_little(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """They are there at each look; the folder is not listed anew for each of them."""
+        for number in range(20):
+            owner = f"00000000{number:02d}-7-00000007"
+            leave(folder, server, ["a"], destination="https://elsewhere.example", owner=owner)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
+        list_folder, listed = os.listdir, []
+
+        def list_and_count(where: Any) -> list[str]:
+            listed.append(where)
+            return list_folder(where)
+
+        monkeypatch.setattr(os, "listdir", list_and_count)
+        look(logger)
+        assert len(listed) <= 2
+
+    def test_a_listing_that_lacks_a_lock_file_is_no_news(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Where files come and go, a system may leave out one that was there all the time."""
+        leave(folder, server, ["a"])
+        list_folder, listed = os.listdir, []
+
+        def list_once_without(where: Any) -> list[str]:
+            listed.append(where)
+            names = list_folder(where)
+            return names if len(listed) > 1 else [name for name in names if "lock" not in name]
+
+        monkeypatch.setattr(os, "listdir", list_once_without)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
+        drain(logger)
+        assert sorted(messages(server)) == ["a", "b"]
+        assert said() == []
+
+    def test_entries_for_another_server_are_left_to_it(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """What was meant for staging does not end up in production."""
+        path = leave(folder, server, ["a"], destination="https://elsewhere.example")
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        drain(logger)
+        logger.close()
+
+        assert messages(server) == ["b"]
+        assert path.exists()
+
+    def test_entries_for_another_server_are_told_of_once(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """Nobody waits in vain for them once a wrong URL is corrected: the line says what to do."""
+        wrong = "https://typo.example"
+        for number in (7, 8):
+            leave(folder, server, ["a"], destination=wrong, owner=f"000000000{number}-7-00000007")
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        first_look(logger)
+        lines = soon(said)
+        drain(logger)
+
+        assert lines + said() == [
+            (
+                f"voyage-logger: spool {folder}: entries of 2 owners are meant for {wrong} and are "
+                f"left alone; `VOYAGE_LOGS_URL={server.url} voyage-logger spool replay {folder}` "
+                "sends them here"
+            )
+        ]
+
+    def test_transport_of_the_app_s_names_no_url(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """Nothing is advised that would send the entries elsewhere."""
+        leave(folder, server, ["a"])
+        logger = make_logger(transport=Recorder(), spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        first_look(logger)
+        lines = soon(said)
+
+        (line,) = lines
+        assert line.endswith(f"entries of 1 owner are meant for {server.url} and are left alone")
+
+    def test_owner_without_entries_for_another_server_is_not_told_of(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """A lock file alone is nothing to send."""
+        leave(folder, server, ["a"], destination="https://typo.example").unlink()
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        first_look(logger)
+
+        assert said() == []
+
+    def test_a_lock_file_that_cannot_be_written_over_stays_as_it_was(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A note of the adoption that comes out short leaves no entry without its destination."""
+        server.refuse_connections()
+        leave(folder, server, ["a"], owner="0000000007-7-00000007")
+        lock = folder / "v1.0000000007-7-00000007.lock"
+        before = lock.read_text()
+        write = os.write
+
+        def short(descriptor: int, data: bytes) -> int:
+            return write(descriptor, data[:-10] if b"adopted_by" in data else data)
+
+        monkeypatch.setattr(os, "write", short)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("b")
+        look(logger)
+        until(lambda: logger.stats().adopted == 1)
+
+        assert lock.read_text() == before
+
+
+def is_delivered(server: DevServer, logger: VoyageLogger, *expected: str) -> None:
+    logger.flush()
+    assert messages(server) == list(expected)
+    stats = logger.stats()
+    assert_law(stats)
+    assert (stats.pending, stats.dropped) == (0, 0)
+
+
+class TestUnusableFolder:
+    """A folder that cannot serve: entries are kept in memory, and somebody is told once."""
+
+    def check(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        reason: str,
+    ) -> None:
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        for number in range(20):
+            logger.info(f"{number}")
+            look(logger)
+        assert logger.stats().spooled == 0
+        is_delivered(server, logger, *map(str, range(20)))
+        assert logger.close().pending == 0
+        (line,) = said()
+        assert reason in line
+        assert "memory" in line
+
+    def test_that_is_a_file(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """A file has the folder's name."""
+        folder.write_text("mine")
+        self.check(server, make_logger, folder, said, "exists")
+        assert folder.read_text() == "mine"
+
+    def test_below_a_file(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """A file has the name of the folder's parent."""
+        folder.write_text("mine")
+        self.check(server, make_logger, folder / "spool", said, "Not a directory")
+
+    def test_that_is_a_link(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """A link may have been put there by somebody else."""
+        other = folder.parent / "other"
+        other.mkdir(mode=0o700)
+        folder.symlink_to(other)
+        self.check(server, make_logger, folder, said, "it is a link")
+        assert list(other.iterdir()) == []
+
+    def test_on_a_file_system_without_locks(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Without locks nobody could say who is alive."""
+
+        def flock(_descriptor: int, _operation: int) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+        self.check(server, make_logger, folder, said, "no locks")
+        assert list(folder.iterdir()) == []
+
+    @needs_root
+    @pytest.mark.parametrize(("owner", "mode"), [(NOBODY, 0o500), (12345, 0o777)])
+    def test_that_another_user_may_not_use(
+        self, server: DevServer, public_folder: Path, owner: int, mode: int
+    ) -> None:
+        """A folder that is read-only, or somebody else's, is told and not used."""
+        os.chown(public_folder, owner, owner)
+        public_folder.chmod(mode)
+        code = """\
+            logger = logger_on(folder)
+            import_all()
+            os.seteuid(65534)
+            for number in range(20):
+                logger.info(f"{number}")
+                look(logger)
+            say(logger.stats().spooled)
+            logger.flush()
+            say(logger.stats().pending)
+        """
+        with Child(server, public_folder, code) as child:
+            heard, words = child.end()
+
+        assert heard == ["0", "0"]
+        assert messages(server) == [str(number) for number in range(20)]
+        assert len(words.splitlines()) == 1, words
+        assert "memory" in words
+        assert list(public_folder.iterdir()) == []
+
+
+FULL_DISK = """\
+    import resource
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    logger = logger_on(folder)
+
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def log(count):
+        for _ in range(count):
+            logger.info(str(logger.stats().accepted))
+
+    log(20)
+    say(logger.stats().spooled)
+    for _ in range(3):  # full, and free again
+        limit(1)
+        log(20)
+        say(logger.stats().spooled)
+        files = len(os.listdir(folder))
+        for _ in range(20):
+            look(logger)
+        log(5)
+        say(len(os.listdir(folder)) - files)
+        limit(resource.RLIM_INFINITY)
+        look(logger)
+        say(logger.stats().pending - logger.stats().spooled)
+    sys.stdin.readline()
+"""
+
+
+def test_a_full_disk_costs_nothing_and_is_used_again_once_it_is_not(
+    server: DevServer, tmp_path: Path, make_logger: MakeLogger
+) -> None:
+    """Entries wait in memory while the disk is full, and move there in order when it has room."""
+    server.refuse_connections()
+    with Child(server, tmp_path, FULL_DISK) as child:
+        assert child.hears() == "20"
+        for spooled in (20, 45, 70):
+            kept, more_files, in_memory = child.hears(), child.hears(), child.hears()
+            assert spooled <= int(kept) < spooled + 20
+            assert int(more_files) <= 1
+            assert in_memory == "0"
+        child.kill()
+    server.accept_connections()
+    drain(make_logger(spool_dir=tmp_path, flush_interval=600))
+
+    assert messages(server) == [str(number) for number in range(95)]
+
+
+def test_a_full_disk_is_told_once(server: DevServer, tmp_path: Path) -> None:
+    """One line when entries stay in memory, one when the disk works again, not one an entry."""
+    with Child(server, tmp_path, FULL_DISK) as child:
+        child.tell()
+        _, words = child.end()
+
+    assert len(messages(server)) == 95
+    full, works = words.splitlines()
+    assert "entries are kept in memory only" in full
+    assert "works again" in works
+
+
+def remove(folder: Path) -> None:
+    """Removes a folder in which a living worker may make a file meanwhile."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class TestWhileRunning:
+    """Trouble that comes when the spool is in use."""
+
+    @pytest.fixture
+    def logger(self, make_logger: MakeLogger, folder: Path) -> VoyageLogger:
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        for number in range(3):
+            logger.info(f"{number}")
+        assert logger.stats().spooled == 3
+        return logger
+
+    def test_a_folder_that_is_removed_is_made_anew(
+        self,
+        server: DevServer,
+        logger: VoyageLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """What the files held is saved through what is open of them, and no entry is lost."""
+        remove(folder)
+        logger.info("3")
+        look(logger)
+        logger.info("4")
+        look(logger)
+        logger.info("5")
+
+        assert folder.is_dir()
+        assert logger.stats().spooled == 6
+        assert any("removed" in line for line in said())
+        is_delivered(server, logger, *"012345")
+
+    @pytest.mark.parametrize("is_another_there", [False, True])
+    def test_a_folder_that_is_moved_away_is_made_anew(
+        self,
+        server: DevServer,
+        logger: VoyageLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        is_another_there: bool,
+    ) -> None:
+        """Entries are where others look for them; what the open files held comes along."""
+        until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
+        folder.rename(folder.parent / "spool.old")
+        if is_another_there:
+            folder.mkdir(mode=0o700)
+        look(logger)
+        look(logger)
+        logger.info("3")
+
+        assert logger.stats().spooled == 4
+        assert lines(folder) == 4
+        assert any("or moved away" in line for line in said())
+        is_delivered(server, logger, *"0123")
+
+    def test_a_folder_that_is_moved_away_costs_no_level(
+        self, server: DevServer, logger: VoyageLogger, folder: Path
+    ) -> None:
+        """What the open files of all levels hold comes along."""
+        logger.error("3")
+        logger.debug("4")
+        until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
+        folder.rename(folder.parent / "spool.old")
+        look(logger)
+
+        assert logger.stats().dropped == 0
+        is_delivered(server, logger, *"01234")
+
+    def test_a_folder_that_is_removed_leaves_no_descriptor_open(
+        self, server: DevServer, folder: Path
+    ) -> None:
+        """However often somebody removes the folder, no file of it stays open."""
+        code = """\
+            import shutil
+            logger = logger_on(folder)
+            for number in range(3):
+                logger.info("entry")
+                assert logger.flush()
+                logger.info("in the file")
+                shutil.rmtree(folder)
+                look(logger)
+                assert logger.flush()
+            logger.close()
+            links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+            targets = [os.readlink(link) for link in links if os.path.islink(link)]
+            say([target for target in targets if target.startswith(folder)])
+        """
+        if not Path("/proc/self/fd").is_dir():
+            pytest.skip("this system does not tell what is open")
+        with Child(server, folder, code) as child:
+            said, stderr = child.end()
+        assert said == ["[]"], stderr
+
+    @pytest.mark.parametrize("part", ["", "lock", "ndjson", "sent", "dead"])
+    def test_an_app_that_closes_the_spools_descriptors_loses_nothing(
+        self, server: DevServer, folder: Path, part: str
+    ) -> None:
+        """What an app's clumsy clean-up closes is opened again; nothing raises, nothing is lost."""
+        code = """\
+            def close_those(part):
+                for number in os.listdir("/proc/self/fd"):
+                    target = ""
+                    try:
+                        target = os.readlink(f"/proc/self/fd/{number}")
+                    except OSError:
+                        continue
+                    is_meant = target.endswith(part) and os.path.dirname(target) == folder
+                    if target == folder if not part else is_meant:
+                        os.close(int(number))
+                        yield target
+
+            logger = logger_on(folder)
+            logger.info("refused")
+            logger.info("before")
+            logger.flush()
+            logger.info("in the file")
+            say(len(list(close_those(sys.argv[2]))))
+            logger.info("after")
+            logger.flush()
+            look(logger)
+            logger.info("refused again")
+            logger.info("later")
+            logger.flush()
+            say(logger.stats().rejected)
+            say(logger.stats().dropped)
+            list(close_those(sys.argv[2]))
+            logger.close()
+        """
+        if not Path("/proc/self/fd").is_dir():
+            pytest.skip("this system does not tell what is open")
+        server.rules = Rules(refuse_containing="refused")
+        part = f".{part}.ndjson" if part == "dead" else part and f".{part}"
+        with Child(server, folder, code, part) as child:
+            said, stderr = child.end()
+        assert "Traceback" not in stderr
+        assert said[1:] == ["2", "0"], stderr
+        assert int(said[0]) > 0
+        arrived = [text for text in messages(server) if not text.startswith("voyage-logger")]
+        assert sorted(arrived) == ["after", "before", "in the file", "later"]
+
+    def test_a_segment_that_is_removed_is_saved(
+        self,
+        server: DevServer,
+        logger: VoyageLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """A clean-up job that removes one file costs nothing."""
+        next(folder.glob("*.info.*")).unlink()
+        look(logger)
+        logger.info("3")
+        look(logger)
+
+        assert any("removed" in line for line in said())
+        is_delivered(server, logger, *"0123")
+
+    def test_a_segment_that_is_removed_is_saved_before_the_next_look(
+        self, server: DevServer, logger: VoyageLogger, folder: Path
+    ) -> None:
+        """What the open file still holds is sent, though nobody has looked at the folder since."""
+        for path in folder.glob("*.info.*"):
+            path.unlink()
+        logger.error("3")
+
+        is_delivered(server, logger, *"0123")
+
+    def test_a_folder_that_is_removed_costs_no_level(
+        self, server: DevServer, logger: VoyageLogger, folder: Path
+    ) -> None:
+        """The first entry of another level meets the missing folder, and all are saved."""
+        remove(folder)
+        logger.error("3")
+
+        is_delivered(server, logger, *"0123")
+
+    def test_a_lock_file_that_is_removed_is_made_anew(
+        self, server: DevServer, logger: VoyageLogger, folder: Path, make_logger: MakeLogger
+    ) -> None:
+        """Nobody else takes over the entries of a living process for want of its lock file."""
+        (lock,) = folder.glob("*.lock")
+        lock.unlink()
+        look(logger)
+
+        assert lock.exists()
+        other = make_logger(spool_dir=folder, flush_interval=600)
+        other.info("other")
+        look(other)
+        assert other.stats().adopted == 0
+        is_delivered(server, logger, *"012")
+
+    def test_a_lock_file_that_is_made_anew_says_where_its_entries_go(
+        self, logger: VoyageLogger, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that could not be written is no lock file, and is tried again."""
+        (lock,) = folder.glob("*.lock")
+        before = json.loads(lock.read_text())["destination"]
+        write = os.write
+
+        def short(descriptor: int, data: bytes) -> int:
+            return write(descriptor, data[:-10] if data.startswith(b'{"pid"') else data)
+
+        monkeypatch.setattr(os, "write", short)
+        lock.unlink()
+        look(logger)
+        assert not lock.exists()
+        monkeypatch.undo()
+        look(logger)
+
+        assert json.loads(lock.read_text())["destination"] == before
+
+    def test_a_lock_file_of_adopted_entries_is_made_anew(
+        self, server: DevServer, logger: VoyageLogger, folder: Path, make_logger: MakeLogger
+    ) -> None:
+        """The same for entries of a dead process that a living one has taken over."""
+        server.refuse_connections()
+        owner = leave(folder, server, ["left"]).name.split(".")[1]
+        look(logger)
+        until(lambda: logger.stats().adopted == 1)  # the worker may be the one that looks
+        lock = folder / f"v1.{owner}.lock"
+        lock.unlink()
+        look(logger)
+
+        until(lock.exists)
+        other = make_logger(spool_dir=folder, flush_interval=600)
+        other.info("other")
+        look(other)
+        assert other.stats().adopted == 0
+
+    def test_a_disk_that_fails_to_write_costs_nothing(
+        self,
+        server: DevServer,
+        logger: VoyageLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """An I/O error sends entries to memory, from where they move when the disk works."""
+        write = os.write
+
+        def broken(descriptor: int, data: bytes) -> int:
+            if data.startswith(b'{"spool_seq"'):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return write(descriptor, data)
+
+        monkeypatch.setattr(os, "write", broken)
+        logger.info("3")
+        look(logger)
+        logger.info("4")
+        assert logger.stats().spooled == 3
+        assert len(said()) == 1
+        monkeypatch.undo()
+        look(logger)
+        logger.info("5")
+
+        assert logger.stats().spooled == 6
+        is_delivered(server, logger, *"012345")
+
+    def test_a_write_that_comes_out_short_leaves_no_half_line(
+        self, server: DevServer, logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch, folder: Path
+    ) -> None:
+        """Half a line is taken back, and the entry is kept in memory."""
+        write = os.write
+
+        def short(descriptor: int, data: bytes) -> int:
+            is_entry = data.startswith(b'{"spool_seq"')
+            return write(descriptor, data[: len(data) // 2] if is_entry else data)
+
+        monkeypatch.setattr(os, "write", short)
+        logger.info("3")
+        monkeypatch.undo()
+
+        assert next(folder.glob("*.info.*")).read_bytes().endswith(b"}\n")
+        is_delivered(server, logger, *"0123")
+
+    def test_a_segment_that_cannot_be_read_is_given_up_and_kept(
+        self,
+        server: DevServer,
+        logger: VoyageLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Entries that cannot be read are a loss that is told; those of other files arrive."""
+        path = next(folder.glob("*.info.*"))
+        read = os.read
+
+        def broken(descriptor: int, count: int) -> bytes:
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return read(descriptor, count)
+
+        monkeypatch.setattr(os, "read", broken)
+        logger.error("3")
+        logger.flush()
+        monkeypatch.undo()
+
+        assert messages(server)[:1] == ["3"]
+        assert logger.stats().dropped_by == {"unreadable": 3}
+        assert_law(logger.stats())
+        assert any("cannot be read" in line for line in said())
+        logger.close()
+        assert len(path.read_bytes().splitlines()) == 3
+
+    def test_a_segment_that_was_cut_costs_what_was_cut(
+        self, server: DevServer, logger: VoyageLogger, folder: Path
+    ) -> None:
+        """A file shorter than it was does not stop what follows."""
+        path = next(folder.glob("*.info.*"))
+        os.truncate(path, path.read_bytes().index(b"\n") + 10)
+        logger.flush()
+        logger.info("later")
+        logger.flush()
+
+        assert messages(server)[0] == "0"
+        assert "later" in messages(server)
+        assert logger.stats().dropped_by == {"unreadable": 2}
+        assert_law(logger.stats())
+
+    @needs_root
+    @pytest.mark.parametrize("when", ["mended", "closed"])
+    def test_a_file_that_cannot_be_removed_is_not_sent_twice(
+        self, server: DevServer, public_folder: Path, when: str
+    ) -> None:
+        """A folder that turned read-only stops nothing, and what was sent stays known as sent."""
+        os.chown(public_folder, NOBODY, NOBODY)
+        code = """\
+            logger = logger_on(folder)
+            import_all()
+            os.seteuid(65534)
+            logger.info("first")
+            logger.flush()
+            logger.info("second")
+            os.chmod(folder, 0o500)
+            logger.flush()
+            say(logger.stats().pending)
+            logger.error("third")
+            logger.flush()
+            say(logger.stats().pending)
+            if sys.argv[2] == "mended":
+                os.chmod(folder, 0o700)
+            say(logger.close().pending)
+            os.chmod(folder, 0o700)
+            say(len(os.listdir(folder)) == 0)
+            logger = logger_on(folder)
+            logger.info("fourth")
+            look(logger)
+            logger.flush()
+            logger.close()
+            say(len(os.listdir(folder)))
+        """
+        with Child(server, public_folder, code, when) as child:
+            heard, words = child.end()
+
+        assert "Traceback" not in words
+        assert heard == ["0", "0", "0", str(when == "mended"), "0"]
+        assert messages(server) == ["first", "second", "third", "fourth"]
+
+    def test_a_journal_that_cannot_be_written_is_told(
+        self,
+        server: DevServer,
+        logger: VoyageLogger,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Delivery goes on; what a crash would send again is said."""
+
+        def broken(*_: Any, **__: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "replace", broken)
+        logger.flush()
+        until(lambda: any("cannot be noted" in line for line in said()))
+        monkeypatch.undo()
+
+        is_delivered(server, logger, *"012")
+
+
+def test_a_dead_letter_keeps_the_entry_and_the_servers_words(
+    server: DevServer, make_logger: MakeLogger, folder: Path
+) -> None:
+    """What the server rejects is found in the folder, with the reason and what it said."""
+    server.rules = Rules(refuse_containing="bad")
+    logger = make_logger(spool_dir=folder, flush_interval=600)
+    logger.info("good")
+    logger.info("bad one", app_user_id="7")
+    logger.flush()
+    logger.close()
+
+    (path,) = folder.iterdir()
+    (line,) = path.read_text().splitlines()
+    letter = json.loads(line)
+    assert letter["reason"] == "HTTP 400"
+    assert letter["entry"]["message"] == "bad one"
+    assert letter["words"]
+    assert "spool_seq" not in letter["entry"]

@@ -1,0 +1,106 @@
+"""The spool's files as others see them: the system that writes them, and an agent that reads."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import LEVELS
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from tests.support.loggers import MakeLogger
+    from voyage_logger.devserver import DevServer
+
+
+def test_a_log_call_writes_once_and_does_not_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One write of one whole line, and no sync, of which each would take milliseconds."""
+    queue = SpoolQueue(100, 1 << 20, SpoolSettings(tmp_path, 1 << 20, None, "x"), Diagnostics())
+    for lane in range(len(LEVELS)):
+        queue.append(b'{"message":"makes the file"}', lane)
+    calls: list[Any] = []
+    write = os.write
+
+    def writing(descriptor: int, data: bytes) -> int:
+        calls.append(bytes(data))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", writing)
+    for name in ("fsync", "fdatasync", "sync", "open", "fstat", "stat", "ftruncate", "lseek"):
+        monkeypatch.setattr(os, name, lambda *_, name=name, **__: calls.append(name), raising=False)
+    for number in range(100):
+        queue.append(b'{"message":"%d"}' % number, number % len(LEVELS))
+    monkeypatch.undo()
+
+    assert calls == [b'{"spool_seq":%d,"message":"%d"}\n' % (n + 6, n) for n in range(100)]
+    queue.settle(len(queue.take(1000, 1 << 20)))
+    queue.close("closed")
+
+
+class Agent:
+    """Follows the segments as a log agent does: knows names, places and whole lines of JSON.
+
+    Args:
+        folder: The spool.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._places: dict[int, int] = {}  # by file
+        self.names: dict[int, set[str]] = {}
+        self.read: list[dict[str, Any]] = []
+
+    def look(self) -> None:
+        """Reads what was added since the last look."""
+        for path in self._folder.glob("v1.*.ndjson"):
+            if path.name.endswith(".dead.ndjson"):
+                continue
+            with path.open("rb") as file:
+                of = os.fstat(file.fileno()).st_ino
+                self.names.setdefault(of, set()).add(path.name)
+                file.seek(self._places.get(of, 0))
+                for line in file:
+                    assert line.endswith(b"\n"), line
+                    self.read.append(json.loads(line))
+                self._places[of] = file.tell()
+
+
+def test_an_agent_that_follows_reads_each_entry_once(
+    server: DevServer, make_logger: MakeLogger, tmp_path: Path
+) -> None:
+    """Whenever it looks, all that was logged is there in whole lines; no file changes its name."""
+    server.refuse_connections()
+    folder = tmp_path / "spool"
+    logger = make_logger(
+        spool_dir=folder,
+        flush_interval=600,
+        max_spool_bytes=2 << 20,
+        max_batch_bytes=64 << 10,
+        max_entry_bytes=16 << 10,
+    )
+    agent = Agent(folder)
+    for number in range(900):
+        logger.log(LEVELS[number % len(LEVELS)], f"{number} \u2028 \n\0", tags=["x" * 500])
+        if number % 7 == 0:
+            agent.look()
+            assert len(agent.read) == number + 1
+    agent.look()
+
+    agent.read.sort(key=lambda entry: entry["spool_seq"])
+    assert [entry["message"] for entry in agent.read] == [f"{n} \u2028 \n\0" for n in range(900)]
+    assert [entry["spool_seq"] for entry in agent.read] == list(range(1, 901))
+    assert {len(names) for names in agent.names.values()} == {1}
+    assert len(agent.names) > len(LEVELS)  # some were full
+    server.accept_connections()
+    assert logger.flush(60)
+    for entry in agent.read:
+        del entry["spool_seq"]
+    assert sorted(server.entries(), key=lambda entry: entry["meta_data"]["log_id"]) == agent.read

@@ -1,0 +1,299 @@
+"""The spool on a file system that is really full: of bytes, or of files.
+
+It takes a right to mount one. Where there is none, the tests with a limit of file sizes in
+`test_spool_faults` remain.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.loggers import until
+from tests.support.spooling import assert_law, look, messages
+from voyage_logger.devserver import DevServer, Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.support.loggers import MakeLogger
+    from voyage_logger import VoyageLogger
+
+KIB = 1024
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a MiB and 40 files."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=40,mode=0700", "tmpfs", str(place)]
+    try:  # by name: systems have it in different folders
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("the system has no `mount`")
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)  # noqa: S607 - the same
+
+
+class Ballast:
+    """What somebody else has on the disk.
+
+    Args:
+        disk: The disk.
+        kind: "bytes" or "files": what it has so many of.
+    """
+
+    def __init__(self, disk: Path, kind: str) -> None:
+        self.place = disk / "ballast"
+        self.kind = kind
+
+    def load(self) -> None:
+        """Takes all that is left."""
+        self.place.mkdir(exist_ok=True)
+        with pytest.raises(OSError, match="No space left"):
+            self.fill()
+
+    def fill(self) -> None:
+        if self.kind == "files":
+            for number in range(1000):
+                (self.place / str(number)).touch()
+        with (self.place / "0").open("wb", buffering=0) as file:
+            while file.write(b"x" * KIB) == KIB:
+                pass
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def drop(self) -> None:
+        """Gives it back."""
+        for path in self.place.iterdir():
+            path.unlink()
+
+
+@pytest.fixture(params=["bytes", "files"])
+def ballast(disk: Path, request: pytest.FixtureRequest) -> Ballast:
+    ballast = Ballast(disk, request.param)
+    ballast.place.mkdir()  # a file in the folder, so that it takes none later
+    return ballast
+
+
+class Talker:
+    """Logs numbers, of ever more levels: those of a new one need a new file."""
+
+    def __init__(self, logger: VoyageLogger) -> None:
+        self.logger = logger
+        self.calls = [logger.info]
+        self.texts: list[str] = []
+
+    def log(self, count: int) -> None:
+        for _ in range(count):
+            self.texts.append(f"{len(self.texts)}")
+            self.calls[-1 - len(self.texts) % len(self.calls)](self.texts[-1], tags=["x" * 200])
+
+    @property
+    def in_memory(self) -> int:
+        stats = self.logger.stats()
+        assert_law(stats)
+        assert stats.pending == len(self.texts)
+        return stats.pending - stats.spooled
+
+
+@pytest.fixture
+def talker(disk: Path, make_logger: MakeLogger) -> Talker:
+    # One request for all, for of several one may carry the newest.
+    return Talker(make_logger(spool_dir=disk / "spool", flush_interval=600, batch_size=10_000))
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """The lines that were said since the last call."""
+    return lambda: capsys.readouterr().err.splitlines()  # noqa: PLW0108 - at each call
+
+
+def look_until(logger: VoyageLogger, condition: Callable[[], object]) -> None:
+    """Looks after the folder; more than once, for the worker may be half-way through that."""
+
+    def is_so() -> object:
+        look(logger)
+        return condition()
+
+    until(is_so)
+
+
+def test_it_is_used_again_whenever_it_has_room(
+    server: DevServer, talker: Talker, ballast: Ballast, said: Callable[[], list[str]]
+) -> None:
+    """Full, freed, full again: entries wait in memory and move in order, and it is told once."""
+    server.refuse_connections()
+    logger = talker.logger
+    talker.log(20)
+    assert talker.in_memory == 0
+    for call in (logger.warn, logger.error, logger.debug):
+        ballast.load()
+        talker.calls.append(call)
+        talker.log(150)
+        assert talker.in_memory > 0
+        look(logger)
+        assert talker.in_memory > 0
+        ballast.drop()
+        look_until(logger, lambda: talker.in_memory == 0)
+        talker.log(20)
+        assert talker.in_memory == 0
+    full, works = [line for line in said() if "spool" in line]
+    assert "No space left on device: entries are kept in memory only" in full
+    assert "works again" in works
+    server.accept_connections()
+    until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
+
+    assert messages(server) == talker.texts
+    assert logger.stats().dropped == 0
+
+
+def test_it_is_emptied_by_delivery(
+    server: DevServer, talker: Talker, ballast: Ballast, disk: Path
+) -> None:
+    """A full disk stops no delivery, and what is delivered makes room by itself."""
+    server.refuse_connections()
+    logger = talker.logger
+    talker.log(300)
+    ballast.load()
+    talker.calls.append(logger.warn)
+    talker.log(150)
+    assert talker.in_memory > 0
+    server.accept_connections()
+    until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
+
+    assert messages(server) == talker.texts
+    server.refuse_connections()
+    ballast.drop()
+    logger.error("later")
+    look_until(logger, lambda: logger.stats().spooled == 1)
+    server.accept_connections()
+    logger.close()
+    assert messages(server)[len(talker.texts) :] == ["later"]
+    assert list((disk / "spool").iterdir()) == []
+
+
+def test_the_next_process_has_all_that_found_room(
+    server: DevServer, talker: Talker, ballast: Ballast, disk: Path, make_logger: MakeLogger
+) -> None:
+    """What was on the disk when it filled up, and what moved there since, is sent once."""
+    server.refuse_connections()
+    talker.log(20)
+    ballast.load()
+    talker.calls.append(talker.logger.warn)
+    talker.log(150)
+    assert talker.in_memory > 0
+    ballast.drop()
+    assert talker.logger.close(timeout=0).pending == len(talker.texts)  # it moves there at the end
+    server.accept_connections()
+    following = make_logger(spool_dir=disk / "spool", flush_interval=600, batch_size=10_000)
+    look(following)
+    until(lambda: (following.flush(), following.stats().pending)[1] == 0)
+
+    assert messages(server) == talker.texts
+
+
+def test_what_was_full_at_the_start_still_says_where_its_entries_go(
+    server: DevServer, make_logger: MakeLogger, disk: Path
+) -> None:
+    """Nothing ends up in another account, though there was no room for a word about that."""
+    server.refuse_connections()
+    ballast = Ballast(disk, "bytes")
+    logger = make_logger(spool_dir=disk / "spool", flush_interval=600)
+    ballast.load()
+    logger.info("before")
+    ballast.drop()
+    look_until(logger, lambda: logger.stats().spooled == 1)
+    logger.info("for this account only")
+    assert logger.close(timeout=0).pending == 2
+
+    (lock,) = (disk / "spool").glob("*.lock")
+    assert json.loads(lock.read_text())["destination"] == server.url
+    with DevServer() as another:
+        following = make_logger(
+            spool_dir=disk / "spool",
+            base_url=another.url,
+            api_key=another.api_key,
+            api_secret=another.api_secret,
+        )
+        following.info("for another account")
+        look(following)
+        following.flush()
+        assert messages(another) == ["for another account"]
+    server.accept_connections()
+    last = make_logger(spool_dir=disk / "spool")
+    look_until(last, lambda: last.stats().adopted == 2)
+    until(lambda: (last.flush(), last.stats().pending)[1] == 0)
+    assert messages(server) == ["before", "for this account only"]
+
+
+def test_the_app_meets_it_once(
+    server: DevServer, talker: Talker, ballast: Ballast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a thousand log calls one finds out; the others do not touch a disk that is full."""
+    server.refuse_connections()
+    talker.log(20)
+    ballast.load()
+    talker.calls.append(talker.logger.warn)
+    talker.log(150)
+    assert talker.in_memory > 0
+    thread = threading.get_ident()
+    touched: list[str] = []
+    for name in ("open", "write"):
+
+        def counted(
+            *args: object, name: str = name, call: object = getattr(os, name), **kw: object
+        ) -> object:
+            if threading.get_ident() == thread:
+                touched.append(name)
+            return call(*args, **kw)  # type: ignore[operator]
+
+        monkeypatch.setattr(os, name, counted)
+    talker.log(1000)
+
+    assert touched == []
+
+
+def test_dead_letters_on_it_leave_no_half_line(
+    server: DevServer, make_logger: MakeLogger, disk: Path, said: Callable[[], list[str]]
+) -> None:
+    """A letter that finds no room is told; those before and after it can be read."""
+    server.rules = Rules(refuse_containing="bad")
+    logger = make_logger(spool_dir=disk / "spool", flush_interval=600)
+    ballast = Ballast(disk, "bytes")
+
+    def log(*texts: str) -> None:
+        for text in texts:
+            logger.info(f"bad {text}", tags=["x" * 3000])
+        logger.info("good")
+
+    def send() -> None:
+        until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
+
+    log("1", "2", "3")
+    send()
+    ballast.load()
+    log("4", "5", "6", "7")  # gives up a file of delivered entries, so that there is room again
+    ballast.load()
+    send()
+    ballast.drop()
+    log("8", "9")
+    send()
+
+    assert logger.stats().rejected == 9
+    assert messages(server).count("good") == 3
+    assert len([line for line in said() if "dead letters cannot be kept" in line]) == 1
+    (path,) = (disk / "spool").glob("*.dead.ndjson")
+    letters = [json.loads(line) for line in path.read_text().splitlines()]
+    texts = "".join(letter["entry"]["message"][-1] for letter in letters)
+    assert (texts[:3], texts[-2:]) == ("123", "89")
+    assert len(texts) < 9

@@ -1,0 +1,296 @@
+"""The queue on the disk: it promises what the one in memory does."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import invariant
+
+from tests.contracts import queue as queue_contract
+from tests.contracts import queue_model
+from tests.contracts.queue import (
+    ROOMY,
+    Bounded,
+    Interruption,
+    alarm,
+    assert_law,
+    entry,
+    payloads,
+    queue,
+)
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, WARN
+from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, Record
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings, owner, segment, writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.contracts.queue import MakeQueue
+    from voyage_logger._queue.memory import EntryQueue
+
+__all__ = ["alarm", "queue"]
+
+KIB = 1024
+SEGMENT = 64 * KIB  # the least size of a file
+
+
+@pytest.fixture
+def make_queue(tmp_path: Path) -> Iterator[MakeQueue]:
+    made: list[SpoolQueue] = []
+
+    def make(max_entries: int) -> SpoolQueue:
+        settings = SpoolSettings(tmp_path / "spool", ROOMY, None, "nowhere")
+        made.append(SpoolQueue(max_entries, ROOMY, settings, Diagnostics()))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close("closed")
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Bounded]:
+    """Sixteen entries in a spool; four in each of its files."""
+    settings = SpoolSettings(tmp_path / "spool", 256 * KIB, None, "nowhere")
+    queue = SpoolQueue(1000, ROOMY, settings, Diagnostics())
+    yield Bounded(queue, 16 * KIB - 40, 16, 4, "spool_full")
+    queue.close("closed")
+
+
+class TestOrder(queue_contract.Order):
+    pass
+
+
+def used(folder: Path) -> int:
+    """The bytes of all segments."""
+    return sum(path.stat().st_size for path in folder.glob("*.ndjson") if ".dead." not in path.name)
+
+
+def fail(*_: object) -> int:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def look(queue: EntryQueue) -> None:
+    queue._tend_at = 0.0  # type: ignore[attr-defined]
+    queue.tend()
+
+
+class TestFullQueue(queue_contract.FullQueue):
+    def test_is_bounded_when_the_disk_works_again(
+        self, full: Bounded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """What waited in memory moves to the disk by the same rules, the newest of it stay."""
+        full.append("0", INFO)
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "write", fail)
+            for number in range(1, 40):
+                full.append(f"{number}", INFO)
+        assert full.queue.stats().spooled == 1
+        look(full.queue)
+
+        stats = full.queue.stats()
+        assert used(tmp_path / "spool") <= 256 * KIB
+        assert full.capacity - full.granule < stats.spooled == stats.pending
+        full.assert_lost((INFO, 40 - stats.pending))
+        assert full.take_all() == [f"{number}" for number in range(40 - stats.pending, 40)]
+
+    def test_drops_the_lowest_when_the_disk_works_again(
+        self, full: Bounded, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A debug line in memory neither takes an error's place nor holds up what comes after."""
+        errors = full.fill(ERROR)
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "write", fail)
+            full.append("critical", CRITICAL)  # has taken the place of the oldest errors
+            for number in range(5):
+                full.append(f"debug {number}", DEBUG)
+                full.append(f"warn {number}", WARN)
+            assert full.queue.stats().pending - full.queue.stats().spooled == 11
+        look(full.queue)
+
+        assert full.queue.stats().pending == full.queue.stats().spooled
+        full.assert_lost((DEBUG, 4), (WARN, 3), (ERROR, full.granule))
+        expected = [*errors[full.granule :], "critical", "warn 3", "debug 4", "warn 4"]
+        assert full.take_all() == expected
+
+    def test_gives_up_nothing_while_delivered_entries_take_room(self, full: Bounded) -> None:
+        """What was delivered of a file that is being written goes first, whatever its level."""
+        for number in range(3):
+            full.append(f"critical {number}", CRITICAL)
+        assert len(full.take_all()) == 3
+        texts = [f"{number}" for number in range(full.capacity)]
+        for text in texts:
+            full.append(text, INFO)
+
+        assert not full.queue.losses()
+        assert full.take_all() == texts
+
+    def test_of_entries_in_flight_alone_gives_up_nothing(self, full: Bounded) -> None:
+        """What finds only entries in flight on the disk waits in memory, and is sent."""
+        texts = full.fill(ERROR)
+        assert len(full.queue.take(100, ROOMY)) == full.capacity
+        full.append("one more", DEBUG)
+
+        assert not full.queue.losses()
+        assert full.queue.stats().pending == full.capacity + 1
+        assert full.take_all() == texts
+        assert full.take_all() == ["one more"]
+
+    def test_leaves_what_is_in_flight_on_the_disk(self, full: Bounded, tmp_path: Path) -> None:
+        """A kill after a flood costs nothing of the request that was under way."""
+        texts = full.fill(DEBUG)
+        assert len(full.queue.take(6, ROOMY)) == 6
+        for number in range(3 * full.capacity):
+            full.append(f"error {number}", ERROR)
+
+        found = [
+            json.loads(line)["m"]
+            for path in sorted((tmp_path / "spool").glob("*.debug.*"))
+            for line in path.read_bytes().splitlines()
+        ]
+        assert found == texts[:6]
+        assert used(tmp_path / "spool") <= 256 * KIB
+
+
+class Model(queue_model.Model):
+    """The queue on the disk; what is in flight of it is never as much as it holds."""
+
+    unit = 7 * KIB
+    reason = "spool_full"
+    turns = 4
+
+    def make(self, some: int, more: int) -> SpoolQueue:
+        self.parent = tempfile.TemporaryDirectory()
+        self.max_bytes = (512 + 32 * min(some, more)) * KIB
+        self.folder = Path(self.parent.name, "spool")
+        settings = SpoolSettings(self.folder, self.max_bytes, None, "nowhere")
+        return SpoolQueue(1000, ROOMY, settings, Diagnostics())
+
+    def used(self) -> int:
+        """The bytes of all segments."""
+        return sum(
+            path.stat().st_size
+            for path in self.folder.glob("*.ndjson")
+            if ".dead." not in path.name
+        )
+
+    def is_full(self, waiting: list[Record]) -> bool:
+        return used(self.folder) + SEGMENT > self.max_bytes  # a file goes at once, not an entry
+
+    def is_over(self) -> bool:
+        return used(self.folder) > self.max_bytes
+
+    @invariant()
+    def sizes_are_known(self) -> None:
+        flight = sum(len(payload) + RECORD_OVERHEAD for _, _, payload in self.flight)
+        assert self.queue.stats().pending_bytes == flight
+        assert self.queue.stats().spooled == len(self.flight) + len(self.waiting)
+        assert self.queue._keeper.size == used(self.folder)  # type: ignore[attr-defined]
+
+    def teardown(self) -> None:
+        self.queue.close("closed")
+        self.parent.cleanup()
+
+
+class TestModel(Model.TestCase):  # type: ignore[valid-type,misc]
+    settings = settings(
+        max_examples=30,
+        stateful_step_count=50,
+        deadline=None,
+        phases=set(Phase) - {Phase.shrink},  # it would take minutes
+    )
+
+
+class TestTake(queue_contract.Take):
+    pass
+
+
+class TestSettle(queue_contract.Settle):
+    pass
+
+
+class TestWaking(queue_contract.Waking):
+    pass
+
+
+class TestThreads(queue_contract.Threads):
+    pass
+
+
+class TestSignals(queue_contract.Signals):
+    files = (*queue_contract.Signals.files, writer.__file__)
+
+
+class TestReentry:
+    def test_anywhere_in_a_log_call_keeps_the_accounts_right(self, make_queue: MakeQueue) -> None:
+        """A handler that logs at any place while an entry is written spoils neither."""
+        at = 0
+        has_come = True
+        while has_come:
+            at += 1
+            queue = make_queue(1000)
+            files = (writer.__file__, segment.__file__)
+            with Interruption(at, lambda queue=queue: queue.append(entry("y"), INFO), files) as it:  # type: ignore[misc]
+                queue.append(entry("first"), INFO)
+                queue.append(entry("x" * 70), INFO)
+            has_come = it.has_come
+
+            taken = payloads(queue.take(NEVER, NEVER))
+            expected = [entry("first"), entry("x" * 70)] + [entry("y")] * has_come
+            assert sorted(taken) == sorted(expected), f"place {at}"
+            queue.settle(len(taken))
+            stats = queue.stats()
+            assert_law(stats)
+            assert (stats.delivered, stats.pending, stats.spooled) == (2 + has_come, 0, 0)
+            assert len(queue) == 0, f"place {at}"
+            queue.close("closed")
+        assert at > 20
+
+    @pytest.mark.parametrize("delivered", [0, 3])
+    @pytest.mark.parametrize("lanes", [(WARN, WARN), (ERROR, DEBUG), (DEBUG, ERROR)])
+    def test_anywhere_in_a_log_call_that_makes_room_keeps_the_accounts_right(
+        self, tmp_path: Path, lanes: tuple[int, int], delivered: int
+    ) -> None:
+        """The same while files are given up: by whom, and how often, does not matter."""
+        ours, foreign = lanes
+        at = 0
+        has_come = True
+        while has_come:
+            at += 1
+            folder = tmp_path / str(at)
+            spool = SpoolSettings(folder, 256 * KIB, None, "nowhere")
+            queue = SpoolQueue(1000, ROOMY, spool, Diagnostics())
+            full = Bounded(queue, 16 * KIB - 40, 16, 4, "spool_full")
+            for _ in range(delivered):
+                full.append("delivered", INFO)
+            full.take_all()
+            for number in range(16 - delivered):
+                full.append(number, (WARN, ERROR)[number % 2])
+            files = (writer.__file__, segment.__file__, owner.__file__)
+            with Interruption(at, lambda full=full: full.append("y", foreign), files) as it:  # type: ignore[misc]
+                full.append("x", ours)
+            has_come = it.has_come
+
+            assert used(folder) == queue._keeper.size <= 256 * KIB, f"place {at}"
+            stats = queue.stats()
+            assert_law(stats)
+            assert stats.accepted == 17 + has_come, f"place {at}"
+            waiting = len(queue)
+            # One for which there is room again by the time that it has found none is in memory.
+            assert waiting - 1 <= stats.spooled <= stats.pending == waiting, f"place {at}"
+            taken = len(full.take_all())
+            taken += len(full.take_all())  # what is in memory goes apart
+            assert taken == waiting, f"place {at}"
+            stats = queue.stats()
+            assert_law(stats)
+            assert (stats.pending, stats.spooled, len(queue)) == (0, 0, 0), f"place {at}"
+            queue.close("closed")
+        assert at > 10

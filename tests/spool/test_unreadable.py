@@ -1,0 +1,191 @@
+"""Segments that cannot be read: for good, or only now."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.loggers import until
+from tests.support.spooling import Child, assert_law, leave, look, messages
+from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.levels import INFO
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.loggers import MakeLogger
+    from voyage_logger._queue.lanes import Record
+    from voyage_logger.devserver import DevServer
+
+    Fail = Callable[..., list[int]]
+
+PASSING = [
+    errno.EMFILE,
+    *(pytest.param(code, marks=pytest.mark.soak) for code in (errno.ENFILE, errno.ENOMEM)),
+]
+LASTING = [errno.EACCES, errno.ENOENT, errno.EIO]
+names = errno.errorcode.__getitem__
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
+    """Has the opening of info segments fail, to read or to write on; gives the failures."""
+
+    def fail(number: int, *, first: int = 1) -> list[int]:
+        real, count, failures = os.open, itertools.count(1), []
+
+        def opening(path: Any, flags: int, *arguments: Any, **more: Any) -> int:
+            if ".info." in str(path) and not flags & os.O_CREAT and next(count) >= first:
+                failures.append(number)
+                raise OSError(number, os.strerror(number))
+            return real(path, flags, *arguments, **more)
+
+        monkeypatch.setattr(os, "open", opening)
+        return failures
+
+    return fail
+
+
+@pytest.mark.parametrize("number", PASSING, ids=names)
+def test_what_cannot_be_read_now_is_kept_and_tried_again(
+    server: DevServer,
+    make_logger: MakeLogger,
+    folder: Path,
+    fail: Fail,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+) -> None:
+    """Nothing is given up, people are told once, and the worker does not run in circles."""
+    logger = make_logger(spool_dir=folder, flush_interval=600)
+    failures = fail(number)
+    queue = logger._pipeline.queue
+    take, rounds = queue.take, []
+
+    def counted(max_entries: int, max_bytes: int) -> list[Record]:
+        rounds.append(1)
+        return take(max_entries, max_bytes)
+
+    monkeypatch.setattr(queue, "take", counted)
+    logger.info("a")
+    logger.info("b")
+    assert logger.flush(timeout=0.3).pending == 2
+    until(lambda: len(failures) > 1)
+
+    assert len(rounds) < len(failures) + 10
+    assert messages(server) == []
+    stats = logger.stats()
+    assert_law(stats)
+    assert (stats.spooled, stats.dropped) == (2, 0)
+    monkeypatch.undo()
+    assert logger.flush()
+    assert messages(server) == ["a", "b"]
+    assert len([line for line in caplog.messages if "cannot be read now" in line]) == 1
+
+
+@pytest.mark.parametrize("number", LASTING, ids=names)
+def test_what_never_will_be_read_is_given_up(
+    server: DevServer,
+    make_logger: MakeLogger,
+    folder: Path,
+    fail: Fail,
+    number: int,
+) -> None:
+    """Entries of dead owners that are out of reach are a loss that is told."""
+    leave(folder, server, ["a", "b"])
+    logger = make_logger(spool_dir=folder, flush_interval=600)
+    fail(number, first=2)  # once it is opened to be taken over
+    logger.error("own")
+    look(logger)
+    until(lambda: logger.stats().adopted == 2)
+    until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
+
+    stats = logger.stats()
+    assert_law(stats)
+    reason = "spool_deleted" if number == errno.ENOENT else "unreadable"
+    assert stats.dropped_by == {reason: 2}
+    assert "own" in messages(server)
+
+
+def test_what_cannot_be_read_now_holds_up_nothing_else(
+    server: DevServer,
+    make_logger: MakeLogger,
+    folder: Path,
+    fail: Fail,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """New entries do not wait for a dead owner's that are out of reach, and those arrive later."""
+    leave(folder, server, ["left"])
+    logger = make_logger(spool_dir=folder, flush_interval=600)
+    fail(errno.EMFILE, first=2)
+    logger.error("own")
+    look(logger)
+    until(lambda: logger.stats().adopted == 1)
+
+    assert logger.flush()
+    assert messages(server) == ["own"]
+    assert logger.stats().pending == 1
+    monkeypatch.undo()
+    look(logger)
+    logger.error("end")
+    until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
+    assert sorted(messages(server)) == ["end", "left", "own"]
+
+
+def test_a_process_without_a_descriptor_to_spare_loses_nothing(
+    server: DevServer, folder: Path
+) -> None:
+    """Entries that are logged while all descriptors are taken arrive once some are free."""
+    code = """\
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        logger = logger_on(folder)
+        logger.info("a")
+        logger.flush()
+        logger.info("b")  # its file is open, to be written
+        taken = []
+        try:
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError as error:
+            assert error.errno == errno.EMFILE
+        logger.info("c")
+        say(logger.flush(0.2).pending)
+        for descriptor in taken:
+            os.close(descriptor)
+        look(logger)
+        say(bool(logger.flush()))
+        say(logger.stats().dropped)
+    """
+    with Child(server, folder, code) as child:
+        said, words = child.end()
+
+    assert said == ["2", "True", "0"], words
+    assert messages(server) == ["a", "b", "c"]
+    assert list(folder.iterdir()) == []
+
+
+def test_how_often_to_look_is_kept_over_trouble_with_the_disk(folder: Path) -> None:
+    """Who looks often, as a replay does, goes on doing so while the disk fails, and after that."""
+    folder.write_text("in the way")
+    spool = SpoolSettings(folder, 1 << 20, None, "nowhere")
+    queue = SpoolQueue(100, 1 << 20, spool, Diagnostics(), clock=itertools.count().__next__)
+    queue.look_every(0.05)
+    queue.append(b'{"message":"a"}', INFO)
+    assert (queue.stats().spooled, queue.tend_interval) == (0, 0.05)
+
+    folder.unlink()
+    queue.tend()
+    assert (queue.stats().spooled, queue.tend_interval) == (1, 0.05)
+    queue.close("closed")

@@ -1,0 +1,85 @@
+"""The same calls make the same requests as the vendor's Python class.
+
+`vendor_requests.json` holds calls and the requests that the vendor's class made for them against
+the dev server: data, recorded once. Its credentials are the dev server's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.loggers import MakeLogger
+    from voyage_logger.devserver import DevServer, RecordedRequest
+
+RECORDED = json.loads(Path(__file__).with_name("vendor_requests.json").read_text())
+CALLS = RECORDED["calls"]
+
+
+def shape(request: RecordedRequest, recorded: dict[str, Any]) -> dict[str, Any]:
+    """Our request in the recording's form, with the headers that the recording has."""
+    headers = {name: request.headers[name] for name in recorded["headers"]}
+    if "authorization" in headers:
+        headers["authorization"] = re.sub(r"Bearer \S+", "Bearer <token>", headers["authorization"])
+    return {
+        "endpoint": request.endpoint,
+        "method": request.method,
+        "path": request.path,
+        "headers": headers,
+        "json": json.loads(request.body) if request.body else None,
+        "status": request.status,
+    }
+
+
+def ids(call: dict[str, Any]) -> str:
+    return f"{call['method']}-{call['kwargs']['message']}"
+
+
+@pytest.mark.parametrize("call", CALLS, ids=ids)
+def test_same_call_same_request(
+    server: DevServer, make_logger: MakeLogger, call: dict[str, Any]
+) -> None:
+    """With `timestamps` and `capture_method` off, JSON, path and headers are equal."""
+    logger = make_logger(**RECORDED["constructor"], timestamps=False, capture_method=False)
+    getattr(logger, call["method"])(**call["kwargs"])
+    assert logger.flush()
+    sign_in, batch = server.requests
+    assert shape(sign_in, RECORDED["sign_in"]) == RECORDED["sign_in"]
+    assert shape(batch, call["request"]) == call["request"]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=ids)
+def test_additions_are_the_documented_ones(
+    server: DevServer, make_logger: MakeLogger, call: dict[str, Any]
+) -> None:
+    """By default an entry gains `logged_at` and `log_id` in meta_data, `method_name`: no more."""
+    logger = make_logger(**RECORDED["constructor"])
+    getattr(logger, call["method"])(**call["kwargs"])
+    assert logger.flush()
+    (entry,) = server.entries()
+    meta_data = entry["meta_data"]
+    assert meta_data.pop("logged_at")
+    assert meta_data.pop("log_id")
+    (expected,) = call["request"]["json"]["logs"]
+    if not expected.get("meta_data"):
+        assert entry.pop("meta_data") == {}
+    if "method_name" not in expected:
+        assert entry.pop("method_name")
+    assert entry == expected
+
+
+def test_headers_add_nothing_but_a_name(server: DevServer, make_logger: MakeLogger) -> None:
+    """Beside the recorded headers there are those of `requests`, and our User-Agent."""
+    logger = make_logger()
+    logger.info("x")
+    assert logger.flush()
+    usual = {"host", "user-agent", "accept", "accept-encoding", "connection", "content-length"}
+    for request, recorded in zip(
+        server.requests, (RECORDED["sign_in"], CALLS[0]["request"]), strict=True
+    ):
+        assert set(request.headers) == usual | set(recorded["headers"])

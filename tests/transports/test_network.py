@@ -1,0 +1,264 @@
+"""Proxies, certificates, netrc and redirects: what the network around a client may do to it."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from tests.support.loggers import until
+from tests.support.relay import Relay
+from voyage_logger import ConnectionFailed, Kind, Transport, VoyageLogger
+from voyage_logger.devserver import DevServer, Fault, redirect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from voyage_logger import VoyageError
+
+KEY, SECRET = "planted-key-4711", "planted-secret-4712"
+ENTRY = {"message": "x", "level": "info", "app_name": "app", "environment": "test"}
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*PROXIES, *map(str.upper, PROXIES), *BUNDLES):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[DevServer]:
+    with DevServer(api_key=KEY, api_secret=SECRET) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls(server: DevServer, authority: trustme.CA) -> Iterator[Relay]:
+    """The dev server behind TLS, with a certificate that nobody trusts yet."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with Relay(server.port, context) as relay:
+        yield relay
+
+
+@pytest.fixture
+def bundle(authority: trustme.CA, tmp_path: Path) -> str:
+    path = tmp_path / "bundle.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+def transport_to(url: str) -> Transport:
+    return Transport(KEY, SECRET, url, timeout=5)
+
+
+# Proxies.
+
+
+def test_proxy_of_the_environment_is_used(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `requests`; its own credentials go to it and nowhere further."""
+    with Relay() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://somebody:planted-password@127.0.0.1:{proxy.port}")
+        transport = transport_to(server.url)
+        assert transport.send([ENTRY])
+        transport.close()
+    assert b"POST http://127.0.0.1" in proxy.seen
+    assert b"Proxy-Authorization: Basic" in proxy.seen
+    assert server.count() == 1
+
+
+@pytest.mark.parametrize("bypass", ["127.0.0.1", "*", "127.0.0.0/8"])
+def test_no_proxy_is_honored(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch, bypass: str
+) -> None:
+    """A host that is excepted is reached directly."""
+    with Relay() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", bypass)
+        transport = transport_to(server.url)
+        assert transport.send([ENTRY])
+        transport.close()
+    assert (proxy.connections, server.count()) == (0, 1)
+
+
+def test_proxy_that_comes_later_is_found_after_a_failure(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment is not read for each request, but again after one that has failed."""
+    transport = transport_to(server.url)
+    assert transport.send([ENTRY])
+    with Relay() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        assert transport.send([ENTRY])
+        assert proxy.connections == 0
+        server.script(Fault(reset="before"))
+        assert transport.send([ENTRY]).kind is Kind.TRY_AGAIN
+        assert transport.send([ENTRY])
+        assert proxy.connections == 1
+        transport.close()
+
+
+def test_proxy_sees_nothing_of_https_but_the_host(
+    server: DevServer, tls: Relay, bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tunnel carries the rest: no header, no secret, no entry."""
+    with Relay() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://somebody:else@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+        transport = transport_to(f"https://127.0.0.1:{tls.port}")
+        assert transport.send([ENTRY])
+        token = transport._token
+        transport.close()
+    assert token is not None
+    assert proxy.seen.startswith(f"CONNECT 127.0.0.1:{tls.port} HTTP/1.".encode())
+    for secret in (KEY, SECRET, token.value):
+        assert secret.encode() in tls.seen
+        assert secret.encode() not in proxy.seen
+    assert b"message" not in proxy.seen
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://somebody:PASSWORD@127.0.0.1:1",
+        "http://somebody:PASS@WORD@127.0.0.1:1",
+        "http://somebody:PASS/WORD@127.0.0.1:1",
+        "http://somebody:PASS#WORD@127.0.0.1:1",
+        "http://some body:PASSWORD@127.0.0.1:99999",
+        "http://somebody:PASSWORD@",
+        "somebody:PASSWORD@127.0.0.1:1",
+        "ftp://somebody:PASSWORD@127.0.0.1:1",
+        "socks5://somebody:PASSWORD@127.0.0.1:1",
+    ],
+)
+def test_proxy_s_password_is_never_said(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, scheme: str
+) -> None:
+    """However its URL is written, and whatever is wrong with it, `verify` says it without."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    transport = transport_to(f"{scheme}://192.0.2.1")
+    with pytest.raises(ConnectionFailed) as caught:
+        transport.sign_in()
+    assert "PASS" not in str(caught.value)
+    assert "WORD" not in str(caught.value)
+    assert "somebody:" not in str(caught.value)
+
+
+# Certificates.
+
+
+def test_certificate_that_is_not_trusted_is_refused(
+    server: DevServer, tls: Relay, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One clear line, at once; the server is not hammered, nothing was sent, the entry waits."""
+    errors: list[VoyageError] = []
+    logger = VoyageLogger(
+        "app",
+        base_url=f"https://127.0.0.1:{tls.port}",
+        api_key=KEY,
+        api_secret=SECRET,
+        on_error=errors.append,
+        flush_interval=600,
+    )
+    logger.info("x")
+    until(lambda: errors)
+    result, connections = logger.flush(0.5), tls.connections
+    logger.close(timeout=0)
+    assert (bool(result), result.pending) == (False, 1)
+    assert connections <= 4  # pauses of at least 0.25 s, 0.5 s, 1 s, ... lie between attempts
+    first = capfd.readouterr().err.splitlines()[0]
+    assert "certificate verify failed" in first
+    assert [type(error) for error in errors][:1] == [ConnectionFailed]
+    assert isinstance(errors[0], ConnectionFailed)
+    assert not errors[0].is_transient
+    assert sum(isinstance(error, ConnectionFailed) for error in errors) == 1
+    assert (bytes(tls.seen), server.requests) == (b"", [])
+
+
+@pytest.mark.parametrize("variable", BUNDLES)
+def test_bundle_of_the_environment_is_trusted(
+    server: DevServer, tls: Relay, bundle: str, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """A private authority is named by the variables of `requests`."""
+    monkeypatch.setenv(variable, bundle)
+    transport = transport_to(f"https://127.0.0.1:{tls.port}")
+    assert transport.send([ENTRY])
+    transport.close()
+    assert server.count() == 1
+
+
+def test_certificate_of_another_host_is_refused(
+    server: DevServer, authority: trustme.CA, bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trusted authority is not enough: the name counts."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("elsewhere.invalid").configure_cert(context)
+    with Relay(server.port, context) as relay:
+        outcome = transport_to(f"https://127.0.0.1:{relay.port}").send([ENTRY])
+    assert outcome.kind is Kind.BLOCKED
+    assert "certificate" in outcome.detail
+    assert server.requests == []
+
+
+def test_bundle_that_is_not_there_is_said(tls: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong path is a matter of set-up, told at once, and no reason to go without."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/bundle.pem")
+    outcome = transport_to(f"https://127.0.0.1:{tls.port}").send([ENTRY])
+    assert outcome.kind is Kind.BLOCKED
+    assert "/nowhere/bundle.pem" in outcome.detail
+
+
+# Others' credentials, and other origins.
+
+
+@pytest.mark.parametrize("by", ["NETRC", "HOME"])
+def test_netrc_changes_no_request(
+    server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """An entry for the host, by variable or in the home folder, replaces neither key nor token."""
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\ndefault login a password b\n")
+    netrc.chmod(0o600)
+    monkeypatch.delenv("NETRC", raising=False)
+    monkeypatch.setenv(by, str(netrc if by == "NETRC" else tmp_path))
+    import requests  # noqa: PLC0415 - only to see that the entry is found
+
+    assert requests.utils.get_netrc_auth(server.url) == ("somebody", "else")
+    transport = transport_to(server.url)
+    assert transport.send([ENTRY])
+    token = transport._token
+    transport.close()
+    assert token is not None
+    sign_in, batch = (dict(request.headers) for request in server.requests)
+    assert "authorization" not in sign_in
+    assert (sign_in["x-api-key"], sign_in["x-api-secret"]) == (KEY, SECRET)
+    assert batch["authorization"] == f"Bearer {token.value}"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirected_sign_in_is_not_followed(server: DevServer, status: int) -> None:
+    """Another origin sees neither key nor secret, and is not even connected to."""
+    with DevServer() as other:
+        server.script_sign_in(redirect(other.url + "/accounts/api/v1/auth/sign-in-keys", status))
+        transport = transport_to(server.url)
+        outcome = transport.send([ENTRY])
+        transport.close()
+        assert (outcome.kind, outcome.status) == (Kind.BLOCKED, status)
+        assert other.url not in outcome.detail
+        assert (other.connections, other.requests) == (0, [])
+    assert len(server.requests) == 1
