@@ -47,7 +47,7 @@ class Sink:
         """Receives from now on, and answers nothing."""
         self._order("swallow")
 
-    def refuse(self) -> None:
+    def drop_new(self) -> None:
         """Closes the port."""
         self._order("refuse")
 

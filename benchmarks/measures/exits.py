@@ -92,7 +92,7 @@ def _together(bench: Bench, case: str) -> dict[str, float | str]:
         ThreadPoolExecutor(len(children) or 1) as pool,
     ):
         if case == "refused":
-            bench.sink.refuse()
+            bench.sink.drop_new()
         else:
             bench.sink.swallow()
         ends = {name: pool.submit(_spent, child) for name, child in children.items()}

@@ -85,7 +85,7 @@ def _one(bench: Bench, entrant: Entrant, size: int) -> Result:
     )
     with bench.child("spool", entrant, size=size, options=options) as child:
         child.hear()
-        bench.sink.refuse()
+        bench.sink.drop_new()
         child.go_on()
         found = child.hear()
         bench.sink.heal()

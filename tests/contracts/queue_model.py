@@ -19,7 +19,7 @@ from voyage_logger._queue.lanes import NEVER
 
 if TYPE_CHECKING:
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.memory import EntryQueue
+    from voyage_logger._queue.memory import MemoryQueue
 
 LANE = st.integers(0, len(LANES) - 1)
 
@@ -37,7 +37,7 @@ class Model(RuleBasedStateMachine):
     reason = "queue_full"
     turns = 0
 
-    def make(self, some: int, more: int) -> EntryQueue:
+    def make(self, some: int, more: int) -> MemoryQueue:
         """A queue with small bounds, by two numbers from 1 to 8."""
         raise NotImplementedError
 
@@ -135,20 +135,20 @@ class Model(RuleBasedStateMachine):
         self.queue.replace_first(payload)
 
     @rule()
-    def abandon(self) -> None:
+    def drop_all(self) -> None:
         records: list[Record] = []
         if not self.queue.is_durable:  # else all stays where it is
             records = self.flight + self.waiting
             self.flight, self.waiting = [], []
         self.dropped.update(("closed", lane) for _, lane, _ in records)
 
-        assert self.queue.abandon("closed") == len(records)
+        assert self.queue.drop_all("closed") == len(records)
 
     @rule(lane=LANE)
-    def refuse(self, lane: int) -> None:
+    def drop_new(self, lane: int) -> None:
         self.accepted += 1
         self.dropped["TypeError", lane] += 1
-        self.queue.refuse(lane, "TypeError")
+        self.queue.drop_new(lane, "TypeError")
 
     @invariant()
     def counts_agree(self) -> None:

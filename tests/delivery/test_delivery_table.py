@@ -25,7 +25,7 @@ from voyage_logger._base.levels import INFO
 from voyage_logger._delivery import backoff
 from voyage_logger._delivery.batch import MOST_REFUSALS
 from voyage_logger._delivery.loss_report import LossTeller
-from voyage_logger._queue.memory import EntryQueue
+from voyage_logger._queue.memory import MemoryQueue
 from voyage_logger.devserver import DevServer, Fault, Rules
 
 if TYPE_CHECKING:
@@ -682,8 +682,8 @@ def test_loss_at_the_end_is_told_with_its_cause(
 @pytest.mark.parametrize(("reason", "told"), [("closed", "HTTP 503"), ("queue_full", "")])
 def test_trouble_is_not_told_as_the_cause_of_what_has_another(reason: str, told: str) -> None:
     """An entry that was shed before was not lost for what the last attempt came to."""
-    queue = EntryQueue(1, 1000)
-    queue.refuse(INFO, reason)
+    queue = MemoryQueue(1, 1000)
+    queue.drop_new(INFO, reason)
 
     error = LossTeller(queue, Diagnostics(), time.monotonic).claim("", problem="HTTP 503")
 

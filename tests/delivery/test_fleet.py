@@ -24,7 +24,7 @@ from voyage_logger import Transport
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
 from voyage_logger._delivery.worker import Worker
-from voyage_logger._queue.memory import EntryQueue
+from voyage_logger._queue.memory import MemoryQueue
 from voyage_logger.transports._session import RequestFailed
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Rehearsal:
         self._logged = 0
         self._is_woken = False
         self.now = 0.0
-        self.queue = EntryQueue(app.max_queue_size, app.max_queue_bytes)
+        self.queue = MemoryQueue(app.max_queue_size, app.max_queue_bytes)
         self.worker: Worker
 
     def run(self, make_logger: MakeLogger) -> None:

@@ -13,7 +13,7 @@ from voyage_logger import EntriesLost, Kind, Outcome
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
 from voyage_logger._delivery.worker import Worker
-from voyage_logger._queue.memory import EntryQueue
+from voyage_logger._queue.memory import MemoryQueue
 from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Stuck(Recorder):
 
 
 @pytest.fixture
-def queue() -> EntryQueue:
-    return EntryQueue(1000, ROOMY)
+def queue() -> MemoryQueue:
+    return MemoryQueue(1000, ROOMY)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def errors() -> list[VoyageError]:
 @pytest.fixture
 def make_worker(make_logger: MakeLogger, errors: list[VoyageError]) -> MakeWorker:
     def make(
-        queue: EntryQueue, transport: BaseTransport, clock: Callable[[], float] = time.monotonic
+        queue: MemoryQueue, transport: BaseTransport, clock: Callable[[], float] = time.monotonic
     ) -> Worker:
         return Worker(
             queue,
@@ -102,7 +102,7 @@ class TestLastChance:
         queue.close("closed")
 
     def test_is_taken_by_what_would_be_lost(
-        self, make_worker: MakeWorker, queue: EntryQueue
+        self, make_worker: MakeWorker, queue: MemoryQueue
     ) -> None:
         """What memory alone has is tried again, as long as there is time."""
         queue.append(b'{"m":"x"}', INFO)
@@ -115,7 +115,7 @@ class TestLastChance:
 
 class TestStop:
     def test_ends_a_loop_that_has_nothing_to_do(
-        self, make_worker: MakeWorker, queue: EntryQueue
+        self, make_worker: MakeWorker, queue: MemoryQueue
     ) -> None:
         """A worker that waits for entries without a time limit leaves no thread behind."""
         worker = make_worker(queue, Recorder())
@@ -128,7 +128,7 @@ class TestStop:
 
         assert is_over
 
-    def test_wakes_all_who_wait(self, make_worker: MakeWorker, queue: EntryQueue) -> None:
+    def test_wakes_all_who_wait(self, make_worker: MakeWorker, queue: MemoryQueue) -> None:
         """Whoever waits for entries to be settled learns that they will not be."""
         worker = make_worker(queue, Recorder())
         woken: list[bool] = []
@@ -168,7 +168,7 @@ class TestStop:
 
 class TestGivingUp:
     def test_is_told_by_who_gives_up(
-        self, make_worker: MakeWorker, queue: EntryQueue, errors: list[VoyageError]
+        self, make_worker: MakeWorker, queue: MemoryQueue, errors: list[VoyageError]
     ) -> None:
         """No other thread can take over to tell it, and then end with the process before it has."""
         is_tempted = True
@@ -189,7 +189,7 @@ class TestGivingUp:
 
         worker = make_worker(queue, Recorder(), clock)
         queue.append(b'{"m":"x"}', INFO)
-        worker.give_up("shutdown", at_once=True)
+        worker.stop_and_drop("shutdown", at_once=True)
 
         (error,) = errors
         assert isinstance(error, EntriesLost)

@@ -390,11 +390,11 @@ def test_server_outlives_a_lack_of_threads(
     """A client for whom there is no thread is turned away; the next one is served."""
     start = threading.Thread.start
 
-    def refuse(_: threading.Thread) -> None:
+    def drop_new(_: threading.Thread) -> None:
         monkeypatch.setattr(threading.Thread, "start", start)
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(threading.Thread, "start", drop_new)
     with raw(server) as client:
         assert read_all(client) == b""
     assert sign_in(connect())

@@ -37,14 +37,14 @@ MARK_LENGTH = 64  # bytes: more than any mark needs
 def parse(payload: bytes) -> Any:
     """The payload as a strict parser reads it, one that also refuses what strict JSON lacks."""
 
-    def refuse(constant: str) -> Any:
+    def drop_new(constant: str) -> Any:
         pytest.fail(f"not JSON: {constant}")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         assert len(dict(pairs)) == len(pairs), f"a key comes twice: {[key for key, _ in pairs]}"
         return dict(pairs)
 
-    data = json.loads(payload.decode(), parse_constant=refuse, object_pairs_hook=unique)
+    data = json.loads(payload.decode(), parse_constant=drop_new, object_pairs_hook=unique)
     json.dumps(data, ensure_ascii=False).encode()  # a lone surrogate would raise
     return data
 

@@ -16,7 +16,7 @@ from voyage_logger import ConfigurationError, VoyageLogger
 from voyage_logger._base.levels import CRITICAL, DEBUG, INFO, TICKET_LANE
 from voyage_logger._logger.sampling import Rates
 from voyage_logger._logger.ticket_cooldown import TicketCooldown
-from voyage_logger._queue.memory import EntryQueue
+from voyage_logger._queue.memory import MemoryQueue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,7 +179,7 @@ class TestTicketCooldown:
         """Of gathered tasks that meet one incident, cancelled ones included; others are counted."""
         logger = make_logger(transport=recorder, ticket_cooldown=3600)
         now = 0.0
-        cooldown = logger._intake._cooldown
+        cooldown = logger._calls._cooldown
         assert cooldown is not None
         cooldown._clock = lambda: now
 
@@ -423,7 +423,7 @@ class TestFloodControl:
     ) -> None:
         """A thread that another has overtaken while it encoded does not undo the other's count."""
         logger = make_logger(transport=recorder, collapse=60, flush_interval=600)
-        flood = logger._intake._flood
+        flood = logger._calls._flood
         assert flood is not None
         encode = flood._encode
         overtaken: list[bool] = []
@@ -458,7 +458,7 @@ class TestFloodControl:
         """What comes later than the window after the first begins another entry."""
         logger = make_logger(transport=recorder, collapse=10, flush_interval=600)
         now = 0.0
-        flood = logger._intake._flood
+        flood = logger._calls._flood
         assert flood is not None
         flood._clock = lambda: now
         logger.info("x")
@@ -583,7 +583,7 @@ class TestFloodControl:
         logger = make_logger(transport=recorder, collapse=60, flush_interval=600, batch_size=10_000)
         for number in range(1500):
             logger.info("x %d", number)
-        flood = logger._intake._flood
+        flood = logger._calls._flood
         assert flood is not None
         assert len(flood._bursts) == 1000
 
@@ -602,7 +602,7 @@ class TestFloodControl:
 class TestAmend:
     def test_bytes_stay_accounted_for(self) -> None:
         """An amended entry is accounted for with its new size, until it is settled."""
-        queue = EntryQueue(10, 10_000)
+        queue = MemoryQueue(10, 10_000)
         payload = bytearray(b"[1]")
         sequence = queue.append(payload, INFO)
         before = queue.stats().pending_bytes
@@ -615,7 +615,7 @@ class TestAmend:
 
     def test_amended_entry_that_is_too_much_sheds(self) -> None:
         """The bound in bytes holds."""
-        queue = EntryQueue(10, 400)
+        queue = MemoryQueue(10, 400)
         old = queue.append(b"x" * 10, DEBUG)
         payload = bytearray(b"y" * 10)
         sequence = queue.append(payload, INFO)
@@ -626,7 +626,7 @@ class TestAmend:
     @pytest.mark.parametrize("lane", [DEBUG, INFO, CRITICAL, TICKET_LANE])
     def test_only_what_waits_is_amended(self, lane: int) -> None:
         """Whatever else is in the lane: one that was taken or shed is not there any more."""
-        queue = EntryQueue(2, 10_000)
+        queue = MemoryQueue(2, 10_000)
         first, second = bytearray(b"1"), bytearray(b"2")
         one = queue.append(first, lane)
         two = queue.append(second, lane)

@@ -623,10 +623,10 @@ def test_journey_of_a_forgotten_logger_still_delivers(recorder: Recorder) -> Non
     """A journey keeps the pipeline of its logger alive."""
     journey = VoyageLogger("app", transport=recorder, flush_interval=0.01).journey("checkout")
     assert isinstance(journey, Journey)
-    assert not journey._intake._pipeline._worker._is_retired
+    assert not journey._calls._pipeline._worker._stops_when_empty
     with journey:
         pass
-    journey._intake._pipeline.flush(10)
+    journey._calls._pipeline.flush(10)
     assert [entry["event_name"] for entry in recorder.entries] == ["journey_completed"]
 
 

@@ -135,7 +135,7 @@ def test_sink_is_slow_on_request(sink: Sink) -> None:
 def test_sink_turns_away_and_comes_back(sink: Sink) -> None:
     """A closed port refuses; when it is back it has the same number, and what was stored."""
     post(sink, body(1))
-    sink.refuse()
+    sink.drop_new()
     with pytest.raises(ConnectionRefusedError):
         post(sink, body(2))
     sink.heal()

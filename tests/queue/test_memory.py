@@ -13,7 +13,7 @@ from tests.contracts import queue_model
 from tests.contracts.queue import ROOMY, Bounded, Interruption, alarm, assert_law, queue, take_all
 from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, LANES
 from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, Record
-from voyage_logger._queue.memory import EntryQueue
+from voyage_logger._queue.memory import MemoryQueue
 
 if TYPE_CHECKING:
     from tests.contracts.queue import MakeQueue
@@ -24,7 +24,7 @@ __all__ = ["alarm", "queue"]
 
 @pytest.fixture
 def make_queue() -> MakeQueue:
-    return lambda max_entries: EntryQueue(max_entries, ROOMY)
+    return lambda max_entries: MemoryQueue(max_entries, ROOMY)
 
 
 class TestOrder(queue_contract.Order):
@@ -54,9 +54,9 @@ class TestSignals(queue_contract.Signals):
 class Model(queue_model.Model):
     """The queue in memory, of which each promise is exact."""
 
-    def make(self, some: int, more: int) -> EntryQueue:
+    def make(self, some: int, more: int) -> MemoryQueue:
         self.max_entries, self.max_bytes = some, more * (RECORD_OVERHEAD + 20)
-        return EntryQueue(self.max_entries, self.max_bytes)
+        return MemoryQueue(self.max_entries, self.max_bytes)
 
     def size(self, records: list[Record]) -> int:
         return sum(len(payload) + RECORD_OVERHEAD for _, _, payload in records)
@@ -86,14 +86,14 @@ class TestModel(Model.TestCase):  # type: ignore[valid-type,misc]
 @pytest.fixture
 def full() -> Bounded:
     size, capacity = 100, 16
-    queue = EntryQueue(1000, capacity * (size + RECORD_OVERHEAD))
+    queue = MemoryQueue(1000, capacity * (size + RECORD_OVERHEAD))
     return Bounded(queue, size, capacity, 1, "queue_full")
 
 
 class TestFullQueue(queue_contract.FullQueue):
     def test_is_bounded_in_entries(self) -> None:
         """Small entries are bounded by their number."""
-        queue = EntryQueue(2, ROOMY)
+        queue = MemoryQueue(2, ROOMY)
         for payload in (b"1", b"2", b"3"):
             queue.append(payload, INFO)
 
@@ -102,7 +102,7 @@ class TestFullQueue(queue_contract.FullQueue):
 
     def test_is_bounded_in_bytes(self) -> None:
         """Memory is bounded by what entries take, not by their number alone."""
-        queue = EntryQueue(1000, 10 * (RECORD_OVERHEAD + 100))
+        queue = MemoryQueue(1000, 10 * (RECORD_OVERHEAD + 100))
         for _ in range(50):
             queue.append(b"x" * 100, INFO)
 
@@ -111,7 +111,7 @@ class TestFullQueue(queue_contract.FullQueue):
 
     def test_gives_up_an_entry_larger_than_itself(self) -> None:
         """What can never fit is counted, and leaves no trace in the accounts."""
-        queue = EntryQueue(10, 1000)
+        queue = MemoryQueue(10, 1000)
         queue.append(b"x" * 1001, CRITICAL)
 
         stats = queue.stats()
@@ -119,7 +119,7 @@ class TestFullQueue(queue_contract.FullQueue):
 
     def test_counts_losses_by_level(self) -> None:
         """A report can say which levels were lost."""
-        queue = EntryQueue(1, ROOMY)
+        queue = MemoryQueue(1, ROOMY)
         for lane in (DEBUG, DEBUG, INFO, ERROR):
             queue.append(b"x", lane)
 
@@ -127,7 +127,7 @@ class TestFullQueue(queue_contract.FullQueue):
 
 
 class TestAccounts:
-    def test_leaves_no_bytes_behind(self, queue: EntryQueue) -> None:
+    def test_leaves_no_bytes_behind(self, queue: MemoryQueue) -> None:
         """An empty queue accounts for no memory, whatever way it got there."""
         for length in range(100):
             queue.append(b"x" * length, length % len(LANES))
@@ -135,18 +135,18 @@ class TestAccounts:
         queue.replace_first(b"short")
         queue.settle(10)
         queue.settle(10, rejected="HTTP 400")
-        queue.abandon("closed")
+        queue.drop_all("closed")
 
         assert queue.stats().pending_bytes == 0
         assert queue.fill() == 0
 
 
-def busy(queue: EntryQueue) -> int:
+def busy(queue: MemoryQueue) -> int:
     """All that may be under way in a thread when a signal comes; says how many entries come."""
     for length in range(4):
         queue.append(b"x" * 10 * length, length % 3)
     queue.take(2, ROOMY)
-    queue.refuse(INFO, "TypeError")
+    queue.drop_new(INFO, "TypeError")
     queue.replace_first(b"short")
     queue.settle(1)
     queue.settle(1, rejected="HTTP 400")
@@ -154,7 +154,7 @@ def busy(queue: EntryQueue) -> int:
     queue.oldest()
     queue.settle(1, dropped="shutdown")
     queue.append(b"z" * 100, DEBUG)
-    queue.abandon("closed")
+    queue.drop_all("closed")
     return 6
 
 
@@ -165,7 +165,7 @@ class TestReentry:
         has_come = True
         while has_come:
             at += 1
-            queue = EntryQueue(3, ROOMY)
+            queue = MemoryQueue(3, ROOMY)
             with Interruption(at, lambda queue=queue: queue.append(b"y" * 7, INFO)) as interruption:  # type: ignore[misc]
                 accepted = busy(queue)
             has_come = interruption.has_come
@@ -173,7 +173,7 @@ class TestReentry:
             assert_law(queue.stats())
             assert queue.stats().accepted == accepted + has_come
             assert len(queue) == len(take_all(queue)), f"place {at}"
-            queue.abandon("closed")
+            queue.drop_all("closed")
             stats = queue.stats()
             assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
             assert_law(stats)
@@ -185,9 +185,9 @@ class TestReentry:
         has_come = True
         while has_come:
             at += 1
-            queue = EntryQueue(3, 3 * RECORD_OVERHEAD)
+            queue = MemoryQueue(3, 3 * RECORD_OVERHEAD)
 
-            def shower(queue: EntryQueue = queue) -> None:
+            def shower(queue: MemoryQueue = queue) -> None:
                 for number in range(8):
                     queue.append(b"y" * number * 9, number % 5)
 
@@ -195,7 +195,7 @@ class TestReentry:
                 accepted = busy(queue)
             has_come = interruption.has_come
             queue.take(NEVER, NEVER)
-            queue.abandon("closed")
+            queue.drop_all("closed")
 
             stats = queue.stats()
             assert stats.accepted == accepted + 8 * has_come
@@ -208,11 +208,11 @@ class TestReentry:
         has_come = True
         while has_come:
             at += 1
-            queue = EntryQueue(3, ROOMY)
-            with Interruption(at, lambda queue=queue: queue.abandon("closed")) as interruption:  # type: ignore[misc]
+            queue = MemoryQueue(3, ROOMY)
+            with Interruption(at, lambda queue=queue: queue.drop_all("closed")) as interruption:  # type: ignore[misc]
                 accepted = busy(queue)
             has_come = interruption.has_come
-            queue.abandon("closed")
+            queue.drop_all("closed")
 
             stats = queue.stats()
             assert stats.accepted == accepted
@@ -226,14 +226,14 @@ class TestReentry:
         has_come = True
         while has_come:
             at += 1
-            queue = EntryQueue(3, ROOMY)
+            queue = MemoryQueue(3, ROOMY)
             first = bytearray(b"x")
             sequence = queue.append(first, INFO)
             queue.append(b"x" * 20, INFO)
             queue.append(b"x" * 300, INFO)
 
             def change(
-                queue: EntryQueue = queue, first: bytearray = first, sequence: int = sequence
+                queue: MemoryQueue = queue, first: bytearray = first, sequence: int = sequence
             ) -> None:
                 if is_amending:
                     queue.amend(INFO, sequence, first, b"x" * 50)

@@ -218,7 +218,7 @@ class TestBound:
             now = time
             for lane in lanes:
                 queue.append(b'{"message":"x"}', lane)
-            queue.tend()
+            queue.maintain()
             return queue.stats().pending
 
         assert pending_at(0, INFO, ERROR) == 2
@@ -238,8 +238,8 @@ class TestBound:
         queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
 
         def adopted() -> int:
-            queue._tend_at = 0.0
-            queue.tend()
+            queue._maintain_at = 0.0
+            queue.maintain()
             return queue.stats().adopted
 
         assert (adopted(), adopted()) == (120, 120)

@@ -77,7 +77,7 @@ def test_lines_that_are_added_cost_no_other(
     assert sent(queue) == arrive
     stats = queue.stats()
     assert (stats.delivered, stats.dropped, stats.pending) == (len(arrive), lost, 0)
-    assert len(queue) == stats.spooled == queue._keeper.size == 0
+    assert len(queue) == stats.spooled == queue._store.size == 0
     assert not path.exists()
     if added.strip() and lost:
         (line,) = corrupt(folder)

@@ -140,7 +140,7 @@ def test_at_the_end_every_second_request_is_the_process_s_own(
     leave(folder, server, [f"{number}" for number in range(100)])
     spool = SpoolSettings(folder, 1 << 28, None, server.url)
     queue = SpoolQueue(1000, 1 << 20, spool, Diagnostics())
-    queue.tend()
+    queue.maintain()
     assert queue.stats().adopted == 100
 
     def turns(count: int) -> list[bool]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.contracts.queue import MakeQueue
-    from voyage_logger._queue.memory import EntryQueue
+    from voyage_logger._queue.memory import MemoryQueue
 
 __all__ = ["alarm", "queue"]
 
@@ -78,9 +78,9 @@ def fail(*_: object) -> int:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def look(queue: EntryQueue) -> None:
-    queue._tend_at = 0.0  # type: ignore[attr-defined]
-    queue.tend()
+def look(queue: MemoryQueue) -> None:
+    queue._maintain_at = 0.0  # type: ignore[attr-defined]
+    queue.maintain()
 
 
 class TestFullQueue(queue_contract.FullQueue):
@@ -193,7 +193,7 @@ class Model(queue_model.Model):
         flight = sum(len(payload) + RECORD_OVERHEAD for _, _, payload in self.flight)
         assert self.queue.stats().pending_bytes == flight
         assert self.queue.stats().spooled == len(self.flight) + len(self.waiting)
-        assert self.queue._keeper.size == used(self.folder)  # type: ignore[attr-defined]
+        assert self.queue._store.size == used(self.folder)  # type: ignore[attr-defined]
 
     def teardown(self) -> None:
         self.queue.close("closed")
@@ -279,7 +279,7 @@ class TestReentry:
                 full.append("x", ours)
             has_come = it.has_come
 
-            assert used(folder) == queue._keeper.size <= 256 * KIB, f"place {at}"
+            assert used(folder) == queue._store.size <= 256 * KIB, f"place {at}"
             stats = queue.stats()
             assert_law(stats)
             assert stats.accepted == 17 + has_come, f"place {at}"

@@ -144,7 +144,7 @@ def test_right_after_a_write_that_fails_loses_no_entry(
     ]
     assert_law(queue.stats())
     assert len(queue) == len(expected)
-    assert queue._keeper.size == sum(map(len, lines)) + len(lines)
+    assert queue._store.size == sum(map(len, lines)) + len(lines)
     taken = []
     for _ in range(3):  # what is in memory goes apart
         taken += payloads(batch := queue.take(100, 1 << 20))
@@ -180,7 +180,7 @@ def test_that_gives_up_what_is_being_written_is_counted_once(
     queue.settle(len(batch))
     assert_law(queue.stats())
     used = sum(path.stat().st_size for path in (tmp_path / "spool").glob("*.ndjson"))
-    assert (queue._keeper.size, len(queue)) == (used, 0)
+    assert (queue._store.size, len(queue)) == (used, 0)
     queue.close("closed")
 
 
@@ -190,7 +190,7 @@ def test_a_take_ends_though_less_is_there_than_counts(tmp_path: Path) -> None:
     queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
     queue.append(entry("x"), ERROR)
     queue.settle(len(queue.take(10, 1 << 20)))
-    (segment,) = queue._keeper.own.segments()  # type: ignore[union-attr]
+    (segment,) = queue._store.own.segments()  # type: ignore[union-attr]
     segment.entries += 1
     segment.head = 0
 

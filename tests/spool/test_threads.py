@@ -65,8 +65,8 @@ def entry(text: object) -> bytes:
 
 def adopted(queue: SpoolQueue) -> int:
     """How many entries a queue has taken over, now that it has looked."""
-    queue._tend_at = 0.0
-    queue.tend()
+    queue._maintain_at = 0.0
+    queue.maintain()
     return queue.stats().adopted
 
 
@@ -173,7 +173,7 @@ class TestLocks:
         server.refuse_connections()
         logger.info("d")
         logger.close(timeout=0)
-        logger._pipeline.queue.let_go()
+        logger._pipeline.queue.release()
 
         assert set(messages(server)) == {"left", "a", "b", "c"}
         assert disk.taken > 0
@@ -240,7 +240,7 @@ class TestClosing:
             assert adopted(other) == 0
             assert len(reader.go()) == 1
         assert adopted(other) == 0
-        queue.let_go()
+        queue.release()
         assert adopted(other) == 1
 
     def test_leaves_what_is_found_meanwhile_to_others(

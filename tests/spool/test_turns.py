@@ -39,7 +39,7 @@ def make_queue(folder: Path) -> Iterator[MakeQueue]:
             leave(folder, NOWHERE, [f"old {number}" for number in range(adopted)])
         spool = SpoolSettings(folder, max_bytes, None, NOWHERE.url)
         made.append(SpoolQueue(10_000, 1 << 20, spool, Diagnostics()))
-        made[-1].tend()
+        made[-1].maintain()
         assert made[-1].stats().adopted == adopted
         return made[-1]
 
@@ -190,7 +190,7 @@ def test_entries_of_all_turns_are_settled_where_they_stand(
     following = SpoolQueue(
         10_000, 1 << 20, SpoolSettings(folder, 16 << 20, None, NOWHERE.url), Diagnostics()
     )
-    following.tend()
+    following.maintain()
     while batch := request(following):
         sent += batch
     following.close("closed")
@@ -204,14 +204,14 @@ def test_entries_of_all_turns_are_settled_where_they_stand(
 def test_a_long_backlog_takes_few_files_and_little_memory(make_queue: MakeQueue) -> None:
     """What is read in part and not next is closed, though new entries pile up all the while."""
     queue = make_queue(60_000, max_bytes=64 << 20)
-    queue._keeper.segment_bytes = 64 * KIB
+    queue._store.segment_bytes = 64 * KIB
     waits = Waits(queue)
     files, read = [], []
     for _ in range(12):
         waits.go_on(25, new=100, entries=40)
         files.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - a race with itself
-        read.append(sum(len(s._lines) for each in queue._keeper.streams() for s in each.segments()))
+        read.append(sum(len(s._lines) for each in queue._store.streams() for s in each.segments()))
 
-    assert len(list(queue._keeper.own.segments())) > 100  # type: ignore[union-attr]
+    assert len(list(queue._store.own.segments())) > 100  # type: ignore[union-attr]
     assert max(files) <= files[0] + 2
     assert max(read) < 3 * 2000

@@ -39,8 +39,8 @@ PRELUDE = """\
 
     def look(logger):
         queue = logger._pipeline.queue
-        queue._tend_at = 0.0
-        queue.tend()
+        queue._maintain_at = 0.0
+        queue.maintain()
 
     def import_all():
         # Python itself may be out of reach for another user.
@@ -139,8 +139,8 @@ def messages(server: DevServer) -> list[Any]:
 def look(logger: VoyageLogger) -> None:
     """Has a logger of this process look after its folder now."""
     queue = logger._pipeline.queue
-    queue._tend_at = 0.0  # type: ignore[attr-defined]
-    queue.tend()
+    queue._maintain_at = 0.0  # type: ignore[attr-defined]
+    queue.maintain()
 
 
 def slow_down(

@@ -19,7 +19,7 @@ from voyage_logger import AuthenticationError, Transport
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
 from voyage_logger._delivery.worker import Worker
-from voyage_logger._queue.memory import EntryQueue
+from voyage_logger._queue.memory import MemoryQueue
 from voyage_logger.devserver import DevServer, Fault
 from voyage_logger.devserver._http import Refusal
 
@@ -84,7 +84,7 @@ class Day:
     def __init__(self) -> None:
         self.now = 0.0
         self.server = DevServer(clock=self)
-        self.queue = EntryQueue(1_000, 1 << 20)
+        self.queue = MemoryQueue(1_000, 1 << 20)
         self.worker: Worker
         self._refusals = 0
 

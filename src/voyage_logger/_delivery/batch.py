@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._base.settings import Settings
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.memory import EntryQueue
+    from voyage_logger._queue.memory import MemoryQueue
     from voyage_logger.transports import BaseTransport
 
 MOST_REFUSALS = 32
@@ -64,7 +64,7 @@ class Delivery:
 
     def __init__(
         self,
-        queue: EntryQueue,
+        queue: MemoryQueue,
         transport: BaseTransport,
         settings: Settings,
         diagnostics: Diagnostics,

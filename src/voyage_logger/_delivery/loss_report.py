@@ -20,7 +20,7 @@ from voyage_logger.transports import UNCONFIGURED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voyage_logger._queue.memory import EntryQueue
+    from voyage_logger._queue.memory import MemoryQueue
 
 _AT_END = {"closed", "shutdown"}  # reasons that do not say why
 
@@ -37,7 +37,7 @@ class LossTeller:
     """
 
     def __init__(
-        self, queue: EntryQueue, diagnostics: Diagnostics, clock: Callable[[], float]
+        self, queue: MemoryQueue, diagnostics: Diagnostics, clock: Callable[[], float]
     ) -> None:
         self._queue = queue
         self._diagnostics = diagnostics

@@ -18,8 +18,8 @@ from voyage_logger._base.levels import NOTICE_LANE
 from voyage_logger._base.stats import FlushResult, Stats
 from voyage_logger._delivery import pool_hosts, process
 from voyage_logger._delivery.worker import Worker
+from voyage_logger._queue import queue_for
 from voyage_logger._queue.lanes import LAST, NEVER
-from voyage_logger._queue.memory import EntryQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ class Pipeline:
         """Makes a forked child's pipeline its own: the entries of the parent are the parent's."""
         self._on_fork()
         self._transport.reset()
-        self.queue.disown()
+        self.queue.release_in_child()
         self._make_empty()
 
     def _make_empty(self) -> None:
@@ -83,7 +83,7 @@ class Pipeline:
         self._no_thread_until = 0.0
         self._is_starting = False
         self._is_draining = False  # between begin_exit and end_exit, in the main thread
-        self.queue = self._new_queue()
+        self.queue = queue_for(settings, self._transport.destination, self._diagnostics)
         self._reported = self.queue.stats()  # what flush() has accounted for
         self._worker = Worker(
             self.queue,
@@ -93,21 +93,6 @@ class Pipeline:
             write_notice=self._write_notice,
             on_end=self._leave_home,
         )
-
-    def _new_queue(self) -> EntryQueue:
-        settings = self._settings
-        bounds = settings.max_queue_size, settings.max_queue_bytes
-        if settings.spool_dir is None:
-            return EntryQueue(*bounds)
-        from voyage_logger._queue.spool import SpoolQueue, SpoolSettings  # noqa: PLC0415 - rarely wanted
-
-        spool = SpoolSettings(
-            settings.spool_dir,
-            settings.max_spool_bytes,
-            settings.max_spool_age,
-            self._transport.destination,
-        )
-        return SpoolQueue(*bounds, spool, self._diagnostics)
 
     def submit(self, payload: bytes | bytearray, lane: int) -> int | None:
         """Takes in an encoded entry. Never raises, never waits for the network (but at exit).
@@ -119,10 +104,10 @@ class Pipeline:
             return self.queue.append(payload, lane)
         return self._submit_elsewhere(payload, lane)
 
-    def refuse(self, lane: int, reason: str) -> None:
+    def drop_new(self, lane: int, reason: str) -> None:
         """Accounts for an entry that could not be made."""
         self.notice_fork()
-        self.queue.refuse(lane, reason)
+        self.queue.drop_new(lane, reason)
 
     def stats(self) -> Stats:
         """The counts at this moment."""
@@ -168,13 +153,13 @@ class Pipeline:
         self._transport.close()
         return self._result(before, self.queue.newest(), started)
 
-    def retire(self) -> None:
+    def stop_when_empty(self) -> None:
         """Lets the worker end once it has nothing left: the last logger that used it is gone."""
-        self._worker.retire()
+        self._worker.stop_when_empty()
         if self.queue.oldest() != NEVER and not self._start_worker():
             process.hold(self)
         if not self._worker.is_running:
-            self.queue.let_go()
+            self.queue.release()
 
     def begin_flush(self) -> int:
         """Has everything sent, without waiting; gives the newest entry that this is about."""
@@ -204,10 +189,10 @@ class Pipeline:
                 self._is_draining = False
                 self._worker.tell_losses(at_once=at_once)
             else:
-                self._worker.give_up("shutdown", at_once=at_once)
+                self._worker.stop_and_drop("shutdown", at_once=at_once)
                 self._is_draining = False
-                self.queue.abandon("shutdown")  # what daemon threads have left to this one since
-            self.queue.let_go()
+                self.queue.drop_all("shutdown")  # what daemon threads have left to this one since
+            self.queue.release()
 
     def tell_rest(self) -> None:
         """Tells of losses that were left for later."""
@@ -218,12 +203,12 @@ class Pipeline:
 
     def _submit_elsewhere(self, payload: bytes | bytearray, lane: int) -> int | None:
         if sys.is_finalizing():  # threads are frozen, and nobody can be told
-            self.queue.refuse_at_once(lane, "shutdown")
+            self.queue.try_drop_new(lane, "shutdown")
             return None
         self.notice_fork()
         is_exiting = process.is_exiting()
         if self.is_closed:
-            self.queue.refuse(lane, "closed")
+            self.queue.drop_new(lane, "closed")
             self._worker.tell_losses(at_once=is_exiting and self._is_told_now())
             return None
         if is_exiting:  # first: what an earlier drain has left of time is not this entry's
@@ -250,7 +235,7 @@ class Pipeline:
         if self._await(self.queue.newest(), self._exit_deadline()):
             return
         if not self._is_draining:
-            self.queue.abandon("shutdown")
+            self.queue.drop_all("shutdown")
             self._worker.tell_last_losses()
 
     def notice_fork(self) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._base.errors import EntriesLost
     from voyage_logger._base.settings import Settings
-    from voyage_logger._queue.memory import EntryQueue
+    from voyage_logger._queue.memory import MemoryQueue
     from voyage_logger.transports import BaseTransport
 
 _REFUSED_ALL = Outcome(Kind.TRY_AGAIN, "every entry of a batch was refused")
@@ -55,12 +55,12 @@ class Worker:
         delivery: What the loop has batches sent by.
         is_running: True from the loop's start to its end.
 
-    `start`, `nudge`, `drain`, `retire` and `stop` may be called from any thread.
+    `start`, `nudge`, `drain`, `stop_when_empty` and `stop` may be called from any thread.
     """
 
     def __init__(
         self,
-        queue: EntryQueue,
+        queue: MemoryQueue,
         transport: BaseTransport,
         settings: Settings,
         diagnostics: Diagnostics,
@@ -89,7 +89,7 @@ class Worker:
         self._nudges = 0
         self._followed = 0  # the nudges that an attempt has followed
         self._deadline: float | None = None  # set once the time that is left is limited
-        self._is_retired = False
+        self._stops_when_empty = False
         self._is_stopped = False
 
     # Orders from other threads.
@@ -113,14 +113,14 @@ class Worker:
             if self.is_running:
                 return
             self.is_running = True
-            orders = (self._flush_until, self._deadline, self._is_retired, self._is_stopped)
+            orders = (self._flush_until, self._deadline, self._stops_when_empty, self._is_stopped)
             self.drain(deadline)
-            self.retire()
+            self.stop_when_empty()
         try:
             self._run()
         finally:
             with self._queue.lock:
-                self._flush_until, self._deadline, self._is_retired, self._is_stopped = orders
+                self._flush_until, self._deadline, self._stops_when_empty, self._is_stopped = orders
 
     def nudge(self, until: int) -> None:
         """Has all entries up to a sequence number sent now.
@@ -138,10 +138,10 @@ class Worker:
             self._deadline = deadline
             self.nudge(LAST)
 
-    def retire(self) -> None:
+    def stop_when_empty(self) -> None:
         """Ends the loop once nothing is left."""
         with self._queue.lock:
-            self._is_retired = True
+            self._stops_when_empty = True
             self._queue.changed.notify_all()
 
     def stop(self) -> None:
@@ -176,8 +176,8 @@ class Worker:
     def _live(self) -> None:
         """The life of the thread."""
         self._run()
-        if self._is_retired:  # nobody will log here again
-            self._queue.let_go()
+        if self._stops_when_empty:  # nobody will log here again
+            self._queue.release()
 
     def _run(self) -> None:
         with self._queue.lock:
@@ -205,7 +205,7 @@ class Worker:
     def _wait_until_due(self) -> bool:
         """Waits until there is something to send; False if the loop is to end."""
         while True:
-            self._queue.tend()
+            self._queue.maintain()
             with self._queue.lock:
                 verdict = self._look()
             if verdict is not None:
@@ -218,30 +218,24 @@ class Worker:
             return False
         oldest = queue.oldest()
         if oldest == NEVER:
-            if self._is_retired:
+            if self._stops_when_empty:
                 return False
             self._rhythm.rest()
-            self._wait_for(1, queue.tend_interval)
+            queue.wait_for_entries(1, queue.maintenance_interval)
             return None
         if queue.is_urgent:
             self._flush_until = max(self._flush_until, queue.newest())
-            queue.is_urgent = False
+            queue.clear_urgent()
         remaining = self._rhythm.remaining(self._clock(), self._random)
         is_full = len(queue) >= self._settings.batch_size
         if is_full or oldest <= self._flush_until or remaining <= 0:
             return True
-        self._wait_for(self._settings.batch_size, self._at_most(remaining))
+        queue.wait_for_entries(self._settings.batch_size, self._at_most(remaining))
         return None
-
-    def _wait_for(self, entries: int, time_limit: float | None) -> None:
-        """Waits for so many queued entries, an urgent one, an order, or the time limit."""
-        self._queue.wake_at = entries
-        self._queue.changed.wait(time_limit)
-        self._queue.wake_at = NEVER
 
     def _at_most(self, seconds: float) -> float:
         """So many seconds, or as many as the queue can be left alone, if those are fewer."""
-        interval = self._queue.tend_interval
+        interval = self._queue.maintenance_interval
         return seconds if interval is None else min(seconds, interval)
 
     def _is_behind(self) -> bool:
@@ -256,11 +250,11 @@ class Worker:
         """The same at the end, with what the last attempt came to, which is the cause."""
         self._report(self._claim_last(at_once=at_once))
 
-    def give_up(self, reason: str, *, at_once: bool) -> None:
+    def stop_and_drop(self, reason: str, *, at_once: bool) -> None:
         """Ends the loop, drops what is left, and tells people of all in one line."""
         with self._queue.lock:
             self.stop()
-            self._queue.abandon(reason)
+            self._queue.drop_all(reason)
             # Claimed under the same lock: what others lose or tell in between is a line of its own.
             error = self._claim_last(at_once=at_once)
         self._report(error)
@@ -326,5 +320,5 @@ class Worker:
                 else:
                     self._queue.changed.wait(self._at_most(min(end, self._deadline or end) - now))
                 now = self._clock()
-            self._queue.tend()
+            self._queue.maintain()
         self.tell_losses()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FrameType
 
-    from voyage_logger._logger.log_call import Intake
+    from voyage_logger._logger.log_call import LogCalls
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +56,7 @@ class Journey(Scope):
 
     def __init__(
         self,
-        intake: Intake,
+        calls: LogCalls,
         name: str,
         fields: dict[str, Any],
         *,
@@ -66,14 +66,14 @@ class Journey(Scope):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__({"event_flow_name": name, **fields})
-        self._intake = intake
+        self._calls = calls
         self._ticket_on_error = ticket_on_error
         self._steps = tuple(steps)
         self._is_continued = is_continued
         self._clock = clock
         self._uses = count()
         # Of one run.
-        self._timeline = Timeline(self._steps, self._intake.mask)
+        self._timeline = Timeline(self._steps, self._calls.mask)
         self._began_at = self._clock()
         self._parent: Journey | None = None
         self._ticketed = Ticketed()  # by journeys within
@@ -104,7 +104,7 @@ class Journey(Scope):
 
         To be taken inside the `with`: before it, there is no session yet.
         """
-        return pack(self._run_fields, self._timeline.steps(), self._intake.redaction)
+        return pack(self._run_fields, self._timeline.steps(), self._calls.redaction)
 
     def __enter__(self) -> Journey:
         run = self if next(self._uses) == 0 else self._again()
@@ -147,7 +147,7 @@ class Journey(Scope):
 
     def _begin(self, outer: Layer | None) -> Layer:
         """Begins the run, and gives what is ambient within it."""
-        bound = self._intake.bound
+        bound = self._calls.bound
         fields = self._fields if outer is None else over(outer.fields, self._fields)
         if fields.get("session_id") is None and bound.get("session_id") is None:
             fields = {**fields, "session_id": os.urandom(16).hex()}
@@ -158,7 +158,7 @@ class Journey(Scope):
 
     def _again(self) -> Journey:
         return Journey(
-            self._intake,
+            self._calls,
             self._fields["event_flow_name"],
             self._fields,
             ticket_on_error=self._ticket_on_error,
@@ -188,14 +188,14 @@ class Journey(Scope):
         if self._is_continued:
             meta_data["continued"] = True
         fields: dict[str, Any] = {"meta_data": meta_data}
-        is_named = "method_name" in self._run_fields or not self._intake.captures_method
+        is_named = "method_name" in self._run_fields or not self._calls.captures_method
         if method_name is not None and not is_named:
             fields["method_name"] = method_name
         if error is None:
             rank, outcome, message = INFO, "completed", f"Journey {name} completed"
         else:
             reason = f"{type(error).__name__}: {to_text(error)}".rstrip(": ")
-            reason = clip(self._intake.mask(reason), _MAX_REASON)
+            reason = clip(self._calls.mask(reason), _MAX_REASON)
             if isinstance(error, Exception):
                 rank, outcome = ERROR, "failed"
                 fields["exc_info"] = error
@@ -205,7 +205,7 @@ class Journey(Scope):
             message = f"Journey {name} {outcome}: {reason}"
         meta_data["outcome"] = outcome
         fields["event_name"] = _EVENT_NAMES[outcome]
-        self._intake.take(rank, message, (), fields, frame)
+        self._calls.take(rank, message, (), fields, frame)
         # A task that outlives the run must not hold all that were around it.
         self._parent = None
         self._ticketed.clear()

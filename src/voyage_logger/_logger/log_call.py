@@ -56,7 +56,7 @@ class _Users:
         self.left_with = 0
 
 
-class Intake:
+class LogCalls:
     """Turns log calls into entries of a pipeline.
 
     Args:
@@ -118,7 +118,7 @@ class Intake:
         """The text without the logger's own secrets: for one that is to be cut."""
         return self.redaction.mask(text)
 
-    def bind(self, fields: dict[str, Any]) -> Intake:
+    def bind(self, fields: dict[str, Any]) -> LogCalls:
         """An intake like this one, of the same pipeline, whose entries carry more fields."""
         child = copy.copy(self)
         child.bound = over(self.bound, fields)
@@ -248,7 +248,7 @@ class Intake:
         """
         depth = getattr(self._inside, "depth", 0)
         if depth >= _MAX_NESTED:
-            self._pipeline.refuse(lane, "before_send")
+            self._pipeline.drop_new(lane, "before_send")
             return None
         self._inside.depth = depth + 1
         try:
@@ -278,7 +278,7 @@ class Intake:
     ) -> None:
         """Sends the little that can be sent of an entry whose making failed, or counts it."""
         if payload:
-            self._pipeline.refuse(lane, type(error).__name__)
+            self._pipeline.drop_new(lane, type(error).__name__)
         else:
             self._pipeline.submit(self._factory.bare(rank, message, error, self.redaction), lane)
 

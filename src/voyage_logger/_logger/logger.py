@@ -17,7 +17,7 @@ from voyage_logger._entry.encoding import encode
 from voyage_logger._entry.factory import EntryFactory
 from voyage_logger._entry.redaction import DEFAULT_REDACTED_KEYS, Redaction
 from voyage_logger._logger.call_counts import CallCounts
-from voyage_logger._logger.log_call import Intake
+from voyage_logger._logger.log_call import LogCalls
 from voyage_logger._logger.log_methods import LogMethods
 from voyage_logger._logger.options import a_transport, settings_from
 from voyage_logger._logger.scope_methods import ScopeMethods
@@ -181,14 +181,14 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
             make_notice=partial(_notice, factory, settings.max_entry_bytes),
             on_fork=partial(_start_run, factory, counts),
         )
-        self._intake = Intake(
+        self._calls = LogCalls(
             settings, self._pipeline, factory, counts, self._diagnostics, redaction
         )
-        self._take = self._intake.take
+        self._take = self._calls.take
         self._unbound: VoyageLogger | None = None  # what this one was bound from
         # Loggers that come and go must not leave their threads behind. The intakes of bound loggers
         # and of journeys are copies that share this object.
-        weakref.finalize(self._intake.users, self._pipeline.retire).atexit = False
+        weakref.finalize(self._calls.users, self._pipeline.stop_when_empty).atexit = False
         self._remember(VoyageLogger.__init__, arguments)
 
     def __repr__(self) -> str:
@@ -207,8 +207,8 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         """
         child = object.__new__(type(self))
         vars(child).update(vars(self))
-        child._intake = self._intake.bind(dict(fields))
-        child._take = child._intake.take
+        child._calls = self._calls.bind(dict(fields))
+        child._take = child._calls.take
         child._unbound = self._unbound or self
         return child
 
@@ -252,7 +252,7 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
 
     def stats(self) -> Stats:
         """What became of all entries so far, in this process. Thread-safe."""
-        counts = self._intake.counts
+        counts = self._calls.counts
         stats = self._pipeline.stats()  # first: in a forked child, that begins all counts anew
         stats = replace(
             stats,
@@ -287,13 +287,13 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         traceback: TracebackType | None,
     ) -> None:
         if error is not None and self._unbound is None:
-            log_leaving(self._intake, error)
+            log_leaving(self._calls, error)
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._unbound is None:
             return super().__reduce__()
-        return _bind, (self._unbound, self._intake.bound)
+        return _bind, (self._unbound, self._calls.bound)
 
     @property
     def _is_spent(self) -> bool:

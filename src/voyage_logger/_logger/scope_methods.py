@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from voyage_logger._entry.log_fields import LogFields
-    from voyage_logger._logger.log_call import Intake
+    from voyage_logger._logger.log_call import LogCalls
 
 
 class ScopeMethods:
     """What `VoyageLogger` offers beside log calls."""
 
-    _intake: Intake
+    _calls: LogCalls
 
     def context(self, **fields: Unpack[LogFields]) -> Scope:
         """A context manager: all entries of this thread or task carry the fields meanwhile.
@@ -53,7 +53,7 @@ class ScopeMethods:
             ticket_on_error: An exception opens a ticket.
             fields: What else the entries carry, as for `debug`.
         """
-        return Journey(self._intake, name, dict(fields), ticket_on_error=ticket_on_error)
+        return Journey(self._calls, name, dict(fields), ticket_on_error=ticket_on_error)
 
     def continue_journey(
         self,
@@ -76,7 +76,7 @@ class ScopeMethods:
         """
         carried = unpack(carrier)
         return Journey(
-            self._intake,
+            self._calls,
             name,
             {**carried.fields, **fields},
             ticket_on_error=ticket_on_error,
@@ -99,4 +99,4 @@ class ScopeMethods:
         Returns:
             A function that undoes it.
         """
-        return capture(self._intake, loop)
+        return capture(self._calls, loop)

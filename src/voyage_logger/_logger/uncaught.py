@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from voyage_logger._logger.context import Layer
-    from voyage_logger._logger.log_call import Intake
+    from voyage_logger._logger.log_call import LogCalls
 
 _thread = threading.local()  # `told`: which loggers have told of what this thread is passing on
 
@@ -36,10 +36,10 @@ class Uncaught:
         loop: The event loop to watch; default: the one that runs in this thread, if any.
     """
 
-    def __init__(self, intake: Intake, loop: asyncio.AbstractEventLoop | None) -> None:
-        self._intake = intake
+    def __init__(self, calls: LogCalls, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._calls = calls
         self._is_undone = False
-        intake.users.captures += 1
+        calls.users.captures += 1
         self._before, sys.excepthook = sys.excepthook, self._on_exit
         self._before_thread, threading.excepthook = threading.excepthook, self._on_thread
         self._loop = loop or _running_loop()
@@ -49,7 +49,7 @@ class Uncaught:
 
     def undo(self) -> None:
         """Puts back what was there; may be called again."""
-        self._intake.users.captures -= not self._is_undone
+        self._calls.users.captures -= not self._is_undone
         self._is_undone = True
         # Bound methods are made anew at each look, so they are equal, never identical.
         if sys.excepthook == self._on_exit:
@@ -96,7 +96,7 @@ class Uncaught:
             pass_on: Calls the hook that was there.
         """
         told: tuple[object, ...] = getattr(_thread, "told", ())
-        key = (self._intake.users, id(what))
+        key = (self._calls.users, id(what))
         if self._is_undone or key in told:
             pass_on()
             return
@@ -112,30 +112,30 @@ class Uncaught:
             self._log(ERROR, str(context.get("message")), context.get("exception"))
 
     def _log(self, rank: int, what: str, error: BaseException | None) -> None:
-        if isinstance(error, KeyboardInterrupt) or id(error) == self._intake.users.left_with:
+        if isinstance(error, KeyboardInterrupt) or id(error) == self._calls.users.left_with:
             return
-        _take(self._intake, rank, what, error)
+        _take(self._calls, rank, what, error)
 
 
-def log_leaving(intake: Intake, error: BaseException) -> None:
+def log_leaving(calls: LogCalls, error: BaseException) -> None:
     """Logs an exception that ends the logger's `with` block, if uncaught ones are captured.
 
     By the time the hooks hear of it, the logger is closed.
     """
-    if not intake.users.captures or not isinstance(error, Exception):
+    if not calls.users.captures or not isinstance(error, Exception):
         return
-    intake.users.left_with = id(error)
+    calls.users.left_with = id(error)
     is_main = threading.current_thread() is threading.main_thread()
-    _take(intake, CRITICAL if is_main else ERROR, "the logger's `with` block ended", error)
+    _take(calls, CRITICAL if is_main else ERROR, "the logger's `with` block ended", error)
 
 
-def _take(intake: Intake, rank: int, what: str, error: BaseException | None) -> None:
+def _take(calls: LogCalls, rank: int, what: str, error: BaseException | None) -> None:
     fields: dict[str, Any] = {"event_name": UNCAUGHT_EXCEPTION}
     if error is not None:
         what = f"{what} with an uncaught {type(error).__name__}"
         fields["exc_info"] = error
     fields["method_name"] = _where(error)
-    intake.take(rank, what[:1].upper() + what[1:], (), fields)
+    calls.take(rank, what[:1].upper() + what[1:], (), fields)
 
 
 def _layer_of(context: dict[str, Any], present: Layer | None) -> Layer | None:
@@ -169,6 +169,6 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def capture(intake: Intake, loop: asyncio.AbstractEventLoop | None) -> Callable[[], None]:
+def capture(calls: LogCalls, loop: asyncio.AbstractEventLoop | None) -> Callable[[], None]:
     """Hooks in, and returns what undoes it."""
-    return Uncaught(intake, loop).undo
+    return Uncaught(calls, loop).undo

@@ -12,25 +12,25 @@ class Keeping:
     Attributes:
         is_durable: Whether what is left at the end is kept for the next process.
         place: The folder where it is kept.
-        tend_interval: The most seconds between two calls of `tend`; None: none is needed.
+        tend_interval: The most seconds between two calls of `maintain`; None: none is needed.
         is_ending: True once the time that is left is limited, for good.
         kept: Of the rejected entries, notices apart, those that a person can find on the disk.
     """
 
     is_durable = False
     place = ""
-    tend_interval: float | None = None
+    maintenance_interval: float | None = None
     is_ending = False
     kept = 0
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         """Does what is to be done from time to time, outside the lock: the worker's call."""
 
-    def look_every(self, seconds: float) -> None:
-        """Has `tend` called so often, where there is something to tend."""
+    def maintain_every(self, seconds: float) -> None:
+        """Has `maintain` called so often, where there is something to maintain."""
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Frees, at the end of the process or of the logger, what is not memory."""
 
-    def disown(self) -> None:
+    def release_in_child(self) -> None:
         """Lets go, in a forked child, of what belongs to the parent; takes no lock."""

@@ -42,7 +42,7 @@ _LOOKS = 10  # at the counts, until one is not disturbed: where each allocation 
 _SHORTEST_RUN = 16  # entries of a lane that are looked at in one go
 
 
-class EntryQueue(Keeping):
+class MemoryQueue(Keeping):
     """A queue of encoded entries, bounded in entries and in bytes.
 
     Args:
@@ -131,7 +131,24 @@ class EntryQueue(Keeping):
             self.wake_at = NEVER  # once is enough: the worker sets it anew when it waits
             self.changed.notify()
 
-    def refuse(self, lane: int, reason: str) -> None:
+    def wait_for_entries(self, count: int, time_limit: float | None) -> None:
+        """Waits for so many queued entries, an urgent one, a notice of `changed`, or the limit.
+
+        The caller holds the lock.
+
+        Args:
+            count: How many entries.
+            time_limit: The most seconds to wait; None: as long as it takes.
+        """
+        self.wake_at = count
+        self.changed.wait(time_limit)
+        self.wake_at = NEVER
+
+    def clear_urgent(self) -> None:
+        """Begins to wait for the next urgent entry. The caller holds the lock."""
+        self.is_urgent = False
+
+    def drop_new(self, lane: int, reason: str) -> None:
         """Counts an entry that cannot be taken in as accepted and dropped."""
         loss = (reason, lane)
         with self.lock:
@@ -139,10 +156,10 @@ class EntryQueue(Keeping):
             self._accepted += 1
             self._dropped[loss] += 1
 
-    def refuse_at_once(self, lane: int, reason: str) -> None:
+    def try_drop_new(self, lane: int, reason: str) -> None:
         """The same where the lock may be held for good: then the entry is not counted."""
         if self.lock.acquire(blocking=False):
-            self.refuse(lane, reason)
+            self.drop_new(lane, reason)
             self.lock.release()
 
     def take(self, max_entries: int, max_bytes: int) -> list[Record]:
@@ -179,7 +196,7 @@ class EntryQueue(Keeping):
                 self.settled.notify_all()
 
     def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:  # noqa: ARG002 - a `SpoolQueue` keeps them
-        # Fewer may be left than were sent: `abandon` may have come in between.
+        # Fewer may be left than were sent: `drop_all` may have come in between.
         if not rejected and not dropped:
             self._settle_delivered(count)
             return
@@ -205,7 +222,7 @@ class EntryQueue(Keeping):
         drop = nowhere.extend
         try:
             # Nothing may come between this look and the drop: see `_shed`. What is in flight
-            # changes under our hands only by an `abandon`, which leaves nothing of it.
+            # changes under our hands only by an `drop_all`, which leaves nothing of it.
             _ = self._flight[count - 1]
             self._in_flight -= count
             self._flight_bytes -= size
@@ -225,7 +242,7 @@ class EntryQueue(Keeping):
             except IndexError:
                 return  # abandoned meanwhile
 
-    def abandon(self, reason: str) -> int:
+    def drop_all(self, reason: str) -> int:
         """Drops everything queued or in flight, and says how many entries that were."""
         with self.lock:
             self._board(NEVER, NEVER)
@@ -236,7 +253,7 @@ class EntryQueue(Keeping):
     def close(self, reason: str) -> None:
         """Drops everything, and from now on whatever a log call under way still appends."""
         with self.lock:
-            self.abandon(reason)
+            self.drop_all(reason)
             self._max_entries = 0
             self._shed_reason = reason
 

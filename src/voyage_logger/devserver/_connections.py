@@ -137,7 +137,7 @@ class Connections:
         with self._changed:
             return self._drop(_State.HANGING)
 
-    def retire(self) -> None:
+    def stop(self) -> None:
         """Shuts the idle connections at once, and the others when they have answered."""
         with self._changed:
             for connection in self._open:

@@ -221,7 +221,7 @@ class DevServer(Inspection):
             self._listener.close()
             self._listener = None
             self._reserved = bind(self._host, self._port)
-        self._connections.retire()
+        self._connections.stop()
 
     def accept_connections(self) -> None:
         """Ends an outage that `refuse_connections` began."""

@@ -38,40 +38,40 @@ class TendedQueue(WritingQueue):
 
     looks = 0
 
-    def tend(self) -> None:
-        if self._clock() < self._tend_at:
+    def maintain(self) -> None:
+        if self._clock() < self._maintain_at:
             return
         with self._looking:
             self._look()
 
     def _look(self) -> None:
         with self._disk, self.lock:
-            self._tend_at = self._clock() + self.tend_interval
+            self._maintain_at = self._clock() + self.maintenance_interval
             if self._is_shut:
                 return
             self._notice_removal()
             self._expire()
             self._try_again()
-            if self._keeper.is_failing:
+            if self._store.is_failing:
                 self._move_to_disk()
-            for stream in self._keeper.streams():
+            for stream in self._store.streams():
                 stream.catch_up()
-                self._keeper.finish(stream)  # of which nothing was sent, but all given up
-            self._max_spooled = self._keeper.bound
-        for stream in self._keeper.find_orphans():
+                self._store.finish(stream)  # of which nothing was sent, but all given up
+            self._max_spooled = self._store.bound
+        for stream in self._store.find_orphans():
             if not self._take_over(stream):
                 break
         self.looks += 1
-        if self._keeper.has_news:
-            self._keeper.tell()
+        if self._store.has_news:
+            self._store.tell()
 
     def _move_to_disk(self) -> None:
         """Moves the entries in memory to the disk, in their order, if it works again."""
-        keeper = self._keeper
-        if self._is_shut or not keeper.is_failing:
+        store = self._store
+        if self._is_shut or not store.is_failing:
             return
-        keeper.is_failing = False
-        while not keeper.is_failing and (lane := self._oldest_lane()) is not None:
+        store.is_failing = False
+        while not store.is_failing and (lane := self._oldest_lane()) is not None:
             sequence, number, payload = lane[0]
             line = line_of(sequence, payload)
             segment = self._segment_for(number, len(line))
@@ -86,22 +86,22 @@ class TendedQueue(WritingQueue):
                         self._fail(error)
                         return
                 self._spooled += 1
-                keeper.size += len(line)
+                store.size += len(line)
             elif self._is_outranked(len(line)):
                 self._dropped[FULL, number] += 1
                 self.settled.notify_all()
             else:
-                keeper.is_failing = True  # what is in flight takes all the room
+                store.is_failing = True  # what is in flight takes all the room
                 return
             lane.popleft()
             self._queued -= 1
             self._queued_bytes -= len(payload) + RECORD_OVERHEAD
-        if not keeper.is_failing and self._can_open():
+        if not store.is_failing and self._can_open():
             self._recover()
 
     def _can_open(self) -> bool:
         try:
-            self._keeper.open_own()
+            self._store.open_own()
         except (OSError, SpoolUnusable) as error:
             self._fail(error)
             return False
@@ -112,9 +112,9 @@ class TendedQueue(WritingQueue):
 
     def _notice_removal(self) -> None:
         """Saves what can be saved if somebody has removed files that are in use."""
-        keeper = self._keeper
-        is_removed = keeper.is_removed()
-        for stream in keeper.streams():
+        store = self._store
+        is_removed = store.is_removed()
+        for stream in store.streams():
             for segment in list(stream.segments()):
                 # One rescue may have brought others with it: see `_save_removed`.
                 if not segment.is_gone and (is_removed or not segment.is_linked()):
@@ -125,17 +125,17 @@ class TendedQueue(WritingQueue):
                     self._retire(segment)
                     self._discard_if_settled(stream, segment)
         if is_removed:
-            self.let_go()
+            self.release()
             self._fail(SpoolUnusable(_GONE))
         else:
-            keeper.relock()
+            store.relock()
 
     def _save_removed(self) -> None:
-        own = self._keeper.own
+        own = self._store.own
         if own is None:
             return
         # All of them now: whoever calls this ends the writing to those that are left.
-        is_removed = self._keeper.is_removed()
+        is_removed = self._store.is_removed()
         for segment in list(own.segments()):
             if segment.is_open and (is_removed or not segment.is_linked()):
                 self._rescue(own, segment, _GONE if is_removed else _REMOVED)
@@ -146,31 +146,31 @@ class TendedQueue(WritingQueue):
         size = segment.size
         lost = segment.cut() - len(rescued)
         self._retire(segment)
-        self._keeper.size -= size
+        self._store.size -= size
         stream.forget(segment)
         self._remember(segment.lane, rescued)
         self._drop((DELETED, segment.lane), lost)
-        self._keeper.note("spool removed", why)
+        self._store.note("spool removed", why)
         self._fail(SpoolUnusable(why))
 
     def _expire(self) -> None:
         """Gives up segments to which nothing was written for too long."""
-        max_age = self._keeper.settings.max_age
+        max_age = self._store.settings.max_age
         if max_age is None:
             return
         oldest = self._clock() - max_age
-        for stream in self._keeper.streams():
+        for stream in self._store.streams():
             for segment in list(stream.segments()):
                 if segment.unread and segment.written_at < oldest:
                     self._give_up(stream, segment, EXPIRED)
 
     def _try_again(self) -> None:
         """Has those segments read that could not be read before."""
-        for stream in self._keeper.streams():
+        for stream in self._store.streams():
             for segment in stream.segments():
                 segment.is_set_aside = False
-        if not self._keeper.is_failing:
-            self.tend_interval = self._look_seconds
+        if not self._store.is_failing:
+            self.maintenance_interval = self._look_seconds
 
     def _take_over(self, stream: Stream) -> bool:
         """Counts what a dead owner has left; False if nothing more is sent from here."""
@@ -179,8 +179,8 @@ class TendedQueue(WritingQueue):
                 stream.close()
                 return False
             count = stream.unread
-            self._keeper.adopt(stream)
-            self._max_spooled = self._keeper.bound
+            self._store.adopt(stream)
+            self._max_spooled = self._store.bound
             self._accepted += count
             self._adopted += count
             self._spooled += count

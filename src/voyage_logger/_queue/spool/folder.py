@@ -282,7 +282,7 @@ def unlock(lock: OpenFile) -> None:
             lock.close()
 
 
-def disown_locks() -> None:
+def release_locks_in_child() -> None:
     """Closes, in a forked child, the lock files of its parent, who keeps the locks."""
     own = os.getpid()
     for lock, pid in list(_held.items()):

@@ -270,12 +270,15 @@ class Stream:
     def close(self) -> None:
         """Closes all files and gives the lock back; what is left is for who takes it next."""
         lock = self._lock
-        self.disown()
+        self.release_in_child()
         if lock is not None:
             unlock(lock)
 
-    def disown(self) -> None:
-        """Closes all files but the lock's, which others may hold in common: see `disown_locks`."""
+    def release_in_child(self) -> None:
+        """Closes all files but the lock file, which others may hold as well.
+
+        See `release_locks_in_child`.
+        """
         self._lock = None
         for segment in self.segments():
             segment.seal()

@@ -27,7 +27,7 @@ _DISK_SECONDS = 1.0  # how long the end waits for the worker's present read or w
 
 
 class SpoolQueue(ReadingQueue):
-    """An `EntryQueue` that a killed process does not lose.
+    """An `MemoryQueue` that a killed process does not lose.
 
     Args:
         max_entries: How many entries may wait in memory while the disk fails.
@@ -36,13 +36,13 @@ class SpoolQueue(ReadingQueue):
         diagnostics: Where trouble with the disk is told.
         clock: The monotonic clock, seconds.
 
-    Thread-safe, and re-entrant, as `EntryQueue` is.
+    Thread-safe, and re-entrant, as `MemoryQueue` is.
     """
 
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
         super().settle(count, rejected=rejected, dropped=dropped, words=words)
-        if self._keeper.has_news:
-            self._keeper.tell()
+        if self._store.has_news:
+            self._store.tell()
 
     def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:
         # With its note on the disk, all in one: a thread that waited for it may close the files, or
@@ -53,7 +53,7 @@ class SpoolQueue(ReadingQueue):
             self._bury(ended, rejected, words)
         super()._settle(count, rejected, dropped, words)
         touched: dict[Segment, Stream] = {}
-        # Those that `abandon` drops from memory have no origin.
+        # Those that `drop_all` drops from memory have no origin.
         for _ in range(min(before - self._in_flight, len(self._origins))):
             origin = self._origins.popleft()
             if origin is not None:
@@ -61,25 +61,25 @@ class SpoolQueue(ReadingQueue):
                 segment.settle(end, lines)
                 touched[segment] = stream
         for stream in dict.fromkeys(touched.values()):
-            self._keeper.note_sent(stream, [s for s, of in touched.items() if of is stream])
+            self._store.note_sent(stream, [s for s, of in touched.items() if of is stream])
         for segment, stream in touched.items():
             if self._discard_if_settled(stream, segment) or not segment.unread:
                 segment.stop_reading()
-            if self._keeper.finish(stream) and self._keeper.has_left:
-                self._tend_at = self._clock()  # there is a place for the next one
+            if self._store.finish(stream) and self._store.has_left:
+                self._maintain_at = self._clock()  # there is a place for the next one
 
     def _bury(self, ended: list[tuple[Record, Origin | None]], reason: str, words: str) -> None:
         """Keeps rejected entries where a person can find them."""
         letters: dict[Stream, list[bytes]] = {}
         lanes: dict[Stream, list[int]] = {}
         for (_, lane, payload), origin in ended:
-            stream = self._keeper.own if origin is None else origin[0]
+            stream = self._store.own if origin is None else origin[0]
             if stream is not None:
                 letter = letter_of(payload, reason, words)
                 letters.setdefault(stream, []).append(letter)
                 lanes.setdefault(stream, []).append(lane)
         for stream, of_stream in letters.items():
-            are_kept = self._keeper.bury(stream, of_stream)
+            are_kept = self._store.bury(stream, of_stream)
             self.kept += sum(
                 is_kept and lane != NOTICE_LANE
                 for is_kept, lane in zip(are_kept, lanes[stream], strict=True)
@@ -87,7 +87,7 @@ class SpoolQueue(ReadingQueue):
 
     # The end.
 
-    def abandon(self, reason: str) -> int:
+    def drop_all(self, reason: str) -> int:
         """Drops what is in memory and finds no place on the disk; what is there, stays there."""
         with self.lock:
             if self._in_flight and self._origins[0] is None:
@@ -97,7 +97,7 @@ class SpoolQueue(ReadingQueue):
             flight, self._flight = self._flight, deque()
             origins, self._origins = self._origins, deque()
             size, self._flight_bytes = self._flight_bytes, 0
-            count = super().abandon(reason)
+            count = super().drop_all(reason)
             self._flight, self._origins = flight, origins
             self._in_flight, self._flight_bytes = from_disk, size
             return count
@@ -116,9 +116,9 @@ class SpoolQueue(ReadingQueue):
         with self.lock:
             super().close(reason)
             self._is_shut = True
-        self.let_go()
+        self.release()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         if self.is_ending and not self._is_shut and self.is_pending(LAST):
             return  # to the process's end: an exit hook's entries find room in the files there are
         is_ours = self._disk.acquire(timeout=_DISK_SECONDS)
@@ -126,12 +126,12 @@ class SpoolQueue(ReadingQueue):
             with self.lock:
                 self._seal_all()
                 if is_ours:  # else the worker is stuck in the disk, and the files stay open
-                    own = self._keeper.own
+                    own = self._store.own
                     self._left += own.unread if own is not None else 0
-                    self._keeper.let_go()
+                    self._store.release()
         finally:
             if is_ours:
                 self._disk.release()
 
-    def disown(self) -> None:
-        self._keeper.disown()
+    def release_in_child(self) -> None:
+        self._store.release_in_child()

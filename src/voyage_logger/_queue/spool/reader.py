@@ -58,8 +58,8 @@ class ReadingQueue(TendedQueue):
                 if idle > 1:  # in the first one, a piece without an entry may have been passed over
                     self._set_aside(self._heads(stream, after))
                     break
-        if self._keeper.has_news:
-            self._keeper.tell()
+        if self._store.has_news:
+            self._store.tell()
         with self.lock:
             return list(self._flight)
 
@@ -73,7 +73,7 @@ class ReadingQueue(TendedQueue):
         has room for what comes during four; for one at the end, where there may be time for few;
         for none if it is urgent, unless such ones come all the time.
         """
-        own = self._keeper.own
+        own = self._store.own
         if not self._turn and not self.is_ending:
             self._mark_backlog(_FRESH_TURN - 1, max_entries, max_bytes)
         backlog = self._backlog()
@@ -95,8 +95,8 @@ class ReadingQueue(TendedQueue):
 
     def _backlog(self) -> Stream | None:
         """The stream whose entries were there before the new ones, if there is any."""
-        stream = next((stream for stream in self._keeper.adopted if stream.ready), None)
-        own = self._keeper.own
+        stream = next((stream for stream in self._store.adopted if stream.ready), None)
+        own = self._store.own
         if stream is not None or own is None:
             return stream
         has_old = any(segment.ready and segment.last <= self._mark for segment in own.segments())
@@ -107,7 +107,7 @@ class ReadingQueue(TendedQueue):
 
     def _new(self, lanes: slice = _ALL) -> list[Segment]:
         """The segments of new entries."""
-        own = self._keeper.own
+        own = self._store.own
         return [
             segment
             for lane in (own.lanes[lanes] if own is not None else ())
@@ -133,7 +133,7 @@ class ReadingQueue(TendedQueue):
 
     def _put_down(self) -> None:
         """Ends the reading of segments that are not next; else each held a file and memory."""
-        next_ones = {*self._heads(self._keeper.own, self._mark), *self._heads(self._backlog(), 0)}
+        next_ones = {*self._heads(self._store.own, self._mark), *self._heads(self._backlog(), 0)}
         for segment in self._being_read - next_ones:
             segment.put_down()
         self._being_read &= next_ones
@@ -168,14 +168,14 @@ class ReadingQueue(TendedQueue):
         for segment in segments:
             if segment.peek() is None and not segment.wants_lines():
                 segment.is_set_aside = True
-                self._keeper.note_set_aside(segment, OSError(errno.EIO, "its counts are wrong"))
+                self._store.note_set_aside(segment, OSError(errno.EIO, "its counts are wrong"))
         self._look_soon()
 
     def _read_on(self, stream: Stream | None, segment: Segment, end: int) -> None:
         self._being_read.add(segment)
         try:
             with self._disk:
-                lines, read_to = segment.fetch(self._keeper.folder, end)
+                lines, read_to = segment.fetch(self._store.folder, end)
             with self.lock:
                 if not segment.keep(lines, read_to) and stream is not None:
                     self._recount(stream, segment)
@@ -185,14 +185,14 @@ class ReadingQueue(TendedQueue):
     def _recount(self, stream: Stream, segment: Segment) -> None:
         """Counts a segment anew that others have changed, and writes nothing more to it."""
         self._retire(segment)
-        size, lines = segment.recount(self._keeper.folder)
-        self._keeper.size += size
+        size, lines = segment.recount(self._store.folder)
+        self._store.size += size
         if lines < 0:
             self._drop((CORRUPT, segment.lane), -lines)
         else:
             self._accepted += lines
             self._spooled += lines
-        self._keeper.note(
+        self._store.note(
             "spool changed", f"{segment.name} was changed by others: its lines are counted anew"
         )
         self._discard_if_settled(stream, segment)
@@ -214,12 +214,12 @@ class ReadingQueue(TendedQueue):
                 return
             if isinstance(error, OSError) and not is_lasting(error):
                 segment.is_set_aside = True
-                self._keeper.note_set_aside(segment, error)
+                self._store.note_set_aside(segment, error)
                 self._look_soon()
                 return
-            self._keeper.note_unreadable(segment.name, error)
+            self._store.note_unreadable(segment.name, error)
             self._retire(segment)
-            self._keeper.size -= segment.size
+            self._store.size -= segment.size
             reason = DELETED if is_removed else UNREADABLE
             self._drop((reason, segment.lane), segment.cut())
             stream.forget(segment, is_left=not is_removed)
@@ -232,7 +232,7 @@ class ReadingQueue(TendedQueue):
         Returns:
             True if no more can board: there are none, or no room for the next.
         """
-        is_own = stream is None or stream is self._keeper.own
+        is_own = stream is None or stream is self._store.own
         if self._in_flight and self._origins[0] is None:
             return self._board_from_memory(max_entries, max_bytes)
         room = max_bytes - (self._flight_bytes - self._in_flight * (RECORD_OVERHEAD - 1))
@@ -241,7 +241,7 @@ class ReadingQueue(TendedQueue):
             oldest = min(heads, key=attrgetter("head"), default=None)
             in_memory = self._oldest_in_memory() if is_own else NEVER
             if oldest is None or in_memory < oldest.head:
-                # A batch is either from the disk or from memory, for `abandon` treats them apart.
+                # A batch is either from the disk or from memory, for `drop_all` treats them apart.
                 return bool(self._in_flight) or self._board_from_memory(max_entries, max_bytes)
             following = min((s.head for s in heads if s is not oldest), default=NEVER)
             following = min(following, in_memory)
@@ -294,8 +294,8 @@ class ReadingQueue(TendedQueue):
             return
         self._drop((CORRUPT, segment.lane), len(corrupt))
         letters = [letter_of_line(line, CORRUPT, "no entry") for line in corrupt if line.strip()]
-        if stream is not None and letters and any(self._keeper.bury(stream, letters)):
-            self._keeper.note(
+        if stream is not None and letters and any(self._store.bury(stream, letters)):
+            self._store.note(
                 "spool corrupt",
                 f"a corrupt line of {segment.name} is kept in the dead-letter file",
             )

@@ -22,7 +22,7 @@ from voyage_logger._queue.spool.file_names import lock_name, new_owner
 from voyage_logger._queue.spool.folder import (
     Folder,
     SpoolUnusable,
-    disown_locks,
+    release_locks_in_child,
     rewrite,
     unlock,
     words_of,
@@ -44,7 +44,7 @@ _ATTEMPTS = 5
 _MOST_ADOPTED = 8  # streams at a time: others may take the rest
 
 
-class Keeper:
+class Store:
     """The disk side of one `SpoolQueue`.
 
     Args:
@@ -207,7 +207,7 @@ class Keeper:
             self.adopted.remove(stream)
         return is_done
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Removes what has done its service, and leaves the rest to whoever takes it next."""
         for stream in self.streams():
             if self.is_removed():
@@ -217,11 +217,11 @@ class Keeper:
                 stream.close()
         self._forget()
 
-    def disown(self) -> None:
+    def release_in_child(self) -> None:
         """Closes everything, in a forked child, and leaves the files and locks to the parent."""
         for stream in self.streams():
-            stream.disown()
-        disown_locks()
+            stream.release_in_child()
+        release_locks_in_child()
         self._forget()
 
     def _forget(self) -> None:

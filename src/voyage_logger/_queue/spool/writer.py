@@ -3,7 +3,7 @@
 An entry is appended to a segment of its lane before the call returns. While the disk fails, entries
 stay in the memory of the queue below, under its bounds: so a log call meets a broken disk once.
 
-What must stay true, beside the promises of `EntryQueue`: what is on the disk is given up only for
+What must stay true, beside the promises of `MemoryQueue`: what is on the disk is given up only for
 want of room or for its age, lowest level first.
 """
 
@@ -20,11 +20,11 @@ from voyage_logger._base.clock import real_clock
 from voyage_logger._base.frozen import replace
 from voyage_logger._base.levels import CRITICAL, LANES
 from voyage_logger._queue.lanes import NEVER, head, size_of
-from voyage_logger._queue.memory import EntryQueue
+from voyage_logger._queue.memory import MemoryQueue
 from voyage_logger._queue.spool.folder import SpoolUnusable
 from voyage_logger._queue.spool.lines import line_of, lines_in
 from voyage_logger._queue.spool.segment import Segment
-from voyage_logger._queue.spool.store import Keeper
+from voyage_logger._queue.spool.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,11 +44,11 @@ _FAILING_SECONDS = 1.0  # the same, while the disk fails
 Origin = tuple["Stream", Segment, int, int]
 
 
-class WritingQueue(EntryQueue):
+class WritingQueue(MemoryQueue):
     """The half of `SpoolQueue` that log calls meet; for the arguments see there."""
 
     is_durable = True
-    tend_interval: float
+    maintenance_interval: float
 
     def __init__(
         self,
@@ -62,14 +62,14 @@ class WritingQueue(EntryQueue):
         self._clock = clock
         self._max_spooled = spool.max_bytes
         self.place = str(spool.path)
-        self._look_seconds = self.tend_interval = _LOOK_SECONDS
+        self._look_seconds = self.maintenance_interval = _LOOK_SECONDS
         # Held by the worker while it reads or writes without `lock`, and by who closes files: else
         # a descriptor could be another file's by the time it is used. Taken before `lock`.
         self._disk = threading.RLock()
         # One look at the folder at a time: two would share its cursor, and miss or repeat names.
         self._looking = threading.RLock()
         # All below is guarded by the lock.
-        self._keeper = Keeper(spool, diagnostics)
+        self._store = Store(spool, diagnostics)
         self._spooled = 0  # entries on the disk that are not taken
         self._adopted = 0  # entries that were taken over, so far
         self._left = 0  # own entries in files that were let go
@@ -77,36 +77,36 @@ class WritingQueue(EntryQueue):
         self._active: list[Segment | None] = [None] * len(LANES)
         self._being_read: set[Segment] = set()  # the worker's
         self._is_shut = False
-        self._tend_at = clock()
+        self._maintain_at = clock()
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
-        keeper = self._keeper
+        store = self._store
         with self.lock:
             line = line_of(self._sequence + 1, payload)
             size = len(line)
             segment = self._active[lane]
             if (
                 segment is None
-                or segment.size + size > keeper.segment_bytes
-                or keeper.size + size > self._max_spooled
+                or segment.size + size > store.segment_bytes
+                or store.size + size > self._max_spooled
             ):
                 segment = self._segment_for(lane, size)
             if segment is None and self._is_outranked(size):
                 self._sequence = sequence = self._sequence + 1
-                self.refuse(lane, FULL)
+                self.drop_new(lane, FULL)
             elif segment is None or not self._write(segment, line):
                 sequence = super().append(payload, lane)
             else:
                 sequence = self._sequence
                 if lane >= CRITICAL or len(self) >= self.wake_at:
                     self._wake(lane)
-        if keeper.has_news:
-            keeper.tell()
+        if store.has_news:
+            store.tell()
         return sequence
 
-    def look_every(self, seconds: float) -> None:
+    def maintain_every(self, seconds: float) -> None:
         with self.lock:
-            self._look_seconds = self.tend_interval = seconds
+            self._look_seconds = self.maintenance_interval = seconds
 
     def amend(self, lane: int, sequence: int, payload: bytearray, amended: bytes) -> bool:
         """Never: a line on the disk stays as it is, and what is in memory may come from there."""
@@ -123,7 +123,7 @@ class WritingQueue(EntryQueue):
         with self.lock:
             waiting = sum(
                 segment.size - segment.taken
-                for stream in self._keeper.streams()
+                for stream in self._store.streams()
                 for segment in stream.segments()
             )
             by_entries = len(self) / (self._max_entries or 1)
@@ -142,10 +142,10 @@ class WritingQueue(EntryQueue):
     def oldest(self) -> int:
         """As the worker needs it: 0 if anything adopted is pending; without what is set aside."""
         with self.lock:
-            if any(stream.ready for stream in self._keeper.adopted):
+            if any(stream.ready for stream in self._store.adopted):
                 return 0
             flight = head(self._flight)
-            own = self._keeper.own
+            own = self._store.own
             ready = NEVER if own is None else own.ready_head()
             return min(flight, ready, self._oldest_in_memory())
 
@@ -153,7 +153,7 @@ class WritingQueue(EntryQueue):
         """True if an entry of this process up to that number is still pending."""
         with self.lock:
             flight = min((number for number, *_ in self._flight if number), default=NEVER)
-            own = self._keeper.own
+            own = self._store.own
             unread = NEVER if own is None else own.head()
             return min(flight, unread, self._oldest_in_memory()) <= sequence
 
@@ -162,7 +162,7 @@ class WritingQueue(EntryQueue):
         with self.lock:
             count += self._left
             count -= sum(not number for number, *_ in self._flight)
-            own = self._keeper.own
+            own = self._store.own
             segments = list(own.segments()) if own is not None else []
             count += sum(segment.unread for segment in segments if segment.last <= sequence)
             partly = [
@@ -171,7 +171,7 @@ class WritingQueue(EntryQueue):
                 if segment.unread and segment.head <= sequence < segment.last
             ]
         return count + sum(
-            segment.count_until(self._keeper.folder, sequence, begin, end)
+            segment.count_until(self._store.folder, sequence, begin, end)
             for segment, begin, end in partly
         )
 
@@ -191,7 +191,7 @@ class WritingQueue(EntryQueue):
         self._sequence = sequence = self._sequence + 1
         self._accepted += 1
         self._spooled += 1
-        self._keeper.size += size
+        self._store.size += size
         segment.size = before + size
         segment.entries += 1
         segment.head = (first, sequence)[first == NEVER]
@@ -209,7 +209,7 @@ class WritingQueue(EntryQueue):
             return True
         self._accepted -= 1  # the number stays used: a nested call may have a later one
         self._spooled -= 1
-        self._keeper.size -= size
+        self._store.size -= size
         self._take_back(segment, size, before)
         if not is_sealed:
             self._fail(error)
@@ -220,11 +220,11 @@ class WritingQueue(EntryQueue):
         was_ended = not segment.is_open
         if was_ended and not segment.is_gone:  # by what a handler has logged since
             with contextlib.suppress(OSError, SpoolUnusable):
-                segment.unseal(self._keeper.folder.open(segment.name))
+                segment.unseal(self._store.folder.open(segment.name))
         lost = segment.take_back(size, before)
         if was_ended:
             segment.seal()
-        self._keeper.size -= len(lost)
+        self._store.size -= len(lost)
         lines, _ = lines_in(lost, 0, needs_check=False)
         entries = [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
         self._remember(segment.lane, entries)
@@ -240,14 +240,14 @@ class WritingQueue(EntryQueue):
 
     def _segment_for(self, lane: int, size: int) -> Segment | None:
         """A segment of the lane with room for a line; None if the entry has to stay in memory."""
-        keeper = self._keeper
-        if self._is_shut or keeper.is_failing:
+        store = self._store
+        if self._is_shut or store.is_failing:
             return None
         try:
-            stream = keeper.open_own()
+            stream = store.open_own()
             self._seal_full(stream, lane, size)
             self._shed_spooled(lane, size)
-            if keeper.size + size > self._max_spooled:
+            if store.size + size > self._max_spooled:
                 return None
             if self._active[lane] is None:
                 self._active[lane] = stream.open_segment(lane)
@@ -257,7 +257,7 @@ class WritingQueue(EntryQueue):
 
     def _seal_full(self, stream: Stream, lane: int, size: int) -> None:
         segment = self._active[lane]
-        if segment is not None and segment.size + size > self._keeper.segment_bytes:
+        if segment is not None and segment.size + size > self._store.segment_bytes:
             self._retire(segment)
             self._discard_if_settled(stream, segment)
 
@@ -268,22 +268,22 @@ class WritingQueue(EntryQueue):
         segment.seal()
 
     def _fail(self, error: OSError | SpoolUnusable) -> None:
-        """Turns to memory until `tend` finds the disk working."""
-        self._keeper.fail(error)
+        """Turns to memory until `maintain` finds the disk working."""
+        self._store.fail(error)
         self._save_removed()  # the open descriptors are the last way to what was removed
         self._seal_all()
         self._look_soon()
 
     def _look_soon(self) -> None:
         """Has the worker look at the folder sooner than it meant to."""
-        self.tend_interval = min(_FAILING_SECONDS, self._look_seconds)
-        self._tend_at = self._clock() + self.tend_interval
+        self.maintenance_interval = min(_FAILING_SECONDS, self._look_seconds)
+        self._maintain_at = self._clock() + self.maintenance_interval
         self.changed.notify()
 
     def _recover(self) -> None:
         """Turns to the disk again."""
-        self._keeper.recover()
-        self.tend_interval = self._look_seconds
+        self._store.recover()
+        self.maintenance_interval = self._look_seconds
 
     def _save_removed(self) -> None:
         """Saves what files hold that somebody has removed: see `TendedQueue`."""
@@ -291,35 +291,35 @@ class WritingQueue(EntryQueue):
     def _seal_all(self) -> None:
         for segment in filter(None, list(self._active)):
             self._retire(segment)
-            if self._keeper.own is not None:
-                self._discard_if_settled(self._keeper.own, segment)
+            if self._store.own is not None:
+                self._discard_if_settled(self._store.own, segment)
 
     # Making room.
 
     def _is_outranked(self, size: int) -> bool:
         """True if a line that has no place is the first to go: all that waits is worth more."""
-        keeper = self._keeper
-        is_full = keeper.size + size > self._max_spooled
-        is_in_use = not keeper.is_failing and not self._is_shut
-        return is_full and is_in_use and any(stream.unread for stream in keeper.streams())
+        store = self._store
+        is_full = store.size + size > self._max_spooled
+        is_in_use = not store.is_failing and not self._is_shut
+        return is_full and is_in_use and any(stream.unread for stream in store.streams())
 
     def _shed_spooled(self, lane: int, size: int) -> None:
         """Gives up the lowest level on the disk, oldest first, until a line of a lane has room."""
-        if self._keeper.size + size > self._max_spooled:
+        if self._store.size + size > self._max_spooled:
             self._discard_settled()
         for lower in range(lane + 1):
-            for stream in self._keeper.streams():
+            for stream in self._store.streams():
                 for segment in list(stream.lanes[lower]):
-                    if self._keeper.size + size <= self._max_spooled:
+                    if self._store.size + size <= self._max_spooled:
                         return
                     self._give_up(stream, segment, FULL)
 
     def _discard_settled(self) -> None:
         """Removes what is delivered of the segments being written: that costs nothing."""
         for lane, segment in enumerate(self._active):
-            if segment is not None and segment.is_settled and self._keeper.own is not None:
+            if segment is not None and segment.is_settled and self._store.own is not None:
                 self._active[lane] = None
-                self._discard_if_settled(self._keeper.own, segment)
+                self._discard_if_settled(self._store.own, segment)
 
     def _give_up(self, stream: Stream, segment: Segment, reason: str) -> None:
         """Drops what is not taken of a segment, and the file if nothing of it is in flight."""
@@ -329,7 +329,7 @@ class WritingQueue(EntryQueue):
         # Without a call or a jump (see `_queue`): a handler that logs may give up the same segment.
         count, freed = segment.entries - segment.taken_entries, segment.size - segment.taken
         segment.size, segment.entries = segment.taken, segment.taken_entries
-        self._keeper.size -= freed
+        self._store.size -= freed
         self._spooled -= count
         self._dropped[loss] += count
         segment.cut()
@@ -354,7 +354,7 @@ class WritingQueue(EntryQueue):
         # Once, though a handler that logs may have come here for it since the look above.
         is_first = not segment.is_gone
         segment.is_gone = True
-        self._keeper.size -= segment.size * is_first
+        self._store.size -= segment.size * is_first
         if is_first:
             stream.remove(segment)
         return True

@@ -141,7 +141,7 @@ def _drive(pipeline: Pipeline, worker: Worker, progress: _Progress, deadline: fl
     """
     queue = pipeline.queue
     assert isinstance(queue, SpoolQueue)  # noqa: S101 - for the type checker
-    queue.look_every(_LOOK_SECONDS)  # now: the worker's first look decides when the second is
+    queue.maintain_every(_LOOK_SECONDS)  # now: the worker's first look decides when the second is
     looks = idle_since = adopted = 0
     while looks - idle_since <= _LOOKS and (remaining := deadline - time.monotonic()) > 0:
         if not worker.is_running:  # this starts it, or does its work where there is no thread
