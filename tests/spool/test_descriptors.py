@@ -15,7 +15,7 @@ from tests.support.spooling import Child, leave, look, messages
 from voyage_logger._base.levels import INFO
 from voyage_logger._queue.spool.file_names import lock_name
 from voyage_logger._queue.spool.folder import Folder, unlock
-from voyage_logger._queue.spool.owner import Stream
+from voyage_logger._queue.spool.owner import OwnerFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,21 +34,21 @@ def test_a_stream_that_is_closed_while_it_is_closed_closes_each_file_once(
     folder = Folder(tmp_path)
     lock = folder.lock(lock_name(OWNER), is_new=True)
     assert lock is not None
-    stream = Stream(folder, OWNER, lock)
-    segment = stream.open_segment(INFO)
+    owner_files = OwnerFiles(folder, OWNER, lock)
+    segment = owner_files.open_segment(INFO)
     segment.write(b'{"spool_seq":1,"m":1}\n', 1, 0.0)
     segment.settle(segment.size, 1)
-    stream.note_sent([segment])
-    assert stream.bury([b"{}\n"], 1000) == [True]
+    owner_files.note_sent([segment])
+    assert owner_files.bury([b"{}\n"], 1000) == [True]
     close, closed = os.close, []
 
     def closing(descriptor: int) -> None:
         close(descriptor)
         closed.append(descriptor)
-        stream.close()  # as a signal handler would
+        owner_files.close()  # as a signal handler would
 
     monkeypatch.setattr(os, "close", closing)
-    stream.close()
+    owner_files.close()
     monkeypatch.undo()
 
     assert len(closed) == 4  # the segment, the journal, the dead letters, the lock

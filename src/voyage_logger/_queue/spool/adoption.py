@@ -24,7 +24,7 @@ from voyage_logger._queue.spool.file_names import (
     sent_name,
 )
 from voyage_logger._queue.spool.folder import is_lasting
-from voyage_logger._queue.spool.owner import Stream, sent_of
+from voyage_logger._queue.spool.owner import OwnerFiles, sent_of
 from voyage_logger._queue.spool.segment import Segment
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def adopt(
     destination: str | None,
     room: int | None,
     on_unreadable: Callable[[str, OSError], None],
-) -> Stream | None:
+) -> OwnerFiles | None:
     """Takes over an owner's files, if it is dead.
 
     Args:
@@ -116,7 +116,7 @@ def adopt(
     lock = folder.lock(lock_name(owner))
     if lock is None:
         return None
-    stream = Stream(folder, owner, lock)
+    owner_files = OwnerFiles(folder, owner, lock)
     is_adopted = False
     try:
         lock_file = folder.read(lock_name(owner))
@@ -131,20 +131,20 @@ def adopt(
             raise NoRoom
         for name in segments:  # sorted: in a lane by number, for they have equal lengths
             try:
-                stream.adopt(_resumed(folder, name, sent.get(name, 0)))
+                owner_files.adopt(_resumed(folder, name, sent.get(name, 0)))
             except OSError as error:  # noqa: PERF203 - the others are sent all the same
                 if isinstance(error, FileNotFoundError) or not is_lasting(error):
                     raise
-                stream.leave(name, sent.get(name, 0))
+                owner_files.leave(name, sent.get(name, 0))
                 on_unreadable(name, error)
-        if any(stream.segments()):  # no file is touched at each look for what cannot be read
+        if any(owner_files.segments()):  # no file is touched at each look for what cannot be read
             with contextlib.suppress(OSError):  # a word for people: no entry depends on it
-                stream.describe(amended(lock_file, adopted_by=os.getpid()), lock_file)
+                owner_files.describe(amended(lock_file, adopted_by=os.getpid()), lock_file)
         is_adopted = True
     finally:
         if not is_adopted:
-            stream.close()
-    return stream
+            owner_files.close()
+    return owner_files
 
 
 def description(destination: str) -> bytes:

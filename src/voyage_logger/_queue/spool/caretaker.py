@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections import deque
 
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.spool.owner import Stream
+    from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segment import Segment
 
 EXPIRED = "expired"
@@ -54,12 +54,12 @@ class TendedQueue(WritingQueue):
             self._try_again()
             if self._store.is_failing:
                 self._move_to_disk()
-            for stream in self._store.streams():
-                stream.catch_up()
-                self._store.finish(stream)  # of which nothing was sent, but all given up
+            for owner_files in self._store.all_owners():
+                owner_files.catch_up()
+                self._store.finish(owner_files)  # of which nothing was sent, but all given up
             self._max_spooled = self._store.bound
-        for stream in self._store.find_orphans():
-            if not self._take_over(stream):
+        for owner_files in self._store.find_orphans():
+            if not self._take_over(owner_files):
                 break
         self.looks += 1
         if self._store.has_news:
@@ -114,16 +114,16 @@ class TendedQueue(WritingQueue):
         """Saves what can be saved if somebody has removed files that are in use."""
         store = self._store
         is_removed = store.is_removed()
-        for stream in store.streams():
-            for segment in list(stream.segments()):
+        for owner_files in store.all_owners():
+            for segment in list(owner_files.segments()):
                 # One rescue may have brought others with it: see `_save_removed`.
                 if not segment.is_gone and (is_removed or not segment.is_linked()):
-                    self._rescue(stream, segment, _GONE if is_removed else _REMOVED)
+                    self._rescue(owner_files, segment, _GONE if is_removed else _REMOVED)
                 elif segment.is_open and not segment.is_ours():
                     # The number is, or will be, another file's. What went into that one will be
                     # missing in this one, and counts when it is read.
                     self._retire(segment)
-                    self._discard_if_settled(stream, segment)
+                    self._discard_if_settled(owner_files, segment)
         if is_removed:
             self.release()
             self._fail(SpoolUnusable(_GONE))
@@ -140,14 +140,14 @@ class TendedQueue(WritingQueue):
             if segment.is_open and (is_removed or not segment.is_linked()):
                 self._rescue(own, segment, _GONE if is_removed else _REMOVED)
 
-    def _rescue(self, stream: Stream, segment: Segment, why: str = _REMOVED) -> None:
+    def _rescue(self, owner_files: OwnerFiles, segment: Segment, why: str = _REMOVED) -> None:
         """Takes what can still be read of a removed file into memory."""
         rescued = segment.rescue()
         size = segment.size
         lost = segment.cut() - len(rescued)
         self._retire(segment)
         self._store.size -= size
-        stream.forget(segment)
+        owner_files.forget(segment)
         self._remember(segment.lane, rescued)
         self._drop((DELETED, segment.lane), lost)
         self._store.note("spool removed", why)
@@ -159,27 +159,27 @@ class TendedQueue(WritingQueue):
         if max_age is None:
             return
         oldest = self._clock() - max_age
-        for stream in self._store.streams():
-            for segment in list(stream.segments()):
+        for owner_files in self._store.all_owners():
+            for segment in list(owner_files.segments()):
                 if segment.unread and segment.written_at < oldest:
-                    self._give_up(stream, segment, EXPIRED)
+                    self._give_up(owner_files, segment, EXPIRED)
 
     def _try_again(self) -> None:
         """Has those segments read that could not be read before."""
-        for stream in self._store.streams():
-            for segment in stream.segments():
+        for owner_files in self._store.all_owners():
+            for segment in owner_files.segments():
                 segment.is_set_aside = False
         if not self._store.is_failing:
             self.maintenance_interval = self._look_seconds
 
-    def _take_over(self, stream: Stream) -> bool:
+    def _take_over(self, owner_files: OwnerFiles) -> bool:
         """Counts what a dead owner has left; False if nothing more is sent from here."""
         with self.lock:
             if self._is_shut:
-                stream.close()
+                owner_files.close()
                 return False
-            count = stream.unread
-            self._store.adopt(stream)
+            count = owner_files.unread
+            self._store.adopt(owner_files)
             self._max_spooled = self._store.bound
             self._accepted += count
             self._adopted += count

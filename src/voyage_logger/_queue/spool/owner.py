@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _JOURNAL_LIMIT = 64 * 1024  # bytes, beyond which it is written anew
 
 
-class Stream:
+class OwnerFiles:
     """The files of one owner.
 
     Args:

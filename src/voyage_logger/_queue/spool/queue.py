@@ -19,7 +19,7 @@ from voyage_logger._queue.spool.reader import ReadingQueue
 
 if TYPE_CHECKING:
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.spool.owner import Stream
+    from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.writer import Origin
 
@@ -52,37 +52,39 @@ class SpoolQueue(ReadingQueue):
             ended = list(zip(islice(self._flight, count), self._origins))  # noqa: B905
             self._bury(ended, rejected, words)
         super()._settle(count, rejected, dropped, words)
-        touched: dict[Segment, Stream] = {}
+        touched: dict[Segment, OwnerFiles] = {}
         # Those that `drop_all` drops from memory have no origin.
         for _ in range(min(before - self._in_flight, len(self._origins))):
             origin = self._origins.popleft()
             if origin is not None:
-                stream, segment, end, lines = origin
+                owner_files, segment, end, lines = origin
                 segment.settle(end, lines)
-                touched[segment] = stream
-        for stream in dict.fromkeys(touched.values()):
-            self._store.note_sent(stream, [s for s, of in touched.items() if of is stream])
-        for segment, stream in touched.items():
-            if self._discard_if_settled(stream, segment) or not segment.unread:
+                touched[segment] = owner_files
+        for owner_files in dict.fromkeys(touched.values()):
+            self._store.note_sent(
+                owner_files, [s for s, of in touched.items() if of is owner_files]
+            )
+        for segment, owner_files in touched.items():
+            if self._discard_if_settled(owner_files, segment) or not segment.unread:
                 segment.stop_reading()
-            if self._store.finish(stream) and self._store.has_left:
+            if self._store.finish(owner_files) and self._store.has_left:
                 self._maintain_at = self._clock()  # there is a place for the next one
 
     def _bury(self, ended: list[tuple[Record, Origin | None]], reason: str, words: str) -> None:
         """Keeps rejected entries where a person can find them."""
-        letters: dict[Stream, list[bytes]] = {}
-        lanes: dict[Stream, list[int]] = {}
+        letters: dict[OwnerFiles, list[bytes]] = {}
+        lanes: dict[OwnerFiles, list[int]] = {}
         for (_, lane, payload), origin in ended:
-            stream = self._store.own if origin is None else origin[0]
-            if stream is not None:
+            owner_files = self._store.own if origin is None else origin[0]
+            if owner_files is not None:
                 letter = letter_of(payload, reason, words)
-                letters.setdefault(stream, []).append(letter)
-                lanes.setdefault(stream, []).append(lane)
-        for stream, of_stream in letters.items():
-            are_kept = self._store.bury(stream, of_stream)
+                letters.setdefault(owner_files, []).append(letter)
+                lanes.setdefault(owner_files, []).append(lane)
+        for owner_files, of_owner in letters.items():
+            are_kept = self._store.bury(owner_files, of_owner)
             self.kept += sum(
                 is_kept and lane != NOTICE_LANE
-                for is_kept, lane in zip(are_kept, lanes[stream], strict=True)
+                for is_kept, lane in zip(are_kept, lanes[owner_files], strict=True)
             )
 
     # The end.

@@ -21,7 +21,7 @@ from voyage_logger._queue.spool.folder import SpoolUnusable, is_lasting
 from voyage_logger._queue.spool.lines import letter_of_line
 
 if TYPE_CHECKING:
-    from voyage_logger._queue.spool.owner import Stream
+    from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segment import Segment
 
 UNREADABLE = "unreadable"
@@ -43,20 +43,20 @@ class ReadingQueue(TendedQueue):
         with self.lock:
             if self._in_flight:
                 return list(self._flight)
-            stream, after = self._choose(max_entries, max_bytes)
+            owner_files, after = self._choose(max_entries, max_bytes)
             self._put_down()
         idle = 0  # rounds in which nothing was read and nothing boarded
         while True:  # in slices, for log calls wait meanwhile
-            has_read = self._fetch(stream, after)
+            has_read = self._fetch(owner_files, after)
             with self.lock:
                 before = self._in_flight
                 limit = min(max_entries, before + SLICE)
-                is_at_end = self._board_from(stream, limit, max_bytes, after)
+                is_at_end = self._board_from(owner_files, limit, max_bytes, after)
                 if is_at_end or self._in_flight >= max_entries:
                     break
                 idle = 0 if has_read or self._in_flight > before else idle + 1
                 if idle > 1:  # in the first one, a piece without an entry may have been passed over
-                    self._set_aside(self._heads(stream, after))
+                    self._set_aside(self._heads(owner_files, after))
                     break
         if self._store.has_news:
             self._store.tell()
@@ -65,7 +65,7 @@ class ReadingQueue(TendedQueue):
 
     # Whose turn it is.
 
-    def _choose(self, max_entries: int, max_bytes: int) -> tuple[Stream | None, int]:
+    def _choose(self, max_entries: int, max_bytes: int) -> tuple[OwnerFiles | None, int]:
         """Whose entries are next, and after which number.
 
         Those of the oldest stream that has any; but now and then, while there is a backlog, new
@@ -93,12 +93,14 @@ class ReadingQueue(TendedQueue):
             return own, 0
         return backlog, 0
 
-    def _backlog(self) -> Stream | None:
+    def _backlog(self) -> OwnerFiles | None:
         """The stream whose entries were there before the new ones, if there is any."""
-        stream = next((stream for stream in self._store.adopted if stream.ready), None)
+        owner_files = next(
+            (owner_files for owner_files in self._store.adopted if owner_files.ready), None
+        )
         own = self._store.own
-        if stream is not None or own is None:
-            return stream
+        if owner_files is not None or own is None:
+            return owner_files
         has_old = any(segment.ready and segment.last <= self._mark for segment in own.segments())
         return own if has_old else None
 
@@ -138,10 +140,10 @@ class ReadingQueue(TendedQueue):
             segment.put_down()
         self._being_read &= next_ones
 
-    def _heads(self, stream: Stream | None, after: int) -> list[Segment]:
+    def _heads(self, owner_files: OwnerFiles | None, after: int) -> list[Segment]:
         """The segments to take from: of each lane the first with an entry after that number."""
         heads = []
-        for lane in stream.lanes if stream is not None else ():
+        for lane in owner_files.lanes if owner_files is not None else ():
             # Of a copy, made in one call: a handler that logs may change the lane meanwhile.
             segment = next((each for each in tuple(lane) if each.ready and each.last > after), None)
             if segment is not None:
@@ -150,17 +152,17 @@ class ReadingQueue(TendedQueue):
 
     # What is read, and boards.
 
-    def _fetch(self, stream: Stream | None, after: int) -> bool:
+    def _fetch(self, owner_files: OwnerFiles | None, after: int) -> bool:
         """Reads on in the segments that are next; the reading itself without the lock.
 
         Returns:
             Whether there was any to read on in.
         """
         with self.lock:
-            heads = self._heads(stream, after)
+            heads = self._heads(owner_files, after)
             wanting = [(segment, segment.size) for segment in heads if segment.wants_lines()]
         for segment, end in wanting:
-            self._read_on(stream, segment, end)
+            self._read_on(owner_files, segment, end)
         return bool(wanting)
 
     def _set_aside(self, segments: list[Segment]) -> None:
@@ -171,18 +173,18 @@ class ReadingQueue(TendedQueue):
                 self._store.note_set_aside(segment, OSError(errno.EIO, "its counts are wrong"))
         self._look_soon()
 
-    def _read_on(self, stream: Stream | None, segment: Segment, end: int) -> None:
+    def _read_on(self, owner_files: OwnerFiles | None, segment: Segment, end: int) -> None:
         self._being_read.add(segment)
         try:
             with self._disk:
                 lines, read_to = segment.fetch(self._store.folder, end)
             with self.lock:
-                if not segment.keep(lines, read_to) and stream is not None:
-                    self._recount(stream, segment)
+                if not segment.keep(lines, read_to) and owner_files is not None:
+                    self._recount(owner_files, segment)
         except (OSError, SpoolUnusable) as error:
-            self._forsake(stream, segment, error)
+            self._forsake(owner_files, segment, error)
 
-    def _recount(self, stream: Stream, segment: Segment) -> None:
+    def _recount(self, owner_files: OwnerFiles, segment: Segment) -> None:
         """Counts a segment anew that others have changed, and writes nothing more to it."""
         self._retire(segment)
         size, lines = segment.recount(self._store.folder)
@@ -195,10 +197,10 @@ class ReadingQueue(TendedQueue):
         self._store.note(
             "spool changed", f"{segment.name} was changed by others: its lines are counted anew"
         )
-        self._discard_if_settled(stream, segment)
+        self._discard_if_settled(owner_files, segment)
 
     def _forsake(
-        self, stream: Stream | None, segment: Segment, error: OSError | SpoolUnusable
+        self, owner_files: OwnerFiles | None, segment: Segment, error: OSError | SpoolUnusable
     ) -> None:
         """Sets a segment aside that cannot be read now; gives it up if it never will be.
 
@@ -206,11 +208,11 @@ class ReadingQueue(TendedQueue):
         """
         segment.stop_reading()
         with self.lock:
-            if stream is None or segment.is_gone or not segment.unread:
+            if owner_files is None or segment.is_gone or not segment.unread:
                 return
             is_removed = isinstance(error, FileNotFoundError)
             if is_removed and segment.is_open:
-                self._rescue(stream, segment)
+                self._rescue(owner_files, segment)
                 return
             if isinstance(error, OSError) and not is_lasting(error):
                 segment.is_set_aside = True
@@ -222,22 +224,22 @@ class ReadingQueue(TendedQueue):
             self._store.size -= segment.size
             reason = DELETED if is_removed else UNREADABLE
             self._drop((reason, segment.lane), segment.cut())
-            stream.forget(segment, is_left=not is_removed)
+            owner_files.forget(segment, is_left=not is_removed)
 
     def _board_from(
-        self, stream: Stream | None, max_entries: int, max_bytes: int, after: int
+        self, owner_files: OwnerFiles | None, max_entries: int, max_bytes: int, after: int
     ) -> bool:
         """Moves entries into flight in the order of their calls.
 
         Returns:
             True if no more can board: there are none, or no room for the next.
         """
-        is_own = stream is None or stream is self._store.own
+        is_own = owner_files is None or owner_files is self._store.own
         if self._in_flight and self._origins[0] is None:
             return self._board_from_memory(max_entries, max_bytes)
         room = max_bytes - (self._flight_bytes - self._in_flight * (RECORD_OVERHEAD - 1))
         while self._in_flight < max_entries:
-            heads = self._heads(stream, after)
+            heads = self._heads(owner_files, after)
             oldest = min(heads, key=attrgetter("head"), default=None)
             in_memory = self._oldest_in_memory() if is_own else NEVER
             if oldest is None or in_memory < oldest.head:
@@ -253,18 +255,18 @@ class ReadingQueue(TendedQueue):
                 if payload is None:
                     if oldest.taken != oldest.sent:
                         return True  # not before what is in flight is settled
-                    self._pass_over(stream, oldest, corrupt)
+                    self._pass_over(owner_files, oldest, corrupt)
                     break
                 room -= len(payload) + 1
                 if room < 0 and self._in_flight:
                     return True
                 oldest.advance()
                 self._flight.append((sequence if is_own else 0, oldest.lane, payload))
-                self._origins.append((stream, oldest, end, 1 + len(corrupt)))  # type: ignore[arg-type]
+                self._origins.append((owner_files, oldest, end, 1 + len(corrupt)))  # type: ignore[arg-type]
                 self._spooled -= 1
                 self._in_flight += 1
                 self._flight_bytes += len(payload) + RECORD_OVERHEAD
-                self._leave_out(stream, oldest, corrupt)
+                self._leave_out(owner_files, oldest, corrupt)
                 if not oldest.unread:
                     break
         return False
@@ -277,24 +279,24 @@ class ReadingQueue(TendedQueue):
         return True
 
     def _pass_over(
-        self, stream: Stream | None, segment: Segment, corrupt: tuple[bytes, ...]
+        self, owner_files: OwnerFiles | None, segment: Segment, corrupt: tuple[bytes, ...]
     ) -> None:
         """Skips a piece of a segment in which no line can be read."""
         segment.advance()
-        self._leave_out(stream, segment, corrupt)
+        self._leave_out(owner_files, segment, corrupt)
         segment.settle(segment.taken, len(corrupt))
-        if stream is not None:
-            self._discard_if_settled(stream, segment)
+        if owner_files is not None:
+            self._discard_if_settled(owner_files, segment)
 
     def _leave_out(
-        self, stream: Stream | None, segment: Segment, corrupt: tuple[bytes, ...]
+        self, owner_files: OwnerFiles | None, segment: Segment, corrupt: tuple[bytes, ...]
     ) -> None:
         """Counts lines that are none, and keeps them where a person can find them."""
         if not corrupt:
             return
         self._drop((CORRUPT, segment.lane), len(corrupt))
         letters = [letter_of_line(line, CORRUPT, "no entry") for line in corrupt if line.strip()]
-        if stream is not None and letters and any(self._store.bury(stream, letters)):
+        if owner_files is not None and letters and any(self._store.bury(owner_files, letters)):
             self._store.note(
                 "spool corrupt",
                 f"a corrupt line of {segment.name} is kept in the dead-letter file",

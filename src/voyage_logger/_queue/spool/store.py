@@ -27,7 +27,7 @@ from voyage_logger._queue.spool.folder import (
     unlock,
     words_of,
 )
-from voyage_logger._queue.spool.owner import Stream
+from voyage_logger._queue.spool.owner import OwnerFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,8 +67,8 @@ class Store:
         self._folder: Folder | None = None
         self._news: deque[tuple[str, str]] = deque()
         self._told: dict[str, str] = {}  # of what cannot be read or taken over
-        self.own: Stream | None = None
-        self.adopted: list[Stream] = []
+        self.own: OwnerFiles | None = None
+        self.adopted: list[OwnerFiles] = []
         self.size = 0
         self.is_short = self.has_left = False
         self.is_failing = False
@@ -77,7 +77,7 @@ class Store:
         self.segment_bytes = max(_SMALLEST_SEGMENT, min(_LARGEST_SEGMENT, by_share))
         self._dead_bytes = settings.max_bytes // 8
 
-    def streams(self) -> list[Stream]:
+    def all_owners(self) -> list[OwnerFiles]:
         """All streams, oldest first."""
         return [*self.adopted, *([self.own] if self.own is not None else [])]
 
@@ -92,7 +92,7 @@ class Store:
             self._folder = Folder(self.settings.path)
         return self._folder
 
-    def open_own(self) -> Stream:
+    def open_own(self) -> OwnerFiles:
         """The stream to write to.
 
         Raises:
@@ -106,18 +106,18 @@ class Store:
             lock = self.folder.lock(lock_name(owner), is_new=True)
             # None: another process has seen the file before it was locked, and has removed it.
             if lock is not None:
-                stream = Stream(self.folder, owner, lock)
+                owner_files = OwnerFiles(self.folder, owner, lock)
                 # First: entries of which nobody knows where they are sent would go anywhere.
                 try:
-                    stream.describe(description(self.settings.destination))
+                    owner_files.describe(description(self.settings.destination))
                 except OSError:
-                    stream.finish()
+                    owner_files.finish()
                     raise
                 # Without a call and (for CPython 3.10) a jump: where a handler can come that logs,
                 # and so makes a stream of its own, this one is either not yet or already seen.
-                self.own = (self.own, stream)[self.own is None]
-                if self.own is not stream:
-                    stream.finish()
+                self.own = (self.own, owner_files)[self.own is None]
+                if self.own is not owner_files:
+                    owner_files.finish()
         if self.own is None:
             raise SpoolUnusable("its locks do not work")
         return self.own
@@ -144,14 +144,14 @@ class Store:
 
     def relock(self) -> None:
         """Makes the lock files anew that somebody has removed, before others miss them."""
-        for stream in self.streams():
-            if stream.is_linked():
+        for owner_files in self.all_owners():
+            if owner_files.is_linked():
                 continue
             try:
-                lock = self._lock_again(lock_name(stream.owner))
+                lock = self._lock_again(lock_name(owner_files.owner))
                 if lock is None:
                     continue
-                stream.relock(lock)
+                owner_files.relock(lock)
             except (OSError, SpoolUnusable) as error:
                 self.fail(error)
             else:
@@ -190,37 +190,37 @@ class Store:
                 f"{segment.name} cannot be read now: {words_of(error)}; it is tried again",
             )
 
-    def adopt(self, stream: Stream) -> None:
+    def adopt(self, owner_files: OwnerFiles) -> None:
         """Counts a stream of a dead owner among its own.
 
         It is on the disk already: where it finds no room, nothing is given up to make any.
         """
-        stream.is_extra = self.size + stream.size > self.bound
-        self.adopted.append(stream)
-        self.adopted.sort(key=lambda stream: stream.owner)
-        self.size += stream.size
+        owner_files.is_extra = self.size + owner_files.size > self.bound
+        self.adopted.append(owner_files)
+        self.adopted.sort(key=lambda owner_files: owner_files.owner)
+        self.size += owner_files.size
 
-    def finish(self, stream: Stream) -> bool:
+    def finish(self, owner_files: OwnerFiles) -> bool:
         """Removes the files of an adopted stream, if nothing is left of it; True if it has."""
-        is_done = stream in self.adopted and stream.finish()
+        is_done = owner_files in self.adopted and owner_files.finish()
         if is_done:
-            self.adopted.remove(stream)
+            self.adopted.remove(owner_files)
         return is_done
 
     def release(self) -> None:
         """Removes what has done its service, and leaves the rest to whoever takes it next."""
-        for stream in self.streams():
+        for owner_files in self.all_owners():
             if self.is_removed():
-                stream.close()  # there is nothing to remove or to note
-            elif not stream.finish():
-                stream.catch_up()
-                stream.close()
+                owner_files.close()  # there is nothing to remove or to note
+            elif not owner_files.finish():
+                owner_files.catch_up()
+                owner_files.close()
         self._forget()
 
     def release_in_child(self) -> None:
         """Closes everything, in a forked child, and leaves the files and locks to the parent."""
-        for stream in self.streams():
-            stream.release_in_child()
+        for owner_files in self.all_owners():
+            owner_files.release_in_child()
         release_locks_in_child()
         self._forget()
 
@@ -247,12 +247,12 @@ class Store:
     @property
     def bound(self) -> int:
         """The most bytes that may be here now."""
-        extra = sum(stream.size for stream in self.adopted if stream.is_extra)
+        extra = sum(owner_files.size for owner_files in self.adopted if owner_files.is_extra)
         return self.settings.max_bytes + extra
 
     # The worker's.
 
-    def find_orphans(self) -> Iterator[Stream]:
+    def find_orphans(self) -> Iterator[OwnerFiles]:
         """Takes over what dead owners have left, one by one; without the lock.
 
         As far as there is room; but one at the least, so that a backlog that is larger than the
@@ -264,7 +264,7 @@ class Store:
         except (OSError, SpoolUnusable):
             return  # a matter of `fail`, at the next attempt to write
         self._note_oddities(folder, names)
-        mine = {stream.owner for stream in self.streams()}
+        mine = {owner_files.owner for owner_files in self.all_owners()}
         left = 0
         elsewhere: dict[str, str] = {}  # where the entries of owners are meant to go
         is_full = False
@@ -274,15 +274,15 @@ class Store:
             if is_full := len(self.adopted) >= _MOST_ADOPTED:
                 break
             try:
-                stream = self._adopted(folder, owner)
+                owner_files = self._adopted(folder, owner)
             except NoRoom:
                 left += 1
                 continue
             except MeantForAnother as error:
                 elsewhere[owner] = str(error)
                 continue
-            if stream is not None and not stream.finish():
-                yield stream
+            if owner_files is not None and not owner_files.finish():
+                yield owner_files
         if left and not self.is_short:
             self.note(
                 "spool short",
@@ -292,11 +292,11 @@ class Store:
         self.has_left = is_full or self.is_short
         self._note_elsewhere(elsewhere, names)
 
-    def _adopted(self, folder: Folder, owner: str) -> Stream | None:
+    def _adopted(self, folder: Folder, owner: str) -> OwnerFiles | None:
         """What `adopt` gives; None as well if it fails, which is noted."""
         room = None
         if self.adopted:
-            room = self.bound - sum(stream.unsettled for stream in self.streams())
+            room = self.bound - sum(owner_files.unsettled for owner_files in self.all_owners())
         try:
             return adopt(folder, owner, self.settings.destination, room, self.note_unreadable)
         except FileNotFoundError:
@@ -328,10 +328,10 @@ class Store:
             words = waiting_elsewhere(counts[place], place, self.settings)
             self.note(f"spool for {place}", words)
 
-    def note_sent(self, stream: Stream, segments: Iterable[Segment]) -> None:
+    def note_sent(self, owner_files: OwnerFiles, segments: Iterable[Segment]) -> None:
         """Has it noted on the disk how much is settled."""
         try:
-            stream.note_sent(segments)
+            owner_files.note_sent(segments)
         except OSError as error:
             self.note(
                 "spool journal",
@@ -339,10 +339,10 @@ class Store:
                 "it would be sent again after a crash",
             )
 
-    def bury(self, stream: Stream, letters: list[bytes]) -> list[bool]:
+    def bury(self, owner_files: OwnerFiles, letters: list[bytes]) -> list[bool]:
         """Keeps rejected entries in the dead-letter file; says of each whether it is there."""
         try:
-            are_kept = stream.bury(letters, self._dead_bytes)
+            are_kept = owner_files.bury(letters, self._dead_bytes)
             if not all(are_kept):
                 self.note("spool dead letters", "the dead-letter file is full")
         except OSError as error:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._base.stats import Stats
     from voyage_logger._queue.lanes import Loss, Record
-    from voyage_logger._queue.spool.owner import Stream
+    from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.settings import SpoolSettings
 
 FULL = "spool_full"
@@ -41,7 +41,7 @@ _LOOK_SECONDS = 30.0  # between two looks at the folder
 _FAILING_SECONDS = 1.0  # the same, while the disk fails
 
 # Where a record in flight comes from: the stream, its segment, where the line ends, how many lines.
-Origin = tuple["Stream", Segment, int, int]
+Origin = tuple["OwnerFiles", Segment, int, int]
 
 
 class WritingQueue(MemoryQueue):
@@ -123,8 +123,8 @@ class WritingQueue(MemoryQueue):
         with self.lock:
             waiting = sum(
                 segment.size - segment.taken
-                for stream in self._store.streams()
-                for segment in stream.segments()
+                for owner_files in self._store.all_owners()
+                for segment in owner_files.segments()
             )
             by_entries = len(self) / (self._max_entries or 1)
             return max(by_entries, (waiting + self._queued_bytes) / self._max_bytes)
@@ -142,7 +142,7 @@ class WritingQueue(MemoryQueue):
     def oldest(self) -> int:
         """As the worker needs it: 0 if anything adopted is pending; without what is set aside."""
         with self.lock:
-            if any(stream.ready for stream in self._store.adopted):
+            if any(owner_files.ready for owner_files in self._store.adopted):
                 return 0
             flight = head(self._flight)
             own = self._store.own
@@ -244,22 +244,22 @@ class WritingQueue(MemoryQueue):
         if self._is_shut or store.is_failing:
             return None
         try:
-            stream = store.open_own()
-            self._seal_full(stream, lane, size)
+            owner_files = store.open_own()
+            self._seal_full(owner_files, lane, size)
             self._shed_spooled(lane, size)
             if store.size + size > self._max_spooled:
                 return None
             if self._active[lane] is None:
-                self._active[lane] = stream.open_segment(lane)
+                self._active[lane] = owner_files.open_segment(lane)
         except (OSError, SpoolUnusable) as error:
             self._fail(error)
         return self._active[lane]
 
-    def _seal_full(self, stream: Stream, lane: int, size: int) -> None:
+    def _seal_full(self, owner_files: OwnerFiles, lane: int, size: int) -> None:
         segment = self._active[lane]
         if segment is not None and segment.size + size > self._store.segment_bytes:
             self._retire(segment)
-            self._discard_if_settled(stream, segment)
+            self._discard_if_settled(owner_files, segment)
 
     def _retire(self, segment: Segment) -> None:
         """Has log calls write to another segment."""
@@ -301,18 +301,20 @@ class WritingQueue(MemoryQueue):
         store = self._store
         is_full = store.size + size > self._max_spooled
         is_in_use = not store.is_failing and not self._is_shut
-        return is_full and is_in_use and any(stream.unread for stream in store.streams())
+        return (
+            is_full and is_in_use and any(owner_files.unread for owner_files in store.all_owners())
+        )
 
     def _shed_spooled(self, lane: int, size: int) -> None:
         """Gives up the lowest level on the disk, oldest first, until a line of a lane has room."""
         if self._store.size + size > self._max_spooled:
             self._discard_settled()
         for lower in range(lane + 1):
-            for stream in self._store.streams():
-                for segment in list(stream.lanes[lower]):
+            for owner_files in self._store.all_owners():
+                for segment in list(owner_files.lanes[lower]):
                     if self._store.size + size <= self._max_spooled:
                         return
-                    self._give_up(stream, segment, FULL)
+                    self._give_up(owner_files, segment, FULL)
 
     def _discard_settled(self) -> None:
         """Removes what is delivered of the segments being written: that costs nothing."""
@@ -321,7 +323,7 @@ class WritingQueue(MemoryQueue):
                 self._active[lane] = None
                 self._discard_if_settled(self._store.own, segment)
 
-    def _give_up(self, stream: Stream, segment: Segment, reason: str) -> None:
+    def _give_up(self, owner_files: OwnerFiles, segment: Segment, reason: str) -> None:
         """Drops what is not taken of a segment, and the file if nothing of it is in flight."""
         self._retire(segment)
         loss = (reason, segment.lane)
@@ -334,8 +336,8 @@ class WritingQueue(MemoryQueue):
         self._dropped[loss] += count
         segment.cut()
         self.settled.notify_all()
-        if not self._discard_if_settled(stream, segment):
-            stream.shorten(segment)
+        if not self._discard_if_settled(owner_files, segment):
+            owner_files.shorten(segment)
 
     def _drop(self, loss: Loss, count: int) -> None:
         """Counts entries on the disk that will not be sent."""
@@ -345,7 +347,7 @@ class WritingQueue(MemoryQueue):
             self._dropped[loss] += count
             self.settled.notify_all()
 
-    def _discard_if_settled(self, stream: Stream, segment: Segment) -> bool:
+    def _discard_if_settled(self, owner_files: OwnerFiles, segment: Segment) -> bool:
         """Removes a segment that nothing is left of and nothing is written to."""
         if segment.is_gone:
             return True
@@ -356,5 +358,5 @@ class WritingQueue(MemoryQueue):
         segment.is_gone = True
         self._store.size -= segment.size * is_first
         if is_first:
-            stream.remove(segment)
+            owner_files.remove(segment)
         return True
