@@ -7,8 +7,6 @@ import http.client
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,7 @@ from benchmarks._bench import Bench, ChildError, rotated
 from benchmarks._workload import session
 from benchmarks.contestants import ENTRANTS
 from benchmarks.measures import MEASURES, deliver
+from tests.support.processes import python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,11 +227,8 @@ def test_readme_explains_every_contestant_and_benchmark() -> None:
 
 def bench(out: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
     """Runs the command line; gives what it prints, and its JSON by benchmark."""
-    command = [sys.executable, "-m", "benchmarks", *arguments, "--quick", "--out", str(out)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    run = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    command = ["-m", "benchmarks", *arguments, "--quick", "--out", out]
+    run = python(*command, cwd=ROOT, environ={"PYTHONPATH": str(ROOT / "src")}, seconds=300)
     assert run.returncode == 0, run.stderr
     return run.stdout, {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
 
@@ -268,16 +264,10 @@ def test_contestant_that_fails_is_named(tmp_path: Path) -> None:
     package = tmp_path / "requests"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('broken on purpose')\n")
-    command = [sys.executable, "-m", "benchmarks", "call", "--quick", "--entries", "100"]
-    run = subprocess.run(
-        [*command, "--contestants", "by-hand,ideal", "--out", str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'src'}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    command = ["-m", "benchmarks", "call", "--quick", "--entries", "100"]
+    command += ["--contestants", "by-hand,ideal", "--out", str(tmp_path)]
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'src'}"}
+    run = python(*command, cwd=ROOT, environ=path, seconds=300)
     assert run.returncode == 1
     assert "by-hand: RuntimeError: broken on purpose" in run.stderr
     assert "| ideal, stdlib json `ideal` |" in run.stdout

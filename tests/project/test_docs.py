@@ -7,7 +7,6 @@ import importlib
 import logging
 import pkgutil
 import re
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import voyage_logger
+from tests.support.processes import python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,14 +119,7 @@ def test_fixture_of_the_docs_works(tmp_path: Path) -> None:
         "def place_order(number):\n"
         "    logger.info('Order %s placed', number)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.processes import python
+
 if TYPE_CHECKING:
+    import subprocess
+
     from voyage_logger.devserver import DevServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -19,14 +20,7 @@ RECORDED = json.loads((Path(__file__).parents[1] / "transports/vendor_requests.j
 
 
 def run(name: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / name)],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return python("-W", "error", EXAMPLES / name, environ=environ)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.loggers import until
-from tests.support.spooling import Child, assert_law, leave, look, messages, slow_down
+from tests.support.processes import messages
+from tests.support.spooling import Child, assert_law, leave, look, slow_down
 from voyage_logger._base import diagnostics
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import ERROR, INFO

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.spooling import Child, leave, lines, messages
+from tests.support.processes import messages
+from tests.support.spooling import Child, leave, lines
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
 from voyage_logger._queue.spool import SpoolQueue, SpoolSettings

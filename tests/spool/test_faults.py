@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.loggers import Recorder, until
-from tests.support.spooling import Child, assert_law, leave, lines, look, messages
+from tests.support.processes import messages
+from tests.support.spooling import Child, assert_law, leave, lines, look
 from voyage_logger._base import diagnostics
 from voyage_logger.cli import main
 from voyage_logger.devserver import Rules

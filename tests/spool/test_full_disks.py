@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.loggers import until
-from tests.support.spooling import assert_law, look, messages
+from tests.support.processes import messages
+from tests.support.spooling import assert_law, look
 from voyage_logger.devserver import DevServer, Rules
 
 if TYPE_CHECKING:

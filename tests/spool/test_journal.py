@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.loggers import until
-from tests.support.spooling import Child, assert_law, look, messages
+from tests.support.processes import messages
+from tests.support.spooling import Child, assert_law, look
 from voyage_logger.devserver import Rules
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.loggers import until
-from tests.support.spooling import assert_law, leave, look, messages
+from tests.support.processes import messages
+from tests.support.spooling import assert_law, leave, look
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import ERROR, INFO
 from voyage_logger._queue.lanes import NEVER

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.loggers import until
-from tests.support.spooling import Child, assert_law, leave, look, messages
+from tests.support.processes import messages
+from tests.support.spooling import Child, assert_law, leave, look
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
 from voyage_logger._queue.spool import SpoolQueue, SpoolSettings

@@ -8,8 +8,6 @@ import http.client
 import json
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -19,6 +17,7 @@ import pytest
 import requests
 import responses
 
+from tests.support.processes import python
 from voyage_logger import AuthenticationError, ConnectionFailed, Kind, Transport
 from voyage_logger._base import wire
 from voyage_logger.devserver import OMIT, DevServer, Fault
@@ -479,5 +478,5 @@ def test_transport_is_importable_without_requests() -> None:
         "import sys; from voyage_logger import Transport; Transport('k', 's', 'http://x');"
         "print('requests' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    done = python("-c", code)
+    assert (done.returncode, done.stdout) == (0, "False\n")
