@@ -35,18 +35,6 @@ AWAY = "http://127.0.0.1:9"  # nobody listens at the discard port
 ELSEWHERE = "http://127.0.0.1:7"  # nor there
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def keys(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment in which an operator works."""
-    for name, value in server.environ.items():
-        monkeypatch.setenv(name, value)
-
-
 def log(logger: VoyageLogger, messages: tuple[str, ...]) -> None:
     """Logs messages of the form "level words"."""
     for message in messages:
@@ -434,7 +422,7 @@ class TestShow:
         assert len(said.out.splitlines()) == 2
         assert f"2 lines of {owner} cannot be read: left out" in said.err
 
-    @pytest.mark.usefixtures("keys")
+    @pytest.mark.usefixtures("credentials")
     def test_shows_lines_that_are_no_entries_among_dead_letters(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -545,7 +533,7 @@ class TestExport:
         assert "exists" in capfd.readouterr().err
 
 
-@pytest.mark.usefixtures("keys")
+@pytest.mark.usefixtures("credentials")
 class TestReplay:
     def test_sends_all_that_the_dead_have_left(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]

@@ -58,12 +58,6 @@ def emigrate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
             restored.close(timeout=0)
 
 
-@pytest.fixture
-def credentials(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in server.environ.items():
-        monkeypatch.setenv(name, value)
-
-
 def elsewhere(
     data: bytes, code: str, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:

@@ -37,11 +37,6 @@ SHORT = (
 SLOWLY = SHORT.replace("    logger.info", "    logger.verify()\n    logger.info")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
 def test_exit_waits_for_the_answer_of_a_slow_server(server: DevServer, folder: Path) -> None:
     """A short process delivers what it was logged, and what it has begun of others', once."""
     leave(folder, server, ["left"])

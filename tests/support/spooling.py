@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from voyage_logger import Stats, VoyageLogger
+    from voyage_logger import VoyageLogger
     from voyage_logger.devserver import DevServer
 
 PRELUDE = """\
@@ -99,13 +99,6 @@ def slow_down(
         return read(descriptor, count)
 
     monkeypatch.setattr(os, "read", slow)
-
-
-def assert_law(stats: Stats) -> None:
-    """Accepted is delivered, rejected, dropped and pending; and the reasons add up."""
-    assert stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.pending
-    assert stats.rejected == sum(stats.rejected_by.values())
-    assert stats.dropped == sum(stats.dropped_by.values())
 
 
 def leave(

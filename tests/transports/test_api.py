@@ -17,6 +17,7 @@ import pytest
 import requests
 import responses
 
+from tests.support.loggers import sign_ins
 from tests.support.processes import python
 from voyage_logger import AuthenticationError, ConnectionFailed, Kind, Transport
 from voyage_logger._base import wire
@@ -49,10 +50,6 @@ def transport(server: DevServer) -> Any:
     transport = transport_to(server)
     yield transport
     transport.close()
-
-
-def sign_ins(server: DevServer) -> int:
-    return sum(request.endpoint == "sign-in" for request in server.requests)
 
 
 def test_sign_in_and_send_by_hand(server: DevServer, transport: Transport) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.loggers import until
+from tests.support.loggers import sign_ins, until
 from tests.support.processes import python
 from voyage_logger import AuthenticationError, Transport
 from voyage_logger._base.diagnostics import Diagnostics
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from voyage_logger.devserver._http import Answer, Request
 
 HOUR = 3600.0
-
-
-def sign_ins(server: DevServer) -> int:
-    return sum(request.endpoint == "sign-in" for request in server.requests)
 
 
 def test_loggers_that_share_a_transport_share_a_token(
