@@ -10,7 +10,6 @@ import pytest
 from pytest_socket import SocketConnectBlockedError
 
 TESTS = Path(__file__).parents[1]
-TREES = {path.relative_to(TESTS): ast.parse(path.read_text()) for path in TESTS.rglob("*.py")}
 SHARED = {"contracts", "support"}  # the folders that all tests import from
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -52,14 +51,11 @@ def without_assertion(tree: ast.AST, helpers: set[str]) -> set[str]:
 
 def test_each_test_asserts() -> None:
     """Each test has an assertion, or calls a helper of the suite that has one."""
-    shared = [
-        each
-        for path, tree in TREES.items()
-        if path.parts[0] in SHARED
-        for each in functions_in(tree)
-    ]
-    helpers = asserting(shared, set())
-    found = {str(path): without_assertion(tree, helpers) for path, tree in TREES.items()}
+    paths = [path.relative_to(TESTS) for path in TESTS.rglob("*.py")]
+    trees = {path: ast.parse((TESTS / path).read_text()) for path in paths}
+    shared = [tree for path, tree in trees.items() if path.parts[0] in SHARED]
+    helpers = asserting([each for tree in shared for each in functions_in(tree)], set())
+    found = {str(path): without_assertion(tree, helpers) for path, tree in trees.items()}
     assert not {path: names for path, names in found.items() if names}
 
 
