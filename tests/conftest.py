@@ -1,4 +1,4 @@
-"""The fixtures that all tests share, and a check that no thread is left."""
+"""The fixtures that all tests share, and a check that a test ends the threads that it starts."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import pytest
 
 pytest.register_assert_rewrite("tests.contracts", "tests.support", "tests.budget")
 
-from tests.support.loggers import Recorder  # noqa: E402 - its asserts are rewritten by now
+from tests.support.loggers import Recorder  # noqa: E402 - pytest rewrites its asserts first
 from voyage_logger import VoyageLogger  # noqa: E402
 from voyage_logger._base import diagnostics  # noqa: E402
 from voyage_logger.devserver import DevServer  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.support.loggers import MakeLogger
 
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable of the developer's shell reaches a test, and no line was said before it."""
+    """Hide the developer's variables, and forget which lines an earlier test has printed."""
     for name in [name for name in os.environ if name.startswith("VOYAGE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(diagnostics, "_last_said", {})
@@ -31,11 +32,12 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
+    """Fail a test that leaves a thread running."""
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
         thread.join(timeout=30)
-        assert not thread.is_alive(), f"{thread.name} is left behind"
+        assert not thread.is_alive(), f"{thread.name} is still running"
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def server() -> Iterator[DevServer]:
 
 @pytest.fixture
 def make_logger(server: DevServer) -> Iterator[MakeLogger]:
-    """Makes loggers that deliver to the server, and closes them."""
+    """Return a function that makes loggers for the server; the fixture closes the loggers."""
     loggers: list[VoyageLogger] = []
 
     def make(app_name: str = "app", **settings: Any) -> VoyageLogger:
@@ -72,5 +74,28 @@ def make_logger(server: DevServer) -> Iterator[MakeLogger]:
 
 @pytest.fixture
 def logger(make_logger: MakeLogger) -> VoyageLogger:
-    """A logger that sends when told to: the interval is longer than any test."""
+    """Return a logger that sends only when a test flushes, because its interval is so long."""
     return make_logger(flush_interval=600)
+
+
+@pytest.fixture
+def credentials(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the variables that point to the server, as an operator of an app does."""
+    for name, value in server.environ.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return the path of a spool, which does not exist yet."""
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """Return a function that returns the lines on stderr since its last call."""
+
+    def lines() -> list[str]:
+        return capsys.readouterr().err.splitlines()
+
+    return lines

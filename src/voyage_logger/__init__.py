@@ -47,8 +47,7 @@ from voyage_logger._logger.context import propagate
 from voyage_logger._logger.journey import Journey, current_journey
 from voyage_logger._logger.logger import VoyageLogger
 from voyage_logger._version import __version__
-from voyage_logger.transports import BaseTransport, Transport
-from voyage_logger.transports._outcome import Kind, Outcome
+from voyage_logger.transports import BaseTransport, Kind, Outcome, Transport
 
 if TYPE_CHECKING:
     from voyage_logger._delivery.sigterm import flush_on_sigterm

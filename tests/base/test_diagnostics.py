@@ -57,10 +57,13 @@ def closed() -> io.StringIO:
 
 
 @pytest.mark.parametrize("stream", [None, closed(), Broken()], ids=["none", "closed", "broken"])
-def test_missing_stderr_is_no_trouble(monkeypatch: pytest.MonkeyPatch, stream: object) -> None:
-    """Daemons close their standard error, and apps replace it; nothing is raised."""
+def test_missing_stderr_is_no_trouble(
+    monkeypatch: pytest.MonkeyPatch, stream: object, records: list[logging.LogRecord]
+) -> None:
+    """A line still goes to `logging` if stderr is closed, missing or broken."""
     monkeypatch.setattr(sys, "stderr", stream)
     Diagnostics().say("a", "line")
+    assert [record.getMessage() for record in records] == ["line"]
 
 
 @pytest.fixture

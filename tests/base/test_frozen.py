@@ -7,7 +7,6 @@ import dataclasses
 import inspect
 import json
 import pickle
-import subprocess
 import sys
 import typing
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 import voyage_logger
 from tests.support.loggers import Recorder
+from tests.support.processes import python
 from voyage_logger import FlushResult, Kind, Outcome, Stats, VoyageLogger
 from voyage_logger._base.frozen import frozen, replace
 
@@ -154,9 +154,10 @@ def test_value_is_logged_where_nobody_has_loaded_dataclasses() -> None:
         "print(encode({'meta_data': {'r': FlushResult(1, 0, 0, 0, 0.5)}}, 9999).decode())\n"
     )
     source = Path(voyage_logger.__file__).parent.parent
-    ran = subprocess.run(  # -S: what site-packages may import by itself is not ours
-        [sys.executable, "-S", "-c", code, source], capture_output=True, text=True, check=True
-    )
+    ran = python(
+        "-S", "-c", code, source
+    )  # -S: what site-packages may import by itself is not ours
+    assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["meta_data"]["r"] == dataclasses.asdict(
         FlushResult(1, 0, 0, 0, 0.5)
     )

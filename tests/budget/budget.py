@@ -1,12 +1,12 @@
-"""Holds what a log call costs against `budget.toml`; counts only, so a busy machine is no matter.
+"""Compares the cost of a log call with `budget.toml`. It counts, so a busy machine does no harm.
 
-    python tests/budget/budget.py               what all costs now, beside the budget
-    python tests/budget/budget.py check         instructions only; 1 if one is not as budgeted
+    python tests/budget/budget.py               print all costs beside their budgets
+    python tests/budget/budget.py check         check the instructions; exit with 1 for a wrong one
     python tests/budget/budget.py record "why" [PYTHON ..]
-                                                 writes the budget anew, for each interpreter
+                                                 write a new budget, for each interpreter
 
-What must stay true: a count that is over its budget fails, and so does one far under it, because
-a slack budget guards nothing.
+What must stay true: a count over its budget fails. A count far under its budget fails as well,
+because a budget that is too high guards nothing.
 """
 
 from __future__ import annotations
@@ -43,19 +43,18 @@ SOURCE = HERE.parents[1] / "src"
 
 SCENARIOS = ("fields", "bare", "filtered", "bound", "journey", "spool", "redacted", "worker")
 KINDS = ("opcodes", "calls", "blocks")
-# By how much a count may be over its budget: instructions differ a little from run to run.
+# The part by which a count may be over its budget. Instructions differ a little between runs.
 OVER = {"instructions": 0.02, "opcodes": 0.0, "calls": 0.0, "blocks": 0.0}
 UNDER = 0.10
 
-_CALLS = dict.fromkeys(SCENARIOS, 1000) | {"worker": 3000}  # it is a tenth of a call: a longer run
-_TIME_LIMIT = 300
-
-
-# What it costs.
+# The worker's part is a tenth of a log call, so its run is longer.
+_CALLS = dict.fromkeys(SCENARIOS, 1000) | {"worker": 3000}
+_TIME_LIMIT = 300  # seconds
+_PORTABLE = "`pytest tests/budget` checks the portable counts: opcodes, calls and blocks."
 
 
 def portable_costs(python: str = sys.executable) -> dict[str, Any]:
-    """Opcodes, calls and blocks by scenario; `overhead` of a waiting entry; `python`'s version."""
+    """Return the opcodes, calls and blocks by scenario, the overhead and the Python version."""
     with _environment() as environment:
         found = json.loads(_run([python, HERE / "scenarios.py", "count"], environment).stdout)
     costs: Costs = {kind: {} for kind in KINDS}
@@ -66,13 +65,13 @@ def portable_costs(python: str = sys.executable) -> dict[str, Any]:
 
 
 def instructions() -> dict[str, float]:
-    """Instructions per call, of this interpreter; `import` is the package's import as a whole.
+    """Return the instructions per call with this interpreter; `import` is the whole import.
 
-    The difference of two runs, one of which makes twice as many calls: what comes before and
-    after the calls is the same in both.
+    A count is the difference of two runs, one of which makes twice as many calls. The start and
+    the end of the process are the same in both runs.
     """
     with _environment() as environment, ThreadPoolExecutor(os.cpu_count()) as pool:
-        # Leaves all bytecode behind, which no run that counts is to make.
+        # This run writes the bytecode of all modules, so that no counted run has to compile.
         _run([sys.executable, HERE / "scenarios.py", "run", "spool", 1], environment)
         scenarios = str(HERE / "scenarios.py")
         pairs = {"import": (["-c", "pass"], ["-c", "import voyage_logger"])} | {
@@ -110,24 +109,21 @@ def _run(command: list[Any], environment: dict[str, str]) -> subprocess.Complete
 
 @contextlib.contextmanager
 def _environment() -> Iterator[dict[str, str]]:
-    """Nothing of the developer's own, coverage's hook included, and no chance."""
+    """Yield variables without those of the developer and of coverage, and without random hashes."""
     with tempfile.TemporaryDirectory() as folder:
         yield {
             "PATH": os.environ.get("PATH", ""),
             "PYTHONPATH": str(SOURCE),
             "PYTHONHASHSEED": "0",
-            "VOYAGE_LOGS_ORJSON": "0",  # which is installed here and not there
+            "VOYAGE_LOGS_ORJSON": "0",  # orjson is not installed everywhere
             "PYTHONPYCACHEPREFIX": f"{folder}/bytecode",
             "SCENARIO_ENTRIES": str(2 * _CALLS["worker"]),
             "SCENARIO_DIR": folder,
         }
 
 
-# What it may cost.
-
-
 def build() -> str:
-    """This very build of Python: instructions are the compiler's as much as ours."""
+    """Return a name of this build of Python, because instructions depend on the compiler."""
     flags = [sysconfig.get_config_var(name) for name in ("CONFIG_ARGS", "PY_CFLAGS", "CC")]
     about = [platform.python_compiler(), platform.machine(), *platform.libc_ver(), *flags]
     digest = hashlib.sha256(repr(about).encode()).hexdigest()[:8]
@@ -135,7 +131,7 @@ def build() -> str:
 
 
 def judge(kind: str, name: str, count: float, budget: float) -> str | None:
-    """What is wrong with a count beside its budget, or None."""
+    """Return a complaint if a count is over its budget or far under it, else None."""
     figures = f"{name}: {_figure(count)} {kind}, budget {_figure(budget)}"
     if count > budget * (1 + OVER[kind]):
         return f"{figures}: over it. Make it cheaper, or record why it must cost more"
@@ -153,17 +149,14 @@ def _figure(count: float | None) -> str:
 
 
 def raises(kind: str, old: dict[str, float], new: dict[str, float]) -> Iterator[str]:
-    """The budgets that a new record raises by more than counts differ from run to run, in words."""
+    """Yield a line for each budget that a new record raises by more than counts usually differ."""
     for name, count in new.items():
         if name in old and count > old[name] * (1 + OVER[kind]):
             yield f"{name} {_figure(old[name])} -> {_figure(count)}"
 
 
-# The file.
-
-
 def record(reason: str, pythons: list[str]) -> None:
-    """Writes the present costs as the budget, and why, with each budget that is raised."""
+    """Write the present costs as the budget, with the reason and each budget that it raises."""
     budgets = load()
     history = budgets.pop("history", [])
     raised = []
@@ -186,7 +179,7 @@ def _replace(budgets: dict[str, Any], kind: str, of: str, costs: dict[str, float
 
 
 def _header() -> str:
-    """The file's comment, which stays."""
+    """Return the comment at the top of the file, which a new record keeps."""
     lines = FILE.read_text().splitlines(keepends=True) if FILE.exists() else []
     return "".join(line for line in lines if line.startswith("#")) + "\n"
 
@@ -203,21 +196,16 @@ def _toml(budgets: dict[str, Any], history: list[dict[str, Any]]) -> Iterator[st
         yield ""
 
 
-# The command line.
-
-
 def check() -> int:
-    """Prints the instructions beside their budget; 1 if one of them is not as budgeted."""
+    """Print the instructions beside their budgets; return 1 if a count is wrong."""
     if not shutil.which("valgrind"):
-        print("valgrind is not installed: instructions are NOT checked here. The portable counts")
-        print("(opcodes, calls, blocks) are part of the suite: pytest tests/budget/test_budget.py")
+        print(f"valgrind is not installed: instructions are NOT checked. {_PORTABLE}")
         return 0
     budget = load().get("instructions", {}).get(build())
     found = instructions()
     _print("instructions", found, budget or {})
     if budget is None:
-        print(f"No budget for {build()}: these figures are for information. The portable counts")
-        print("(opcodes, calls, blocks) are part of the suite: pytest tests/budget/test_budget.py")
+        print(f"There is no budget for {build()}, so these figures are not checked. {_PORTABLE}")
         return 0
     wrong = [judge("instructions", name, found[name], budget.get(name, 0)) for name in found]
     print(*filter(None, wrong), sep="\n")
@@ -225,11 +213,11 @@ def check() -> int:
 
 
 def show() -> int:
-    """Prints all counts beside their budget."""
+    """Print all counts beside their budgets, then check the instructions."""
     costs, budgets = portable_costs(), load()
     for kind in KINDS:
         _print(kind, costs[kind], budgets.get(kind, {}).get(costs["python"], {}))
-    print(f"bytes of a waiting entry beside its JSON: {costs['overhead']:.0f}\n")
+    print(f"bytes of memory for a queued entry, without its JSON: {costs['overhead']:.0f}\n")
     return check()
 
 

@@ -1,11 +1,11 @@
-"""What the budget counts: a few ways to log, each run in a process of its own by `budget.py`.
+"""The scenarios that the budget counts; `budget.py` runs each of them in a process of its own.
 
-    python scenarios.py run SCENARIO N   does N calls and ends: for a tool that counts from outside
-    python scenarios.py count            counts from inside, and prints JSON
+    python scenarios.py run SCENARIO N   make N calls and end, for a tool that counts from outside
+    python scenarios.py count            count from inside, and print JSON
 
-What must stay true: nothing here depends on the clock, on chance, or on which of two threads is
-quicker. The worker's thread is parked while calls are counted, and the calls are made beforehand
-while the worker is. Few imports: valgrind pays fifty times for each.
+What must stay true: no count depends on the clock, on chance, or on the faster of two threads. The
+worker waits while calls are counted, and all calls are made before the worker is counted. This file
+imports little, because valgrind makes each import fifty times as slow.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     Call = Callable[[], object]
 
 BATCH = 100
-WARM_UP = 256  # calls before any is counted: caches and free lists are then as they stay
-TRACED = 65
-RETAINED = 1024  # a multiple of a deque's 64 slots a block
+WARM_UP = 256  # calls that are not counted, because they fill caches and free lists
+TRACED = 65  # calls that are traced
+RETAINED = 1024  # calls whose memory is counted; a block of a deque has 64 slots
 BATCHES = 12
-TIME_LIMIT = 200  # seconds; under valgrind all takes fifty times as long
+TIME_LIMIT = 200  # seconds; valgrind makes a program fifty times as slow
 
-_PACKAGE = os.path.dirname(voyage_logger.__file__)  # noqa: PTH120 - see above
+_PACKAGE = os.path.dirname(voyage_logger.__file__)  # noqa: PTH120 - pathlib is one import more
 
 
 class Gate(BaseTransport):
-    """Takes all that it is given, after it has been opened; until then the worker is parked."""
+    """A transport that makes the worker wait until a scenario opens it, and then delivers all."""
 
     def __init__(self, on_send: Callable[[int], object] = int) -> None:
         self._on_send = on_send
@@ -54,13 +54,13 @@ class Gate(BaseTransport):
 
 
 def make(transport: BaseTransport | None = None, **settings: Any) -> VoyageLogger:
-    """A logger whose queue is never so full that it behaves otherwise than at the first entry."""
+    """Return a logger whose queue is so large that it never sheds an entry."""
     settings = {"max_queue_size": 10**6, "max_queue_bytes": 10**9, **settings}
     return VoyageLogger("app", transport=transport or Gate(), batch_size=BATCH, **settings)
 
 
 def usual(logger: VoyageLogger) -> Call:
-    """A call with the fields of the vendor's own example."""
+    """Return a log call with the fields of the vendor's own example."""
 
     def call() -> None:
         logger.info(
@@ -77,28 +77,28 @@ def usual(logger: VoyageLogger) -> Call:
 
 
 def fields() -> Call:
-    """The usual fields: the figure that all others are read beside."""
+    """Return a call with the usual fields, to compare the other scenarios with."""
     return usual(make())
 
 
 def bare() -> Call:
-    """A message and nothing else."""
+    """Return a call with a message and no field."""
     logger = make()
     return lambda: logger.info("User login successful")
 
 
 def filtered() -> Call:
-    """A call below the logger's level."""
+    """Return a call below the logger's level."""
     return usual(make(level="warn"))
 
 
 def bound() -> Call:
-    """The usual fields beside bound ones."""
+    """Return a call with the usual fields of a logger that has bound fields."""
     return usual(make().bind(session_id="s-1", meta_data={"region": "eu"}))
 
 
 def journey() -> Call:
-    """The usual fields inside a journey of two steps."""
+    """Return a call with the usual fields inside a journey of two steps."""
     logger = make()
     flow = logger.journey("checkout").__enter__()
     flow.step("cart_opened")
@@ -107,12 +107,12 @@ def journey() -> Call:
 
 
 def spool() -> Call:
-    """The usual fields, appended to a file."""
+    """Return a call with the usual fields of a logger with a spool."""
     return usual(make(spool_dir=f"{os.environ['SCENARIO_DIR']}/spool-{os.getpid()}"))
 
 
 def redacted() -> Call:
-    """Few fields, one of them to be masked."""
+    """Return a call with few fields, one of which is masked."""
     logger = make()
     return lambda: logger.info("Signed in", meta_data={"user": "john", "password": "hunter2"})
 
@@ -123,7 +123,7 @@ CALLS: dict[str, Callable[[], Call]] = {
 
 
 def deliver(entries: int, on_send: Callable[[int], None]) -> None:
-    """The worker's part alone: that many entries wait when it is let go, and nobody watches it."""
+    """Queue so many entries, then let the worker deliver them while no other thread runs."""
     gate = Gate(on_send)
     call = usual(make(gate))
     for _ in range(entries):
@@ -133,7 +133,7 @@ def deliver(entries: int, on_send: Callable[[int], None]) -> None:
 
 
 def run(name: str, count: int) -> None:
-    """Does what is to be counted and ends the process at once, so that the end costs nothing."""
+    """Run a scenario, and end the process at once, so that no instruction of an exit counts."""
     if name == "worker":
         seen = 0
 
@@ -145,7 +145,7 @@ def run(name: str, count: int) -> None:
 
         deliver(int(os.environ["SCENARIO_ENTRIES"]), on_send)
         sys.exit("the worker has not delivered")
-    gc.disable()  # when it runs depends on what else the process holds
+    gc.disable()  # the moment of a collection depends on other objects of the process
     call = CALLS[name]()
     for _ in range(count):
         call()
@@ -153,16 +153,16 @@ def run(name: str, count: int) -> None:
 
 
 class Tally:
-    """Counts what the package itself executes, in every thread that has the hooks.
+    """Counts the opcodes and calls of the package's own code, in every thread with these hooks.
 
-    What library code does further down is left out: it differs between patch releases of Python.
+    The code of libraries does not count, because it differs between patch releases of Python.
     """
 
     def __init__(self) -> None:
         self.opcodes = self.calls = 0
 
     def trace(self, frame: FrameType, event: str, _: object) -> Any:
-        """For `sys.settrace`."""
+        """Count opcodes, as a hook of `sys.settrace`."""
         if event == "opcode":
             self.opcodes += 1
         elif event == "call":
@@ -173,7 +173,7 @@ class Tally:
         return self.trace
 
     def profile(self, frame: FrameType, event: str, _: object) -> None:
-        """For `sys.setprofile`."""
+        """Count calls, as a hook of `sys.setprofile`."""
         if event == "c_call":
             self.calls += _is_own(frame)
         elif event == "call":
@@ -189,12 +189,12 @@ def middle(counts: list[int]) -> int:
 
 
 def counts_of(call: Call) -> dict[str, float]:
-    """What one call of the steady kind costs; the odd one that starts a second or file does not."""
+    """Return the median costs of a call, without the rare call that begins a second or a file."""
     for _ in range(WARM_UP):
         call()
     tally = Tally()
     opcodes, calls = [], []
-    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks for it when the hook is set
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 reads this in `settrace`
     sys.settrace(tally.trace)
     for _ in range(TRACED):
         before = tally.opcodes
@@ -215,7 +215,7 @@ def counts_of(call: Call) -> dict[str, float]:
 
 
 def retained_blocks(call: Call) -> float:
-    """Blocks of memory that an entry takes for as long as it waits."""
+    """Return how many blocks of memory a queued entry uses."""
     before = sys.getallocatedblocks()
     for _ in range(RETAINED):
         call()
@@ -223,7 +223,7 @@ def retained_blocks(call: Call) -> float:
 
 
 def counts_of_worker() -> dict[str, float]:
-    """The same for the worker, per entry, in batches of `BATCH`."""
+    """Return the worker's median costs per entry, in batches of `BATCH` entries."""
 
     def count(install: Callable[[Any], None], hook: Any, look: Callable[[], int]) -> float:
         marks: list[int] = []
@@ -261,8 +261,8 @@ def _in_worker(hook: Callable[[FrameType, str, object], Any]) -> Any:
 
 
 def overhead() -> float:
-    """Bytes of memory that a waiting entry takes beside its JSON."""
-    import tracemalloc  # noqa: PLC0415 - see the top
+    """Return how many bytes of memory a queued entry uses in addition to its JSON."""
+    import tracemalloc  # noqa: PLC0415 - `run` needs no tracemalloc
 
     gc.disable()
     logger = make()
@@ -279,15 +279,15 @@ def overhead() -> float:
 
 
 def payload(logger: VoyageLogger) -> int:
-    """The bytes of JSON that wait."""
-    from voyage_logger._queue.lanes import RECORD_OVERHEAD  # noqa: PLC0415 - not for those who run
+    """Return the number of bytes of JSON in the queue."""
+    from voyage_logger._queue.lanes import RECORD_OVERHEAD  # noqa: PLC0415 - `run` needs it not
 
     stats = logger.stats()
     return stats.pending_bytes - stats.pending * RECORD_OVERHEAD
 
 
 def count_all() -> Iterator[tuple[str, dict[str, float]]]:
-    """All counts that are taken from inside."""
+    """Yield the counts of each scenario."""
     gc.disable()
     for name, scenario in CALLS.items():
         yield name, counts_of(scenario())
@@ -297,7 +297,7 @@ def count_all() -> Iterator[tuple[str, dict[str, float]]]:
 if __name__ == "__main__":
     if sys.argv[1] == "run":
         run(sys.argv[2], int(sys.argv[3]))
-    # The overhead first: tuples that others have given back would seem to cost nothing.
+    # The overhead comes first: later, tuples from a free list would seem to cost no memory.
     found = {"overhead": overhead(), "counts": dict(count_all())}
     print(json.dumps({"python": "{}.{}".format(*sys.version_info), **found}))
     sys.stdout.flush()

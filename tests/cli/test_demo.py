@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.processes import python
 from voyage_logger import __version__
 from voyage_logger._entry.json_codecs import dumps, quick_dumps
 from voyage_logger.cli import main
 from voyage_logger.cli._demo import Account, _picture, _readable, _Shop
 
 if TYPE_CHECKING:
+    import subprocess
+
     from voyage_logger import VoyageLogger
     from voyage_logger.devserver import DevServer
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "voyage_logger", *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return python("-W", "error", "-m", "voyage_logger", *words)
 
 
 def test_demo_delivers_everything_once() -> None:

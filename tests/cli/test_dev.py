@@ -8,13 +8,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.processes import Child, python
 from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
 
 if TYPE_CHECKING:
@@ -38,20 +36,14 @@ class Dev:
     """A running `voyage-logger dev`, and what it printed about itself."""
 
     def __init__(self, *arguments: str, **environ: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", MAIN, "dev", "--port", "0", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONIOENCODING": "utf-8", **environ},
-        )
+        program = ["-W", "error", "-c", MAIN, "dev", "--port", "0", *arguments]
+        self.child = Child(*program, environ={"PYTHONIOENCODING": "utf-8", **environ})
+        self.process = self.child.process
+        self.line = self.child.hears
         self.head = head = [self.line() for _ in range(8)]
         self.variables = dict(
             line.removeprefix("export ").split("=", 1) for line in head if "export" in line
         )
-
-    def line(self) -> str:
-        stdout: IO[bytes] = self.process.stdout  # type: ignore[assignment]  # it is a pipe
-        return stdout.readline().decode().rstrip("\n")
 
     def send(self, *entries: dict[str, Any]) -> None:
         address = self.variables["VOYAGE_LOGS_URL"].removeprefix("http://")
@@ -71,26 +63,18 @@ class Dev:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=SECONDS)
-        return self.process.returncode, errors.decode()
+        _, errors = self.child.end()
+        return self.process.returncode, errors
 
 
 @pytest.fixture
 def started() -> Iterator[list[Dev]]:
     """Whatever a failed test leaves running is ended."""
     started: list[Dev] = []
-
-    def kill() -> None:
-        for dev in started:
-            dev.process.kill()
-
-    watchdog = threading.Timer(SECONDS, kill)  # ends a wait for a line that does not come
-    watchdog.start()
     yield started
-    watchdog.cancel()
-    kill()
     for dev in started:
-        dev.process.communicate(timeout=SECONDS)
+        with dev.child:
+            dev.process.kill()
 
 
 def entry(message: str, level: str = "info", app_name: str = "shop") -> dict[str, Any]:
@@ -162,8 +146,7 @@ def test_reader_may_go(started: list[Dev]) -> None:
     dev.process.stdout.close()  # type: ignore[union-attr]  # it is a pipe
     dev.send(entry("nobody reads this"))
     assert dev.process.wait(SECONDS) == 0
-    assert dev.process.stderr.read() == b""  # type: ignore[union-attr]  # it is a pipe
-    dev.process.stderr.close()  # type: ignore[union-attr]  # it is a pipe
+    assert dev.child.end()[1] == ""
 
 
 def test_other_hosts_are_warned_about(started: list[Dev]) -> None:
@@ -176,13 +159,7 @@ def test_other_hosts_are_warned_about(started: list[Dev]) -> None:
 
 
 def run(*arguments: str) -> tuple[int, list[str]]:
-    done = subprocess.run(
-        [sys.executable, "-c", MAIN, "dev", *arguments],
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=SECONDS,
-    )
+    done = python("-c", MAIN, "dev", *arguments)
     return done.returncode, done.stderr.splitlines()
 
 

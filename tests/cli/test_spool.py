@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import processes
 from tests.support.loggers import until
-from tests.support.spooling import Child, messages, slow_down
+from tests.support.processes import messages, python
+from tests.support.spooling import Child, slow_down
 from voyage_logger import VoyageLogger
 from voyage_logger.cli import main
 from voyage_logger.cli.spool import _replaying
@@ -31,18 +33,6 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="terminals and locks 
 
 AWAY = "http://127.0.0.1:9"  # nobody listens at the discard port
 ELSEWHERE = "http://127.0.0.1:7"  # nor there
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def keys(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment in which an operator works."""
-    for name, value in server.environ.items():
-        monkeypatch.setenv(name, value)
 
 
 def log(logger: VoyageLogger, messages: tuple[str, ...]) -> None:
@@ -322,13 +312,9 @@ class TestLs:
         path = folder / f"v1.{owner}.{kind}"
         path.unlink(missing_ok=True)
         os.mkfifo(path)
-        with run("ls", str(folder)) as process:
-            try:
-                assert process.wait(30) == 1
-            finally:
-                process.kill()
-            assert process.stderr is not None
-            assert b"it is no file" in process.stderr.read()
+        with run("ls", str(folder)) as child:
+            assert child.process.wait(30) == 1
+            assert "it is no file" in child.end()[1]
 
 
 class TestShow:
@@ -436,7 +422,7 @@ class TestShow:
         assert len(said.out.splitlines()) == 2
         assert f"2 lines of {owner} cannot be read: left out" in said.err
 
-    @pytest.mark.usefixtures("keys")
+    @pytest.mark.usefixtures("credentials")
     def test_shows_lines_that_are_no_entries_among_dead_letters(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -483,13 +469,12 @@ class TestShow:
     def test_s_reader_may_go(self, folder: Path) -> None:
         """`show | head` ends without a traceback."""
         leave(folder, *[f"info {'x' * 500}"] * 400)
-        with run("show", str(folder)) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            process.stdout.readline()
-            process.stdout.close()
-            assert process.wait(30) == 0
-            assert process.stderr.read() == b""
+        with run("show", str(folder)) as child:
+            assert child.hears()
+            assert child.process.stdout is not None
+            child.process.stdout.close()
+            assert child.process.wait(30) == 0
+            assert child.end()[1] == ""
 
 
 class TestExport:
@@ -548,7 +533,7 @@ class TestExport:
         assert "exists" in capfd.readouterr().err
 
 
-@pytest.mark.usefixtures("keys")
+@pytest.mark.usefixtures("credentials")
 class TestReplay:
     def test_sends_all_that_the_dead_have_left(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
@@ -802,15 +787,10 @@ class TestReplay:
             "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
             "from voyage_logger.cli import main; sys.exit(main(sys.argv[1:]))"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", limit, "spool", "replay", "--dead-letters", str(folder)],
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
+        done = python("-c", limit, "spool", "replay", "--dead-letters", folder)
 
         assert done.returncode == 1
-        assert b"File too large" in done.stderr
+        assert "File too large" in done.stderr
         assert content(folder) == before
         assert server.count() == 0
 
@@ -1068,9 +1048,7 @@ def spoil(folder: Path) -> Path:
 
 def rename(folder: Path, owner: str, *, with_lock: bool) -> None:
     """Gives an owner's files to a process that has ended, with or without the lock file."""
-    ended = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1, check=True
-    )
+    ended = python("-c", "import os; print(os.getpid())")
     began, _, token = owner.split("-")
     other = f"{began}-{int(ended.stdout)}-{token}"
     for path in folder.glob(f"v1.{owner}.*"):
@@ -1079,12 +1057,8 @@ def rename(folder: Path, owner: str, *, with_lock: bool) -> None:
         (folder / f"v1.{other}.lock").unlink()
 
 
-def run(*words: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "voyage_logger", "spool", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def run(*words: str) -> processes.Child:
+    return processes.Child("-W", "error", "-m", "voyage_logger", "spool", *words)
 
 
 def at_terminal(*words: str, answer: str = "") -> tuple[int, str]:

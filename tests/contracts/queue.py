@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.loggers import until
+from tests.support.loggers import assert_law, until
 from voyage_logger._base.levels import (
     CRITICAL,
     DEBUG,
@@ -48,13 +48,6 @@ ROOMY = 1 << 30
 def entry(text: object) -> bytes:
     """An encoded entry."""
     return b'{"m":"%b"}' % str(text).encode()
-
-
-def assert_law(stats: Stats) -> None:
-    """Accepted is delivered, rejected, dropped and pending; and the reasons add up."""
-    assert stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.pending
-    assert stats.rejected == sum(stats.rejected_by.values())
-    assert stats.dropped == sum(stats.dropped_by.values())
 
 
 def payloads(records: list[_records.Record]) -> list[bytes]:

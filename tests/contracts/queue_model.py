@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.contracts.queue import assert_law
+from tests.support.loggers import assert_law
 from voyage_logger._base.levels import CRITICAL, LANES, NOTICE_LANE
 from voyage_logger._queue.lanes import NEVER
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.loggers import until
-from tests.support.processes import TIME_LIMIT, UNMEASURED
+from tests.support.processes import UNMEASURED, Child, lost
 from voyage_logger import EntriesLost, Transport
 from voyage_logger._delivery import backoff
 from voyage_logger.devserver import DevServer, Fault
@@ -40,54 +38,31 @@ def hand_over(**values):
 """
 
 
-class Client:
-    """A process that logs, and stops for the test wherever it hands over what it found."""
+class Client(Child):
+    """A process that logs, and waits for the test after each `hand_over` of what it found."""
 
     def __init__(
         self, server: DevServer, code: str, environ: Mapping[str, str] | None = None
     ) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", CLIENT + textwrap.dedent(code)],
-            env={**os.environ, **server.environ, **(environ or {})},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        variables = {**server.environ, **(environ or {})}
+        super().__init__("-W", "error", "-c", CLIENT + textwrap.dedent(code), environ=variables)
 
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
     def next(self) -> dict[str, Any]:
-        """What it found, once it hands over."""
-        assert self._process.stdout is not None
-        watch = threading.Timer(TIME_LIMIT, self._process.kill)
-        watch.start()
-        line = self._process.stdout.readline()
-        watch.cancel()
-        assert line, self._process.communicate()[1]
+        """Return what the process hands over next."""
+        line = self.hears()
+        assert line, self.end()[1]
         found: dict[str, Any] = json.loads(line)
         return found
 
-    def go_on(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-
-    def end(self) -> str:
-        """Lets it end; gives what it wrote to stderr."""
-        _, stderr = self._process.communicate("\n", timeout=TIME_LIMIT)
-        assert self._process.returncode == 0, stderr
+    def go_on_to_the_end(self) -> str:
+        """Let the process end without an error, and return its stderr."""
+        self.tell()
+        _, stderr = self.end()
+        assert self.process.returncode == 0, stderr
         return stderr
-
-
-def lost(stderr: str) -> list[int]:
-    """The numbers of entries that the lines about losses name."""
-    return [int(line.split()[1]) for line in stderr.splitlines() if " lost (" in line]
 
 
 def test_outage_longer_than_the_queue(server: DevServer) -> None:
@@ -136,12 +111,12 @@ def test_outage_longer_than_the_queue(server: DevServer) -> None:
     with Client(server, code) as client:
         healthy = client.next()["times"]
         server.refuse_connections()
-        client.go_on()
+        client.tell()
         outage = client.next()["times"]
         server.accept_connections()
-        client.go_on()
+        client.tell()
         found = client.next()
-        stderr = client.end()
+        stderr = client.go_on_to_the_end()
     print(f"nanoseconds a log call: healthy {healthy}, outage {outage}")
     # Against the same machine's own figures: a walk of the queue in each call shows in the median,
     # a wait in some calls in the slowest one of a hundred. Of thirty hundreds the quietest is
@@ -201,7 +176,7 @@ def test_memory_stays_within_the_configured_bytes(server: DevServer, count: int)
     # Coverage's own memory is none of the client's.
     with Client(server, MEMORY.replace("COUNT", str(count)), UNMEASURED) as client:
         found = client.next()
-        client.end()
+        client.go_on_to_the_end()
     print(f"{count} entries: grown by {found['growth'] / MIB:.1f} MiB")
     assert found["accepted"] == count + 1
     assert found["accepted"] == found["dropped"] + found["pending"]

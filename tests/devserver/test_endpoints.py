@@ -571,6 +571,7 @@ def test_waiting_ends_with_what_is_waited_for(server: DevServer, client: Client)
     server.wait_for_entries(2)
     server.wait_for_requests(1)
     server.wait_for_requests(1, endpoint="sign-in")
+    assert server.count() == 2
     thread.join()
 
 

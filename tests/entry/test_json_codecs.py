@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
-import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -19,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.processes import python
 from voyage_logger import DEFAULT_REDACTED_KEYS
 from voyage_logger._entry import encoding
 from voyage_logger._entry import json_codecs as _json
@@ -192,15 +190,9 @@ class TestChoice:
 
 def run(code: str, **environment: str) -> str:
     """What a new interpreter prints."""
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return found.stdout.strip()
+    done = python("-c", code, environ=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 class TestShorterWay:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from tests.support.processes import python
 from voyage_logger._entry.timeline import Timeline
 from voyage_logger._logger.journey_header import HEADER, MAX_LENGTH, pack, unpack
 
@@ -298,12 +296,8 @@ def test_journey_crosses_processes(server: DevServer, make_logger: MakeLogger) -
     logger = make_logger("shop")
     with logger.journey("checkout") as journey:
         journey.step("cart_opened")
-        subprocess.run(
-            [sys.executable, "-c", code, json.dumps(journey.carrier())],
-            env={**os.environ, **server.environ},
-            check=True,
-            timeout=60,
-        )
+        done = python("-c", code, json.dumps(journey.carrier()), environ=server.environ)
+    assert done.returncode == 0, done.stderr
     assert logger.flush()
     worker, shop = server.entries()
     assert (worker["app_name"], shop["app_name"]) == ("worker", "shop")

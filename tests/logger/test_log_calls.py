@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import sys
@@ -15,25 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import voyage_logger
-from tests.support.loggers import until
-from voyage_logger import BaseTransport, Kind, Outcome, VoyageError, VoyageLogger
+from tests.support.loggers import Recorder, until
+from voyage_logger import Kind, Outcome, VoyageError, VoyageLogger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.support.loggers import MakeLogger
     from voyage_logger.devserver import DevServer
-
-
-class Recorder(BaseTransport):
-    """A transport that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.entries: list[dict[str, Any]] = []
-
-    def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
-        self.entries += [json.loads(entry) for entry in entries]
-        return Outcome(Kind.DELIVERED)
 
 
 @pytest.fixture

@@ -254,13 +254,15 @@ class TestRulesAcrossArguments:
         """Each bound includes its own value."""
         least = 1024 + BODY_OVERHEAD
 
-        VoyageLogger(
+        logger = VoyageLogger(
             "app",
             max_entry_bytes=1024,
             max_batch_bytes=least,
             max_queue_bytes=least,
             transport=Nowhere(),
         )
+
+        assert logger.stats().last_problem is None
 
 
 class TestGoodArguments:
@@ -287,7 +289,9 @@ class TestGoodArguments:
     )
     def test_are_taken(self, arguments: dict[str, Any]) -> None:
         """The ends of each range and each documented form are good."""
-        VoyageLogger(**{"app_name": "app", "transport": Nowhere(), **arguments})
+        logger = VoyageLogger(**{"app_name": "app", "transport": Nowhere(), **arguments})
+
+        assert logger.stats().last_problem is None
 
     @pytest.mark.parametrize(
         ("url", "root"),
@@ -518,7 +522,9 @@ class TestProblems:
 
     def test_are_no_matter_with_a_transport(self) -> None:
         """Who brings a transport needs neither keys nor URL, strict or not."""
-        VoyageLogger("app", strict=True, transport=Nowhere())
+        logger = VoyageLogger("app", strict=True, transport=Nowhere())
+
+        assert logger.stats().last_problem is None
 
     def test_are_none_with_everything_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A good configuration passes `strict`."""

@@ -7,8 +7,6 @@ import gc
 import multiprocessing
 import os
 import pickle
-import subprocess
-import sys
 import textwrap
 import threading
 import weakref
@@ -17,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle  # type: ignore[import-untyped]
 import pytest
 
+from tests.support.processes import python
 from voyage_logger import Transport, VoyageLogger
 from voyage_logger._base import pickling
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -58,25 +58,13 @@ def emigrate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
             restored.close(timeout=0)
 
 
-@pytest.fixture
-def credentials(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in server.environ.items():
-        monkeypatch.setenv(name, value)
-
-
 def elsewhere(
     data: bytes, code: str, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Runs code in a process of its own, with `data` as what was pickled."""
     prelude = "import pickle, sys, threading\ndata = bytes.fromhex(sys.argv[1])\n"
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(code), data.hex()],
-        env={**os.environ, **(environ or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    program = prelude + textwrap.dedent(code)
+    return python("-W", "error", "-c", program, data.hex(), environ=environ)
 
 
 def mark(entry: dict[str, Any]) -> dict[str, Any]:
@@ -439,14 +427,7 @@ def test_thousand_tasks_with_a_logger_in_a_pool(
         pytest.skip(f"the system has no {method}")
     script = tmp_path / "script.py"
     script.write_text(POOLS)
-    done = subprocess.run(
-        [sys.executable, str(script), method, pool],
-        env={**os.environ, **server.environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = python(script, method, pool, environ=server.environ)
     assert done.returncode == 0, done.stderr
     assert "voyage-logger" not in done.stderr
     messages = [entry["message"] for entry in server.entries(limit=2000)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
-import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.loggers import Recorder
+from tests.support.processes import python
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -446,14 +445,7 @@ def test_program_that_dies_sends_why(server: DevServer, end: str) -> None:
         if end == "fail()"
         else "thread = threading.Thread(target=fail); thread.start(); thread.join()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, **server.environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = python("-c", code, environ=server.environ)
     (entry,) = server.entries()
     assert entry["exception_info"].endswith("ValueError: the end\n")
     assert "ValueError: the end" in done.stderr

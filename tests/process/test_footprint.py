@@ -26,6 +26,7 @@ import pytest
 import voyage_logger
 from tests.budget import budget
 from tests.support.loggers import Recorder, until
+from tests.support.processes import python
 from voyage_logger import VoyageLogger
 
 SLOW = (
@@ -60,13 +61,9 @@ def test_import_is_cheap() -> None:
         "print(*set(sys.argv[2:]) & set(sys.modules))"
     )
     source = str(Path(voyage_logger.__file__).parent.parent)
-    found = subprocess.run(  # -S: what site-packages may import by itself is not ours
-        [sys.executable, "-I", "-S", "-c", code, source, *SLOW],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert found.stdout.split() == []
+    # -S: what site-packages may import by itself is not ours
+    found = python("-I", "-S", "-c", code, source, *SLOW)
+    assert (found.returncode, found.stdout.split()) == (0, [])
 
 
 def wakeups(thread: threading.Thread) -> int:

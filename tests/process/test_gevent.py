@@ -6,17 +6,16 @@ Everything is run in processes of its own, against a server in this one.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.processes import BRIEF, SHUTDOWN, SLACK, TIME_LIMIT
+from tests.support.processes import BRIEF, SHUTDOWN, SLACK, python
 from voyage_logger.devserver import DevServer, Fault
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterable
 
 pytest.importorskip("gevent", reason="gevent has no wheel for this interpreter")
@@ -48,14 +47,8 @@ def run(
         import atexit, os, sys, time, threading, gevent
         logger = VoyageLogger("app", shutdown_timeout={shutdown}, flush_interval=600)
         """
-    return subprocess.run(
-        [sys.executable, "-c", "".join(map(textwrap.dedent, (patch, prelude, code)))],
-        env={**os.environ, **server.environ},
-        capture_output=True,
-        text=True,
-        timeout=TIME_LIMIT,
-        check=False,
-    )
+    program = "".join(map(textwrap.dedent, (patch, prelude, code)))
+    return python("-c", program, environ=server.environ)
 
 
 def messages(server: DevServer) -> list[str]:

@@ -6,16 +6,13 @@ All in processes of their own: a deadlock or an endless loop ends with the time 
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.processes import UNMEASURED
+from tests.support.processes import UNMEASURED, lost, python
 from voyage_logger.devserver import DevServer, Fault, Rules
 
 if TYPE_CHECKING:
@@ -41,21 +38,10 @@ def run(
     code: str, server: DevServer | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], str]:
     """Runs code in a process of its own; gives what it reported and what it wrote to stderr."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(code)],
-        env={**os.environ, **UNMEASURED, **(server.environ if server else {}), **(environ or {})},
-        capture_output=True,
-        text=True,
-        timeout=TIME_LIMIT,
-        check=False,
-    )
+    variables = {**UNMEASURED, **(server.environ if server else {}), **(environ or {})}
+    done = python("-W", "error", "-c", PRELUDE + textwrap.dedent(code), environ=variables)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
-
-
-def lost(stderr: str) -> list[int]:
-    """The numbers of entries that the lines about losses name."""
-    return [int(line.split()[1]) for line in stderr.splitlines() if " lost (" in line]
 
 
 needs_timer = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")

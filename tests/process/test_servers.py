@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
-import subprocess
-import sys
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.loggers import until
-from tests.support.processes import TIME_LIMIT, environment, messages
+from tests.support.processes import TIME_LIMIT, Child, messages
 
 pytest.importorskip("fcntl", reason="gunicorn and prefork need a POSIX system")
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -45,21 +43,12 @@ def running(
     server: DevServer, arguments: list[str], cwd: Path, fds: tuple[int, ...] = ()
 ) -> Iterator[subprocess.Popen[str]]:
     """A server's main process; killed if the test fails before it has ended."""
-    with subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        cwd=cwd,
-        env=environment(server.environ),
-        pass_fds=fds,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with Child("-m", *arguments, environ=server.environ, cwd=cwd, pass_fds=fds) as child:
         try:
-            yield process
+            yield child.process
         finally:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+                child.signal(signal.SIGKILL)
 
 
 def get(port: int, path: str) -> None:
@@ -112,7 +101,7 @@ def test_gunicorn(
             for n in range(8, 16):
                 get(port, f"/{n}")
             process.send_signal(number)
-            output, _ = process.communicate(timeout=TIME_LIMIT)
+            _, output = process.communicate(timeout=TIME_LIMIT)
     assert process.returncode == 0, output
     assert "voyage-logger:" not in output
     assert server.duplicates() == {}
@@ -169,7 +158,7 @@ def celery(
         until(lambda: done.read_text().count("\n") == tasks, timeout=TIME_LIMIT)
         yield process
         process.terminate()
-        output, _ = process.communicate(timeout=TIME_LIMIT)
+        _, output = process.communicate(timeout=TIME_LIMIT)
     assert process.returncode == 0, output
     assert "voyage-logger:" not in output
     assert server.duplicates() == {}

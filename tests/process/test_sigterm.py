@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -13,16 +11,17 @@ import pytest
 from tests.support.processes import (
     AN_HOUR_LATER,
     FORKING,
-    environment,
     messages,
     needs_fork,
     once_more_if_slow,
+    python,
     run,
 )
 from voyage_logger import ConfigurationError, flush_on_sigterm
 from voyage_logger.devserver import Fault
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from voyage_logger.devserver import DevServer
@@ -96,13 +95,7 @@ def test_a_handler_that_python_does_not_know_is_not_replaced() -> None:
         try: flush_on_sigterm()
         except ConfigurationError as error: print(error)
         """
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(line.strip() for line in code.splitlines())],
-        env=environment({}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-c", "\n".join(line.strip() for line in code.splitlines()))
     assert done.stdout.endswith("must be called where the signal's handler is Python's own\n")
 
 

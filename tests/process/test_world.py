@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.processes import python
+
 if TYPE_CHECKING:
+    import subprocess
+
     from voyage_logger.devserver import DevServer
 
 WORLD = """\
@@ -76,14 +78,7 @@ compare("the import")
 
 
 def run(server: DevServer, code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", WORLD + textwrap.dedent(code)],
-        env={**os.environ, **server.environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return python("-c", WORLD + textwrap.dedent(code), environ=server.environ)
 
 
 def test_nothing_of_the_process_is_changed(server: DevServer) -> None:

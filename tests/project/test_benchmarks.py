@@ -1,4 +1,4 @@
-"""The benchmarks: their sink keeps and tells what it was sent, and they run to their tables."""
+"""The benchmarks: their server stores all requests, and each benchmark prints its tables."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import http.client
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,7 @@ from benchmarks._bench import Bench, ChildError, rotated
 from benchmarks._workload import session
 from benchmarks.contestants import ENTRANTS
 from benchmarks.measures import MEASURES, deliver
+from tests.support.processes import python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +58,7 @@ def post(sink: Sink, content: bytes, path: str = PATH, **headers: str) -> tuple[
 
 
 def test_loss_and_duplicates_are_seen(sink: Sink) -> None:
-    """What arrived is known entry by entry: what is missing, and what came twice."""
+    """The sink knows of each entry whether it is missing and how often it came."""
     assert post(sink, body(0, 1, 3))[0] == 200
     assert post(sink, body(3, 4))[0] == 200
     arrivals = sink.stored().arrivals()
@@ -69,18 +68,20 @@ def test_loss_and_duplicates_are_seen(sink: Sink) -> None:
     assert sink.stored().requests == []
 
 
-def test_what_is_compressed_is_read_after_the_measurement(sink: Sink) -> None:
-    """A body in gzip counts on the wire as it came, and its entries as they are."""
+def test_compressed_bodies_count_as_sent_and_are_read_later(sink: Sink) -> None:
+    """A body in gzip counts with its compressed size, and each of its entries is found."""
     content = gzip.compress(body(*range(500)))
     post(sink, content, **{"Content-Encoding": "gzip"})
     stored = sink.stored()
     assert len(stored.arrivals()) == 500
-    assert len(content) < stored.wire_bytes < len(content) + 300  # and a head
+    assert (
+        len(content) < stored.wire_bytes < len(content) + 300
+    )  # the headers have fewer than 300 bytes
     assert sink.count() == (1, stored.wire_bytes)
 
 
 def test_large_bodies_arrive_whole(sink: Sink) -> None:
-    """A body that comes in many pieces is stored as one, once, also on a kept connection."""
+    """A body in many pieces is stored once and whole, also on a connection with two requests."""
     connection = http.client.HTTPConnection("127.0.0.1", sink.port, timeout=LIMIT)
     for first in (0, 50_000):
         connection.request("POST", PATH, body(*range(first, first + 50_000)))
@@ -92,7 +93,7 @@ def test_large_bodies_arrive_whole(sink: Sink) -> None:
 
 
 def test_requests_sent_together_are_told_apart(sink: Sink) -> None:
-    """A client that does not wait for an answer before its next request is stored in full."""
+    """The sink stores each request of a client that does not wait for answers."""
     head = f"POST {PATH} HTTP/1.1\r\nContent-Length: {len(body(0))}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", sink.port), LIMIT) as connection:
         connection.sendall(b"".join(head + body(n) for n in range(50)))
@@ -107,14 +108,14 @@ def test_requests_sent_together_are_told_apart(sink: Sink) -> None:
 
 
 def test_raw_streams_are_counted_across_pieces(sink: Sink) -> None:
-    """An entry of a raw stream that is cut by a read is one entry, and none is counted twice."""
+    """An entry that two reads split counts once, in a stream without HTTP."""
     stream = b"".join(b"\x93\xa4shop" + session(n).encode() for n in range(200))
     with socket.create_connection(("127.0.0.1", sink.port), LIMIT) as connection:
         for start in range(0, len(stream), 333):
             connection.sendall(stream[start : start + 333])
             size = min(start + 333, len(stream))
             deadline = time.monotonic() + LIMIT
-            while sink.count()[1] < size:  # so that each piece is a read of its own
+            while sink.count()[1] < size:  # so that the sink reads each piece by itself
                 assert time.monotonic() < deadline
     stored = sink.stored()
     assert len(stored.requests) > 10
@@ -123,7 +124,7 @@ def test_raw_streams_are_counted_across_pieces(sink: Sink) -> None:
 
 
 def test_sink_is_slow_on_request(sink: Sink) -> None:
-    """An answer comes as late as it is told to, and the arrival is that of the request."""
+    """An answer comes after the delay that is asked for; the arrival is the request's time."""
     sink.reset(delay_ms=150)
     start = time.monotonic_ns()
     post(sink, body(7))
@@ -132,8 +133,8 @@ def test_sink_is_slow_on_request(sink: Sink) -> None:
     assert start <= arrived <= time.monotonic_ns() - 150e6
 
 
-def test_sink_turns_away_and_comes_back(sink: Sink) -> None:
-    """A closed port refuses; when it is back it has the same number, and what was stored."""
+def test_sink_refuses_connections_until_it_is_healed(sink: Sink) -> None:
+    """After a time of refused connections the sink has the same port and its stored requests."""
     post(sink, body(1))
     sink.drop_new()
     with pytest.raises(ConnectionRefusedError):
@@ -143,8 +144,8 @@ def test_sink_turns_away_and_comes_back(sink: Sink) -> None:
     assert sorted(sink.stored().arrivals()) == [1, 3]
 
 
-def test_sink_can_be_a_black_hole(sink: Sink) -> None:
-    """It takes what comes, answers nothing, and stores nothing."""
+def test_sink_can_accept_connections_and_never_answer(sink: Sink) -> None:
+    """A sink that swallows requests neither answers nor stores any of them."""
     sink.swallow()
     with socket.create_connection(("127.0.0.1", sink.port), LIMIT) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
@@ -167,15 +168,15 @@ def test_sink_can_be_a_black_hole(sink: Sink) -> None:
 def test_each_client_gets_the_answer_it_needs(
     sink: Sink, path: str, status: int, content: bytes
 ) -> None:
-    """The sink speaks, in a word, the language of each contestant's own service."""
+    """The sink answers each client in the way of the service that the client is made for."""
     found, answer = post(sink, b"x", path)
     assert found == status
     assert content in answer
 
 
 @pytest.mark.parametrize("key", ["lost", "burst 1 lost", "script_lost", "lost_share", "doubled"])
-def test_what_is_lost_in_one_round_is_lost(sink: Sink, key: str) -> None:
-    """Of losses and duplicates the worst round counts, not the median."""
+def test_worst_round_counts_for_losses(sink: Sink, key: str) -> None:
+    """The worst round counts for losses and duplicates, not the median."""
     bench = Bench(sink, ENTRANTS[:2], rounds=3)
     counts = iter([0, 0, 7, 0, 0, 0])
 
@@ -184,8 +185,8 @@ def test_what_is_lost_in_one_round_is_lost(sink: Sink, key: str) -> None:
     assert [found[entrant.name][key] for entrant in bench.entrants] == [0, 7]
 
 
-def test_who_fails_in_one_round_is_named(sink: Sink) -> None:
-    """The figures are those of the rounds that remain, and the failure is known."""
+def test_client_that_fails_in_one_round_is_named(sink: Sink) -> None:
+    """The figures come from the other rounds, and the failure is listed."""
     bench = Bench(sink, ENTRANTS[:1], rounds=2)
     outcomes: Iterator[dict[str, int] | ChildError] = iter([ChildError("out of luck"), {"lost": 0}])
 
@@ -200,7 +201,7 @@ def test_who_fails_in_one_round_is_named(sink: Sink) -> None:
 
 
 def test_deliver_counts_what_is_missing_and_what_came_twice(sink: Sink) -> None:
-    """Of six entries one never came and two came twice; the first of all belongs to the warm-up."""
+    """Of six entries one is missing and two came twice; an entry of the warm-up does not count."""
     post(sink, body(deliver.WARM))
     before = sink.count()
     start = time.monotonic_ns()
@@ -213,33 +214,30 @@ def test_deliver_counts_what_is_missing_and_what_came_twice(sink: Sink) -> None:
     assert found["rate"] > 0
 
 
-def test_each_round_begins_with_another() -> None:
-    """Who comes first is not always the same one."""
+def test_each_round_begins_with_another_client() -> None:
+    """Each client is the first one in some round."""
     first = {rotated(ENTRANTS, number)[0].name for number in range(len(ENTRANTS))}
     assert first == {entrant.name for entrant in ENTRANTS}
 
 
 def test_readme_explains_every_contestant_and_benchmark() -> None:
-    """Nobody takes part without a word on its settings."""
+    """The README of the benchmarks has a word on each client and each benchmark."""
     text = (ROOT / "benchmarks" / "README.md").read_text()
     for name in [*(entrant.name for entrant in ENTRANTS), *MEASURES]:
         assert f"`{name}`" in text, name
 
 
 def bench(out: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
-    """Runs the command line; gives what it prints, and its JSON by benchmark."""
-    command = [sys.executable, "-m", "benchmarks", *arguments, "--quick", "--out", str(out)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    run = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    """Run the command line; return its output, and its results by benchmark."""
+    command = ["-m", "benchmarks", *arguments, "--quick", "--out", out]
+    run = python(*command, cwd=ROOT, environ={"PYTHONPATH": str(ROOT / "src")}, seconds=300)
     assert run.returncode == 0, run.stderr
     return run.stdout, {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
 
 
 @pytest.mark.soak
-def test_harness_runs(tmp_path: Path) -> None:
-    """`call` and `deliver` measure our client and one written by hand, without any peer."""
+def test_two_benchmarks_compare_two_clients(tmp_path: Path) -> None:
+    """`call` and `deliver` measure this package beside a client written by hand."""
     shown, found = bench(
         tmp_path, "call", "deliver", "--contestants", "voyage,by-hand", "--entries", "300"
     )
@@ -264,20 +262,14 @@ def test_harness_runs(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_contestant_that_fails_is_named(tmp_path: Path) -> None:
-    """A contestant that cannot be measured takes no other one along, and the run fails."""
+    """A client that cannot be measured makes the run fail, and the other clients are measured."""
     package = tmp_path / "requests"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('broken on purpose')\n")
-    command = [sys.executable, "-m", "benchmarks", "call", "--quick", "--entries", "100"]
-    run = subprocess.run(
-        [*command, "--contestants", "by-hand,ideal", "--out", str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'src'}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    command = ["-m", "benchmarks", "call", "--quick", "--entries", "100"]
+    command += ["--contestants", "by-hand,ideal", "--out", str(tmp_path)]
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'src'}"}
+    run = python(*command, cwd=ROOT, environ=path, seconds=300)
     assert run.returncode == 1
     assert "by-hand: RuntimeError: broken on purpose" in run.stderr
     assert "| ideal, stdlib json `ideal` |" in run.stdout
@@ -285,7 +277,7 @@ def test_contestant_that_fails_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_every_benchmark_runs(tmp_path: Path) -> None:
-    """`all` comes to its end, with nothing lost where nothing may be, and makes every table."""
+    """`all` measures every benchmark, loses no entry that must arrive, and makes every table."""
     _, found = bench(tmp_path, "all", "--contestants", "voyage,by-hand,vendor")
     for name, (benchmark, _) in tables.TABLES.items():
         row = "as it comes" if name == "prices" else "**voyage-logger**"
@@ -293,7 +285,7 @@ def test_every_benchmark_runs(tmp_path: Path) -> None:
     assert set(found) == set(MEASURES)
     exits = found["exit"]["results"]["results"]
     assert exits["voyage"]["healthy_lost"] == 0
-    assert exits["vendor"]["healthy_lost"] == 50  # by design: a loss that must show
+    assert exits["vendor"]["healthy_lost"] == 50  # the vendor's client loses these by design
     assert exits["vendor"]["refused"] < exits["voyage"]["refused"] < 8
     assert found["contention"]["results"]["results"]["voyage"]["lost"] == 0
     assert found["idle"]["results"]["results"]["voyage"]["wakeups"] == 0

@@ -1,4 +1,4 @@
-"""What the documentation shows works: snippets, doctests, commands, links."""
+"""The documentation works as shown: snippets, doctests, commands and links."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib
 import logging
 import pkgutil
 import re
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import voyage_logger
+from tests.support.processes import python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def name(page: Path) -> str:
 
 @pytest.fixture
 def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
-    """The root logger, whose handlers and level a page may change."""
+    """Return the root logger, whose handlers and level a page may change."""
     root = logging.getLogger()
     level = root.level
     monkeypatch.setattr(root, "handlers", [*root.handlers])
@@ -56,13 +56,13 @@ def test_python_snippets_run(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """A page's snippets run from top to bottom, and the client has nothing to complain of."""
+    """The snippets of a page run from top to bottom, and the client prints no complaint."""
     for variable, value in server.environ.items():
         monkeypatch.setenv(variable, value)
-    for module in (sys, threading):  # a page may capture what is uncaught
+    for module in (sys, threading):  # a page may replace these hooks
         monkeypatch.setattr(module, "excepthook", module.excepthook)
     namespace: dict[str, object] = {}
-    # The folder of a spool is one that stays; here it is one of this test.
+    # A page names a permanent folder for the spool; the test uses a folder of its own.
     text = page.read_text().replace('"/var/lib/my-app/', f'"{tmp_path}/')
     for snippet in SNIPPET.findall(text):
         exec(compile(snippet, name(page), "exec"), namespace)  # noqa: S102 - our own pages
@@ -75,7 +75,7 @@ def test_python_snippets_run(
 def test_handler_of_the_docs_makes_entries(
     server: DevServer, make_logger: MakeLogger, root: logging.Logger
 ) -> None:
-    """The recipe for `logging` keeps level, message, function, traceback and journey."""
+    """The handler for `logging` passes on level, message, function, traceback and journey."""
     root.handlers.clear()
     logger = make_logger(flush_interval=600)
     (recipe,) = (
@@ -107,7 +107,7 @@ def test_handler_of_the_docs_makes_entries(
 
 
 def test_fixture_of_the_docs_works(tmp_path: Path) -> None:
-    """The fixture for pytest, and the test that uses it, pass as they are shown."""
+    """The fixture for pytest works as shown, and the test that uses the fixture passes."""
     page = (ROOT / "docs" / "devserver.md").read_text()
     (fixture,) = (snippet for snippet in SNIPPET.findall(page) if "pytest.fixture" in snippet)
     (example,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
@@ -119,26 +119,19 @@ def test_fixture_of_the_docs_works(tmp_path: Path) -> None:
         "def place_order(number):\n"
         "    logger.info('Order %s placed', number)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_doctests(module: str) -> None:
-    """The examples in docstrings show what they say."""
+def test_examples_in_docstrings_are_correct(module: str) -> None:
+    """The examples in docstrings print the results that the docstrings show."""
     assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
-    """A relative link names a file that is there, and a heading of it."""
+    """A relative link names a file that exists, and a heading of the file."""
     for target in re.findall(r"\]\(([^):]+)\)", page.read_text()):
         file, _, heading = target.partition("#")
         linked = page.parent / file if file else page
@@ -147,13 +140,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings of a page as GitHub has them in links."""
+    """Return the headings of a page in the form of links on GitHub."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", text).lower().replace(" ", "-") for text in headings}
 
 
 def test_each_promise_links_to_tests() -> None:
-    """What the README promises, by number, names files that have tests."""
+    """Each promise of the README links to files that have tests."""
     _, section = PAGES[0].read_text().split("\n## What it promises\n")
     promises = re.split(r"^\d+\. ", section.partition("\n## ")[0], flags=re.MULTILINE)[1:]
     assert len(promises) == 9
@@ -165,7 +158,7 @@ def test_each_promise_links_to_tests() -> None:
 
 
 def test_readme_begins_with_the_two_commands() -> None:
-    """Two commands do all the set-up, and stand at the top."""
+    """The first commands of the README install the package, and run the demo or the tests."""
     indented = [line for line in PAGES[0].read_text().splitlines() if line.startswith("    ")]
     assert indented[:2] == [
         "    pip install -e '.[dev]' && voyage-logger demo",

@@ -1,32 +1,24 @@
-"""The examples run as they stand, in processes of their own."""
+"""Each example runs unchanged, in a process of its own."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.processes import python
+
 if TYPE_CHECKING:
+    import subprocess
+
     from voyage_logger.devserver import DevServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-RECORDED = json.loads((Path(__file__).parents[1] / "transports/vendor_requests.json").read_text())
 
 
 def run(name: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / name)],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return python("-W", "error", EXAMPLES / name, environ=environ)
 
 
 @pytest.mark.parametrize(
@@ -34,14 +26,14 @@ def run(name: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     [("vendor_example.py", 2), ("script_with_flush.py", 2), ("threaded_service.py", 204)],
 )
 def test_example_delivers_all_it_logs(server: DevServer, name: str, count: int) -> None:
-    """Against a healthy server an example says nothing on stderr, and everything arrives."""
+    """With a healthy server an example prints nothing on stderr, and all its entries arrive."""
     done = run(name, server.environ)
     assert (done.returncode, done.stderr) == (0, "")
     assert server.count() == count
 
 
 def test_every_example_is_run() -> None:
-    """A new example gets a test."""
+    """The list of the tested examples has every file of the folder."""
     assert {path.name for path in EXAMPLES.glob("*.py")} == {
         "vendor_example.py",
         "script_with_flush.py",
@@ -50,20 +42,20 @@ def test_every_example_is_run() -> None:
 
 
 def test_vendor_example_opens_its_ticket(server: DevServer) -> None:
-    """The vendor's own calls, names and arguments unchanged."""
+    """The vendor's own example opens a ticket, with its names and arguments unchanged."""
     run("vendor_example.py", server.environ)
     assert [entry["message"] for entry in server.tickets()] == ["Payment gateway timeout"]
 
 
 def test_example_without_credentials_still_runs() -> None:
-    """On a machine without any set-up the calls are printed."""
+    """An example prints its log calls if no credentials are set."""
     done = run("vendor_example.py", {})
     assert done.returncode == 0
     assert "CRITICAL my-application: Payment gateway timeout" in done.stderr
 
 
-def test_script_says_when_its_log_did_not_arrive(server: DevServer) -> None:
-    """The exit code of the script with `flush()` tells."""
+def test_script_fails_if_its_entries_do_not_arrive(server: DevServer) -> None:
+    """The script with `flush()` exits with 1 if the server rejects the credentials."""
     done = run("script_with_flush.py", {**server.environ, "VOYAGE_LOGS_KEY": "wrong"})
     assert done.returncode == 1
     assert "0 entries delivered, 2 still waiting" in done.stdout

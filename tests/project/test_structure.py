@@ -1,51 +1,253 @@
-"""The shape of the package: its layers, its public names, the size of its files."""
+"""The shape of the package: its rooms, its public names, the size of its files."""
 
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import voyage_logger
+from tests.support.imports import (
+    RANKS,
+    Import,
+    circles,
+    foreign,
+    imports_in,
+    private,
+    room_of,
+    sources_in,
+    upward,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PACKAGE = Path(voyage_logger.__file__).parent
-MODULES = sorted(PACKAGE.rglob("*.py"))
+TESTS = Path(__file__).parents[1]
+SOURCES = sources_in(PACKAGE)
+FILES = {f"src/{path}": text for path, text in SOURCES.items()} | {
+    f"tests/{path}": text for path, text in sources_in(TESTS).items()
+}
+
+# The goals are 350 lines a file, 50 lines a function, and nine short functions in ten. Some files
+# are still being rewritten, so these limits are what is there now.
+FILE_LINES = {"src": 385, "tests": 1110}
+FUNCTION_LINES = {"src": 78, "tests": 78}
+SHORT_SHARE = {"src": 0.88, "tests": 0.9}
+
+VAGUE_NAMES = {"utils", "helpers", "common", "misc"}
+
+
+@functools.cache  # not at import, because each worker of pytest imports this file
+def package_imports() -> set[Import]:
+    return imports_in(SOURCES)
+
+
+def found_in(rule: Callable[[set[Import]], set[Import]], path: str, source: str) -> set[Import]:
+    """Return what a rule finds in one more file of the package."""
+    return rule(package_imports() | imports_in({path: source}, SOURCES)) - rule(package_imports())
+
+
+def shown(imports: set[Import]) -> list[str]:
+    return sorted(map(str, imports))
+
+
+def test_every_room_has_a_rank() -> None:
+    """A new room of the package is given its place among the others."""
+    assert {room_of(each.importer) for each in package_imports()} <= RANKS.keys()
+
+
+def test_rooms_import_only_rooms_below_them() -> None:
+    """No room of the package imports a room of its own rank or of a higher one."""
+    assert shown(upward(package_imports())) == []
+
+
+def test_no_modules_import_each_other() -> None:
+    """No module imports itself through other modules, not even for a type checker."""
+    assert [sorted(circle) for circle in circles(package_imports())] == []
+
+
+def test_rooms_import_no_private_helper_of_another_room() -> None:
+    """A room imports another room's public names only."""
+    assert shown(private(package_imports())) == []
+
+
+def test_foreign_modules_have_one_importer() -> None:
+    """One module imports the HTTP client, and one module the locks of the operating system."""
+    assert shown(foreign(package_imports())) == []
 
 
 @pytest.mark.parametrize(
-    ("others", "door"),
-    [({"requests", "urllib3"}, "_session.py"), ({"fcntl", "msvcrt"}, "os_locks.py")],
-    ids=["the HTTP stack", "locks of files"],
+    ("path", "source", "kind"),
+    [
+        ("_entry/wrong.py", "from voyage_logger._queue import memory", "run time"),
+        ("_entry/wrong.py", "import voyage_logger._queue.memory", "run time"),
+        ("_entry/wrong.py", "from .._queue.memory import MemoryQueue", "run time"),
+        ("_entry/new/__init__.py", "from ..._queue.memory import MemoryQueue", "run time"),
+        (
+            "_entry/wrong.py",
+            "if TYPE_CHECKING:\n    from voyage_logger._queue.memory import MemoryQueue",
+            "types only",
+        ),
+        (
+            "_entry/wrong.py",
+            "if typing.TYPE_CHECKING:\n    import voyage_logger._queue.memory",
+            "types only",
+        ),
+        (
+            "_entry/wrong.py",
+            "def f():\n    with x:\n        from voyage_logger._queue import memory",
+            "in a function",
+        ),
+        ("_entry/wrong.py", "import_module('voyage_logger._queue.memory')", "in a string"),
+        ("_entry/wrong.py", "NAME = 'voyage_logger._queue.memory.MemoryQueue'", "in a string"),
+        (
+            "_entry/wrong.py",
+            "LATE = {'x': '_queue.memory'}\nimportlib.import_module(f'voyage_logger.{LATE[x]}')",
+            "in a string",
+        ),
+    ],
 )
-def test_only_one_module_imports(others: set[str], door: str) -> None:
-    """What differs between versions, or between systems, has one door."""
-    importing = [
-        path.name
-        for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-        and any(
-            name.split(".")[0] in others
-            for name in (
-                [node.module or ""]
-                if isinstance(node, ast.ImportFrom)
-                else [alias.name for alias in node.names]
-            )
-        )
+def test_guard_sees_an_import_that_points_upward(path: str, source: str, kind: str) -> None:
+    """The guard of the rooms sees each way to import a module of a higher room."""
+    (found,) = found_in(upward, path, source)
+    assert (room_of(found.importer), found.imported) == ("_entry", "voyage_logger._queue.memory")
+    assert found.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("transports/wrong.py", "from voyage_logger._queue.lanes import Record"),
+        ("_queue/wrong.py", "from voyage_logger.transports import Outcome"),
+        ("devserver/wrong.py", "from voyage_logger._entry.line import printable"),
+        ("devserver/wrong.py", "from voyage_logger._base.levels import LEVELS"),
+        ("cli/wrong.py", "from voyage_logger.testing import capture_logs"),
+        ("_logger/wrong.py", "from voyage_logger import VoyageLogger"),
+        ("_base/wrong.py", "import voyage_logger"),
+        ("_delivery/wrong.py", "from voyage_logger.cli import main"),
+    ],
+)
+def test_guard_sees_a_room_beside_or_above_the_importer(path: str, source: str) -> None:
+    """The guard sees an import of a room that is not below the importer's room."""
+    assert len(found_in(upward, path, source)) == 1
+
+
+def test_guard_allows_integrations_to_import_the_public_names() -> None:
+    """A module of `integrations`, a room to come, may import what users import."""
+    source = "from voyage_logger import VoyageLogger"
+    assert not found_in(upward, "integrations/flask.py", source)
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from voyage_logger._queue.first import f",
+        "if TYPE_CHECKING:\n    from voyage_logger._queue.first import F",
+        "def f():\n    from voyage_logger._queue import first",
+        "import_module('.first', __package__)",
+    ],
+)
+def test_guard_sees_a_circle_inside_a_room(back: str) -> None:
+    """The guard sees two modules of one room that import each other, in each way to import."""
+    there = "from voyage_logger._queue.second import g"
+    planted = {"_queue/first.py": there, "_queue/second.py": back}
+    found = circles(package_imports() | imports_in(planted, SOURCES)) - circles(package_imports())
+    assert found == {frozenset({"voyage_logger._queue.first", "voyage_logger._queue.second"})}
+
+
+def test_guard_sees_a_circle_of_three() -> None:
+    """The guard sees modules that import each other through a third module."""
+    arrows = [("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")]
+    facts = {Import(f"voyage_logger.{one}", f"voyage_logger.{other}") for one, other in arrows}
+    assert circles(facts) == {frozenset(f"voyage_logger.{name}" for name in "abc")}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from voyage_logger._queue.memory import _helper",
+        "from voyage_logger.transports._session import Session",
+        "from voyage_logger.transports import _session",
+        "def f():\n    import voyage_logger.transports._session",
+    ],
+)
+def test_guard_sees_a_private_helper_of_another_room(source: str) -> None:
+    """The guard sees a private name or a private module that another room imports."""
+    assert len(found_in(private, "_delivery/wrong.py", source)) == 1
+
+
+def test_guard_allows_private_modules_in_their_own_room() -> None:
+    """A module with an underscore may be imported in its own room."""
+    source = "from voyage_logger.transports._session import Session"
+    assert not found_in(private, "transports/new.py", source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import requests",
+        "import urllib3.util",
+        "from requests.adapters import HTTPAdapter",
+        "from fcntl import lockf",
+        "def f():\n    import msvcrt",
+        "if TYPE_CHECKING:\n    import requests",
+        "import_module('requests')",
+    ],
+)
+def test_guard_sees_a_foreign_module_in_a_second_file(source: str) -> None:
+    """The guard sees a second importer of the HTTP client or of the system's locks."""
+    assert len(found_in(foreign, "transports/_wrong.py", source)) == 1
+
+
+def test_private_access_has_its_reason() -> None:
+    """Private attributes are read from objects of the same class, or are CPython's own."""
+    lines = [
+        (path, line)
+        for path, text in SOURCES.items()
+        for line in text.splitlines()
+        if "noqa: SLF001" in line and "sys._getframe(" not in line
     ]
-    assert set(importing) == {door}
+    unexplained = [path for path, line in lines if "- an object of this class" not in line]
+    # These lines are still being rewritten.
+    known = {
+        "_base/frozen.py",
+        "_base/pickling.py",
+        "_delivery/pool_hosts.py",
+        "cli/spool/_replaying.py",
+        "transports/_api.py",
+    }
+    assert set(unexplained) <= known
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_files_stay_readable(path: Path) -> None:
-    """A file that grows beyond 360 lines holds more than one idea."""
-    assert len(path.read_text().splitlines()) <= 385
-    assert path.stem not in {"utils", "helpers", "common", "_utils", "_helpers", "_common"}
+@pytest.mark.parametrize("path", FILES)
+def test_files_stay_readable(path: str) -> None:
+    """A long file holds more than one idea, and a vague name hides the idea."""
+    assert len(FILES[path].splitlines()) <= FILE_LINES[path.partition("/")[0]]
+    assert Path(path).stem.strip("_") not in VAGUE_NAMES
+
+
+@pytest.mark.parametrize("folder", ["src", "tests"])
+def test_functions_stay_short(folder: str) -> None:
+    """No function is longer than a screen, and nine in ten are under 20 lines."""
+    lengths = {
+        f"{path}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path, text in FILES.items()
+        if path.startswith(folder)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+    long = {place: lines for place, lines in lengths.items() if lines > FUNCTION_LINES[folder]}
+    assert not long
+    short = [place for place, lines in lengths.items() if lines < 20]
+    assert len(short) >= SHORT_SHARE[folder] * len(lengths)
 
 
 def test_public_surface() -> None:
-    """What users may import changes on purpose only."""
+    """The names that users may import change on purpose only."""
     assert voyage_logger.__all__ == [
         "DEFAULT_REDACTED_KEYS",
         "AuthenticationError",
@@ -72,7 +274,7 @@ def test_public_surface() -> None:
 
 
 def test_public_methods() -> None:
-    """What a logger can do changes on purpose only."""
+    """The methods of a logger change on purpose only."""
     public = [name for name in dir(voyage_logger.VoyageLogger) if not name.startswith("_")]
     assert sorted(public) == [
         "bind",

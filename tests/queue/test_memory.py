@@ -10,7 +10,8 @@ from hypothesis.stateful import invariant
 
 from tests.contracts import queue as queue_contract
 from tests.contracts import queue_model
-from tests.contracts.queue import ROOMY, Bounded, Interruption, alarm, assert_law, queue, take_all
+from tests.contracts.queue import ROOMY, Bounded, Interruption, alarm, queue, take_all
+from tests.support.loggers import assert_law
 from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, LANES
 from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, Record
 from voyage_logger._queue.memory import MemoryQueue

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.loggers import until
-from tests.support.spooling import Child, assert_law, leave, look, messages, slow_down
+from tests.support.loggers import assert_law, until
+from tests.support.processes import messages
+from tests.support.spooling import Child, leave, look, slow_down
 from voyage_logger._base import diagnostics
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import ERROR, INFO
@@ -34,11 +35,6 @@ SMALL: dict[str, Any] = {
     "max_batch_bytes": 64 * KIB,
     "max_entry_bytes": 16 * KIB,
 }
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
 
 
 def size_of(folder: Path) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.spooling import assert_law
+from tests.support.loggers import assert_law
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
 from voyage_logger._queue.lanes import LAST
@@ -16,11 +16,6 @@ from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.loggers import until
-from tests.support.spooling import Child, look, messages
+from tests.support.processes import messages
+from tests.support.spooling import Child, look
 from voyage_logger.devserver import Fault, Rules
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.processes import needs_fork
-from tests.support.spooling import Child, leave, look, messages
+from tests.support.processes import messages, needs_fork
+from tests.support.spooling import Child, leave, look
 from voyage_logger._base.levels import INFO
 from voyage_logger._queue.spool.file_names import lock_name
 from voyage_logger._queue.spool.folder import Folder, unlock

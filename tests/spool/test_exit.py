@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.spooling import Child, leave, lines, messages
+from tests.support.processes import messages
+from tests.support.spooling import Child, leave, lines
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
 from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
@@ -34,11 +35,6 @@ SHORT = (
 )
 # The server is known to work before exit begins, however long the import of the HTTP stack takes.
 SLOWLY = SHORT.replace("    logger.info", "    logger.verify()\n    logger.info")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
 
 
 def test_exit_waits_for_the_answer_of_a_slow_server(server: DevServer, folder: Path) -> None:

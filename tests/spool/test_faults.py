@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.loggers import Recorder, until
-from tests.support.spooling import Child, assert_law, leave, lines, look, messages
+from tests.support.loggers import Recorder, assert_law, until
+from tests.support.processes import messages
+from tests.support.spooling import Child, leave, lines, look
 from voyage_logger._base import diagnostics
 from voyage_logger.cli import main
 from voyage_logger.devserver import Rules
@@ -31,11 +32,6 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be some
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
 def public_folder() -> Iterator[Path]:
     """A folder that other users can reach, as they cannot those of pytest."""
     with tempfile.TemporaryDirectory() as parent:
@@ -43,12 +39,6 @@ def public_folder() -> Iterator[Path]:
         folder = Path(parent, "spool")
         folder.mkdir()
         yield folder
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
-    """The lines that were said since the last call."""
-    return lambda: capsys.readouterr().err.splitlines()  # noqa: PLW0108 - at each call
 
 
 def drain(logger: VoyageLogger) -> None:

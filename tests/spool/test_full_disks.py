@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.loggers import until
-from tests.support.spooling import assert_law, look, messages
+from tests.support.loggers import assert_law, until
+from tests.support.processes import messages
+from tests.support.spooling import look
 from voyage_logger.devserver import DevServer, Rules
 
 if TYPE_CHECKING:
@@ -110,12 +111,6 @@ class Talker:
 def talker(disk: Path, make_logger: MakeLogger) -> Talker:
     # One request for all, for of several one may carry the newest.
     return Talker(make_logger(spool_dir=disk / "spool", flush_interval=600, batch_size=10_000))
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
-    """The lines that were said since the last call."""
-    return lambda: capsys.readouterr().err.splitlines()  # noqa: PLW0108 - at each call
 
 
 def look_until(logger: VoyageLogger, condition: Callable[[], object]) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.loggers import until
-from tests.support.spooling import Child, assert_law, look, messages
+from tests.support.loggers import assert_law, until
+from tests.support.processes import messages
+from tests.support.spooling import Child, look
 from voyage_logger.devserver import Rules
 
 if TYPE_CHECKING:
@@ -23,17 +24,6 @@ if TYPE_CHECKING:
 KIB = 1024
 JOURNAL = b'{"segment"'
 LETTER = b'{"reason"'
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
-    """The lines that were said since the last call."""
-    return lambda: capsys.readouterr().err.splitlines()  # noqa: PLW0108 - at each call
 
 
 def break_writing(monkeypatch: pytest.MonkeyPatch, beginning: bytes, trouble: str) -> None:

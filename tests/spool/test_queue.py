@@ -15,16 +15,8 @@ from hypothesis.stateful import invariant
 
 from tests.contracts import queue as queue_contract
 from tests.contracts import queue_model
-from tests.contracts.queue import (
-    ROOMY,
-    Bounded,
-    Interruption,
-    alarm,
-    assert_law,
-    entry,
-    payloads,
-    queue,
-)
+from tests.contracts.queue import ROOMY, Bounded, Interruption, alarm, entry, payloads, queue
+from tests.support.loggers import assert_law
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, WARN
 from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, Record

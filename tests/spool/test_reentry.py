@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contracts.queue import Interruption, assert_law, entry, payloads
+from tests.contracts.queue import Interruption, entry, payloads
+from tests.support.loggers import assert_law
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import ERROR, INFO
 from voyage_logger._queue.lanes import NEVER

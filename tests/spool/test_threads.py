@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.loggers import until
-from tests.support.spooling import assert_law, leave, look, messages
+from tests.support.loggers import assert_law, until
+from tests.support.processes import messages
+from tests.support.spooling import leave, look
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import ERROR, INFO
 from voyage_logger._queue.lanes import NEVER
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
 KIB = 1024
 LIMIT = 30.0  # seconds, after which a thread counts as stuck
 ROOMY = 1 << 30
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
 
 
 @pytest.fixture

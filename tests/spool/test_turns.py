@@ -25,11 +25,6 @@ NOWHERE: Any = SimpleNamespace(url="nowhere")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
 def make_queue(folder: Path) -> Iterator[MakeQueue]:
     """Makes a queue that has taken over so many entries of a dead process."""
     made: list[SpoolQueue] = []

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.loggers import until
-from tests.support.spooling import Child, assert_law, leave, look, messages
+from tests.support.loggers import assert_law, until
+from tests.support.processes import messages
+from tests.support.spooling import Child, leave, look
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
 from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
@@ -31,11 +32,6 @@ PASSING = [
 ]
 LASTING = [errno.EACCES, errno.ENOENT, errno.EIO]
 names = errno.errorcode.__getitem__
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
 
 
 @pytest.fixture

@@ -13,23 +13,26 @@ from voyage_logger import BaseTransport, Kind, Outcome, VoyageLogger
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from voyage_logger import Stats
+    from voyage_logger.devserver import DevServer
+
 MakeLogger = Callable[..., VoyageLogger]
 
-_LEAST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.01  # seconds, between two looks of `until`
+_LEAST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.01  # seconds between two checks of `until`
 
 
 def until(condition: Callable[[], object], timeout: float = 30.0) -> None:
-    """Watches for a state that nobody announces, without taking a core from who brings it about."""
+    """Wait until a condition is true that no event announces; the pauses leave the CPU free."""
     deadline = time.monotonic() + timeout
     nothing, pause = threading.Event(), _LEAST_PAUSE
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, f"the condition is still false after {timeout} s"
         nothing.wait(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 class Recorder(BaseTransport):
-    """A transport that keeps what it is given."""
+    """A transport that keeps all entries in a list, and delivers none to a server."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
@@ -37,3 +40,15 @@ class Recorder(BaseTransport):
     def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
         self.entries += [json.loads(entry) for entry in entries]
         return Outcome(Kind.DELIVERED)
+
+
+def sign_ins(server: DevServer) -> int:
+    """Return how many sign-ins the server has received."""
+    return sum(request.endpoint == "sign-in" for request in server.requests)
+
+
+def assert_law(stats: Stats) -> None:
+    """Check that each accepted entry is counted once, and that the counts by reason add up."""
+    assert stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.pending
+    assert stats.rejected == sum(stats.rejected_by.values())
+    assert stats.dropped == sum(stats.dropped_by.values())

@@ -1,14 +1,12 @@
-"""Programs that log, run in processes of their own, and what became of them.
-
-A program says by `ending()` when its own work is over: the exit takes from there to the process's
-end, both by the machine's one monotonic clock, so that a busy machine's start-up does not count. An
-exit hook that runs after all others says how much of that is the hooks'.
-"""
+"""Python programs that run in processes of their own, to their end or in a talk with the test."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
 import textwrap
@@ -20,25 +18,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from voyage_logger.devserver import DevServer
 
-SHUTDOWN = 5.0  # seconds, given to the loggers; a healthy server takes a part of that
-BRIEF = 0.4  # the same, where it is used up because the server is away
-SLACK = 4.0  # seconds: one is promised beyond the limit, the rest is a busy machine's
-TIME_LIMIT = 60.0
+SHUTDOWN = 5.0  # seconds that loggers get at exit; a healthy server needs a part of them
+BRIEF = 0.4  # seconds that loggers get at exit in tests without a server, which use them up
+SLACK = 4.0  # seconds beyond the limit: one is promised, the others are for a busy machine
+TIME_LIMIT = 60.0  # seconds for a program, or for one line of a program
 
 # Python 3.12 and later warn of a fork in a process that has threads.
 FORKING = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
 
-# For programs that signal handlers, collected objects or another user's rights meet anywhere:
-# coverage takes a lock in each traced call, in which a handler that waits for another thread hangs.
+# These variables turn coverage off in a child. A signal handler that waits for another thread would
+# hang in a lock of coverage, and another user may not write the files of coverage.
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
-# A time that passes in which a program does something else: the clock of the limits is set forward.
+# This code moves the clock of the time limits forward, as if the program had worked for an hour.
 AN_HOUR_LATER = (
     "from voyage_logger._delivery import pipeline, process; clock = process.monotonic; "
     "process.monotonic = pipeline.monotonic = lambda: clock() + 3600"
@@ -59,16 +58,107 @@ logger = VoyageLogger("app", shutdown_timeout=shutdown, flush_interval=600)
 """
 
 
+class Child:
+    """A Python process that a test can talk to, line by line, until the process ends.
+
+    Args:
+        arguments: The arguments of the interpreter, such as "-c" and a program.
+        environ: Environment variables to add to the test's own.
+        cwd: The folder to start in; the test's own by default.
+        pass_fds: File descriptors that the process inherits.
+        closed_stderr: Start the process without stderr, as the parent of a daemon does.
+    """
+
+    def __init__(
+        self,
+        *arguments: object,
+        environ: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        pass_fds: Collection[int] = (),
+        closed_stderr: bool = False,
+    ) -> None:
+        without_stderr = ["sh", "-c", 'exec "$@" 2>&-', "sh"] if closed_stderr else []
+        self.process = subprocess.Popen(
+            [*without_stderr, sys.executable, *map(str, arguments)],
+            env={**os.environ, **(environ or {})},
+            cwd=cwd,
+            pass_fds=pass_fds,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def hears(self) -> str:
+        """Return the next line on stdout, or "" if the process has ended."""
+        assert self.process.stdout is not None
+        # `os.read` leaves the later lines in the pipe, where `end` finds them.
+        descriptor, line = self.process.stdout.fileno(), b""
+        while not line.endswith(b"\n"):
+            is_said, _, _ = select.select([descriptor], [], [], TIME_LIMIT)
+            assert is_said, f"nothing but {line!r} for {TIME_LIMIT} s"
+            if not (character := os.read(descriptor, 1)):
+                break
+            line += character
+        return line.decode().rstrip("\n")
+
+    def tell(self, words: str = "") -> None:
+        """Write a line to stdin."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{words}\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> str:
+        """Write an empty line, and return the line that the process says to that."""
+        self.tell()
+        return self.hears()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and to its own children."""
+        os.killpg(self.process.pid, number)
+
+    def kill(self) -> list[str]:
+        """Kill the process and its children, and return the lines that `hears` has left."""
+        self.signal(signal.SIGKILL)
+        return self.end()[0]
+
+    def end(self) -> tuple[list[str], str]:
+        """Wait for the end; return the lines that `hears` has left, and stderr."""
+        out, err = self.process.communicate(timeout=TIME_LIMIT)
+        return out.splitlines(), err
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+        self.process.communicate()
+
+
+def python(
+    *arguments: object,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    seconds: float = TIME_LIMIT,
+) -> subprocess.CompletedProcess[str]:
+    """Run Python to its end, for so many seconds at most; see `Child` for the arguments."""
+    with Child(*arguments, environ=environ, cwd=cwd) as child:
+        out, err = child.process.communicate(timeout=seconds)
+    return subprocess.CompletedProcess(child.process.args, child.process.returncode, out, err)
+
+
 @dataclass(frozen=True)
 class Done:
-    """A program that has come to its end.
+    """A program that has ended.
 
     Attributes:
-        code: The exit status, as `subprocess` has it.
-        out, err: What it printed.
-        said: The lines given to `say`.
-        exit_seconds: From `ending()` to the end of the process; -1 if it was not called.
-        hook_seconds: From there to the end of the last exit hook; -1 if none was run.
+        code: The exit status, as `subprocess` returns it.
+        out, err: The text on stdout and on stderr.
+        said: The lines that the program gave to `say`.
+        exit_seconds: From the call of `ending` to the end of the process; -1 without a call.
+        hook_seconds: From the call of `ending` to the end of the last exit hook; -1 without one.
     """
 
     code: int
@@ -80,18 +170,12 @@ class Done:
 
     @property
     def losses(self) -> list[str]:
-        """The lines on stderr that tell of lost entries, without what the last attempt came to.
+        """The lines on stderr about lost entries, without the outcome of the last attempt.
 
-        Whether an attempt at the end has one is a matter of its last moment.
+        An attempt that the exit interrupts may or may not have an outcome.
         """
         lines = [line for line in self.err.splitlines() if re.search(r"\blost\b", line)]
         return [line.partition("; the last attempt: ")[0] for line in lines]
-
-
-def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without what a developer has set for the package."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("VOYAGE_")}
-    return {**own, **extra}
 
 
 def run(
@@ -104,49 +188,64 @@ def run(
     closed_stderr: bool = False,
     meanwhile: Callable[[subprocess.Popen[str]], object] = lambda _: None,
 ) -> Done:
-    """Runs code that logs with `logger` in a process of its own, to its end.
+    """Run code that logs with `logger` in a process of its own, and measure the exit.
+
+    The code calls `ending()` when its own work is done. The start of the process, which is slow on
+    a busy machine, then counts for nothing.
 
     Args:
-        server: Whose variables the process sees.
-        code: The program, after a prelude that makes the logger.
+        server: The server whose environment variables the process gets.
+        code: The program; a prelude makes the logger.
         flags: Arguments of the interpreter.
         environ: Environment variables that differ.
-        shutdown: The logger's `shutdown_timeout`.
-        closed_stderr: Start it as a daemon's parent does.
-        meanwhile: What to do as soon as the process runs.
+        shutdown: The logger's `shutdown_timeout`, in seconds.
+        closed_stderr: Start the process without stderr, as the parent of a daemon does.
+        meanwhile: Called with the process as soon as the process runs.
     """
     reading, control = os.pipe()
     program = _PRELUDE.format(control=control, shutdown=shutdown) + textwrap.dedent(code)
-    without_stderr = ["sh", "-c", 'exec "$@" 2>&-', "sh"] if closed_stderr else []
+    with _read_in_a_thread(reading) as lines:
+        try:
+            child = Child(
+                *flags,
+                "-c",
+                program,
+                environ={**server.environ, **(environ or {})},
+                pass_fds=[control],
+                closed_stderr=closed_stderr,
+            )
+        finally:
+            os.close(control)
+        with child:
+            meanwhile(child.process)
+            out, err = child.process.communicate(timeout=TIME_LIMIT)
+            ended_at = time.monotonic()
+    return _done(child.process.returncode, out, err, lines, ended_at)
+
+
+@contextlib.contextmanager
+def _read_in_a_thread(descriptor: int) -> Iterator[list[str]]:
+    """Read a pipe at once, because a full pipe would stop the program that writes."""
     lines: list[str] = []
 
-    def listen() -> None:  # at once, for a full pipe would hold up who speaks
-        with os.fdopen(reading) as said:
-            lines.extend(said.read().splitlines())
+    def read() -> None:
+        with os.fdopen(descriptor) as pipe:
+            lines.extend(pipe.read().splitlines())
 
-    listener = threading.Thread(target=listen)
-    with subprocess.Popen(
-        [*without_stderr, sys.executable, *flags, "-c", program],
-        env=environment({**server.environ, **(environ or {})}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=[control],
-        text=True,
-    ) as process:
-        os.close(control)
-        listener.start()
-        try:
-            meanwhile(process)
-            out, err = process.communicate(timeout=TIME_LIMIT)
-        finally:
-            ended_at = time.monotonic()
-            process.kill()
-    listener.join()
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield lines
+    finally:
+        reader.join()
+
+
+def _done(code: int, out: str, err: str, lines: list[str], ended_at: float) -> Done:
     times = [line for line in lines if re.fullmatch(_TIME, line)]
     begin = max([float(line) for line in times if line[0].isdigit()], default=0.0)
     hooks_until = max([float(line.split()[-1]) for line in times if line[0] == "h"], default=0.0)
     return Done(
-        code=process.returncode,
+        code=code,
         out=out,
         err=err,
         said=tuple(line for line in lines if line not in times),
@@ -156,9 +255,9 @@ def run(
 
 
 def once_more_if_slow(run_once: Callable[[], Done], limit: float) -> Done:
-    """Runs a program again if its exit took too long.
+    """Run a program a second time if its exit took too long.
 
-    A busy machine holds up any process, now and then; a limit that is not kept shows each time.
+    A busy machine delays a process now and then. A broken limit shows in both runs.
     """
     done = run_once()
     return done if done.exit_seconds < limit else run_once()
@@ -167,16 +266,15 @@ def once_more_if_slow(run_once: Callable[[], Done], limit: float) -> Done:
 def run_script(
     server: DevServer, path: str | os.PathLike[str], *arguments: str, flags: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a file, for children that import the module they were started from."""
-    return subprocess.run(
-        [sys.executable, *flags, os.fspath(path), *arguments],
-        env=environment(server.environ),
-        capture_output=True,
-        text=True,
-        timeout=TIME_LIMIT,
-        check=False,
-    )
+    """Run a file, for children that import the module they were started from."""
+    return python(*flags, path, *arguments, environ=server.environ)
 
 
 def messages(server: DevServer) -> list[str]:
+    """Return the messages of the entries that the server has, in the order of their arrival."""
     return [entry["message"] for entry in server.entries()]
+
+
+def lost(stderr: str) -> list[int]:
+    """Return the number of entries that each line about lost entries names."""
+    return [int(line.split()[1]) for line in stderr.splitlines() if " lost (" in line]

@@ -1,4 +1,4 @@
-"""A loopback relay before the dev server: ends TLS, or is an HTTP proxy, and notes what it sees."""
+"""A relay on this machine in front of the dev server: it ends TLS, or acts as an HTTP proxy."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     import ssl
 
 _PIECE = 1 << 16
-_SECONDS = 10  # for any one wait: nothing here takes as long
+_SECONDS = 10  # the limit of each wait; a healthy connection needs much less
 
 
 class Relay:
-    """Passes connections on to a port of this machine, until it is closed.
+    """Passes connections on to a port of this machine, until the relay is closed.
 
     Args:
-        target: The port, or None for an HTTP proxy: the request names it.
-        context: How to end TLS, or None for plain connections.
+        target: The port, or None for an HTTP proxy, whose requests name the port.
+        context: The TLS settings of the relay, or None for plain connections.
 
     Attributes:
-        seen: All bytes that came from clients, as the relay could read them.
-        connections: How many came.
+        seen: All bytes from clients, in plain text if the relay ends TLS.
+        connections: The number of connections from clients.
     """
 
     def __init__(self, target: int | None = None, context: ssl.SSLContext | None = None) -> None:
@@ -53,7 +53,7 @@ class Relay:
             try:
                 client, _ = self._listener.accept()
             except OSError:
-                return  # closed
+                return  # the relay is closed
             client.settimeout(_SECONDS)
             self.connections += 1
             self._sockets.append(client)
@@ -62,7 +62,7 @@ class Relay:
             thread.start()
 
     def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # either side may go at any time, and says so itself
+        with contextlib.suppress(OSError):  # a closed connection is seen by its two ends
             if self._context is not None:
                 client = self._context.wrap_socket(client, server_side=True)
                 self._sockets.append(client)
@@ -88,7 +88,7 @@ class Relay:
         if method == b"CONNECT":
             upstream = self._connect(int(target.rpartition(b":")[2]))
             client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        else:  # one request a connection: the next one may be for another server
+        else:  # one request a connection, because the next may be for another server
             origin, _, path = target.removeprefix(b"http://").partition(b"/")
             upstream = self._connect(int(origin.rpartition(b":")[2]))
             rest = rest.replace(b"Connection: keep-alive", b"Connection: close")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import signal
-import subprocess
-import sys
 import textwrap
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tests.support import processes
 from tests.support.processes import UNMEASURED
 
 if TYPE_CHECKING:
@@ -20,10 +17,8 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from voyage_logger import Stats, VoyageLogger
+    from voyage_logger import VoyageLogger
     from voyage_logger.devserver import DevServer
-
-_TIME_LIMIT = 60  # seconds, for a line
 
 PRELUDE = """\
     import errno, json, os, random, signal, sys, threading, time
@@ -52,8 +47,8 @@ PRELUDE = """\
 """
 
 
-class Child:
-    """A process that runs code, says lines on its stdout and takes lines on its stdin.
+class Child(processes.Child):
+    """A process that logs into a spool, says lines on its stdout and reads lines on its stdin.
 
     Args:
         server: Where its loggers send.
@@ -64,63 +59,10 @@ class Child:
 
     def __init__(self, server: DevServer, folder: Path, code: str, *arguments: object) -> None:
         program = textwrap.dedent(PRELUDE) + textwrap.dedent(code)
-        environ = {**os.environ, **server.environ}
-        if "seteuid" in code:  # another user may not write what coverage measures
-            environ.update(UNMEASURED)
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", program, str(folder), *map(str, arguments)],
-            env=environ,
-            bufsize=0,  # else `end` would not see what `hears` has read ahead
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-
-    def hears(self) -> str:
-        """The next line that it says; empty once it has ended."""
-        assert self.process.stdout is not None
-        descriptor, line = self.process.stdout.fileno(), b""
-        while not line.endswith(b"\n"):
-            is_said, _, _ = select.select([descriptor], [], [], _TIME_LIMIT)
-            assert is_said, f"nothing but {line!r} for {_TIME_LIMIT} s"
-            if not (character := os.read(descriptor, 1)):
-                break
-            line += character
-        return line.decode().strip()
-
-    def answer(self) -> str:
-        """The line that it says to an empty one."""
-        self.tell()
-        return self.hears()
-
-    def tell(self, words: str = "") -> None:
-        """Has it read a line."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{words}\n".encode())
-        self.process.stdin.flush()
-
-    def signal(self, number: int) -> None:
-        """Sends a signal to it and to its children."""
-        os.killpg(self.process.pid, number)
-
-    def kill(self) -> list[str]:
-        """Kills it, its children too, and gives the lines that it had said."""
-        self.signal(signal.SIGKILL)
-        return self.end()[0]
-
-    def end(self) -> tuple[list[str], str]:
-        """Waits for its end; gives the lines that nobody had heard, and its stderr."""
-        out, err = self.process.communicate(timeout=_TIME_LIMIT)
-        return out.decode().splitlines(), err.decode()
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.signal(signal.SIGKILL)
-        self.process.communicate()
+        # Another user may not write what coverage measures.
+        unmeasured = UNMEASURED if "seteuid" in code else {}
+        environ = {**server.environ, **unmeasured}
+        super().__init__("-W", "error", "-c", program, folder, *arguments, environ=environ)
 
 
 def lines(folder: Path) -> int:
@@ -130,10 +72,6 @@ def lines(folder: Path) -> int:
         for path in folder.glob("v1.*.ndjson")
         if ".dead." not in path.name
     )
-
-
-def messages(server: DevServer) -> list[Any]:
-    return [entry["message"] for entry in server.entries()]
 
 
 def look(logger: VoyageLogger) -> None:
@@ -161,13 +99,6 @@ def slow_down(
         return read(descriptor, count)
 
     monkeypatch.setattr(os, "read", slow)
-
-
-def assert_law(stats: Stats) -> None:
-    """Accepted is delivered, rejected, dropped and pending; and the reasons add up."""
-    assert stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.pending
-    assert stats.rejected == sum(stats.rejected_by.values())
-    assert stats.dropped == sum(stats.dropped_by.values())
 
 
 def leave(

@@ -8,8 +8,6 @@ import http.client
 import json
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -19,6 +17,8 @@ import pytest
 import requests
 import responses
 
+from tests.support.loggers import sign_ins
+from tests.support.processes import python
 from voyage_logger import AuthenticationError, ConnectionFailed, Kind, Transport
 from voyage_logger._base import wire
 from voyage_logger.devserver import OMIT, DevServer, Fault
@@ -50,10 +50,6 @@ def transport(server: DevServer) -> Any:
     transport = transport_to(server)
     yield transport
     transport.close()
-
-
-def sign_ins(server: DevServer) -> int:
-    return sum(request.endpoint == "sign-in" for request in server.requests)
 
 
 def test_sign_in_and_send_by_hand(server: DevServer, transport: Transport) -> None:
@@ -479,5 +475,5 @@ def test_transport_is_importable_without_requests() -> None:
         "import sys; from voyage_logger import Transport; Transport('k', 's', 'http://x');"
         "print('requests' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    done = python("-c", code)
+    assert (done.returncode, done.stdout) == (0, "False\n")

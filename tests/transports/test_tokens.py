@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 import textwrap
 import threading
 from random import Random
@@ -14,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.loggers import until
+from tests.support.loggers import sign_ins, until
+from tests.support.processes import python
 from voyage_logger import AuthenticationError, Transport
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
@@ -29,10 +27,6 @@ if TYPE_CHECKING:
     from voyage_logger.devserver._http import Answer, Request
 
 HOUR = 3600.0
-
-
-def sign_ins(server: DevServer) -> int:
-    return sum(request.endpoint == "sign-in" for request in server.requests)
 
 
 def test_loggers_that_share_a_transport_share_a_token(
@@ -229,14 +223,8 @@ def test_clock_set_back_and_forth_has_no_effect(server: DevServer, clock: str) -
         other = VoyageLogger("app", shutdown_timeout=0.2)
         other.info("kept waiting at exit")
         """
-    done = subprocess.run(
-        [sys.executable, "-c", "".join(map(textwrap.dedent, (code, CLOCKS[clock], rest)))],
-        env={**os.environ, **server.environ},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    program = "".join(map(textwrap.dedent, (code, CLOCKS[clock], rest)))
+    done = python("-c", program, environ=server.environ)
     assert done.returncode == 0, done.stderr
     number, is_flushed, flushing, closing = json.loads(done.stdout)
     assert (number, is_flushed) == (1, False)

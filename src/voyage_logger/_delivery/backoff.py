@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from voyage_logger.transports._outcome import PERSISTENT, RETRY_AFTER_CAP, Kind, Outcome
+from voyage_logger.transports import PERSISTENT, RETRY_AFTER_CAP, Kind, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

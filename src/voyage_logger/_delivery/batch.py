@@ -17,7 +17,7 @@ from voyage_logger._delivery.request_size import RequestSize
 from voyage_logger._entry.encoding import shorten
 from voyage_logger._entry.trimming import MIN_LIMIT
 from voyage_logger._queue.lanes import json_bytes, payload_of
-from voyage_logger.transports._outcome import Kind, Outcome, error_of
+from voyage_logger.transports import Kind, Outcome, error_of
 
 if TYPE_CHECKING:
     from voyage_logger._base.diagnostics import Diagnostics

@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from voyage_logger._delivery import backoff
-from voyage_logger.transports._outcome import Kind
+from voyage_logger.transports import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,8 +20,7 @@ from voyage_logger._delivery.loss_report import LossTeller
 from voyage_logger._delivery.pacing import Rhythm
 from voyage_logger._delivery.request_size import BEHIND
 from voyage_logger._queue.lanes import LAST, NEVER
-from voyage_logger.transports._base import LEAST_TIME
-from voyage_logger.transports._outcome import PERSISTENT, Kind, Outcome
+from voyage_logger.transports import LEAST_TIME, PERSISTENT, Kind, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,8 +22,13 @@ from voyage_logger._logger.log_methods import LogMethods
 from voyage_logger._logger.options import a_transport, settings_from
 from voyage_logger._logger.scope_methods import ScopeMethods
 from voyage_logger._logger.uncaught import log_leaving
-from voyage_logger.transports import BaseTransport, ConsoleTransport, Transport
-from voyage_logger.transports._endpoint import endpoint_from, missing
+from voyage_logger.transports import (
+    BaseTransport,
+    ConsoleTransport,
+    Transport,
+    endpoint_from,
+    missing,
+)
 
 if TYPE_CHECKING:
     import os

@@ -10,7 +10,28 @@ _console.py   ConsoleTransport: readable lines on stderr, for a logger without c
 from __future__ import annotations
 
 from voyage_logger.transports._api import Transport
-from voyage_logger.transports._base import BaseTransport
+from voyage_logger.transports._base import LEAST_TIME, BaseTransport
 from voyage_logger.transports._console import UNCONFIGURED, ConsoleTransport
+from voyage_logger.transports._endpoint import endpoint_from, missing
+from voyage_logger.transports._outcome import (
+    PERSISTENT,
+    RETRY_AFTER_CAP,
+    Kind,
+    Outcome,
+    error_of,
+)
 
-__all__ = ["UNCONFIGURED", "BaseTransport", "ConsoleTransport", "Transport"]
+__all__ = [
+    "LEAST_TIME",
+    "PERSISTENT",
+    "RETRY_AFTER_CAP",
+    "UNCONFIGURED",
+    "BaseTransport",
+    "ConsoleTransport",
+    "Kind",
+    "Outcome",
+    "Transport",
+    "endpoint_from",
+    "error_of",
+    "missing",
+]
