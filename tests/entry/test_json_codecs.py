@@ -23,7 +23,7 @@ from voyage_logger import DEFAULT_REDACTED_KEYS
 from voyage_logger._entry import encoding
 from voyage_logger._entry import json_codecs as _json
 from voyage_logger._entry.encoding import encode, encode_call
-from voyage_logger._entry.field_types import conform
+from voyage_logger._entry.field_conversion import conform
 from voyage_logger._entry.redaction import NOTHING, Redaction
 from voyage_logger._entry.safe_text import MAX_DEPTH
 from voyage_logger._entry.timeline import Timeline

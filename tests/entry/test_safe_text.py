@@ -289,7 +289,7 @@ def test_function_that_is_cancelled_costs_no_entry(
 def test_large_mapping_is_marked(logger: VoyageLogger, recorder: Recorder) -> None:
     """Where keys of a mapping are left out, the entry says so."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("voyage_logger._entry.field_types._MOST_KEYS", 3)
+        patch.setattr("voyage_logger._entry.field_conversion._MOST_KEYS", 3)
         logger.info("x", meta_data=Endless())
     assert logger.flush()
     meta_data = recorder.entries[0]["meta_data"]

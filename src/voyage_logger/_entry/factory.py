@@ -19,7 +19,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.levels import INFO, LEVELS, rank_of
-from voyage_logger._entry.field_types import as_mapping, conform, keep
+from voyage_logger._entry.field_conversion import as_mapping, conform, keep
 from voyage_logger._entry.json_codecs import dumps
 from voyage_logger._entry.json_data import to_text
 from voyage_logger._entry.safe_text import bounded, is_defect

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import pytest
 
 from voyage_logger import LogFields
-from voyage_logger._entry import field_types
+from voyage_logger._entry import field_conversion
 
 if TYPE_CHECKING:
     from voyage_logger import VoyageLogger
@@ -152,7 +152,7 @@ def test_entries_left_out_are_counted(make_logger: Any) -> None:
 
 def test_typed_keywords_are_the_documented_fields() -> None:
     """`LogFields` has each field that is put into a documented type, and `exc_info`."""
-    assert set(get_type_hints(LogFields)) == {*field_types._DOCUMENTED, "exc_info"}
+    assert set(get_type_hints(LogFields)) == {*field_conversion._DOCUMENTED, "exc_info"}
 
 
 def test_unknown_keywords_go_through(server: DevServer, logger: VoyageLogger) -> None:
