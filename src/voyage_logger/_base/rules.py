@@ -1,6 +1,6 @@
-"""The rules that arguments are checked against.
+"""Checks of arguments.
 
-Each function gives the value back, or raises `ConfigurationError` with parameter, value and rule.
+Each function returns the value, or raises `ConfigurationError` with parameter, value and rule.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from itertools import count, islice
 from math import isfinite
 from typing import Any
 
+from voyage_logger._base.frozen import Value
 from voyage_logger._entry.redaction import MASK, NOTHING, Redaction
 from voyage_logger._entry.safe_text import (
     CYCLE,
@@ -263,8 +264,10 @@ def _dumped(model: Any) -> Any:
         return model.model_dump()
 
 
-def _field_names(kind: type) -> list[str] | None:
-    """The names of the fields of a dataclass or attrs class, else None."""
+def _field_names(kind: Any) -> Iterable[str] | None:
+    """Return the names of the fields of a value, a dataclass or an attrs class, else None."""
+    if issubclass(kind, Value):
+        return tuple(kind.__match_args__)
     if hasattr(kind, "__dataclass_fields__"):
         import dataclasses  # noqa: PLC0415 - whoever made such a class has paid for it
 
