@@ -126,7 +126,7 @@ def takes_a_line(stream: object, seconds: float = 0.0) -> bool:
         from select import select  # noqa: PLC0415 - rarely needed
 
         number = stream.fileno()  # type: ignore[attr-defined]
-        # gevent replaces `select`, but calls the system's function first if the limit is 0.
+        # If the limit is 0, the `select` of gevent calls the system's function, too.
         return bool(select([], [number], [], seconds)[1])
     # `select` fails for an object without a file, on Windows, and for descriptors above 1,023.
     except Exception:  # noqa: BLE001 - the stream may be an object of the app

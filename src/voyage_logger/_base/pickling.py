@@ -77,13 +77,7 @@ class Restorable:
 
 
 def restore(kind: type[Restorable], name: str, arguments: dict[str, Any]) -> Restorable:
-    """Return the object of a pickle. Pickles contain the path of this function.
-
-    Args:
-        kind: The class of the object.
-        name: The name of the object in all its pickles.
-        arguments: The arguments of the constructor, without secrets.
-    """
+    """Return the object of a pickle, which names this function and has these three arguments."""
     original = _originals.get(name)
     if original is not None:
         return original
