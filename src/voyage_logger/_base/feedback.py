@@ -13,14 +13,15 @@ from __future__ import annotations
 import sys
 import weakref
 from threading import get_ident
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+    from typing import ParamSpec, TypeVar
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
 
 # The threads that run a function apart. The set is mostly empty, so each log call can ask it.
 # It needs no lock, because a thread adds and removes only itself. In a forked child it may name

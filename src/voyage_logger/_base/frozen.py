@@ -13,17 +13,19 @@ of the same class with equal fields.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing import NoReturn, TypeVar
+
     from typing_extensions import dataclass_transform
+
+    T = TypeVar("T")
 else:
 
     def dataclass_transform(**_: object) -> Any:
         return lambda function: function
 
-
-T = TypeVar("T")
 
 _UNFIT = ("__dict__", "__weakref__")  # A class with slots defines neither.
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from voyage_logger._base.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import Any, Protocol
 
     from voyage_logger._base.errors import VoyageError
+
+    # A user's function that takes an entry and returns True if the client shall send the entry.
+    Sample = Callable[[dict[str, Any]], bool]
+
+    class SampleRates(Protocol):
+        """The share of the entries of each level that the client sends."""
+
+        def leaves_out(self, rank: int, fields: dict[str, Any]) -> bool:
+            """Return True if the client shall leave out an entry with these fields."""
+
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -24,16 +34,6 @@ SPOOL_VARIABLE = "VOYAGE_LOGS_SPOOL_DIR"
 # The vendor's short snippet reads these two. They count only as a pair: the unrelated package
 # `voyageai` uses VOYAGE_API_KEY alone, and the key of that package must not reach this API.
 SNIPPET_VARIABLES = ("VOYAGE_API_KEY", "VOYAGE_API_SECRET")
-
-# A user's function that takes an entry and returns True if the client shall send the entry.
-Sample = Callable[[dict[str, Any]], bool]
-
-
-class SampleRates(Protocol):
-    """The share of the entries of each level that the client sends."""
-
-    def leaves_out(self, rank: int, fields: dict[str, Any]) -> bool:
-        """Return True if the client shall leave out an entry with these fields."""
 
 
 @frozen

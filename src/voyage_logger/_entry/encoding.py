@@ -23,7 +23,7 @@ from voyage_logger._entry.trimming import bare, trim
 if TYPE_CHECKING:
     from voyage_logger._entry.timeline import Timeline
 
-Entry = dict[str, Any]
+    Entry = dict[str, Any]
 
 _CONSTANTS = frozenset((bool, type(None)))
 # Other integers take the careful path, because they do not fit into 64 bits.
