@@ -131,9 +131,7 @@ class TestErrors:
             (Outcome(Kind.UNAUTHORIZED, "d", 401), DeliveryError),
         ],
     )
-    def test_have_the_class_that_fits_the_outcome(
-        self, outcome: Outcome, kind: type[VoyageError]
-    ) -> None:
+    def test_have_the_class_of_the_outcome(self, outcome: Outcome, kind: type[VoyageError]) -> None:
         """Each kind of failed outcome has its own class of error, with the HTTP status."""
         error = error_of(outcome)
 

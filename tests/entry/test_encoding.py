@@ -350,9 +350,8 @@ HARSH: tuple[Any, ...] = (
     lambda: {Nameless(): 1},
 )
 
-any_text = st.text(
-    st.characters(exclude_categories=()), max_size=40
-)  # Lone surrogates are included.
+# These texts may contain lone surrogates.
+any_text = st.text(st.characters(exclude_categories=()), max_size=40)
 scalars = (
     st.none()
     | st.booleans()
@@ -758,9 +757,7 @@ class TestShape:
         ("kind", "leaf"),
         [(list, 1), (list, "text"), (list, {1}), (tuple, None), (tuple, Plain()), (deque, 1)],
     )
-    def test_millions_of_shared_references_cost_little_memory(
-        self, kind: Any, leaf: object
-    ) -> None:
+    def test_many_shared_references_cost_little(self, kind: Any, leaf: object) -> None:
         """Nested lists of one shared list are cut before they take memory."""
         value = nested(6, lambda inner: kind([inner] * 14), leaf)
 

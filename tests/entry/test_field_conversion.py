@@ -115,9 +115,7 @@ def test_invalid_timeline_is_kept_in_meta_data(
     assert "event_timeline" in entry["meta_data"]
 
 
-def test_value_that_cannot_be_converted_is_kept_in_meta_data(
-    server: DevServer, logger: VoyageLogger
-) -> None:
+def test_unfit_value_is_kept_in_meta_data(server: DevServer, logger: VoyageLogger) -> None:
     """A value whose `bool` raises is sent in `meta_data`, and other fields are as usual."""
     logger.info("x", add_ticket=NoTruth(), app_user_id="u")  # type: ignore[arg-type]
     assert logger.flush()

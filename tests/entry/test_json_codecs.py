@@ -174,9 +174,7 @@ class TestChoice:
 
         assert run(code) == "True"
 
-    def test_is_the_documented_encoder_if_the_c_encoder_differs(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_avoids_a_c_encoder_that_differs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """If the C encoder is missing or behaves differently, `JSONEncoder.encode` is used."""
 
         def other(*_: object) -> Any:

@@ -218,9 +218,7 @@ def test_large_value_is_printed_up_to_a_mark(monkeypatch: pytest.MonkeyPatch) ->
     assert TOO_DEEP in to_text(deep)
 
 
-def test_format_finds_named_arguments_in_a_large_mapping(
-    logger: VoyageLogger, recorder: Recorder
-) -> None:
+def test_format_reads_a_large_mapping(logger: VoyageLogger, recorder: Recorder) -> None:
     """A format takes its values from a mapping that is too large to print."""
     logger.info("%(a)s of %(b)d", {"a": "one", "b": 2, "rest": [0] * 10**6})
     assert logger.flush()

@@ -1,7 +1,7 @@
-"""The client's reports of its own trouble: on stderr, in `logging`, and to `on_error`.
+"""Report the client's own trouble on stderr, in `logging`, and to `on_error`.
 
-What must stay true: a report never raises and never waits. It contains no secret and no entry.
-A process writes at most one line a minute to stderr for each cause. No line becomes an entry.
+What must stay true: a report never raises and never waits. A report contains no secret and no
+entry, and never becomes an entry. A process prints at most one line a minute for each cause.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _logger.addHandler(
 
 QUIET_SECONDS = 60.0
 
-# When each cause was last reported, by the monotonic clock. There is no lock, because a fork could
-# copy a held lock. At worst, two threads print the same line at the same time.
+# When each cause was last on stderr, by the monotonic clock. The dict has no lock, because a fork
+# could copy a held lock. At worst, two threads print the same line at the same time.
 _last_said: dict[str, float] = {}
 
 
@@ -47,7 +47,7 @@ class Diagnostics:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_error = on_error
-        self._inside = threading.local()  # Its attribute tells whether a thread runs `on_error`.
+        self._inside = threading.local()  # The attribute `on_error` is True inside `on_error`.
         self._clock = clock
 
     @property
@@ -81,8 +81,8 @@ class Diagnostics:
     ) -> None:
         """Write the error as a line, and call `on_error` with it.
 
-        An error inside `on_error` itself is only written: at exit, an entry that `on_error` logs
-        may be lost at once, and each loss would call `on_error` again.
+        A report from inside `on_error` does not call `on_error` again. At exit, an entry that
+        `on_error` logs may be lost at once, and each report of such a loss would log another entry.
         """
         self.say(cause, f"{prefix}{error}{suffix}", at_once=at_once)
         if self._on_error is None or self.is_inside_on_error:
@@ -118,7 +118,7 @@ def _to_stderr_at_once(text: str) -> None:
 
 
 def takes_a_line(stream: object, seconds: float = 0.0) -> bool:
-    """Wait at most `seconds` until a write to the stream would not wait; return False if it would.
+    """Return False if a write to the stream would still have to wait after `seconds`.
 
     A pipe counts as ready if it has room for 4 KiB.
     """

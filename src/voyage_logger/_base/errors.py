@@ -5,7 +5,7 @@
     VoyageError
     ├── ConfigurationError     a constructor argument or environment variable is wrong or missing
     ├── AuthenticationError    the server refuses the API key and secret
-    ├── ConnectionFailed       the server cannot be reached, or what answers is not the API
+    ├── ConnectionFailed       the server cannot be reached, or is not the API
     ├── DeliveryError          the server refuses batches; their entries stay queued
     └── EntriesLost            entries were lost: shed, rejected, or not sent before exit
 
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SHOWN = 200  # characters
-# An explanation of a reason, unless the result of the last attempt explains the loss.
+_SHOWN = 200  # characters of a wrong value
+# Longer texts for reasons, used if the result of the last attempt does not explain the loss.
 _SAID = {"closed": "closed (logged after close(), or left when its time was over)"}
 
 
@@ -75,7 +75,7 @@ class ConnectionFailed(VoyageError):  # noqa: N818 - `ConnectionError` is a buil
 
 
 class DeliveryError(VoyageError):
-    """The server refuses batches for a reason other than their entries, which stay queued."""
+    """The server refuses batches, but not because of their entries; the entries stay queued."""
 
 
 class EntriesLost(VoyageError):  # noqa: N818 - it states what happened

@@ -4,8 +4,8 @@ An app may turn each record of `logging` into an entry. The records include thos
 DEBUG and the client's own lines, so each request would make entries for another request, forever.
 
 What must stay true: no log call of a function that runs `apart` makes an entry, even through other
-handlers and loggers. Every other log call makes one. A destructor is an example: the garbage
-collector may run it inside such a function.
+handlers and loggers. Every other log call makes an entry, even the log call of a
+destructor that the garbage collector runs inside such a function.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     _P = ParamSpec("_P")
     _R = TypeVar("_R")
 
-# The threads that run a function apart. The set is mostly empty, so each log call can ask it.
-# It needs no lock, because a thread adds and removes only itself. In a forked child it may name
-# threads that the child does not have, so `is_echo` looks at the stack, too.
+# The threads that run a function apart. Each log call reads this set, which is mostly empty. It
+# needs no lock, because a thread adds and removes only itself. A forked child may find threads of
+# its parent in the set, so `is_echo` also looks at the stack.
 apart_threads: set[int] = set()
 
 

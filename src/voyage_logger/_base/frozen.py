@@ -1,9 +1,9 @@
 """Values: classes of named fields whose objects never change.
 
-The import makes ten of these classes. With Python 3.11, `frozen` makes one in 10 us. A
-`typing.NamedTuple` of five fields takes 80 us, and a dataclass needs the import of `inspect`. A
-`NamedTuple` is also a tuple: `logger.stats()` in a field would be sent as a list without names, and
-a tool that prints a tuple's items would show an API key.
+The import of `voyage_logger` makes ten of these classes. In Python 3.11, `frozen` takes 10 us for a
+class. A `typing.NamedTuple` takes 80 us, and a dataclass needs the slow import of `inspect`. A
+`NamedTuple` has a second fault, because it is a tuple: if an app logs `logger.stats()`, the numbers
+would be sent as a list without names.
 
 Modules that `import voyage_logger` does not load use the standard library's dataclasses.
 
@@ -27,7 +27,7 @@ else:
         return lambda function: function
 
 
-_UNFIT = ("__dict__", "__weakref__")  # A class with slots defines neither.
+_UNFIT = ("__dict__", "__weakref__")  # A class with slots cannot define these.
 
 
 @dataclass_transform(frozen_default=True)
@@ -59,7 +59,9 @@ class _Signature:
 
     def __get__(self, _: object, owner: Any) -> Any:
         if owner.__init__ is not Value.__init__:
-            raise AttributeError("__signature__")  # A subclass with arguments of its own.
+            raise AttributeError(
+                "__signature__"
+            )  # A subclass with its own `__init__` has its own signature.
         from inspect import Parameter, Signature  # noqa: PLC0415 - see the top of this file
 
         kind, defaults = Parameter.POSITIONAL_OR_KEYWORD, owner._defaults  # noqa: SLF001

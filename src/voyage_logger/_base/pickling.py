@@ -77,7 +77,7 @@ class Restorable:
 
 
 def restore(kind: type[Restorable], name: str, arguments: dict[str, Any]) -> Restorable:
-    """Return the object of a pickle, which names this function and has these three arguments."""
+    """Return the object of a pickle. A pickle has the path and the arguments of this function."""
     original = _originals.get(name)
     if original is not None:
         return original
@@ -96,8 +96,8 @@ def restore(kind: type[Restorable], name: str, arguments: dict[str, Any]) -> Res
 def _equal(kind: type[Restorable], arguments: dict[str, Any]) -> Restorable | None:
     """Return an object of this process with the same class and arguments, or None.
 
-    An object that was made with secrets as arguments does not count. An unpickled object has the
-    secrets of the environment.
+    An object with secrets as arguments does not count, because an unpickled object uses the secrets
+    of the environment.
     """
     key = _key(arguments)
     if key is None:

@@ -16,18 +16,18 @@ class Stats:
     child start at zero.
 
     Attributes:
-        accepted: Entries that the client took on: from log calls, adopted, and its own notices.
+        accepted: Entries from log calls, adopted entries, and the client's own notices of loss.
         delivered: Entries that the server has confirmed.
         rejected: Entries that the server refused for good.
-        dropped: Entries that the client gave up.
+        dropped: Entries that the client removed without delivery.
         pending: Entries that are queued or in a request.
         rejected_by: The number of rejected entries by the server's answer.
         dropped_by: The number of dropped entries by reason: "queue_full", "closed", "shutdown", ...
         spooled: Pending entries that are on the disk, with `spool_dir`.
         adopted: Accepted entries that ended processes had left on the disk.
         filtered: Entries that `before_send` or `sample` left out; these are not accepted.
-        echoed: Log calls that the sending of entries made, such as urllib3's records at DEBUG that
-            the app's handler passed on; these are not accepted.
+        echoed: Log calls that were caused by the sending of entries, such as urllib3's records at
+            DEBUG in a handler of the app; these are not accepted.
         collapsed: Log calls that only raised the `repeat_count` of a queued entry; these are not
             accepted.
         pending_bytes: The memory of the pending entries, bytes, as `max_queue_bytes` counts it.
@@ -36,8 +36,8 @@ class Stats:
         retries: Attempts that repeated an earlier attempt.
         sign_ins: Tokens that the client obtained.
         last_delivery: When the server last confirmed a batch, epoch seconds, or None.
-        last_problem: The latest problem in words, or None if a batch was delivered since then. It
-            names missing credentials, too.
+        last_problem: The latest problem in words, or None if a batch was delivered since then.
+            Missing credentials are a problem, too.
     """
 
     accepted: int
@@ -70,12 +70,12 @@ class Stats:
 class FlushResult:
     """The result of the entries since the end of the previous `flush()`.
 
-    The result is true in a condition if no entry was rejected or dropped and none is pending.
+    In a condition, the result is true if no entry was rejected or dropped and none is pending.
 
     Attributes:
         delivered: Entries that the server has confirmed.
         rejected: Entries that the server refused for good.
-        dropped: Entries that the client gave up.
+        dropped: Entries that the client removed without delivery.
         pending: Entries that were logged before the call and are not delivered yet.
         elapsed: The duration of the call, seconds.
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Entry = dict[str, Any]
 
 _CONSTANTS = frozenset((bool, type(None)))
-# Other integers take the careful path, because they do not fit into 64 bits.
+# Integers outside of these limits do not fit into 64 bits and take the careful path.
 _LEAST_INT, _PLAIN_INT = -(1 << 63), 1 << 64
 
 # The results of `_look`: data that a C encoder must not get; plain data; plain data with a value to
@@ -57,7 +57,7 @@ def encode(
             if not redaction.has_secret_in(text) and len(payload := text.encode()) <= limit:
                 return payload
     # A NaN, a surrogate, an integer of 5,000 digits, or a dict that another thread changes.
-    except Exception:  # noqa: BLE001 - the careful path handles them
+    except Exception:  # noqa: BLE001 - the careful path handles these values
         return _encode_with_care(entry, limit, redaction, timeline)
     return _encode_with_care(entry, limit, redaction, timeline)
 
@@ -131,13 +131,13 @@ def _look(  # noqa: C901, PLR0912 - the only loop of each call, without calls of
         for value in level:
             kind = type(value)
             if kind is dict:
-                if (budget := budget - 5 * len(value)) < 0:  # 5: `"":,` and a value
+                if (budget := budget - 5 * len(value)) < 0:  # An item has `"":,` and a value.
                     return _ODD
                 if not is_harmless(value):
                     characters, is_hiding = redaction.examine(value, is_top=value is entry)
                     if is_hiding:
                         found |= _HIDING
-                    if characters < 0:  # A key such as 1 could become the same as "1".
+                    if characters < 0:  # A key is not a text: 1 and "1" would become equal.
                         return _ODD
                     budget -= characters
                 items = value.values()
@@ -178,7 +178,7 @@ def _encode_with_care(
         plain = to_plain(entry, limit, redaction)
         if type(plain) is dict:
             return trim(plain, limit, dumps)
-        why = str(plain)  # A broken dict, or a stack near its limit, becomes a text.
+        why = str(plain)  # `to_plain` returns a text for a broken dict, or if the stack is full.
     # No case is known, but a log call must not raise, not even close to the recursion limit.
     except Exception as error:  # noqa: BLE001 - see the line above
         why = f"<not encodable: {type(error).__name__}>"

@@ -1,4 +1,4 @@
-"""Build an entry from the four required fields, the caller's fields, and the client's own.
+"""Build an entry from the four required fields, the caller's fields, and the client's fields.
 
 What must stay true: no key of the caller is lost. With `timestamps` and `capture_method` off, an
 entry has exactly the fields that the vendor's class would send.
@@ -78,7 +78,7 @@ class EntryFactory:
             dumps({"level": level, "app_name": self._app_name, "environment": self._environment})
             for level in LEVELS
         )
-        self._second = (-1, "")  # The last second and its text change together.
+        self._second = (-1, "")  # The last second and its text, replaced together.
         self.reset()
 
     def reset(self) -> None:
@@ -121,7 +121,7 @@ class EntryFactory:
         if "level" in fields:
             keep(fields, "level", fields.pop("level"))
         if self._timestamps:
-            # This code is inline and uses "%" because both are faster than the usual forms.
+            # This code is not in functions of its own, and uses "%", because both save time.
             second, rest = divmod(time_ns(), _NANOSECONDS)
             known, text = self._second
             if known != second:

@@ -32,7 +32,7 @@ _TEXTS = (
     "method_name",
     "exception_info",
 )
-# The values of the lists are not types, so that `conform` looks at the items of each list.
+# "texts" and "steps" equal no type, so `_put` converts the items of these lists.
 _DOCUMENTED: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
     "tags": "texts",
@@ -40,8 +40,8 @@ _DOCUMENTED: dict[str, Any] = {
     "add_ticket": bool,
     "event_timeline": "steps",
 }
-_MOST_KEYS = 1 << 16  # of a mapping; more keys do not fit into an entry of the default size
-_MOST_ITEMS = 10_000  # of a list of tags or steps
+_MOST_KEYS = 1 << 16  # keys of a mapping; more do not fit into an entry of the default size
+_MOST_ITEMS = 10_000  # tags or steps of a list
 _NO_TEXTS = frozenset(_DOCUMENTED) - frozenset(_TEXTS)
 
 
@@ -170,6 +170,6 @@ def _step(value: Any) -> dict[str, Any]:
 
 
 _STEP = ("step", "timestamp")
-# The types of lists of tags. An iterator is none: reading it would take its items from the app.
+# The types of a list of tags. An iterator is not a list, because reading it would empty it.
 _LISTS = (list, tuple, deque, AbstractSet)
 _ONLY_TEXTS = frozenset((str,))

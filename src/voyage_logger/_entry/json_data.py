@@ -46,8 +46,8 @@ _TOLD_BY_STR = {
     ("fractions", "Fraction"),
     ("uuid", "UUID"),
 }
-# All texts together may have `_GENEROSITY` times the limit, so that `trimming` can choose which to
-# cut. Each further text is cut to `_CLIPPED` characters.
+# All texts together may have `_GENEROSITY` times the limit, so that `trimming` can choose the texts
+# to cut. Each further text is cut to `_CLIPPED` characters.
 _GENEROSITY = 4
 _CLIPPED = 64
 # A `__repr__` may log, and the values of that entry have a `__repr__` again. Inside this many

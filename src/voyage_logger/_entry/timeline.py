@@ -17,7 +17,7 @@ from voyage_logger._entry.json_data import clip, to_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-MOST_STEPS = 50  # of a snapshot, the mark of a gap included: about 3 KB of JSON
+MOST_STEPS = 50  # steps of a snapshot, with the mark of a gap: about 3 KB of JSON
 MAX_STEP = 128  # characters of the name of a step
 
 _FIRST = 10
@@ -41,7 +41,7 @@ class Timeline:
         self._numbers = count()
         self._first: list[Step] = []
         self._latest: deque[Step] = deque(maxlen=_LATEST)
-        self._text = (-1, "[]")  # The last step and its JSON change together.
+        self._text = (-1, "[]")  # The last step's number and the JSON, replaced together.
         for name, timestamp in steps:
             self._put(name, timestamp)
 

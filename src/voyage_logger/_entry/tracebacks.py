@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 MAX_TEXT = 32_768  # characters
 
 _HEAD = MAX_TEXT // 4
-_MOST_FRAMES = 100  # of one exception; a frame costs up to 100 us
-_MOST_FRAMES_IN_ALL = 400  # of an exception, its causes and the members of its groups
+_MOST_FRAMES = 100  # frames of one exception; a frame takes up to 100 us
+_MOST_FRAMES_IN_ALL = 400  # frames of a whole chain and its groups
 _MOST_LINKS = 16  # exceptions of a chain in the text
 _MOST_MEMBERS = 8  # exceptions of a group in the text of `_links`
 _MOST_EXCEPTIONS = 64  # exceptions that the standard library prints
