@@ -136,6 +136,13 @@ def test_value_can_be_logged() -> None:
     assert sent.keys() == stats.keys() == set(Stats.__match_args__)
 
 
+def test_change_of_the_dict_changes_no_stats() -> None:
+    """`as_dict` returns copies, so that a change of the result leaves the stats as they were."""
+    stats = Stats(1, 0, 0, 1, 0, {}, {"closed": 1}, 0)
+    stats.as_dict()["dropped_by"].clear()
+    assert stats.dropped_by == {"closed": 1}
+
+
 def test_value_is_logged_where_no_code_has_loaded_dataclasses() -> None:
     """A value is sent by its fields even in a program without `dataclasses`."""
     code = (

@@ -755,10 +755,13 @@ class TestShape:
 
     @pytest.mark.parametrize(
         ("kind", "leaf"),
-        [(list, 1), (list, "text"), (list, {1}), (tuple, None), (tuple, Plain()), (deque, 1)],
+        [
+            *[(list, 1), (list, "text"), (list, {1}), (tuple, None), (tuple, Plain()), (deque, 1)],
+            (lambda values: dict(zip("abcdefghijklmn", values, strict=True)), 1),
+        ],
     )
     def test_many_shared_references_cost_little(self, kind: Any, leaf: object) -> None:
-        """Nested lists of one shared list are cut before they take memory."""
+        """Nested containers of one shared container are cut before they take memory."""
         value = nested(6, lambda inner: kind([inner] * 14), leaf)
 
         assert peak_memory(value, 4096) < 2_000_000

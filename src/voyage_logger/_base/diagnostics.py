@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from voyage_logger._base.errors import VoyageError
 
 _logger = logging.getLogger("voyage_logger")
-_logger.addHandler(
-    logging.NullHandler()
-)  # Without a handler, `logging` prints each line to stderr.
+# Without a handler, `logging` would print each line to stderr, too.
+_logger.addHandler(logging.NullHandler())
 
 QUIET_SECONDS = 60.0
 

@@ -59,9 +59,8 @@ class _Signature:
 
     def __get__(self, _: object, owner: Any) -> Any:
         if owner.__init__ is not Value.__init__:
-            raise AttributeError(
-                "__signature__"
-            )  # A subclass with its own `__init__` has its own signature.
+            # A subclass with its own `__init__` has its own signature.
+            raise AttributeError("__signature__")
         from inspect import Parameter, Signature  # noqa: PLC0415 - see the top of this file
 
         kind, defaults = Parameter.POSITIONAL_OR_KEYWORD, owner._defaults  # noqa: SLF001
