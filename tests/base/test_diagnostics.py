@@ -1,4 +1,4 @@
-"""The client's own words: few, harmless, and heard where people listen."""
+"""The client reports its trouble on stderr, in `logging` and to `on_error`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clock() -> Clock:
 
 
 def test_one_line_per_cause_and_minute(clock: Clock, capfd: pytest.CaptureFixture[str]) -> None:
-    """The same cause is said once a minute in a process, whoever says it; another one is said."""
+    """All loggers of a process print one line a minute for each cause."""
     for _ in range(3):
         Diagnostics(clock=clock).say("a", "first")
     Diagnostics(clock=clock).say("b", "other")
@@ -57,10 +57,10 @@ def closed() -> io.StringIO:
 
 
 @pytest.mark.parametrize("stream", [None, closed(), Broken()], ids=["none", "closed", "broken"])
-def test_missing_stderr_is_no_trouble(
+def test_broken_stderr_raises_nothing(
     monkeypatch: pytest.MonkeyPatch, stream: object, records: list[logging.LogRecord]
 ) -> None:
-    """A line still goes to `logging` if stderr is closed, missing or broken."""
+    """A line still goes to `logging` if stderr is missing, closed or broken."""
     monkeypatch.setattr(sys, "stderr", stream)
     Diagnostics().say("a", "line")
     assert [record.getMessage() for record in records] == ["line"]
@@ -81,7 +81,7 @@ def records() -> Iterator[list[logging.LogRecord]]:
 
 
 def test_lines_go_to_the_standard_library_s_logging(records: list[logging.LogRecord]) -> None:
-    """Who configures logging hears of every report under the name voyage_logger."""
+    """The logger `voyage_logger` of `logging` receives every report as a warning."""
     Diagnostics().say("a", "100 % line")
     Diagnostics().say("a", "repeated")
     assert [record.getMessage() for record in records] == ["100 % line", "repeated"]
@@ -89,13 +89,13 @@ def test_lines_go_to_the_standard_library_s_logging(records: list[logging.LogRec
 
 
 def test_without_configuration_logging_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    """The line is on stderr once, not twice: logging's last resort stays silent."""
+    """A line is on stderr once, because the last-resort handler of `logging` prints nothing."""
     Diagnostics().say("a", "line")
     assert capfd.readouterr().err.count("line") == 1
 
 
-def test_broken_filter_of_the_app_s_is_survived(capfd: pytest.CaptureFixture[str]) -> None:
-    """A logging filter that raises stops neither the line nor the caller."""
+def test_broken_logging_filter_does_not_stop_a_report(capfd: pytest.CaptureFixture[str]) -> None:
+    """A line is printed, and the caller goes on, although a filter of `logging` raises."""
     logger = logging.getLogger("voyage_logger")
 
     def broken(_record: logging.LogRecord) -> bool:
@@ -110,7 +110,7 @@ def test_broken_filter_of_the_app_s_is_survived(capfd: pytest.CaptureFixture[str
 
 
 def test_on_error_is_given_every_report() -> None:
-    """The limit is one of lines: a function is told each time."""
+    """`on_error` receives each error, although stderr shows one line a minute."""
     errors: list[VoyageError] = []
     diagnostics = Diagnostics(errors.append)
     reports = [ConnectionFailed("a"), DeliveryError("b"), ConnectionFailed("c")]

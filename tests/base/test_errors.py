@@ -1,4 +1,4 @@
-"""The vocabulary: errors, levels, and the values that `stats()` and `flush()` return."""
+"""Errors, levels, and the values that `stats()` and `flush()` return."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 import logging
 import pickle
 from collections import Counter
-from dataclasses import FrozenInstanceError, replace
 from enum import IntEnum
 
 import pytest
@@ -24,6 +23,7 @@ from voyage_logger import (
     Stats,
     VoyageError,
 )
+from voyage_logger._base.frozen import replace
 from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, LANES, LEVELS, WARN, rank_of
 from voyage_logger.transports._outcome import error_of
 
@@ -47,8 +47,8 @@ class BrokenRepr:
 
 
 class TestErrors:
-    def test_form_one_tree(self) -> None:
-        """One `except VoyageError` catches every error that the package shows."""
+    def test_are_all_caught_by_the_base_class(self) -> None:
+        """`except VoyageError` catches every error that the package raises or reports."""
         public = (getattr(voyage_logger, name) for name in voyage_logger.__all__)
         errors = {kind for kind in public if isinstance(kind, type) and issubclass(kind, Exception)}
 
@@ -56,7 +56,7 @@ class TestErrors:
         assert all(issubclass(kind, VoyageError) for kind in errors)
 
     def test_of_configuration_are_value_errors(self) -> None:
-        """Who expects a ValueError for a wrong argument gets one."""
+        """`except ValueError` catches the error for a wrong argument."""
         assert issubclass(ConfigurationError, ValueError)
 
     @pytest.mark.parametrize("error", ERRORS, ids=repr)
@@ -64,12 +64,12 @@ class TestErrors:
         "copied",
         [copy.copy, copy.deepcopy]
         + [
-            lambda error, protocol=protocol: pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - our own bytes
+            lambda error, protocol=protocol: pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - the pickle is our own
             for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
         ],
     )
-    def test_survive_the_way_between_processes(self, error: VoyageError, copied: object) -> None:
-        """An error from a worker process arrives with its text and all it carries."""
+    def test_survive_copies_and_pickles(self, error: VoyageError, copied: object) -> None:
+        """A copied or unpickled error has the text and the attributes of its original."""
         assert callable(copied)
         twin = copied(error)
 
@@ -78,34 +78,34 @@ class TestErrors:
         assert vars(twin) == vars(error)
 
     def test_name_parameter_value_and_rule(self) -> None:
-        """A message says what is wrong, with which value, and what would be right."""
+        """The message names the argument, the wrong value, and the rule."""
         error = ConfigurationError("timeout", -1, "a number of seconds")
 
         assert str(error) == "timeout=-1: must be a number of seconds"
         assert (error.parameter, error.value, error.rule) == ("timeout", -1, "a number of seconds")
 
     @pytest.mark.parametrize("value", [BrokenRepr(), -(10**5000), [BrokenRepr()]], ids=type)
-    def test_of_configuration_take_any_value(self, value: object) -> None:
-        """A value that has no repr is still refused with the parameter's name and the rule."""
+    def test_of_configuration_survive_a_value_without_a_repr(self, value: object) -> None:
+        """The error for a value without a repr still names the parameter and the rule."""
         error = ConfigurationError("timeout", value, "a number of seconds")
 
         assert "timeout=" in str(error)
         assert "must be a number of seconds" in str(error)
 
-    def test_of_configuration_are_short(self) -> None:
-        """A file's content passed by mistake does not fill the screen."""
+    def test_of_configuration_cut_a_long_value(self) -> None:
+        """The content of a file, passed by mistake, does not fill the screen."""
         assert len(str(ConfigurationError("app_name", "x" * 100_000, "short"))) < 1000
 
-    def test_of_losses_tell_how_many_and_why(self) -> None:
-        """A report of losses has the numbers by level and by reason, and the server's words."""
+    def test_of_losses_count_by_level_and_reason(self) -> None:
+        """The message has the numbers by level and by reason, and what the server said."""
         error = EntriesLost(3, {"info": 2, "error": 1}, {"HTTP 400": 3}, "HTTP 400 no")
 
         assert str(error) == (
             "3 entries lost (2 info, 1 error): 3 HTTP 400; the server said: HTTP 400 no"
         )
 
-    def test_of_losses_say_what_closed_means(self) -> None:
-        """The word alone tells nobody that the entry came after `close()`."""
+    def test_of_losses_explain_the_reason_closed(self) -> None:
+        """The message explains which entries are lost for the reason "closed"."""
         error = EntriesLost(2, {"info": 2}, {"queue_full": 1, "closed": 1})
 
         assert str(error) == (
@@ -115,7 +115,7 @@ class TestErrors:
         assert error.reasons == {"queue_full": 1, "closed": 1}
 
     def test_show_their_message_alone(self) -> None:
-        """The text of an error is its message, without the status in a tuple."""
+        """The text of an error is its message alone, without the status."""
         assert str(DeliveryError("held back", 403)) == "held back"
 
     @pytest.mark.parametrize(
@@ -131,8 +131,8 @@ class TestErrors:
             (Outcome(Kind.UNAUTHORIZED, "d", 401), DeliveryError),
         ],
     )
-    def test_follow_from_an_outcome(self, outcome: Outcome, kind: type[VoyageError]) -> None:
-        """Each kind of trouble reaches `on_error` as its own class, with the status."""
+    def test_have_the_class_of_the_outcome(self, outcome: Outcome, kind: type[VoyageError]) -> None:
+        """Each kind of failed outcome has its own class of error, with the HTTP status."""
         error = error_of(outcome)
 
         assert type(error) is kind
@@ -147,7 +147,7 @@ class Verbosity(IntEnum):
 class TestLevels:
     @pytest.mark.parametrize("name", LEVELS)
     def test_of_the_wire_are_known_in_any_case(self, name: str) -> None:
-        """A level is meant however it is written."""
+        """Case and surrounding blanks of a level do not matter."""
         rank = LEVELS.index(name)
 
         assert [rank_of(text) for text in (name, name.upper(), f" {name.title()}\n")] == [rank] * 3
@@ -164,7 +164,7 @@ class TestLevels:
         ],
     )
     def test_have_the_names_of_the_standard_library(self, alias: str, rank: int) -> None:
-        """The words that Python's users know are understood."""
+        """The level names of `logging` are accepted."""
         assert rank_of(alias) == rank
 
     @pytest.mark.parametrize(
@@ -186,38 +186,38 @@ class TestLevels:
         ids=lambda value: str(value)[:9] if value < 10**9 else "huge",
     )
     def test_have_the_numbers_of_the_standard_library(self, number: int, rank: int) -> None:
-        """A number counts as the highest level it reaches."""
+        """A number counts as the highest level that the number reaches."""
         assert rank_of(number) == rank
 
     @pytest.mark.parametrize("junk", [None, True, False, "", "loud", 30.0, b"info", [], object()])
-    def test_are_none_for_junk(self, junk: object) -> None:
-        """What is no level is said to be none, without raising."""
+    def test_without_a_meaning_have_no_rank(self, junk: object) -> None:
+        """A value that is not a level has the rank None, and does not raise."""
         assert rank_of(junk) is None
 
-    def test_have_a_lane_each_below_tickets_and_notices(self) -> None:
-        """The queue gives up the lowest level first, a ticket or a notice of loss last."""
+    def test_have_lanes_below_tickets_and_notices(self) -> None:
+        """A full queue sheds the lowest level first, and tickets and notices of loss last."""
         assert (*LEVELS, "ticket", "notice") == LANES
 
 
 class TestResults:
     def test_of_a_flush_are_true_if_all_was_delivered(self) -> None:
-        """`if logger.flush():` means that nothing waits and nothing was lost."""
+        """`if logger.flush():` is true if all entries were delivered."""
         assert FlushResult(delivered=3, rejected=0, dropped=0, pending=0, elapsed=0.1)
 
     def test_of_an_empty_flush_are_true(self) -> None:
-        """Nothing to send is no failure."""
+        """A flush without any entry succeeds."""
         assert FlushResult(delivered=0, rejected=0, dropped=0, pending=0, elapsed=0.0)
 
     @pytest.mark.parametrize("name", ["rejected", "dropped", "pending"])
     def test_of_a_flush_are_false_for_any_loss(self, name: str) -> None:
-        """A single entry rejected, dropped or still waiting shows."""
+        """A flush with one rejected, dropped or pending entry is false."""
         good = FlushResult(delivered=3, rejected=0, dropped=0, pending=0, elapsed=0.1)
 
         assert not replace(good, **{name: 1})
 
-    def test_are_values(self) -> None:
-        """What was returned stays what it was."""
+    def test_never_change(self) -> None:
+        """A field of a returned value cannot be set."""
         stats = Stats(1, 1, 0, 0, 0, {}, {}, 0)
 
-        with pytest.raises(FrozenInstanceError):
+        with pytest.raises(AttributeError, match="accepted does not change"):
             stats.accepted = 2  # type: ignore[misc]

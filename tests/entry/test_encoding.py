@@ -1,4 +1,4 @@
-"""An entry becomes strict JSON of bounded size, whatever it holds."""
+"""Any entry becomes strict JSON of bounded size."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ from voyage_logger._entry.safe_text import CYCLE, MAX_DEPTH, TOO_DEEP
 from voyage_logger._entry.trimming import MIN_LIMIT, bare
 
 ROOMY = 1 << 20
-MARK_LENGTH = 64  # bytes: more than any mark needs
+MARK_LENGTH = 64  # bytes: longer than each mark of a cut
 
 
 def parse(payload: bytes) -> Any:
-    """The payload as a strict parser reads it, one that also refuses what strict JSON lacks."""
+    """Return the payload as a parser of strict JSON reads it."""
 
-    def drop_new(constant: str) -> Any:
+    def refuse(constant: str) -> Any:
         pytest.fail(f"not JSON: {constant}")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         assert len(dict(pairs)) == len(pairs), f"a key comes twice: {[key for key, _ in pairs]}"
         return dict(pairs)
 
-    data = json.loads(payload.decode(), parse_constant=drop_new, object_pairs_hook=unique)
-    json.dumps(data, ensure_ascii=False).encode()  # a lone surrogate would raise
+    data = json.loads(payload.decode(), parse_constant=refuse, object_pairs_hook=unique)
+    json.dumps(data, ensure_ascii=False).encode()  # A lone surrogate would raise.
     return data
 
 
 def sent(value: object, limit: int = ROOMY) -> Any:
-    """What a server reads of one value."""
+    """Return one value as a server reads it."""
     return parse(encode({"value": value}, limit))["value"]
 
 
 def peak_memory(value: object, limit: int) -> int:
-    """The most memory that encoding the value takes, bytes."""
+    """Return the most memory that the encoding of a value takes, bytes."""
     tracemalloc.start()
     try:
         payload = encode({"message": "m", "value": value}, limit)
@@ -68,7 +68,7 @@ def peak_memory(value: object, limit: int) -> int:
 
 
 def bare_soon(entry: dict[str, Any], limit: int, why: str) -> bytes:
-    """The bare entry, found in a few tries."""
+    """Return the bare entry; fail if `bare` encodes it more than 100 times."""
     tries = 0
 
     def counted(value: Any) -> str:
@@ -112,7 +112,7 @@ class Unfinished:
     total: int = field(init=False)
 
 
-Pair = namedtuple("Pair", "left right")  # noqa: PYI024 - the untyped kind is what libraries return
+Pair = namedtuple("Pair", "left right")  # noqa: PYI024 - libraries return the untyped kind
 
 
 class Plain:
@@ -133,7 +133,7 @@ class WrongRepr:
 
 
 class UnboundProxy:
-    """As werkzeug's LocalProxy outside of a request."""
+    """A proxy such as the LocalProxy of werkzeug outside of a request."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
@@ -144,7 +144,7 @@ class UnboundProxy:
 
 
 class TextProxy:
-    """As werkzeug's LocalProxy to a text: it claims to be one."""
+    """A proxy of a text, such as the LocalProxy of werkzeug, whose `__class__` is str."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
@@ -341,7 +341,7 @@ ODD: tuple[Any, ...] = (
     lambda: ...,
 )
 
-# These break hypothesis, too.
+# Hypothesis itself cannot handle these values.
 HARSH: tuple[Any, ...] = (
     UnboundProxy,
     Nameless,
@@ -350,7 +350,8 @@ HARSH: tuple[Any, ...] = (
     lambda: {Nameless(): 1},
 )
 
-any_text = st.text(st.characters(exclude_categories=()), max_size=40)  # lone surrogates included
+# These texts may contain lone surrogates.
+any_text = st.text(st.characters(exclude_categories=()), max_size=40)
 scalars = (
     st.none()
     | st.booleans()
@@ -400,7 +401,7 @@ class TestAnyValue:
     @given(st.dictionaries(any_text, zoo, max_size=5), st.integers(MIN_LIMIT, 8192))
     @settings(max_examples=35, deadline=None)
     def test_becomes_strict_json_within_the_limit(self, entry: dict[str, Any], limit: int) -> None:
-        """Whatever an entry holds, the result is a strict JSON object within the limit."""
+        """Any entry becomes a strict JSON object within the limit."""
         payload = encode(entry, limit)
 
         assert len(payload) <= limit
@@ -409,14 +410,14 @@ class TestAnyValue:
     @given(zoo)
     @settings(max_examples=35, deadline=None)
     def test_costs_no_other_field(self, value: object) -> None:
-        """One odd value leaves all other fields of its entry as they are."""
+        """One odd value changes no other field of its entry."""
         data = parse(encode({"message": "m", "odd": value, "after": [7]}, ROOMY))
 
         assert data == {"message": "m", "odd": data["odd"], "after": [7]}
 
     @pytest.mark.parametrize("make", ODD + HARSH, ids=range(len(ODD + HARSH)))
     def test_of_each_odd_kind_costs_no_other_value_beside_it(self, make: Any) -> None:
-        """One odd value in a list or dict leaves its neighbours as they are."""
+        """One odd value in a list or dict changes no value beside it."""
         data = sent([1, {"odd": make(), "after": 2}, 3])
 
         assert (data[0], data[1]["after"], data[2]) == (1, 2, 3)
@@ -424,30 +425,30 @@ class TestAnyValue:
     @given(st.dictionaries(st.text(max_size=10), json_values, max_size=5))
     @settings(max_examples=25, deadline=None)
     def test_that_is_plain_comes_through_unchanged(self, entry: dict[str, Any]) -> None:
-        """Plain JSON data arrives as `json` itself would send it."""
+        """Plain JSON data is sent as `json` itself would send it."""
         assert parse(encode(entry, ROOMY)) == json.loads(json.dumps(entry))
 
     @given(st.dictionaries(st.text(max_size=10), json_values, max_size=5))
     @settings(max_examples=25, deadline=None)
     def test_is_the_same_by_the_careful_path(self, entry: dict[str, Any]) -> None:
-        """An odd neighbour does not change how plain data is sent."""
+        """The careful path sends plain data unchanged."""
         assert to_plain(entry, ROOMY) == entry
 
     @given(st.dictionaries(any_text, zoo, max_size=3))
     @settings(max_examples=20, deadline=None)
     def test_in_a_dict_subclass_becomes_strict_json_too(self, entry: dict[str, Any]) -> None:
-        """`before_send` may return any kind of dict, and its values are looked at as ever."""
+        """An entry of a dict subclass, which `before_send` may return, becomes strict JSON."""
         for kind in (OrderedDict, lambda items: defaultdict(int, items)):
             payload = encode(kind({**entry, "k": {1: 1, "1": 2}}), ROOMY)
             assert list(parse(payload)["k"].values()) == [1, 2]
 
-    def test_in_a_hostile_dict_subclass_is_given_up_without_raising(self) -> None:
-        """An entry whose very dict is broken still becomes an object."""
+    def test_in_a_hostile_dict_subclass_does_not_raise(self) -> None:
+        """An entry whose dict methods raise still becomes a JSON object."""
         assert type(parse(encode(HostileDict(message="m"), ROOMY))) is dict
 
     @pytest.mark.parametrize("make", HARSH, ids=range(len(HARSH)))
-    def test_is_cut_to_the_bare_entry_however_broken(self, make: Any) -> None:
-        """The last resort asks nothing of a value that could raise."""
+    def test_that_is_hostile_fits_into_the_bare_entry(self, make: Any) -> None:
+        """`bare` does not raise for a value whose methods raise."""
         entry = dict.fromkeys(("message", "event_name", "add_ticket"), make())
         for meta_data in (make(), {"log_id": make(), "logged_at": make()}):
             payload = bare_soon({**entry, "meta_data": meta_data}, MIN_LIMIT, "<why>")
@@ -455,8 +456,8 @@ class TestAnyValue:
 
     @given(zoo, st.integers(MIN_LIMIT, 4096))
     @settings(max_examples=20, deadline=None)
-    def test_is_cut_to_the_bare_entry_without_raising(self, value: object, limit: int) -> None:
-        """The last resort takes any value in any place, and keeps to the limit."""
+    def test_fits_into_the_bare_entry(self, value: object, limit: int) -> None:
+        """`bare` accepts any value in any field, and its result is within the limit."""
         entry = dict.fromkeys(("message", "event_name", "add_ticket"), value)
         for meta_data in (value, {"log_id": value, "logged_at": value}):
             payload = bare_soon({**entry, "meta_data": meta_data}, limit, "<why>")
@@ -523,19 +524,19 @@ class TestForms:
         ids=lambda value: type(value).__name__,
     )
     def test_each_known_type_has_a_sensible_form(self, value: object, form: object) -> None:
-        """Each type that apps log arrives in a form that a reader understands."""
+        """Each type that apps log is sent in a form that a reader understands."""
         assert sent(value) == form
 
-    def test_a_field_that_was_never_set_costs_no_other_field(self) -> None:
-        """A dataclass with a field left unset still shows the others."""
+    def test_a_dataclass_with_an_unset_field_shows_the_others(self) -> None:
+        """A dataclass with an unset field shows its other fields."""
         assert sent(Unfinished(1))["number"] == 1
 
-    def test_keys_that_meet_as_text_are_both_kept(self) -> None:
-        """The keys 1 and "1" differ in Python; neither value is lost."""
+    def test_keys_with_the_same_text_are_both_kept(self) -> None:
+        """The values of the keys 1 and "1" are both sent."""
         assert sorted(sent({1: "int", "1": "str"}).values()) == ["int", "str"]
 
-    def test_many_keys_that_meet_as_text_are_all_kept(self) -> None:
-        """Long keys with one beginning (URLs, say) are told apart at little cost."""
+    def test_many_long_keys_with_the_same_beginning_are_all_kept(self) -> None:
+        """Keys such as long URLs that are equal after the cut are all sent."""
         urls = {
             "https://example.com/" + "a" * 300 + str(number): {number} for number in range(2000)
         }
@@ -543,16 +544,16 @@ class TestForms:
         assert sorted(sent(urls).values()) == [[number] for number in range(2000)]
 
     def test_constants_as_keys_are_written_as_json_writes_them(self) -> None:
-        """None, True and False as keys come out as `json` has them."""
+        """The keys None, True and False are sent as `json` writes them."""
         assert sent({None: 1, True: 2, False: 3}) == {"null": 1, "true": 2, "false": 3}
 
     def test_a_broken_key_costs_only_its_own_name(self) -> None:
-        """A key that cannot be shown leaves the other keys alone."""
+        """A key whose `str` raises changes no other key."""
         assert sent({UnboundProxy(): 1, "other": 2})["other"] == 2
 
     @pytest.mark.parametrize("make", [lambda: iter([1, 2]), lambda: (n for n in (1, 2))])
     def test_iterators_are_not_consumed(self, make: Any) -> None:
-        """Logging a generator does not take its values away from the app."""
+        """A log call takes no values from a generator of the app."""
         values = make()
 
         sent(values)
@@ -560,18 +561,18 @@ class TestForms:
         assert list(values) == [1, 2]
 
     def test_a_large_array_is_not_unpacked(self) -> None:
-        """An array of more elements than fit shows its own short repr."""
+        """An array of too many elements is sent as its short repr."""
         assert sent(Array(pytest.fail, size=ROOMY // 2 + 1)) == "array([...])"
 
-    def test_instances_that_only_pretend_are_not_asked(self) -> None:
-        """A mock that answers to every name is shown by its repr."""
+    def test_a_model_dump_of_an_instance_is_not_called(self) -> None:
+        """An object with `model_dump` as an attribute, such as a mock, is sent as its repr."""
         value = Plain()
         value.model_dump = pytest.fail  # type: ignore[attr-defined]
 
         assert sent(value) == "Plain()"
 
     def test_a_set_that_changes_meanwhile_keeps_its_elements(self) -> None:
-        """An element whose repr adds to its set does not cost the set."""
+        """A set is sent even if the repr of an element adds to the set."""
         values: set[Any] = {1}
 
         class Adder:
@@ -584,7 +585,7 @@ class TestForms:
         assert "Adder()" in sent(values)
 
     def test_a_dict_that_changes_meanwhile_keeps_its_items(self) -> None:
-        """A value whose repr adds to its dict does not cost the dict."""
+        """A dict is sent even if the repr of a value adds to the dict."""
         values: dict[Any, Any] = {"first": 1}
 
         class Adder:
@@ -597,7 +598,7 @@ class TestForms:
         assert sent(values) == {"first": 1, "adder": "Adder()"}
 
     def test_a_dict_that_another_thread_changes_is_encoded(self) -> None:
-        """A dict that another thread keeps changing becomes strict JSON every time."""
+        """A dict becomes strict JSON each time, although another thread changes it."""
         shared: dict[Any, Any] = {}
         has_ended = threading.Event()
 
@@ -621,7 +622,7 @@ class TestForms:
             sys.setswitchinterval(interval)
 
     def test_numpy_values_have_their_python_form(self) -> None:
-        """Scalars and arrays of numpy arrive as numbers and lists."""
+        """Scalars and arrays of numpy are sent as numbers and lists."""
         np = pytest.importorskip("numpy")
 
         assert sent([np.int64(1), np.float32(0.5), np.bool_(True), np.arange(3)]) == [
@@ -629,8 +630,8 @@ class TestForms:
             [0, 1, 2],
         ]
 
-    def test_numpy_values_that_python_lacks_keep_what_they_say(self) -> None:
-        """Long floats, times of nanoseconds and records, alone and in arrays of any shape."""
+    def test_numpy_values_without_a_python_type_keep_their_meaning(self) -> None:
+        """Long floats, nanoseconds and records of numpy keep their digits, units and names."""
         np = pytest.importorskip("numpy")
         time = np.datetime64("2026-01-02T03:04:05.000000006", "ns")
         text = "2026-01-02T03:04:05.000000006"
@@ -652,7 +653,7 @@ class TestForms:
         ]
 
     def test_a_record_of_numpy_is_redacted_by_its_names(self) -> None:
-        """A field of an array's record is a key like any other."""
+        """The value of a field named "password" in a record of numpy is masked."""
         np = pytest.importorskip("numpy")
         record = np.zeros(1, dtype=[("password", "f8"), ("a", "i4")])
 
@@ -661,21 +662,21 @@ class TestForms:
         assert entry["value"] == [{"password": MASK, "a": 0}]
 
     def test_attrs_instances_show_their_fields(self) -> None:
-        """An instance of a class of attrs arrives as an object."""
+        """An instance of an attrs class is sent as an object."""
         attrs = pytest.importorskip("attrs")
         kind = attrs.make_class("Kind", ["x"])
 
         assert sent(kind(x=(1,))) == {"x": [1]}
 
     def test_pydantic_models_show_their_fields(self) -> None:
-        """A model of pydantic arrives as an object."""
+        """A pydantic model is sent as an object."""
         pydantic = pytest.importorskip("pydantic", minversion="2")
         kind = pydantic.create_model("Kind", day=(date, ...))
 
         assert sent(kind(day=date(2026, 1, 2))) == {"day": "2026-01-02"}
 
-    def test_pydantic_models_warn_of_nothing(self) -> None:
-        """A field of another type than declared is shown, and no warning reaches the app."""
+    def test_pydantic_models_cause_no_warning(self) -> None:
+        """A field of another type than declared is sent, and the app gets no warning."""
         pydantic = pytest.importorskip("pydantic", minversion="2")
         kind = pydantic.create_model("Kind", number=(int, ...))
 
@@ -702,7 +703,7 @@ WRAPS = [
 class TestShape:
     @pytest.mark.parametrize("wrap", WRAPS)
     def test_deep_nesting_is_cut_and_marked(self, wrap: Any) -> None:
-        """Ten thousand levels neither raise nor pass: the cut is visible."""
+        """A value of 10,000 levels is cut at the bound, with a mark."""
         data = json.dumps(sent(nested(10_000, wrap)))
 
         assert TOO_DEEP in data
@@ -710,18 +711,18 @@ class TestShape:
 
     @pytest.mark.parametrize("wrap", WRAPS)
     def test_nesting_beyond_the_bound_is_cut_and_marked(self, wrap: Any) -> None:
-        """What a parser of the server may refuse to read is not sent, plain or not."""
+        """A value that is a little deeper than the bound is cut, with a mark."""
         assert TOO_DEEP in json.dumps(sent(nested(MAX_DEPTH + 5, wrap)))
 
     @pytest.mark.parametrize("wrap", WRAPS[:3])
     def test_nesting_up_to_the_bound_is_kept(self, wrap: Any) -> None:
-        """What is nested less deep than the bound arrives whole."""
+        """A value that is less deep than the bound is sent whole."""
         value = nested(MAX_DEPTH - 1, wrap)
 
         assert sent(value) == json.loads(json.dumps(value))
 
     def test_the_bound_of_nesting_is_one_for_all_values(self) -> None:
-        """An odd value in an entry does not change how deep its plain values may go."""
+        """The fast path and the careful path allow the same depth."""
         plain: Any = [1]
         odd: Any = [{1}]
         for _ in range(MAX_DEPTH - 3):
@@ -730,7 +731,7 @@ class TestShape:
         assert TOO_DEEP not in json.dumps(sent(plain)) + json.dumps(sent(odd))
 
     def test_cycles_are_cut_and_marked(self) -> None:
-        """A container that holds itself is named as such, the rest of it is kept."""
+        """A container inside itself is replaced by a mark, and its other items are sent."""
         own_list: list[Any] = [1, {2}]
         own_list.append(own_list)
         own_dict: dict[Any, Any] = {"a": {2}}
@@ -739,32 +740,35 @@ class TestShape:
         assert sent(own_list) == [1, [2], CYCLE]
         assert sent(own_dict) == {"a": [2], "self": [CYCLE]}
 
-    def test_a_plain_cycle_ends(self) -> None:
-        """A cycle of plain lists does not need an odd value to be found."""
+    def test_a_cycle_of_plain_lists_is_cut(self) -> None:
+        """The fast path finds a cycle of plain lists."""
         own: list[Any] = [1]
         own.append(own)
 
         assert sent(own) == [1, CYCLE]
 
     def test_one_value_in_two_places_is_not_a_cycle(self) -> None:
-        """The same list at two places arrives twice."""
+        """A list that appears in two places is sent twice."""
         shared = [{1}]
 
         assert sent([shared, shared]) == [[[1]], [[1]]]
 
     @pytest.mark.parametrize(
         ("kind", "leaf"),
-        [(list, 1), (list, "text"), (list, {1}), (tuple, None), (tuple, Plain()), (deque, 1)],
+        [
+            *[(list, 1), (list, "text"), (list, {1}), (tuple, None), (tuple, Plain()), (deque, 1)],
+            (lambda values: dict(zip("abcdefghijklmn", values, strict=True)), 1),
+        ],
     )
-    def test_laughs_by_the_million_cost_little(self, kind: Any, leaf: object) -> None:
-        """Lists of one shared list, five deep, are cut: no memory beyond the limit's order."""
+    def test_many_shared_references_cost_little(self, kind: Any, leaf: object) -> None:
+        """Nested containers of one shared container are cut before they take memory."""
         value = nested(6, lambda inner: kind([inner] * 14), leaf)
 
         assert peak_memory(value, 4096) < 2_000_000
 
     @pytest.mark.parametrize("kind", [OrderedDict, dict])
-    def test_laughs_in_any_kind_of_entry_cost_little(self, kind: Any) -> None:
-        """An entry that is a subclass of dict is guarded against shared references, too."""
+    def test_shared_references_in_any_kind_of_entry_cost_little(self, kind: Any) -> None:
+        """An entry of a dict subclass with shared references takes little memory, too."""
         value = nested(5, lambda inner: [inner] * 14)
         tracemalloc.start()
         try:
@@ -790,17 +794,17 @@ class TestShape:
         ids=["str", "control", "key", "odd beside str", "bytes", "int", "odd beside int"],
     )
     def test_a_long_value_shared_many_times_costs_little(self, value: object) -> None:
-        """A list of thousands of references to one text is not written out in full."""
+        """Thousands of references to one long value take little memory."""
         assert peak_memory(value, 4096) < 2_000_000
 
     def test_a_large_dict_is_not_copied_whole(self) -> None:
-        """Of a cache of 200,000 items only what may fit is looked at."""
+        """A dict of 200,000 items takes little memory, because only items that fit are read."""
         cache = dict.fromkeys(range(200000))
 
         assert peak_memory(cache, 4096) < 2_000_000
 
     def test_an_endless_mapping_is_cut(self) -> None:
-        """A mapping whose items never end costs no more than the limit."""
+        """An endless mapping is read only as far as the limit allows."""
 
         class EndlessMapping(Mapping[int, int]):
             def __getitem__(self, key: int) -> int:
@@ -811,12 +815,12 @@ class TestShape:
 
             def __iter__(self) -> Iterator[int]:
                 yield from range(100_000)
-                pytest.fail("asked without end")
+                pytest.fail("read without end")
 
         parse(encode({"value": EndlessMapping()}, 4096))
 
     def test_an_endless_sequence_is_cut(self) -> None:
-        """A sequence whose items never end costs no more than the limit."""
+        """An endless sequence is read only as far as the limit allows."""
         payload = encode({"message": "m", "value": Endless()}, 4096)
 
         assert parse(payload)["message"] == "m"
@@ -824,15 +828,15 @@ class TestShape:
 
 class TestForeignCode:
     @pytest.mark.parametrize("name", ["__repr__", "__str__", "model_dump", "isoformat", "tolist"])
-    def test_that_encodes_itself_is_asked_a_few_times(self, name: str) -> None:
-        """A method that logs its own object, twice, ends soon: it is not asked again and again."""
+    def test_that_encodes_itself_is_called_a_few_times(self, name: str) -> None:
+        """A method that logs its own object is called a few times, and then no more."""
         calls = 0
 
         def render(self: object) -> Any:
             nonlocal calls
             calls += 1
             if calls > 100:
-                pytest.fail("asked more than 100 times")
+                pytest.fail("called more than 100 times")
             encode({"once": self, "again": self, "key": {self: 1}}, 4096)
             return "rendered"
 
@@ -845,8 +849,8 @@ class TestForeignCode:
 
         assert calls
 
-    def test_that_encodes_another_value_gets_its_form(self) -> None:
-        """A repr may log: the entry it makes is whole, and so is the outer one."""
+    def test_that_encodes_another_value_gives_two_whole_entries(self) -> None:
+        """If a repr logs, both the inner and the outer entry are whole."""
         inner: list[Any] = []
 
         class Logs:
@@ -857,15 +861,15 @@ class TestForeignCode:
         assert sent([Logs(), Plain()]) == ["Logs()", "Plain()"]
         assert inner == [["Plain()", [1]]]
 
-    def test_is_asked_again_after_it_has_failed(self) -> None:
-        """A broken repr does not leave a mark on the thread."""
+    def test_is_called_again_after_it_has_failed(self) -> None:
+        """A repr is called as usual after other reprs in the same thread have raised."""
         for _ in range(10):
             sent([BrokenRepr(), BrokenError()])
 
         assert sent(Plain()) == "Plain()"
 
     def test_with_little_stack_left_gives_an_object_or_nothing(self) -> None:
-        """Close to the recursion limit an entry is whole or cut, but never something else."""
+        """Close to the recursion limit, each entry becomes a JSON object."""
 
         def encode_at(depth: int) -> bytes:
             if depth:
@@ -882,7 +886,7 @@ class TestForeignCode:
 
 class TestTrimming:
     def test_the_longest_strings_give_way_first(self) -> None:
-        """Short texts stay whole as long as a longer one can be cut."""
+        """A short text stays whole if a longer text can be cut."""
         entry = {"message": "short", "a": "x" * 5000, "b": ["y" * 300], "c": {"d": "z" * 300}}
 
         data = parse(encode(entry, 2048))
@@ -892,7 +896,7 @@ class TestTrimming:
         assert data["a"].endswith(TRIMMED)
 
     def test_many_long_strings_cost_no_short_one(self) -> None:
-        """However many texts are too long, the short ones and the ids after them stay whole."""
+        """Short texts and the ids stay whole if ten long texts are cut."""
         long = {f"long_{number}": "x" * 5000 for number in range(10)}
         last = {"event_name": "short", "meta_data": {"log_id": "run-1"}}
 
@@ -900,29 +904,29 @@ class TestTrimming:
 
         assert data == {"message": "m", **{key: data[key] for key in long}, **last}
 
-    def test_strings_of_like_length_share_the_loss(self) -> None:
-        """Of two long texts neither is cut to nothing for the other's sake."""
+    def test_strings_of_similar_length_are_cut_to_the_same_length(self) -> None:
+        """Two long texts are cut to about the same length."""
         data = parse(encode({"a": "x" * 5000, "b": "y" * 4000}, 2048))
 
         assert abs(len(data["a"]) - len(data["b"])) < MARK_LENGTH
 
     @pytest.mark.parametrize("text", ["x", "\x00", "\U0001f600", '"', "é"])
     def test_most_of_the_limit_is_used(self, text: str) -> None:
-        """Trimming cuts no more than it has to, whatever the characters cost in JSON."""
+        """A cut entry uses most of the limit, even if JSON needs several bytes for a character."""
         assert 4096 - 2 * MARK_LENGTH < len(encode({"message": text * 20_000}, 4096)) <= 4096
 
-    def test_text_of_uneven_cost_fits(self) -> None:
-        """A text whose beginning costs more than its end is cut until it does fit."""
+    def test_text_with_an_expensive_beginning_fits(self) -> None:
+        """A text whose beginning needs more bytes than its end is cut until the entry fits."""
         assert len(encode({"message": "\x00" * 1000 + "a" * 50_000}, 2048)) <= 2048
 
     def test_an_entry_of_exactly_the_limit_is_whole(self) -> None:
-        """The limit itself is allowed."""
+        """An entry as long as the limit is not cut."""
         whole = encode({"message": "x" * 3000}, ROOMY)
 
         assert encode({"message": "x" * 3000}, len(whole)) == whole
 
     def test_an_entry_one_byte_above_the_limit_is_trimmed(self) -> None:
-        """One byte too many is too many."""
+        """An entry that is one byte too long is cut."""
         whole = encode({"message": "x" * 3000}, ROOMY)
 
         payload = encode({"message": "x" * 3000}, len(whole) - 1)
@@ -932,8 +936,8 @@ class TestTrimming:
 
     @pytest.mark.parametrize("value", ["x" * 10_000_000, b"x" * 10_000_000, "\ud800" * 10_000_000])
     @pytest.mark.parametrize("limit", [MIN_LIMIT, 256 * 1024])
-    def test_ten_megabytes_are_trimmed(self, value: object, limit: int) -> None:
-        """A value of 10 MB costs the rest of its entry nothing."""
+    def test_value_of_ten_megabytes_is_trimmed(self, value: object, limit: int) -> None:
+        """A value of 10 MB is cut, and the other fields of its entry stay."""
         payload = encode({"message": "m", "value": value}, limit)
 
         assert len(payload) <= limit
@@ -941,8 +945,8 @@ class TestTrimming:
         assert data["message"] == "m"
         assert data["value"].endswith(TRIMMED)
 
-    def test_what_no_trimming_can_save_keeps_its_ids(self) -> None:
-        """Of 5,000 numbers nothing remains but the message, the ids and why."""
+    def test_an_entry_too_large_for_trimming_keeps_message_and_ids(self) -> None:
+        """An entry of 5,000 numbers is cut to its message, its ids and the reason."""
         meta_data = {"logged_at": "now", "log_id": "run-1", "numbers": list(range(5000))}
 
         data = parse(encode({"message": "m", "level": "info", "meta_data": meta_data}, 2048))
@@ -952,15 +956,15 @@ class TestTrimming:
         assert data["meta_data"]["logged_at"] == "now"
         assert data["meta_data"]["trimmed"].startswith("<cut: ")
 
-    def test_the_bare_entry_is_bounded_whatever_the_reason(self) -> None:
-        """An exception class of any name does not make the bare entry too large."""
+    def test_the_bare_entry_cuts_a_long_reason(self) -> None:
+        """A long name of an exception class does not make the bare entry too large."""
         payload = bare_soon({"message": "m"}, MIN_LIMIT, "<" + "x" * 5000 + ">")
 
         assert len(payload) <= MIN_LIMIT
 
     @pytest.mark.parametrize("text", ["\x00", '"', "\ud800", "\U0001f600"])
-    def test_the_bare_entry_is_bounded_whatever_it_keeps(self, text: str) -> None:
-        """With each of its fields as long and costly as can be, the least limit is kept to."""
+    def test_the_bare_entry_keeps_all_its_fields_within_the_least_limit(self, text: str) -> None:
+        """A bare entry whose fields are all long is within the least limit."""
         names = ("message", "level", "app_name", "environment", "event_name", "add_ticket")
         entry = dict.fromkeys((*names, "method_name"), text * 5000)
         meta_data = dict.fromkeys(("logged_at", "log_id"), text * 5000)
@@ -973,7 +977,7 @@ class TestTrimming:
     @given(st.text(max_size=3000), st.integers(MIN_LIMIT, 2048))
     @settings(max_examples=25, deadline=None)
     def test_an_encoded_entry_can_be_shortened(self, text: str, limit: int) -> None:
-        """An entry that the server found too large becomes as short as is asked for."""
+        """`shorten` returns an encoded entry within the given limit."""
         meta_data = {"log_id": "run-1"}
         payload = encode({"message": text, "meta_data": meta_data}, ROOMY)
 

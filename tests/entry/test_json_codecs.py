@@ -1,4 +1,4 @@
-"""The two encoders: whoever installs orjson sends the same bytes, sooner."""
+"""An entry has the same bytes with orjson as with `json`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from voyage_logger import DEFAULT_REDACTED_KEYS
 from voyage_logger._entry import encoding
 from voyage_logger._entry import json_codecs as _json
 from voyage_logger._entry.encoding import encode, encode_call
-from voyage_logger._entry.field_types import conform
+from voyage_logger._entry.field_conversion import conform
 from voyage_logger._entry.redaction import NOTHING, Redaction
 from voyage_logger._entry.safe_text import MAX_DEPTH
 from voyage_logger._entry.timeline import Timeline
@@ -69,7 +69,7 @@ ODD: list[Any] = [
 leaves = st.one_of(
     st.sampled_from(ODD),
     st.text(max_size=20),
-    st.text(st.characters(), max_size=5),  # surrogates included
+    st.text(st.characters(), max_size=5),  # Surrogates are included.
     st.integers(),
     st.integers(-(1 << 66), 1 << 66),
     st.floats(),
@@ -89,9 +89,9 @@ values = st.recursive(
 
 @pytest.fixture
 def both(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Encodes with orjson, then without, and gives both results."""
+    """Return a function that encodes an entry with orjson and without, and returns both results."""
     quick = _json._orjson_encoder()
-    assert quick is not None  # it is among the tools of development
+    assert quick is not None  # The development tools contain orjson.
 
     def encoded(entry: dict[str, Any], limit: int = LIMIT) -> tuple[bytes, bytes]:
         redaction = Redaction(DEFAULT_REDACTED_KEYS, lambda: (SECRET,))
@@ -107,7 +107,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Any:
 class TestBytes:
     @pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
     def test_of_an_odd_value_are_the_same(self, value: Any, both: Any) -> None:
-        """Where the two would differ, or one refuses, the standard library decides."""
+        """`json` encodes each value that orjson would write differently or refuse."""
         for entry in (
             {"message": "m", "meta_data": {"value": value}},
             {"message": "m", "value": [value]},
@@ -118,7 +118,7 @@ class TestBytes:
             assert quick == plain
 
     def test_of_any_entry_are_the_same(self, both: Any) -> None:
-        """Whatever an entry holds, nobody can see by its bytes which encoder wrote it."""
+        """Any entry has the same bytes with both encoders."""
 
         @given(st.dictionaries(st.text(max_size=6), values, max_size=5), st.integers(1024, LIMIT))
         @settings(max_examples=300, deadline=None)
@@ -131,20 +131,20 @@ class TestBytes:
 
     @given(st.floats(allow_nan=False, allow_infinity=False))
     @settings(max_examples=300, deadline=None)
-    def test_of_floats_that_are_called_alike_are_the_same(self, value: float) -> None:
-        """The rule by which a float is left to the quicker encoder is no wider than it may be."""
+    def test_of_floats_that_are_alike_are_the_same(self, value: float) -> None:
+        """A float for which `is_alike` is true has the same form with both encoders."""
         quick = _json._orjson_encoder()
         assert quick is not None
 
         assert not _json.is_alike(value) or quick(value) == json.dumps(value)
 
 
-class TestRefusal:
+class TestOrjson:
     @pytest.mark.parametrize(
         "value", [Text("t"), Number(7), Mapping(k=1), date(2026, 1, 2), Point(1.0), 2**64, "\ud800"]
     )
-    def test_of_what_is_not_exactly_plain_is_left_to_orjson(self, value: Any) -> None:
-        """Values that another thread puts in at the last moment get no form of its own."""
+    def test_refuses_values_that_are_not_exactly_plain(self, value: Any) -> None:
+        """A value that another thread adds raises in orjson, so `json_data` chooses its form."""
         quick = _json._orjson_encoder()
         assert quick is not None
 
@@ -154,8 +154,8 @@ class TestRefusal:
 
 class TestChoice:
     @pytest.mark.parametrize("is_wanted", [True, False])
-    def test_is_made_when_the_package_is_imported(self, *, is_wanted: bool) -> None:
-        """Orjson is used where it is installed, unless the environment says no."""
+    def test_of_the_encoder_follows_the_environment(self, *, is_wanted: bool) -> None:
+        """The encoder orjson is used if it is installed and VOYAGE_LOGS_ORJSON is not 0."""
         code = (
             "import sys, voyage_logger._entry.json_codecs as j;"
             "print('orjson' in sys.modules, j.quick_dumps is not j.dumps)"
@@ -163,8 +163,8 @@ class TestChoice:
 
         assert run(code, VOYAGE_LOGS_ORJSON="1" if is_wanted else "0") == f"{is_wanted} {is_wanted}"
 
-    def test_is_the_standard_library_where_there_is_no_orjson(self) -> None:
-        """Nobody needs the extra, and a broken installation of it ends no import."""
+    def test_is_json_without_a_working_orjson(self) -> None:
+        """Without orjson, or with a broken one, the import succeeds and `json` is used."""
         code = (
             "import sys; sys.modules['orjson'] = None;"
             "import voyage_logger._entry.json_codecs as j; print(j.quick_dumps is j.dumps)"
@@ -172,10 +172,8 @@ class TestChoice:
 
         assert run(code) == "True"
 
-    def test_falls_back_where_the_c_encoder_is_not_as_known(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """On an interpreter without it, or with another, the documented way is taken."""
+    def test_avoids_a_c_encoder_that_differs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """If the C encoder is missing or behaves differently, `JSONEncoder.encode` is used."""
 
         def other(*_: object) -> Any:
             return lambda *_: ("other",)
@@ -189,17 +187,17 @@ class TestChoice:
 
 
 def run(code: str, **environment: str) -> str:
-    """What a new interpreter prints."""
+    """Return the output of a new interpreter."""
     done = python("-c", code, environ=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-class TestShorterWay:
-    """`encode_call`, which most log calls go, against `encode` of the whole entry."""
+class TestEncodeCall:
+    """`encode_call` compared with `encode` of the whole entry."""
 
-    def test_gives_the_same_bytes_or_none(self) -> None:
-        """An entry is the same whichever way it went; what the shorter one cannot do, it says."""
+    def test_returns_the_bytes_of_encode_or_none(self) -> None:
+        """`encode_call` returns the bytes that `encode` returns, or None."""
         ways = set()
         redaction = Redaction(DEFAULT_REDACTED_KEYS, lambda: (SECRET,))
         names = st.sampled_from(
@@ -247,16 +245,16 @@ class TestShorterWay:
         ],
         ids=range(13),
     )
-    def test_is_not_gone_by(self, fields: dict[str, Any]) -> None:
-        """What is to be masked, trimmed or put in the place of another is no case for it."""
+    def test_returns_none_for_an_entry_to_mask_or_cut(self, fields: dict[str, Any]) -> None:
+        """`encode_call` returns None if a value must be masked, cut or replaced."""
         redaction = Redaction(DEFAULT_REDACTED_KEYS, lambda: (SECRET,))
 
         assert (
             encode_call("m", '{"level":"info"}', fields, conform(fields), 1024, redaction) is None
         )
 
-    def test_takes_no_deeper_nesting(self) -> None:
-        """The bound of nesting is the same by both ways."""
+    def test_has_the_same_bound_of_nesting(self) -> None:
+        """`encode_call` and `encode` allow the same depth of containers."""
         for depth in range(MAX_DEPTH - 3, MAX_DEPTH + 3):
             value: Any = []
             for _ in range(depth):

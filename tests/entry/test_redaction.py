@@ -1,4 +1,4 @@
-"""What is secret by its key or by itself leaves no logger."""
+"""No logger sends a secret: the value of a secret key, or a secret of the logger itself."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Model:
 
 
 def masked(entry: dict[str, Any], limit: int = LIMIT, **options: Any) -> Any:
-    """The entry as a server reads it."""
+    """Return the entry as a server reads it."""
     options.setdefault("keys", DEFAULT_REDACTED_KEYS)
     return json.loads(encode(entry, limit, Redaction(**options)))
 
@@ -78,8 +78,8 @@ def masked(entry: dict[str, Any], limit: int = LIMIT, **options: Any) -> Any:
     ],
 )
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
-def test_telling_keys_hide_their_values(key: str, odd: object) -> None:
-    """Whatever case and separators, at the top and below, on the quick path and the careful."""
+def test_values_of_secret_keys_are_masked(key: str, odd: object) -> None:
+    """The value of a secret key in any spelling is masked, at any depth and on both paths."""
     inner = {key: {"deep": HIDDEN}, "name": "n"}
     found = masked({key: HIDDEN, "meta_data": {"list": [{"a": inner}], key: [HIDDEN]}, "odd": odd})
     assert HIDDEN not in json.dumps(found)
@@ -89,14 +89,14 @@ def test_telling_keys_hide_their_values(key: str, odd: object) -> None:
 
 @pytest.mark.parametrize("key", ["password" + "-" * 300, "-" * 300 + "token", "pass\ud800word"])
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
-def test_telling_keys_are_known_whole(key: str, odd: object) -> None:
-    """What a key hides is told before it is cut to its length, or made sendable."""
+def test_secret_key_is_recognized_before_it_is_cut(key: str, odd: object) -> None:
+    """The value of a secret key is masked, even if the key itself must be cut or escaped."""
     found = masked({key: HIDDEN, "meta_data": {key: [HIDDEN], "inner": {key: HIDDEN}}, "odd": odd})
     assert HIDDEN not in json.dumps(found)
 
 
-def test_a_key_of_any_length_is_looked_at_for_a_moment() -> None:
-    """Ten million characters are not read to judge a key."""
+def test_only_the_beginning_of_a_huge_key_is_compared() -> None:
+    """Only 65,536 characters of a key of ten million are read."""
     read = []
 
     class Text(str):
@@ -127,13 +127,13 @@ def test_a_key_of_any_length_is_looked_at_for_a_moment() -> None:
     ],
 )
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
-def test_other_keys_do_not(key: str, odd: object) -> None:
-    """Only whole names count: "authenticated" is not "auth"."""
+def test_values_of_similar_keys_are_sent(key: str, odd: object) -> None:
+    """Only a whole name counts: the value of "authenticated" is sent, although "auth" is secret."""
     assert masked({"meta_data": {key: "seen"}, "odd": odd})["meta_data"] == {key: "seen"}
 
 
 def test_documented_fields_are_sent_as_they_are(server: DevServer, make_logger: MakeLogger) -> None:
-    """Nothing that the API documents is mangled by the default names."""
+    """The default names mask no field that the API documents."""
     fields: dict[str, Any] = {
         "event_name": "e",
         "event_flow_name": "f",
@@ -155,10 +155,8 @@ def test_documented_fields_are_sent_as_they_are(server: DevServer, make_logger: 
     assert entry["message"] == "password"
 
 
-def test_fields_of_other_types_and_required_ones_are_never_masked(
-    server: DevServer, make_logger: MakeLogger
-) -> None:
-    """Names that would make the entry unfit for the API count below the top only."""
+def test_required_fields_are_never_masked(server: DevServer, make_logger: MakeLogger) -> None:
+    """A name such as "level" masks values inside `meta_data`, but not the field of the entry."""
     names = ["message", "level", "app_name", "environment", "meta_data", "tags", "app_useremail"]
     for odd in (None, {1}):
         logger = make_logger(redact=names)
@@ -181,8 +179,8 @@ def test_fields_of_other_types_and_required_ones_are_never_masked(
     ],
     ids=["dataclass", "attrs", "pydantic", "mapping", "bytes as keys", "tuple"],
 )
-def test_keys_of_odd_objects_count(value: object) -> None:
-    """What becomes a dict on its way out is looked at as one."""
+def test_secret_keys_of_objects_are_masked(value: object) -> None:
+    """An object that is sent as a dict has its secret fields masked."""
     found = json.dumps(masked({"value": value}))
     assert HIDDEN not in found
     assert '"n"' in found
@@ -190,8 +188,8 @@ def test_keys_of_odd_objects_count(value: object) -> None:
 
 @pytest.mark.parametrize("depth", range(MAX_DEPTH - 3, MAX_DEPTH + 4))
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
-def test_depth_limit_is_closed(depth: int, odd: object) -> None:
-    """What lies too deep to be looked at is cut, not let through."""
+def test_no_secret_passes_at_the_bound_of_nesting(depth: int, odd: object) -> None:
+    """A secret near the bound of nesting is masked or cut, but never sent."""
     value: Any = {"password": HIDDEN, "odd": odd}
     for _ in range(depth):
         value = {"in": value}
@@ -199,7 +197,7 @@ def test_depth_limit_is_closed(depth: int, odd: object) -> None:
 
 
 def test_caller_s_data_is_not_changed() -> None:
-    """The mask goes into a copy."""
+    """Masking leaves the data of the app as they were."""
     data = {"password": HIDDEN, "list": [{"token": HIDDEN}]}
     masked({"meta_data": data})
     assert data == {"password": HIDDEN, "list": [{"token": HIDDEN}]}
@@ -207,7 +205,7 @@ def test_caller_s_data_is_not_changed() -> None:
 
 @pytest.mark.parametrize("names", [None, (), []])
 def test_redaction_can_be_turned_off(make_logger: MakeLogger, names: Any) -> None:
-    """Who wants all values gets them."""
+    """With `redact=None` or no names, the value of "password" is sent."""
     recorder = Recorder()
     logger = make_logger(transport=recorder, redact=names)
     logger.info("x", meta_data={"password": HIDDEN})
@@ -216,7 +214,7 @@ def test_redaction_can_be_turned_off(make_logger: MakeLogger, names: Any) -> Non
 
 
 def test_names_can_be_added(make_logger: MakeLogger) -> None:
-    """The default names are a set to add to."""
+    """`redact=DEFAULT_REDACTED_KEYS | {"iban"}` masks the new name, too."""
     recorder = Recorder()
     logger = make_logger(transport=recorder, redact=DEFAULT_REDACTED_KEYS | {"iban"})
     logger.info("x", meta_data={"IBAN": HIDDEN, "password": HIDDEN})
@@ -227,13 +225,13 @@ def test_names_can_be_added(make_logger: MakeLogger) -> None:
 
 @pytest.mark.parametrize("names", ["password", b"x", 5, [1], ["-"], [""]])
 def test_wrong_names_are_refused(names: Any) -> None:
-    """A lone text would mean its letters; that and nonsense are said at once."""
+    """The constructor refuses a single text, and names that are no text or empty."""
     with pytest.raises(ConfigurationError, match="redact"):
         VoyageLogger("app", redact=names)
 
 
-def test_what_before_send_adds_is_redacted(make_logger: MakeLogger) -> None:
-    """The user's function comes first."""
+def test_field_that_before_send_adds_is_redacted(make_logger: MakeLogger) -> None:
+    """A secret field that `before_send` adds is masked."""
     recorder = Recorder()
     logger = make_logger(
         transport=recorder, before_send=lambda entry: {**entry, "password": HIDDEN}
@@ -244,7 +242,7 @@ def test_what_before_send_adds_is_redacted(make_logger: MakeLogger) -> None:
 
 
 def test_context_and_bound_fields_are_redacted(make_logger: MakeLogger) -> None:
-    """Wherever a field comes from."""
+    """Secret fields of `context()` and `bind()` are masked."""
     recorder = Recorder()
     logger = make_logger(transport=recorder)
     extra: Any = {"token": HIDDEN}
@@ -255,7 +253,7 @@ def test_context_and_bound_fields_are_redacted(make_logger: MakeLogger) -> None:
 
 
 def test_own_credentials_and_token_are_masked(server: DevServer, make_logger: MakeLogger) -> None:
-    """In messages, values, keys, tracebacks and bytes; the token as soon as there is one."""
+    """The key, secret and token are masked in messages, values, keys, tracebacks and bytes."""
     logger = make_logger()
     logger.verify()
     secrets = logger._transport.secrets
@@ -270,8 +268,8 @@ def test_own_credentials_and_token_are_masked(server: DevServer, make_logger: Ma
     assert f"Bearer {MASK}" in stored
 
 
-def test_tokens_of_before_are_masked_still(server: DevServer, make_logger: MakeLogger) -> None:
-    """A token that was replaced may be valid for a while."""
+def test_earlier_token_is_still_masked(server: DevServer, make_logger: MakeLogger) -> None:
+    """The token before the present one is masked, because it may still be valid."""
     logger = make_logger()
     tokens = []
     for _ in range(3):
@@ -287,7 +285,7 @@ def test_tokens_of_before_are_masked_still(server: DevServer, make_logger: MakeL
 
 
 def test_own_credentials_are_masked_with_redaction_off(make_logger: MakeLogger) -> None:
-    """Names are the user's choice; the logger's own secrets are not."""
+    """`redact=None` does not turn off the masking of the logger's own secrets."""
     recorder = Recorder()
     recorder.secrets = (HIDDEN,)
     logger = make_logger(transport=recorder, redact=None)
@@ -299,15 +297,15 @@ def test_own_credentials_are_masked_with_redaction_off(make_logger: MakeLogger) 
 @pytest.mark.parametrize("secret", ['quoted"secret', "back\\slash-secret", "1234567890123"])
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
 def test_secrets_of_any_form_are_masked(secret: str, odd: object) -> None:
-    """Also where JSON writes them otherwise, and as numbers; the result is JSON still."""
+    """A secret that JSON escapes, or that is a number, is masked, and the result is JSON."""
     entry = {"message": f"x {secret} y", "n": [1234567890123], "odd": odd}
     text = json.dumps(masked(entry, secrets=lambda: (secret,)), ensure_ascii=False)
     assert secret not in text
     assert json.dumps(secret)[1:-1] not in text
 
 
-def test_short_secrets_mangle_nothing() -> None:
-    """A test's credentials such as "test" or "info" would break every entry."""
+def test_short_secrets_are_not_masked() -> None:
+    """A secret such as "test" or "info" is not masked, because every entry has such words."""
     entry = {"message": "a secret", "level": "info", "environment": "test"}
     assert masked(entry, secrets=lambda: ("info", "test", "secret", "")) == entry
 
@@ -315,7 +313,7 @@ def test_short_secrets_mangle_nothing() -> None:
 @given(st.integers(0, 3000), st.sampled_from(["text", "key", "bytes", "message"]))
 @examples(max_examples=60, deadline=None)
 def test_secrets_are_masked_before_anything_is_cut(offset: int, place: str) -> None:
-    """No part of a secret is left where an entry was trimmed in the middle of it."""
+    """No part of a secret is sent if an entry is cut inside the secret."""
     secret = "".join(f"<{number:03}>" for number in range(100))
     text = "x" * offset + secret + "y" * 2000
     value: Any = {
@@ -331,7 +329,7 @@ def test_secrets_are_masked_before_anything_is_cut(offset: int, place: str) -> N
 
 
 def test_bare_entry_is_redacted() -> None:
-    """The last resort for an entry that cannot be encoded hides as much."""
+    """An entry that is cut to its bare fields is masked."""
     crowd = {f"key {number}": "x" for number in range(5000)}
     entry = {"message": HIDDEN * 100, "event_name": "a name", **crowd}
     found = masked(entry, 1024, keys=["event_name"], secrets=lambda: (HIDDEN,))
@@ -339,8 +337,8 @@ def test_bare_entry_is_redacted() -> None:
     assert "hunter2" not in json.dumps(found)
 
 
-def test_bare_entry_of_what_is_not_plain_is_redacted() -> None:
-    """Also where nothing has looked at the entry before: with the app's stack at its end, say."""
+def test_bare_entry_of_unconverted_values_is_redacted() -> None:
+    """`bare` masks an entry that no other function has masked before."""
     redaction = Redaction(["event_name"], lambda: (HIDDEN,))
     entry = {"message": f"x {HIDDEN}", "event_name": "a name", "meta_data": {"log_id": HIDDEN}}
     found = json.loads(bare(entry, 1024, dumps, "why", redaction))
@@ -348,8 +346,8 @@ def test_bare_entry_of_what_is_not_plain_is_redacted() -> None:
     assert found["meta_data"]["log_id"] == MASK
 
 
-def test_entry_whose_making_failed_is_redacted(make_logger: MakeLogger) -> None:
-    """A log call that breaks on its way sends what it can, without secrets."""
+def test_entry_of_a_failed_log_call_is_redacted(make_logger: MakeLogger) -> None:
+    """A log call that fails sends a bare entry, without secrets."""
 
     class Broken(dict[str, Any]):
         def items(self) -> Any:
@@ -366,7 +364,7 @@ def test_entry_whose_making_failed_is_redacted(make_logger: MakeLogger) -> None:
 
 
 def test_many_different_keys_do_not_grow_memory() -> None:
-    """Data in the place of keys, such as ids, is not remembered without end."""
+    """The number of known harmless keys is bounded, because an app may use ids as keys."""
     redaction = Redaction(DEFAULT_REDACTED_KEYS)
     for number in range(10_000):
         encode({"meta_data": {f"user {number}": 1, "x" * 100 + str(number): 2}}, LIMIT, redaction)
@@ -375,8 +373,8 @@ def test_many_different_keys_do_not_grow_memory() -> None:
     assert masked({"password": HIDDEN}) == {"password": MASK}
 
 
-def test_many_threads_redact_alike() -> None:
-    """Threads that learn keys at the same time let no secret pass."""
+def test_threads_that_learn_keys_let_no_secret_pass() -> None:
+    """No secret is sent while several threads add harmless keys."""
     redaction = Redaction(DEFAULT_REDACTED_KEYS)
     leaked: list[bytes] = []
 
@@ -408,7 +406,7 @@ trees = st.recursive(
 
 
 def visible(value: Any, hides: Callable[[str], bool]) -> Iterator[Any]:
-    """Values that stand under no telling key."""
+    """Yield the values that are not under a secret key."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not hides(key):
@@ -422,16 +420,16 @@ def visible(value: Any, hides: Callable[[str], bool]) -> Iterator[Any]:
 
 @given(trees)
 @examples(max_examples=80, deadline=None)
-def test_exactly_the_telling_keys_are_masked(tree: Any) -> None:
-    """Nothing under a telling key is left, and nothing else is touched."""
+def test_only_values_of_secret_keys_are_masked(tree: Any) -> None:
+    """All values under secret keys are masked, and no other value is changed."""
     hides = Redaction(DEFAULT_REDACTED_KEYS).hides
     found = masked({"meta_data": {"tree": tree}})["meta_data"]["tree"]
     left = [value for value in visible(found, lambda _key: False) if value != MASK]
     assert left == [value for value in visible(tree, hides) if value != MASK]
 
 
-def test_half_a_secret_is_one(make_logger: MakeLogger) -> None:
-    """What is to be cut is masked before: a step, a journey's reason, a traceback."""
+def test_no_part_of_a_secret_is_sent_after_a_cut(make_logger: MakeLogger) -> None:
+    """A step, the reason of a journey and a traceback are masked before they are cut."""
     secret = "a-planted-secret-of-the-transport"
     recorder = Recorder()
     recorder.secrets = (secret,)
@@ -451,8 +449,8 @@ def test_half_a_secret_is_one(make_logger: MakeLogger) -> None:
     assert not [entry for entry in recorder.entries if secret[:6] in json.dumps(entry)]
 
 
-def test_secret_of_any_letters_is_masked(make_logger: MakeLogger) -> None:
-    """A transport's own secrets may be more than ASCII."""
+def test_secret_with_other_letters_than_ascii_is_masked(make_logger: MakeLogger) -> None:
+    """A secret of a transport with letters beyond ASCII is masked."""
     recorder = Recorder()
     recorder.secrets = ("pässwort-geheim",)
     logger = make_logger(transport=recorder)
@@ -461,8 +459,8 @@ def test_secret_of_any_letters_is_masked(make_logger: MakeLogger) -> None:
     assert recorder.entries[0]["message"] == f"it is {MASK}"
 
 
-def test_name_in_an_enum_hides_its_value(make_logger: MakeLogger) -> None:
-    """A key is what it is sent as."""
+def test_enum_key_is_judged_by_its_value(make_logger: MakeLogger) -> None:
+    """The value of an enum key is masked if the text of the key is a secret name."""
 
     class Key(Enum):
         PASSWORD = "password"

@@ -1,4 +1,4 @@
-"""What a value says of itself is bounded wherever a log call asks for it, and else as always."""
+"""A log call bounds the text of a large value, and prints other values as Python does."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from tests.support.loggers import MakeLogger, Recorder
     from voyage_logger import VoyageLogger
 
-LEVELS_SHARED = 20  # of which a text would hold a million leaves
-MOST_ASKED = 300_000
+LEVELS_SHARED = 20  # Their text would contain a million leaves.
+MOST_CALLS = 300_000
 
 Pair = namedtuple("Pair", "one two")  # noqa: PYI024 - the kind that has no annotations
 
 
 class Leaf:
-    """A value that notices how often it is asked for its text."""
+    """A value that counts the calls of its `__repr__`."""
 
-    asked = 0
+    calls = 0
 
     def __repr__(self) -> str:
-        Leaf.asked += 1
-        if Leaf.asked > MOST_ASKED:
-            pytest.fail("asked without an end")
+        Leaf.calls += 1
+        if Leaf.calls > MOST_CALLS:
+            pytest.fail("called without an end")
         return "leaf"
 
 
@@ -42,7 +42,7 @@ PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_r
 
 
 class Broken(Mapping[str, object]):
-    """A value of which each method raises."""
+    """A value whose every method raises."""
 
     def __init__(self, kind: type[BaseException]) -> None:
         self._kind = kind
@@ -55,14 +55,14 @@ class Broken(Mapping[str, object]):
 
 
 class Words(list[Any]):
-    """A list with a text of its own, which leaves out what it holds."""
+    """A list whose own text leaves out its items."""
 
     def __str__(self) -> str:
         return "words"
 
 
 class Named(list[Any]):
-    """A list that is a type of its own, and no more."""
+    """A subclass of list without methods."""
 
 
 class OwnError(Exception):
@@ -137,8 +137,8 @@ def logger(make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
 
 
 @pytest.fixture(autouse=True)
-def _nobody_has_asked() -> None:
-    Leaf.asked = 0
+def _no_leaf_is_counted() -> None:
+    Leaf.calls = 0
 
 
 @pytest.mark.parametrize(
@@ -148,20 +148,20 @@ def _nobody_has_asked() -> None:
         for place in PLACES
     ],
 )
-def test_no_place_takes_a_text_without_bound(
+def test_text_of_a_large_value_is_bounded_in_each_place(
     logger: VoyageLogger, recorder: Recorder, place: str
 ) -> None:
-    """A list that is shared many levels deep is small, and its text is not."""
+    """Each argument of a log call bounds the text of a list with 20 levels of shared lists."""
     PLACES[place](logger, shared(SHARED["list"]))
-    assert Leaf.asked <= MOST_ASKED  # some callers swallow what `Leaf` raises
+    assert Leaf.calls <= MOST_CALLS  # Some callers catch what `Leaf` raises.
     assert logger.flush()
     assert len(recorder.entries) == 1
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", SHARED)
-def test_no_kind_has_a_text_without_bound(kind: str) -> None:
-    """The same holds for each container of the standard library, and for exceptions."""
+def test_text_of_each_container_is_bounded(kind: str) -> None:
+    """The text of each container of the standard library, and of an exception, is bounded."""
     text = to_text(shared(SHARED[kind]))
     assert "leaf" in text
     assert TOO_MUCH in text
@@ -186,8 +186,8 @@ def test_no_kind_has_a_text_without_bound(kind: str) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_usual_text_is_as_always(value: object) -> None:
-    """What fits is printed by `str` itself."""
+def test_usual_value_is_printed_by_str(value: object) -> None:
+    """The text of a value within the bound is its `str`."""
     assert bounded(value) is value
     assert to_text(value) == str(value)
 
@@ -195,13 +195,13 @@ def test_usual_text_is_as_always(value: object) -> None:
 @pytest.mark.parametrize(
     ("value", "text"), [(Words([0] * 10**6), "words"), (OwnError([0] * 10**6), "my own words")]
 )
-def test_own_text_is_left_alone(value: object, text: str) -> None:
-    """A type that leaves out what it holds is asked, however much that is."""
+def test_own_text_of_a_large_subclass_is_used(value: object, text: str) -> None:
+    """A subclass with its own text is printed by its own method, even if it is large."""
     assert to_text(value) == text
 
 
-def test_beginning_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what is too much the beginning is kept, and each cut is marked."""
+def test_large_value_is_printed_up_to_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text of a large value is its beginning, and each cut is marked."""
     monkeypatch.setattr(safe_text, "MAX_PRINTED", 8 * 256)
     many = list(range(100))
     deep: list[Any] = []
@@ -213,15 +213,13 @@ def test_beginning_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert to_text({"a": many}) == "{'a': [0, 1, 2, 3, " + TOO_MUCH + "]}"
     assert to_text(ValueError(many)) == f"ValueError([0, 1, 2, 3, 4, 5, {TOO_MUCH}])"
     assert to_text(cycle) == f"[1, {CYCLE}, [0, 1, 2, 3, {TOO_MUCH}]]"
-    assert to_text(["x", "y" * 5000, "z"]) == f"['x', {TOO_MUCH}]"  # half a secret is one
+    assert to_text(["x", "y" * 5000, "z"]) == f"['x', {TOO_MUCH}]"  # A text is never cut.
     monkeypatch.undo()
     assert TOO_DEEP in to_text(deep)
 
 
-def test_named_arguments_of_a_large_mapping_are_found(
-    logger: VoyageLogger, recorder: Recorder
-) -> None:
-    """A format takes its values from a mapping that would be too large to print."""
+def test_format_reads_a_large_mapping(logger: VoyageLogger, recorder: Recorder) -> None:
+    """A format takes its values from a mapping that is too large to print."""
     logger.info("%(a)s of %(b)d", {"a": "one", "b": 2, "rest": [0] * 10**6})
     assert logger.flush()
     assert recorder.entries[0]["message"] == "one of 2"
@@ -237,10 +235,10 @@ def test_named_arguments_of_a_large_mapping_are_found(
     ],
     ids=["meta_data", "steps", "step", "tags"],
 )
-def test_what_has_no_end_is_cut(
+def test_endless_value_is_cut(
     logger: VoyageLogger, recorder: Recorder, fields: dict[str, Any]
 ) -> None:
-    """A mapping or an iterator without an end costs the call a moment."""
+    """A log call with an endless mapping or iterator returns and sends its entry."""
     logger.bind(meta_data={"bound": 1}).info("x", **fields)
     assert logger.flush()
     assert [entry["message"] for entry in recorder.entries] == ["x"]
@@ -248,22 +246,22 @@ def test_what_has_no_end_is_cut(
 
 @pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError, PanicException])
 @pytest.mark.parametrize("place", ODD_PLACES)
-def test_no_broken_value_raises(
+def test_broken_value_does_not_raise(
     logger: VoyageLogger, recorder: Recorder, place: str, kind: type[BaseException]
 ) -> None:
-    """A cancelled future in a `__repr__`, or a panic in an extension, is no `Exception`."""
+    """A value that raises, even a cancellation or a panic of Rust, costs only its own text."""
     ODD_PLACES[place](logger, Broken(kind))
     assert logger.flush()
     (entry,) = recorder.entries
-    assert "the rest raised" not in str(entry)  # the value alone is marked
+    assert "the rest raised" not in str(entry)  # Only the value is marked.
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, BaseException])
 @pytest.mark.parametrize("place", ["message", "argument", "text field", "meta_data", "tags"])
-def test_what_is_meant_for_the_app_comes_through(
+def test_interrupt_inside_a_value_reaches_the_app(
     logger: VoyageLogger, place: str, kind: type[BaseException]
 ) -> None:
-    """Ctrl-C, or the time limit of a signal handler, may hit a value's method; it ends the call."""
+    """Ctrl-C or an exit inside the method of a value ends the log call."""
     with pytest.raises(kind):
         ODD_PLACES[place](logger, Broken(kind))
     logger.info("the next")
@@ -272,10 +270,10 @@ def test_what_is_meant_for_the_app_comes_through(
 
 
 @pytest.mark.parametrize("setting", ["before_send", "sample"])
-def test_function_that_is_cancelled_costs_no_entry(
+def test_cancelled_user_function_loses_no_entry(
     make_logger: MakeLogger, recorder: Recorder, setting: str
 ) -> None:
-    """The same holds for a function of the user's."""
+    """An entry is sent if `before_send` or `sample` raises a cancellation."""
 
     def cancelled(_entry: dict[str, Any]) -> Any:
         raise asyncio.CancelledError
@@ -286,10 +284,10 @@ def test_function_that_is_cancelled_costs_no_entry(
     assert [entry["session_id"] for entry in recorder.entries] == ["s"]
 
 
-def test_large_mapping_is_marked(logger: VoyageLogger, recorder: Recorder) -> None:
-    """Where keys of a mapping are left out, the entry says so."""
+def test_mapping_with_too_many_keys_is_marked(logger: VoyageLogger, recorder: Recorder) -> None:
+    """An entry has a mark if keys of a mapping were left out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("voyage_logger._entry.field_types._MOST_KEYS", 3)
+        patch.setattr("voyage_logger._entry.field_conversion._MOST_KEYS", 3)
         logger.info("x", meta_data=Endless())
     assert logger.flush()
     meta_data = recorder.entries[0]["meta_data"]

@@ -1,4 +1,4 @@
-"""An exception's text: whole where it can be, bounded where it must be, and always there."""
+"""Every exception has a text, which is whole if it is small and cut if it is large."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from voyage_logger._entry.tracebacks import MAX_TEXT, _links, traceback_of
 def raised(make: Any) -> BaseException:
     try:
         make()
-    except BaseException as error:  # noqa: BLE001 - this is what it is for
+    except BaseException as error:  # noqa: BLE001 - the test needs any exception
         return error
     pytest.fail("nothing was raised")
 
@@ -37,18 +37,18 @@ def handled() -> None:
     try:
         caused()
     except KeyError:
-        raise OSError("context")  # noqa: B904 - that is the point
+        raise OSError("context")  # noqa: B904 - the test needs a context
 
 
-def test_text_is_the_interpreter_s() -> None:
-    """Causes and contexts included, as a terminal would show them."""
+def test_usual_exception_is_printed_as_the_interpreter_does() -> None:
+    """The text has the causes and contexts that a terminal would show."""
     error = raised(handled)
     assert traceback_of(error) == "".join(traceback.format_exception(error))
     assert traceback_of(error).count("Traceback") == 3
 
 
 def test_notes_are_shown() -> None:
-    """Notes of the exception and of its cause stand below each, also before Python 3.11."""
+    """The notes of an exception and of its cause follow each, even in Python 3.10."""
     error = raised(caused)
     assert error.__cause__ is not None
     error.__notes__ = ["order 4711", "till 3"]
@@ -60,7 +60,7 @@ def test_notes_are_shown() -> None:
 
 
 def test_huge_text_keeps_both_ends() -> None:
-    """Of a message of megabytes, the beginning of the text and its end are kept."""
+    """The text of a message of a megabyte keeps its beginning and its end."""
     text = traceback_of(raised(lambda: fail("a" * 1_000_000 + "the end")))
     assert len(text) <= MAX_TEXT
     assert text.startswith("Traceback")
@@ -69,7 +69,7 @@ def test_huge_text_keeps_both_ends() -> None:
 
 
 def test_deep_recursion_keeps_both_ends() -> None:
-    """Where it began and where it broke are shown, not the 900 frames between."""
+    """A traceback of 600 frames shows its first and its last frames, and marks the cut."""
 
     def odd(number: int) -> None:
         even(number - 1)
@@ -87,7 +87,7 @@ def test_deep_recursion_keeps_both_ends() -> None:
 
 
 def test_long_chain_is_cut() -> None:
-    """Of 200 exceptions the oldest and the latest are shown, in the interpreter's order."""
+    """A chain of 200 exceptions shows the oldest and the latest, in the interpreter's order."""
     error: BaseException | None = None
     for number in range(200):
         link = ValueError(f"link {number}")
@@ -101,23 +101,23 @@ def test_long_chain_is_cut() -> None:
 
 
 def test_cyclic_chain_ends() -> None:
-    """Exceptions that cause each other are shown once."""
+    """Two exceptions that cause each other appear once each."""
     one, two = ValueError("one"), ValueError("two")
     one.__cause__, two.__cause__ = two, one
     text = traceback_of(one)
     assert (text.count("ValueError: one"), text.count("ValueError: two")) == (1, 1)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with 3.11")
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with Python 3.11")
 def test_groups_show_their_members() -> None:
-    """An exception group has what is in it."""
+    """The text of an exception group contains its members."""
     group = ExceptionGroup("several", [ValueError("a"), KeyError("b")])  # noqa: F821 - see above
     text = traceback_of(group)
     assert "ValueError: a" in text
     assert "KeyError: 'b'" in text
 
 
-class Several(Exception):  # noqa: N818 - a group by its looks, as libraries had before 3.11
+class Several(Exception):  # noqa: N818 - a group of a library, as before Python 3.11
     def __init__(self, *members: BaseException) -> None:
         super().__init__("several")
         self.exceptions = members
@@ -130,21 +130,23 @@ def group(*members: BaseException) -> BaseException:
 
 
 def deep(error: BaseException, depth: int = 300) -> BaseException:
-    """The exception, raised that far down."""
+    """Return the exception after it was raised at that depth of the stack."""
 
     def descend(left: int) -> None:
         if left <= 0:
             raise error
         descend_on(left - 1)
 
-    def descend_on(left: int) -> None:  # two functions, or the interpreter folds equal frames
+    def descend_on(
+        left: int,
+    ) -> None:  # With one function, the interpreter would fold equal frames.
         descend(left)
 
     return raised(lambda: descend(depth))
 
 
 def test_deep_group_shows_its_members() -> None:
-    """The cause of a group's failure is told, each member's own cause and what follows included."""
+    """A group from a deep stack shows its members, their causes, and the exception after it."""
     error = deep(group(raised(caused), KeyError("b")))
     error.__context__ = None
     after = ValueError("after")
@@ -161,7 +163,7 @@ def test_deep_group_shows_its_members() -> None:
 
 
 def test_long_chain_shows_the_members_of_a_group() -> None:
-    """Also where it is not the group that is too much."""
+    """A group at the beginning of a long chain shows its members."""
     error: BaseException = group(ValueError("member"))
     for number in range(20):
         link = ValueError(f"link {number}")
@@ -171,7 +173,7 @@ def test_long_chain_shows_the_members_of_a_group() -> None:
 
 
 def test_frames_of_a_group_are_bounded_in_all() -> None:
-    """Members may recurse as deep as they like: no more than 400 frames are read and shown."""
+    """A group whose members come from deep stacks shows at most 400 frames."""
     error = group(*(deep(ValueError(f"member {number}")) for number in range(15)))
     text = traceback_of(error)
     assert 0 < text.count("  File ") <= 400
@@ -180,7 +182,7 @@ def test_frames_of_a_group_are_bounded_in_all() -> None:
 
 
 def test_frames_of_a_chain_are_bounded_in_all() -> None:
-    """Each exception of a chain shows where it was raised, with fewer frames the more there are."""
+    """A chain shows at most 400 frames, and each of its exceptions has some of them."""
     error: BaseException | None = None
     for number in range(16):
         link = deep(ValueError(f"link {number}"), 45)
@@ -195,7 +197,7 @@ def test_frames_of_a_chain_are_bounded_in_all() -> None:
 
 
 def test_groups_in_groups_are_bounded() -> None:
-    """Groups of 1,000, and as deep as they come, cost what the few shown of them cost."""
+    """The text of a group with 1,000 members, or of 500 nested groups, is short."""
     error: BaseException = ValueError("innermost")
     for _ in range(500):
         error = group(error)
@@ -208,8 +210,8 @@ def test_groups_in_groups_are_bounded() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 300])
-def test_member_that_is_raised_again_ends_the_chain(depth: int) -> None:
-    """Its context is the group that it is in: each is told once more, not for ever."""
+def test_member_whose_context_is_its_group_is_shown_at_most_twice(depth: int) -> None:
+    """A member that is raised again after its group does not repeat the group forever."""
     member = ValueError("member")
 
     def fail_again() -> None:
@@ -226,7 +228,7 @@ def test_member_that_is_raised_again_ends_the_chain(depth: int) -> None:
 @pytest.mark.parametrize("links", [2, 20])
 @pytest.mark.parametrize("depth", [1, 300])
 def test_suppressed_context_is_not_shown(links: int, depth: int) -> None:
-    """`raise ... from None` hides what was before, however long the chain and deep the stack."""
+    """`raise ... from None` hides the context in short and long chains, and in deep stacks."""
     error: BaseException = ValueError("hidden")
     for number in range(links):
         link: BaseException = ValueError(f"link {number}")
@@ -289,8 +291,8 @@ class NoMembersError(Exception):
     ],
 )
 @pytest.mark.parametrize("links", [0, 20])
-def test_broken_exceptions_are_told(kind: type[Exception], links: int) -> None:
-    """However broken, the kind of the exception is said and nothing is raised."""
+def test_broken_exception_is_named(kind: type[Exception], links: int) -> None:
+    """The text of an exception whose attributes raise still has the name of its class."""
     error: BaseException = kind()
     for _ in range(links):
         outer = kind()
@@ -300,7 +302,7 @@ def test_broken_exceptions_are_told(kind: type[Exception], links: int) -> None:
 
 
 def test_exception_is_not_changed() -> None:
-    """What the app raises on is what it was."""
+    """`traceback_of` leaves the exception as it was."""
     error = raised(handled)
     before = (error.args, error.__cause__, error.__context__, error.__traceback__, vars(error))
     traceback_of(error)
@@ -316,7 +318,7 @@ def test_exception_is_not_changed() -> None:
 @given(st.lists(st.text(max_size=3000), min_size=1, max_size=40))
 @examples(max_examples=30, deadline=None)
 def test_text_is_always_bounded(texts: list[str]) -> None:
-    """Whatever chain of whatever messages: the bound holds."""
+    """The text of a chain with any messages is never longer than `MAX_TEXT`."""
     error: BaseException | None = None
     for text in texts:
         link = ValueError(text)

@@ -40,7 +40,7 @@ def loads(data: bytes) -> Any:
 
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pickling, "_living", weakref.WeakValueDictionary())
+    monkeypatch.setattr(pickling, "_originals", weakref.WeakValueDictionary())
     monkeypatch.setattr(pickling, "_restored", {})
 
 
@@ -49,7 +49,7 @@ def emigrate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """Makes this process one that has never seen the loggers made so far."""
 
     def forget() -> None:
-        monkeypatch.setattr(pickling, "_living", weakref.WeakValueDictionary())
+        monkeypatch.setattr(pickling, "_originals", weakref.WeakValueDictionary())
         monkeypatch.setattr(pickling, "_restored", {})
 
     yield forget

@@ -92,6 +92,7 @@ logger.info("x", **extra)
 
 assert_type(logger.bind(app_user_id="u"), VoyageLogger)
 assert_type(logger.stats(), Stats)
+assert_type(logger.stats().as_dict(), dict[str, Any])
 assert_type(current_journey(), "Journey | None")
 
 with logger.context(app_user_id="u"), logger.journey("checkout", session_id="s") as journey:

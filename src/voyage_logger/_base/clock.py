@@ -1,9 +1,10 @@
-"""The monotonic clock, by which all waits and limits run.
+"""The monotonic clock, which measures all waits and limits.
 
-What must stay true: it goes on while an app's tests freeze time. freezegun replaces the functions
-of `time`, `monotonic` included, in every module that has them; by a clock that stands still no
-limit would ever be reached. A module that is imported late, maybe while time is frozen, takes the
-clock from here, for a default of its own (`time.monotonic`) would be the frozen one.
+What must stay true: the clock goes on while an app's tests freeze time. freezegun replaces the
+functions of the module `time`, `monotonic` included, in every module that imports them. A limit is
+never reached by a clock that stands still. A module that may be imported while time is frozen takes
+the clock from this file, because its own default `time.monotonic` could be the frozen function.
+Source: https://github.com/spulec/freezegun
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def monotonic(_clock: Callable[[], float] = time.monotonic) -> float:
-    """Seconds that pass whatever happens to the time of day."""
-    return _clock()  # a default is a place where nobody replaces it
+    """Return seconds that no change of the system's time affects."""
+    return _clock()  # freezegun does not replace the defaults of arguments.
 
 
 def real_clock(_clock: Callable[[], float] = time.monotonic) -> Callable[[], float]:
-    """The function behind `monotonic`, for who keeps it and asks it with each log call."""
+    """Return the function behind `monotonic`, which saves each log call one call."""
     return _clock

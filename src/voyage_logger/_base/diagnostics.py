@@ -1,7 +1,7 @@
-"""The client's own words: to stderr, to the standard library's logging, and to `on_error`.
+"""Report the client's own trouble on stderr, in `logging`, and to `on_error`.
 
-What must stay true: nothing here raises or waits, no secret and no entry is ever printed, stderr
-sees at most one line per cause and minute in a process, and no line comes back as an entry.
+What must stay true: a report never raises and never waits. A report contains no secret and no
+entry, and never becomes an entry. A process prints at most one line a minute for each cause.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
     from voyage_logger._base.errors import VoyageError
 
 _logger = logging.getLogger("voyage_logger")
-_logger.addHandler(logging.NullHandler())  # else logging's last resort prints each line again
+# Without a handler, `logging` would print each line to stderr, too.
+_logger.addHandler(logging.NullHandler())
 
 QUIET_SECONDS = 60.0
 
-# When each cause was last said, by the monotonic clock. Without a lock, for a fork must not copy a
-# held one: two threads at once can at worst say the same line twice.
+# When each cause was last on stderr, by the monotonic clock. The dict has no lock, because a fork
+# could copy a held lock. At worst, two threads print the same line at the same time.
 _last_said: dict[str, float] = {}
 
 
 class Diagnostics:
-    """Reports trouble to the people around one logger.
+    """Report the trouble of one logger.
 
     Args:
         on_error: The user's function for errors, or None.
@@ -45,21 +46,21 @@ class Diagnostics:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_error = on_error
-        self._inside = threading.local()  # whether a thread is inside `on_error`
+        self._inside = threading.local()  # The attribute `on_error` is True inside `on_error`.
         self._clock = clock
 
     @property
     def is_inside_on_error(self) -> bool:
-        """True if the calling thread is inside the user's function."""
+        """True if the calling thread runs the user's function."""
         return getattr(self._inside, "on_error", False)
 
     def say(self, cause: str, message: str, *, at_once: bool = False) -> None:
-        """One line for people, unless the same cause was said within the last minute.
+        """Write a line to `logging`, and to stderr at most once a minute for each cause.
 
         Args:
-            cause: What kind of trouble this is; lines are limited by it.
-            message: The line, without secrets and payloads.
-            at_once: Say it in any case; the caller keeps the limit.
+            cause: The kind of trouble.
+            message: The line, without secrets and entries.
+            at_once: True if the line goes to stderr now; the caller limits such lines.
         """
         _to_logging(message)
         now = self._clock()
@@ -77,9 +78,10 @@ class Diagnostics:
         *,
         at_once: bool = False,
     ) -> None:
-        """Says the error as a line and hands it to `on_error`, whose own errors cost nothing.
+        """Write the error as a line, and call `on_error` with it.
 
-        Not to one that causes the error: at exit, an entry that it logs may be lost on the spot.
+        A report from inside `on_error` does not call `on_error` again. At exit, an entry that
+        `on_error` logs may be lost at once, and each report of such a loss would log another entry.
         """
         self.say(cause, f"{prefix}{error}{suffix}", at_once=at_once)
         if self._on_error is None or self.is_inside_on_error:
@@ -87,51 +89,51 @@ class Diagnostics:
         self._inside.on_error = True
         try:
             self._on_error(error)
-        except Exception as failure:  # noqa: BLE001 - the user's function must not stop delivery
+        except Exception as failure:  # noqa: BLE001 - an error of the user's function must not stop delivery
             self.say("on_error", f"on_error raised {type(failure).__name__}")
         finally:
             self._inside.on_error = False
 
 
 def to_stderr(text: str) -> None:
-    """Writes to stderr in one piece, or not at all where there is none."""
+    """Write a text to stderr; do nothing if stderr is missing or broken."""
     try:
-        # An app may have put something in its place that logs: no line of ours makes an entry.
+        # An app may replace stderr with an object that logs. Our lines must not become entries.
         apart(sys.stderr.write, text)
         apart(sys.stderr.flush)
-    # None under pythonw, closed by a daemon, a broken pipe, an app's own object: nobody listens.
-    except Exception:  # noqa: BLE001 - there is no place left to say it
+    # stderr is None under pythonw, closed in a daemon, a broken pipe, or an object of the app.
+    except Exception:  # noqa: BLE001 - there is no other place to report this
         return
 
 
 def _to_stderr_at_once(text: str) -> None:
-    """The same for a line of ours, unless it would have to wait for a reader.
+    """Write a text to stderr, unless the write would wait.
 
-    A pipe that nobody reads, or a terminal that has been stopped, must not hold up a log call or
-    the exit. What could not be said there has been told to `logging`, `on_error` and `stats()`.
+    A full pipe without a reader, or a stopped terminal, must not delay a log call or the exit.
+    `logging`, `on_error` and `stats()` still have a report that stderr does not show.
     """
     if takes_a_line(sys.stderr):
         to_stderr(text)
 
 
 def takes_a_line(stream: object, seconds: float = 0.0) -> bool:
-    """False if a write to the stream would wait, and still would after so many seconds.
+    """Return False if a write to the stream would still have to wait after `seconds`.
 
-    A pipe counts as free from 4 KiB of room on.
+    A pipe counts as ready if it has room for 4 KiB.
     """
     try:
-        from select import select  # noqa: PLC0415 - rarely wanted
+        from select import select  # noqa: PLC0415 - rarely needed
 
         number = stream.fileno()  # type: ignore[attr-defined]
-        # With the time limit of 0 it is the system's own under gevent, too.
+        # If the limit is 0, the `select` of gevent calls the system's function, too.
         return bool(select([], [number], [], seconds)[1])
-    # No file, or one that cannot be asked: on Windows, or with a number beyond 1,023.
-    except Exception:  # noqa: BLE001 - the stream may be an app's own object
+    # `select` fails for an object without a file, on Windows, and for descriptors above 1,023.
+    except Exception:  # noqa: BLE001 - the stream may be an object of the app
         return True
 
 
 def _to_logging(text: str) -> None:
     try:
         apart(_logger.warning, "%s", text)
-    except Exception as error:  # noqa: BLE001 - a user's filter or handler may be broken
+    except Exception as error:  # noqa: BLE001 - a filter or handler of the app may raise
         _to_stderr_at_once(f"voyage-logger: the app's logging raised {type(error).__name__}\n")

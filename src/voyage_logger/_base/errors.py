@@ -1,16 +1,16 @@
-"""The errors a user can meet, one small tree.
+"""The errors that a user can see, as one small tree.
 
 ::
 
     VoyageError
     ├── ConfigurationError     a constructor argument or environment variable is wrong or missing
     ├── AuthenticationError    the server refuses the API key and secret
-    ├── ConnectionFailed       the server cannot be reached, or what answers is not the API
-    ├── DeliveryError          entries are held back: the server refuses what it should take
-    └── EntriesLost            entries were given up: shed, rejected, or left at exit
+    ├── ConnectionFailed       the server cannot be reached, or is not the API
+    ├── DeliveryError          the server refuses batches; their entries stay queued
+    └── EntriesLost            entries were lost: shed, rejected, or not sent before exit
 
 A log call raises none of them. The constructor raises `ConfigurationError`; `verify()` and
-`Transport.sign_in()` raise the first three; `on_error` is handed any but the first.
+`Transport.sign_in()` raise the first three. `on_error` receives every error but the first.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SHOWN = 200  # characters
-# A reason that does not speak for itself, unless what the last attempt came to is said.
+_SHOWN = 200  # characters of a wrong value
+# Longer texts for reasons, used if the result of the last attempt does not explain the loss.
 _SAID = {"closed": "closed (logged after close(), or left when its time was over)"}
 
 
 class VoyageError(Exception):
-    """The base of all errors of this package.
+    """The base class of all errors of this package.
 
     Args:
-        message: What happened, and what to do about it.
-        status: The HTTP status of the answer that caused it, if there was one.
+        message: What happened, and what the user can do.
+        status: The HTTP status of the answer that caused the error, or None.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -46,14 +46,14 @@ class ConfigurationError(VoyageError, ValueError):
     """A setting breaks its rule.
 
     Args:
-        parameter: The argument or environment variable at fault.
-        value: What was given; a description in its place for secrets.
-        rule: What would be right, as the end of the sentence "... must be ...".
+        parameter: The name of the wrong argument or environment variable.
+        value: The wrong value, or a description of the value if it may be a secret.
+        rule: The end of the sentence "... must be ...".
     """
 
     def __init__(self, parameter: str, value: object, rule: str) -> None:
         super().__init__(f"{parameter}={_shown(value)}: must be {rule}")
-        self.args = (parameter, value, rule)  # what pickle calls the class with
+        self.args = (parameter, value, rule)  # Pickle calls the class with these arguments.
         self.parameter = parameter
         self.value = value
         self.rule = rule
@@ -67,28 +67,27 @@ class ConnectionFailed(VoyageError):  # noqa: N818 - `ConnectionError` is a buil
     """The server cannot be reached, is failing, or is not the Logs API.
 
     Attributes:
-        is_transient: False if it will not pass by itself: a certificate that is not trusted, a
-            wrong base URL.
+        is_transient: False if a later attempt would fail, too: the certificate is not trusted, or
+            the base URL is wrong.
     """
 
     is_transient: bool = True
 
 
 class DeliveryError(VoyageError):
-    """The server refuses batches for a reason that is not the entries'; they stay queued."""
+    """The server refuses batches, but not because of their entries; the entries stay queued."""
 
 
 class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
-    """Entries were given up since the last report.
+    """Entries were rejected or dropped since the last report.
 
     Args:
-        count: How many.
-        levels: How many of each level.
-        reasons: How many for each reason.
-        detail: What the server said of the last one it rejected.
-        kept: How many of them the server rejected and the spool keeps, in the dead-letter file.
-        problem: What the last attempt had come to when time was over: the cause of a loss at the
-            end, if there was such an attempt.
+        count: The number of lost entries.
+        levels: The number of lost entries of each level.
+        reasons: The number of lost entries for each reason.
+        detail: What the server said of the last entry that it rejected.
+        kept: The number of rejected entries that the spool keeps in the dead-letter file.
+        problem: The result of the last attempt before the time for sending ended, or "".
     """
 
     def __init__(
@@ -106,7 +105,7 @@ class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
             reasons if problem else {_SAID.get(name, name): n for name, n in reasons.items()}
         )
         super().__init__(f"{fate(count, kept)} ({tally(levels)}): {why}{said}")
-        # What pickle calls the class with.
+        # Pickle calls the class with these arguments.
         self.args = (count, levels, reasons, detail, kept, problem)
         self.count = count
         self.levels = levels
@@ -117,21 +116,21 @@ class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
 
 
 def _shown(value: object) -> str:
-    """A wrong value as far as it helps: it may be of any size, and its repr may be broken."""
+    """Return the repr of a wrong value, cut to a readable length."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - any foreign method may be broken
+    except Exception:  # noqa: BLE001 - the `__repr__` of a foreign class may raise anything
         return f"<a {type(value).__name__} without a repr>"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def entries(count: int) -> str:
-    """A number of entries as a person says it."""
+    """Return a number of entries in words."""
     return f"{count} entry" if count == 1 else f"{count} entries"
 
 
 def fate(count: int, kept: int) -> str:
-    """What became of a number of entries, of which so many are kept in the dead-letter file."""
+    """Return in words that `count` entries are lost, of which `kept` are dead letters."""
     if not kept:
         return f"{entries(count)} lost"
     if kept == count:
@@ -140,5 +139,5 @@ def fate(count: int, kept: int) -> str:
 
 
 def tally(counts: Mapping[str, int]) -> str:
-    """Counts as a person reads them: "3 info, 1 error"."""
+    """Return counts in words: "3 info, 1 error"."""
     return ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -1,4 +1,4 @@
-"""The names of the events that the client itself logs: `event_name` of their entries."""
+"""The `event_name` of each event that the client itself logs."""
 
 from __future__ import annotations
 

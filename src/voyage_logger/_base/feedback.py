@@ -1,10 +1,11 @@
-"""Telling an entry from an echo: something that was logged because entries are being sent.
+"""Recognize an echo: a log call that is made because entries are being sent.
 
-An app may turn every record of the standard library's `logging` into an entry, urllib3's at DEBUG
-and our own lines among them. Each request would then make entries for a next one, for ever.
+An app may turn each record of `logging` into an entry. The records include those of urllib3 at
+DEBUG and the client's own lines, so each request would make entries for another request, forever.
 
-What must stay true: what runs `apart` makes no entries, whatever handlers, loggers and pipelines
-lie between; all else does, also destructors that the garbage collector happens to run in there.
+What must stay true: no log call of a function that runs `apart` makes an entry, even through other
+handlers and loggers. Every other log call makes an entry, even the log call of a
+destructor that the garbage collector runs inside such a function.
 """
 
 from __future__ import annotations
@@ -12,23 +13,24 @@ from __future__ import annotations
 import sys
 import weakref
 from threading import get_ident
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+    from typing import ParamSpec, TypeVar
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
 
-# The threads that run something apart, mostly none: so this much can be asked at each log call.
-# Without a lock, for a thread adds and removes itself only. A forked child may find threads in it
-# that it does not have: `is_echo` looks again.
+# The threads that run a function apart. Each log call reads this set, which is mostly empty. It
+# needs no lock, because a thread adds and removes only itself. A forked child may find threads of
+# its parent in the set, so `is_echo` also looks at the stack.
 apart_threads: set[int] = set()
 
 
 def apart(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """Calls a function whose own log calls are to be no entries."""
+    """Call a function and return its result; log calls inside the function make no entries."""
     thread = get_ident()
     if thread in apart_threads:
         return function(*args, **kwargs)
@@ -40,10 +42,10 @@ def apart(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R
 
 
 def is_echo() -> bool:
-    """True if the present log call is made by what runs `apart`."""
+    """Return True if a function that runs `apart` made the present log call."""
     if get_ident() not in apart_threads:
         return False
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - a look at the stack is the only way to tell
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - only the stack can tell
     while frame is not None:
         code = frame.f_code
         if code is _APART:

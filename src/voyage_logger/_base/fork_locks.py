@@ -1,21 +1,21 @@
-"""The locks that a fork waits for (see `_process`), for what must not be cut in two by one.
+"""The two locks that a fork waits for (see `_delivery/process.py`).
 
-`loading` is held while the HTTP stack is being imported, in whatever thread: a child would find the
-modules half-made, and nobody left to finish them. `opening` is held while a lock file is opened or
-closed: a child with a descriptor that nobody there knows of would keep the lock for its parent's
-entries after the parent's death.
+A thread holds `loading` while it imports the HTTP stack. A child that is forked in the middle of an
+import has half-made modules, and no thread that completes them. A thread holds `opening` while it
+opens or closes a lock file. A child that is forked at that moment has a descriptor that no code in
+the child knows, and this descriptor keeps the parent's entries locked after the parent has ended.
 """
 
 from __future__ import annotations
 
-# Not used here, but first of all: `logging` registers fork hooks of its own, and if a lock's
-# holder were to import it while a fork waits, half of them would run.
+# This import must come first, because `logging` registers its own fork hooks. If a thread imported
+# `logging` while a fork waits for these locks, only some of the hooks would run.
 import logging  # noqa: F401 - see above
 import threading
 
 loading = threading.RLock()
 opening = threading.RLock()
 
-# The most that a fork waits for each, and whoever opens a lock file for a fork.
-LOADING_SECONDS = 5.0  # some fifty times what the import takes
-OPENING_SECONDS = 1.0  # far more than a disk takes to open a file
+# Seconds that a fork waits for each lock. A thread that opens a lock file waits as long for a fork.
+LOADING_SECONDS = 5.0  # about fifty times the duration of the import
+OPENING_SECONDS = 1.0  # far longer than a disk needs to open a file

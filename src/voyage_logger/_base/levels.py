@@ -1,8 +1,8 @@
-"""The levels of the wire, their order, and the lanes in which the queue keeps their entries.
+"""The levels, their order, and the lanes of the queue.
 
-A *rank* is a level's position in `LEVELS`. A *lane* is a rank, or one of two places above all
-levels: entries that open a ticket, and the client's own notice of a loss. The queue sheds from
-the lowest lane upward, so the order here is the order in which entries are given up.
+A *rank* is the position of a level in `LEVELS`. A *lane* is a rank or one of two places above all
+levels: one for entries that open a ticket, one for the client's own notices of loss. A full queue
+sheds entries from the lowest lane first.
 
 Source: vendor docs, `LogLevel`.
 """
@@ -24,18 +24,18 @@ _ALIASES = {
     "exception": ERROR,
     "fatal": CRITICAL,
 }
-# A number of the standard library's `logging` counts as the highest level it reaches.
+# A level number of `logging` counts as the highest level that the number reaches.
 _STDLIB_STEPS = ((50, CRITICAL), (40, ERROR), (30, WARN), (20, INFO))
 
 
 def rank_of(level: object) -> int | None:
-    """The rank of a level given as a name (any case), an alias, or a `logging` number.
+    """Return the rank of a level.
 
     Args:
-        level: What a caller passed: "INFO", "warning", 30, ...
+        level: A name in any case, an alias, or a `logging` number: "INFO", "warning", 30, ...
 
     Returns:
-        The rank, or None if nothing known goes by that name.
+        The rank, or None if the level is unknown.
     """
     if isinstance(level, str):
         return _ALIASES.get(level.strip().lower())

@@ -1,9 +1,8 @@
-"""Copying and pickling what is alive: a logger or transport is one object in each process.
+"""Copying and pickling of loggers and transports: a process has one object of each.
 
-What must stay true: a pickle carries no secret; however many pickles of one object reach a process,
-they give one object there, and the object itself in the process that made it and in that process's
-forked children; unpickling starts no thread, makes no connection and takes no lock, so there is
-none that a fork could copy.
+What must stay true: a pickle contains no secret. All pickles of one object give one object in
+another process; in the first process and its forked children, they give the original object.
+Unpickling starts no thread, opens no connection and takes no lock that a fork could copy.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ if TYPE_CHECKING:
 
 _SECRETS = ("api_key", "api_secret")
 
-# Every such object of this process by the name that its pickles carry. Single operations of
-# dictionaries are atomic: two threads at once can at worst make an object too many, and it rests.
-_living: weakref.WeakValueDictionary[str, Restorable] = weakref.WeakValueDictionary()
-# Those that came from elsewhere, by the name that they had there. Kept for the life of the process,
-# for between two tasks nobody else holds them.
+# The objects that were made in this process, by the name in their pickles. A single operation on a
+# dict is atomic. At worst, two threads make one object too many, which is then never used.
+_originals: weakref.WeakValueDictionary[str, Restorable] = weakref.WeakValueDictionary()
+# The objects that were unpickled, by the name in their pickles. The process keeps them until it
+# ends, because no other code refers to them between two tasks of a pool.
 _restored: dict[str, Restorable] = {}
 
 
 class Restorable:
-    """An object that is pickled as its constructor's arguments, and copied as itself.
+    """An object whose pickle is its constructor's arguments, and whose copy is the object itself.
 
-    A subclass calls `_remember` in its constructor, and says in `_from` how to be made again.
+    The constructor of a subclass calls `_remember`.
     """
 
     _left_out: ClassVar[tuple[str, ...]] = ()
@@ -40,27 +39,27 @@ class Restorable:
     _has_own_constructor: bool
 
     def _remember(self, constructor: Callable[..., None], arguments: Mapping[str, Any]) -> None:
-        """Keeps what a pickle will carry.
+        """Store the arguments that a pickle will contain.
 
         Args:
-            constructor: The `__init__` that calls this.
-            arguments: Its `locals()`, before anything else is among them.
+            constructor: The `__init__` that calls this method.
+            arguments: The `locals()` of that `__init__`, taken in its first line.
         """
         left_out = ("self", *_SECRETS, *self._left_out)
         self._arguments = {name: arguments[name] for name in arguments if name not in left_out}
         self._has_own_secrets = any(arguments[name] is not None for name in _SECRETS)
         self._has_own_constructor = type(self).__init__ is not constructor
         self._name = os.urandom(8).hex()
-        _living[self._name] = self
+        _originals[self._name] = self
 
     @classmethod
     def _from(cls, arguments: dict[str, Any]) -> Restorable:
-        """Makes an object of arguments without secrets. It must not raise for want of those."""
+        """Make an object from arguments without secrets; missing secrets must not raise."""
         return cls(**arguments)
 
     @property
     def _is_spent(self) -> bool:
-        """True once the object is of no more use to whoever unpickles it."""
+        """True if unpickling shall make a new object in place of this one."""
         return False
 
     def __copy__(self) -> Any:
@@ -78,62 +77,57 @@ class Restorable:
 
 
 def restore(kind: type[Restorable], name: str, arguments: dict[str, Any]) -> Restorable:
-    """The object that a pickle stands for. Called by pickle: this function's name is in them.
-
-    Args:
-        kind: Its class.
-        name: What it is called in all its pickles.
-        arguments: The constructor's arguments, without secrets.
-    """
-    original = _living.get(name)
+    """Return the object of a pickle. A pickle has the path and the arguments of this function."""
+    original = _originals.get(name)
     if original is not None:
         return original
     known = _restored.get(name)
-    if known is not None and not known._is_spent:  # noqa: SLF001 - the family's own
+    if known is not None and not known._is_spent:  # noqa: SLF001 - of the same base class
         return known
     found = _equal(kind, arguments)
     if found is None:
-        found = kind._from(arguments)  # noqa: SLF001 - the family's own
-        found._name = name  # noqa: SLF001 - so that a pickle that goes back finds the original
+        found = kind._from(arguments)  # noqa: SLF001 - of the same base class
+        found._name = name  # noqa: SLF001 - a pickle that returns to the first process finds the original
     if _restored.get(name) is known:
         _restored[name] = found
     return _restored[name]
 
 
 def _equal(kind: type[Restorable], arguments: dict[str, Any]) -> Restorable | None:
-    """An object of this process that was made in the same way, if there is one.
+    """Return an object of this process with the same class and arguments, or None.
 
-    Not one with secrets of its own: the stranger's are those of the environment.
+    An object with secrets as arguments does not count, because an unpickled object uses the secrets
+    of the environment.
     """
     key = _key(arguments)
     if key is None:
         return None
-    for reference in _living.valuerefs():
+    for reference in _originals.valuerefs():
         other = reference()
         if type(other) is not kind or other._has_own_secrets or other._is_spent:  # noqa: SLF001
             continue
-        if _key(other._arguments) == key:  # noqa: SLF001 - the family's own
+        if _key(other._arguments) == key:  # noqa: SLF001 - of the same base class
             return other
     return None
 
 
 def _key(arguments: dict[str, Any]) -> Key | None:
-    """Arguments as a value that can be compared, whatever their own comparison does.
+    """Return arguments in a form that can be compared without their own `__eq__`.
 
-    Each is pickled by itself: in one pickle, values that happen to be the same object are written
-    once, and equal arguments would differ.
+    Each argument has a pickle of its own. In a common pickle, an object that appears twice is
+    written once, so two equal sets of arguments could differ.
 
     Returns:
-        None for what can be told apart from nothing: a function without a name, an odd object.
+        The pickles by name, or None if an argument cannot be pickled, such as a lambda.
     """
-    import pickle  # noqa: PLC0415 - not to be paid by the import
+    import pickle  # noqa: PLC0415 - slow to import, rarely needed
 
     try:
         return tuple((name, pickle.dumps(_ordered(arguments[name]))) for name in sorted(arguments))
-    except Exception:  # noqa: BLE001 - a foreign object may refuse with anything
+    except Exception:  # noqa: BLE001 - the pickling of a foreign object may raise anything
         return None
 
 
 def _ordered(value: Any) -> Any:
-    """A set in an order: two equal ones may be pickled in different ones."""
+    """Return a set as a sorted list, because the order in pickles of equal sets may differ."""
     return sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value

@@ -1,6 +1,6 @@
-"""The rules that arguments are checked against.
+"""Checks of arguments.
 
-Each function gives the value back, or raises `ConfigurationError` with parameter, value and rule.
+Each function returns the value, or raises `ConfigurationError` with parameter, value and rule.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def a_callable(parameter: str, value: Any) -> Any:
 
 
 def seconds(parameter: str, value: object, *, zero: bool = False) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):  # noqa: SIM102 - two ideas
+    if isinstance(value, (int, float)) and not isinstance(value, bool):  # noqa: SIM102 - the type, then the range
         if 0 < value <= _DAY or (zero and value == 0):
             return float(value)
     floor = "from 0" if zero else "above 0"

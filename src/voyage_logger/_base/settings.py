@@ -1,44 +1,44 @@
-"""A logger's settings as values, and the names of the environment variables."""
+"""The settings of a logger, and the names of the environment variables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from voyage_logger._base.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import Any, Protocol
 
     from voyage_logger._base.errors import VoyageError
+
+    # A user's function that takes an entry and returns True if the client shall send the entry.
+    Sample = Callable[[dict[str, Any]], bool]
+
+    class SampleRates(Protocol):
+        """The share of the entries of each level that the client sends."""
+
+        def leaves_out(self, rank: int, fields: dict[str, Any]) -> bool:
+            """Return True if the client shall leave out an entry with these fields."""
+
 
 KIB = 1024
 MIB = 1024 * KIB
 
 KEY_VARIABLE = "VOYAGE_LOGS_KEY"
-SECRET_VARIABLE = "VOYAGE_LOGS_SECRET"  # noqa: S105 - the variable's name
+SECRET_VARIABLE = "VOYAGE_LOGS_SECRET"  # noqa: S105 - the name of a variable
 URL_VARIABLE = "VOYAGE_LOGS_URL"
 ENVIRONMENT_VARIABLE = "VOYAGE_LOGS_ENVIRONMENT"
 SPOOL_VARIABLE = "VOYAGE_LOGS_SPOOL_DIR"
-# The vendor's short snippet reads these. Only as a pair: the unrelated `voyageai` package for
-# embeddings reads VOYAGE_API_KEY alone, and its key must not be sent to somebody else.
+# The vendor's short snippet reads these two. They count only as a pair: the unrelated package
+# `voyageai` uses VOYAGE_API_KEY alone, and the key of that package must not reach this API.
 SNIPPET_VARIABLES = ("VOYAGE_API_KEY", "VOYAGE_API_SECRET")
-
-# A user's function that is given an entry and returns whether to send it.
-Sample = Callable[[dict[str, Any]], bool]
-
-
-class SampleRates(Protocol):
-    """The share of entries to send, by level."""
-
-    def leaves_out(self, rank: int, fields: dict[str, Any]) -> bool:
-        """True if an entry of that level is not to be sent."""
 
 
 @frozen
 class Settings:
-    """All of a logger's settings but the endpoint; the facade's docstring explains each."""
+    """All settings of a logger except the endpoint; `VoyageLogger` explains each."""
 
     app_name: str
     environment: str
@@ -64,5 +64,5 @@ class Settings:
 
 
 def variable(environ: Mapping[str, str], name: str) -> str:
-    """The value of an environment variable, without blanks around it; empty if it is not set."""
+    """Return an environment variable without surrounding blanks, or "" if it is not set."""
     return environ.get(name, "").strip()

@@ -1,42 +1,43 @@
-"""What a logger tells about itself: the values that `stats()` and `flush()` return."""
+"""The values that `stats()` and `flush()` return."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - for `typing.get_type_hints`
+from typing import Any
 
-from voyage_logger._base.frozen import frozen
+from voyage_logger._base.frozen import as_dict, frozen
 
 
 @frozen
 class Stats:
-    """A logger's counts at one moment, taken under the queue's lock.
+    """The counts of one logger in this process at one moment.
 
-    Always true: `accepted == delivered + rejected + dropped + pending`. The counts are those of
-    this process; after a fork the child starts at zero.
+    Always true: `accepted == delivered + rejected + dropped + pending`. The counts of a forked
+    child start at zero.
 
     Attributes:
-        accepted: Entries that log calls have handed over, and the client's own notices of loss.
-        delivered: Entries the server has confirmed.
-        rejected: Entries the server refused for good.
-        dropped: Entries given up by the client.
-        pending: Entries queued or in a request that is under way.
-        rejected_by: The rejected, by what the server said.
-        dropped_by: The dropped, by reason: "queue_full", "closed", "shutdown", ...
-        spooled: The pending that are on the disk, with `spool_dir`.
-        adopted: The accepted that were left on the disk by processes that have ended.
-        filtered: Entries that `before_send` or `sample` left out; they do not count as accepted.
-        echoed: Log calls that came from the sending of entries itself, such as urllib3's records at
-            DEBUG through a handler of the app's; they are left out and do not count as accepted.
-        collapsed: Log calls that became part of the `repeat_count` of an entry that was waiting;
-            they do not count as accepted either.
+        accepted: Entries from log calls, adopted entries, and the client's own notices of loss.
+        delivered: Entries that the server has confirmed.
+        rejected: Entries that the server refused for good.
+        dropped: Entries that the client removed without delivery.
+        pending: Entries that are queued or in a request.
+        rejected_by: The number of rejected entries by the server's answer.
+        dropped_by: The number of dropped entries by reason: "queue_full", "closed", "shutdown", ...
+        spooled: Pending entries that are on the disk, with `spool_dir`.
+        adopted: Accepted entries that ended processes had left on the disk.
+        filtered: Entries that `before_send` or `sample` left out; these are not accepted.
+        echoed: Log calls that were caused by the sending of entries, such as urllib3's records at
+            DEBUG in a handler of the app; these are not accepted.
+        collapsed: Log calls that only raised the `repeat_count` of a queued entry; these are not
+            accepted.
         pending_bytes: The memory of the pending entries, bytes, as `max_queue_bytes` counts it.
         requests: Attempts to send a batch.
         batches: Requests that the server confirmed.
-        retries: Attempts that repeated an earlier one.
-        sign_ins: Tokens obtained.
+        retries: Attempts that repeated an earlier attempt.
+        sign_ins: Tokens that the client obtained.
         last_delivery: When the server last confirmed a batch, epoch seconds, or None.
-        last_problem: The latest trouble in words, or None once a batch went through again. Without
-            credentials: what is missing.
+        last_problem: The latest problem in words, or None if a batch was delivered since then.
+            Missing credentials are a problem, too.
     """
 
     accepted: int
@@ -59,19 +60,24 @@ class Stats:
     last_delivery: float | None = None
     last_problem: str | None = None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts by name, as JSON data."""
+        copies = {"rejected_by": dict(self.rejected_by), "dropped_by": dict(self.dropped_by)}
+        return {**as_dict(self), **copies}
+
 
 @frozen
 class FlushResult:
-    """What became of the entries since the end of the previous `flush()`.
+    """The result of the entries since the end of the previous `flush()`.
 
-    True in a condition only if nothing is left waiting and nothing was lost.
+    In a condition, the result is true if no entry was rejected or dropped and none is pending.
 
     Attributes:
-        delivered: Entries the server has confirmed.
-        rejected: Entries the server refused for good.
-        dropped: Entries given up by the client.
-        pending: Entries logged before the call that are still waiting.
-        elapsed: How long the call took, seconds.
+        delivered: Entries that the server has confirmed.
+        rejected: Entries that the server refused for good.
+        dropped: Entries that the client removed without delivery.
+        pending: Entries that were logged before the call and are not delivered yet.
+        elapsed: The duration of the call, seconds.
     """
 
     delivered: int

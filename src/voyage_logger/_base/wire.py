@@ -1,7 +1,8 @@
-"""The wire's constants: every fact about the API that is a name, a path or a limit.
+"""Constants of the API: paths, header names, limits.
 
-Source of each: the vendor's documentation ("v1.0, REST API") and its reference classes. Nothing
-else in the package knows a path or a header of the API.
+What must stay true: no other module spells a path or a header of the API.
+
+Source: vendor docs, "v1.0, REST API", and the vendor's reference classes.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ SIGN_IN_PATH = "/accounts/api/v1/auth/sign-in-keys"
 BATCH_PATH = "/voyage/api/v1/logs/batch"
 
 API_KEY_HEADER = "x-api-key"
-API_SECRET_HEADER = "x-api-secret"  # noqa: S105 - the header's name, not a secret
+API_SECRET_HEADER = "x-api-secret"  # noqa: S105 - the name of a header
 
-# A request body is this envelope around a join of encoded entries: {"logs": [...]}.
+# A request body is {"logs": [...]}, with encoded entries between the brackets.
 BODY_OPEN = b'{"logs":['
 BODY_CLOSE = b"]}"
 BODY_OVERHEAD = len(BODY_OPEN) + len(BODY_CLOSE)
 
-# The reference classes assume an hour; used when `expires_in` is missing or odd.
+# The life of a token whose `expires_in` is missing or invalid, as in the reference classes.
 DEFAULT_TOKEN_SECONDS = 3600.0

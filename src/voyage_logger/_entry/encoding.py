@@ -1,12 +1,12 @@
-"""An entry's JSON bytes, made at the log call.
+"""Encode an entry as JSON bytes, inside the log call.
 
-What must stay true: `encode` never raises whatever the entry holds, its result is strict JSON in
-UTF-8, it is never longer than the limit it was given, and it holds nothing that is to be redacted:
-that goes before anything is cut, for half a secret is still one.
+What must stay true: `encode` never raises. Its result is strict JSON in UTF-8, is never longer than
+the limit, and contains nothing that is to be masked. Secrets are masked before a text is cut,
+because a part of a secret would not be found.
 
-Most entries are plain data already. They take the fast path: one look over the containers, which
-bounds depth and size before the C encoder recurses into them, and one call of that encoder. All
-else (odd types, NaN, lone surrogates, cycles, too much of anything) is first made plain with care.
+Most entries are plain data and take the fast path: one look at all containers, which bounds their
+depth and size, and one call of a C encoder. Every other entry (with other types, NaN, lone
+surrogates, cycles, or too much data) takes the careful path through `json_data`.
 """
 
 from __future__ import annotations
@@ -23,31 +23,27 @@ from voyage_logger._entry.trimming import bare, trim
 if TYPE_CHECKING:
     from voyage_logger._entry.timeline import Timeline
 
-Entry = dict[str, Any]
+    Entry = dict[str, Any]
 
 _CONSTANTS = frozenset((bool, type(None)))
-# Integers below the first, or from the second on, take the careful path: no more fit into 64 bits.
+# Integers outside of these limits do not fit into 64 bits and take the careful path.
 _LEAST_INT, _PLAIN_INT = -(1 << 63), 1 << 64
 
-# What the look over an entry finds: no data to let a C encoder loose on; plain data; something in
-# it that is to be masked before; a float that not all encoders write alike.
+# The results of `_look`: data that a C encoder must not get; plain data; plain data with a value to
+# mask; plain data with a float that the encoders write differently.
 _ODD, _PLAIN, _HIDING, _FLOATING = 0, 1, 2, 4
 
 
 def encode(
     entry: Entry, limit: int, redaction: Redaction = NOTHING, timeline: Timeline | None = None
 ) -> bytes:
-    """The entry as JSON bytes.
+    """Return the entry as JSON bytes.
 
     Args:
-        entry: Any dict; what is not JSON data takes the form described in `_plain`.
-        limit: The most bytes the result may have; the longest strings are trimmed to get there.
-        redaction: What is to be masked.
-        timeline: The steps of a journey that the entry is part of, of which the JSON is at hand:
-            50 steps would cost 45 us in each entry.
-
-    Returns:
-        Strict JSON in UTF-8, `limit` bytes at most.
+        entry: Any dict; `json_data` converts values that are not JSON data.
+        limit: The most bytes of the result; the longest strings are cut to fit.
+        redaction: What to mask.
+        timeline: The steps of the entry's journey, whose JSON is ready: 50 steps take 45 us.
     """
     if timeline is not None and ("event_timeline" in entry or redaction.hides_steps):
         entry = {"event_timeline": timeline.snapshot(), **entry}
@@ -60,8 +56,8 @@ def encode(
                 text = f'{text[:-1]},"event_timeline":{timeline.text()}}}'
             if not redaction.has_secret_in(text) and len(payload := text.encode()) <= limit:
                 return payload
-    # A NaN, a surrogate, an integer of 5,000 digits, a dict changed by another thread meanwhile.
-    except Exception:  # noqa: BLE001 - the careful path below is the handling
+    # A NaN, a surrogate, an integer of 5,000 digits, or a dict that another thread changes.
+    except Exception:  # noqa: BLE001 - the careful path handles these values
         return _encode_with_care(entry, limit, redaction, timeline)
     return _encode_with_care(entry, limit, redaction, timeline)
 
@@ -75,22 +71,19 @@ def encode_call(
     redaction: Redaction,
     timeline: Timeline | None = None,
 ) -> bytes | None:
-    """The entry of a log call as JSON bytes, by a shorter way: most entries can go it.
-
-    What the calls of a logger have in common is JSON already, and of the fields only what is no
-    text is looked at once more. That saves a fifth of a call.
+    """Return the same bytes as `encode`, a fifth of a log call faster, or None.
 
     Args:
         message: The message.
-        common: JSON of the fields that all entries have, an object.
-        fields: The others.
-        said: What `conform` said of those.
-        limit: As for `encode`, like the rest.
+        common: An `EntryFactory.common`: the JSON of the fields that all entries have.
+        fields: The other fields.
+        said: What `conform` returned for `fields`.
+        limit: As for `encode`.
         redaction: As for `encode`.
         timeline: As for `encode`.
 
     Returns:
-        What `encode` makes of the whole entry; None if it has to be asked.
+        None if only `encode` can encode the entry.
     """
     characters, others = said
     budget = limit - len(message) - characters - 5 * len(fields)
@@ -109,35 +102,27 @@ def encode_call(
             text = f'{text[:-1]},"event_timeline":{timeline.text()}}}'
         if redaction.has_secret_in(text) or len(payload := text.encode()) > limit:
             return None
-    except Exception:  # noqa: BLE001 - see `encode`, which is asked next
+    except Exception:  # noqa: BLE001 - the caller calls `encode` next
         return None
     return payload
 
 
 def shorten(payload: bytes, limit: int) -> bytes:
-    """The same entry in fewer bytes: for one that the server finds too large.
+    """Return an entry that the server found too large in fewer bytes.
 
     Args:
-        payload: An encoded entry.
-        limit: The most bytes the result may have.
+        payload: The encoded entry.
+        limit: The most bytes of the result.
     """
     return _encode_with_care(json.loads(payload), limit, NOTHING)
 
 
-def _look(  # noqa: C901, PLR0912 - the one loop on each call
-    level: list[Any], depth: int, budget: int, redaction: Redaction, top: Entry | None = None
+def _look(  # noqa: C901, PLR0912 - the only loop of each call, without calls of functions
+    level: list[Any], depth: int, budget: int, redaction: Redaction, entry: Entry | None = None
 ) -> int:
-    """Whether a C encoder can be let loose on values: exact JSON types, few, not deep.
+    """Return `_PLAIN`, with `_HIDING` and `_FLOATING` if these apply, or `_ODD`.
 
-    Args:
-        level: The values, of which any may be containers.
-        depth: How many levels of containers there may be.
-        budget: How many bytes there may be: a value costs one at least, a text its characters.
-        redaction: What is to be masked.
-        top: The one of the values that is an entry.
-
-    Returns:
-        `_ODD`, or `_PLAIN` with `_HIDING` and `_FLOATING` added as they apply.
+    Plain values have exact JSON types, at most `depth` levels, and at most `budget` bytes.
     """
     found = _PLAIN
     is_harmless = redaction.harmless.issuperset
@@ -146,20 +131,18 @@ def _look(  # noqa: C901, PLR0912 - the one loop on each call
         for value in level:
             kind = type(value)
             if kind is dict:
-                budget -= 5 * len(value)  # two quotes, a colon, a comma and the value
-                if budget < 0:  # before the walk, for a container may be of any length
+                if (budget := budget - 5 * len(value)) < 0:  # An item has `"":,` and a value.
                     return _ODD
                 if not is_harmless(value):
-                    characters, is_hiding = redaction.examine(value, is_top=value is top)
+                    characters, is_hiding = redaction.examine(value, is_top=value is entry)
                     if is_hiding:
                         found |= _HIDING
-                    if characters < 0:  # among others, 1 and "1" would become the same key
+                    if characters < 0:  # A key is not a text: 1 and "1" would become equal.
                         return _ODD
                     budget -= characters
                 items = value.values()
             elif kind is list or kind is tuple:
-                budget -= len(value)
-                if budget < 0:
+                if (budget := budget - len(value)) < 0:
                     return _ODD
                 items = value
             elif kind is float:
@@ -195,8 +178,8 @@ def _encode_with_care(
         plain = to_plain(entry, limit, redaction)
         if type(plain) is dict:
             return trim(plain, limit, dumps)
-        why = str(plain)  # the dict itself was broken, or the stack was at its end
-    # Not known to happen; but a log call must not raise, least of all close to the recursion limit.
-    except Exception as error:  # noqa: BLE001 - see above
+        why = str(plain)  # `to_plain` returns a text for a broken dict, or if the stack is full.
+    # No case is known, but a log call must not raise, not even close to the recursion limit.
+    except Exception as error:  # noqa: BLE001 - see the line above
         why = f"<not encodable: {type(error).__name__}>"
     return bare(entry, limit, dumps, why, redaction)

@@ -1,7 +1,7 @@
-"""An entry: the vendor's four fields, the caller's, and what the client adds.
+"""Build an entry from the four required fields, the caller's fields, and the client's fields.
 
-What must stay true: a caller's key is never lost, and with `timestamps` and `capture_method` off
-an entry holds exactly what the vendor's class would send.
+What must stay true: no key of the caller is lost. With `timestamps` and `capture_method` off, an
+entry has exactly the fields that the vendor's class would send.
 
 Source: vendor docs, `LogEntry`.
 """
@@ -19,7 +19,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.levels import INFO, LEVELS, rank_of
-from voyage_logger._entry.field_types import as_mapping, conform, keep
+from voyage_logger._entry.field_conversion import as_mapping, conform, keep
 from voyage_logger._entry.json_codecs import dumps
 from voyage_logger._entry.json_data import to_text
 from voyage_logger._entry.safe_text import bounded, is_defect
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from voyage_logger._entry.redaction import Redaction
 
 _NANOSECONDS = 1_000_000_000
-# The name of a code object's function, with its class where the interpreter knows it.
+# The name of the function of a code object; from Python 3.11 on, the name of its class, too.
 _qualified_name = attrgetter("co_qualname" if sys.version_info >= (3, 11) else "co_name")
 
 
 class _Missing:
-    """The type of `MISSING`, which stands where no message was given."""
+    """The type of `MISSING`, which replaces a message that was not given."""
 
     def __repr__(self) -> str:
         return "<missing>"
@@ -51,13 +51,13 @@ class EntryFactory:
     """Builds the entries of one logger in one process.
 
     Args:
-        app_name: What all entries carry under that name.
-        environment: The same.
-        timestamps: Whether entries get a time and an id.
-        mask: Removes the logger's own secrets from a text that may be cut.
+        app_name: The `app_name` of all entries.
+        environment: The `environment` of all entries.
+        timestamps: True if the client adds a time and an id to each entry.
+        mask: Removes the logger's own secrets from a text before the text is cut.
 
     Attributes:
-        common: The JSON of what the entries of a level have in common, by rank.
+        common: The JSON of the fields that all entries of a level have, by rank.
 
     Thread-safe.
     """
@@ -78,32 +78,32 @@ class EntryFactory:
             dumps({"level": level, "app_name": self._app_name, "environment": self._environment})
             for level in LEVELS
         )
-        self._second = (-1, "")  # the last whole second and its text, replaced as one
+        self._second = (-1, "")  # The last second and its text, replaced together.
         self.reset()
 
     def reset(self) -> None:
-        """Starts a new run: of a process, or of a forked child."""
-        # The time comes first, so that ids of later runs sort after those of earlier ones.
+        """Give a new process, or a forked child, its own series of ids."""
+        # The id begins with the time, so ids of a later process sort after earlier ones.
         self._run_id = f"{int(time.time()):08x}{os.urandom(4).hex()}"
         self._count = itertools.count(1)
 
-    def fill(  # noqa: C901 - one path; each branch is a field that may be there
+    def fill(  # noqa: C901 - one path; each branch handles one field
         self,
         message: object,
         args: tuple[object, ...],
         fields: dict[str, Any],
         frame: FrameType | None,
     ) -> tuple[str, tuple[int, list[Any]]]:
-        """Makes the keywords of a log call the fields of an entry.
+        """Turn the keywords of a log call into the fields of an entry.
 
         Args:
-            message: The message, or `MISSING` if it is among the fields.
-            args: What to format the message with, as the standard library's logging does.
-            fields: The call's keywords; changed in place.
-            frame: The caller's frame if its name shall be the `method_name`, else None.
+            message: The message, or `MISSING` if the fields may contain the message.
+            args: The arguments that the message is formatted with, as in `logging`.
+            fields: The keywords of the call, which this method changes.
+            frame: The caller's frame if its function is the `method_name`, else None.
 
         Returns:
-            The message, and what `conform` says of the fields.
+            The message, and what `conform` returns for the fields.
         """
         if message is MISSING:
             message = fields.pop("message", "")
@@ -115,13 +115,13 @@ class EntryFactory:
             _describe_exception(fields, self._mask)
         if "exception_info" in fields and issubclass(type(fields["exception_info"]), BaseException):
             fields["exception_info"] = traceback_of(fields["exception_info"], self._mask)
-        # A field that bears the name of a reserved one is kept where nothing is lost.
+        # The message and the level are arguments, so a keyword of that name goes to meta_data.
         if "message" in fields:
             keep(fields, "message", fields.pop("message"))
         if "level" in fields:
             keep(fields, "level", fields.pop("level"))
         if self._timestamps:
-            # Here, not in functions of their own, and by "%", which is quicker than an f-string.
+            # This code is not in functions of its own, and uses "%", because both save time.
             second, rest = divmod(time_ns(), _NANOSECONDS)
             known, text = self._second
             if known != second:
@@ -130,14 +130,14 @@ class EntryFactory:
                 "logged_at": "%s.%06d+00:00" % (text, rest // 1000),  # noqa: UP031
                 "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
             }
-            if "meta_data" in fields:  # the caller's own keys win
+            if "meta_data" in fields:  # The caller's keys take precedence.
                 given = fields["meta_data"]
                 meta_data.update(given if type(given) is dict else as_mapping(given))
             fields["meta_data"] = meta_data
         return message if type(message) is str else to_text(message), conform(fields)
 
     def entry(self, rank: int, message: object, fields: dict[str, Any]) -> dict[str, Any]:
-        """The entry of a level with a message and fields."""
+        """Return an entry with a level, a message and fields."""
         return {
             "message": message,
             "level": LEVELS[rank],
@@ -149,42 +149,42 @@ class EntryFactory:
     def build(
         self, rank: int, message: object, fields: dict[str, Any], frame: FrameType | None = None
     ) -> dict[str, Any]:
-        """An entry as of a log call: see `fill`."""
+        """Return the entry of a log call; see `fill` for the arguments."""
         text, _ = self.fill(message, (), fields, frame)
         return self.entry(rank, text, fields)
 
     def complete(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """The entry that a user's function has made, with what the API requires of any."""
+        """Return the entry of a user's function, with all fields that the API requires."""
         conform(entry)
         rank = rank_of(entry.pop("level", INFO))
         return self.entry(INFO if rank is None else rank, "", entry)
 
     def bare(self, rank: int, message: object, error: BaseException, redaction: Redaction) -> bytes:
-        """The encoded entry of a log call whose fields made `build` or `encode` fail."""
+        """Return the encoded entry of a log call whose fields made `build` or `encode` fail."""
         why = f"<the rest raised {type(error).__name__}>"
         return bare(self.entry(rank, message, {}), MIN_LIMIT, dumps, why, redaction)
 
     def _to_the_second(self, second: int) -> str:
-        """A time as UTC in ISO 8601, up to the second; formatting it for each entry costs 1 us."""
+        """Return a time as UTC in ISO 8601, without a fraction, and store it for the next entry."""
         text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
         self._second = (second, text)
         return text
 
 
 def _formatted(message: object, args: tuple[object, ...]) -> str:
-    # A single mapping serves %(name)s, as in the standard library's logging.
+    # A single mapping is for %(name)s, as in `logging`.
     try:
         is_named = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
         values: Any = bounded(args[0]) if is_named else tuple(map(bounded, args))
         return str(to_text(message) % values)
-    except BaseException as error:  # a format that does not fit: keep message and values
+    except BaseException as error:  # The format may not fit the values.
         if not is_defect(error):
             raise
         return " ".join((to_text(message), *map(to_text, args)))
 
 
 def _describe_exception(fields: dict[str, Any], mask: Callable[[str], str]) -> None:
-    """Turns `exc_info` (True, an exception, a tuple) into `exception_info`, if that is free."""
+    """Replace `exc_info` by `exception_info`, unless the call has given both."""
     exc_info = fields.pop("exc_info")
     if isinstance(exc_info, BaseException):
         error: object = exc_info

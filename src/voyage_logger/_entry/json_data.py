@@ -1,10 +1,10 @@
-"""Any Python value as plain JSON data: total, bounded, and free of surprises.
+"""Convert any Python value to plain JSON data of bounded size.
 
-What must stay true: `to_plain` raises for no value (see `is_defect`), ends for cycles and for
-structures of any size, and what it returns consists of dict (with str keys), list, str, int,
-float, bool and None only, holding nothing that strict JSON lacks.
+What must stay true: `to_plain` raises for no value (see `is_defect`), and ends for cycles and for
+data of any size. The result consists of dict (with str keys), list, str, int, float, bool and None.
+It contains nothing that strict JSON lacks.
 
-A value's type is asked of `type()`, never of `isinstance`: a proxy's `__class__` runs foreign code.
+The code uses `type()` and not `isinstance`, because the `__class__` of a proxy runs foreign code.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from itertools import count, islice
 from math import isfinite
 from typing import Any
 
+from voyage_logger._base.frozen import Value
 from voyage_logger._entry.redaction import MASK, NOTHING, Redaction
 from voyage_logger._entry.safe_text import (
     CYCLE,
@@ -35,9 +36,9 @@ MAX_KEY = 256  # characters
 
 TRIMMED = "...[trimmed]"
 
-# The names that ECMAScript and the JSON of protobuf use.
+# ECMAScript and the JSON form of protobuf use these names.
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-# Types whose str() says all: named, so that they need not be imported.
+# Types that are sent as their `str`. They are named, so that they need not be imported.
 _TOLD_BY_STR = {
     ("collections", "UserString"),
     ("datetime", "timedelta"),
@@ -45,32 +46,32 @@ _TOLD_BY_STR = {
     ("fractions", "Fraction"),
     ("uuid", "UUID"),
 }
-# How many times the limit is kept in texts, for `_trimming` to choose from; beyond that each text
-# is clipped to so many characters.
+# All texts together may have `_GENEROSITY` times the limit, so that `trimming` can choose the texts
+# to cut. Each further text is cut to `_CLIPPED` characters.
 _GENEROSITY = 4
 _CLIPPED = 64
-# A __repr__ may log, and that entry's values have a __repr__ again. Within so many conversions of
-# one thread foreign code is no longer asked: without an end, each would try to the stack's end.
+# A `__repr__` may log, and the values of that entry have a `__repr__` again. Inside this many
+# conversions of one thread, foreign code is no longer called, so the recursion ends.
 _MAX_NESTED = 3
 
 _nested = threading.local()
 
 
 def to_plain(value: object, limit: int, redaction: Redaction = NOTHING) -> Any:
-    """The value as plain JSON data.
+    """Return the value as plain JSON data.
 
     Args:
-        value: Anything.
-        limit: The longest text to keep, characters; of all together, a small multiple is kept.
-        redaction: What is to be masked; the outermost keys are those of an entry.
+        value: Any value.
+        limit: The longest text to keep, characters. All texts together may be a few times longer.
+        redaction: What to mask; the outermost keys are the fields of an entry.
     """
     return _asking(lambda may_ask: _Conversion(limit, redaction, may_ask=may_ask).convert(value))
 
 
 def to_text(value: object) -> str:
-    """The value as text: str() where it works, a placeholder where it does not.
+    """Return the value as a text: its `str`, or a placeholder if `str` fails.
 
-    Of containers and exceptions that hold too much, the beginning.
+    The text of a large container or exception is only its beginning.
     """
     if type(value) is bytes:
         return value.decode("utf-8", "backslashreplace")
@@ -78,24 +79,24 @@ def to_text(value: object) -> str:
 
 
 def clip(text: str, length: int) -> str:
-    """The text, marked and cut to `length` characters if it is longer."""
+    """Return the text; if it is longer than `length` characters, cut and mark it."""
     if len(text) <= length:
         return text
     return text[: max(0, length - len(TRIMMED))] + TRIMMED
 
 
 class _Conversion:
-    """One walk over one value, with the budget and the path it has left."""
+    """One conversion of one value, with its remaining room and its path."""
 
     __slots__ = ("_limit", "_may_ask", "_path", "_redaction", "_room", "_values")
 
     def __init__(self, limit: int, redaction: Redaction, *, may_ask: bool) -> None:
         self._redaction = redaction
         self._limit = limit
-        self._room = limit * _GENEROSITY  # characters of texts and numbers
-        self._values = limit  # values, of which each takes a byte at least
+        self._room = limit * _GENEROSITY  # characters that all texts and numbers may still have
+        self._values = limit  # values that may still follow; each takes one byte or more
         self._may_ask = may_ask
-        self._path: set[int] = set()  # ids of the containers around the present value
+        self._path: set[int] = set()  # the ids of the containers around the present value
 
     def convert(self, value: object) -> Any:
         self._values -= 1
@@ -117,7 +118,7 @@ class _Conversion:
             return self._text(str.__str__(value))
         if issubclass(kind, int):
             number = int.__index__(value)
-            text = int.__repr__(number)  # raises above the interpreter's own limit
+            text = int.__repr__(number)  # Python refuses to print a longer integer.
             if self._redaction.mask(text) != text:
                 return MASK
             digits = len(text)
@@ -132,12 +133,12 @@ class _Conversion:
             iterate = list.__iter__ if issubclass(kind, list) else tuple.__iter__
             return self._inside(value, lambda: self._items(iterate(value)))
         if issubclass(kind, (bytes, bytearray, memoryview)):
-            # Twice the limit, so that no secret is cut before it is masked.
+            # This cut is at twice the limit, so that a secret is masked before it is cut.
             return self._text(bytes(value[: 2 * self._limit]).decode("utf-8", "backslashreplace"))
         return self._foreign(value, kind) if self._may_ask else unprintable(value)
 
     def _foreign(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - a dispatch by type
-        """What takes calls of methods that may be anybody's."""
+        """Convert a value whose methods are foreign code."""
         if (kind.__module__, name_of(kind)) in _TOLD_BY_STR:
             return self._text(render(str, value))
         if issubclass(kind, Mapping):
@@ -157,37 +158,39 @@ class _Conversion:
         if hasattr(kind, "model_dump"):  # pydantic
             return self._inside(value, lambda: self.convert(_dumped(value)))
         is_array = kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist")
-        if is_array and getattr(value, "size", 1) <= self._limit // 2:  # an element and a comma
+        if (
+            is_array and getattr(value, "size", 1) <= self._limit // 2
+        ):  # An element takes two bytes or more.
             return self._inside(value, lambda: self._array(value))
         return self._text(render(repr, value))
 
     def _array(self, value: Any) -> Any:
-        """An array or a scalar of numpy."""
+        """Convert an array or a scalar of numpy."""
         dtype = getattr(value, "dtype", None)
-        names = getattr(dtype, "names", None)  # of a record's fields
+        names = getattr(dtype, "names", None)  # the names of a record's fields
         is_time = getattr(dtype, "kind", "") in ("M", "m")
         if getattr(value, "ndim", 0):
-            # Of records `tolist` leaves out the names, and of times the unit.
+            # `tolist` loses the names of records and the unit of times.
             return self._items(value) if names or is_time else self.convert(value.tolist())
         if names:
             return self._mapping((name, value[name]) for name in names)
         plain = value.tolist()
-        if is_time and type(plain) is int:  # nanoseconds, for which `datetime` has no place
+        if is_time and type(plain) is int:  # `datetime` cannot represent nanoseconds.
             return self._text(render(str, value))
         if type(plain) is not type(value):
             return self.convert(plain)
         return self.convert(float(value)) if dtype.kind == "f" else self._text(render(repr, value))  # type: ignore[union-attr]
 
     def _text(self, text: str) -> str:
-        # A lone surrogate becomes its visible escape: strict parsers refuse "\ud800" itself.
         most = max(_CLIPPED, min(self._limit, self._room))
-        masked = self._redaction.mask(text)  # before the cut: half a secret is still one
+        masked = self._redaction.mask(text)  # A part of a secret would not be found after the cut.
+        # A lone surrogate becomes its escape, because a strict parser refuses the surrogate.
         clipped = clip(masked, most).encode("utf-8", "backslashreplace").decode()
         self._room -= len(clipped)
         return clipped
 
     def _inside(self, value: object, convert: Callable[[], Any]) -> Any:
-        """The result of `convert`, unless the value contains itself or lies too deep."""
+        """Return `convert()`, or a mark if the value contains itself or is nested too deep."""
         if id(value) in self._path:
             return CYCLE
         if len(self._path) >= MAX_DEPTH:
@@ -204,7 +207,7 @@ class _Conversion:
         for key, value in self._snapshot(items):
             whole = self._key(key)
             name = own_name = self._name(whole)
-            while name in plain:  # 1 and "1", or two long keys with one beginning: none is lost
+            while name in plain:  # 1 and "1", or two long keys, may have the same name.
                 name = f"{own_name}#{next(numbers)}"
             plain[name] = MASK if self._hides(whole) else self.convert(value)
             if self._values < 0:
@@ -224,29 +227,29 @@ class _Conversion:
         return plain
 
     def _snapshot(self, values: Iterable[Any]) -> list[Any]:
-        """As many as may fit, at one moment: another thread, or a repr, may be changing them."""
+        """Return the values that may fit, as a list that no thread or `repr` can change."""
         return list(islice(values, max(0, self._values) + 1))
 
     def _key(self, key: object) -> str:
-        """The key as text, whole: by that it hides its value or does not."""
+        """Return the whole key as a text, to find out whether its value is to be masked."""
         if key is None or key is True or key is False:
-            return {None: "null", True: "true", False: "false"}[key]  # as `json` writes them
+            return {None: "null", True: "true", False: "false"}[key]  # `json` writes these names.
         kind = type(key)
         if issubclass(kind, str):
             return str.__str__(key)
         if issubclass(kind, Enum) and self._may_ask:
             return self._key(key.value)  # type: ignore[attr-defined]
-        if issubclass(kind, bytes):  # as header names come: b"authorization"
+        if issubclass(kind, bytes):  # Names of headers may be bytes.
             return bytes.decode(key, "utf-8", "backslashreplace")  # type: ignore[arg-type]
         return render(str, key) if self._may_ask else unprintable(key)
 
     def _name(self, text: str) -> str:
-        """The key as it is sent."""
+        """Return the key as it is sent."""
         return clip(self._text(clip(self._redaction.mask(text), MAX_KEY)), MAX_KEY)
 
 
 def _asking(convert: Callable[[bool], Any]) -> Any:
-    """Calls `convert`, with whether foreign code may still be asked in this thread."""
+    """Call `convert(may_ask)`; `may_ask` is False inside too many conversions of this thread."""
     depth = getattr(_nested, "depth", 0)
     _nested.depth = depth + 1
     try:
@@ -256,17 +259,19 @@ def _asking(convert: Callable[[bool], Any]) -> Any:
 
 
 def _dumped(model: Any) -> Any:
-    """What a model of pydantic holds; a field of another type than declared is no matter."""
+    """Return the fields of a pydantic model, without a warning for a field of another type."""
     try:
         return model.model_dump(warnings=False)
-    except TypeError:  # a method of the model's own, which does not know that argument
+    except TypeError:  # The model may override the method without this argument.
         return model.model_dump()
 
 
-def _field_names(kind: type) -> list[str] | None:
-    """The names of the fields of a dataclass or attrs class, else None."""
+def _field_names(kind: Any) -> Iterable[str] | None:
+    """Return the names of the fields of a value, a dataclass or an attrs class, else None."""
+    if issubclass(kind, Value):
+        return tuple(kind.__match_args__)
     if hasattr(kind, "__dataclass_fields__"):
-        import dataclasses  # noqa: PLC0415 - whoever made such a class has paid for it
+        import dataclasses  # noqa: PLC0415 - the app has imported it already
 
         return [field.name for field in dataclasses.fields(kind)]
     if (attributes := getattr(kind, "__attrs_attrs__", None)) is not None:

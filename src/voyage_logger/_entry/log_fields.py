@@ -1,17 +1,16 @@
-"""The documented fields as types, so that an editor completes them and a checker finds typos.
+"""The types of the documented keywords, for editors and type checkers.
 
-What must stay true: nothing here exists at run time but names, for unknown keywords are welcome
-there; and what is accepted here is what `_fields` puts into the documented types.
+A log call accepts other keywords, too, but a type checker refuses them. Put such data into
+`meta_data`, or pass a `dict[str, Any]` as `**extra`.
 
-A checker refuses keywords that are not documented. Put such data into `meta_data`, or pass it as
-`**extra`, a `dict[str, Any]`.
+What must stay true: `field_conversion` converts every type that this file allows.
 
 Source: vendor docs, `LogParams`.
 """
 
 from __future__ import annotations
 
-# Not for the checkers alone, but for `typing.get_type_hints`.
+# `typing.get_type_hints` needs these imports at run time.
 from collections.abc import Iterable, Mapping, Sequence  # noqa: TC003
 from collections.abc import Set as AbstractSet  # noqa: TC003
 from datetime import datetime  # noqa: TC003
@@ -28,7 +27,7 @@ ExcInfo: TypeAlias = (
 
 
 class TimelineStep(TypedDict):
-    """A step of an `event_timeline`; the time is in epoch milliseconds, or becomes so."""
+    """A step of an `event_timeline`, with a `datetime` or epoch milliseconds."""
 
     step: str
     timestamp: float | datetime
@@ -38,23 +37,23 @@ class LogFields(TypedDict, total=False):
     """The keywords of a log call; None leaves a field out.
 
     Attributes:
-        message: The message, where it is not the first argument.
-        event_name: What has happened, such as "login_success".
-        event_flow_name: What it is part of, such as "checkout".
-        app_user_id: Who it happened to; sent as text.
-        app_username: Their name.
-        app_useremail: Their e-mail address.
-        session_id: The session it happened in; sent as text.
-        method_name: The function; by default the one that logs.
-        tags: Texts to find the entry by; a lone one counts as a list of one.
+        message: The message, if it is not the first argument.
+        event_name: The name of the event, such as "login_success".
+        event_flow_name: The name of the flow that the event belongs to, such as "checkout".
+        app_user_id: The id of the app's user; sent as a text.
+        app_username: The name of the app's user.
+        app_useremail: The e-mail address of the app's user.
+        session_id: The id of the session; sent as a text.
+        method_name: The name of a function, by default of the function that logs.
+        tags: Texts to find the entry by, or one text.
         meta_data: Any other data.
-        exception_info: The text of an exception; an exception becomes its traceback.
+        exception_info: The text of an exception, or an exception, which becomes its traceback.
         exc_info: True for the exception being handled, or an exception, or `sys.exc_info()`.
         add_ticket: True opens a ticket.
-        event_timeline: Steps, as objects or (step, time) pairs; times are numbers, in epoch
-            milliseconds, or `datetime` objects.
-        app_name: In place of the logger's.
-        environment: In place of the logger's.
+        event_timeline: Steps, as objects or (step, time) pairs. A time is a `datetime` or a number
+            of epoch milliseconds.
+        app_name: Replaces the `app_name` of the logger.
+        environment: Replaces the `environment` of the logger.
     """
 
     message: object
@@ -79,7 +78,7 @@ class LeveledFields(LogFields, total=False):
     """The keywords of `VoyageLogger.log`.
 
     Attributes:
-        level: The level, where it is not the first argument.
+        level: The level, if it is not the first argument.
     """
 
     level: object

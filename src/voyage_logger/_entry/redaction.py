@@ -1,9 +1,9 @@
-"""What must not leave: values under telling keys, and the logger's own secrets.
+"""Mask the values of keys such as "password", and the logger's own secrets.
 
-What must stay true: a key hides its value by its whole name, case and separators ignored, at any
-depth ("authenticated" is not "auth"); the key, secret and token of the logger itself are masked
-wherever they stand; and of an entry without any of them a call learns so at the price of one set
-operation per dict and one search per secret. No regular expression: those cost 10 us an entry.
+What must stay true: the value of such a key is masked at any depth. Case and separators of a key do
+not matter, but the whole name counts: "authenticated" is not "auth". The API key, secret and token
+of the logger are masked in every text. For an entry without any of these, a call needs one set
+operation for each dict and one search for each secret. A regular expression would take 10 us.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ DEFAULT_REDACTED_KEYS: frozenset[str] = frozenset(
     }
 )
 
-# What the API requires of an entry, and what it documents as other than text, keeps its type.
+# These fields keep their values, because the API requires them or documents another type than text.
 _NEVER_TOP = frozenset(
     {
         "message",
@@ -85,20 +85,20 @@ _NEVER_TOP = frozenset(
     }
 )
 
-_SHORTEST_SECRET = 7  # characters: a shorter text is nobody's secret, and masking it mangles words
-_MOST_KNOWN = 4096  # harmless keys to remember; data as keys would fill any memory
-_LONGEST_KNOWN = 32  # characters of one of them
-_MOST_READ = 1 << 16  # characters of a key: by these it is judged
+_SHORTEST_SECRET = 7  # characters: masking a shorter text would damage ordinary words
+_MOST_KNOWN = 4096  # harmless keys in memory; an app may use data as keys
+_LONGEST_KNOWN = 32  # characters of a harmless key in memory
+_MOST_READ = 1 << 16  # characters of a key that are compared
 
 
 @frozen
 class Secrets:
-    """Texts to be masked, which no repr shows, nor the attributes of what holds this.
+    """Secrets to mask. A tool that prints the attributes of an object shows only `Secrets()`.
 
     Attributes:
-        texts: As they are.
-        encoded: As JSON writes them.
-        source: The tuple that they were taken from, by which a change is noticed.
+        texts: The secrets.
+        encoded: The secrets as JSON writes them.
+        source: The tuple of the secrets' owner; another tuple means that they have changed.
     """
 
     texts: tuple[str, ...] = ()
@@ -117,21 +117,20 @@ def _no_secrets() -> tuple[str, ...]:
 
 
 def _bare(name: str) -> str:
-    """The name without case and separators: Set-Cookie, set_cookie and setCookie are one."""
+    """Return the name without case and separators: Set-Cookie and setCookie are the same."""
     return "".join(filter(str.isalnum, name)).casefold()
 
 
 class Redaction:
-    """Tells what to mask.
+    """The keys and the secrets of one logger, and the functions that mask them.
 
     Args:
-        keys: The names that hide their values.
-        secrets: Gives the texts that are masked wherever they stand, as they are at the moment;
-            the same tuple as long as nothing has changed.
+        keys: The names of keys whose values are masked.
+        secrets: Returns the present secrets, in the same tuple until a secret changes.
 
     Attributes:
-        harmless: Keys that are known to hide nothing, all of them short.
-        hides_steps: True if the keys of a timeline's steps are among the names.
+        harmless: Short keys whose values are not masked.
+        hides_steps: True if `keys` contains a key of a timeline's steps.
 
     Thread-safe: `harmless` only grows, or is replaced by an empty set.
     """
@@ -146,15 +145,15 @@ class Redaction:
         self.hides_steps = self.hides("step") or self.hides("timestamp")
 
     def examine(self, container: dict[Any, Any], *, is_top: bool) -> tuple[int, bool]:
-        """Looks at the keys of a dict that are not known as harmless, and learns.
+        """Look at the keys of a dict that are not in `harmless`, and add harmless ones.
 
         Args:
             container: The dict.
-            is_top: True if its keys are the fields of an entry.
+            is_top: True if the keys are the fields of an entry.
 
         Returns:
-            How many characters those keys have, -1 if one is no text; and whether one of them
-            hides its value.
+            The number of characters of these keys, or -1 if a key is not a text; and True if the
+            value of a key is to be masked.
         """
         characters, is_hiding = 0, False
         for key in container:
@@ -172,7 +171,7 @@ class Redaction:
         return characters, is_hiding
 
     def masked_copy(self, value: Any, *, is_top: bool = True) -> Any:
-        """A copy of plain JSON data, of bounded depth, with the values of telling keys masked."""
+        """Return a copy of plain JSON data of bounded depth, with masked values."""
         if type(value) is dict:
             hides = self.hides_at_top if is_top else self.hides
             return {
@@ -186,15 +185,15 @@ class Redaction:
         return value
 
     def hides(self, key: str) -> bool:
-        """True if the value under this key is to be masked."""
+        """Return True if the value of this key is to be masked."""
         return _bare(key[:_MOST_READ]) in self._names
 
     def hides_at_top(self, key: str) -> bool:
-        """The same for a field of the entry itself, of which the API's own keep their types."""
+        """Return True if the value of this field of an entry is to be masked."""
         return key not in _NEVER_TOP and self.hides(key)
 
     def has_secret_in(self, text: str) -> bool:
-        """True if a secret stands in a JSON text."""
+        """Return True if a JSON text contains a secret."""
         known = self._known
         if known.source is not self._secrets():
             known = self._needles()
@@ -204,18 +203,18 @@ class Redaction:
         return False
 
     def mask(self, text: str) -> str:
-        """The text with each secret masked."""
+        """Return the text with each secret masked."""
         for secret in self._needles().texts:
             if secret in text:
                 text = text.replace(secret, MASK)
         return text
 
     def _needles(self) -> Secrets:
-        """The secrets of the moment, ready to be searched for."""
+        """Return the present secrets."""
         secrets = self._secrets()
         known = self._known
         if known.source is not secrets:
-            # Longest first, for one may contain another.
+            # The longest secret comes first, because one secret may contain another.
             found = {text for text in secrets if len(text) >= _SHORTEST_SECRET}
             texts = tuple(sorted(found, key=len)[::-1])
             encoded = tuple(json.dumps(text, ensure_ascii=False)[1:-1] for text in texts)
@@ -227,10 +226,10 @@ NOTHING = Redaction()
 
 
 def redacted_keys(parameter: str, value: Any) -> frozenset[str]:
-    """The rule of the argument `redact`: names, or None for none.
+    """Check the argument `redact`: a list of names, or None for no names.
 
     Raises:
-        ConfigurationError: It is a lone text, or not all are texts.
+        ConfigurationError: The value is a single text, or a name is not a text.
     """
     if value is None:
         return frozenset()

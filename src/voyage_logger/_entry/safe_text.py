@@ -1,8 +1,8 @@
-"""A foreign value's own text, `str` or `repr`: what a log call can stand of it.
+"""The `str` or `repr` of any value, bounded and without errors.
 
-What must stay true: a broken method costs the value's text alone, and what a container holds costs
-no more than `MAX_PRINTED` allows: a list that is shared 30 levels deep takes a few kilobytes, and
-its text gigabytes. What fits is printed as it always is.
+What must stay true: a value whose method is broken loses only its own text. The text of a container
+is at most `MAX_PRINTED` long: a list with 30 levels of shared lists needs a few kilobytes, but its
+`repr` needs gigabytes. A text within the bound is the text that Python prints.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_DEPTH = 32
-# Characters of a text that holds other values' texts, where each value counts as so many more: to
-# look at it takes as long as to copy them.
+# The most characters of a container's text. Each value in the container counts as `_A_VALUE` more,
+# because a look at a value takes as long as a copy of that many characters.
 MAX_PRINTED, _A_VALUE = 1 << 24, 1 << 8
 
 CYCLE = "<cycle>"
 TOO_DEEP = f"<cut: nested deeper than {MAX_DEPTH}>"
 TOO_MUCH = "<cut: too much>"
 
-# The types whose texts hold those of other values, and what stands around them.
+# The types whose texts contain the texts of other values, and their brackets.
 _HOLDERS: dict[Any, tuple[str, str]] = {
     list: ("[", "]"),
     tuple: ("(", ")"),
@@ -31,18 +31,18 @@ _HOLDERS: dict[Any, tuple[str, str]] = {
     set: ("{", "}"),
     frozenset: ("{", "}"),
     deque: ("deque([", "])"),
-    BaseException: ("(", ")"),  # behind its name
+    BaseException: ("(", ")"),  # The name of the class comes first.
 }
 _SIZED: tuple[Any, ...] = (str, bytes, bytearray)
 _LEAVES = frozenset((*_SIZED, int, float, bool, type(None)))
-# Of asyncio, and of PyO3 (which cannot be imported).
+# Classes of asyncio and of PyO3; the second one cannot be imported.
 _DEFECTS = ("CancelledError", "PanicException")
 
-name_of = type.__dict__["__name__"].__get__  # a metaclass may have a `__name__` of its own
+name_of = type.__dict__["__name__"].__get__  # A metaclass may define `__name__`.
 
 
 def render(method: Callable[[Any], str], value: object) -> str:
-    """`method(value)`, or a placeholder if that is broken."""
+    """Return `method(value)`, or a placeholder if the method is broken."""
     try:
         return str.__str__(method(bounded(value)))
     except BaseException as error:
@@ -52,28 +52,28 @@ def render(method: Callable[[Any], str], value: object) -> str:
 
 
 def is_defect(error: BaseException) -> bool:
-    """True if the error tells of a broken value, False if it is meant for the app.
+    """Return True if the error comes from a broken value, False if the app must receive it.
 
-    An interrupt, an exit or a time limit (by a signal handler, by gevent) may hit a log call at any
-    place, and has to come through. A cancelled future in a property, or a panic in an extension
-    written in Rust, is as good as any `Exception`, and is none.
+    An interrupt, an exit, or a time limit of a signal handler or of gevent may be raised at any
+    place of a log call, and the app must receive it. A cancelled future in a property or a panic in
+    an extension in Rust comes from a value, although its class is not an `Exception`.
     """
     return isinstance(error, Exception) or name_of(type(error)) in _DEFECTS
 
 
 def unprintable(value: object) -> str:
-    """What stands for a value whose methods are broken."""
+    """Return the placeholder of a value whose methods are broken."""
     return f"<unprintable {name_of(type(value))}>"
 
 
 def bounded(value: object) -> Any:
-    """The value itself; in the place of one that holds too much, what prints the beginning."""
+    """Return the value, or an object that prints only the beginning of a large value."""
     fits = _base_of(type(value)) is None or _room_after(value, MAX_PRINTED, set()) >= 0
     return value if fits else _Large(value)
 
 
 class _Large:
-    """What stands for a container or an exception of which only the beginning is printed."""
+    """A container or an exception of which only the beginning is printed."""
 
     __slots__ = ("_value",)
 
@@ -84,13 +84,13 @@ class _Large:
         return "".join(_beginning(self._value, MAX_PRINTED, set())[0])
 
     def __getitem__(self, key: str) -> Any:
-        return bounded(self._value[key])  # for a format: "%(name)s"
+        return bounded(self._value[key])  # A format such as "%(name)s" uses this.
 
 
 def _base_of(kind: Any) -> Any:
-    """Which of the holders the type is one of, else None.
+    """Return the type in `_HOLDERS` that prints a value of this type, or None.
 
-    Not if it has a text of its own, which may leave out what the value holds.
+    A subclass with its own text has none, because that text may leave out the contents.
     """
     if kind in _LEAVES:
         return None
@@ -100,13 +100,13 @@ def _base_of(kind: Any) -> Any:
     if base is BaseException:
         return base if kind.__str__ in (base.__str__, KeyError.__str__) else None
     own = kind.__repr__
-    maker = getattr(own, "__objclass__", own).__module__  # of namedtuple, OrderedDict, Counter
+    maker = getattr(own, "__objclass__", own).__module__  # namedtuple, OrderedDict and Counter
     is_usual = own is base.__repr__ or maker == "collections"
     return base if is_usual and kind.__str__ is object.__str__ else None
 
 
 def _held(value: Any, base: Any, room: int) -> list[Any]:
-    """What the value's text would hold, if not all of it then more than there is room for."""
+    """Return the values in the container's text, or more of them than there is room for."""
     most = room // _A_VALUE + 2
     if base is dict:
         return [each for item in islice(dict.items(value), most) for each in item]
@@ -116,7 +116,7 @@ def _held(value: Any, base: Any, room: int) -> list[Any]:
 
 
 def _room_after(value: Any, room: int, path: set[int]) -> int:
-    """What is left of so many characters after the value's text; below 0, it does not fit."""
+    """Return how much room the value's text leaves; below 0, the text does not fit."""
     room -= _A_VALUE
     kind = type(value)
     base = _base_of(kind)
@@ -136,13 +136,13 @@ def _room_after(value: Any, room: int, path: set[int]) -> int:
 
 
 def _beginning(value: Any, room: int, path: set[int]) -> tuple[list[str], int]:
-    """The value's repr in pieces, as far as there is room; and the room that is left."""
+    """Return pieces of the value's repr, as far as there is room, and the remaining room."""
     room -= _A_VALUE
     kind = type(value)
     base = _base_of(kind)
     if base is None:
         room -= _length(value, kind)
-        # Whole or not at all: half a secret could not be found and masked any more.
+        # A text is never cut here, because a part of a secret would not be found and masked.
         return [render(repr, value) if room >= 0 else TOO_MUCH], room
     if id(value) in path:
         return [CYCLE], room
@@ -163,6 +163,6 @@ def _beginning(value: Any, room: int, path: set[int]) -> tuple[list[str], int]:
 
 
 def _length(value: Any, kind: type) -> int:
-    """How long the value's text is at least, without asking the value: 0 where nobody knows."""
+    """Return the least length of the value's text, or 0 for an unknown type."""
     base = next((base for base in _SIZED if issubclass(kind, base)), None)
     return 0 if base is None else base.__len__(value)

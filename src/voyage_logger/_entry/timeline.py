@@ -1,7 +1,7 @@
-"""The steps of a journey, bounded: the first few and the latest are kept.
+"""The steps of a journey: the first steps and the latest, at most 50.
 
-What must stay true: adding a step takes no lock and never raises, in any thread, for signal
-handlers and tasks share a journey; and a snapshot is a copy that nobody changes.
+What must stay true: adding a step never raises and takes no lock, because signal handlers, threads
+and tasks share a journey. A snapshot is a copy, which no later step changes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from voyage_logger._entry.json_data import clip, to_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-MOST_STEPS = 50  # of a snapshot, the mark of a gap included: some 3 KB of JSON
-MAX_STEP = 128  # characters of a step's name
+MOST_STEPS = 50  # steps of a snapshot, with the mark of a gap: about 3 KB of JSON
+MAX_STEP = 128  # characters of the name of a step
 
 _FIRST = 10
 _LATEST = MOST_STEPS - _FIRST - 1
@@ -27,11 +27,11 @@ Step = tuple[int, str, int]  # number, name, epoch milliseconds
 
 
 class Timeline:
-    """The steps so far.
+    """The steps of one journey so far.
 
     Args:
-        steps: Names and epoch milliseconds of steps that were taken elsewhere.
-        mask: Removes secrets from a name before it is cut.
+        steps: Names and epoch milliseconds of the steps in another process.
+        mask: Removes secrets from a name before the name is cut.
     """
 
     def __init__(
@@ -41,22 +41,22 @@ class Timeline:
         self._numbers = count()
         self._first: list[Step] = []
         self._latest: deque[Step] = deque(maxlen=_LATEST)
-        self._text = (-1, "[]")  # the number of the last step and the JSON then, replaced as one
+        self._text = (-1, "[]")  # The last step's number and the JSON, replaced together.
         for name, timestamp in steps:
             self._put(name, timestamp)
 
     def add(self, name: object) -> None:
-        """Adds a step that is taken now."""
+        """Add a step at the present time."""
         text = name if type(name) is str else to_text(name)
         self._put(clip(self._mask(text), MAX_STEP), time.time_ns() // 1_000_000)
 
     def steps(self) -> list[Step]:
-        """The steps that are kept; where numbers are missing there were others."""
-        # Copied in one go, without a moment for another thread to add to the deque meanwhile.
+        """Return the kept steps; a gap in their numbers shows that steps were left out."""
+        # `deque.copy` is one operation, so no other thread can add a step during the copy.
         return [*self._first[:_FIRST], *self._latest.copy()]
 
     def snapshot(self) -> list[dict[str, Any]]:
-        """The timeline as the API documents it, at most `MOST_STEPS` long."""
+        """Return at most `MOST_STEPS` steps in the form that the API documents."""
         steps = self.steps()
         found = [{"step": name, "timestamp": timestamp} for _, name, timestamp in steps]
         if len(steps) == _FIRST + _LATEST:
@@ -67,7 +67,7 @@ class Timeline:
         return found
 
     def text(self) -> str:
-        """The snapshot as JSON, made once for all entries between two steps."""
+        """Return the snapshot as JSON, which is made once for all entries between two steps."""
         latest = self._latest or self._first
         last = latest[-1][0] if latest else -1
         known, text = self._text

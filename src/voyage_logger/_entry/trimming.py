@@ -1,7 +1,7 @@
-"""Making an entry fit: the longest strings give way first, and say so.
+"""Making an entry fit: the longest strings are cut first, and each cut is marked.
 
-What must stay true: the result never exceeds the limit (of `MIN_LIMIT` or more) and is always an
-entry the API can take.
+What must stay true: the result is never longer than the limit (`MIN_LIMIT` or more), and the API
+accepts it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,15 @@ from voyage_logger._entry.redaction import MASK, NOTHING, Redaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MIN_LIMIT = 1024  # bytes: room for what `bare` keeps, whatever it holds
+MIN_LIMIT = 1024  # bytes: enough for each entry that `bare` makes
 
-_SHORTEST = 64  # bytes: below this, trimming strings saves little
-STAMPS = ("logged_at", "log_id")  # what the client adds to meta_data
+_SHORTEST = 64  # bytes: cutting shorter strings saves little
+STAMPS = ("logged_at", "log_id")  # The client adds these to meta_data.
 _KEPT = ("message", "level", "app_name", "environment", "event_name", "add_ticket", "method_name")
 
 
 def trim(entry: dict[str, Any], limit: int, dumps: Callable[[Any], str]) -> bytes:
-    """The plain entry as JSON bytes, trimmed until it fits.
-
-    Args:
-        entry: Plain JSON data, changed in place.
-        limit: The most bytes the result may have.
-        dumps: The JSON encoder.
-    """
+    """Return the plain entry as at most `limit` JSON bytes; cut its strings in place to fit."""
     payload = dumps(entry).encode()
     while len(payload) > limit:
         sizes = sorted((len(dumps(text).encode()) for *_, text in _strings(entry)), reverse=True)
@@ -51,16 +45,16 @@ def bare(
     why: str,
     redaction: Redaction = NOTHING,
 ) -> bytes:
-    """What the API requires of an entry, its ids, and why there is no more of it.
+    """Return as JSON bytes the fields that the API requires, the ids, and why the rest is missing.
 
     Args:
         entry: The entry, plain or not.
-        limit: The most bytes the result may have, at least `MIN_LIMIT`.
+        limit: The most bytes of the result, at least `MIN_LIMIT`.
         dumps: The JSON encoder.
-        why: What a reader of the entry should know.
-        redaction: What is to be masked.
+        why: The reason, for a reader of the entry.
+        redaction: What to mask.
     """
-    # Without the methods of a subclass, which may be the reason for being here.
+    # The methods of `dict` itself, because those of a subclass may raise.
     found = {key: dict.get(entry, key) for key in _KEPT if dict.__contains__(entry, key)}
     meta_data = dict.get(entry, "meta_data")
     ids = meta_data if type(meta_data) is dict else {}
@@ -88,7 +82,7 @@ def _clean(value: object, length: int, redaction: Redaction) -> str | bool:
 
 
 def _strings(node: Any) -> Iterator[tuple[Any, Any, str]]:
-    """Every string of a plain structure, with the container and the key that hold it."""
+    """Yield each string of plain JSON data, with its container and its key."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         if isinstance(value, str):
             yield node, key, value
@@ -97,7 +91,7 @@ def _strings(node: Any) -> Iterator[tuple[Any, Any, str]]:
 
 
 def _water_level(sizes: list[int], excess: int) -> int:
-    """The size down to which the largest must be cut so that `excess` is saved in all."""
+    """Return the size to which all larger strings are cut to save `excess` bytes in total."""
     for count, (size, next_size) in enumerate(pairwise([*sizes, 0]), start=1):
         if (size - next_size) * count >= excess:
             return size - -(-excess // count)

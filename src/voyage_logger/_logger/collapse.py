@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._entry.field_types import as_mapping
+from voyage_logger._entry.field_conversion import as_mapping
 from voyage_logger._entry.trimming import STAMPS
 
 if TYPE_CHECKING:

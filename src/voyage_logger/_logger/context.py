@@ -15,7 +15,7 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from voyage_logger._entry.field_types import as_mapping
+from voyage_logger._entry.field_conversion import as_mapping
 from voyage_logger._logger.callables import body_of, is_async
 
 if TYPE_CHECKING:

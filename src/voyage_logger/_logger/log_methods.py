@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, WARN, rank_of
 from voyage_logger._entry.factory import MISSING
-from voyage_logger._entry.field_types import keep
+from voyage_logger._entry.field_conversion import keep
 from voyage_logger._entry.json_data import clip
 from voyage_logger._entry.safe_text import bounded, is_defect
 

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._entry.field_types import as_mapping
+from voyage_logger._entry.field_conversion import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable

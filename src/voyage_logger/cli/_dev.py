@@ -16,7 +16,7 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING
 
-from voyage_logger._entry.line import printable
+from voyage_logger._entry.readable_line import printable
 from voyage_logger.devserver import DevServer
 
 if TYPE_CHECKING:

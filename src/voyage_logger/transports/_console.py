@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.diagnostics import takes_a_line, to_stderr
-from voyage_logger._entry.line import readable
+from voyage_logger._entry.readable_line import readable
 from voyage_logger.transports._base import BaseTransport
 from voyage_logger.transports._outcome import Kind, Outcome
 

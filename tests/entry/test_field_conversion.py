@@ -1,4 +1,4 @@
-"""Documented fields go out in their documented types, and nothing given is lost on the way."""
+"""Documented fields are sent in their documented types, and no value is lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import pytest
 
 from voyage_logger import LogFields
-from voyage_logger._entry import field_types
+from voyage_logger._entry import field_conversion
 
 if TYPE_CHECKING:
     from voyage_logger import VoyageLogger
@@ -30,7 +30,7 @@ TEXTS = [
 
 
 class NoTruth:
-    """As an array of numpy: it is neither true nor false."""
+    """A value such as an array of numpy, whose `bool` raises."""
 
     def __bool__(self) -> bool:
         raise ValueError("ambiguous")
@@ -43,7 +43,7 @@ class NoTruth:
 def test_none_leaves_an_optional_field_out(
     server: DevServer, logger: VoyageLogger, name: str
 ) -> None:
-    """`app_user_id=None` is what apps pass for nobody; null would cost the whole entry."""
+    """A field that is None is left out, because the server would reject an entry with null."""
     logger.info("x", **{name: None})
     assert logger.flush()
     (entry,) = server.entries()
@@ -52,10 +52,10 @@ def test_none_leaves_an_optional_field_out(
 
 
 @pytest.mark.parametrize("name", ["app_name", "environment"])
-def test_none_leaves_the_constructor_s_value(
+def test_none_keeps_the_value_of_the_logger(
     server: DevServer, logger: VoyageLogger, name: str
 ) -> None:
-    """A required field that is None in the call keeps the logger's own value."""
+    """A required field that is None in the call has the value of the logger."""
     logger.info("x", **{name: None})
     assert logger.flush()
     assert server.entries()[0][name] == {"app_name": "app", "environment": "production"}[name]
@@ -66,7 +66,7 @@ def test_none_leaves_the_constructor_s_value(
 def test_texts_are_sent_as_texts(
     server: DevServer, logger: VoyageLogger, name: str, value: Any
 ) -> None:
-    """A user's id is a number in many apps; the API documents a text."""
+    """Any value of a text field, such as a number as a user's id, is sent as a text."""
     logger.info("x", **{name: value})
     assert logger.flush()
     assert server.entries()[0][name] == str(value)
@@ -93,20 +93,20 @@ def test_texts_are_sent_as_texts(
         ),
     ],
 )
-def test_other_types_are_met(
+def test_other_fields_are_sent_in_their_types(
     server: DevServer, logger: VoyageLogger, name: str, value: Any, sent: object
 ) -> None:
-    """Tags become a list of texts, tickets true or false, times epoch milliseconds."""
+    """Tags become a list of texts, tickets a bool, and times epoch milliseconds."""
     logger.info("x", **{name: value})
     assert logger.flush()
     assert server.entries()[0][name] == sent
 
 
 @pytest.mark.parametrize("timeline", ["text", 5, [1], [("a",)], [{"step": "a"}], [("a", "noon")]])
-def test_timeline_that_is_none_is_kept_beside(
+def test_invalid_timeline_is_kept_in_meta_data(
     server: DevServer, logger: VoyageLogger, timeline: Any
 ) -> None:
-    """What cannot be a timeline is found again in meta_data; the entry arrives."""
+    """A value that is no timeline is sent in `meta_data`."""
     logger.info("x", event_timeline=timeline, meta_data={"own": 1})
     assert logger.flush()
     (entry,) = server.entries()
@@ -115,10 +115,8 @@ def test_timeline_that_is_none_is_kept_beside(
     assert "event_timeline" in entry["meta_data"]
 
 
-def test_value_without_a_truth_costs_no_other_field(
-    server: DevServer, logger: VoyageLogger
-) -> None:
-    """A field that cannot be brought into its type is kept in meta_data."""
+def test_unfit_value_is_kept_in_meta_data(server: DevServer, logger: VoyageLogger) -> None:
+    """A value whose `bool` raises is sent in `meta_data`, and other fields are as usual."""
     logger.info("x", add_ticket=NoTruth(), app_user_id="u")  # type: ignore[arg-type]
     assert logger.flush()
     (entry,) = server.entries()
@@ -127,7 +125,7 @@ def test_value_without_a_truth_costs_no_other_field(
 
 
 def test_entry_of_before_send_is_completed(server: DevServer, make_logger: Any) -> None:
-    """A function that returns too little, or a level by another name, costs no entry."""
+    """An entry that `before_send` returns gets the missing fields and the level's usual name."""
     logger = make_logger(before_send=lambda _entry: {"level": "WARNING", "app_user_id": 7})
     logger.info("x")
     assert logger.flush()
@@ -142,8 +140,8 @@ def test_entry_of_before_send_is_completed(server: DevServer, make_logger: Any) 
     ]
 
 
-def test_entries_left_out_are_counted(make_logger: Any) -> None:
-    """A `before_send` that forgets to return is found in the stats."""
+def test_entry_that_before_send_leaves_out_is_counted(make_logger: Any) -> None:
+    """An entry for which `before_send` returns None counts as filtered."""
     logger = make_logger(before_send=lambda _entry: None)
     logger.info("x")
     stats = logger.stats()
@@ -151,12 +149,12 @@ def test_entries_left_out_are_counted(make_logger: Any) -> None:
 
 
 def test_typed_keywords_are_the_documented_fields() -> None:
-    """`LogFields` has each field that is put into a documented type, and `exc_info`."""
-    assert set(get_type_hints(LogFields)) == {*field_types._DOCUMENTED, "exc_info"}
+    """`LogFields` has each field that is converted, and `exc_info`."""
+    assert set(get_type_hints(LogFields)) == {*field_conversion._DOCUMENTED, "exc_info"}
 
 
-def test_unknown_keywords_go_through(server: DevServer, logger: VoyageLogger) -> None:
-    """What a type checker flags is sent all the same."""
+def test_unknown_keyword_is_sent(server: DevServer, logger: VoyageLogger) -> None:
+    """A keyword that a type checker refuses is sent unchanged."""
     logger.info("x", appUserId="u")  # type: ignore[call-arg]
     assert logger.flush()
     assert server.entries()[0]["appUserId"] == "u"

@@ -1,7 +1,7 @@
-"""An entry as a line for people: at a terminal without credentials, and on the command line.
+"""An entry as a line for people, on stderr and on the command line.
 
-What must stay true: an entry is foreign text; nothing in it can move a terminal's cursor, turn its
-writing direction or forge another line.
+What must stay true: no text of an entry can move the cursor of a terminal, change its writing
+direction, or look like another line.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 _UTC = "+00:00"
-_OURS = f"2026-01-31T12:00:00.000000{_UTC}"  # how `logged_at` looks
+_OURS = f"2026-01-31T12:00:00.000000{_UTC}"  # the form of `logged_at`
 
 
 def readable(entry: dict[str, Any], *, is_dated: bool = False) -> str:
-    """An entry as one line, `time LEVEL app: message  field=value ...`, and its traceback.
+    """Return an entry as one line, `time LEVEL app: message  field=value ...`, and its traceback.
 
     Args:
         entry: The entry.
-        is_dated: Say the day and the zone, too: for entries that are not of this moment.
+        is_dated: True to show the date and the time zone, too.
     """
     entry = dict(entry)
     meta_data = entry.pop("meta_data", None)
@@ -25,7 +25,7 @@ def readable(entry: dict[str, Any], *, is_dated: bool = False) -> str:
     logged_at = str(data.pop("logged_at", ""))
     if not is_dated:
         logged_at = logged_at[11:23]
-    elif len(logged_at) == len(_OURS) and logged_at.endswith(_UTC):  # else it is the app's own
+    elif len(logged_at) == len(_OURS) and logged_at.endswith(_UTC):  # The app may set another form.
         logged_at = f"{logged_at[:23]}Z"
     data.pop("log_id", None)
     traceback = str(entry.pop("exception_info", ""))
@@ -41,5 +41,5 @@ def readable(entry: dict[str, Any], *, is_dated: bool = False) -> str:
 
 
 def printable(text: str) -> str:
-    """Text that cannot move the terminal's cursor or forge another line."""
+    """Return the text with each control character as a visible escape."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

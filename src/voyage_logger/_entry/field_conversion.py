@@ -1,9 +1,9 @@
-"""The documented fields of an entry and the types that the API documents for them.
+"""Convert the documented fields of an entry to the types that the API documents.
 
-What must stay true: a documented field goes out in its documented type, whatever was given, for a
-server that checks types would refuse the entry; and nothing a caller gave is lost on the way.
+What must stay true: each documented field is sent in its documented type, because a server that
+checks types would reject the entry. A value that cannot be converted is kept in `meta_data`.
 
-Source: vendor docs, `LogEntry` and `LogParams`. Optional means absent there, not null.
+Source: vendor docs, `LogEntry` and `LogParams`. An optional field is absent there, never null.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TEXTS = (
     "method_name",
     "exception_info",
 )
-# Lists have no type here that a value could have: their items are to be looked at.
+# "texts" and "steps" equal no type, so `_put` converts the items of these lists.
 _DOCUMENTED: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
     "tags": "texts",
@@ -40,20 +40,20 @@ _DOCUMENTED: dict[str, Any] = {
     "add_ticket": bool,
     "event_timeline": "steps",
 }
-_MOST_KEYS = 1 << 16  # of a mapping: no more fit into an entry of the usual size
-_MOST_ITEMS = 10_000  # of a list of tags or steps
+_MOST_KEYS = 1 << 16  # keys of a mapping; more do not fit into an entry of the default size
+_MOST_ITEMS = 10_000  # tags or steps of a list
 _NO_TEXTS = frozenset(_DOCUMENTED) - frozenset(_TEXTS)
 
 
 def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
-    """Puts the documented fields into their documented types, in place; None leaves a field out.
+    """Convert the documented fields in place; None leaves a field out.
 
     Args:
-        fields: A log call's keywords, or a whole entry that `before_send` has returned.
+        fields: The keywords of a log call, or an entry that `before_send` has returned.
 
     Returns:
-        How many characters there are in texts, and all values but texts, flags and None: what an
-        encoder has yet to look at.
+        The number of characters in all texts, and the other values except flags and None. An
+        encoder has to look at these values.
     """
     characters, others, odd = 0, [], None
     documented = _DOCUMENTED.get
@@ -64,7 +64,7 @@ def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
             if name not in _NO_TEXTS:
                 continue
         elif name == "tags" and kind is list and _ONLY_TEXTS.issuperset(map(type, value)):
-            # They need no copy: they are encoded before the call returns.
+            # The list needs no copy, because it is encoded before the log call returns.
             characters += sum(map(len, value), 3 * len(value))
             continue
         elif kind is not bool and value is not None:
@@ -83,14 +83,14 @@ def _conform_one(fields: dict[str, Any], name: str) -> None:
     value = fields.pop(name)
     try:
         _put(fields, name, value)
-    except BaseException as error:  # any foreign method may be broken; the value is kept
+    except BaseException as error:  # A foreign method may raise anything.
         if not is_defect(error):
             raise
         keep(fields, name, value)
 
 
 def _put(fields: dict[str, Any], name: str, value: Any) -> None:
-    """Puts a value into the field, in the field's documented type."""
+    """Set a field to a value, in the documented type of the field."""
     if value is None:
         return
     if name == "add_ticket":
@@ -103,7 +103,7 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
         steps = [_step(step) for step in _limited(value)]
         fields[name] = [{key: step[key] for key in _STEP} for step in steps]
         if any(len(step) > len(_STEP) for step in steps):
-            keep(fields, name, value)  # the API documents these two and no more
+            keep(fields, name, value)  # The API documents only these two keys.
     elif name == "exception_info" and isinstance(value, BaseException):
         fields[name] = traceback_of(value)
     else:
@@ -111,8 +111,8 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
 
 
 def as_mapping(meta_data: object) -> Mapping[str, Any]:
-    """The caller's meta_data as a mapping: the API documents an object, callers pass anything."""
-    kind = type(meta_data)  # a proxy's __class__ may raise
+    """Return any `meta_data` as a mapping, because the API documents an object."""
+    kind = type(meta_data)  # `isinstance` could run code of a proxy.
     if kind is dict:
         return meta_data  # type: ignore[return-value]
     if meta_data is None:
@@ -121,36 +121,36 @@ def as_mapping(meta_data: object) -> Mapping[str, Any]:
         return {"value": meta_data}
     try:
         return _at_most(meta_data)  # type: ignore[arg-type]
-    except BaseException as error:  # any method of it may be broken
+    except BaseException as error:  # A foreign method may raise anything.
         if not is_defect(error):
             raise
         return {"value": unprintable(meta_data)}
 
 
 def _at_most(mapping: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A mapping as a dict: of one that has more keys than any entry, or no end, the beginning."""
+    """Return a mapping as a dict; of a mapping that has too many keys, only the first ones."""
     keys = list(islice(mapping, _MOST_KEYS + 1))
     found = {key: mapping[key] for key in keys[:_MOST_KEYS]}
     return found if len(keys) <= _MOST_KEYS else {**found, TOO_MUCH: True}
 
 
 def keep(fields: dict[str, Any], name: str, value: object) -> None:
-    """Keeps a value in meta_data that has no place among the fields."""
+    """Keep a value in `meta_data` that cannot be a field."""
     fields["meta_data"] = {name: value, **as_mapping(fields.get("meta_data"))}
 
 
 def _texts(value: object) -> list[str]:
-    """Tags: a lone one counts as a list of one."""
+    """Return tags as a list of texts; a single tag becomes a list, too."""
     if not isinstance(value, _LISTS):
         value = [value]
     return [tag if type(tag) is str else to_text(tag) for tag in _limited(value)]
 
 
 def _limited(values: Iterable[Any]) -> list[Any]:
-    """The values of a field that holds a list.
+    """Return the values of a field that contains a list.
 
     Raises:
-        ValueError: There are more than any entry has, or there is no end.
+        ValueError: There are more values than an entry may have.
     """
     found = list(islice(values, _MOST_ITEMS + 1))
     if len(found) > _MOST_ITEMS:
@@ -159,7 +159,7 @@ def _limited(values: Iterable[Any]) -> list[Any]:
 
 
 def _step(value: Any) -> dict[str, Any]:
-    """One step of a timeline, given as an object or as a pair; the time in epoch milliseconds."""
+    """Return a step, given as an object or a pair, with its time in epoch milliseconds."""
     step = _at_most(value) if isinstance(value, Mapping) else dict(zip(_STEP, value, strict=True))
     time = step["timestamp"]
     if isinstance(time, datetime):
@@ -170,6 +170,6 @@ def _step(value: Any) -> dict[str, Any]:
 
 
 _STEP = ("step", "timestamp")
-# What gives its items any number of times, and is not itself a text: not an iterator.
+# The types of a list of tags. An iterator is not a list, because reading it would empty it.
 _LISTS = (list, tuple, deque, AbstractSet)
 _ONLY_TEXTS = frozenset((str,))
