@@ -309,7 +309,7 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
 
 
 def pipeline_of(logger: VoyageLogger) -> Pipeline:
-    """Return the pipeline of a logger. Keep the logger: its worker stops when the logger is gone."""
+    """Return the pipeline of a logger. The pipeline stops when the logger is garbage-collected."""
     return logger._pipeline  # noqa: SLF001 - the public class has no name for its pipeline
 
 
