@@ -1,4 +1,4 @@
-"""The dev server's JSON API, and what the package may import."""
+"""Tests of the JSON API of the dev server, and of the imports of the room."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEYS = {"x-api-key": "dev-key", "x-api-secret": "dev-secret"}
 
 
 class Client:
-    """Speaks to the JSON API."""
+    """A client of the JSON API."""
 
     def __init__(self, server: DevServer) -> None:
         self.http = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
@@ -67,7 +67,7 @@ def messages(answer: tuple[int, Any]) -> list[str]:
 
 
 def test_entries_are_listed_and_filtered(client: Client) -> None:
-    """A page of entries with their ids, by level, text and place; 100 unless told."""
+    """The API filters by level, text and id, and returns 100 entries by default."""
     client.store(*(entry(f"m {number}") for number in range(149)), entry("100 %", "error"))
     assert len(messages(client.ask("GET", "entries"))) == 100
     assert len(messages(client.ask("GET", "entries?limit=1000"))) == 150
@@ -98,22 +98,22 @@ def test_entries_are_listed_and_filtered(client: Client) -> None:
     ],
 )
 def test_wrong_queries_are_refused(client: Client, query: str, word: str) -> None:
-    """A filter that means nothing is told, not ignored."""
+    """A wrong filter is an error. The server does not ignore the filter."""
     status, answer = client.ask("GET", f"entries?{query}")
     assert status == 400
     assert word in answer["message"]
 
 
-def test_root_says_where_the_entries_are(client: Client) -> None:
-    """It is the first thing that one asks a server for in a browser."""
+def test_root_names_the_path_of_the_entries(client: Client) -> None:
+    """A user who opens the server in a browser learns where the entries are."""
     status, answer = client.raw("GET", "/", None)
     assert status == 404
     assert answer["message"] == "there is no /; the entries are at /dev/api/entries"
     assert client.raw("GET", "/x", None)[1]["message"] == "there is no /x"
 
 
-def test_stats(server: DevServer, client: Client) -> None:
-    """The same counts as in Python."""
+def test_stats_are_those_of_python(server: DevServer, client: Client) -> None:
+    """The API returns the same counts as `DevServer.stats`."""
     client.store(entry("one", add_ticket=True, meta_data={"log_id": "x"}))
     client.store(entry("one", add_ticket=True, meta_data={"log_id": "x"}))
     expected = server.stats()
@@ -129,8 +129,8 @@ def test_stats(server: DevServer, client: Client) -> None:
     assert client.ask("GET", "stats?x=1")[0] == 400
 
 
-def test_script(client: Client) -> None:
-    """Faults can be scripted for both endpoints."""
+def test_script_queues_faults_for_both_endpoints(client: Client) -> None:
+    """Faults can be scripted for batches and for sign-ins."""
     faults = [{"status": 503, "headers": {"Retry-After": "1"}}, {}]
     assert client.ask("POST", "script", {"endpoint": "batch", "faults": faults}) == (
         200,
@@ -156,15 +156,15 @@ def test_script(client: Client) -> None:
     ],
 )
 def test_wrong_scripts_are_refused(client: Client, value: object, word: str) -> None:
-    """One wrong fault refuses the whole script, in words that name it."""
+    """One wrong fault makes the server refuse the script, and the message names the fault."""
     status, answer = client.ask("POST", "script", value)
     assert status == 400
     assert word in answer["message"]
     assert client.store(entry("x")) == 200
 
 
-def test_rules(server: DevServer, client: Client) -> None:
-    """Rules are replaced whole; what is absent has its default."""
+def test_rules_are_replaced_completely(server: DevServer, client: Client) -> None:
+    """A rule that is absent in the request gets its default."""
     status, answer = client.ask("PUT", "rules", {"max_entries": 1, "expires_in": OMIT})
     assert status == 200
     assert answer["max_body_bytes"] is None
@@ -181,29 +181,29 @@ def test_rules(server: DevServer, client: Client) -> None:
 def test_wrong_rules_are_refused(
     server: DevServer, client: Client, value: object, word: str
 ) -> None:
-    """The rules stay as they were."""
+    """The rules do not change after a wrong request."""
     status, answer = client.ask("PUT", "rules", value)
     assert (status, server.rules) == (400, Rules())
     assert word in answer["message"]
 
 
-def test_unknown_rule_is_named_with_those_that_are(client: Client) -> None:
-    """A slip of the pen is found at once."""
+def test_unknown_rule_is_answered_with_the_known_rules(client: Client) -> None:
+    """The message lists the known rules, so that a user finds a wrong letter."""
     _, answer = client.ask("PUT", "rules", {"max_entires": 1})
     assert answer["message"].startswith("there is no max_entires in the rules; there are max_body_")
 
 
 @pytest.mark.parametrize("value", [None, {}])
-def test_reset(server: DevServer, client: Client, value: object) -> None:
-    """All is as at the start."""
+def test_reset_deletes_the_entries(server: DevServer, client: Client, value: object) -> None:
+    """A reset takes no body or an empty object, and refuses any other body."""
     client.store(entry("x"))
     assert client.ask("POST", "reset", value) == (200, {})
     assert server.entries() == []
     assert client.ask("POST", "reset", {"hard": True})[0] == 400
 
 
-def test_wrong_paths_methods_and_bodies(client: Client) -> None:
-    """Everything else is an error that says what there is."""
+def test_wrong_paths_methods_and_bodies_are_refused(client: Client) -> None:
+    """The message for a wrong path lists the known paths."""
     status, answer = client.ask("GET", "nothing")
     assert status == 404
     assert "entries, stats, script, rules, reset" in answer["message"]
@@ -215,19 +215,19 @@ def test_wrong_paths_methods_and_bodies(client: Client) -> None:
 
 @pytest.mark.parametrize("host", ["localhost:1", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]:80"])
 def test_own_host_names_are_served(client: Client, host: str) -> None:
-    """Whatever stands for this machine is fine."""
+    """Each name and address of this machine is a valid Host header."""
     assert client.ask("GET", "stats", headers={"Host": host})[0] == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "", "[x"])
 def test_rebound_host_names_are_refused(client: Client, host: str) -> None:
-    """A page whose name was made to point here is kept out (DNS rebinding)."""
+    """A web page cannot use DNS rebinding to reach the API."""
     assert client.ask("GET", "stats", headers={"Host": host})[0] == 403
 
 
-def test_any_address_is_served_where_all_are_bound() -> None:
-    """A server for the whole network is asked by address; names are still refused."""
-    with DevServer(host="0.0.0.0") as server:  # noqa: S104 - what is tested
+def test_server_on_all_addresses_accepts_any_address() -> None:
+    """A server on 0.0.0.0 accepts any address as Host header, but no foreign name."""
+    with DevServer(host="0.0.0.0") as server:  # noqa: S104 - the test needs this address
         client = Client(server)
         assert server.url == f"http://127.0.0.1:{server.port}"
         assert client.ask("GET", "stats", headers={"Host": "10.0.0.1"})[0] == 200
@@ -236,7 +236,7 @@ def test_any_address_is_served_where_all_are_bound() -> None:
 
 
 def test_other_origins_are_refused(server: DevServer, client: Client) -> None:
-    """A web page of another site reads and changes nothing; one of this server may."""
+    """A web page of another site cannot use the API; a page of this server can."""
     own = f"http://127.0.0.1:{server.port}"
     for origin, status in [(own, 200), ("http://evil.example", 403), ("null", 403)]:
         assert client.ask("GET", "stats", headers={"Origin": origin})[0] == status
@@ -244,7 +244,7 @@ def test_other_origins_are_refused(server: DevServer, client: Client) -> None:
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_changes_need_the_json_type(server: DevServer, client: Client, kind: str) -> None:
-    """What a page can send without asking first changes nothing."""
+    """A web page cannot change the server with a simple request."""
     client.store(entry("x"))
     headers = {"Content-Type": kind} if kind else {}
     assert client.ask("POST", "reset", {}, headers)[0] == 415
@@ -252,8 +252,8 @@ def test_changes_need_the_json_type(server: DevServer, client: Client, kind: str
     assert server.count() == 1
 
 
-def test_the_oracle_shares_only_the_wire() -> None:
-    """The dev server imports the standard library, itself, and the wire's constants."""
+def test_dev_server_imports_only_the_wire() -> None:
+    """The dev server imports only the standard library, itself and `_base.wire`."""
     for path in Path(devserver.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names: list[str] = []
