@@ -1,4 +1,4 @@
-"""`voyage-logger spool purge`: removes what dead owners have left, after asking."""
+"""`voyage-logger spool purge`: remove the files of dead owners, after a question."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from voyage_logger.cli.spool._terminal import (
     WRONG_USAGE,
     complain,
     counted,
-    living,
+    running,
     say,
     size_of,
 )
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dead-letters", action="store_true", help="remove nothing but these")
+    parser.add_argument("--dead-letters", action="store_true", help="remove only dead letters")
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -38,13 +38,13 @@ def _purge(view: View, options: argparse.Namespace) -> int:
         if not owner.is_alive and (owner.has_letters or not options.dead_letters)
     ]
     if alive:
-        say(f"{counted(len(alive), 'owner')} ({living(alive)}): left alone", sys.stderr)
+        say(f"{counted(len(alive), 'owner')} ({running(alive)}): left alone", sys.stderr)
     if not chosen:
         say("There is nothing to remove.")
         return DONE
     if not options.yes:
         if not sys.stdin.isatty():
-            complain("standard input is no terminal: give --yes to remove without asking")
+            complain("standard input is not a terminal: use --yes to remove without a question")
             return WRONG_USAGE
         if not _is_agreed(_summary(view, chosen, only_letters=options.dead_letters)):
             say("Nothing was removed.")
@@ -77,7 +77,7 @@ def _remove(options: argparse.Namespace, owners: list[Owner]) -> int:
             code = FAILED
             continue
         if removed is None:
-            complain(f"{owner.name}: a living process has taken over its files meanwhile")
+            complain(f"{owner.name}: a running process has just taken over its files")
             code = FAILED
             continue
         for name, why in removed.left:
@@ -89,4 +89,4 @@ def _remove(options: argparse.Namespace, owners: list[Owner]) -> int:
     return code
 
 
-COMMANDS = (("purge", "remove the files of dead owners, after asking", _add_options, _purge),)
+COMMANDS = (("purge", "remove the files of dead owners, after a question", _add_options, _purge),)
