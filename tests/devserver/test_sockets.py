@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.devserver.client import KEYS
 from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
 from voyage_logger.devserver import DevServer, Fault, Rules, html_ok, redirect, slow_down
 from voyage_logger.devserver._connections import Connections
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     Open = Callable[[], http.client.HTTPConnection]
 
-KEYS = {"x-api-key": "dev-key", "x-api-secret": "dev-secret"}
 ENTRY = {"message": "hello", "level": "info", "app_name": "app", "environment": "test"}
 UNKNOWN = "none"
 BODY = json.dumps({"logs": [ENTRY]}).encode()
