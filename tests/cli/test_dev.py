@@ -23,14 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent")
 
-MAIN = """
-import argparse, sys
-from voyage_logger.cli import _dev
-parser = argparse.ArgumentParser()
-_dev.add_parser(parser.add_subparsers(required=True))
-options = parser.parse_args()
-sys.exit(options.run(options))
-"""
+MAIN = "import sys; from voyage_logger.cli import main; sys.exit(main())"
 SECONDS = 20
 
 

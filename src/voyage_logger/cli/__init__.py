@@ -8,6 +8,8 @@ wrong usage. Read `_dev`, `_demo` and `spool` in any order.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from voyage_logger._entry.json_codecs import dumps, quick_dumps
@@ -27,6 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except BrokenPipeError:  # the reader has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="voyage-logger",
         description="Tools for the logging client of the Voyage AI Logs API.",
@@ -37,9 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _demo.add_parser(commands)
     _dev.add_parser(commands)
     spool.add_parser(commands)
-    options = parser.parse_args(arguments)
-    code: int = options.run(options)
-    return code
+    return parser
 
 
 def _encoder() -> str:

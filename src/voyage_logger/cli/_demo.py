@@ -64,7 +64,8 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0 if the server has stored each entry exactly once; else 1.
     """
-    say = _silent if options.json else print
+    # With --json, only the JSON may be on standard output.
+    say: Callable[[str], object] = (lambda _: None) if options.json else print
     started = time.monotonic()
     with DevServer() as server:
         say(f"A server of the Logs API listens on {server.url}")
@@ -75,19 +76,9 @@ def run(options: argparse.Namespace) -> int:
             api_key=server.api_key,
             api_secret=server.api_secret,
         )
+        shop = _Shop(logger)
         with logger:
-            shop = _Shop(logger)
-            server.script(Fault(status=503, headers={"Retry-After": "1"}))
-            say("It answers the first batch with 503, and asks the client to wait one second.")
-            shop.log_in()
-            shop.check_out()
-            logger.flush(_FLUSH_TIMEOUT)
-
-            server.revoke_tokens()
-            server.script(Fault(reset="before"))
-            say("It revokes the token, and breaks a connection before it has stored the batch.")
-            shop.rush_hour()
-            logger.flush(_FLUSH_TIMEOUT)
+            _rehearse(shop, logger, server, say)
         say(_picture(server))
         account = _account(shop, logger, server, time.monotonic() - started)
     if options.json:
@@ -95,6 +86,22 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(_readable(account))
     return 0 if account.received == account.sent and not account.duplicates else 1
+
+
+def _rehearse(
+    shop: _Shop, logger: VoyageLogger, server: DevServer, say: Callable[[str], object]
+) -> None:
+    server.script(Fault(status=503, headers={"Retry-After": "1"}))
+    say("It answers the first batch with 503, and asks the client to wait one second.")
+    shop.log_in()
+    shop.check_out()
+    logger.flush(_FLUSH_TIMEOUT)
+
+    server.revoke_tokens()
+    server.script(Fault(reset="before"))
+    say("It revokes the token, and breaks a connection before it has stored the batch.")
+    shop.rush_hour()
+    logger.flush(_FLUSH_TIMEOUT)
 
 
 class _Shop:
@@ -191,7 +198,3 @@ def _picture(server: DevServer) -> str:
         for step in timeline
     ]
     return "\n".join(["The checkout is a journey. Its last entry contains all its steps:", *lines])
-
-
-def _silent(_line: str) -> None:
-    """Print nothing, because only the JSON may be on standard output."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ipaddress
-import os
 import shlex
 import signal
 import sqlite3
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_PORT = 8765
 _MAX_PORT = 65_535
-
 _PAGE = 1000
 _MAX_SHOWN = 500  # characters of a message
 
@@ -79,10 +77,7 @@ def run(args: argparse.Namespace) -> int:
         except sqlite3.Error as error:
             return _fail(f"cannot open the database {args.db}: {error}")
         with server:
-            try:
-                _serve(server, signals)
-            except BrokenPipeError:  # the reader has gone, as in `| head`
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _serve(server, signals)
     return 0
 
 

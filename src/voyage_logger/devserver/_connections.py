@@ -141,8 +141,7 @@ class Connections:
         with self._changed:
             for connection in self._open:
                 connection.is_last = True
-            self._changed.wait_for(self._nobody_answers, _ANSWER_SECONDS)
-            self._drop(_State.IDLE)
+            self.drop_idle()
 
     def close(self) -> None:
         """Shut all connections in any state and wait for their threads."""

@@ -41,7 +41,7 @@ _DRAIN_SECONDS = 1.0
 
 
 class Handler:
-    """Serves connections. One handler serves all connections, because it has no state.
+    """The handler of all connections. One handler is enough, because it has no state.
 
     Args:
         backend: Decides the answers.
@@ -158,10 +158,8 @@ def _endpoint(request: Request) -> Endpoint:
 
 
 def _scripted(fault: Fault, status: int) -> Answer:
-    if fault.body is None:
-        body = error_answer(status, "scripted in the dev server").body
-    else:
-        body = fault.body.encode()
+    error = error_answer(status, "scripted in the dev server").body
+    body = error if fault.body is None else fault.body.encode()
     return Answer(status, body, fault.content_type, fault.headers)
 
 

@@ -43,7 +43,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Listener:
-    """Listen on a bound socket until `close` is called.
+    """The thread that accepts the clients of a bound socket until `close` is called.
 
     Args:
         bound: The socket. The listener closes the socket.

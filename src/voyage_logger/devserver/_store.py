@@ -102,13 +102,11 @@ class Store:
         limit: int | None = None,
     ) -> list[StoredEntry]:
         """Return the entries that match all arguments; see `DevServer.entries`."""
-        rows = self._rows(
-            "SELECT id, received_at, batch, entry FROM entries WHERE id > ?"
-            " AND (? IS NULL OR level = ?) AND (? IS NULL OR INSTR(message, ?) > 0)"
+        return self._select(
+            "id > ? AND (? IS NULL OR level = ?) AND (? IS NULL OR INSTR(message, ?) > 0)"
             " ORDER BY id LIMIT ?",
             (after, level, level, contains, contains, -1 if limit is None else limit),
         )
-        return [_stored(*row) for row in rows]
 
     def duplicates(self) -> dict[str, int]:
         """Return each `log_id` that was stored more than once, and its count."""
@@ -121,10 +119,7 @@ class Store:
 
     def tickets(self) -> list[StoredEntry]:
         """Return the entries that opened a ticket, in the order of arrival."""
-        rows = self._rows(
-            "SELECT id, received_at, batch, entry FROM entries WHERE add_ticket ORDER BY id"
-        )
-        return [_stored(*row) for row in rows]
+        return self._select("add_ticket ORDER BY id")
 
     def ticket_count(self) -> int:
         """Return the number of entries that opened a ticket."""
@@ -156,16 +151,17 @@ class Store:
             self._database.execute("ROLLBACK")
             raise
 
+    def _select(self, where: str, values: Sequence[object] = ()) -> list[StoredEntry]:
+        sql = f"SELECT id, received_at, batch, entry FROM entries WHERE {where}"  # noqa: S608
+        rows = self._rows(sql, values)
+        return [StoredEntry(id_, at, batch, json.loads(body)) for id_, at, batch, body in rows]
+
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         with self._lock:
             return self._database.execute(sql, values).fetchall()
 
     def _number(self, sql: str) -> int:
         return int(self._database.execute(sql).fetchone()[0])
-
-
-def _stored(number: int, received_at: float, batch: int, body: str) -> StoredEntry:
-    return StoredEntry(number, received_at, batch, json.loads(body))
 
 
 def _row(now: float, batch: int, entry: dict[str, Any], body: str) -> _Row:

@@ -25,38 +25,34 @@ class Tokens:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        # The lock guards both dictionaries, which always have the same keys.
-        self._ends: dict[str, float] = {}
-        self._batches: dict[str, int] = {}
+        # The lock guards the end and the number of stored batches of each token.
+        self._live: dict[str, tuple[float, int]] = {}
 
     def issue(self, expires_in: object) -> str:
         """Issue a token that expires in `expires_in` seconds; in an hour if that is no number."""
         token = secrets.token_urlsafe(24)
-        ends = self._clock() + _life(expires_in)
         with self._lock:
-            self._ends[token] = ends
-            self._batches[token] = 0
+            self._live[token] = (self._clock() + _life(expires_in), 0)
         return token
 
     def is_live(self, token: str) -> bool:
         """Return True if this server has issued the token, and it is not revoked or expired."""
         with self._lock:
-            return token in self._ends and self._clock() < self._ends[token]
+            return token in self._live and self._clock() < self._live[token][0]
 
     def count_batch(self, token: str, revoke_after: int | None) -> None:
         """Count a stored batch, and revoke the token if it has reached `revoke_after`."""
         with self._lock:
-            if token not in self._batches:  # `revoke_all` can run while the batch is stored
+            if token not in self._live:  # `revoke_all` can run while the batch is stored
                 return
-            self._batches[token] += 1
-            if revoke_after is not None and self._batches[token] >= revoke_after:
-                del self._batches[token], self._ends[token]
+            ends, batches = self._live.pop(token)
+            if revoke_after is None or batches + 1 < revoke_after:
+                self._live[token] = (ends, batches + 1)
 
     def revoke_all(self) -> None:
         """Revoke all tokens."""
         with self._lock:
-            self._ends.clear()
-            self._batches.clear()
+            self._live.clear()
 
 
 def _life(expires_in: object) -> float:

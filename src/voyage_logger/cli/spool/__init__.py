@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in (_listing, _showing, _replaying, _purging):
-        for name, help_, options, act in module.COMMANDS:
+        for name, help_, add_options, act in module.COMMANDS:
             command = commands.add_parser(
                 name,
                 help=help_,
@@ -51,46 +52,42 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                 epilog=_CODES,
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
-            if name == "purge":  # no default, because the removed files cannot be restored
-                command.add_argument("folder", type=Path, metavar="FOLDER", help=_FOLDER)
-            else:
-                help_folder = f"{_FOLDER} (default: {SPOOL_VARIABLE})"
-                command.add_argument(
-                    "folder", type=Path, nargs="?", metavar="FOLDER", help=help_folder
-                )
-            options(command)
-            command.set_defaults(run=_runner(act, command))
+            _add_folder(command, name)
+            add_options(command)
+            command.set_defaults(run=partial(_run, act, command))
 
 
-def _runner(
-    act: Callable[[View, argparse.Namespace], int], parser: argparse.ArgumentParser
-) -> Callable[[argparse.Namespace], int]:
-    def run(options: argparse.Namespace) -> int:
-        """Open the folder, run the command, and print a line for each error."""
-        if options.folder is None:
-            named = os.environ.get(SPOOL_VARIABLE, "").strip()
-            if not named:
-                parser.error(f"no FOLDER is given, and {SPOOL_VARIABLE} is not set")
-            options.folder = Path(named)
-        try:
-            view = View(options.folder)
-        except SpoolUnusable as error:
-            complain(f"{options.folder}: {error.reason}")
-            return UNUSABLE
-        try:
-            code = act(view, options)
-            sys.stdout.flush()
-        except BrokenPipeError:  # the reader has gone, as in `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        except SpoolUnusable as error:
-            complain(f"{options.folder}: {error.reason}")
-            return UNUSABLE
-        except OSError as error:
-            complain(f"{options.folder}: {words_of(error)}")
-            return FAILED
-        for trouble in view.troubles:
-            complain(trouble)
-        return max(code, FAILED) if view.troubles else code
+def _add_folder(command: argparse.ArgumentParser, name: str) -> None:
+    if name == "purge":  # no default, because the removed files cannot be restored
+        command.add_argument("folder", type=Path, metavar="FOLDER", help=_FOLDER)
+    else:
+        help_ = f"{_FOLDER} (default: {SPOOL_VARIABLE})"
+        command.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help=help_)
 
-    return run
+
+def _run(
+    act: Callable[[View, argparse.Namespace], int],
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+) -> int:
+    """Open the folder, run the command, and print a line for each error."""
+    if options.folder is None:
+        named = os.environ.get(SPOOL_VARIABLE, "").strip()
+        if not named:
+            parser.error(f"no FOLDER is given, and {SPOOL_VARIABLE} is not set")
+        options.folder = Path(named)
+    try:
+        view = View(options.folder)
+        code = act(view, options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except SpoolUnusable as error:
+        complain(f"{options.folder}: {error.reason}")
+        return UNUSABLE
+    except OSError as error:
+        complain(f"{options.folder}: {words_of(error)}")
+        return FAILED
+    for trouble in view.troubles:
+        complain(trouble)
+    return max(code, FAILED) if view.troubles else code

@@ -68,25 +68,23 @@ def _is_agreed(summary: str) -> bool:
 def _remove(options: argparse.Namespace, owners: list[Owner]) -> int:
     folder = Folder(options.folder)
     files = size = 0
-    code = DONE
+    problems = []
     for owner in owners:
         try:
             removed = remove(folder, owner.name, only_letters=options.dead_letters)
         except OSError as error:
-            complain(f"the files of {owner.name} cannot be removed: {words_of(error)}")
-            code = FAILED
+            problems.append(f"the files of {owner.name} cannot be removed: {words_of(error)}")
             continue
         if removed is None:
-            complain(f"{owner.name}: a running process has just taken over its files")
-            code = FAILED
+            problems.append(f"{owner.name}: a running process has just taken over its files")
             continue
-        for name, why in removed.left:
-            complain(f"{name} cannot be removed: {words_of(why)}")
-            code = FAILED
+        problems += [f"{name} cannot be removed: {words_of(why)}" for name, why in removed.left]
         files += removed.files
         size += removed.size
+    for problem in problems:
+        complain(problem)
     say(f"Removed {counted(files, 'file')}, {size_of(size)}.")
-    return code
+    return FAILED if problems else DONE
 
 
 COMMANDS = (("purge", "remove the files of dead owners, after a question", _add_options, _purge),)

@@ -18,17 +18,11 @@ from voyage_logger._queue.lanes import NEVER
 from voyage_logger._queue.spool import SpoolQueue
 from voyage_logger._queue.spool.folder import Folder, words_of
 from voyage_logger._queue.spool.maintenance import release, revive
-from voyage_logger.cli.spool._terminal import (
-    DONE,
-    FAILED,
-    WRONG_USAGE,
-    complain,
-    counted,
-    say,
-)
+from voyage_logger.cli.spool._terminal import DONE, FAILED, WRONG_USAGE, complain, counted, say
 from voyage_logger.transports import Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from voyage_logger._base.stats import Stats
@@ -190,20 +184,12 @@ class _Progress:
 
 def _verdict(view: View, stats: Stats | None, place: str, *, is_with_letters: bool) -> int:
     """Print what was sent and what is left, and return the exit code."""
-    dead = _dead(view)
-    counts = [view.count(owner) for owner in dead]
-    left = sum(lanes.total() for lanes, _ in counts)
-    unreadable = sum(lines for _, lines in counts)
-    letters = sum(1 for owner in dead for _ in view.letters(owner))
     lines = []
     if stats is not None:
         say(f"Sent {counted(stats.delivered, 'entry')} to {printable(place)}.")
         lines += [f"{number} rejected: {reason}" for reason, number in stats.rejected_by.items()]
         lines += [f"{number} dropped: {reason}" for reason, number in stats.dropped_by.items()]
-    if left or unreadable:
-        lines.append(f"{counted(left, 'entry')} and {counted(unreadable, 'unreadable line')} left")
-    if letters and is_with_letters:
-        lines.append(f"{counted(letters, 'dead letter')} left")
+    lines += _left(view, is_with_letters=is_with_letters)
     for line in lines:
         say(printable(line))
     running = [owner for owner in view.owners() if owner.is_alive]
@@ -214,6 +200,18 @@ def _verdict(view: View, stats: Stats | None, place: str, *, is_with_letters: bo
     if is_with_letters:
         _say_whose_letters_are_left(view, running)
     return FAILED if lines else DONE
+
+
+def _left(view: View, *, is_with_letters: bool) -> Iterator[str]:
+    dead = _dead(view)
+    counts = [view.count(owner) for owner in dead]
+    left = sum(lanes.total() for lanes, _ in counts)
+    unreadable = sum(lines for _, lines in counts)
+    letters = sum(1 for owner in dead for _ in view.letters(owner))
+    if left or unreadable:
+        yield f"{counted(left, 'entry')} and {counted(unreadable, 'unreadable line')} left"
+    if letters and is_with_letters:
+        yield f"{counted(letters, 'dead letter')} left"
 
 
 def _say_whose_letters_are_left(view: View, running: list[Owner]) -> None:

@@ -16,14 +16,7 @@ from voyage_logger._entry.line import printable, readable
 from voyage_logger._queue.spool.file_names import dead_name
 from voyage_logger._queue.spool.folder import FILE_MODE, words_of
 from voyage_logger._queue.spool.os_locks import BINARY
-from voyage_logger.cli.spool._terminal import (
-    DONE,
-    FAILED,
-    complain,
-    counted,
-    is_encodable,
-    say,
-)
+from voyage_logger.cli.spool._terminal import DONE, FAILED, complain, counted, is_encodable, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
