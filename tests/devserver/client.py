@@ -1,4 +1,4 @@
-"""A client of the dev server for its tests, which shares only the paths of the API with the package."""
+"""A client for the tests of the dev server. It shares only the API paths with the package."""
 
 from __future__ import annotations
 
