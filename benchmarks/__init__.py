@@ -1,18 +1,18 @@
-"""What logging costs, measured side by side with the peers.
+"""Benchmarks that compare the cost of logging with other clients.
 
-Run from the project's folder: `python -m benchmarks call`, or `python -m benchmarks all`. How it
-measures, and what each contestant's settings are, stands in README.md beside this file.
+Run `python -m benchmarks call` or `python -m benchmarks all` in the project folder. README.md in
+this folder explains the measurements, and the settings of each contestant.
 
-The map (each benchmark runs a contestant in a process of its own, against a sink in another)::
+Each benchmark runs a contestant in one process, and a sink in another process. The modules are::
 
     __main__      the command line
-    measures      one module per benchmark: what the parent orders, what the child measures
-    contestants   one module per client: how it is set up, one log call, flush
-    _bench        rounds, interleaved; figures; a contestant's process
-    _child        that process
-    _sink         the sink's process: sink.c, or _python_sink where there is no C compiler
-    _stored       what the sink has stored, decoded after the measurement
-    _report       tables in Markdown, JSON with machine and versions
-    tables        the tables of docs/performance.md, made of that JSON
-    _workload     the entry's numbers that change from call to call
+    measures      one module per benchmark, with the part of the parent and of the child
+    contestants   one module per client: setup, one log call, flush
+    _bench        rounds, results, and the process of a contestant
+    _child        the program of that process
+    _sink         the process of the sink: sink.c, or _python_sink without a C compiler
+    _stored       the data that the sink has stored, decoded after the measurement
+    _report       tables in Markdown, and JSON with machine and versions
+    tables        the tables of docs/performance.md, which are made from that JSON
+    _workload     the entry, with numbers that change from call to call
 """

@@ -20,7 +20,7 @@ _RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
-    """Runs what is asked for; 1 if a contestant failed."""
+    """Run the chosen benchmarks; return 1 if a contestant failed."""
     options = _parser().parse_args()
     names = MEASURES if "all" in options.benchmarks else options.benchmarks
     tested = under_test()
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def _able(asked: list[str] | None, *, uses_orjson: bool) -> list[Entrant]:
-    """The contestants that are asked for and can run here; who cannot is named, with the reason."""
+    """Return the chosen contestants that can run, and print the reason for each other one."""
     able = []
     usual = [entrant for entrant in ENTRANTS if not entrant.is_study]
     for entrant in usual if asked is None else [BY_NAME[name] for name in asked]:

@@ -1,7 +1,7 @@
-"""Rounds: each contestant in a process of its own, one after the other, then all again.
+"""Run rounds, in which each contestant is measured once, in a new process.
 
-So what the machine does meanwhile meets all of them; a result is the median of the rounds, but for
-losses and duplicates: there the worst round counts, since one that is lost in one of three is lost.
+A disturbance of the machine then affects all contestants. A result is the median of the rounds. For
+losses and duplicates, the result is the worst round, because a loss in any round is a loss.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parent.parent
 _LIMIT = 120.0  # seconds for one child in one round
-_HARM = ("lost", "lost_share", "doubled")  # how the keys end of which the worst round counts
+_HARM = ("lost", "lost_share", "doubled")  # the ends of keys whose result is the worst round
 
-EACH = " each"  # after a result's key: the numbers of the rounds
+EACH = " each"  # the end of keys for the numbers of all rounds
 
 Result = dict[str, Any]
 
 
 class ChildError(Exception):
-    """A contestant's process has ended, or not ended, in place of saying what it was to say."""
+    """The process of a contestant has ended or hangs, and has not sent its result."""
 
 
 class Child:
-    """A contestant's process, seen from the parent."""
+    """The process of a contestant, as the parent uses it."""
 
     def __init__(self, process: subprocess.Popen[bytes], pipe: int, stderr: IO[bytes]) -> None:
         self.process = process
@@ -48,7 +48,7 @@ class Child:
         self._said = b""
 
     def hear(self, limit: float = _LIMIT) -> Result:
-        """The next thing it says."""
+        """Return the next message of the child."""
         end = time.monotonic() + limit
         while b"\n" not in self._said:
             ready, _, _ = select.select([self._pipe], [], [], max(0.0, end - time.monotonic()))
@@ -61,14 +61,14 @@ class Child:
         return result
 
     def go_on(self) -> None:
-        """Ends its wait."""
+        """Let the waiting child continue."""
         assert self.process.stdin is not None
         self.process.stdin.write(b"\n")
         self.process.stdin.flush()
 
     def end(self, limit: float = _LIMIT) -> bool:
-        """Waits for its end; kills it after `limit` seconds, and then returns False."""
-        # The pipe's end tells at once; `wait` with a limit looks every 50 ms.
+        """Wait for the end of the child; after `limit` seconds, kill it and return False."""
+        # A closed pipe ends this wait at once. `wait` with a limit checks only every 50 ms.
         end = time.monotonic() + limit
         while (rest := end - time.monotonic()) > 0:
             ready, _, _ = select.select([self._pipe], [], [], rest)
@@ -88,15 +88,15 @@ class Child:
 
 @dataclass
 class Bench:
-    """What a benchmark works with.
+    """The parts and options that a benchmark uses.
 
     Attributes:
-        sink: Where all contestants send to.
-        entrants: Who takes part.
-        rounds: How often each does.
-        is_quick: A smoke: everything short, nothing to be believed.
-        entries: How many entries, where a benchmark asks for a number and the user gave one.
-        failures: Who could not be measured, and why.
+        sink: The server that all contestants send to.
+        entrants: The contestants.
+        rounds: The number of rounds.
+        is_quick: True for a short test run, whose results mean nothing.
+        entries: The number of entries that the user has chosen, or None.
+        failures: The contestants that could not be measured, with the reasons.
     """
 
     sink: Sink
@@ -108,7 +108,7 @@ class Bench:
 
     @contextmanager
     def child(self, measure: str, entrant: Entrant, **options: Any) -> Iterator[Child]:
-        """A contestant's process, for as long as the block runs."""
+        """Run the process of a contestant until the end of the block."""
         reading, writing = os.pipe()
         order = {
             "measure": measure,
@@ -118,7 +118,7 @@ class Bench:
             "pipe": writing,
         }
         with (
-            TemporaryFile() as stderr,  # not a pipe: a client that prints much would fill it
+            TemporaryFile() as stderr,  # a pipe would be full if a client prints much
             subprocess.Popen(
                 [sys.executable, "-m", "benchmarks._child", json.dumps(order)],
                 stdin=subprocess.PIPE,
@@ -139,9 +139,9 @@ class Bench:
     def all_at_once(
         self, measure: str, entrants: Sequence[Entrant], **options: Any
     ) -> Iterator[dict[str, Child]]:
-        """Everybody's process, ready, for as long as the block runs; who fails is left out.
+        """Run the processes of all contestants until the end of the block; skip failures.
 
-        For what is waited for, not computed: they do not disturb each other then.
+        Use this only for measurements of waits, in which the processes do not disturb each other.
         """
         with ExitStack() as stack:
             children = {
@@ -159,7 +159,7 @@ class Bench:
     def in_rounds(
         self, entrants: Sequence[Entrant], one: Callable[[Entrant], Result]
     ) -> dict[str, Result]:
-        """What all rounds come to, by contestant; who fails is left out and named."""
+        """Return the results of all rounds by contestant. Failures are printed and left out."""
         results: dict[str, list[Result]] = {entrant.name: [] for entrant in entrants}
         for number in range(self.rounds):
             for entrant in rotated(entrants, number):
@@ -168,7 +168,7 @@ class Bench:
         return {name: summary(found) for name, found in results.items() if found}
 
     def attempt(self, entrant: Entrant, one: Callable[[Entrant], Result]) -> Result | None:
-        """One measurement; None if the contestant fails."""
+        """Return one measurement, or None if the contestant fails."""
         try:
             return one(entrant)
         except ChildError as failure:
@@ -176,18 +176,18 @@ class Bench:
             return None
 
     def note(self, name: str, failure: ChildError) -> None:
-        """Keeps, and says, who could not be measured."""
+        """Note and print that a contestant could not be measured."""
         self.failures.append(f"{name}: {failure}")
         print(f"{name} failed: {failure}", file=sys.stderr, flush=True)
 
 
 def environment() -> dict[str, str]:
-    """A child's environment: no proxies, no settings of clients that happen to be there.
+    """Return the environment of a child, without proxies and settings of clients.
 
-    Bytecode is written, as everywhere but in a container built with care: a package that is
-    compiled at each start would be measured as its compilation.
+    The child writes bytecode files. Otherwise, each start would also measure the compilation of
+    the package.
 
-    The package under test is what PYTHONPATH names, else this checkout's.
+    The tested package is the one in PYTHONPATH, or else the one of this checkout.
     """
     kept = {
         name: value
@@ -201,23 +201,23 @@ def environment() -> dict[str, str]:
 
 
 def under_test() -> Result:
-    """The version of the package that the children import, its file, and whether orjson encodes."""
+    """Return the version and file of the package in the children, and whether orjson encodes."""
     command = [sys.executable, "-m", "benchmarks.contestants._probe"]
     found: Result = json.loads(subprocess.check_output(command, env=environment(), timeout=60))
     return found
 
 
 def rotated(entrants: Sequence[Entrant], number: int) -> list[Entrant]:
-    """The same contestants, another one first each time."""
+    """Return the contestants in a new order, so that each of them is first in some round."""
     shift = number % max(1, len(entrants))
     return [*entrants[shift:], *entrants[:shift]]
 
 
 def summary(results: Sequence[Result]) -> Result:
-    """For each key the median of the numbers, or the last of anything else.
+    """Return the median of the numbers of each key, or the last value of another type.
 
-    Of what was lost or doubled, the most of any round. Beside each number, under `KEY each`, stand
-    those of the rounds.
+    The result for lost and doubled entries is the largest number. The key `KEY each` has the
+    numbers of all rounds.
     """
     merged: Result = {}
     for key in dict.fromkeys(key for result in results for key in result):
@@ -234,12 +234,12 @@ def summary(results: Sequence[Result]) -> Result:
 
 
 def shifted(result: Result, keys: Sequence[str], by: float, least: float = 0.0) -> None:
-    """Takes something off some numbers, and off those of their rounds."""
+    """Subtract a number from some results, and from the numbers of their rounds."""
     for key in keys:
         result[key] = max(least, result[key] - by)
         result[key + EACH] = [max(least, value - by) for value in result[key + EACH]]
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The value below which `share` of the others lie."""
+    """Return the value below which `share` of the other values are."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

@@ -1,7 +1,7 @@
 """The process in which one contestant is measured: `python -m benchmarks._child JOB`.
 
-It tells what it has to say as lines of JSON on a pipe of its own, since clients may print; what it
-is to wait for comes as lines on stdin.
+The process writes lines of JSON to a separate pipe, because clients may print on stdout. Lines on
+stdin tell the process when to continue.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Job:
-    """What a child is to do, and its line to the parent."""
+    """The task of a child, and its connection to the parent."""
 
     def __init__(self, order: dict[str, Any]) -> None:
         self.contestant: str = order["contestant"]
@@ -30,18 +30,18 @@ class Job:
         self._pipe: int = order["pipe"]
 
     def set_up(self, **options: Any) -> Contestant:
-        """The contestant, ready for its first call."""
+        """Return the contestant, ready for its first call."""
         kind = BY_NAME[self.contestant].load()
         if options and not kind.takes_options:
             raise TypeError(f"{self.contestant} takes no options")
         return kind(Place(self.port, options))
 
     def say(self, **what: Any) -> None:
-        """Tells the parent."""
+        """Send a message to the parent."""
         os.write(self._pipe, json.dumps(what).encode() + b"\n")
 
     def wait(self) -> None:
-        """Waits until the parent says to go on."""
+        """Wait until the parent lets this process continue."""
         if not sys.stdin.readline():
             sys.exit("the parent is gone")
 

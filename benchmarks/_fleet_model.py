@@ -1,11 +1,11 @@
-"""A model of many processes that log to one server, on the client's own decisions.
+"""A model of many processes that log to one server, with the decisions of the client.
 
-What must stay true: whatever is decided here (when a flush is due, how many entries it carries,
-how long to wait after which answer, when to sign in) is decided by the code that a real process
-runs; the model only counts entries and keeps the time. `tests/delivery/test_fleet.py` compares
-it, request by request, with a real worker and a real transport.
+What must stay true: the code of the client makes all decisions of the model: when a flush is due,
+how many entries a request has, how long to wait after an answer, and when to sign in. The model
+itself only counts entries and seconds. `tests/delivery/test_fleet.py` compares each request of the
+model with a real worker and a real transport.
 
-Between two of its requests nothing outside can change what a process does, so each is one event.
+Each request is one event, because nothing can change a process between two of its requests.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _BOOT_SECONDS = 2.0  # from the end of a process to the first entry of the next
 
 @dataclass(frozen=True)
 class App:
-    """What each process logs, and its logger's settings: the defaults, unless said otherwise.
+    """The entries of each process, and the settings of its logger. The defaults are the logger's.
 
     Attributes:
-        gap: Seconds from one entry to the next, on the average of the fleet.
-        entry_bytes: The size of one.
+        gap: The mean seconds from one entry to the next.
+        entry_bytes: The size of an entry.
     """
 
     gap: float = 1.0
@@ -54,23 +54,23 @@ class App:
 
     @property
     def most_queued(self) -> int:
-        """How many entries fit into the queue."""
+        """The number of entries that fit into the queue."""
         in_memory = self.entry_bytes + RECORD_OVERHEAD
         return min(self.max_queue_size, self.max_queue_bytes // in_memory)
 
 
 class Process:
-    """One process: a logger, its worker and its transport, as far as they act on the server.
+    """One process, with the requests of its logger, worker and transport.
 
     Args:
-        app: What it logs.
-        server: Where to.
-        random: Its chance.
-        start: When it logs its first entry.
-        leaves: When it ends; another one takes its place.
+        app: The entries and settings.
+        server: The server.
+        random: A source of random numbers.
+        start: The time of the first entry.
+        leaves: The time at which the process ends and a new process starts.
 
     Attributes:
-        logged, delivered, dropped, queued, in_flight: Entries.
+        logged, delivered, dropped, queued, in_flight: The numbers of entries.
     """
 
     __slots__ = (
@@ -89,7 +89,9 @@ class Process:
     ) -> None:
         self._app, self._server, self._random, self._leaves = app, server, random, leaves
         self.logged = self.delivered = self.dropped = self.queued = self.in_flight = 0
-        self._gap = app.gap * (0.5 + random())  # no two apps log in step
+        self._gap = app.gap * (
+            0.5 + random()
+        )  # different gaps, so that apps do not log in the same rhythm
         self._begin(start)
 
     def _begin(self, start: float) -> None:
@@ -103,23 +105,23 @@ class Process:
 
     @property
     def is_whole(self) -> bool:
-        """True if every entry is accounted for, once."""
+        """True if the counts contain each entry exactly once."""
         known = self.delivered + self.dropped + self.queued + self.in_flight
         return self.logged == known and min(self.queued, self.in_flight) >= 0
 
     def step(self, now: float) -> float:
-        """Makes the request that is due; gives the time of the next one."""
+        """Make the request that is due, and return the time of the next request."""
         if now >= self._leaves:
             return self._leave(now)
         return min(self._act(now), max(self._leaves, self._answered))
 
     def _act(self, now: float) -> float:
-        if self._is_starting:  # the worker's first act, whatever comes of it
+        if self._is_starting:  # the worker signs in first, even if the sign-in fails
             self._is_starting = False
             self._sign_in(now)
             return self._next_round(self._answered)
         if not self.in_flight:
-            if now < self._boarding:  # woken to leave, and that has been put off
+            if now < self._boarding:  # the end of the process was delayed
                 return self._boarding
             self._take(now, is_ending=False)
         outcome = self._attempt(now)
@@ -130,7 +132,7 @@ class Process:
         return self._answered + self._pause(outcome)
 
     def _attempt(self, now: float) -> Outcome | None:
-        """What the attempt at the batch in flight comes to; None for a sign-in that worked."""
+        """Return the outcome of the batch in flight, or None after a successful sign-in."""
         if now >= self._renew_at:
             outcome = self._sign_in(now)
             return None if outcome else outcome
@@ -154,7 +156,7 @@ class Process:
         return backoff.pause(outcome, attempt, self._random)
 
     def _next_round(self, now: float) -> float:
-        """When `Worker._look` finds that it is time to send."""
+        """Return the time at which `Worker._look` decides to send."""
         self._count(now)
         if not self.queued:
             self._rhythm.rest()
@@ -166,7 +168,7 @@ class Process:
         return self._boarding
 
     def _take(self, now: float, *, is_ending: bool) -> None:
-        """What a round of `Worker._run` does before the first attempt."""
+        """Do the part of `Worker._run` before the first attempt."""
         self._count(now)
         self._rhythm.begin(now, self._random)
         is_behind = is_ending or self.queued / self._app.most_queued > BEHIND
@@ -176,7 +178,7 @@ class Process:
         self.queued -= self.in_flight
 
     def _leave(self, now: float) -> float:
-        """Sends what is left, as an exit does; then the next process takes this one's place."""
+        """Send the waiting entries, as an exit does. Then the next process starts."""
         if not self.in_flight:
             self._take(min(now, self._leaves), is_ending=True)
             if not self.in_flight:
@@ -195,11 +197,11 @@ class Process:
         return self._first
 
     def _arrival(self, number: int) -> float:
-        """When an entry is logged, counted from 0."""
+        """Return the time of an entry. The first entry has the number 0."""
         return self._first + number * self._gap
 
     def _count(self, now: float) -> None:
-        """Takes in what has been logged until now, and sheds what is too much."""
+        """Queue the entries that were logged until now, and shed entries from a full queue."""
         new = floor((now - self._first) / self._gap + 1e-9) + 1 - self._counted
         if new > 0:
             self._counted += new
@@ -217,12 +219,12 @@ _NO_CONNECTION = Outcome(Kind.TRY_AGAIN, "no connection")
 
 @lru_cache(maxsize=1000)
 def _understand(reply: Answer | None, understand: Callable[[Answer, float], Outcome]) -> Outcome:
-    """What the client makes of an answer; seconds of a `Retry-After` do not depend on the time."""
+    """Return the outcome of an answer. A `Retry-After` in seconds does not depend on the time."""
     return _NO_CONNECTION if reply is None else understand(reply, 0.0)
 
 
 def run(processes: Sequence[Process], starts: Sequence[float], until: float) -> int:
-    """Lets time pass; gives the number of requests."""
+    """Run the model until the end; return the number of requests."""
     events = [(start, number) for number, start in enumerate(starts)]
     heapify(events)
     count = 0

@@ -1,4 +1,4 @@
-"""The load on the server over time, drawn: one picture a scenario."""
+"""Draw the load on the server over time, with one picture for each scenario."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _NOW, _BEFORE, _LINE = "#1f6f8b", "#d9a441", "#777777"
 
 
 def draw(scenario: Scenario, result: Result, before: dict[str, Any] | None, path: Path) -> None:
-    """Writes a picture.
+    """Write a picture.
 
     Args:
-        scenario: What happened.
-        result: What came of it.
-        before: The same of an earlier run, as it was stored, or None.
-        path: An SVG or PNG file.
+        scenario: The scenario.
+        result: The result of the scenario.
+        before: The stored result of an earlier run, or None.
+        path: The SVG or PNG file to write.
     """
     import matplotlib as mpl
 
@@ -54,7 +54,7 @@ def draw(scenario: Scenario, result: Result, before: dict[str, Any] | None, path
 
 
 def _means(work: Sequence[float], start: int, end: int) -> tuple[list[float], list[float]]:
-    """Seconds and load; of long courses the means of some seconds, for the files to stay small."""
+    """Return seconds and load. Long runs have means of some seconds, to keep the file small."""
     width = max(1, (end - start) // _POINTS)
     bins = range(start, end - width + 1, width)
     return (

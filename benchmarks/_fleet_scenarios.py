@@ -1,4 +1,4 @@
-"""What happens to a fleet: its start, an outage, a limit, the end of its tokens, a deployment."""
+"""Scenarios of a fleet: its start, an outage, a limit, the end of its tokens, a deployment."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from benchmarks import _fleet_measures as measures
 from benchmarks._fleet_model import App, Process, run
 from benchmarks._fleet_server import Load, Server, Trouble
 
-CALM = 240, 300  # the seconds by which the steady load is taken, where there is one before
+CALM = 240, 300  # the seconds in which the steady load before the event is measured
 _PLENTY = 1e9
 _SAMPLE = 300  # processes
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One course of events.
+    """One scenario.
 
     Attributes:
-        name: For tables.
-        title: For plots.
-        seconds: How long it goes on.
-        event: When what it is about begins.
-        recovery: When the server is well again, or the event is over.
-        shown: The seconds that a plot is of.
-        settled: Seconds after the recovery from which on there may be no waves.
-        start_seconds: The time within which all processes start.
-        troubles: What the server does.
-        token_life: Seconds.
-        deploy_step: Seconds from one tenth of the fleet to the next that is replaced, if any.
+        name: The name in tables.
+        title: The title in plots.
+        seconds: The duration.
+        event: The second at which the event begins.
+        recovery: The second at which the event is over or the server works again.
+        shown: The seconds that a plot shows.
+        settled: Seconds after the recovery until there may be no waves.
+        start_seconds: The seconds in which all processes start.
+        troubles: The times in which the server misbehaves.
+        token_life: Seconds until a token expires.
+        deploy_step: Seconds between the replacements of two tenths of the fleet.
     """
 
     name: str
@@ -106,19 +106,19 @@ SCENARIOS = {
 
 @dataclass(frozen=True)
 class Result:
-    """A scenario's figures. Loads are means of five seconds, requests those of both kinds.
+    """The results of a scenario. Loads are means of five seconds. Sign-ins count as requests.
 
     Attributes:
         steady: Requests a second before the event, or long after it.
-        steady_work: The part of the server's capacity that they take.
-        peak: Most requests a second from the recovery on.
-        peak_work: The same as a part of the capacity; what is refused counts in full.
-        peak_sign_ins: Most sign-ins a second from the recovery on.
-        wave: The share of requests in one rhythm once things have settled.
-        drained: Seconds from the recovery until the backlog was gone, or None if it never was.
-        is_whole: True if each process accounts for each of its entries once.
-        took, cpu: Seconds of the model's own run, and of the processor.
-        work, per_second: What the server was asked for, second by second.
+        steady_work: The part of the server's capacity that these requests need.
+        peak: The most requests a second after the recovery.
+        peak_work: The peak as a part of the capacity. Refused requests count fully.
+        peak_sign_ins: The most sign-ins a second after the recovery.
+        wave: The share of requests in one rhythm after the settling.
+        drained: Seconds from the recovery to the end of the backlog, or None without an end.
+        is_whole: True if each process counts each of its entries exactly once.
+        took, cpu: The duration of the model's run in seconds, and its CPU seconds.
+        work, per_second: The work and the requests of each second.
     """
 
     scenario: str
@@ -157,15 +157,15 @@ def play(
     seed: int = 1,
     patience: float = 2.0,
 ) -> Result:
-    """Runs a scenario.
+    """Run a scenario.
 
     Args:
-        scenario: Which one.
-        processes: How many.
-        app: What each of them logs.
-        utilization: The part of the server's capacity that the steady load takes.
-        seed: For all chance there is.
-        patience: Seconds of work that the server lets wait.
+        scenario: The scenario.
+        processes: The number of processes.
+        app: The entries and settings of each process.
+        utilization: The part of the server's capacity that the steady load needs.
+        seed: The seed of all random numbers.
+        patience: The most seconds of work that may wait in the server.
     """
     began = time.perf_counter(), time.process_time()
     capacity = _work_of_one(app) * processes / utilization
@@ -207,7 +207,7 @@ def play(
 def _run(
     scenario: Scenario, processes: int, app: App, server: Server, seed: int
 ) -> tuple[list[Process], int]:
-    random = Random(seed).random  # noqa: S311 - a model is to be repeatable
+    random = Random(seed).random  # noqa: S311 - the model must be repeatable
     starts = [random() * scenario.start_seconds for _ in range(processes)]
     fleet = [
         Process(app, server, random, start, _leaving(scenario, number * 10 // processes))
@@ -223,7 +223,7 @@ def _leaving(scenario: Scenario, tenth: int) -> float:
 
 
 def _work_of_one(app: App) -> float:
-    """The steady load of one process, in requests of 100 entries a second, by the model itself."""
+    """Return the steady load of one process, in requests of 100 entries a second."""
     calm = Scenario("calm", "", 240, 0, 0, (0, 0))
     load = Load(calm.seconds)
     _run(calm, _SAMPLE, app, Server(_PLENTY, load), seed=0)

@@ -1,6 +1,6 @@
-"""The server of the model: it does a stated amount of work a second, in the order of arrival.
+"""The server of the model, which does a fixed amount of work a second in the order of arrival.
 
-What must stay true: it records all that reaches it, also what it refuses.
+What must stay true: the server records all requests, refused requests included.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _BUSY = 503
 
 @dataclass(frozen=True)
 class Trouble:
-    """A time in which everything is answered otherwise than it should be.
+    """A time in which the server answers all requests with an error.
 
     Attributes:
-        start: When it begins, seconds.
-        end: When it is over.
-        status: What is answered. A 429 has a `Retry-After` that tells everybody when it is over.
+        start: The second at which the errors begin.
+        end: The second at which the errors end.
+        status: The status of the answers. The `Retry-After` of a 429 tells the end.
     """
 
     start: float
@@ -32,14 +32,14 @@ class Trouble:
 
 
 class Load:
-    """What reaches the server, second by second.
+    """The load on the server in each second.
 
     Attributes:
-        requests: Requests of both kinds.
-        refused: Those among them that were not served.
-        sign_ins: The sign-ins among them.
-        work: What all of them ask for, in seconds of the server's time: at 1.0 it is used up.
-        entries: Entries that were stored.
+        requests: The numbers of requests, sign-ins included.
+        refused: The numbers of refused requests.
+        sign_ins: The numbers of sign-ins.
+        work: The needed seconds of the server's time. At 1.0, the capacity is used up.
+        entries: The numbers of stored entries.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -50,17 +50,17 @@ class Load:
 
 @dataclass
 class Server:
-    """Serves sign-ins and batches.
+    """A server for sign-ins and batches.
 
     Attributes:
-        capacity: How many requests of 100 entries a second. Half the work of such a request is for
-            the request, half for its entries.
-        load: Where what comes is recorded.
-        troubles: When it misbehaves.
-        token_life: Seconds.
+        capacity: The possible requests of 100 entries a second. One half of the work of such a
+            request is for the request, and one half for its entries.
+        load: The record of the load.
+        troubles: The times in which the server misbehaves.
+        token_life: Seconds until a token expires.
         sign_in_work: The work of a sign-in, in requests of 100 entries.
-        latency: Seconds of an answer at an idle server, and of each refusal.
-        patience: Seconds of work that may wait; whatever would wait longer is answered with 503.
+        latency: Seconds until an idle server answers, or until a refusal.
+        patience: The most seconds that a request may wait; longer waits are answered with 503.
     """
 
     capacity: float
@@ -80,12 +80,12 @@ class Server:
         self.busy = answer(_BUSY)
 
     def sign_in(self, now: float) -> tuple[Answer | None, float]:
-        """The answer to a sign-in, None for no connection, and when it is there."""
+        """Return the status for a sign-in (None for no connection), and the time of the answer."""
         self.load.sign_ins[int(now)] += 1
         return self._serve(now, self.sign_in_work / self.capacity)
 
     def store(self, now: float, entries: int) -> tuple[Answer | None, float]:
-        """The same for a batch."""
+        """Return the status for a batch (None for no connection), and the time of the answer."""
         reply, end = self._serve(now, (0.5 + 0.005 * entries) / self.capacity)
         if reply is self.ok:
             self.load.entries[int(now)] += entries

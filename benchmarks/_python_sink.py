@@ -1,7 +1,7 @@
-"""The sink where there is no C compiler: the same orders and answers as sink.c, where they stand.
+"""The sink for machines without a C compiler. It has the commands and answers of sink.c.
 
-A thread for each connection, bodies received straight into memory of their own. It is slower than
-the one in C; its ceiling stands under the table of `deliver`.
+Each connection has a thread, which receives bodies directly into new memory. This sink is slower
+than sink.c. The table of `deliver` shows the limit of the sink in use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Record = tuple[int, int, int, bytes, str, str]  # arrival, connection, head, bo
 
 
 class _Server:
-    """What is stored, and how to answer. The lock guards all fields."""
+    """The stored requests, and the kind of answer. The lock guards all fields."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -46,7 +46,7 @@ class _Server:
     def close_port(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.shutdown(socket.SHUT_RDWR)  # ends `accept`, which a mere close does not
+            listener.shutdown(socket.SHUT_RDWR)  # this ends `accept`, and `close` alone does not
             listener.close()
 
     def hang_up(self) -> None:
@@ -54,7 +54,7 @@ class _Server:
             for connection in self.open:
                 try:
                     connection.shutdown(socket.SHUT_RDWR)
-                except OSError:  # it has ended by itself
+                except OSError:  # the connection has already ended
                     continue
 
     def keep(self, record: _Record) -> None:
@@ -65,7 +65,7 @@ class _Server:
         while True:
             try:
                 connection, _ = listener.accept()
-            except OSError:  # the port was closed
+            except OSError:  # another thread has closed the port
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
@@ -88,7 +88,7 @@ class _Connection:
                 self._serve_raw(rest)
             while rest:
                 rest = self._serve_one(rest)
-        except OSError:  # the client is gone, or was sent away
+        except OSError:  # the client has gone, or the sink has closed its connection
             pass
         finally:
             with self._server.lock:
@@ -103,7 +103,7 @@ class _Connection:
             piece = self._socket.recv(65536)
 
     def _serve_one(self, rest: bytes) -> bytes:
-        """Serves a request that begins with `rest`; returns what begins the next, or nothing."""
+        """Serve a request that begins with `rest`; return the first bytes of the next request."""
         while _HEAD_END not in rest:
             more = self._socket.recv(65536)
             if not more:

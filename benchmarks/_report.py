@@ -1,4 +1,4 @@
-"""Tables for people, JSON for machines."""
+"""Write the results as Markdown tables and as JSON."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Column:
     """A column of a table.
 
     Attributes:
-        heading: Its own.
-        key: That of a result.
-        decimals: How many are honest.
-        has_spread: Whether the least and the most of the rounds stand behind the figure.
+        heading: The heading of the column.
+        key: The key of the result that the column shows.
+        decimals: The number of decimals that the measurement justifies.
+        has_spread: True to show the smallest and largest number of the rounds as well.
     """
 
     heading: str
@@ -41,7 +41,7 @@ class Column:
     has_spread: bool = False
 
     def cell(self, result: dict[str, Any]) -> str:
-        """What a result has to say here."""
+        """Return the text of a result for this column."""
         figure = _shown(result.get(self.key), self.decimals)
         each = result.get(self.key + EACH) or [None]
         if not self.has_spread or len(each) == 1:
@@ -52,14 +52,14 @@ class Column:
 
 @dataclass
 class Report:
-    """What a benchmark has found.
+    """The results of a benchmark.
 
     Attributes:
-        name: The benchmark's.
-        title: What the tables are about.
-        tables: Headings over tables, in Markdown.
-        notes: What a reader must know.
-        data: All figures, for JSON.
+        name: The name of the benchmark.
+        title: The title above all tables.
+        tables: The tables in Markdown, by heading.
+        notes: Facts that a reader needs to understand the tables.
+        data: All numbers, for JSON.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Report:
         results: dict[str, dict[str, Any]],
         columns: Sequence[Column],
     ) -> None:
-        """Adds a table, a row for each contestant that has a result."""
+        """Add a table with a row for each contestant that has a result."""
         lines = [
             "| | " + " | ".join(column.heading for column in columns) + " |",
             "|---|" + "---:|" * len(columns),
@@ -89,7 +89,7 @@ class Report:
         self.data[heading or "results"] = results
 
     def show(self) -> str:
-        """The whole in Markdown."""
+        """Return the report in Markdown."""
         parts = [f"## {self.title}"]
         for heading, table in self.tables:
             parts += [f"### {heading}", table] if heading else [table]
@@ -97,7 +97,7 @@ class Report:
         return "\n\n".join(parts).replace("\n\n- ", "\n- ")
 
     def write(self, folder: Path, setting: dict[str, Any]) -> Path:
-        """Writes it as JSON; returns where."""
+        """Write the report as JSON, and return the path."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.name}.json"
         whole = {"benchmark": self.name, **setting, "notes": self.notes, "results": self.data}
@@ -116,7 +116,7 @@ def _shown(value: object, decimals: int) -> str:
 
 
 def setting(bench: Bench, tested: str) -> dict[str, Any]:
-    """Where and with what it was measured; `tested` is the version of the package."""
+    """Return facts about the machine and the software; `tested` is the version of the package."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": {
@@ -138,7 +138,7 @@ def setting(bench: Bench, tested: str) -> dict[str, Any]:
 
 
 def line(found: dict[str, Any]) -> str:
-    """The setting in one line."""
+    """Return the facts about machine and software in one line."""
     machine = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return (

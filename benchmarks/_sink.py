@@ -1,4 +1,4 @@
-"""The sink's process, and the orders it is given."""
+"""The process of the sink, and the commands for the sink."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _HERE = Path(__file__).parent
 
 
 class Sink:
-    """A server on loopback that stores what it is sent; the orders are explained in sink.c.
+    """A local server that stores all requests. The file sink.c explains the commands.
 
     Attributes:
-        kind: What it is written in.
-        quiet: After how many seconds without anything new all that comes has come.
+        kind: The language of the sink.
+        quiet: Seconds without new data after which a client has sent all data.
     """
 
     def __init__(self, process: subprocess.Popen[str], folder: Path, kind: str) -> None:
@@ -36,28 +36,28 @@ class Sink:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def reset(self, delay_ms: float = 0) -> None:
-        """Forgets all, and answers from now on, `delay_ms` after each request."""
+        """Delete the stored requests, and answer each request after `delay_ms`."""
         self._order(f"reset {delay_ms}")
 
     def heal(self, delay_ms: float = 0) -> None:
-        """Answers from now on."""
+        """Answer all requests from now on."""
         self._order(f"heal {delay_ms}")
 
     def swallow(self) -> None:
-        """Receives from now on, and answers nothing."""
+        """Receive requests from now on, but answer none."""
         self._order("swallow")
 
     def drop_new(self) -> None:
-        """Closes the port."""
+        """Close the port."""
         self._order("refuse")
 
     def count(self) -> tuple[int, int]:
-        """How many requests and bytes have come since the last reset."""
+        """Return the numbers of requests and bytes since the last reset."""
         requests, size = self._order("count").split()
         return int(requests), int(size)
 
     def settle(self, more: float = 0.0, limit: float = 10.0) -> None:
-        """Waits until nothing has come for `quiet` seconds, and `more`."""
+        """Wait until no data has come for `quiet` seconds plus `more` seconds."""
         end = time.monotonic() + limit
         seen, since = self.count(), time.monotonic()
         while time.monotonic() - since < self.quiet + more and time.monotonic() < end:
@@ -66,7 +66,7 @@ class Sink:
                 seen, since = now, time.monotonic()
 
     def stored(self) -> _stored.Stored:
-        """All that has come since the last reset."""
+        """Return all data that has come since the last reset."""
         self._order(f"dump {self._dump}")
         return _stored.read(self._dump)
 
@@ -86,7 +86,7 @@ class Sink:
 
 @contextmanager
 def running(*, in_python: bool = False) -> Iterator[Sink]:
-    """A sink, in C where there is a compiler."""
+    """Run a sink; use the one in C if a compiler exists."""
     with tempfile.TemporaryDirectory(prefix="bench-sink-") as name:
         folder = Path(name)
         command = None if in_python else _compiled(folder)
@@ -104,9 +104,9 @@ def running(*, in_python: bool = False) -> Iterator[Sink]:
 
 
 def _compiled(folder: Path) -> list[str] | None:
-    """The command of the sink in C, or None where it cannot be built."""
+    """Return the command of the sink in C, or None if the sink cannot be built."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None or sys.platform != "linux":  # it stands on epoll
+    if compiler is None or sys.platform != "linux":  # it uses epoll
         return None
     program = folder / "sink"
     built = subprocess.run(

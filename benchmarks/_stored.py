@@ -1,4 +1,4 @@
-"""What the sink has stored, read back after the measurement."""
+"""Read the data that the sink has stored, after the measurement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HIDDEN_PATHS = ("sign-in-keys",)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, or one piece of a raw stream, as it arrived."""
+    """One request, or one piece of a raw stream, as the sink received it."""
 
     arrival: int  # ns, on the system's monotonic clock
     connection: int
@@ -29,7 +29,7 @@ class Request:
     body: bytes
 
     def text(self) -> bytes:
-        """The body as it was before compression."""
+        """Return the decompressed body."""
         if self.encoding == "gzip":
             return gzip.decompress(self.body)
         if self.encoding == "deflate":
@@ -39,25 +39,25 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """All that arrived in one run."""
+    """All data that arrived in one run."""
 
     requests: list[Request]
 
     @property
     def wire_bytes(self) -> int:
-        """What the client sent, heads included."""
+        """Return the number of bytes that the client sent, heads included."""
         return sum(request.head_bytes + len(request.body) for request in self.requests)
 
     @property
     def posts(self) -> int:
-        """How many requests carried entries: 0 for a raw stream, which has none."""
+        """Return the number of requests with entries, which is 0 for a raw stream."""
         return sum(
             request.encoding != "raw" and not request.path.endswith(_HIDDEN_PATHS)
             for request in self.requests
         )
 
     def arrivals(self) -> dict[int, list[int]]:
-        """For each entry's number, when it arrived: more than one time is a duplicate."""
+        """Return the arrival times of each entry. An entry with two times is a duplicate."""
         found: dict[int, list[int]] = defaultdict(list)
         for arrival, text in self._texts():
             for number in SESSION.findall(text):
@@ -70,8 +70,8 @@ class Stored:
             if request.encoding != "raw":
                 yield request.arrival, request.text()
                 continue
-            # An entry may be cut in two by the end of a read: what follows the last whole number
-            # waits for the next piece.
+            # A read may end in the middle of an entry. The bytes after the last complete number are
+            # parsed with the next piece.
             whole = rests[request.connection] + request.body
             last = max((match.end() for match in SESSION.finditer(whole)), default=0)
             rests[request.connection] = whole[last:]
@@ -79,7 +79,7 @@ class Stored:
 
 
 def read(path: Path) -> Stored:
-    """Reads what a sink has dumped."""
+    """Read the file that a sink has written."""
     requests = []
     with path.open("rb") as file:
         while line := file.readline():

@@ -1,7 +1,7 @@
-"""What is logged: one realistic entry of about 430 bytes, the same for each contestant.
+"""The logged entry: a realistic entry of about 430 bytes, which is the same for each contestant.
 
-Only two things change from call to call: the entry's number `n` and `session`, a text that tells
-the entry wherever it is stored, because ASCII stands as it is in JSON, msgpack and protobuf.
+Only the number `n` and the text `session` change from call to call. The sink finds an entry by this
+text, because JSON, msgpack and protobuf store ASCII text unchanged.
 """
 
 from __future__ import annotations

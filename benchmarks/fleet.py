@@ -1,12 +1,12 @@
-"""A fleet of 1 to 100,000 processes and its server, in a model that runs the client's own policy.
+"""Model a fleet of 1 to 100,000 processes and its server, with the policy of the client.
 
     python -m benchmarks.fleet                                  1,000 processes, every scenario
     python -m benchmarks.fleet --processes 1 100 10000          fleets of other sizes
     python -m benchmarks.fleet --processes 100000 --gap 30      an entry every half a minute each
     python -m benchmarks.fleet --plots docs                     pictures, by matplotlib
 
-Prints a table; `--json FILE` keeps all figures and the load second by second, and `--before FILE`
-draws such an earlier run into the pictures, for instance one of another policy.
+The command prints a table. `--json FILE` writes all results and the load of each second. `--before
+FILE` adds such an earlier run to the pictures, for example a run with another policy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     _Earlier = dict[tuple[str, int], dict[str, Any]]
 
-GOAL = 1.5  # times the capacity, which is steady load plus drain
+GOAL = 1.5  # times the capacity: the steady load and the drain
 _COLUMNS = (
     "scenario", "processes", "gap s", "capacity/s", "steady/s", "peak/s", "sign-ins/s",
     "work", "wave", "drained s", "dropped %", "whole", "took s", "cpu s",
@@ -34,11 +34,11 @@ _COLUMNS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Plays the scenarios that were asked for; 1 if an entry was lost or doubled by the model."""
+    """Run the chosen scenarios; return 1 if the model has lost or doubled an entry."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.plots:
-        # Said before the run, which takes minutes.
+        # The error comes before the run, because a run takes minutes.
         if importlib.util.find_spec("matplotlib") is None:
             parser.error("--plots needs matplotlib: pip install -e '.[benchmarks]'")
         options.plots.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def _earlier(kept: Path) -> _Earlier:
 
 
 def _draw(results: list[Result], earlier: _Earlier, folder: Path, suffix: str) -> None:
-    from benchmarks._fleet_plots import draw  # a table needs no matplotlib
+    from benchmarks._fleet_plots import draw  # only pictures need matplotlib
 
     for result in results:
         key = result.scenario, result.processes

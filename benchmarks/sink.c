@@ -1,18 +1,17 @@
-/* The sink: an HTTP server that stores what it is sent and says nothing but "fine".
+/* The sink: an HTTP server that stores all requests and answers each of them with a success.
  *
- * It is to be cheaper than any client: one thread, epoll, each body received straight into memory of
- * its own and left there, with its time of arrival, until it is asked for. What begins with a byte
- * that no HTTP method begins with is a raw stream (fluentd's forward protocol) and stored as it comes.
+ * The sink must be cheaper than any client. One thread with epoll receives each body directly into new
+ * memory, and keeps the body and its time of arrival until a dump. If the first byte cannot begin an
+ * HTTP method, the connection is a raw stream (fluentd's forward protocol), which is stored unchanged.
  *
- * Orders, a line each on stdin, are answered with a line on stdout:
- *   reset MS     forget all, answer again, each answer MS milliseconds after its request
- *   swallow      receive, store nothing, answer nothing        (a black hole)
+ * Each command is a line on stdin, and is answered with a line on stdout:
+ *   reset MS     delete the stored data, and answer each request MS milliseconds after its arrival
+ *   swallow      receive requests, but store nothing and answer nothing
  *   refuse       close the port and all connections
- *   heal MS      answer again, and keep what is stored
- *   count        requests and bytes so far
- *   dump PATH    write all that is stored: "ARRIVAL CONNECTION HEAD BODY ENCODING PATH\n" and the body
- * The end of stdin ends it. The same orders are understood by the sink in Python beside this file.
- */
+ *   heal MS      answer again, and keep the stored data
+ *   count        return the numbers of requests and bytes
+ *   dump PATH    write the stored data: "ARRIVAL CONNECTION HEAD BODY ENCODING PATH\n" and the body
+ * The sink ends at the end of stdin. _python_sink.py has the same commands. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -42,13 +41,13 @@ struct record {
 struct connection {
     int fd; /* -1: free */
     long number;
-    int is_begun, is_raw; /* what the first byte told */
+    int is_begun, is_raw; /* set after the first byte */
     char head[HEAD_LIMIT];
     size_t filled;       /* bytes in head */
     struct record *open; /* the request whose body is being received */
     size_t received;     /* bytes of its body */
-    long long due;       /* when its answer goes; 0: none is owed */
-    char answers[TEXT];  /* the path it is for */
+    long long due;       /* the time of the next answer; 0 for no answer */
+    char answers[TEXT];  /* the path of the request */
 };
 
 static struct connection *connections;
@@ -152,7 +151,7 @@ static void answer(struct connection *c) {
                         "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s", status, type,
                         strlen(body), body);
     c->due = 0;
-    if (send(c->fd, text, size, MSG_NOSIGNAL) != size) hang_up(c); /* 200 bytes always fit, or it is gone */
+    if (send(c->fd, text, size, MSG_NOSIGNAL) != size) hang_up(c); /* 200 bytes always fit into the buffer of an open connection */
 }
 
 static void complete(struct connection *c) {
@@ -169,7 +168,7 @@ static void complete(struct connection *c) {
     if (!delay) answer(c);
 }
 
-/* A header's value in a lower-cased head, copied to `into`; false if it is not there. */
+/* Copies the value of a header in a lower-case head to `into`; false without such a header. */
 static int header(const char *head, const char *name, char *into, size_t size) {
     const char *at = strstr(head, name);
     if (!at) return 0;
@@ -192,7 +191,7 @@ static int begin(struct connection *c) {
     for (size_t i = 0; i < head; i++) lower[i] = tolower((unsigned char)c->head[i]);
     lower[head - 1] = 0;
     size_t body = header(lower, "\r\ncontent-length:", length, sizeof length) ? strtoull(length, NULL, 10) : 0;
-    if (strstr(lower, "\r\ntransfer-encoding:")) { /* no contestant sends it: none may be miscounted */
+    if (strstr(lower, "\r\ntransfer-encoding:")) { /* no contestant sends this header, and its body would be counted wrongly */
         fprintf(stderr, "sink: chunked bodies are not understood\n");
         hang_up(c);
         return 0;
@@ -285,7 +284,7 @@ static void obey(const char *line) {
     fflush(stdout);
 }
 
-/* Orders come one at a time, each after the answer to the one before. */
+/* Commands come one at a time, each after the answer to the previous command. */
 static void take_orders(void) {
     static char line[8192];
     static size_t filled;

@@ -1,11 +1,11 @@
-"""The tables of docs/performance.md, made of the JSON that the benchmarks have written.
+"""Make the tables of docs/performance.md from the JSON that the benchmarks have written.
 
     python -m benchmarks.tables                             prints them
-    python -m benchmarks.tables --into docs/performance.md  puts them where their names stand
+    python -m benchmarks.tables --into docs/performance.md  replaces the tables in the file
 
-A table stands between `<!-- benchmark: NAME -->` and `<!-- end -->`. Below it is what it was
-measured with; a figure has the least and the most of its rounds behind it. What must stay true: no
-figure comes from anywhere else, and none from a smoke.
+A table is between `<!-- benchmark: NAME -->` and `<!-- end -->`. The line below the table names the
+machine and software. A number is followed by the smallest and largest number of its rounds. What
+must stay true: every number comes from such a file, and no number from a run with `is_quick`.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _RESULTS = Path(__file__).parent / "results"
-_ALL = "results"  # the section of a benchmark that has but one
+_ALL = "results"  # the section of a benchmark with only one section
 _PLACE = re.compile(r"(<!-- benchmark: (\S+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Columns from one section of a benchmark's results, or the worst of several sections."""
+    """Columns from one section of a benchmark's results, or with the worst of several sections."""
 
     columns: Sequence[Column]
     sections: Sequence[str] = (_ALL,)
 
     def row(self, sections: dict[str, Any], name: str) -> list[str]:
-        """A contestant's cells."""
+        """Return the cells of a contestant."""
         found = [sections[section][name] for section in self.sections if name in sections[section]]
         return [_worst(column, found) for column in self.columns]
 
@@ -167,11 +167,11 @@ _TITLES = {entrant.name: entrant.title for entrant in ENTRANTS} | PRICES
 
 
 def table(name: str, found: dict[str, Any]) -> str:
-    """A table in Markdown, and below it what it was measured with.
+    """Return a table in Markdown, and a line about machine and software.
 
     Args:
-        name: One of `TABLES`.
-        found: What its benchmark has written.
+        name: A name in `TABLES`.
+        found: The results that the benchmark has written.
     """
     groups = [
         cells
@@ -188,7 +188,7 @@ def table(name: str, found: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints all tables, or puts them into a file; 1 if one has no results."""
+    """Print all tables or write them into a file; return 1 if a table has no results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__)
     parser.add_argument("--results", type=Path, default=_RESULTS, help="the folder of the JSON")
     parser.add_argument("--into", type=Path, metavar="FILE", help="whose tables are replaced")

@@ -1,4 +1,4 @@
-"""A script that wants to know whether its log has arrived before it says that it is done."""
+"""A script that checks before its end if all log entries have arrived."""
 
 import sys
 
@@ -6,7 +6,7 @@ from voyage_logger import VoyageLogger
 
 
 def import_rows(logger: VoyageLogger, rows: list[str]) -> None:
-    """Imports what it can and logs what it cannot."""
+    """Import the valid rows, and log the other rows."""
     for number, row in enumerate(rows, start=1):
         try:
             int(row)
@@ -16,7 +16,7 @@ def import_rows(logger: VoyageLogger, rows: list[str]) -> None:
 
 
 def main() -> int:
-    """Exits with 1 if the log did not arrive; the import itself has been done all the same."""
+    """Import rows; return 1 if log entries did not arrive, even though the rows are imported."""
     logger = VoyageLogger("nightly-import")
     import_rows(logger, ["1", "2", "three", "4"])
     result = logger.flush(timeout=1)

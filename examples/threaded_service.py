@@ -1,4 +1,4 @@
-"""A service whose threads share one logger. Nothing is flushed by hand: exit sends the rest."""
+"""A service whose threads share one logger. It needs no flush, because exit sends all entries."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,7 +6,7 @@ from voyage_logger import VoyageError, VoyageLogger
 
 
 def alert(error: VoyageError) -> None:
-    """What an SRE would send to a pager: trouble in delivery, or entries lost."""
+    """Report a delivery problem or lost entries. A real service would alert an operator."""
     print(f"logging is in trouble: {error}")
 
 
@@ -14,14 +14,14 @@ logger = VoyageLogger("order-service", on_error=alert)
 
 
 def handle(order: int) -> None:
-    """One request; every entry says which order it is about."""
+    """Handle one order. Each entry names the order or its user."""
     logger.info("Order received", event_name="order_received", app_user_id=f"user_{order % 7}")
     if order % 50 == 0:
         logger.error("Stock is empty", event_name="out_of_stock", meta_data={"order": order})
 
 
 def main() -> None:
-    """Serves two hundred orders with eight threads."""
+    """Handle two hundred orders with eight threads."""
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(handle, range(200)))
     print(f"{logger.stats().accepted} entries accepted")

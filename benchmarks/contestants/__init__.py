@@ -1,4 +1,4 @@
-"""The contestants: which there are, and which can run here."""
+"""The list of contestants, and whether each of them can run on this machine."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A line of the list.
+    """A contestant in the list.
 
     Attributes:
-        name: As on the command line, and in JSON.
-        title: As in tables.
-        where: Its module in this folder, and the class in it.
-        needs: The modules it cannot do without.
+        name: The name on the command line and in JSON.
+        title: The name in tables.
+        where: The module in this folder, and the class in the module.
+        needs: The modules that the contestant needs.
         package: The distribution whose version is shown.
-        imports: What its users import, for the benchmark of that.
-        is_study: It takes part only where it is named: it shows what a choice is worth.
+        imports: The module that users import, for the benchmark of imports.
+        is_study: True if the contestant runs only when a user names it.
     """
 
     name: str
@@ -34,18 +34,18 @@ class Entrant:
     is_study: bool = False
 
     def why_not(self) -> str:
-        """Why it cannot run here, or an empty text."""
+        """The reason why the contestant cannot run here, or an empty text."""
         for module in self.needs:
             try:
                 is_there = importlib.util.find_spec(module) is not None
-            except ModuleNotFoundError:  # not even the package that it would be in
+            except ModuleNotFoundError:  # the package of the module is missing
                 is_there = False
             if not is_there:
                 return f"{module} is not installed (benchmarks/requirements.txt)"
         return ""
 
     def load(self) -> type[Contestant]:
-        """Its class."""
+        """The class of the contestant."""
         module, name = self.where.split(":")
         found: type[Contestant] = getattr(
             importlib.import_module(f"benchmarks.contestants.{module}"), name
@@ -53,7 +53,7 @@ class Entrant:
         return found
 
 
-# What each row is compared with, and what is taken off: the harness's own cost.
+# The benchmark subtracts the result of this contestant, which is the cost of the harness.
 NOTHING = Entrant("nothing", "(nothing: the harness)", "nothing:Nothing", imports="pass")
 
 ENTRANTS = (

@@ -1,4 +1,4 @@
-"""What a benchmark asks of a client."""
+"""The methods that a benchmark needs of a client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a contestant sends to, and what a benchmark asks for beyond the defaults."""
+    """The address of the sink, and the options that differ from the defaults."""
 
     port: int
     options: dict[str, Any] = field(default_factory=dict)
@@ -19,14 +19,12 @@ class Place:
 
 
 class Contestant:
-    """One client, set up as its documentation says.
-
-    The constructor sets it up; it may connect.
+    """One client, which is set up as its documentation says. The constructor may connect.
 
     Attributes:
-        takes_options: Whether a benchmark may ask for more than the defaults.
-        gate: How many entries may wait before the harness, where it is asked to lose nothing,
-            holds the next call back: half of what the client's own queue takes by default.
+        takes_options: True if a benchmark may change the default options.
+        gate: The number of waiting entries at which the harness pauses, if a benchmark must lose
+            no entry. The number is half of the default size of the client's queue.
     """
 
     takes_options = False
@@ -38,15 +36,15 @@ class Contestant:
     def log(self, n: int, session: str) -> None:
         """One log call.
 
-        Each contestant writes the entry out as its users would, and shares no code for it: to make
-        the arguments is a part of the call, and a function for all would be timed as well.
+        Each contestant contains the whole entry, as code of its users would. A shared function
+        for the arguments would add its own time to the measurement.
         """
         raise NotImplementedError
 
     def waiting(self) -> int:
-        """How many entries wait in the client's queue, as far as it can be asked."""
+        """Return the number of entries in the client's queue, if the client tells the number."""
         return 0
 
     def flush(self, seconds: float) -> None:
-        """Has all sent that waits, as its documentation says."""
+        """Send all waiting entries, as the documentation of the client says."""
         raise NotImplementedError

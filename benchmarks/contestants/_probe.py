@@ -1,6 +1,6 @@
-"""Tells of the package under test: `python -m benchmarks.contestants._probe`.
+"""Print facts about the tested package: `python -m benchmarks.contestants._probe`.
 
-Which one that is, the children's path decides, so a child has to look.
+Only a child process knows which package its path selects.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a user writes without a client: a QueueHandler, a listener, and requests.
+"""The code that users write without a client: a QueueHandler, a listener, and requests.
 
-A batch goes when 100 records have come or a second has passed; failures are printed. It knows no
-retry, no bound and no drain at exit but `atexit`'s.
+A batch is sent when 100 records wait or a second has passed. Failures are printed. This code has no
+retry and no limit, and only `atexit` sends the last records.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class _Sender(threading.Thread):
-    """Takes records from the queue and posts them."""
+    """Take records from the queue and post them."""
 
     def __init__(self, url: str, records: queue.SimpleQueue[Any]) -> None:
         super().__init__(daemon=True)
@@ -54,7 +54,7 @@ class _Sender(threading.Thread):
             except queue.Empty:
                 break
             self.is_idle.clear()
-            if record is None:  # a flush
+            if record is None:  # None asks for a flush
                 break
             batch.append(record.entry)
         return batch
@@ -74,7 +74,7 @@ class _Sender(threading.Thread):
 
 
 class _Handler(logging.handlers.QueueHandler):
-    """Makes the entry in the caller's thread, as `QueueHandler.prepare` is meant for."""
+    """Make the entry in the caller's thread, which is the purpose of `QueueHandler.prepare`."""
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         record.entry = {
@@ -90,7 +90,7 @@ class _Handler(logging.handlers.QueueHandler):
 
 
 class ByHand(Contestant):
-    """The standard library's parts, wired as its cookbook does."""
+    """The parts of the standard library, connected as in its cookbook."""
 
     def __init__(self, place: Place) -> None:
         self._records: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -1,7 +1,7 @@
-"""fluent-logger: msgpack over TCP to a local fluentd, in the caller's thread, no answer awaited.
+"""fluent-logger: msgpack over TCP to a local fluentd, in the caller's thread, without an answer.
 
-The plain `FluentSender`, as its documentation shows it; `emit` adds the time. It has no queue: what
-`send` has given to the kernel counts as delivered.
+This is the `FluentSender` of its documentation, whose `emit` adds the time. The sender has no
+queue, so all data that `send` has given to the kernel counts as delivered.
 """
 
 from __future__ import annotations
@@ -44,4 +44,4 @@ class Fluent(Contestant):
         )
 
     def flush(self, seconds: float) -> None:
-        """Nothing to do: there is no queue."""
+        """Do nothing, because the sender has no queue."""

@@ -1,8 +1,8 @@
-"""Prototypes of the shape itself, without anything around it: what the goals are measured by.
+"""Prototypes of the smallest possible client, which show the goals for performance.
 
-A call takes the time, an id and the caller's name, builds a dict, encodes it and appends the bytes
-to a deque; a thread joins what is there, up to a mebibyte, and posts it through urllib3. No
-redaction, no context, no bounds, no retry, no counts.
+A call gets the time, an id and the name of the caller, builds a dict, encodes it, and appends the
+bytes to a deque. A thread posts up to a mebibyte of these bytes with urllib3. The prototypes have
+no redaction, context, limits, retries or counts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NAME = "co_qualname" if sys.version_info >= (3, 11) else "co_name"
 
 
 class Ideal(Contestant):
-    """With the standard library's json."""
+    """The prototype with the json module."""
 
     _encode: Callable[[Any], Any]
     _late: Callable[[Any], bytes] | None = None
@@ -143,7 +143,7 @@ class Ideal(Contestant):
 
 
 class IdealLate(Ideal):
-    """With json in the thread: the call copies what may change, and no more."""
+    """The prototype that encodes in the thread. The call copies only values that may change."""
 
     def __init__(self, place: Place) -> None:
         to_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -153,7 +153,7 @@ class IdealLate(Ideal):
 
 
 class IdealOrjson(Ideal):
-    """The same with orjson, which encodes to bytes at once."""
+    """The prototype with orjson, which encodes directly to bytes."""
 
     def __init__(self, place: Place) -> None:
         import orjson

@@ -1,7 +1,7 @@
 """logtail-python: its handler on a logger of the standard library, fields in `extra`.
 
-The handler's defaults: 1,000 waiting, and what comes beyond is dropped; a batch goes when 1,000 are
-there or after a second. At exit the standard library flushes the handler.
+The handler has its defaults. At most 1,000 entries wait, and further entries are dropped. A batch
+is sent when 1,000 entries wait or after a second. The standard library flushes the handler at exit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""No client at all: what the harness itself costs, and what the machine's noise is."""
+"""No client: the results show the cost of the harness and the noise of the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Nothing(Contestant):
-    """Takes a call and returns."""
+    """A client that does nothing."""
 
     def __init__(self, place: Place) -> None:
         pass

@@ -1,6 +1,7 @@
 """posthog: `capture` with properties, which is how its users log events.
 
-The client's defaults: 10,000 waiting, 100 a request or every five seconds, in one thread.
+The client has its defaults: at most 10,000 entries wait, and one thread sends them when 100 wait or
+after five seconds.
 """
 
 from __future__ import annotations
@@ -44,5 +45,5 @@ class PostHog(Contestant):
     def waiting(self) -> int:
         return int(self._client.queue.qsize())
 
-    def flush(self, seconds: float) -> None:  # noqa: ARG002 - it takes no limit
+    def flush(self, seconds: float) -> None:  # noqa: ARG002 - the client has no time limit
         self._client.flush()

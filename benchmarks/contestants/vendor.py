@@ -1,8 +1,8 @@
 """The class that the vendor tells its users to paste.
 
-Source: vendor docs, the reference class in Python; the same behavior, written anew: it signs in
-in the constructor, posts in the caller's thread when 100 entries wait, and every five seconds in a
-thread of its own. Nothing is sent at exit.
+Source: vendor docs, the reference class in Python. This class has the same behavior and new code.
+It signs in in the constructor, and posts in the caller's thread when 100 entries wait, and every
+five seconds in another thread. It sends nothing at exit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class VendorLogger:
-    """The reference class, as far as a benchmark meets it."""
+    """The parts of the reference class that a benchmark uses."""
 
     def __init__(
         self,
@@ -121,5 +121,5 @@ class Vendor(Contestant):
             },
         )
 
-    def flush(self, seconds: float) -> None:  # noqa: ARG002 - it takes no limit
+    def flush(self, seconds: float) -> None:  # noqa: ARG002 - the class has no time limit
         self.logger.flush()

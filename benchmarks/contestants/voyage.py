@@ -1,6 +1,6 @@
 """voyage-logger with all defaults; with the extra `speed`; with a spool.
 
-`VoyageLogger("shop")` and nothing else: time, id, method name, redaction and context are on.
+The logger is `VoyageLogger("shop")`, so time, id, method name, redaction and context are on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Voyage(Contestant):
-    """On the standard library's json, also where orjson is installed."""
+    """The logger with the json module, even if orjson is installed."""
 
     takes_options = True
 
@@ -63,26 +63,26 @@ class Voyage(Contestant):
 
 
 class VoyageFixed(Voyage):
-    """With requests of a hundred such entries, whatever waits."""
+    """The logger with at most 100 entries in a request."""
 
     settings: ClassVar[dict[str, Any]] = {"max_batch_bytes": 46_000, "max_entry_bytes": 40_000}
 
 
 class VoyageGzip(Voyage):
-    """With `compress=True`."""
+    """The logger with `compress=True`."""
 
     settings: ClassVar[dict[str, Any]] = {"compress": True}
 
 
 class VoyageSpeed(Voyage):
-    """With the extra `speed`: orjson encodes."""
+    """The logger with the extra `speed`, in which orjson encodes."""
 
     def __init__(self, place: Place) -> None:
         self._set_up(place)
 
 
 class VoyageSpool(Voyage):
-    """With `spool_dir`: each entry is in a file when its call returns."""
+    """The logger with `spool_dir`. Each entry is in a file when its call returns."""
 
     def __init__(self, place: Place) -> None:
         sys.modules["orjson"] = None  # type: ignore[assignment]

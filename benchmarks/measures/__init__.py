@@ -1,8 +1,8 @@
-"""The benchmarks: `run` orders and reports, `inside` measures in a contestant's process."""
+"""The benchmarks: `run` controls and reports, `inside` measures in the process of a contestant."""
 
 from __future__ import annotations
 
-# The name on the command line and its module, in the order in which `all` runs them.
+# The names on the command line and their modules, in the order of `all`.
 MEASURES = {
     "call": "call",
     "deliver": "deliver",

@@ -1,9 +1,9 @@
-"""What one log call costs in the app's thread.
+"""The cost of one log call in the thread of the app.
 
-Bursts: calls back to back, 1,000 from one thread or 500 from each of eight, with a pause in which
-the client catches up. Paced: 2,000 calls a second, evenly, from one thread or from eight together.
-Each call is timed by itself; the client delivers to the sink meanwhile. What an empty call costs in
-the same loop is taken off.
+A burst has 1,000 calls in one thread, or 500 calls in each of eight threads, without a pause. After
+a burst, the client can catch up. Paced calls are 2,000 calls a second, evenly, from one thread or
+from eight threads together. Each call is timed separately while the client delivers to the sink.
+The benchmark subtracts the cost of an empty call in the same loop.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROUNDS = 3
 _BURST = 1_000  # calls of one thread
 _TOGETHER = 4_000  # of all threads
 _RATE = 2_000
-_APART = 1_000_000  # between the numbers of one shape's entries and of the next one's
+_APART = 1_000_000  # the distance between the entry numbers of two patterns
 _HEADINGS = {
     "burst 1": "Burst, 1 thread",
     "burst 8": "Burst, 8 threads",
@@ -49,7 +49,7 @@ COLUMNS = (
 
 
 def run(bench: Bench) -> Report:
-    """A table for each shape."""
+    """Return a report with a table for each pattern of calls."""
     report = Report("call", "One log call in the app's thread, microseconds")
     calls = bench.entries or (2_000 if bench.is_quick else 8_000)
     seconds = 0.2 if bench.is_quick else 1.0
@@ -68,7 +68,7 @@ def run(bench: Bench) -> Report:
 def measure(
     bench: Bench, entrants: Sequence[Entrant], shapes: list[str], calls: int, seconds: float
 ) -> dict[str, dict[str, Result]]:
-    """For each shape the figures of each contestant; one of them must be `nothing`."""
+    """Return the results by pattern and contestant. The contestant `nothing` is needed."""
 
     def one(entrant: Entrant) -> Result:
         bench.sink.reset()
@@ -98,7 +98,7 @@ def measure(
 
 
 def _take_off(results: dict[str, Result]) -> None:
-    """Takes the harness's own cost off all others."""
+    """Subtract the cost of the harness from the other results."""
     own = results.get(NOTHING.name)
     if own is None:
         return
@@ -109,7 +109,7 @@ def _take_off(results: dict[str, Result]) -> None:
 
 
 def inside(job: Job) -> None:
-    """Makes the calls of each shape, one shape after the other."""
+    """Make the calls of all patterns, one pattern after the other."""
     contestant = job.set_up()
     contestant.log(0, session(99_999_999))  # the first call starts threads and makes connections
     contestant.flush(10)
@@ -127,7 +127,7 @@ def inside(job: Job) -> None:
 
 
 class _Timed:
-    """Calls from some threads, each timed."""
+    """The timed calls of some threads."""
 
     def __init__(self, contestant: Contestant, threads: int, first: int) -> None:
         self._contestant = contestant
@@ -190,7 +190,7 @@ class _Timed:
         self._cpu[index] += time.thread_time_ns() - before
 
     def _catch_up(self) -> None:
-        """Lets the client send what it has, for two seconds at most."""
+        """Let the client send its waiting entries, for at most two seconds."""
         end = time.monotonic() + 2
         time.sleep(0.02)
         while self._contestant.waiting() > _BURST // 10 and time.monotonic() < end:

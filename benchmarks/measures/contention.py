@@ -1,9 +1,9 @@
-"""A busy app beside its logging: how long a unit of the app's own work takes.
+"""The time that a unit of work takes in an app that also logs.
 
-The app's thread computes all the time, in units of some 130 us, and logs an entry each millisecond;
-the client delivers meanwhile. What a unit takes longer than with no client at all is what the
-client's threads take away, mostly by holding the interpreter. What the calls themselves take stands
-beside it, since a client that posts in the call takes the app's time there, and nothing in between.
+The thread of the app computes units of some 130 us, and logs an entry each millisecond, while the
+client delivers. The benchmark compares a unit with a unit without a client. The difference is the
+time that the threads of the client take, mostly because they hold the interpreter. The table also
+has the time of the calls, because some clients post in the call and have no thread.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _RATE = 1_000  # entries a second
 
 
 def run(bench: Bench) -> Report:
-    """One table."""
+    """Return a report with one table."""
     report = Report("contention", "A unit of the app's own work beside the worker, microseconds")
     seconds = 0.2 if bench.is_quick else 2.0
     entrants = [NOTHING, *bench.entrants]
@@ -59,7 +59,7 @@ def run(bench: Bench) -> Report:
 
 
 def inside(job: Job) -> None:
-    """Works and logs."""
+    """Compute and log."""
     contestant = job.set_up()
     contestant.log(0, session(90_000_000))
     contestant.flush(10)
@@ -83,7 +83,7 @@ def inside(job: Job) -> None:
         max=ordered[-1] / 1e3,
         mean=sum(ordered) / len(ordered) / 1e3,
         calls=spent_in_calls / 1e6 / job.options["seconds"],
-        entries=n + 1,  # and the first of all
+        entries=n + 1,  # the first entry counts too
         slow=100 * sum(spent > 1_000_000 for spent in ordered) / len(ordered),
     )
 

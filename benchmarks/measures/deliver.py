@@ -1,8 +1,8 @@
-"""From the first call to the last entry stored: how much one process can log, and what it takes.
+"""The number of entries a second that one process can deliver, and the CPU and memory needed.
 
-The app logs as fast as it can, from one thread. Where a client's queue is half full the harness
-waits, so that no client need drop anything with its default settings; the memory is what it takes
-then. After the last call the client is flushed.
+The app logs as fast as possible in one thread. The harness waits while the queue of a client is
+half full, so that no client must drop entries with its default settings. After the last call, the
+harness flushes the client.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 _MIB = 1024 * 1024
-_STEP = 100  # calls between two looks at the client's queue
+_STEP = 100  # calls between two checks of the client's queue
 WARM = 90_000_000  # the number of the first entry, which is logged before the clock starts
 _CEILING = (
     "The sink's ceiling, with ready bodies from a bare socket: {:,.0f} entries/s in bodies of "
@@ -46,7 +46,7 @@ COLUMNS = (
 
 
 def run(bench: Bench) -> Report:
-    """One table."""
+    """Return a report with one table."""
     entries = bench.entries or (2_000 if bench.is_quick else 30_000)
     report = Report("deliver", f"From the first call to the last entry stored, {entries:,} entries")
     entrants = [NOTHING, *bench.entrants]
@@ -79,7 +79,7 @@ def run(bench: Bench) -> Report:
 
 
 def stored(sink: Sink, entries: int, start: int, before: tuple[int, int]) -> Result:
-    """What has come of so many entries since `start`, when the sink's count was `before`."""
+    """Return the results of the entries that were logged after `start`."""
     found = sink.stored()
     arrivals = found.arrivals()
     warm = arrivals.pop(WARM, None)
@@ -95,7 +95,7 @@ def stored(sink: Sink, entries: int, start: int, before: tuple[int, int]) -> Res
 
 
 def ceiling(sink: Sink, body: int = _MIB, total: int = 96 * _MIB) -> float:
-    """How many entries of 430 bytes a second the sink takes from the barest of clients."""
+    """Return the entries of 430 bytes a second that the sink receives from a minimal client."""
     sink.reset()
     request = (
         b"POST /voyage/api/v1/logs/batch HTTP/1.1\r\nHost: sink\r\n"
@@ -113,7 +113,7 @@ def ceiling(sink: Sink, body: int = _MIB, total: int = 96 * _MIB) -> float:
 
 
 def inside(job: Job) -> None:
-    """Logs all, and has it delivered."""
+    """Log all entries, and flush the client."""
     contestant = job.set_up()
     entries = job.options["entries"]
     contestant.log(0, session(WARM))
@@ -146,21 +146,21 @@ def _log_all(contestant: Contestant, entries: int) -> None:
 
 
 def begin_peak() -> int:
-    """Forgets the process's peak so far; returns what it takes now, bytes."""
+    """Reset the peak of the process's memory; return its present memory in bytes."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # not Linux, or not allowed: the peak since the start is what there is
+    except OSError:  # without Linux or permission, only the peak since the start is known
         return peak()
     return resident()
 
 
 def resident() -> int:
-    """What the process takes now, bytes."""
+    """Return the present memory of the process in bytes."""
     return _status("VmRSS")
 
 
 def peak() -> int:
-    """The most it has taken since `begin_peak`, bytes."""
+    """Return the peak of the memory since `begin_peak` in bytes."""
     try:
         return _status("VmHWM")
     except OSError:

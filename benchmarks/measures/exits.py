@@ -1,10 +1,10 @@
-"""The end of a process with 50 entries queued: how long it takes, and what is lost.
+"""The end of a process with 50 queued entries: its duration, and the lost entries.
 
-The time is that from the last log call to the end of the process. In a running app: one entry has
-been delivered before, so there is a connection, a token, a thread. The server then is healthy, or
-its port is closed, or it takes what comes and answers nothing. In a short script the 50 are the
-first entries of all. Where the server is healthy, the interpreter's own end is taken off; where it
-is not, clients wait for seconds, all of them at the same time, and tenths are what is honest.
+The benchmark measures the time from the last log call to the end of the process. A running app has
+delivered one entry before, so it has a connection, a token and a thread. Its server works, or its
+port is closed, or it answers nothing. In a short script, the 50 entries are the first entries. If
+the server works, the benchmark subtracts the time in which the interpreter ends. Otherwise clients
+wait for seconds at the same time, so the results have only one decimal.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from benchmarks.contestants import Entrant
 
 ROUNDS = 5
-_LONG_ROUNDS = 2  # at most, of those that take seconds
+_LONG_ROUNDS = 2  # the most rounds of measurements that take seconds
 _ENTRIES = 50
-_LIMIT = 8.0  # seconds, then it is killed
+_LIMIT = 8.0  # seconds after which a process is killed
 _CASES = ("healthy", "script")
 _LONG_CASES = ("refused", "black hole")
 COLUMNS = (
@@ -40,7 +40,7 @@ COLUMNS = (
 
 
 def run(bench: Bench) -> Report:
-    """One table."""
+    """Return a report with one table."""
     report = Report("exit", f"Exit with {_ENTRIES} entries queued")
     cases = _CASES[:1] if bench.is_quick else _CASES
     entrants = [NOTHING, *bench.entrants]
@@ -72,7 +72,7 @@ def run(bench: Bench) -> Report:
 
 
 def _one(bench: Bench, entrant: Entrant, case: str) -> tuple[float, int]:
-    """Milliseconds from the last call to the end, and how many arrived."""
+    """Return the milliseconds from the last call to the end, and the number of arrived entries."""
     bench.sink.reset()
     with bench.child("exits", entrant, is_warm=case != "script") as child:
         child.hear()
@@ -85,7 +85,7 @@ def _one(bench: Bench, entrant: Entrant, case: str) -> tuple[float, int]:
 
 
 def _together(bench: Bench, case: str) -> dict[str, float | str]:
-    """Seconds from each one's last call to its end, with a server that is gone, or silent."""
+    """Return the seconds from last call to end, with a server that is closed or does not answer."""
     bench.sink.reset()
     with (
         bench.all_at_once("exits", bench.entrants, is_warm=True) as children,
@@ -108,7 +108,7 @@ def _together(bench: Bench, case: str) -> dict[str, float | str]:
 
 
 def _spent(child: Child) -> float:
-    """Lets it log and end; seconds from its last call on, or the limit if it had to be killed."""
+    """Let the child log and end; return the seconds after its last call, at most the limit."""
     child.go_on()
     last_call: int = child.hear()["last_call"]
     if not child.end(_LIMIT):
@@ -120,7 +120,7 @@ def _spent(child: Child) -> float:
 
 
 def inside(job: Job) -> None:
-    """Logs, and comes to its end."""
+    """Log the entries, and end."""
     contestant = job.set_up()
     if job.options["is_warm"]:
         contestant.log(0, session(90_000_000))

@@ -1,8 +1,8 @@
-"""A process that has logged and has nothing more to say: what its client still does.
+"""The work of a client in a process that logs nothing more.
 
-All contestants idle at the same time, each in its process, with one entry delivered; the system's
-own counts are read before and after: CPU, and voluntary context switches, of which a thread that
-wakes up to look makes at least one each time.
+All contestants wait at the same time, each in its process, after one delivered entry. The benchmark
+reads two counts of the system before and after: CPU time, and voluntary context switches. A thread
+that wakes up makes at least one such switch.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ COLUMNS = (
     Column("threads", "threads"),
     Column("resident MiB over the harness", "resident", 1),
 )
-_REST = 6.0  # seconds for timers that fire once after the last entry
+_REST = 6.0  # seconds in which timers of the last entry can end
 
 
 def run(bench: Bench) -> Report:
-    """One table; it takes one round, since these are counts."""
+    """Return a report with one table. Counts need only one round."""
     report = Report("idle", "Idle, a minute")
     rest, seconds = (1.0, 3.0) if bench.is_quick else (_REST, 30.0)
     entrants = [NOTHING, *bench.entrants]
@@ -63,7 +63,7 @@ def _look(pid: int) -> dict[str, float]:
     switches = cpu = 0.0
     for task in tasks:
         switches += _status(task, "voluntary_ctxt_switches")
-        # The first number is the time on a CPU in nanoseconds, finer than the ticks of `stat`.
+        # The first number is the CPU time in nanoseconds, which is more exact than `stat`.
         cpu += int((task / "schedstat").read_text().split()[0]) / 1e6
     resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return {
@@ -82,7 +82,7 @@ def _status(task: Path, name: str) -> int:
 
 
 def inside(job: Job) -> None:
-    """Logs once, and waits."""
+    """Log one entry, and wait."""
     contestant = job.set_up()
     contestant.log(0, session(90_000_000))
     contestant.flush(10)

@@ -1,4 +1,4 @@
-"""What it costs to import a client, over the bare interpreter's start."""
+"""The cost of importing a client, in addition to the start of the interpreter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.contestants import Entrant
 
 ROUNDS = 3
-_STARTS = 3  # in each round, after one that fills the caches
+_STARTS = 3  # in each round, after one start that fills the caches
 COLUMNS = (
     Column("ms over the interpreter", "ms", 1, has_spread=True),
     Column("modules", "modules"),
@@ -27,7 +27,7 @@ _LOOK = "; import sys; print(len(sys.modules), 'requests' in sys.modules)"
 
 
 def run(bench: Bench) -> Report:
-    """One table."""
+    """Return a report with one table."""
     report = Report("import", "Import")
     entrants = [NOTHING, *(entrant for entrant in bench.entrants if entrant.imports)]
     _start(NOTHING)

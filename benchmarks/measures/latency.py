@@ -1,7 +1,7 @@
-"""A slow server: what is lost, and how long an entry takes from its call to the server.
+"""A slow server: the lost entries, and the time of an entry from its call to the server.
 
-The server answers each request 20 or 100 ms after it has come; the app logs 1,000 or 5,000 entries
-a second, evenly. An entry has arrived when the request that carries it has been received in full.
+The server answers each request after 20 or 100 ms. The app logs 1,000 or 5,000 entries a second,
+evenly. An entry has arrived when the server has received its whole request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROUNDS = 3
 _CASES = [(delay, rate) for delay in (20, 100) for rate in (1_000, 5_000)]
 _WARM = 90_000_000
-_STEP = 0.002  # seconds: calls are made in small groups, since a sleep is not finer
+_STEP = 0.002  # seconds; calls are made in small groups, because a sleep cannot be shorter
 _COLUMNS = (
     Column("lag p50, ms", "p50"),
     Column("lag p99, ms", "p99", has_spread=True),
@@ -38,10 +38,12 @@ _COLUMNS = (
 
 
 def run(bench: Bench) -> Report:
-    """A table for each pair of latency and rate."""
+    """Return a report with a table for each pair of latency and rate."""
     seconds = 0.4 if bench.is_quick else 2.0
     report = Report("latency", "A slow server: loss, and lag from the call to the server")
-    for delay, rate in _CASES[::3] if bench.is_quick else _CASES:  # the ends of the scale
+    for delay, rate in (
+        _CASES[::3] if bench.is_quick else _CASES
+    ):  # only the smallest and the largest
 
         def one(entrant: Entrant, delay: int = delay, rate: int = rate) -> Result:
             return _one(bench, entrant, delay, rate, seconds)
@@ -79,7 +81,7 @@ def _one(bench: Bench, entrant: Entrant, delay: int, rate: int, seconds: float) 
         "p50": percentile(lags, 0.5) if lags else None,
         "p99": percentile(lags, 0.99) if lags else None,
         "max": lags[-1] if lags else None,
-        "requests": max(0, stored.posts - 1),  # without that of the first entry
+        "requests": max(0, stored.posts - 1),  # the request of the first entry does not count
         "lost": lost,
         "lost_share": 100 * lost / len(times),
         "doubled": sum(len(arrived) - 1 for arrived in arrivals.values()),
@@ -88,7 +90,7 @@ def _one(bench: Bench, entrant: Entrant, delay: int, rate: int, seconds: float) 
 
 
 def inside(job: Job) -> None:
-    """Logs at an even rate, and keeps the time of each call."""
+    """Log at an even rate, and note the time of each call."""
     contestant = job.set_up()
     rate, seconds = job.options["rate"], job.options["seconds"]
     contestant.log(0, session(_WARM))
@@ -97,7 +99,7 @@ def inside(job: Job) -> None:
     job.wait()
     total, times = int(rate * seconds), array("q")
     start = time.monotonic()
-    limit = start + 2 * seconds  # for a client that posts in the caller's thread
+    limit = start + 2 * seconds  # a limit for clients that post in the caller's thread
     while len(times) < total and (now := time.monotonic()) < limit:
         if len(times) > (now - start) * rate:
             time.sleep(_STEP)

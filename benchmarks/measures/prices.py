@@ -1,9 +1,10 @@
-"""What each feature of voyage-logger costs a log call, or by itself, and what a request costs.
+"""The cost of each feature of voyage-logger, and the cost of a request.
 
-A call: loggers that differ in one setting, in one process, each called in turn; their transport
-takes everything, and nothing is sent while calls are timed. By itself: what is done beside log
-calls, such as entering a journey. A request: the CPU of the thread that sends bodies of 1, 100 and
-2,000 entries, by this client's transport (requests) and by bare urllib3.
+For the cost in a log call, loggers that differ in one setting are called in turn, in one process.
+Their transport accepts all entries, and sends nothing while calls are timed. Other features are
+measured without log calls, such as the start of a journey. For a request, the benchmark measures
+the CPU time for bodies of 1, 100 and 2,000 entries, with the transport of this client and with
+urllib3 alone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from benchmarks._child import Job
 
 ROUNDS = 3
-_CALLS = 1_000  # of one logger before it is the next one's turn
+_CALLS = 1_000  # calls of one logger before the next logger
 _TURNS = 12
 _REQUESTS = 200
 _SIZES = (1, 100, 2_000)
@@ -62,7 +63,7 @@ _ALONE = {
 
 
 def run(bench: Bench) -> Report:
-    """A table for the call and one for the request."""
+    """Return a report with a table for calls and a table for requests."""
     report = Report("prices", "What each feature costs")
     own = [each for each in bench.entrants if each.name in ("voyage", "voyage-speed")]
 
@@ -92,7 +93,7 @@ def run(bench: Bench) -> Report:
 
 
 def inside(job: Job) -> None:
-    """Measures all, in one process."""
+    """Measure all features in one process."""
     contestant: Any = job.set_up()
     contestant.flush(10)
     found = _calls(contestant, 2 if job.options["is_quick"] else _TURNS)
@@ -115,7 +116,7 @@ def _calls(contestant: Any, turns: int) -> Result:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-prices-"))
 
         def make(**settings: Any) -> Any:
-            # Nothing is due while calls are timed: the worker has no part in their cost.
+            # The worker sends nothing while calls are timed, so it adds nothing to their cost.
             quiet: Any = {
                 "batch_size": 1_000_000,
                 "max_queue_size": 1_000_000,
@@ -153,7 +154,7 @@ def _calls(contestant: Any, turns: int) -> Result:
 
 
 def _prepared(key: str, logger: Any, scope: ExitStack) -> Callable[[int, str], None] | None:
-    """Enters what a call is to be inside of; gives the call itself if it is not the usual one."""
+    """Prepare the scope of a call. Return the call, or None for the usual call."""
     if key == "context":
         scope.enter_context(logger.context(region="eu-west-1", release="2026.11"))
     elif key.startswith("steps-"):
@@ -170,7 +171,7 @@ def _prepared(key: str, logger: Any, scope: ExitStack) -> Callable[[int, str], N
 
 
 def _operation(key: str, logger: Any, scope: ExitStack) -> Callable[[int, str], object]:
-    """What is done beside log calls; the arguments are of no use to it."""
+    """Return a function that uses a feature without a log call, and ignores its arguments."""
     from voyage_logger import propagate
 
     def enter(scoped: Any) -> None:
@@ -216,7 +217,7 @@ def _caught(depth: int) -> Exception:
 def _paid(
     logger: Any, n: int, session: str, more: dict[str, Any] | None = None, **fields: Any
 ) -> None:
-    """The usual call with something more."""
+    """The usual call with additional arguments."""
     meta_data: dict[str, Any] = {"order": n, "amount": 129.95, "currency": "EUR"}
     logger.info(
         "Payment authorized",
@@ -260,7 +261,7 @@ def _by_urllib3(job: Job) -> Callable[[list[bytes]], object]:
 
 
 def _cpu(send: Callable[[list[bytes]], object], size: int, count: int) -> float:
-    """Microseconds of this thread's CPU for a request of so many entries."""
+    """Return the CPU microseconds of this thread for a request with a number of entries."""
     entries = [b'{"message":"' + b"x" * 415 + b'"}'] * size
     send(entries)
     start = time.thread_time_ns()

@@ -1,8 +1,8 @@
-"""The spool beside the queue in memory: the call, the drain of a backlog, and the memory it takes.
+"""Spool and memory queue compared: the log call, the drain of a backlog, and the memory.
 
-The call: as in `call`, bursts while the client delivers. The drain: the server is away while a
-backlog is logged, then it is back and the client is flushed; the rate is that from the first
-arrival to the last. The queue in memory is made large enough for the backlog.
+Calls are measured in bursts while the client delivers, as in `call`. For the drain, the server is
+closed while a backlog is logged. Then the server opens and the client is flushed. The rate is
+measured from the first arrival to the last. The memory queue has room for the whole backlog.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _DRAIN = (
 
 
 def run(bench: Bench) -> Report:
-    """A table for the call and one for the drain."""
+    """Return a report with a table for calls and a table for the drain."""
     report = Report("spool", "The spool beside the queue in memory")
     entrants = [BY_NAME["voyage"], BY_NAME["voyage-spool"]]
     calls = 2_000 if bench.is_quick else 8_000
@@ -61,7 +61,7 @@ def run(bench: Bench) -> Report:
 
 
 def _write_cost() -> float:
-    """Microseconds of an append by itself, the median of some thousand."""
+    """Return the median microseconds of some thousand appends."""
     line, times = b"x" * _ENTRY, []
     with TemporaryDirectory(prefix="bench-write-") as folder:
         file = os.open(f"{folder}/file", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
@@ -109,7 +109,7 @@ def _one(bench: Bench, entrant: Entrant, size: int) -> Result:
 
 
 def inside(job: Job) -> None:
-    """Logs a backlog while the server is away, and drains it when it is back."""
+    """Log a backlog while the server is closed, and drain the backlog when it is open."""
     contestant = job.set_up(**job.options["options"])
     size = job.options["size"]
     contestant.log(0, session(90_000_000))

@@ -1,4 +1,4 @@
-"""Runs the command line as `python -m voyage_logger`."""
+"""Run the command line with `python -m voyage_logger`."""
 
 from __future__ import annotations
 

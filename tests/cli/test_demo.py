@@ -1,4 +1,4 @@
-"""The command line."""
+"""Tests of `voyage-logger demo`, and of the options that all commands share."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return python("-W", "error", "-m", "voyage_logger", *words)
 
 
-def test_demo_delivers_everything_once() -> None:
-    """The demo's account adds up through an outage, a revoked token and a dropped connection."""
+def test_demo_delivers_each_entry_once() -> None:
+    """No entry is lost or doubled by an outage, a revoked token and a broken connection."""
     done = run("demo", "--json")
     account = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
@@ -38,8 +38,8 @@ def test_demo_delivers_everything_once() -> None:
     assert account["sign_ins"] == 2
 
 
-def test_demo_tells_people_what_happened() -> None:
-    """Without --json it shows the checkout, its steps some time apart, and then the account."""
+def test_demo_prints_the_checkout_and_the_counts() -> None:
+    """Without --json, the output has the steps of the checkout with their times."""
     done = run("demo")
     assert (done.returncode, done.stderr) == (0, "")
     shown = re.findall(r"^  \+ *(\d+) ms  o  (\w+)$", done.stdout, re.MULTILINE)
@@ -47,22 +47,24 @@ def test_demo_tells_people_what_happened() -> None:
     assert steps == ("cart_opened", "card_declined", "gateway_timeout", "paid_by_invoice")
     assert times[0] == "0"
     assert len(set(times)) == 4
-    assert done.stdout.endswith("\nEverything arrived, once.\n")
+    assert done.stdout.endswith("\nEvery entry arrived exactly once.\n")
 
 
-def test_demo_s_account_is_readable() -> None:
-    """For people the account is a short table with a verdict."""
+def test_demo_prints_counts_and_a_verdict() -> None:
+    """The counts are a short table, and the last line is a verdict."""
     account = Account(2005, 2004, 1, 0, 21, 3, 2, 1, 2.5)
     lines = _readable(account).splitlines()
     assert [line.split() for line in lines if line.startswith("  sign")] == [["sign-ins", "2"]]
     assert lines[-1] == "Entries are missing."
     assert len(lines) < 20
     whole = replace(account, received=2005, lost=0)
-    assert _readable(whole).splitlines()[-1] == "Everything arrived, once."
+    assert _readable(whole).splitlines()[-1] == "Every entry arrived exactly once."
 
 
-def test_demo_s_checkout_is_a_journey(server: DevServer, logger: VoyageLogger) -> None:
-    """The demo prints the timeline that the server has of it, in the order of the steps."""
+def test_demo_prints_the_steps_that_the_server_has_stored(
+    server: DevServer, logger: VoyageLogger
+) -> None:
+    """The steps come from the stored entry, in the order of the calls."""
     shop = _Shop(logger, pause=float)
     shop.check_out()
     assert logger.flush()
@@ -71,22 +73,22 @@ def test_demo_s_checkout_is_a_journey(server: DevServer, logger: VoyageLogger) -
     assert steps == ["cart_opened", "card_declined", "gateway_timeout", "paid_by_invoice"]
 
 
-def test_version() -> None:
-    """`--version` names the package, its version, and that of orjson if log calls use it."""
+def test_version_names_package_and_encoder() -> None:
+    """`--version` prints the version of the package, and of orjson if log calls use it."""
     is_used = quick_dumps is not dumps
     encoder = f"orjson {metadata.version('orjson')}" if is_used else "without orjson"
     assert run("--version").stdout == f"voyage-logger {__version__} ({encoder})\n"
 
 
 def test_version_tells_that_orjson_is_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """VOYAGE_LOGS_ORJSON=0 can be seen to have worked."""
+    """After VOYAGE_LOGS_ORJSON=0, `--version` prints "without orjson"."""
     monkeypatch.setenv("VOYAGE_LOGS_ORJSON", "0")
     assert run("--version").stdout == f"voyage-logger {__version__} (without orjson)\n"
 
 
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["demo", "--nonsense"]])
 def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """What is not understood is said with the usage."""
+    """Wrong arguments print the usage on stderr."""
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code == 2

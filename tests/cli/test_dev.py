@@ -1,4 +1,4 @@
-"""`voyage-logger dev`, in a process of its own."""
+"""Tests of `voyage-logger dev`, which runs in another process."""
 
 from __future__ import annotations
 
@@ -21,19 +21,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent")
 
-MAIN = """
-import argparse, sys
-from voyage_logger.cli import _dev
-parser = argparse.ArgumentParser()
-_dev.add_parser(parser.add_subparsers(required=True))
-options = parser.parse_args()
-sys.exit(options.run(options))
-"""
+MAIN = "import sys; from voyage_logger.cli import main; sys.exit(main())"
 SECONDS = 20
 
 
 class Dev:
-    """A running `voyage-logger dev`, and what it printed about itself."""
+    """A running `voyage-logger dev`, and the lines that it printed at the start."""
 
     def __init__(self, *arguments: str, **environ: str) -> None:
         program = ["-W", "error", "-c", MAIN, "dev", "--port", "0", *arguments]
@@ -56,7 +49,7 @@ class Dev:
         token = json.loads(connection.getresponse().read())["data"][0]["access_token"]
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         connection.request("POST", BATCH_PATH, json.dumps({"logs": entries}).encode(), headers)
-        # A server whose reader has gone may end before it has answered.
+        # A server whose output nobody reads may end before it has answered.
         with contextlib.suppress(ConnectionError):
             assert connection.getresponse().status == 200
         connection.close()
@@ -69,7 +62,7 @@ class Dev:
 
 @pytest.fixture
 def started() -> Iterator[list[Dev]]:
-    """Whatever a failed test leaves running is ended."""
+    """Yield a list of processes that are killed after the test."""
     started: list[Dev] = []
     yield started
     for dev in started:
@@ -82,8 +75,8 @@ def entry(message: str, level: str = "info", app_name: str = "shop") -> dict[str
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_runs_until_a_signal(started: list[Dev], number: signal.Signals) -> None:
-    """The printed variables work at once, each entry is a line, and a signal is a good end."""
+def test_dev_runs_until_a_signal(started: list[Dev], number: signal.Signals) -> None:
+    """Each received entry is printed as a line, and the exit code after a signal is 0."""
     dev = Dev()
     started.append(dev)
     dev.send(entry("one"), entry("two", "critical"))
@@ -94,8 +87,8 @@ def test_runs_until_a_signal(started: list[Dev], number: signal.Signals) -> None
     assert dev.end(number) == (0, "")
 
 
-def test_says_where_to_look_at_the_entries(started: list[Dev]) -> None:
-    """In a browser, too: the address of a page of them is printed."""
+def test_dev_prints_the_address_of_the_entries(started: list[Dev]) -> None:
+    """A browser can open the printed address, and gets the entries as JSON."""
     dev = Dev()
     started.append(dev)
     dev.send(entry("one"))
@@ -109,8 +102,8 @@ def test_says_where_to_look_at_the_entries(started: list[Dev]) -> None:
     assert [row["entry"]["message"] for row in found] == ["one"]
 
 
-def test_entries_cannot_move_the_cursor(started: list[Dev]) -> None:
-    """Control characters, newlines and writing directions are escaped, letters are not."""
+def test_dev_escapes_control_characters(started: list[Dev]) -> None:
+    """Control characters, newlines and changes of direction are escaped; letters are not."""
     dev = Dev()
     started.append(dev)
     dev.send(entry("a\x1b[2J\r\nb\u202ec\x9b \u00e9\u2603", app_name="x\ny"))
@@ -120,8 +113,8 @@ def test_entries_cannot_move_the_cursor(started: list[Dev]) -> None:
     assert dev.end() == (0, "")
 
 
-def test_any_terminal_will_do(started: list[Dev]) -> None:
-    """What the terminal's encoding lacks is escaped."""
+def test_dev_escapes_characters_that_the_encoding_lacks(started: list[Dev]) -> None:
+    """A terminal with any encoding can show the entries."""
     dev = Dev(PYTHONIOENCODING="ascii")
     started.append(dev)
     dev.send(entry("\u00e9\U0001f600"))
@@ -129,8 +122,8 @@ def test_any_terminal_will_do(started: list[Dev]) -> None:
     assert dev.end() == (0, "")
 
 
-def test_file_keeps_entries_and_old_ones_are_no_news(started: list[Dev], tmp_path: Path) -> None:
-    """The second run on a file prints only what is new."""
+def test_dev_prints_only_new_entries_of_a_file(started: list[Dev], tmp_path: Path) -> None:
+    """The second run with the same file does not print the entries of the first run."""
     for message in ("first run", "second run"):
         dev = Dev("--db", str(tmp_path / "entries.db"))
         started.append(dev)
@@ -139,8 +132,8 @@ def test_file_keeps_entries_and_old_ones_are_no_news(started: list[Dev], tmp_pat
         assert dev.end() == (0, "")
 
 
-def test_reader_may_go(started: list[Dev]) -> None:
-    """`voyage-logger dev | head` ends without a traceback."""
+def test_dev_ends_quietly_if_its_reader_ends(started: list[Dev]) -> None:
+    """`voyage-logger dev | head` prints no traceback."""
     dev = Dev()
     started.append(dev)
     dev.process.stdout.close()  # type: ignore[union-attr]  # it is a pipe
@@ -149,9 +142,9 @@ def test_reader_may_go(started: list[Dev]) -> None:
     assert dev.child.end()[1] == ""
 
 
-def test_other_hosts_are_warned_about(started: list[Dev]) -> None:
-    """Who opens the server to the network is told so."""
-    dev = Dev("--host", "0.0.0.0")  # noqa: S104 - what is tested
+def test_dev_warns_about_a_public_address(started: list[Dev]) -> None:
+    """A warning on stderr tells that other machines can reach the server."""
+    dev = Dev("--host", "0.0.0.0")  # noqa: S104 - the test needs this address
     started.append(dev)
     code, errors = dev.end()
     assert code == 0
@@ -163,8 +156,8 @@ def run(*arguments: str) -> tuple[int, list[str]]:
     return done.returncode, done.stderr.splitlines()
 
 
-def test_port_in_use_is_one_line() -> None:
-    """No traceback: the port and the reason, and the exit code 1."""
+def test_dev_reports_a_port_in_use_in_one_line() -> None:
+    """The line has the port and the reason, and the exit code is 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         code, lines = run("--port", port)
@@ -173,8 +166,8 @@ def test_port_in_use_is_one_line() -> None:
     assert line.startswith(f"voyage-logger dev: cannot listen on 127.0.0.1 port {port}: ")
 
 
-def test_bad_database_is_one_line(tmp_path: Path) -> None:
-    """The same for a file that is something else."""
+def test_dev_reports_a_wrong_database_in_one_line(tmp_path: Path) -> None:
+    """The line has the path of the file and the reason, and the exit code is 1."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 100)
     code, lines = run("--port", "0", "--db", str(path))
@@ -184,8 +177,8 @@ def test_bad_database_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("port", ["x", "-1", "65536"])
-def test_wrong_port_is_wrong_usage(port: str) -> None:
-    """The message names the rule."""
+def test_dev_with_a_wrong_port_is_wrong_usage(port: str) -> None:
+    """The message states the range of ports."""
     code, lines = run(f"--port={port}")
     assert code == 2
     assert "must be from 0 to 65535" in lines[-1]

@@ -1,4 +1,4 @@
-"""`voyage-logger spool`: what it shows, sends and removes, and whose files it leaves alone."""
+"""Tests of `voyage-logger spool`: its output, and the files that it sends, removes or leaves."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="terminals and locks of POSIX")
 
-AWAY = "http://127.0.0.1:9"  # nobody listens at the discard port
-ELSEWHERE = "http://127.0.0.1:7"  # nor there
+AWAY = "http://127.0.0.1:9"  # the port "discard", on which nothing listens
+ELSEWHERE = "http://127.0.0.1:7"  # nothing listens on this port
 
 
 def log(logger: VoyageLogger, messages: tuple[str, ...]) -> None:
-    """Logs messages of the form "level words"."""
+    """Log messages of the form "level words"."""
     for message in messages:
         logger.log(message.partition(" ")[0], message)
 
 
 def leave(folder: Path, *messages: str, base_url: str = AWAY) -> str:
-    """Leaves entries in the folder, and gives the name of their owner, who is gone."""
+    """Leave entries in the folder, and return the name of their dead owner."""
     before = set(owners(folder))
     threads = set(threading.enumerate())
     logger = VoyageLogger(
@@ -56,7 +56,9 @@ def leave(folder: Path, *messages: str, base_url: str = AWAY) -> str:
     log(logger, messages)
     logger.close(timeout=0)
     (owner,) = set(owners(folder)) - before
-    until(lambda: set(threading.enumerate()) <= threads)  # the worker may hold files for a moment
+    until(
+        lambda: set(threading.enumerate()) <= threads
+    )  # the worker closes its files a moment later
     return owner
 
 
@@ -66,11 +68,11 @@ def owners(folder: Path) -> list[str]:
 
 @pytest.fixture
 def live(folder: Path) -> Iterator[VoyageLogger]:
-    """A logger that lives, and has an entry in the folder; it adopts nothing from the tests."""
+    """A running logger that has an entry in the folder. It adopts no entries of the tests."""
     logger = VoyageLogger(
         "app", spool_dir=folder, base_url=ELSEWHERE, api_key="k", api_secret="s", flush_interval=600
     )
-    logger.info("info of the living")
+    logger.info("info of a running owner")
     yield logger
     logger.close(timeout=0)
 
@@ -84,7 +86,7 @@ def spool(*words: object) -> int:
 
 
 def reject(server: DevServer, folder: Path, *messages: str) -> None:
-    """Leaves dead letters in the folder: entries that the server has refused."""
+    """Leave dead letters in the folder, which are entries that the server has rejected."""
     for message in messages:
         server.script(Fault(status=422, body=json.dumps({"detail": "no \x1b[2J such"})))
         logger = VoyageLogger(
@@ -110,10 +112,10 @@ def letters(folder: Path) -> list[dict[str, Any]]:
 
 
 class TestLs:
-    def test_names_the_living_and_the_dead(
+    def test_ls_shows_running_and_dead_owners(
         self, folder: Path, live: VoyageLogger, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Each owner's state, process, destination, and entries by level."""
+        """The state, process, destination and counts of each owner are shown."""
         dead = leave(folder, "info a", "info b", "error c")
 
         assert spool("ls", folder, "--json") == 0
@@ -133,10 +135,10 @@ class TestLs:
         )
         assert 0 <= of_dead["oldest_seconds"] < 60
 
-    def test_is_a_table_for_people(
+    def test_ls_prints_a_table(
         self, folder: Path, live: VoyageLogger, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """One row an owner, and a sum."""
+        """The table has a row for each owner, and a line with the sums."""
         dead = leave(folder, "info a", "error b")
 
         assert spool("ls", folder) == 0
@@ -148,10 +150,10 @@ class TestLs:
         assert AWAY in row
         assert lines[-1] == "2 owners (1 alive), 3 entries, 0 dead letters"
 
-    def test_says_who_is_alive_by_the_lock(
+    def test_ls_shows_a_killed_process_as_dead(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A killed process is dead at once, whatever it had in the folder."""
+        """The state of an owner changes to "dead" as soon as its process is killed."""
         code = "logger = logger_on(folder); logger.info('x'); say('ready'); sys.stdin.read()"
         states = []
         with Child(server, folder, code) as child:
@@ -165,10 +167,10 @@ class TestLs:
         assert [each["state"] for each in states] == ["alive", "dead"]
         assert {each["pid"] for each in states} == {child.process.pid}
 
-    def test_says_whose_files_a_living_process_has_taken_over(
+    def test_ls_shows_which_process_has_adopted_files(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The dead are not called alive: their files are adopted, and by whom is shown."""
+        """An owner is "adopted" if a running process has taken over its files."""
         server.refuse_connections()
         dead = leave(folder, "info a", base_url=server.url)
         code = """\
@@ -199,20 +201,18 @@ class TestLs:
         assert last.startswith("2 owners (1 alive, 1 adopted), 2 entries")
         assert {(each["state"], each["adopted_by"]) for each in later} == {("dead", None)}
 
-    def test_counts_dead_letters_by_reason(
+    def test_ls_counts_dead_letters_by_reason(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """What the server has rejected is seen, though nothing waits."""
+        """Rejected entries are counted, even if no entries are pending."""
         reject(server, folder, "info a")
 
         assert spool("ls", folder) == 0
 
         assert "1 (HTTP 422 1)" in capfd.readouterr().out
 
-    def test_names_what_is_none_of_its_files(
-        self, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """Files of others and of a newer version are named, with control characters escaped."""
+    def test_ls_names_foreign_files(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """Foreign and newer files are named, with control characters escaped."""
         leave(folder, "info a")
         (folder / "note\x1b[2J.txt").touch()
         (folder / "v2.x.lock").touch()
@@ -220,14 +220,14 @@ class TestLs:
         assert spool("ls", folder) == 0
 
         out = capfd.readouterr().out
-        assert "note\\x1b[2J.txt: no file of a spool" in out
-        assert "v2.x.lock: of a newer version" in out
+        assert "note\\x1b[2J.txt: not a file of a spool" in out
+        assert "v2.x.lock: a file of a newer version" in out
         assert "others" not in out
 
-    def test_of_a_folder_of_another_kind_is_short(
+    def test_ls_names_only_the_first_foreign_files(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Of many files that are none of a spool's the first are named, and how many there are."""
+        """If many files are foreign, only some are named, and the others are counted."""
         folder.mkdir()
         for number in range(605):
             (folder / f"{number:03}.txt").touch()
@@ -235,13 +235,13 @@ class TestLs:
         assert spool("ls", folder) == 0
 
         lines = capfd.readouterr().out.splitlines()
-        assert lines[1:6] == [f"00{n}.txt: no file of a spool, left alone" for n in range(5)]
-        assert lines[6:] == ["and 600 others: no file of a spool, left alone"]
+        assert lines[1:6] == [f"00{n}.txt: not a file of a spool, left alone" for n in range(5)]
+        assert lines[6:] == ["and 600 others: not a file of a spool, left alone"]
 
-    def test_of_dead_letters_alone_says_whose_they_were(
+    def test_ls_shows_the_owner_of_dead_letters_without_a_lock_file(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """No lock file is left then, but the owner's name has the process and the time."""
+        """Process and start time come from the name of the dead-letter file."""
         reject(server, folder, "info a")
         (path,) = folder.iterdir()
         name = path.name.removeprefix("v1.").removesuffix(".dead.ndjson")
@@ -252,10 +252,10 @@ class TestLs:
         row = capfd.readouterr().out.splitlines()[1].split()
         assert row[:4] == [name, "dead", str(os.getpid()), f"{began:%Y-%m-%dT%H:%M:%SZ}"]
 
-    def test_counts_lines_that_cannot_be_read(
+    def test_ls_counts_unreadable_lines(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A line changed by hand is no entry; a torn last line is none either."""
+        """Changed lines and an incomplete last line count as unreadable."""
         leave(folder, "info a", "info b")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(b"junk\n" + path.read_bytes() + b'{"spool_seq":9,"mess')
@@ -265,34 +265,34 @@ class TestLs:
         (owner,) = json.loads(capfd.readouterr().out)["owners"]
         assert (owner["entries"], owner["unreadable_lines"]) == (2, 1)
 
-    def test_of_an_empty_folder_says_so(
+    def test_ls_of_an_empty_folder_succeeds(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Nothing kept is no error."""
+        """An empty folder is not an error."""
         folder.mkdir()
 
         assert spool("ls", folder) == 0
-        assert capfd.readouterr().out == "No entries are kept here.\n"
+        assert capfd.readouterr().out == "The folder has no entries.\n"
 
     @pytest.mark.parametrize("command", ["ls", "show", "export"])
-    def test_and_its_like_change_nothing(
+    def test_ls_show_and_export_change_nothing(
         self, folder: Path, live: VoyageLogger, command: str
     ) -> None:
-        """Looking makes no file, changes none, and leaves every lock to whom it belongs."""
+        """These commands change no files, and they leave all locks as they were."""
         leave(folder, "info a", "error b")
         before = content(folder)
 
         assert spool(command, folder) == 0
 
         assert content(folder) == before
-        leave(folder, "info of another one")  # the locks are free, or held, as before
+        leave(folder, "info of another one")  # this works only if the locks are as before
         assert spool("purge", folder, "--yes") == 0
         assert len(owners(folder)) == 1
 
-    def test_of_what_cannot_be_read_says_so(
+    def test_show_names_a_file_that_it_cannot_read(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """What is in the way is named, the rest is shown, and the exit code tells."""
+        """The other files are shown, and the exit code is 1."""
         leave(folder, "info a", "error b")
         (path,) = folder.glob("*.info.*")
         path.unlink()
@@ -306,8 +306,8 @@ class TestLs:
         assert f"{path.name} cannot be read" in err
 
     @pytest.mark.parametrize("kind", ["info.000002.ndjson", "sent", "lock", "dead.ndjson"])
-    def test_waits_for_no_pipe(self, folder: Path, kind: str) -> None:
-        """A pipe in the place of a file is named, like whatever else is no file."""
+    def test_ls_does_not_wait_for_a_named_pipe(self, folder: Path, kind: str) -> None:
+        """A named pipe in the place of a file is reported like other wrong files."""
         owner = leave(folder, "info a")
         path = folder / f"v1.{owner}.{kind}"
         path.unlink(missing_ok=True)
@@ -318,10 +318,10 @@ class TestLs:
 
 
 class TestShow:
-    def test_prints_lines_in_the_order_of_the_calls(
+    def test_show_prints_entries_in_the_order_of_the_calls(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Over all levels, the oldest owner's first."""
+        """Entries of all levels are shown in one order, beginning with the oldest owner."""
         said = ["info a", "error b", "debug c", "info d", "critical e"]
         leave(folder, *said)
 
@@ -339,10 +339,10 @@ class TestShow:
             (["--limit", "0"], []),
         ],
     )
-    def test_can_show_less(
+    def test_show_filters_by_level_and_limit(
         self, folder: Path, capfd: pytest.CaptureFixture[str], options: list[str], shown: list[str]
     ) -> None:
-        """From a level upward, and so many."""
+        """The options select a lowest level and a largest number of entries."""
         leave(folder, "info a", "error b", "debug c", "critical d")
 
         assert spool("show", folder, "--json", *options) == 0
@@ -350,8 +350,10 @@ class TestShow:
         lines = capfd.readouterr().out.splitlines()
         assert [json.loads(line)["message"] for line in lines] == shown
 
-    def test_as_json_is_the_entry(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        """What would be sent, without the spool's own number; and nothing a terminal obeys."""
+    def test_show_json_prints_each_entry_as_it_would_be_sent(
+        self, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """The JSON has no number of the spool, and control characters are escaped."""
         leave(folder, "info \x7f\x9b\u202e\u00e9")
 
         assert spool("show", folder, "--json") == 0
@@ -362,10 +364,10 @@ class TestShow:
         assert "spool_seq" not in entry
         assert entry["message"] == "info \x7f\x9b\u202e\u00e9"
 
-    def test_says_the_day_and_the_zone(
+    def test_show_prints_day_and_time_zone(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """What is kept may be days old; a time that is the app's own stays as it is."""
+        """A kept entry can be days old. A time that the app has set is not changed."""
         owner = leave(folder, "info a")
         (path,) = folder.glob(f"v1.{owner}.info.*.ndjson")
         line = json.loads(path.read_text())
@@ -379,10 +381,10 @@ class TestShow:
         assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO     app: info a", ours)
         assert own.startswith("2026-01-31T12:00:00+01:00 INFO     app: info a")
 
-    def test_escapes_what_a_terminal_obeys(
+    def test_show_escapes_control_characters(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """No entry can move the cursor or forge a line."""
+        """An entry cannot move the cursor or fake another line."""
         leave(folder, "info \x1b[2J\nforged \x9b")
 
         assert spool("show", folder) == 0
@@ -391,10 +393,10 @@ class TestShow:
         assert line.isprintable()
         assert "\\x1b[2J\\nforged \\x9b" in line
 
-    def test_shows_dead_letters_with_the_server_s_words(
+    def test_show_dead_letters_prints_reason_and_time(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Why, when, and what; also from a level upward."""
+        """A line above each dead letter has the answer of the server and the time."""
         reject(server, folder, "info a", "error b")
 
         assert spool("show", folder, "--dead-letters", "--level", "error") == 0
@@ -408,10 +410,10 @@ class TestShow:
         assert "ERROR    app: error b" in what
 
     @pytest.mark.parametrize("command", ["show", "export"])
-    def test_says_how_many_lines_it_leaves_out(
+    def test_show_and_export_count_unreadable_lines(
         self, folder: Path, capfd: pytest.CaptureFixture[str], command: str
     ) -> None:
-        """Who keeps a copy hears that it is not all, in words and by the exit code."""
+        """A message and the exit code 1 tell that the output is incomplete."""
         owner = leave(folder, "info a", "info b")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(b"junk\n" + path.read_bytes() + b"\n")
@@ -423,10 +425,10 @@ class TestShow:
         assert f"2 lines of {owner} cannot be read: left out" in said.err
 
     @pytest.mark.usefixtures("credentials")
-    def test_shows_lines_that_are_no_entries_among_dead_letters(
+    def test_show_dead_letters_includes_corrupt_lines(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """What could not be sent is there for a person, at whatever level; junk is counted."""
+        """A corrupt line has no level, so `--level` does not hide it."""
         leave(folder, "info a")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(b'{"spool_seq":1,"message":"\x1b \xff"\n' + path.read_bytes())
@@ -448,14 +450,14 @@ class TestShow:
             json.loads(capfd.readouterr().out)["line"] == '{"spool_seq":1,"message":"\x1b \udcff"'
         )
 
-    def test_leaves_out_what_is_delivered(
+    def test_show_leaves_out_delivered_entries(
         self,
         server: DevServer,
         folder: Path,
         make_logger: Callable[..., VoyageLogger],
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """A segment of which the server has a part shows the rest."""
+        """Only the pending entries of a partly delivered segment are shown."""
         logger = make_logger(spool_dir=folder, batch_size=2, flush_interval=600)
         log(logger, ("info a", "info b", "info c"))
         server.wait_for_entries(2, timeout=10)
@@ -466,8 +468,8 @@ class TestShow:
 
         assert capfd.readouterr().out.count("\n") == 1
 
-    def test_s_reader_may_go(self, folder: Path) -> None:
-        """`show | head` ends without a traceback."""
+    def test_show_ends_quietly_if_its_reader_ends(self, folder: Path) -> None:
+        """`show | head` prints no traceback."""
         leave(folder, *[f"info {'x' * 500}"] * 400)
         with run("show", str(folder)) as child:
             assert child.hears()
@@ -478,10 +480,10 @@ class TestShow:
 
 
 class TestExport:
-    def test_is_what_would_be_sent(
+    def test_export_writes_the_bytes_that_would_be_sent(
         self, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """To the byte, in order, and nothing is removed."""
+        """The entries are in order, and the folder does not change."""
         leave(folder, "info a\u00e9", "error b")
         before = content(folder)
         kept = sorted(
@@ -500,10 +502,10 @@ class TestExport:
         assert [json.loads(line)["level"] for line in written.splitlines()] == ["info", "error"]
         assert content(folder) == before
 
-    def test_to_a_terminal_or_pipe_is_harmless(
+    def test_export_to_standard_output_escapes_control_characters(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """What a terminal would obey is escaped as JSON has it; letters stay as they are."""
+        """Control characters become JSON escapes, and letters do not change."""
         leave(folder, "info \x9b\u202e", "error \u00e9")
 
         assert spool("export", folder) == 0
@@ -513,18 +515,18 @@ class TestExport:
         assert json.loads(lines[0])["message"] == "info \x9b\u202e"
         assert '"error \u00e9"' in lines[1]
 
-    def test_is_its_user_s_alone(self, folder: Path, tmp_path: Path) -> None:
-        """What could be read by nobody else in the folder cannot be in the new file either."""
+    def test_export_makes_a_private_file(self, folder: Path, tmp_path: Path) -> None:
+        """Other users cannot read the new file, as they cannot read the folder."""
         leave(folder, "info a")
 
         assert spool("export", folder, "--output", tmp_path / "out") == 0
 
         assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o600
 
-    def test_overwrites_nothing(
+    def test_export_overwrites_no_file(
         self, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A file that is there stays as it is."""
+        """An existing file stays as it is, and the exit code is 1."""
         leave(folder, "info a")
         (tmp_path / "out").write_text("mine")
 
@@ -535,10 +537,10 @@ class TestExport:
 
 @pytest.mark.usefixtures("credentials")
 class TestReplay:
-    def test_sends_all_that_the_dead_have_left(
+    def test_replay_sends_all_entries_of_dead_owners(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """In order, once, whatever server it was meant for; nothing is left in the folder."""
+        """Each entry is sent once, for any destination, and the folder is then empty."""
         leave(folder, "info a", "error b", "debug c")
         leave(folder, "info d", base_url=server.url)
 
@@ -553,10 +555,10 @@ class TestReplay:
         assert content(folder) == {}
         assert capfd.readouterr().out == f"Sent 4 entries to {server.url}.\n"
 
-    def test_sends_segments_without_a_lock_file(
+    def test_replay_sends_segments_without_a_lock_file(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """What ordinary processes leave alone, a person can have sent."""
+        """Apps leave such segments alone, but an operator can send them."""
         owner = leave(folder, "info a", "error b")
         rename(folder, owner, with_lock=False)
 
@@ -565,10 +567,10 @@ class TestReplay:
         assert messages(server) == ["info a", "error b"]
         assert content(folder) == {}
 
-    def test_leaves_the_living_alone(
+    def test_replay_leaves_the_files_of_running_owners_alone(
         self, server: DevServer, folder: Path, live: VoyageLogger
     ) -> None:
-        """The files of a living owner stay as they are, and what it sends is its own matter."""
+        """The files of a running owner do not change."""
         before = content(folder)
         leave(folder, "info a")
 
@@ -577,29 +579,30 @@ class TestReplay:
         assert messages(server) == ["info a"]
         assert content(folder) == before
 
-    def test_says_what_is_left_to_the_living(
+    def test_replay_counts_the_entries_of_running_owners(
         self,
         server: DevServer,
         folder: Path,
         live: VoyageLogger,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """Where only they have entries, too: done, and nobody takes the folder for empty."""
+        """The output tells that the folder still has entries, and the exit code is 0."""
         assert spool("replay", folder) == 0
         assert capfd.readouterr().out == (
-            "There is nothing to send.\n1 entry of 1 owner left to the living.\n"
+            "There is nothing to send.\n1 entry of 1 owner left for running processes to send.\n"
         )
 
         leave(folder, "info a")
         assert spool("replay", folder) == 0
         assert capfd.readouterr().out == (
-            f"Sent 1 entry to {server.url}.\n1 entry of 1 owner left to the living.\n"
+            f"Sent 1 entry to {server.url}.\n"
+            "1 entry of 1 owner left for running processes to send.\n"
         )
 
-    def test_says_whose_dead_letters_wait_for_the_end_of_a_process(
+    def test_replay_counts_the_dead_letters_of_running_owners(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Nobody takes them for gone: the living one's are named, and when they can be sent."""
+        """The output tells when the dead letters of a running owner can be sent."""
         server.script(Fault(status=422))
         with VoyageLogger("app", spool_dir=folder, batch_size=1) as logger:
             logger.info("bad")
@@ -607,16 +610,16 @@ class TestReplay:
 
             assert spool("replay", folder, "--dead-letters") == 0
             assert capfd.readouterr().out == (
-                "There is nothing to send.\n1 dead letter of 1 living owner left alone: "
+                "There is nothing to send.\n1 dead letter of 1 running owner left alone: "
                 "it can be sent once that process has ended.\n"
             )
         assert spool("replay", folder, "--dead-letters") == 0
         assert capfd.readouterr().out == f"Sent 1 entry to {server.url}.\n"
 
-    def test_leaves_alone_who_only_lost_its_lock_file(
+    def test_replay_and_purge_leave_a_running_owner_without_lock_file_alone(
         self, server: DevServer, folder: Path
     ) -> None:
-        """A segment of a process that runs is not taken for an orphan's, lock file or not."""
+        """An owner without a lock file is not dead while its process runs."""
         owner = leave(folder, "info a")
         (folder / f"v1.{owner}.lock").unlink()
         before = content(folder)
@@ -627,10 +630,10 @@ class TestReplay:
         assert server.count() == 0
         assert content(folder) == before
 
-    def test_takes_a_lock_file_that_a_person_has_made_for_a_word(
+    def test_replay_sends_entries_after_an_operator_makes_the_lock_file(
         self, server: DevServer, folder: Path
     ) -> None:
-        """In a container, process 1 always runs: whoever knows better says so by `touch`."""
+        """In a container, process 1 always runs, so the lock file tells that the owner is dead."""
         leave(folder, "info a")
         (lock,) = folder.glob("*.lock")
         lock.unlink()
@@ -645,8 +648,8 @@ class TestReplay:
         assert messages(server) == ["info a"]
         assert content(folder) == {}
 
-    def test_takes_any_number_of_owners(self, server: DevServer, folder: Path) -> None:
-        """More than a process adopts at a time."""
+    def test_replay_sends_the_entries_of_many_owners(self, server: DevServer, folder: Path) -> None:
+        """A replay is not limited to the owners that one look adopts."""
         for number in range(20):
             leave(folder, f"info {number}")
 
@@ -656,10 +659,10 @@ class TestReplay:
         assert server.duplicates() == {}
         assert content(folder) == {}
 
-    def test_waits_for_a_slow_disk(
+    def test_replay_waits_for_a_slow_disk(
         self, server: DevServer, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It is done when its looks at the folder are, however long one takes."""
+        """A replay ends after a number of looks, even if one look takes long."""
         leave(folder, "info a")
         monkeypatch.setattr(_replaying, "_LOOK_SECONDS", 0.001)
         slow_down(monkeypatch, threading.Event(), threading.Event(), seconds=0.3)
@@ -669,14 +672,14 @@ class TestReplay:
         assert messages(server) == ["info a"]
         assert content(folder) == {}
 
-    def test_calls_nothing_sent_that_it_was_about_to_take_over(
+    def test_replay_counts_entries_as_left_if_the_timeout_ends_their_adoption(
         self,
         server: DevServer,
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """What it has not finished reading when the time is over is left, and nobody else's."""
+        """An entry that was being read at the timeout is counted as left."""
         leave(folder, "info a")
         slow_down(monkeypatch, threading.Event(), threading.Event(), seconds=0.5)
 
@@ -685,14 +688,14 @@ class TestReplay:
         assert capfd.readouterr().out.endswith("1 entry and 0 unreadable lines left\n")
         assert server.count() == 0
 
-    def test_does_not_wait_for_ever_for_a_disk(
+    def test_replay_reports_a_disk_that_hangs(
         self,
         server: DevServer,
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """One that hangs is told, and never taken for a folder with nothing in it."""
+        """The output does not claim that the folder has no entries."""
         leave(folder, "info a")
         monkeypatch.setattr(_replaying, "_GRACE_SECONDS", 0.1)
         released = threading.Event()
@@ -704,10 +707,10 @@ class TestReplay:
 
         assert "has not answered in time" in capfd.readouterr().err
 
-    def test_names_a_segment_that_it_cannot_read(
+    def test_replay_names_a_segment_that_it_cannot_read(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The others of its owner are sent, and the exit code tells."""
+        """The other segments of the owner are sent, and the exit code is 1."""
         leave(folder, "info a", "error b")
         path = spoil(folder)
 
@@ -716,10 +719,10 @@ class TestReplay:
         assert messages(server) == ["error b"]
         assert f"{path.name} cannot be read: it is no file" in capfd.readouterr().err
 
-    def test_keeps_what_the_server_refuses(
+    def test_replay_keeps_rejected_entries(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """It becomes a dead letter, and the exit code tells."""
+        """A rejected entry becomes a dead letter, and the exit code is 1."""
         leave(folder, "info a")
         server.script(Fault(status=422))
 
@@ -728,8 +731,10 @@ class TestReplay:
         assert [letter["entry"]["message"] for letter in letters(folder)] == ["info a"]
         assert "1 rejected: HTTP 422" in capfd.readouterr().out
 
-    def test_leaves_dead_letters_unless_told(self, server: DevServer, folder: Path) -> None:
-        """They were refused once; only a person can know that they no longer will be."""
+    def test_replay_leaves_dead_letters_without_the_option(
+        self, server: DevServer, folder: Path
+    ) -> None:
+        """The server has rejected them, so only an operator can decide to send them again."""
         reject(server, folder, "info a")
         before = content(folder)
 
@@ -738,10 +743,10 @@ class TestReplay:
         assert content(folder) == before
         assert server.count() == 0
 
-    def test_sends_dead_letters_again(
+    def test_replay_sends_dead_letters_with_the_option(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """They go out as they were logged, with the same ids."""
+        """Dead letters are sent as they were logged, with the same ids."""
         reject(server, folder, "info a", "error b")
         kept = [letter["entry"] for letter in letters(folder)]
 
@@ -750,10 +755,10 @@ class TestReplay:
         assert sorted(server.entries(), key=str) == sorted(kept, key=str)
         assert content(folder) == {}
 
-    def test_keeps_dead_letters_that_are_refused_again(
+    def test_replay_keeps_dead_letters_that_are_rejected_again(
         self, server: DevServer, folder: Path
     ) -> None:
-        """With the server's new words."""
+        """The dead letter then has the new answer of the server."""
         reject(server, folder, "info a")
         server.script(Fault(status=400))
 
@@ -762,10 +767,10 @@ class TestReplay:
         (letter,) = letters(folder)
         assert (letter["reason"], letter["entry"]["message"]) == ("HTTP 400", "info a")
 
-    def test_keeps_dead_letters_that_cannot_be_read(
+    def test_replay_keeps_unreadable_dead_letters(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A line that is none stays for a person to look at; the others go."""
+        """An unreadable line stays in the file, and the other dead letters are sent."""
         reject(server, folder, "info a")
         (path,) = folder.glob("*.dead.ndjson")
         path.write_bytes(b"junk\n" + path.read_bytes())
@@ -776,8 +781,10 @@ class TestReplay:
         assert path.read_bytes() == b"junk\n"
         assert "1 dead letter left" in capfd.readouterr().out
 
-    def test_loses_no_dead_letter_to_a_full_disk(self, server: DevServer, folder: Path) -> None:
-        """If there is no room to make them pending, they stay what they are."""
+    def test_replay_keeps_dead_letters_if_the_disk_is_full(
+        self, server: DevServer, folder: Path
+    ) -> None:
+        """If there is no room for a segment, the dead-letter files do not change."""
         reject(server, folder, "info a", f"error {'x' * 5000}")
         path, other = sorted(folder.iterdir(), key=lambda path: path.stat().st_size)
         path.write_bytes(path.read_bytes() + other.read_bytes())
@@ -794,10 +801,10 @@ class TestReplay:
         assert content(folder) == before
         assert server.count() == 0
 
-    def test_stops_when_its_time_is_over(
+    def test_replay_stops_after_its_timeout(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """What was not sent by then stays for the next time."""
+        """Entries that are not sent in time stay in the folder for the next replay."""
         leave(folder, "info a", "info b")
         server.script(*[Fault(status=503)] * 50)
 
@@ -808,10 +815,10 @@ class TestReplay:
         assert spool("replay", folder) == 0
         assert sorted(messages(server)) == ["info a", "info b"]
 
-    def test_with_wrong_credentials_sends_nothing(
+    def test_replay_with_wrong_credentials_sends_nothing(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The operator is told at once, and the folder stays as it was."""
+        """The output tells the error at once, and the folder does not change."""
         leave(folder, "info a")
         before = content(folder)
         monkeypatch.setenv("VOYAGE_LOGS_KEY", "wrong")
@@ -821,10 +828,10 @@ class TestReplay:
         assert "nothing was sent" in capfd.readouterr().err
         assert content(folder) == before
 
-    def test_without_credentials_is_wrong_usage(
+    def test_replay_without_credentials_is_wrong_usage(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The missing variable is named."""
+        """The message names the missing variable."""
         leave(folder, "info a")
         monkeypatch.delenv("VOYAGE_LOGS_KEY")
 
@@ -834,10 +841,10 @@ class TestReplay:
             "export the variables (`voyage-logger dev` prints values for a local server)\n"
         )
 
-    def test_tells_of_lines_that_it_could_not_send(
+    def test_replay_counts_corrupt_lines_as_dropped(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A corrupt line is a loss, and has a reason."""
+        """A corrupt line is a loss, so the output counts the line and the exit code is 1."""
         leave(folder, "info a")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(b"junk\n" + path.read_bytes())
@@ -847,8 +854,8 @@ class TestReplay:
         assert "info a" in messages(server)
         assert "1 dropped: corrupt" in capfd.readouterr().out
 
-    def test_has_a_bar_on_a_terminal(self, server: DevServer, folder: Path) -> None:
-        """How far it is, in place; where there is no terminal, none."""
+    def test_replay_shows_a_bar_on_a_terminal(self, server: DevServer, folder: Path) -> None:
+        """The bar shows how many entries are done."""
         leave(folder, "info a", "info b")
 
         code, shown = at_terminal("replay", str(folder))
@@ -856,17 +863,19 @@ class TestReplay:
         assert code == 0
         assert f"[{'#' * 30}] 2 of 2 entries\r\n" in shown
 
-    def test_has_no_bar_elsewhere(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        """A file or a pipe gets whole lines."""
+    def test_replay_shows_no_bar_without_a_terminal(
+        self, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """A file or a pipe gets only whole lines."""
         leave(folder, "info a")
 
         assert spool("replay", folder) == 0
         assert capfd.readouterr().err == ""
 
-    def test_of_nothing_is_done(
+    def test_replay_of_an_empty_folder_succeeds(
         self, folder: Path, server: DevServer, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Without a sign-in."""
+        """A replay without entries does not sign in."""
         folder.mkdir()
 
         assert spool("replay", folder) == 0
@@ -875,27 +884,27 @@ class TestReplay:
 
 
 class TestPurge:
-    def test_asks_nobody_without_a_terminal(
+    def test_purge_without_terminal_or_option_removes_nothing(
         self, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A script that forgot `--yes` removes nothing."""
+        """A script that lacks `--yes` cannot remove files by mistake."""
         leave(folder, "info a")
         before = content(folder)
-        with open(os.devnull) as nobody:  # noqa: PTH123 - a device
+        with open(os.devnull) as nobody:  # noqa: PTH123 - the path is a device
             monkeypatch.setattr(sys, "stdin", nobody)
             assert spool("purge", folder) == 2
 
         assert content(folder) == before
-        assert "standard input is no terminal: give --yes" in capfd.readouterr().err
+        assert "standard input is not a terminal: use --yes" in capfd.readouterr().err
 
-    def test_removes_the_files_of_the_dead(
+    def test_purge_removes_only_the_files_of_dead_owners(
         self,
         folder: Path,
         live: VoyageLogger,
         server: DevServer,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """And of nobody else: neither the living's, nor those that no spool of this kind made."""
+        """Files of running owners, of newer versions and of other programs are not removed."""
         (folder / "v2.x.lock").touch()
         (folder / "note.txt").touch()
         before = content(folder)
@@ -910,10 +919,10 @@ class TestPurge:
         assert out.startswith("Removed 4 files, ")
         assert "1 owner (1 alive): left alone" in err
 
-    def test_names_what_it_cannot_remove(
+    def test_purge_names_a_file_that_it_cannot_remove(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The rest is removed; the lock file stays with what it guards."""
+        """The other files are removed. The lock file stays as long as a file is left."""
         owner = leave(folder, "info a", "error b")
         path = spoil(folder)
 
@@ -925,10 +934,10 @@ class TestPurge:
         assert spool("purge", folder, "--yes") == 0
         assert content(folder) == {}
 
-    def test_removes_nothing_but_dead_letters_if_told(
+    def test_purge_with_the_option_removes_only_dead_letters(
         self, folder: Path, server: DevServer
     ) -> None:
-        """What waits goes on waiting."""
+        """Pending entries stay in the folder."""
         reject(server, folder, "info c")
         (path,) = folder.iterdir()
         owner = leave(folder, "info a")
@@ -940,16 +949,16 @@ class TestPurge:
 
         assert content(folder) == before
 
-    def test_removes_segments_without_a_lock_file(self, folder: Path) -> None:
-        """Those, too, if no process of their owner's id runs."""
+    def test_purge_removes_segments_without_a_lock_file(self, folder: Path) -> None:
+        """The owner is dead if no process has its id."""
         rename(folder, leave(folder, "info a"), with_lock=False)
 
         assert spool("purge", folder, "--yes") == 0
         assert content(folder) == {}
 
     @pytest.mark.parametrize(("answer", "code"), [("n", 1), ("", 1), ("y", 0), ("YES", 0)])
-    def test_asks_at_a_terminal(self, folder: Path, answer: str, code: int) -> None:
-        """Only a yes is one; what is at stake is said."""
+    def test_purge_asks_at_a_terminal(self, folder: Path, answer: str, code: int) -> None:
+        """The question names the entries, and only "y" or "yes" removes them."""
         leave(folder, "info a")
 
         found, shown = at_terminal("purge", str(folder), answer=answer)
@@ -958,8 +967,10 @@ class TestPurge:
         assert "Remove 1 pending entry and 0 dead letters of 1 dead owner for good?" in shown
         assert bool(content(folder)) is (code == 1)
 
-    def test_of_nothing_is_done(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        """Without a question."""
+    def test_purge_of_an_empty_folder_succeeds(
+        self, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """A purge without files asks no question."""
         folder.mkdir()
 
         assert spool("purge", folder) == 0
@@ -969,10 +980,10 @@ class TestPurge:
 COMMANDS = ["ls", "show", "export", "replay", "purge"]
 
 
-def test_the_environment_s_folder_is_the_default(
+def test_the_folder_in_the_environment_is_the_default(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """An operator has the app's variables; but what removes files for good has its folder named."""
+    """Only `purge` needs the folder as an argument, because it removes files."""
     leave(folder, "info a")
     monkeypatch.setenv("VOYAGE_LOGS_SPOOL_DIR", str(folder))
 
@@ -986,20 +997,20 @@ def test_the_environment_s_folder_is_the_default(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_folder_is_made_by_looking_for_it(
+def test_a_missing_folder_is_not_created(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], command: str
 ) -> None:
-    """A path that is wrong stays so: exit code 3."""
+    """The exit code for a wrong path is 3."""
     assert spool(command, tmp_path / "no\nsuch") == 3
     assert not list(tmp_path.iterdir())
     assert capfd.readouterr().err.endswith("no\\nsuch: there is no such folder\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_links_are_not_followed(
+def test_a_folder_that_is_a_link_is_refused(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], command: str
 ) -> None:
-    """As for the logger itself: exit code 3."""
+    """As the logger does, the commands refuse a link. The exit code is 3."""
     leave(folder, "info a")
     (tmp_path / "link").symlink_to(folder)
 
@@ -1021,8 +1032,8 @@ def test_links_are_not_followed(
     ],
     ids=" ".join,
 )
-def test_wrong_usage(capfd: pytest.CaptureFixture[str], words: list[str]) -> None:
-    """Exit code 2, as for the other commands."""
+def test_wrong_usage_exits_with_2(capfd: pytest.CaptureFixture[str], words: list[str]) -> None:
+    """The exit code is 2, as for the other commands."""
     with pytest.raises(SystemExit) as ended:
         spool(*words)
     assert ended.value.code == 2
@@ -1031,7 +1042,7 @@ def test_wrong_usage(capfd: pytest.CaptureFixture[str], words: list[str]) -> Non
 
 @pytest.mark.parametrize("words", [[], *([command] for command in COMMANDS)], ids=" ".join)
 def test_help_names_the_exit_codes(capfd: pytest.CaptureFixture[str], words: list[str]) -> None:
-    """What a script may rely on stands in `--help`."""
+    """Scripts may rely on the exit codes that `--help` lists."""
     with pytest.raises(SystemExit):
         spool(*words, "--help")
     out = capfd.readouterr().out
@@ -1039,7 +1050,7 @@ def test_help_names_the_exit_codes(capfd: pytest.CaptureFixture[str], words: lis
 
 
 def spoil(folder: Path) -> Path:
-    """Puts a folder in the place of the one segment of the level info."""
+    """Replace the segment of the level info with a folder."""
     (path,) = folder.glob("*.info.*")
     path.unlink()
     path.mkdir()
@@ -1047,7 +1058,7 @@ def spoil(folder: Path) -> Path:
 
 
 def rename(folder: Path, owner: str, *, with_lock: bool) -> None:
-    """Gives an owner's files to a process that has ended, with or without the lock file."""
+    """Rename the files of an owner as if another process, which has ended, had made them."""
     ended = python("-c", "import os; print(os.getpid())")
     began, _, token = owner.split("-")
     other = f"{began}-{int(ended.stdout)}-{token}"
@@ -1062,7 +1073,7 @@ def run(*words: str) -> processes.Child:
 
 
 def at_terminal(*words: str, answer: str = "") -> tuple[int, str]:
-    """The exit code of a command that has a terminal, and what it shows there."""
+    """Run a command in a terminal; return the exit code and the output."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "voyage_logger", "spool", *words],
@@ -1073,7 +1084,7 @@ def at_terminal(*words: str, answer: str = "") -> tuple[int, str]:
     os.close(theirs)
     os.write(ours, f"{answer}\n".encode())
     shown = b""
-    with contextlib.suppress(OSError):  # how a terminal ends
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
         while data := os.read(ours, 4096):
             shown += data
     os.close(ours)

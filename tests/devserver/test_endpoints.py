@@ -1,9 +1,8 @@
-"""The dev server's endpoints: what it takes, what it refuses, and the rules it is given."""
+"""Tests of sign-ins and batches: valid requests, refused requests, and rules."""
 
 from __future__ import annotations
 
 import gzip
-import http.client
 import json
 import threading
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.devserver.client import KEYS, Client
 from voyage_logger._base import levels
 from voyage_logger._base.levels import rank_of
 from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
@@ -19,42 +19,6 @@ from voyage_logger.devserver._tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-KEYS = {"x-api-key": "dev-key", "x-api-secret": "dev-secret"}
-
-
-class Client:
-    """A client of one connection, which knows nothing of ours."""
-
-    def __init__(self, server: DevServer) -> None:
-        self.http = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-        self.token = ""
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> tuple[int, Any]:
-        self.http.request(method, path, body, headers or {})
-        answer = self.http.getresponse()
-        return answer.status, json.loads(answer.read())
-
-    def sign_in(self) -> dict[str, Any]:
-        status, answer = self.ask("POST", SIGN_IN_PATH, headers=KEYS)
-        assert status == 200
-        (data,) = answer["data"]
-        self.token = data["access_token"]
-        return dict(data)
-
-    def post(self, body: bytes, **headers: str) -> tuple[int, Any]:
-        own = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.ask("POST", BATCH_PATH, body, {**own, **names})
-
-    def send(self, *entries: Any) -> tuple[int, Any]:
-        return self.post(json.dumps({"logs": entries}).encode())
 
 
 @pytest.fixture
@@ -79,7 +43,7 @@ def entry(message: str = "hello", **fields: Any) -> dict[str, Any]:
 
 
 def test_sign_in_answers_as_documented(server: DevServer, client: Client) -> None:
-    """The right pair gets a bearer token and its life in seconds."""
+    """A correct key and secret get a bearer token and the seconds until it expires."""
     data = client.sign_in()
     assert data["token_type"] == "bearer"
     assert data["expires_in"] == 3600
@@ -97,8 +61,10 @@ def test_sign_in_answers_as_documented(server: DevServer, client: Client) -> Non
         {**KEYS, "x-api-secret": ""},
     ],
 )
-def test_wrong_pair_is_refused_as_documented(client: Client, headers: dict[str, str]) -> None:
-    """Both headers must be right; the refusal has the vendor's words."""
+def test_wrong_credentials_are_refused_as_documented(
+    client: Client, headers: dict[str, str]
+) -> None:
+    """Key and secret must both be right. The error has the text of the vendor."""
     assert client.ask("POST", SIGN_IN_PATH, headers=headers) == (
         401,
         {
@@ -111,19 +77,19 @@ def test_wrong_pair_is_refused_as_documented(client: Client, headers: dict[str, 
 
 @pytest.mark.parametrize(("body", "status"), [(b"", 200), (b"{}", 200), (b'{"a":1}', 400)])
 def test_sign_in_body_is_empty_or_an_empty_object(client: Client, body: bytes, status: int) -> None:
-    """The vendor's Python sends nothing, its JavaScript an empty object; nothing else is right."""
+    """The Python class of the vendor sends no body, and its JavaScript class sends `{}`."""
     assert client.ask("POST", SIGN_IN_PATH, body, KEYS)[0] == status
 
 
 @pytest.mark.parametrize("life", [3600, 0.5, 0, -5, "3600", None, [], True])
-def test_expires_in_is_put_as_is(server: DevServer, client: Client, life: object) -> None:
-    """A rehearsal can let the API answer with odd lives."""
+def test_rules_set_expires_in_to_any_value(server: DevServer, client: Client, life: object) -> None:
+    """A rule can put any value into the sign-in answer, also a wrong one."""
     server.rules = Rules(expires_in=life)
     assert client.sign_in()["expires_in"] == life
 
 
 def test_expires_in_can_be_left_out(server: DevServer, client: Client) -> None:
-    """`OMIT` takes the member away."""
+    """The rule `OMIT` removes `expires_in` from the sign-in answer."""
     server.rules = Rules(expires_in=OMIT)
     assert "expires_in" not in client.sign_in()
 
@@ -132,7 +98,7 @@ def test_expires_in_can_be_left_out(server: DevServer, client: Client) -> None:
 
 
 def test_batch_is_stored_as_sent(server: DevServer, client: Client) -> None:
-    """All documented fields, unknown ones and any Unicode come back equal and in order."""
+    """Documented fields, unknown fields and any Unicode are stored unchanged."""
     full = entry(
         'snow \u2603 \U0001f600 \x00 quote " back \\',
         event_name="n",
@@ -156,8 +122,8 @@ def test_batch_is_stored_as_sent(server: DevServer, client: Client) -> None:
     assert server.count(tickets=True) == 1
 
 
-def test_large_batches_are_whole(server: DevServer, client: Client) -> None:
-    """A batch of many statements keeps its order and has one number."""
+def test_large_batch_keeps_its_order_and_one_number(server: DevServer, client: Client) -> None:
+    """A batch that needs many statements is stored like a small batch."""
     sent = [entry(str(number)) for number in range(1234)]
     assert client.send(*sent)[0] == 200
     assert server.entries() == sent
@@ -166,7 +132,7 @@ def test_large_batches_are_whole(server: DevServer, client: Client) -> None:
 
 
 def test_gzip_is_accepted(server: DevServer, client: Client) -> None:
-    """A compressed body is read; the record of the request keeps it as it was sent."""
+    """A gzip body is decompressed, but the recorded request has the body as it was sent."""
     body = gzip.compress(json.dumps({"logs": [entry()]}).encode())
     assert client.post(body, Content_Encoding="gzip")[0] == 200
     assert server.entries() == [entry()]
@@ -183,18 +149,18 @@ def test_gzip_is_accepted(server: DevServer, client: Client) -> None:
     ],
 )
 def test_damaged_encodings_are_refused(client: Client, body: bytes, encoding: str) -> None:
-    """Only one whole gzip stream is a gzip body."""
+    """A body with `Content-Encoding: gzip` must be one complete gzip stream."""
     assert client.post(body, Content_Encoding=encoding)[0] == 400
 
 
 def test_gzip_bombs_are_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small body that claims to be huge is not unpacked beyond the limit."""
+    """The server does not decompress a small body beyond the limit."""
     monkeypatch.setattr("voyage_logger.devserver._checks.MAX_INFLATED_BYTES", 1000)
     assert client.post(gzip.compress(b" " * 10**6), Content_Encoding="gzip")[0] == 413
 
 
 def logs(text: str) -> bytes:
-    """A batch whose one entry has `text` as its meta_data."""
+    """Return a batch with one entry, whose meta_data is the JSON `text`."""
     plain = json.dumps(entry())[:-1]
     return f'{{"logs":[{plain},"meta_data":{text}}}]}}'.encode()
 
@@ -224,7 +190,7 @@ def logs(text: str) -> bytes:
     ],
 )
 def test_json_is_strict(server: DevServer, client: Client, body: bytes, word: str) -> None:
-    """What any one JSON reader could refuse is refused, in words that name it."""
+    """JSON that any reader could refuse is refused, and the message names the mistake."""
     if word == "invalid JSON" and b"9999" in body and not _limits_digits():
         pytest.skip("this Python has no limit of digits")
     status, answer = client.post(body)
@@ -244,7 +210,7 @@ def _limits_digits() -> bool:
 
 
 @pytest.mark.parametrize("text", [r'{"n":"\ud83d\ude00"}', r'{"n":"\\ud800"}', '{"n":1e308}'])
-def test_strictness_has_no_false_alarm(client: Client, text: str) -> None:
+def test_valid_but_unusual_json_is_accepted(client: Client, text: str) -> None:
     """A surrogate pair, an escaped backslash and the largest numbers are valid JSON."""
     assert client.post(logs(text))[0] == 200
 
@@ -303,10 +269,10 @@ def test_strictness_has_no_false_alarm(client: Client, text: str) -> None:
         ),
     ],
 )
-def test_entries_are_as_documented(
+def test_wrong_entries_are_refused(
     server: DevServer, client: Client, value: object, word: str
 ) -> None:
-    """The interface `LogEntry` holds to the letter, and one wrong entry refuses the batch."""
+    """One entry that breaks the interface `LogEntry` makes the server refuse the batch."""
     status, answer = client.post(json.dumps(value).encode())
     assert status == 400
     assert word in answer["message"]
@@ -317,25 +283,25 @@ def test_entries_are_as_documented(
     "kind", ["", "text/plain", "application/jsonp", "application/json; charset=latin-1"]
 )
 def test_content_type_must_be_json(client: Client, kind: str) -> None:
-    """A body of any other type is refused."""
+    """A batch with another Content-Type is refused."""
     assert client.post(logs("{}"), Content_Type=kind)[0] == 400
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON"])
 def test_content_type_may_name_the_charset(client: Client, kind: str) -> None:
-    """Case does not matter, and UTF-8 may be said."""
+    """The Content-Type may have the charset UTF-8, and upper or lower case."""
     assert client.post(logs("{}"), Content_Type=kind)[0] == 200
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer wrong", "bearer {}", "{}", "Bearer  {}"])
-def test_only_a_live_bearer_token_opens(server: DevServer, client: Client, value: str) -> None:
-    """The header has exactly one form; everything else is 401 and stores nothing."""
+def test_batch_needs_a_valid_bearer_token(server: DevServer, client: Client, value: str) -> None:
+    """Any other Authorization header gets 401, and no entry is stored."""
     status, answer = client.post(logs("{}"), Authorization=value.format(client.token))
     assert (status, answer["status"], server.count()) == (401, 401, 0)
 
 
-def test_wrong_paths_and_methods(client: Client) -> None:
-    """Only the two documented requests exist."""
+def test_wrong_paths_and_methods_are_refused(client: Client) -> None:
+    """The server has only the two documented requests."""
     assert client.ask("POST", "/voyage/api/v1/logs")[0] == 404
     assert client.ask("POST", BATCH_PATH + "?x=1")[0] == 404
     assert client.ask("POST", BATCH_PATH + "/")[0] == 404
@@ -347,8 +313,8 @@ def test_wrong_paths_and_methods(client: Client) -> None:
     assert client.send(entry())[0] == 200
 
 
-def test_filters(server: DevServer, client: Client) -> None:
-    """Entries are found by level, by a part of the message, and by pages."""
+def test_entries_are_filtered_by_level_text_and_id(server: DevServer, client: Client) -> None:
+    """`entries` filters by level, by a part of the message, and by id."""
     client.send(entry("one fish"), entry("two fish", level="error"), entry("Fish 100%"))
     assert server.entries(contains="fish") == [entry("one fish"), entry("two fish", level="error")]
     assert server.entries(contains="%") == [entry("Fish 100%")]
@@ -358,8 +324,8 @@ def test_filters(server: DevServer, client: Client) -> None:
     assert server.entries(after=2) == [entry("Fish 100%")]
 
 
-def test_levels_go_by_the_names_that_the_logger_takes(server: DevServer, client: Client) -> None:
-    """In any case; one that nobody knows is an error, not an empty list."""
+def test_filter_accepts_the_level_names_of_the_logger(server: DevServer, client: Client) -> None:
+    """Names are valid in any case. An unknown name is an error, not an empty list."""
     client.send(entry(level="warn"), entry(level="critical"))
     for name, level in [("warning", "warn"), ("WARN", "warn"), (" Fatal", "critical")]:
         assert server.entries(level=name) == [entry(level=level)]
@@ -370,14 +336,14 @@ def test_levels_go_by_the_names_that_the_logger_takes(server: DevServer, client:
 
 
 def test_the_dev_server_knows_all_names_of_levels() -> None:
-    """It shares no code with the logger, and yet the names."""
+    """The server has the same level names as the logger, although it shares no code."""
     assert {name: rank_of(level) for name, level in _checks._ALIASES.items()} == {
         name: rank for name, rank in levels._ALIASES.items() if name not in levels.LEVELS
     }
 
 
 def test_duplicates_are_counted_by_log_id(server: DevServer, client: Client) -> None:
-    """An entry that came twice is seen; entries without an id never are."""
+    """An entry that was stored twice is counted, and entries without an id are not."""
     twice, once = entry(meta_data={"log_id": "a"}), entry(meta_data={"log_id": "b"})
     client.send(twice, once, entry(), entry(), entry(meta_data={"log_id": 1}))
     client.send(twice)
@@ -389,8 +355,8 @@ def test_duplicates_are_counted_by_log_id(server: DevServer, client: Client) -> 
 # -- Rules -----------------------------------------------------------------------------------------
 
 
-def test_max_body_bytes(server: DevServer, client: Client) -> None:
-    """A body of the limit is taken, one byte more is 413, and the connection goes on."""
+def test_max_body_bytes_refuses_a_larger_body(server: DevServer, client: Client) -> None:
+    """One byte too much gets 413, and the connection stays open."""
     body = logs("{}")
     server.rules = Rules(max_body_bytes=len(body))
     assert client.post(body)[0] == 200
@@ -399,8 +365,8 @@ def test_max_body_bytes(server: DevServer, client: Client) -> None:
     assert server.count() == 2
 
 
-def test_max_entries(server: DevServer, client: Client) -> None:
-    """A batch over the count is 422 and leaves nothing."""
+def test_max_entries_refuses_a_larger_batch(server: DevServer, client: Client) -> None:
+    """A batch with too many entries gets 422, and no entry is stored."""
     server.rules = Rules(max_entries=2)
     assert client.send(entry(), entry(), entry())[0] == 422
     assert server.count() == 0
@@ -408,8 +374,10 @@ def test_max_entries(server: DevServer, client: Client) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 422])
-def test_poison_refuses_the_whole_batch(server: DevServer, client: Client, status: int) -> None:
-    """One poisonous message refuses its batch in the vendor's shape; elsewhere it is no poison."""
+def test_refuse_containing_refuses_the_whole_batch(
+    server: DevServer, client: Client, status: int
+) -> None:
+    """Only the message of an entry is searched for the text, not its other fields."""
     server.rules = Rules(refuse_containing="poison", refuse_status=status)
     answered, answer = client.send(entry(), entry("a poisonous one"))
     assert answered == answer["status"] == status
@@ -419,7 +387,7 @@ def test_poison_refuses_the_whole_batch(server: DevServer, client: Client, statu
 
 
 def test_token_is_revoked_after_batches(server: DevServer, client: Client) -> None:
-    """A token is good for so many stored batches; refused ones do not count."""
+    """The server revokes a token after a number of stored batches; refused ones do not count."""
     server.rules = Rules(revoke_after=2)
     assert client.send(entry())[0] == 200
     assert client.send({})[0] == 400
@@ -429,8 +397,8 @@ def test_token_is_revoked_after_batches(server: DevServer, client: Client) -> No
     assert client.send(entry())[0] == 200
 
 
-def test_tokens_are_revoked_by_decree(server: DevServer, client: Client) -> None:
-    """All tokens given out so far end at once."""
+def test_revoke_tokens_ends_all_tokens(server: DevServer, client: Client) -> None:
+    """After `revoke_tokens`, a client must sign in again."""
     server.revoke_tokens()
     assert client.send(entry())[0] == 401
     client.sign_in()
@@ -439,7 +407,7 @@ def test_tokens_are_revoked_by_decree(server: DevServer, client: Client) -> None
 
 @pytest.mark.parametrize(("expires_in", "life"), [(60, 60), (0.5, 0.5), (OMIT, 3600), ("x", 3600)])
 def test_tokens_expire_by_the_clock(expires_in: object, life: float) -> None:
-    """A token ends after its own time, to the moment."""
+    """A token is valid until exactly the end of its time."""
     now = [1000.0]
     with DevServer(rules=Rules(expires_in=expires_in), clock=lambda: now[0]) as server:
         client = Client(server)
@@ -453,7 +421,7 @@ def test_tokens_expire_by_the_clock(expires_in: object, life: float) -> None:
 
 
 def test_token_may_be_revoked_while_its_batch_is_stored() -> None:
-    """The batch that was already let in does not bring the token back."""
+    """Counting the batch does not make a revoked token valid again."""
     tokens = Tokens(lambda: 0.0)
     token = tokens.issue(60)
     tokens.revoke_all()
@@ -461,8 +429,8 @@ def test_token_may_be_revoked_while_its_batch_is_stored() -> None:
     assert not tokens.is_live(token)
 
 
-def test_rules_are_replaced(server: DevServer, client: Client) -> None:
-    """What is not replaced stays."""
+def test_replaced_rules_keep_the_other_rules(server: DevServer, client: Client) -> None:
+    """A rule that `replace` does not name keeps its value."""
     server.rules = Rules(max_entries=1)
     server.rules = replace(server.rules, max_body_bytes=10_000)
     assert client.send(entry(), entry())[0] == 422
@@ -481,7 +449,7 @@ def test_rules_are_replaced(server: DevServer, client: Client) -> None:
     ],
 )
 def test_wrong_rules_are_refused(values: dict[str, Any]) -> None:
-    """A rule that means nothing is an error where it is made, and names itself."""
+    """The constructor of `Rules` raises an error that names the wrong rule."""
     with pytest.raises(ValueError, match=next(iter(values))):
         Rules(**values)
 
@@ -517,16 +485,16 @@ def test_wrong_rules_are_refused(values: dict[str, Any]) -> None:
     ],
 )
 def test_wrong_faults_are_refused(values: dict[str, Any]) -> None:
-    """A fault that contradicts itself is an error where it is made."""
+    """The constructor of `Fault` raises an error if its values are wrong or contradict."""
     with pytest.raises(ValueError, match=r"must|excludes?|exclude|needs|own"):
         Fault(**values)
 
 
-# -- What is remembered ----------------------------------------------------------------------------
+# -- Records and waiting ---------------------------------------------------------------------------
 
 
 def test_requests_are_recorded(server: DevServer, client: Client) -> None:
-    """A client that has its answer finds its request recorded, with names in lower case."""
+    """A request is recorded before its client has the answer. Header names are in lower case."""
     client.send(entry())
     sign_in, batch = server.requests
     assert (sign_in.endpoint, sign_in.method, sign_in.path, sign_in.status) == (
@@ -550,10 +518,10 @@ def test_requests_are_recorded(server: DevServer, client: Client) -> None:
     }
 
 
-def test_records_are_bounded(
+def test_recorded_requests_are_bounded(
     server: DevServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oldest requests are forgotten, by number and by bytes; the counts are not."""
+    """The oldest requests are removed beyond a number or size, but all are counted."""
     monkeypatch.setattr("voyage_logger.devserver._journal.KEPT_REQUESTS", 3)
     for number in range(5):
         client.send(entry(str(number)))
@@ -564,8 +532,10 @@ def test_records_are_bounded(
     assert server.stats()["answers"]["batch"] == {"200": 6}
 
 
-def test_waiting_ends_with_what_is_waited_for(server: DevServer, client: Client) -> None:
-    """A waiting test goes on as soon as the entries and requests are there."""
+def test_waiting_ends_when_entries_and_requests_are_there(
+    server: DevServer, client: Client
+) -> None:
+    """A test that waits for entries or requests continues when they are there."""
     thread = threading.Thread(target=client.send, args=[entry(), entry()])
     thread.start()
     server.wait_for_entries(2)
@@ -575,8 +545,8 @@ def test_waiting_ends_with_what_is_waited_for(server: DevServer, client: Client)
     thread.join()
 
 
-def test_waiting_in_vain_says_what_came(server: DevServer, client: Client) -> None:
-    """The error of a wait tells how far it came and what was answered."""
+def test_waiting_too_long_raises_with_the_counts(server: DevServer, client: Client) -> None:
+    """The error tells the count at the timeout, and the answers of the server."""
     client.send({})
     with pytest.raises(TimeoutError, match=r"0\.01 s for 3 stored entries.*are 0.*batch 400: 1"):
         server.wait_for_entries(3, timeout=0.01)
@@ -589,8 +559,8 @@ def test_waiting_in_vain_says_what_came(server: DevServer, client: Client) -> No
         server.wait_for_requests(1, timeout=0, endpoint="sign-in")
 
 
-def test_reset_goes_back_to_the_start(server: DevServer, client: Client) -> None:
-    """Entries, requests, scripts, rules and tokens are gone."""
+def test_reset_restores_the_state_of_the_start(server: DevServer, client: Client) -> None:
+    """A reset removes entries, requests, scripts, rules and tokens."""
     client.send(entry())
     server.rules = Rules(max_entries=1)
     server.script(Fault(status=500))
@@ -604,7 +574,7 @@ def test_reset_goes_back_to_the_start(server: DevServer, client: Client) -> None
 
 
 def test_concurrent_writers_store_exactly_once(server: DevServer) -> None:
-    """Eight clients at once: every entry once, every batch with a number of its own."""
+    """With eight clients, each entry is stored once, and each batch has its own number."""
 
     def write(writer: int) -> None:
         client = Client(server)

@@ -1,9 +1,8 @@
-"""The dev server's JSON API, and what the package may import."""
+"""Tests of the JSON API of the dev server, and of the imports of the room."""
 
 from __future__ import annotations
 
 import ast
-import http.client
 import json
 import sys
 from pathlib import Path
@@ -11,47 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.devserver.client import KEYS, Client
 from voyage_logger import devserver
-from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
+from voyage_logger._base.wire import SIGN_IN_PATH
 from voyage_logger.devserver import OMIT, DevServer, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 JSON = {"Content-Type": "application/json"}
-KEYS = {"x-api-key": "dev-key", "x-api-secret": "dev-secret"}
 
 
-class Client:
-    """Speaks to the JSON API."""
+class ApiClient(Client):
+    """A client of the JSON API."""
 
-    def __init__(self, server: DevServer) -> None:
-        self.http = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-
-    def ask(
+    def api(
         self, method: str, name: str, value: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
         body = None if value is None else json.dumps(value).encode()
-        return self.raw(method, f"/dev/api/{name}", body, headers)
-
-    def raw(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None = None
-    ) -> tuple[int, Any]:
-        own = JSON if headers is None else headers
-        self.http.request(method, path, body, own)
-        answer = self.http.getresponse()
-        return answer.status, json.loads(answer.read())
+        return self.ask(method, f"/dev/api/{name}", body, JSON if headers is None else headers)
 
     def store(self, *entries: dict[str, Any]) -> int:
-        _, answer = self.raw("POST", SIGN_IN_PATH, None, KEYS)
-        token = answer["data"][0]["access_token"]
-        headers = {**JSON, "Authorization": f"Bearer {token}"}
-        return self.raw("POST", BATCH_PATH, json.dumps({"logs": entries}).encode(), headers)[0]
+        self.sign_in()
+        return self.send(*entries)[0]
 
 
 @pytest.fixture
-def client(server: DevServer) -> Iterator[Client]:
-    client = Client(server)
+def client(server: DevServer) -> Iterator[ApiClient]:
+    client = ApiClient(server)
     yield client
     client.http.close()
 
@@ -66,16 +52,16 @@ def messages(answer: tuple[int, Any]) -> list[str]:
     return [row["entry"]["message"] for row in value["entries"]]
 
 
-def test_entries_are_listed_and_filtered(client: Client) -> None:
-    """A page of entries with their ids, by level, text and place; 100 unless told."""
+def test_entries_are_listed_and_filtered(client: ApiClient) -> None:
+    """The API filters by level, text and id, and returns 100 entries by default."""
     client.store(*(entry(f"m {number}") for number in range(149)), entry("100 %", "error"))
-    assert len(messages(client.ask("GET", "entries"))) == 100
-    assert len(messages(client.ask("GET", "entries?limit=1000"))) == 150
-    assert messages(client.ask("GET", "entries?level=error")) == ["100 %"]
-    assert messages(client.ask("GET", "entries?level=EXCEPTION")) == ["100 %"]
-    assert messages(client.ask("GET", "entries?contains=100+%25")) == ["100 %"]
-    assert messages(client.ask("GET", "entries?after=147&limit=2")) == ["m 147", "m 148"]
-    _, value = client.ask("GET", "entries?limit=1")
+    assert len(messages(client.api("GET", "entries"))) == 100
+    assert len(messages(client.api("GET", "entries?limit=1000"))) == 150
+    assert messages(client.api("GET", "entries?level=error")) == ["100 %"]
+    assert messages(client.api("GET", "entries?level=EXCEPTION")) == ["100 %"]
+    assert messages(client.api("GET", "entries?contains=100+%25")) == ["100 %"]
+    assert messages(client.api("GET", "entries?after=147&limit=2")) == ["m 147", "m 148"]
+    _, value = client.api("GET", "entries?limit=1")
     (row,) = value["entries"]
     assert row.keys() == {"id", "received_at", "batch", "entry"}
     assert (row["id"], row["batch"], row["entry"]) == (1, 1, entry("m 0"))
@@ -97,27 +83,27 @@ def test_entries_are_listed_and_filtered(client: Client) -> None:
         ("contains=%ff", "malformed"),
     ],
 )
-def test_wrong_queries_are_refused(client: Client, query: str, word: str) -> None:
-    """A filter that means nothing is told, not ignored."""
-    status, answer = client.ask("GET", f"entries?{query}")
+def test_wrong_queries_are_refused(client: ApiClient, query: str, word: str) -> None:
+    """A wrong filter is an error. The server does not ignore the filter."""
+    status, answer = client.api("GET", f"entries?{query}")
     assert status == 400
     assert word in answer["message"]
 
 
-def test_root_says_where_the_entries_are(client: Client) -> None:
-    """It is the first thing that one asks a server for in a browser."""
-    status, answer = client.raw("GET", "/", None)
+def test_root_names_the_path_of_the_entries(client: ApiClient) -> None:
+    """A user who opens the server in a browser learns where the entries are."""
+    status, answer = client.ask("GET", "/", None)
     assert status == 404
     assert answer["message"] == "there is no /; the entries are at /dev/api/entries"
-    assert client.raw("GET", "/x", None)[1]["message"] == "there is no /x"
+    assert client.ask("GET", "/x", None)[1]["message"] == "there is no /x"
 
 
-def test_stats(server: DevServer, client: Client) -> None:
-    """The same counts as in Python."""
+def test_stats_are_those_of_python(server: DevServer, client: ApiClient) -> None:
+    """The API returns the same counts as `DevServer.stats`."""
     client.store(entry("one", add_ticket=True, meta_data={"log_id": "x"}))
     client.store(entry("one", add_ticket=True, meta_data={"log_id": "x"}))
     expected = server.stats()
-    assert client.ask("GET", "stats") == (200, expected)
+    assert client.api("GET", "stats") == (200, expected)
     assert expected == {
         "stored": 2,
         "batches": 2,
@@ -126,19 +112,19 @@ def test_stats(server: DevServer, client: Client) -> None:
         "duplicates": {"x": 2},
         "answers": {"sign-in": {"200": 2}, "batch": {"200": 2}},
     }
-    assert client.ask("GET", "stats?x=1")[0] == 400
+    assert client.api("GET", "stats?x=1")[0] == 400
 
 
-def test_script(client: Client) -> None:
-    """Faults can be scripted for both endpoints."""
+def test_script_queues_faults_for_both_endpoints(client: ApiClient) -> None:
+    """Faults can be scripted for batches and for sign-ins."""
     faults = [{"status": 503, "headers": {"Retry-After": "1"}}, {}]
-    assert client.ask("POST", "script", {"endpoint": "batch", "faults": faults}) == (
+    assert client.api("POST", "script", {"endpoint": "batch", "faults": faults}) == (
         200,
         {"scripted": 2},
     )
     assert [client.store(entry("x")) for _ in range(3)] == [503, 200, 200]
-    client.ask("POST", "script", {"endpoint": "sign-in", "faults": [{"status": 500}]})
-    assert client.raw("POST", SIGN_IN_PATH, None, KEYS)[0] == 500
+    client.api("POST", "script", {"endpoint": "sign-in", "faults": [{"status": 500}]})
+    assert client.ask("POST", SIGN_IN_PATH, None, KEYS)[0] == 500
 
 
 @pytest.mark.parametrize(
@@ -155,22 +141,22 @@ def test_script(client: Client) -> None:
         ({"endpoint": "batch", "faults": [{"headers": []}]}, "headers must"),
     ],
 )
-def test_wrong_scripts_are_refused(client: Client, value: object, word: str) -> None:
-    """One wrong fault refuses the whole script, in words that name it."""
-    status, answer = client.ask("POST", "script", value)
+def test_wrong_scripts_are_refused(client: ApiClient, value: object, word: str) -> None:
+    """One wrong fault makes the server refuse the script, and the message names the fault."""
+    status, answer = client.api("POST", "script", value)
     assert status == 400
     assert word in answer["message"]
     assert client.store(entry("x")) == 200
 
 
-def test_rules(server: DevServer, client: Client) -> None:
-    """Rules are replaced whole; what is absent has its default."""
-    status, answer = client.ask("PUT", "rules", {"max_entries": 1, "expires_in": OMIT})
+def test_rules_are_replaced_completely(server: DevServer, client: ApiClient) -> None:
+    """A rule that is absent in the request gets its default."""
+    status, answer = client.api("PUT", "rules", {"max_entries": 1, "expires_in": OMIT})
     assert status == 200
     assert answer["max_body_bytes"] is None
     assert server.rules == Rules(max_entries=1, expires_in=OMIT)
     assert client.store(entry("x"), entry("y")) == 422
-    assert client.ask("PUT", "rules", {})[0] == 200
+    assert client.api("PUT", "rules", {})[0] == 200
     assert server.rules == Rules()
 
 
@@ -179,81 +165,81 @@ def test_rules(server: DevServer, client: Client) -> None:
     [(1, "object"), ({"max_entires": 1}, "max_entires"), ({"revoke_after": 0}, "revoke_after")],
 )
 def test_wrong_rules_are_refused(
-    server: DevServer, client: Client, value: object, word: str
+    server: DevServer, client: ApiClient, value: object, word: str
 ) -> None:
-    """The rules stay as they were."""
-    status, answer = client.ask("PUT", "rules", value)
+    """The rules do not change after a wrong request."""
+    status, answer = client.api("PUT", "rules", value)
     assert (status, server.rules) == (400, Rules())
     assert word in answer["message"]
 
 
-def test_unknown_rule_is_named_with_those_that_are(client: Client) -> None:
-    """A slip of the pen is found at once."""
-    _, answer = client.ask("PUT", "rules", {"max_entires": 1})
+def test_unknown_rule_is_answered_with_the_known_rules(client: ApiClient) -> None:
+    """The message lists the known rules, so that a user finds a wrong letter."""
+    _, answer = client.api("PUT", "rules", {"max_entires": 1})
     assert answer["message"].startswith("there is no max_entires in the rules; there are max_body_")
 
 
 @pytest.mark.parametrize("value", [None, {}])
-def test_reset(server: DevServer, client: Client, value: object) -> None:
-    """All is as at the start."""
+def test_reset_deletes_the_entries(server: DevServer, client: ApiClient, value: object) -> None:
+    """A reset takes no body or an empty object, and refuses any other body."""
     client.store(entry("x"))
-    assert client.ask("POST", "reset", value) == (200, {})
+    assert client.api("POST", "reset", value) == (200, {})
     assert server.entries() == []
-    assert client.ask("POST", "reset", {"hard": True})[0] == 400
+    assert client.api("POST", "reset", {"hard": True})[0] == 400
 
 
-def test_wrong_paths_methods_and_bodies(client: Client) -> None:
-    """Everything else is an error that says what there is."""
-    status, answer = client.ask("GET", "nothing")
+def test_wrong_paths_methods_and_bodies_are_refused(client: ApiClient) -> None:
+    """The message for a wrong path lists the known paths."""
+    status, answer = client.api("GET", "nothing")
     assert status == 404
     assert "entries, stats, script, rules, reset" in answer["message"]
-    assert client.ask("POST", "stats", {})[0] == 405
-    assert client.ask("GET", "reset")[0] == 405
-    assert client.raw("PUT", "/dev/api/rules", b"{")[0] == 400
-    assert client.ask("POST", "reset?x=1", {})[0] == 400
+    assert client.api("POST", "stats", {})[0] == 405
+    assert client.api("GET", "reset")[0] == 405
+    assert client.ask("PUT", "/dev/api/rules", b"{", JSON)[0] == 400
+    assert client.api("POST", "reset?x=1", {})[0] == 400
 
 
 @pytest.mark.parametrize("host", ["localhost:1", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]:80"])
-def test_own_host_names_are_served(client: Client, host: str) -> None:
-    """Whatever stands for this machine is fine."""
-    assert client.ask("GET", "stats", headers={"Host": host})[0] == 200
+def test_own_host_names_are_served(client: ApiClient, host: str) -> None:
+    """Each name and address of this machine is a valid Host header."""
+    assert client.api("GET", "stats", headers={"Host": host})[0] == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "", "[x"])
-def test_rebound_host_names_are_refused(client: Client, host: str) -> None:
-    """A page whose name was made to point here is kept out (DNS rebinding)."""
-    assert client.ask("GET", "stats", headers={"Host": host})[0] == 403
+def test_rebound_host_names_are_refused(client: ApiClient, host: str) -> None:
+    """A web page cannot use DNS rebinding to reach the API."""
+    assert client.api("GET", "stats", headers={"Host": host})[0] == 403
 
 
-def test_any_address_is_served_where_all_are_bound() -> None:
-    """A server for the whole network is asked by address; names are still refused."""
-    with DevServer(host="0.0.0.0") as server:  # noqa: S104 - what is tested
-        client = Client(server)
+def test_server_on_all_addresses_accepts_any_address() -> None:
+    """A server on 0.0.0.0 accepts any address as Host header, but no foreign name."""
+    with DevServer(host="0.0.0.0") as server:  # noqa: S104 - the test needs this address
+        client = ApiClient(server)
         assert server.url == f"http://127.0.0.1:{server.port}"
-        assert client.ask("GET", "stats", headers={"Host": "10.0.0.1"})[0] == 200
-        assert client.ask("GET", "stats", headers={"Host": "evil.example"})[0] == 403
+        assert client.api("GET", "stats", headers={"Host": "10.0.0.1"})[0] == 200
+        assert client.api("GET", "stats", headers={"Host": "evil.example"})[0] == 403
         client.http.close()
 
 
-def test_other_origins_are_refused(server: DevServer, client: Client) -> None:
-    """A web page of another site reads and changes nothing; one of this server may."""
+def test_other_origins_are_refused(server: DevServer, client: ApiClient) -> None:
+    """A web page of another site cannot use the API; a page of this server can."""
     own = f"http://127.0.0.1:{server.port}"
     for origin, status in [(own, 200), ("http://evil.example", 403), ("null", 403)]:
-        assert client.ask("GET", "stats", headers={"Origin": origin})[0] == status
+        assert client.api("GET", "stats", headers={"Origin": origin})[0] == status
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
-def test_changes_need_the_json_type(server: DevServer, client: Client, kind: str) -> None:
-    """What a page can send without asking first changes nothing."""
+def test_changes_need_the_json_type(server: DevServer, client: ApiClient, kind: str) -> None:
+    """A web page cannot change the server with a simple request."""
     client.store(entry("x"))
     headers = {"Content-Type": kind} if kind else {}
-    assert client.ask("POST", "reset", {}, headers)[0] == 415
-    assert client.ask("PUT", "rules", {}, headers)[0] == 415
+    assert client.api("POST", "reset", {}, headers)[0] == 415
+    assert client.api("PUT", "rules", {}, headers)[0] == 415
     assert server.count() == 1
 
 
-def test_the_oracle_shares_only_the_wire() -> None:
-    """The dev server imports the standard library, itself, and the wire's constants."""
+def test_dev_server_imports_only_the_wire() -> None:
+    """The dev server imports only the standard library, itself and `_base.wire`."""
     for path in Path(devserver.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names: list[str] = []

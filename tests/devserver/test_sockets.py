@@ -1,4 +1,4 @@
-"""The dev server's sockets: faults, connections, start, close and outages."""
+"""Tests of the dev server with sockets: faults, connections, start, close and outages."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.devserver.client import KEYS
 from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
 from voyage_logger.devserver import DevServer, Fault, Rules, html_ok, redirect, slow_down
 from voyage_logger.devserver._connections import Connections
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     Open = Callable[[], http.client.HTTPConnection]
 
-KEYS = {"x-api-key": "dev-key", "x-api-secret": "dev-secret"}
 ENTRY = {"message": "hello", "level": "info", "app_name": "app", "environment": "test"}
 UNKNOWN = "none"
 BODY = json.dumps({"logs": [ENTRY]}).encode()
@@ -51,7 +51,7 @@ def send(connection: http.client.HTTPConnection, token: str = UNKNOWN) -> tuple[
 
 @pytest.fixture
 def connect(server: DevServer) -> Iterator[Open]:
-    """Opens connections to the server, and closes them in the end."""
+    """Return a function that opens connections, which are closed after the test."""
     with contextlib.ExitStack() as stack:
 
         def connect() -> http.client.HTTPConnection:
@@ -81,7 +81,7 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def test_script_is_consumed_in_order(server: DevServer, connect: Open) -> None:
-    """Each fault spoils one request; one without arguments lets it pass; then all is well."""
+    """Each fault changes one request. A fault without arguments changes nothing."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(status=503), Fault())
@@ -91,8 +91,8 @@ def test_script_is_consumed_in_order(server: DevServer, connect: Open) -> None:
     assert server.count() == 2
 
 
-def test_sign_ins_have_a_script_of_their_own(server: DevServer, connect: Open) -> None:
-    """A fault of a sign-in leaves batches alone, and the other way round."""
+def test_sign_ins_and_batches_have_separate_scripts(server: DevServer, connect: Open) -> None:
+    """A fault for a sign-in does not change a batch."""
     server.script_sign_in(Fault(status=503))
     connection = connect()
     assert send(connection)[0] == 401
@@ -103,8 +103,8 @@ def test_sign_ins_have_a_script_of_their_own(server: DevServer, connect: Open) -
     assert sign_in(connection)
 
 
-def test_scripted_answers_are_sent_as_told(server: DevServer, connect: Open) -> None:
-    """Status, headers, body and type are the script's; what is usual has a name."""
+def test_scripted_answers_are_sent_as_scripted(server: DevServer, connect: Open) -> None:
+    """Status, headers, body and Content-Type of an answer come from the fault."""
     connection = connect()
     server.script(
         html_ok(),
@@ -129,7 +129,7 @@ def test_scripted_answers_are_sent_as_told(server: DevServer, connect: Open) -> 
 
 
 def test_headers_are_added_to_a_real_answer(server: DevServer, connect: Open) -> None:
-    """Without a status the request is handled; a `Connection: close` is kept to."""
+    """A fault without a status handles the request. `Connection: close` ends the connection."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(headers={"Connection": "close", "X-Own": "1"}))
@@ -140,8 +140,8 @@ def test_headers_are_added_to_a_real_answer(server: DevServer, connect: Open) ->
     assert server.count() == 1
 
 
-def test_delay_holds_the_answer_not_the_entries(server: DevServer, connect: Open) -> None:
-    """The batch is stored at once; its answer comes late."""
+def test_delay_delays_the_answer_not_the_entries(server: DevServer, connect: Open) -> None:
+    """The batch is stored at once, and its answer comes late."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(delay=2))
@@ -154,7 +154,7 @@ def test_delay_holds_the_answer_not_the_entries(server: DevServer, connect: Open
 
 
 def test_hang_never_answers(server: DevServer, connect: Open) -> None:
-    """The request is taken and recorded, nothing is stored, until the client has had enough."""
+    """The request is recorded, but no entry is stored and no answer is sent."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(hang=True))
@@ -170,7 +170,7 @@ def test_hang_never_answers(server: DevServer, connect: Open) -> None:
 
 
 def test_release_ends_hanging_requests(server: DevServer, connect: Open) -> None:
-    """Their connections are closed without an answer; others stay."""
+    """The connections of hanging requests are closed, and other connections stay open."""
     hanging, other = connect(), connect()
     token = sign_in(other)
     server.script(Fault(hang=True))
@@ -186,20 +186,20 @@ def test_release_ends_hanging_requests(server: DevServer, connect: Open) -> None
 def test_reset_breaks_the_connection(
     server: DevServer, connect: Open, when: Any, stored: int
 ) -> None:
-    """A real TCP reset, before or after the entries are stored."""
+    """The client gets a TCP reset, before or after the entries are stored."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(reset=when))
     ask(connection, token)
     with pytest.raises(ConnectionResetError):
-        connection.sock.recv(1)  # an orderly end would read as nothing
+        connection.sock.recv(1)  # after a normal end, `recv` would return no bytes
     assert server.count() == stored
     assert server.requests[-1].status is None
     assert server.stats()["answers"]["batch"] == {"unanswered": 1}
 
 
-def test_cut_breaks_off_the_body(server: DevServer, connect: Open) -> None:
-    """The head promises more than comes."""
+def test_cut_sends_an_incomplete_body(server: DevServer, connect: Open) -> None:
+    """The Content-Length of the answer is greater than its body."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(cut=True))
@@ -211,11 +211,11 @@ def test_cut_breaks_off_the_body(server: DevServer, connect: Open) -> None:
     assert server.count() == 1
 
 
-# -- Connections and odd clients -------------------------------------------------------------------
+# -- Connections and unusual clients ---------------------------------------------------------------
 
 
 def test_connections_are_kept(server: DevServer, connect: Open) -> None:
-    """Refusals and successes alike leave the connection open."""
+    """The connection stays open after each answer, also after a refusal."""
     connection = connect()
     token = sign_in(connection)
     for _ in range(5):
@@ -224,8 +224,8 @@ def test_connections_are_kept(server: DevServer, connect: Open) -> None:
     assert server.connections == 1
 
 
-def test_answer_is_one_packet(server: DevServer) -> None:
-    """Head and body leave in one write, so a client never waits for the second half."""
+def test_answer_is_sent_in_one_write(server: DevServer) -> None:
+    """A client receives head and body of an answer together."""
     with raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
         head, _, body = client.recv(1 << 16).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 404 Not Found\r\n")
@@ -236,7 +236,7 @@ def test_answer_is_one_packet(server: DevServer) -> None:
     "head", ["POST {} HTTP/1.0", "POST {} HTTP/1.1\r\nHost: x\r\nConnection: Keep, Close"]
 )
 def test_client_may_end_the_connection(server: DevServer, head: str) -> None:
-    """HTTP/1.0 and `Connection: close` get one answer, then the end."""
+    """The connection ends after an HTTP/1.0 request, or after `Connection: close`."""
     with raw(server, f"{head.format(SIGN_IN_PATH)}\r\n\r\n".encode()) as client:
         received = read_all(client)
     assert received.startswith(b"HTTP/1.1 401 ")
@@ -244,7 +244,7 @@ def test_client_may_end_the_connection(server: DevServer, head: str) -> None:
 
 
 def test_continue_is_sent_on_request(server: DevServer, connect: Open) -> None:
-    """A client such as curl waits for a go-ahead before it sends a large body."""
+    """A client such as curl waits for `100 Continue` before it sends a large body."""
     token = sign_in(connect())
     head = (
         f"POST {BATCH_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -279,7 +279,7 @@ def test_continue_is_sent_on_request(server: DevServer, connect: Open) -> None:
     ],
 )
 def test_http_is_strict(server: DevServer, data: bytes, status: int) -> None:
-    """What readers of HTTP disagree about is refused in JSON, and the connection ends."""
+    """A request that HTTP readers disagree about is refused, and the connection ends."""
     with raw(server, data) as client:
         client.shutdown(socket.SHUT_WR)
         head, _, body = read_all(client).partition(b"\r\n\r\n")
@@ -288,7 +288,7 @@ def test_http_is_strict(server: DevServer, data: bytes, status: int) -> None:
 
 
 def test_batch_needs_a_length(server: DevServer, connect: Open) -> None:
-    """A batch without a Content-Length is 411, not an empty body."""
+    """A batch without a Content-Length gets 411, and is not read as an empty body."""
     token = sign_in(connect())
     head = (
         f"POST {BATCH_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -307,27 +307,27 @@ def test_batch_needs_a_length(server: DevServer, connect: Open) -> None:
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123",
     ],
 )
-def test_vanished_clients_make_no_noise(
+def test_vanished_client_gets_no_answer_and_prints_nothing(
     server: DevServer, connect: Open, capfd: pytest.CaptureFixture[str], data: bytes
 ) -> None:
-    """A client that goes in the middle gets no answer, prints nothing and hurts nobody."""
+    """An incomplete request does not disturb the server or other clients."""
     with raw(server, data) as client:
         client.shutdown(socket.SHUT_WR)
         assert read_all(client) == b""
     with raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"):
-        pass  # gone before the answer
+        pass  # the client goes before the answer
     assert sign_in(connect())
     assert capfd.readouterr() == ("", "")
 
 
 def test_idle_connections_can_be_dropped(server: DevServer, connect: Open) -> None:
-    """Those that wait for a next request end; what is sent into one is not stored."""
+    """A batch that is sent into a dropped connection is not stored."""
     idle, hanging = connect(), connect()
     token = sign_in(idle)
     server.script(Fault(hang=True))
     ask(hanging, token)
     server.wait_for_requests(1)
-    for _ in range(20):  # the answer is hardly here when the connection is dropped
+    for _ in range(20):  # the connection is dropped just after its answer
         assert send(idle, token)[0] == 200
         assert server.drop_idle_connections() == 1
         assert idle.sock.recv(1) == b""
@@ -342,7 +342,7 @@ def test_idle_connections_can_be_dropped(server: DevServer, connect: Open) -> No
 
 
 def test_many_clients_connect_at_once(server: DevServer) -> None:
-    """A crowd is let in, not refused."""
+    """The server accepts 200 clients that connect at the same time."""
     with contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(raw(server)) for _ in range(200)]
         for client in crowd:
@@ -351,7 +351,7 @@ def test_many_clients_connect_at_once(server: DevServer) -> None:
 
 
 def test_dropped_connection_handles_nothing_more() -> None:
-    """A request that arrives while its connection is being dropped is not begun, nor answered."""
+    """A request that arrives during the drop is neither handled nor answered."""
     here, there = socket.socketpair()
     connections = Connections()
     served = threading.Event()
@@ -374,8 +374,8 @@ def test_dropped_connection_handles_nothing_more() -> None:
     connections.close()
 
 
-def test_closed_server_takes_nobody() -> None:
-    """A client that comes in the moment of closing is turned away."""
+def test_closed_server_accepts_no_client() -> None:
+    """A client that connects during `close` is disconnected."""
     here, there = socket.socketpair()
     connections = Connections()
     connections.close()
@@ -384,10 +384,10 @@ def test_closed_server_takes_nobody() -> None:
     there.close()
 
 
-def test_server_outlives_a_lack_of_threads(
+def test_server_survives_a_lack_of_threads(
     server: DevServer, connect: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client for whom there is no thread is turned away; the next one is served."""
+    """A client is disconnected if no thread can start, and the next client is served."""
     start = threading.Thread.start
 
     def drop_new(_: threading.Thread) -> None:
@@ -403,8 +403,8 @@ def test_server_outlives_a_lack_of_threads(
 # -- Start and close -------------------------------------------------------------------------------
 
 
-def test_close_is_prompt_whatever_goes_on() -> None:
-    """Hanging and delayed requests, idle and half-read connections end; no thread is left."""
+def test_close_ends_all_connections_at_once() -> None:
+    """Hanging, delayed, idle and incomplete requests end, and no thread is left."""
     before = set(threading.enumerate())
     server = DevServer(rules=Rules()).start()
     with contextlib.ExitStack() as stack:
@@ -428,7 +428,7 @@ def test_close_is_prompt_whatever_goes_on() -> None:
 
 
 def test_start_is_ready_at_once() -> None:
-    """A client can connect as soon as `start` has returned, which takes milliseconds."""
+    """A client can connect when `start` returns, and `start` takes only milliseconds."""
     began = time.monotonic()
     for _ in range(10):
         with DevServer() as server, raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
@@ -436,8 +436,8 @@ def test_start_is_ready_at_once() -> None:
     assert time.monotonic() - began < 10
 
 
-def test_same_port_can_be_taken_again() -> None:
-    """A server starts where another was closed a moment ago, connections and all."""
+def test_port_of_a_closed_server_can_be_used_again() -> None:
+    """A new server can use the port, even if the old server had connections."""
     with DevServer() as first, raw(first, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
         client.recv(10)
         port = first.port
@@ -447,13 +447,13 @@ def test_same_port_can_be_taken_again() -> None:
 
 
 def test_port_in_use_is_an_os_error(server: DevServer) -> None:
-    """Two servers do not share a port."""
+    """Two servers cannot share a port."""
     with pytest.raises(OSError, match="in use"):
         DevServer(port=server.port).start()
 
 
-def test_server_that_does_not_run_says_so() -> None:
-    """Before the start and after the end, what has no answer raises, and names the reason."""
+def test_methods_raise_if_the_server_does_not_run() -> None:
+    """The error tells if the server was not started, or is closed."""
     server = DevServer()
     with pytest.raises(RuntimeError, match="not started"):
         _ = server.url
@@ -468,8 +468,8 @@ def test_server_that_does_not_run_says_so() -> None:
         DevServer(host="")
 
 
-def test_environ_points_a_client_here() -> None:
-    """The three variables of the vendor's classes, with this server's values."""
+def test_environ_has_the_variables_for_a_client() -> None:
+    """The three variables are the ones of the vendor, with the values of this server."""
     with DevServer(api_key="k", api_secret="s") as server:
         assert server.environ == {
             "VOYAGE_LOGS_URL": f"http://127.0.0.1:{server.port}",
@@ -480,8 +480,8 @@ def test_environ_points_a_client_here() -> None:
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
-def test_ipv6() -> None:
-    """The other loopback works, with its address in brackets."""
+def test_server_works_with_ipv6() -> None:
+    """The URL has the IPv6 address in brackets."""
     try:
         server = DevServer(host="::1").start()
     except OSError:
@@ -493,8 +493,8 @@ def test_ipv6() -> None:
         connection.close()
 
 
-def test_outage_refuses_and_ends(server: DevServer, connect: Open) -> None:
-    """New connections are refused, idle ones end, busy ones are answered; then all is as before."""
+def test_outage_refuses_new_connections_until_it_ends(server: DevServer, connect: Open) -> None:
+    """Idle connections end, and requests in progress are answered."""
     idle, busy = connect(), connect()
     token = sign_in(idle)
     sign_in(busy)
@@ -518,8 +518,8 @@ def test_outage_refuses_and_ends(server: DevServer, connect: Open) -> None:
     assert server.count() == 2
 
 
-def test_close_ends_an_outage_too() -> None:
-    """A server that refuses connections gives its port back when closed."""
+def test_close_during_an_outage_frees_the_port() -> None:
+    """Another server can use the port after `close`."""
     with DevServer() as server:
         port = server.port
         server.refuse_connections()
@@ -528,9 +528,9 @@ def test_close_ends_an_outage_too() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork next to threads, on purpose
-def test_forked_child_leaves_the_server_alone(server: DevServer, connect: Open) -> None:
-    """A child that unwinds the parent's `with` block does not close the parent's server."""
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the test forks beside threads
+def test_close_in_a_forked_child_does_nothing(server: DevServer, connect: Open) -> None:
+    """A child that leaves the `with` block does not close the server of the parent."""
     connection = connect()
     sign_in(connection)
     child = os.fork()
@@ -545,7 +545,7 @@ def test_forked_child_leaves_the_server_alone(server: DevServer, connect: Open) 
 
 
 def test_file_keeps_the_entries(tmp_path: Path) -> None:
-    """A server on the same file goes on where the last one ended."""
+    """A new server on the same file has the entries of the old server."""
     path = tmp_path / "entries.db"
     for run in (1, 2):
         with DevServer(db=path) as server:
@@ -559,7 +559,7 @@ def test_file_keeps_the_entries(tmp_path: Path) -> None:
 
 
 def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    """The error is SQLite's own, and the port is free again."""
+    """`start` raises the error of SQLite, and the port is free."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 100)
     server = DevServer(db=path)
@@ -567,9 +567,9 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         server.start()
 
 
-@pytest.mark.parametrize("size", [1, 150])  # one statement, and a transaction of two
-def test_what_cannot_be_stored_is_a_500(tmp_path: Path, size: int) -> None:
-    """A batch the database refuses is not acknowledged and leaves nothing; the next is taken."""
+@pytest.mark.parametrize("size", [1, 150])  # one statement, and a transaction with two statements
+def test_batch_that_cannot_be_stored_gets_500(tmp_path: Path, size: int) -> None:
+    """No entry of the batch is stored, and the next batch is accepted."""
     with DevServer(db=tmp_path / "entries.db") as server:
         with contextlib.closing(sqlite3.connect(tmp_path / "entries.db")) as other:
             other.execute(

@@ -216,6 +216,7 @@ def test_private_access_has_its_reason() -> None:
     known = {
         "_base/frozen.py",
         "_base/pickling.py",
+        "_logger/logger.py",
         "_delivery/pool_hosts.py",
         "cli/spool/_replaying.py",
         "transports/_api.py",

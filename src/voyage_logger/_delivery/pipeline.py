@@ -161,6 +161,16 @@ class Pipeline:
         if not self._worker.is_running:
             self.queue.release()
 
+    @property
+    def is_working(self) -> bool:
+        """True while the worker runs."""
+        return self._worker.is_running
+
+    def stop_worker(self, deadline: float) -> None:
+        """Stop the worker, and wait until `deadline` for a request or a write in progress."""
+        self._worker.stop()
+        self._worker.join(deadline)
+
     def begin_flush(self) -> int:
         """Has everything sent, without waiting; gives the newest entry that this is about."""
         self.notice_fork()

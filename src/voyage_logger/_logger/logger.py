@@ -313,6 +313,11 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         )
 
 
+def pipeline_of(logger: VoyageLogger) -> Pipeline:
+    """Return the pipeline of a logger. The pipeline stops when the logger is garbage-collected."""
+    return logger._pipeline  # noqa: SLF001 - the public class has no name for its pipeline
+
+
 def _notice(factory: EntryFactory, max_bytes: int, fields: dict[str, Any]) -> bytes:
     """The bytes of an entry about losses."""
     return encode(factory.build(WARN, fields.pop("message"), fields), max_bytes)

@@ -1,12 +1,15 @@
 """The command line: `voyage-logger dev`, `voyage-logger demo` and `voyage-logger spool`.
 
-Each command is a module with `add_parser`, which sets `run`; a command's exit code is what its
-`run` returns. 2 stands for wrong usage, as argparse has it.
+This room may import every other room, and no other room imports it. Each command is a module whose
+`add_parser` sets a function `run`, which returns the exit code. As in argparse, the code 2 means
+wrong usage. Read `_dev`, `_demo` and `spool` in any order.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from voyage_logger._entry.json_codecs import dumps, quick_dumps
@@ -18,17 +21,27 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command.
+    """Run a command.
 
     Args:
-        arguments: The command's words; default: those of the process.
+        arguments: The words after `voyage-logger`. Default: the arguments of the process.
 
     Returns:
         The exit code.
     """
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except BrokenPipeError:  # the reader has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="voyage-logger",
-        description="Tools around the logging client for the Voyage AI Logs API.",
+        description="Tools for the logging client of the Voyage AI Logs API.",
     )
     version = f"voyage-logger {__version__} ({_encoder()})"
     parser.add_argument("--version", action="version", version=version)
@@ -36,15 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _demo.add_parser(commands)
     _dev.add_parser(commands)
     spool.add_parser(commands)
-    options = parser.parse_args(arguments)
-    code: int = options.run(options)
-    return code
+    return parser
 
 
 def _encoder() -> str:
-    """Whether log calls are encoded by orjson, which is to be seen nowhere else."""
+    """Return the name and version of orjson, or "without orjson" if log calls do not use it."""
     if quick_dumps is dumps:
         return "without orjson"
-    import orjson  # noqa: PLC0415 - optional
+    import orjson  # noqa: PLC0415 - orjson is optional
 
     return f"orjson {orjson.__version__}"

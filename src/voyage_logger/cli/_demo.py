@@ -1,4 +1,4 @@
-"""`voyage-logger demo`: a small shop logs to a server that misbehaves, and everything arrives."""
+"""`voyage-logger demo`: log to a local server that misbehaves, and count the stored entries."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _FLUSH_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What was sent, what arrived, and what it took.
+    """The counts of the demo.
 
     Attributes:
-        sent: Log calls that the shop made.
-        received: Different entries that the server has stored.
-        lost: Log calls whose entry the server does not have.
-        duplicates: Entries that the server has stored more than once.
-        batches: Requests that the server confirmed.
-        retries: Requests that had to be repeated.
-        sign_ins: Tokens that the client obtained.
-        tickets: Stored entries that open a ticket.
-        seconds: How long it all took.
+        sent: The number of log calls in the shop.
+        received: The number of different entries that the server has stored.
+        lost: The number of log calls whose entry the server does not have.
+        duplicates: The number of entries that the server has stored again.
+        batches: The number of requests that the server has confirmed.
+        retries: The number of repeated requests.
+        sign_ins: The number of tokens that the client has obtained.
+        tickets: The number of stored entries that open a ticket.
+        seconds: The duration of the demo.
     """
 
     sent: int
@@ -50,21 +50,22 @@ class Account:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command to the command line."""
+    """Add the command `demo` to the command line."""
     parser = subparsers.add_parser(
-        "demo", help="log to a local server that misbehaves, and count what arrives"
+        "demo", help="log to a local server that misbehaves, and count the stored entries"
     )
-    parser.add_argument("--json", action="store_true", help="print the account as JSON")
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the demo.
+    """Run the demo.
 
     Returns:
-        0 if everything sent was received, once; else 1.
+        0 if the server has stored each entry exactly once; else 1.
     """
-    say = _silent if options.json else print
+    # With --json, only the JSON may be on standard output.
+    say: Callable[[str], object] = (lambda _: None) if options.json else print
     started = time.monotonic()
     with DevServer() as server:
         say(f"A server of the Logs API listens on {server.url}")
@@ -75,19 +76,9 @@ def run(options: argparse.Namespace) -> int:
             api_key=server.api_key,
             api_secret=server.api_secret,
         )
+        shop = _Shop(logger)
         with logger:
-            shop = _Shop(logger)
-            server.script(Fault(status=503, headers={"Retry-After": "1"}))
-            say("It answers the first batch with 503 and asks for a second's patience.")
-            shop.log_in()
-            shop.check_out()
-            logger.flush(_FLUSH_TIMEOUT)
-
-            server.revoke_tokens()
-            server.script(Fault(reset="before"))
-            say("It revokes the token, and drops a connection before it has stored the batch.")
-            shop.rush_hour()
-            logger.flush(_FLUSH_TIMEOUT)
+            _rehearse(shop, logger, server, say)
         say(_picture(server))
         account = _account(shop, logger, server, time.monotonic() - started)
     if options.json:
@@ -97,12 +88,28 @@ def run(options: argparse.Namespace) -> int:
     return 0 if account.received == account.sent and not account.duplicates else 1
 
 
+def _rehearse(
+    shop: _Shop, logger: VoyageLogger, server: DevServer, say: Callable[[str], object]
+) -> None:
+    server.script(Fault(status=503, headers={"Retry-After": "1"}))
+    say("It answers the first batch with 503, and asks the client to wait one second.")
+    shop.log_in()
+    shop.check_out()
+    logger.flush(_FLUSH_TIMEOUT)
+
+    server.revoke_tokens()
+    server.script(Fault(reset="before"))
+    say("It revokes the token, and breaks a connection before it has stored the batch.")
+    shop.rush_hour()
+    logger.flush(_FLUSH_TIMEOUT)
+
+
 class _Shop:
-    """An app that logs. It counts its own log calls, so that the account is not the client's.
+    """A small shop, which counts its log calls without the help of the client.
 
     Args:
-        logger: Its logger.
-        pause: Waits so many seconds, as a customer, a bank and a gateway have it wait.
+        logger: The logger of the shop.
+        pause: A function that waits for a number of seconds.
     """
 
     def __init__(self, logger: VoyageLogger, pause: Callable[[float], object] = time.sleep) -> None:
@@ -117,7 +124,7 @@ class _Shop:
         self.sent += 2
 
     def check_out(self) -> None:
-        """A journey: each entry carries its name, session, user and the timeline so far."""
+        """Log a journey. Each entry has the name, session, user and timeline of the journey."""
         with self._logger.journey("checkout", app_user_id="user_123") as journey:
             journey.step("cart_opened")
             self._logger.info("Cart opened", event_name="cart_opened")
@@ -134,7 +141,7 @@ class _Shop:
             )
             self._pause(0.02)
             journey.step("paid_by_invoice")
-        self.sent += 4  # and one that closes the journey
+        self.sent += 4  # three entries, and one at the end of the journey
 
     def rush_hour(self) -> None:
         share = _ENTRIES // _THREADS
@@ -176,22 +183,18 @@ def _readable(account: Account) -> str:
     lines = [
         f"  {name.replace('_', '-'):<10} {value:>8}" for name, value in asdict(account).items()
     ]
-    verdict = "Everything arrived, once."
+    verdict = "Every entry arrived exactly once."
     if account.lost or account.duplicates:
-        verdict = "Entries are missing." if account.lost else "Entries came twice."
+        verdict = "Entries are missing." if account.lost else "Entries arrived twice."
     return "\n".join(["", *lines, "", verdict])
 
 
 def _picture(server: DevServer) -> str:
-    """The checkout's journey as the server has it: its steps, and when each was taken."""
+    """Return the steps of the checkout as lines, with the times that the server has stored."""
     closing = [entry for entry in server.entries() if entry.get("event_name") == JOURNEY_COMPLETED]
     timeline: list[dict[str, Any]] = closing[0]["event_timeline"] if closing else []
     lines = [
         f"  +{step['timestamp'] - timeline[0]['timestamp']:>4} ms  o  {step['step']}"
         for step in timeline
     ]
-    return "\n".join(["The checkout is a journey; its last entry tells what happened:", *lines])
-
-
-def _silent(_line: str) -> None:
-    """Says nothing: standard output is for the machine that asked for JSON."""
+    return "\n".join(["The checkout is a journey. Its last entry contains all its steps:", *lines])

@@ -1,7 +1,7 @@
-"""`voyage-logger dev`: a local server of the Logs API, which prints what it receives.
+"""`voyage-logger dev`: run a local server of the Logs API, and print the received entries.
 
-An entry is foreign text: what could move a terminal's cursor or turn its writing direction is
-escaped before it is printed.
+What must stay true: a printed entry cannot control the terminal. Characters that move the cursor or
+change the writing direction are escaped.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ipaddress
-import os
 import shlex
 import signal
 import sqlite3
@@ -27,41 +26,47 @@ if TYPE_CHECKING:
 
 _DEFAULT_PORT = 8765
 _MAX_PORT = 65_535
-
 _PAGE = 1000
 _MAX_SHOWN = 500  # characters of a message
 
-# How soon a signal is seen. Entries are printed at once.
+# Seconds between two checks for a signal. A new entry ends the wait at once.
 _POLL_SECONDS = 0.2
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command `dev` to a parser."""
+    """Add the command `dev` to the command line."""
     parser = subparsers.add_parser(
         "dev",
         help="run a local server of the Logs API",
-        description="Runs a local server of the Logs API and prints each entry it receives.",
+        description="Run a local server of the Logs API, and print each entry that it receives.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="the address (default: %(default)s)")
     parser.add_argument(
-        "--port", type=_port, default=_DEFAULT_PORT, help="0: any free one (default: %(default)s)"
+        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
     )
-    parser.add_argument("--db", default=":memory:", metavar="FILE", help="keep the entries here")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=_DEFAULT_PORT,
+        help="0 for any free port (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--db", default=":memory:", metavar="FILE", help="keep the entries in this file"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serves until Ctrl-C or SIGTERM.
+    """Run the server until Ctrl-C or SIGTERM.
 
     Args:
-        args: `host`, `port` and `db`.
+        args: The options `host`, `port` and `db`.
 
     Returns:
         0 after a signal; 1 if the port or the database cannot be opened, with a line on stderr.
     """
     if not _is_loopback(args.host):
         print(
-            f"warning: {args.host} can be reached from other machines, and the key is public",
+            f"warning: {args.host} is open to other machines, and everybody knows the API key",
             file=sys.stderr,
         )
     with _noted_signals() as signals:
@@ -72,18 +77,15 @@ def run(args: argparse.Namespace) -> int:
         except sqlite3.Error as error:
             return _fail(f"cannot open the database {args.db}: {error}")
         with server:
-            try:
-                _serve(server, signals)
-            except BrokenPipeError:  # who read the lines has gone, as with `| head`
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _serve(server, signals)
     return 0
 
 
 @contextlib.contextmanager
 def _noted_signals() -> Iterator[list[int]]:
-    """The numbers of the signals that ask for the end; a second one ends the process at once.
+    """Yield a list of the received SIGINT and SIGTERM. A second signal ends the process at once.
 
-    Noted, not raised: an exception out of the middle of a wait can leave a lock in disorder.
+    The handler raises no exception, because an exception in a wait can corrupt a lock.
     """
     noted: list[int] = []
 
@@ -92,7 +94,7 @@ def _noted_signals() -> Iterator[list[int]]:
             signal.signal(each, signal.SIG_DFL)
         noted.append(number)
 
-    # SIGINT, too: a shell starts background jobs with it ignored.
+    # A shell starts background jobs with SIGINT ignored, so SIGINT needs a handler too.
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     for each in before:
         signal.signal(each, note)
@@ -105,9 +107,9 @@ def _noted_signals() -> Iterator[list[int]]:
 
 def _serve(server: DevServer, signals: list[int]) -> None:
     lines = [
-        f"Listening on {server.url}; Ctrl-C ends it.",
+        f"Listening on {server.url}; press Ctrl-C to stop.",
         f"Entries as JSON: {server.url}/dev/api/entries",
-        "In the shell of your app:",
+        "Run these lines in the shell of your app:",
         "",
     ]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in server.environ.items()]

@@ -1,7 +1,8 @@
 """A strict local server of the Voyage Logs API, for tests and rehearsals.
 
-It is an oracle: it shares nothing with the client but the wire's constants, refuses whatever is not
-exactly as documented, stores the rest in SQLite, and misbehaves on request.
+The server judges the client, so it shares only the constants of `_base.wire` with the client. This
+room imports nothing else of the package. The server refuses each request that differs from the
+documentation, stores the accepted entries in SQLite, and misbehaves on request.
 
     with DevServer() as server:
         server.script(Fault(status=503, headers={"Retry-After": "1"}))
@@ -9,15 +10,13 @@ exactly as documented, stores the rest in SQLite, and misbehaves on request.
         server.wait_for_entries(3)
         assert not server.duplicates()
 
-How a request travels:
+Read `_server` first (the class that users hold), then `_inspection` (its methods that only read),
+`_faults` (the kinds of misbehavior), and then the files in the order in which a request travels:
 
-    _listener -> _connections -> _handler -> _http     reads it
-                                    |------> _backend  checks it (_checks, _tokens), stores (_store)
-                                    |------> _control  the JSON API under /dev/api/
-                                    `------> _journal  remembers it, and wakes who waits for it
-
-`_faults` has the values that say how to misbehave, `_inspection` what a test can ask, `_server` the
-class that holds it all together.
+    _listener -> _connections -> _handler -> _http     reads the request
+                                    |------> _backend  checks (_checks, _tokens) and stores (_store)
+                                    |------> _control  answers the JSON API under /dev/api/
+                                    `------> _journal  records the request and wakes waiting tests
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The API itself, without sockets: what a sign-in and a batch are answered, and why.
+"""Answer sign-ins and batches, without sockets.
 
-The order of the refusals is that of a real service: the gateway's size limit, the token, the
-form of the batch, then what is in it. A refused batch leaves no trace in the store.
+The checks have the order of a real service: the size limit of the gateway, the token, the format of
+the batch, and the entries. What must stay true: a refused batch leaves no entry in the store.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Backend:
     """The state of one server and its two endpoints.
 
     Args:
-        store: Where entries go.
+        store: Stores the entries.
         api_key: The key that signs in.
         api_secret: The secret that signs in.
-        rules: What holds until replaced.
-        clock: Seconds that never go back.
+        rules: The rules for every request, until they are replaced.
+        clock: A monotonic clock in seconds.
 
-    Thread-safe: store, tokens and journal have their own locks, a deque's methods are atomic, and
-    `rules` is one reference to a frozen value.
+    Thread-safe: store, tokens and journal have their own locks, the methods of a deque are atomic,
+    and `rules` is a reference to a frozen value.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Backend:
         self._scripts: dict[Endpoint, deque[Fault]] = {"batch": deque(), "sign-in": deque()}
 
     def script(self, endpoint: Endpoint, faults: Iterable[Fault]) -> None:
-        """Queues faults for the next requests of an endpoint, after those already queued."""
+        """Queue faults for the next requests of an endpoint, after the faults queued before."""
         script = list(faults)
         for fault in script:
             if not isinstance(fault, Fault):
@@ -66,14 +66,14 @@ class Backend:
         self._scripts[endpoint].extend(script)
 
     def next_fault(self, endpoint: Endpoint) -> Fault:
-        """Takes the fault that is next for an endpoint; one that does nothing if there is none."""
+        """Remove and return the next fault of an endpoint; `NO_FAULT` if none is queued."""
         try:
             return self._scripts[endpoint].popleft()
         except (IndexError, KeyError):
             return NO_FAULT
 
     def sign_in(self, request: Request) -> Answer:
-        """Gives out a token."""
+        """Issue a token."""
         check_sign_in(request, *self._credentials)
         expires_in = self.rules.expires_in
         data = {"access_token": self.tokens.issue(expires_in), "token_type": "bearer"}
@@ -81,7 +81,7 @@ class Backend:
         return json_answer(200, {"data": [{**data, **extra}]})
 
     def take_batch(self, request: Request) -> Answer:
-        """Stores a batch, whole or not at all."""
+        """Store all entries of a batch, or none."""
         rules = self.rules
         limit = rules.max_body_bytes
         if limit is not None and len(request.body) > limit:
@@ -100,7 +100,7 @@ class Backend:
         return json_answer(200, {"data": [{"stored": len(entries)}]})
 
     def stats(self) -> dict[str, Any]:
-        """What happened so far, as plain values; see `DevServer.stats`."""
+        """Return the counts that `DevServer.stats` describes."""
         answers: dict[str, Counter[str]] = {}
         for (endpoint, status), n in self.journal.answers().items():
             answers.setdefault(endpoint, Counter())[str(status or "unanswered")] += n
@@ -114,7 +114,7 @@ class Backend:
         }
 
     def reset(self) -> None:
-        """Back to the first moment: no entries, requests, scripts, tokens; the default rules."""
+        """Delete entries, requests, scripts and tokens, and restore the default rules."""
         for script in self._scripts.values():
             script.clear()
         self.rules = Rules()
@@ -128,5 +128,5 @@ def _check_rules(entries: list[dict[str, Any]], rules: Rules) -> None:
         raise Refusal(422, f"{len(entries)} entries are over the limit of {rules.max_entries}")
     marker = rules.refuse_containing
     if marker is not None and any(marker in entry["message"] for entry in entries):
-        # Which entry it is stays untold: whether the real API tells is not known.
+        # The answer does not name the entry, because the real API may not name it either.
         raise Refusal(rules.refuse_status, "an entry of the batch is not acceptable")

@@ -1,7 +1,7 @@
-"""Strict, pure checks of what a client sends: the sign-in, the token's header, the batch.
+"""Strict checks of a sign-in, of the header with the token, and of a batch.
 
-What must stay true: whatever passes here, any server of the documented API would accept. Anything
-doubtful is refused with 400 and words that name it.
+What must stay true: any server of the documented API would accept a request that passes. A doubtful
+request is refused with 400 and a message that names the mistake.
 
 Source: vendor docs, the TypeScript interface `LogEntry` and the sign-in request.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from voyage_logger.devserver._http import Request
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
-# Other names by which loggers know them. Only for looking: no entry may come with one of these.
+# Other names for levels. A search may use these names, but an entry that has one is refused.
 _ALIASES = {
     "notset": "debug",
     "trace": "debug",
@@ -33,20 +33,20 @@ _ALIASES = {
     "fatal": "critical",
 }
 
-# What a gzip body may grow to; a few bytes can claim to be gigabytes.
+# The largest size of a decompressed body, because a few bytes of gzip can become gigabytes.
 MAX_INFLATED_BYTES = 256 << 20
 
-_GZIP_WINDOW = 31  # zlib's way to say: a gzip header, and the largest window
+_GZIP_WINDOW = 31  # in zlib, this number asks for a gzip header and the largest window
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9._~+/-]+=*)")
-# An escaped surrogate, which is fine as one of a pair: a hit is looked at closely.
+# An escaped surrogate. Pairs of surrogates are valid, so `parse_json` checks each match again.
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def level_named(name: object) -> str:
-    """The level that is known by a name, in any case.
+    """Return the level for a name in any case.
 
     Raises:
-        ValueError: There is none.
+        ValueError: No level has this name.
     """
     wanted = name.strip().lower() if isinstance(name, str) else ""
     level = _ALIASES.get(wanted, wanted)
@@ -56,17 +56,17 @@ def level_named(name: object) -> str:
 
 
 def check_sign_in(request: Request, api_key: str, api_secret: str) -> None:
-    """Refuses a sign-in without the right key and secret (401), or with a body (400)."""
+    """Refuse a sign-in that has the wrong key or secret (401), or a body (400)."""
     pair = (request.headers.get(API_KEY_HEADER), request.headers.get(API_SECRET_HEADER))
     if pair != (api_key, api_secret):
         raise Refusal(401, "API key or secret is incorrect", error="Invalid credentials")
-    # The vendor's curl and Python send nothing; its JavaScript sends an empty object.
+    # The curl and Python examples of the vendor send no body; the JavaScript one sends `{}`.
     if request.body.strip() not in {b"", b"{}"}:
         raise Refusal(400, "a sign-in has no body, or an empty object")
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
-    """The token in the Authorization header; 401 unless it has exactly the form `Bearer x`."""
+    """Return the token; refuse an Authorization header that differs from `Bearer x` (401)."""
     match = _BEARER.fullmatch(headers.get("authorization", ""))
     if match is None:
         raise Refusal(401, "the Authorization header must be: Bearer <access token>")
@@ -74,7 +74,7 @@ def bearer_token(headers: Mapping[str, str]) -> str:
 
 
 def check_json_type(headers: Mapping[str, str], status: int = 400) -> None:
-    """Refuses a Content-Type other than JSON in UTF-8, with `status`."""
+    """Refuse a Content-Type other than JSON in UTF-8 with a status."""
     value = headers.get("content-type", "")
     kind, *parameters = [part.strip().lower() for part in value.split(";")]
     if kind != JSON_TYPE or any(p not in {"charset=utf-8", 'charset="utf-8"'} for p in parameters):
@@ -82,7 +82,7 @@ def check_json_type(headers: Mapping[str, str], status: int = 400) -> None:
 
 
 def parse_batch(request: Request) -> list[dict[str, Any]]:
-    """The entries of a batch request; 400 if anything about it is not as documented."""
+    """Return the entries of a batch; refuse a batch that differs from the documentation (400)."""
     check_json_type(request.headers)
     if "content-length" not in request.headers:
         raise Refusal(411, "a batch needs a Content-Length")
@@ -98,10 +98,10 @@ def parse_batch(request: Request) -> list[dict[str, Any]]:
 
 
 def parse_json(body: bytes) -> Any:
-    """The value of a strict JSON text in UTF-8; 400 if it is not one.
+    """Return the value of a strict JSON text in UTF-8; refuse any other body (400).
 
-    Refused, though Python's own reader takes them: NaN and infinities (a number too large is read
-    as one), a member named twice, a surrogate without its partner, a byte order mark, UTF-16.
+    In contrast to `json.loads`, this function refuses NaN, infinities and numbers that are too
+    large for a float, repeated members, lone surrogates, byte order marks and UTF-16.
     """
     try:
         value = json.loads(
@@ -129,7 +129,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _finite(text: str) -> float:
@@ -205,7 +205,7 @@ _Rule = tuple["Callable[[object], bool]", str]
 
 _STRING: _Rule = (_is_string, "a string")
 _REQUIRED = ("message", "level", "app_name", "environment")
-# Optional means absent: the interface's `?: string` does not admit null.
+# An optional field is absent and never null, because its type in the interface is `?: string`.
 _FIELDS: dict[str, _Rule] = {
     "message": _STRING,
     "level": (_is_level, f"one of {', '.join(LEVELS)}"),

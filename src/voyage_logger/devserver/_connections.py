@@ -1,13 +1,12 @@
-"""The open connections: who may end one, and when.
+"""The open connections, their states, and the rules for closing a connection.
 
-A connection is *idle* between requests, *busy* from a request's first line on, *answering* while
-its answer is being written, *hanging* if it gets none, and *dropped* once another thread has shut
-it. Only the thread that serves a connection closes its socket; others shut it down, which ends that
-thread's waiting.
+A connection is *idle* between requests, *busy* after the first line of a request, *answering* while
+the server writes the answer, *hanging* if the request gets no answer, and *dropped* after another
+thread has shut the connection. Only the thread that serves a connection closes the socket. Other
+threads shut the socket down, which ends the wait of the serving thread.
 
-What must stay true: a dropped connection handles no further request, so what a client sent into it
-was not stored; and once `drop_idle` returns, no client that has its answer still has a live
-connection.
+What must stay true: a dropped connection handles no further request. When `drop_idle` returns, the
+connections of all clients that have received their answer are closed.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# An answer in the writing is waited for this long; only a client that does not read makes it last.
+# Seconds to wait for an answer that is being written. Only a client that does not read takes long.
 _ANSWER_SECONDS = 1.0
 _JOIN_SECONDS = 5.0
 
-# SO_LINGER on, with no time to linger: `close` sends a reset. Windows has shorts in this struct.
+# With SO_LINGER set to 0 seconds, `close` sends a reset. Windows has shorts in this struct.
 _NO_LINGER = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
@@ -43,37 +42,37 @@ class _State(enum.Enum):
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """One client's socket; `state` and `is_last` are guarded by the condition of `Connections`."""
+    """The socket of one client. The condition of `Connections` guards `state` and `is_last`."""
 
     socket: socket.socket
     state: _State = _State.IDLE
-    is_last: bool = False  # the request in hand is the connection's last
+    is_last: bool = False  # the connection ends after the present request
 
     def shut(self) -> None:
-        """Ends both directions, from any thread; also where a forked child holds the socket."""
+        """Shut both directions. Thread-safe, and works if a forked child holds the socket too."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
-        """Breaks the connection with a TCP reset; only for the thread that serves it."""
+        """Close the socket with a TCP reset. Only the thread that serves the client may do this."""
         with contextlib.suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.socket.close()
 
 
 class Connections:
-    """The open connections of one server, one thread each. Thread-safe."""
+    """The open connections of one server, each with its own thread. Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        # Guarded by the condition.
+        # The condition guards all fields below.
         self._open: set[Connection] = set()
         self._threads: list[threading.Thread] = []
         self._closed = False
-        self.opened = 0  # how many there ever were
+        self.opened = 0  # all connections so far
 
     def serve(self, client: socket.socket, serve: Callable[[Connection], None]) -> None:
-        """Serves a new client in a thread of its own, and closes its socket in the end."""
+        """Serve a new client in a new thread, and close its socket at the end."""
         connection = Connection(client)
         thread = threading.Thread(
             target=self._run, args=(connection, serve), name="voyage-dev-connection", daemon=True
@@ -87,14 +86,14 @@ class Connections:
             self._threads = [each for each in self._threads if each.is_alive()]
             try:
                 thread.start()
-            except RuntimeError:  # the process is out of threads: this client has to come again
+            except RuntimeError:  # the process can start no more threads
                 self._open.discard(connection)
                 client.close()
                 return
             self._threads.append(thread)
 
     def begin(self, connection: Connection) -> bool:
-        """Marks a connection busy; false if it was dropped and must not be read on."""
+        """Mark a connection as busy; return False if the connection was dropped."""
         with self._changed:
             if connection.state is _State.DROPPED:
                 return False
@@ -102,13 +101,13 @@ class Connections:
             return True
 
     def hang(self, connection: Connection) -> None:
-        """Marks a connection as one whose request gets no answer."""
+        """Mark a connection as hanging, because its request gets no answer."""
         with self._changed:
             if connection.state is _State.BUSY:
                 connection.state = _State.HANGING
 
     def send(self, connection: Connection, data: bytes) -> bool:
-        """Writes an answer; false if it was the connection's last.
+        """Write an answer; return False if the connection ends after the answer.
 
         Raises:
             OSError: The client has gone.
@@ -127,26 +126,25 @@ class Connections:
         return not connection.is_last
 
     def drop_idle(self) -> int:
-        """Shuts the connections on which nothing is going on, and says how many there were."""
+        """Shut the idle connections, and return their number."""
         with self._changed:
             self._changed.wait_for(self._nobody_answers, _ANSWER_SECONDS)
             return self._drop(_State.IDLE)
 
     def drop_hanging(self) -> int:
-        """Shuts the connections whose request got no answer, and says how many there were."""
+        """Shut the hanging connections, and return their number."""
         with self._changed:
             return self._drop(_State.HANGING)
 
     def stop(self) -> None:
-        """Shuts the idle connections at once, and the others when they have answered."""
+        """Shut the idle connections now, and each other connection after its answer."""
         with self._changed:
             for connection in self._open:
                 connection.is_last = True
-            self._changed.wait_for(self._nobody_answers, _ANSWER_SECONDS)
-            self._drop(_State.IDLE)
+            self.drop_idle()
 
     def close(self) -> None:
-        """Shuts all connections, whatever goes on, and waits for their threads to end."""
+        """Shut all connections in any state and wait for their threads."""
         with self._changed:
             self._closed = True
             self._drop(*_State)

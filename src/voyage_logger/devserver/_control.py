@@ -1,8 +1,9 @@
-"""The JSON API under `/dev/api/`, which lets another process read and steer the server.
+"""The JSON API under `/dev/api/`, with which another process reads and controls the server.
 
-A web page on another origin must not reach it from a browser. Requests for a host name that is not
-this server's are refused, which stops DNS rebinding; so are foreign `Origin`s, and anything that
-changes the server without a JSON Content-Type, which a page cannot send without asking first.
+What must stay true: a web page of another origin cannot use this API from a browser. The server
+refuses foreign host names, because DNS rebinding uses them, and foreign origins. A request that
+changes the server needs a JSON Content-Type, because a browser asks the server for permission
+before it sends such a request for another origin.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ PREFIX = "/dev/api/"
 
 _DEFAULT_LIMIT = 100
 _MAX_LIMIT = 1000
-_MAX_ID = (1 << 63) - 1  # SQLite's largest number
+_MAX_ID = (1 << 63) - 1  # the largest number in SQLite
 _QUERY = frozenset({"level", "contains", "after", "limit"})
 
 _Value = TypeVar("_Value", Fault, Rules)
 
 
 def control(backend: Backend, request: Request, host: str) -> Answer:
-    """Answers a request under `PREFIX`.
+    """Answer a request whose path begins with `PREFIX`.
 
     Args:
-        backend: What to read or steer.
+        backend: The state of the server, which the request reads or changes.
         request: The request.
-        host: The host the server is bound to.
+        host: The host that the server is bound to.
     """
     _check_origin(request, host)
     method, act = _ROUTES.get(request.path.removeprefix(PREFIX), (None, None))
@@ -70,9 +71,9 @@ def _host_name(value: str) -> str:
 
 
 def _is_own_address(named: str, host: str) -> bool:
-    """True for a loopback address, and for any address if the server is bound to all of them.
+    """Return True for a loopback address, and for any address if the server is bound to all.
 
-    An address in place of a name cannot be rebound: it says itself where the request goes.
+    An address is safe, because DNS rebinding needs a name.
     """
     try:
         address = ipaddress.ip_address(named)
@@ -154,7 +155,7 @@ def _query(request: Request) -> dict[str, str]:
     if unknown := query.keys() - _QUERY:
         raise Refusal(400, f"there is no {', '.join(sorted(unknown))} in the query")
     if len(query) < len(pairs):
-        raise Refusal(400, "the query says one thing twice")
+        raise Refusal(400, "the query has a name twice")
     return query
 
 
@@ -166,7 +167,7 @@ def _whole(name: str, text: str, low: int, high: int) -> int:
 
 
 def _value(kind: type[_Value], what: str, value: object) -> _Value:
-    """A `Fault` or `Rules` from its JSON form: the fields by name, absent ones at their default."""
+    """Return a `Fault` or `Rules` made from a JSON object; absent members have their default."""
     members = _object(what, value)
     if unknown := members.keys() - _names(kind):
         known = ", ".join(_names(kind))

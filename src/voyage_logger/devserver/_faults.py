@@ -1,7 +1,7 @@
-"""How the server misbehaves, as values: a `Fault` spoils one request, `Rules` hold until changed.
+"""Values that describe misbehavior: a `Fault` for one request, and `Rules` for all requests.
 
-A `Fault` without arguments is no misbehavior at all, so a script can let requests pass:
-`server.script(Fault(), Fault(status=503))` spoils the second one.
+A `Fault` without arguments changes nothing, so a script can let requests pass:
+`server.script(Fault(), Fault(status=503))` changes only the second answer.
 """
 
 from __future__ import annotations
@@ -14,40 +14,40 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# As `Rules.expires_in`: the sign-in answer has no such member. A string, so that the JSON API can
-# say it too.
+# A value of `Rules.expires_in` that removes the member from the sign-in answer. The value is a
+# string, so that a request of the JSON API can contain it.
 OMIT: Final = "omit"
 
 JSON_TYPE: Final = "application/json"
 
-# Longer waits are a `hang`; `Event.wait` overflows at some 292 years.
+# A limit is needed, because `Event.wait` overflows at some 292 years.
 _MAX_DELAY_SECONDS = 3600.0
 _MIN_STATUS, _MAX_STATUS = 200, 599
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# The server frames the answer itself, and `content_type` is a field of its own.
+# The server sets these headers, so a fault must not contain them.
 _FRAMING = frozenset({"content-length", "content-type", "transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One scripted misbehavior, consumed by one request.
+    """A scripted misbehavior for one request.
 
     Args:
-        status: Answer with this status (200 to 599) instead of handling the request: nothing is
-            checked, nothing stored. Default: handle it.
+        status: Answer with this status (200 to 599), and neither check the request nor store
+            entries. Default: handle the request.
         headers: Headers to add to the answer, for example `{"Retry-After": "2"}`.
-        body: The answer's body, in place of the vendor's error shape. Needs a `status`.
-        content_type: The type of a scripted answer. Default: "application/json".
-        delay: Seconds between handling and answering: a batch is stored at once, and its answer
-            comes late. Default: 0.
-        hang: Take the request and never answer, until the client goes or the server closes.
-            Nothing is stored.
-        reset: Break the connection with a TCP reset, "before" the request is handled, or "after":
-            the entries are stored and the answer is lost.
-        cut: Announce the whole answer, send half of its body, and close.
+        body: The body of the answer. Default: an error in the format of the vendor. A body needs
+            a `status`.
+        content_type: The Content-Type of a scripted answer. Default: "application/json".
+        delay: Seconds to wait before the answer, after the entries of a batch are stored.
+            Default: 0.
+        hang: Store nothing and never answer, until the client goes or the server closes.
+        reset: Send a TCP reset instead of an answer: "before" the request is handled, or "after"
+            the entries are stored.
+        cut: Announce the whole length of the answer, send half of its body, and close.
 
     Raises:
-        ValueError: A value is out of range, or two of them contradict each other.
+        ValueError: A value is out of range, or two values contradict each other.
     """
 
     status: int | None = None
@@ -80,60 +80,60 @@ class Fault:
         if self.body is not None and self.status is None:
             raise ValueError("body needs a status: it belongs to a scripted answer")
         if [self.hang, self.reset is not None, self.cut].count(True) > 1:
-            raise ValueError("hang, reset and cut exclude each other: each ends the request")
+            raise ValueError("hang, reset and cut exclude each other: each ends the connection")
         if self.status is not None and (self.hang or self.reset is not None):
             raise ValueError("status excludes hang and reset: they send no answer")
         if self.hang and self.delay:
-            raise ValueError("delay excludes hang: a hang has no end to delay")
+            raise ValueError("delay excludes hang: a hanging request has no answer to delay")
         if self.cut and (self.body == "" or self.status in BODILESS):
             raise ValueError("cut needs a body to cut")
 
 
-# Answers that have no body in HTTP.
+# The statuses whose answers have no body in HTTP.
 BODILESS: Final = frozenset({204, 304})
 
 _RESETS = (None, "before", "after")
 
 
 def html_ok() -> Fault:
-    """A 200 with a web page, as a captive portal or a wrong base URL answers."""
+    """Return a 200 with a web page, which a captive portal or a wrong base URL sends."""
     return Fault(status=200, body="<!doctype html><title>Welcome</title>", content_type="text/html")
 
 
 def redirect(location: str, status: int = 307) -> Fault:
-    """A redirect, which a client must not follow with its token.
+    """Return a redirect. A client must not send its token to the new location.
 
     Args:
-        location: Where to.
-        status: 301, 302, 303, 307 or 308. Default: 307, which asks to send the body again.
+        location: The new URL.
+        status: 301, 302, 303, 307 or 308. Default: 307, which asks for the body again.
     """
     return Fault(status=status, headers={"Location": location})
 
 
 def slow_down(retry_after: str, status: int = 429) -> Fault:
-    """A refusal that says when to come back.
+    """Return an answer that tells the client when to retry.
 
     Args:
-        retry_after: The header's value: seconds, or an HTTP date.
-        status: Default: 429.
+        retry_after: The value of the header: seconds, or an HTTP date.
+        status: The status of the answer. Default: 429.
     """
     return Fault(status=status, headers={"Retry-After": retry_after})
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for every request until it is replaced. The default is a kind server.
+    """The rules for every request. The default rules misbehave in no way.
 
     Args:
-        max_body_bytes: A batch whose body is larger on the wire is answered 413.
-        max_entries: A batch with more entries is answered 422.
-        refuse_containing: A batch with an entry whose message contains this text is refused whole;
-            every message contains the empty text.
-        refuse_status: The status of that refusal, 400 or 422. Default: 400.
-        revoke_after: A token is revoked after this many stored batches; the next is answered 401.
-        expires_in: Put as is in the sign-in answer; `OMIT` leaves the member out. A positive
-            number of seconds also is the token's real life; after anything else it lives for the
-            hour that the vendor's classes assume. Default: 3600.
+        max_body_bytes: Answer a batch with a larger body (as sent, in bytes) with 413.
+        max_entries: Answer a batch with more entries with 422.
+        refuse_containing: Refuse a whole batch if the message of an entry contains this text.
+            The empty text is in every message.
+        refuse_status: The status for `refuse_containing`, 400 or 422. Default: 400.
+        revoke_after: Revoke a token after this number of stored batches.
+        expires_in: The value in the sign-in answer; `OMIT` removes the member. A positive number
+            of seconds is also the time until the token expires. After any other value, the token
+            expires in 3600 seconds, as the vendor's classes assume. Default: 3600.
 
     Raises:
         ValueError: A value is out of range.
@@ -177,7 +177,7 @@ def _require_headers(headers: Mapping[str, str]) -> None:
         _require("a header's name", name, "a token of HTTP, such as Retry-After", ok=is_name)
         _require_line(f"header {name}", value)
         if str(name).lower() in _FRAMING:
-            raise ValueError(f"header {name} is the server's own: use content_type, or cut")
+            raise ValueError(f"header {name} must not be set here: use content_type, or cut")
 
 
 def _require_line(name: str, value: object) -> None:

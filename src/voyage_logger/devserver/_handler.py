@@ -1,7 +1,7 @@
-"""One connection's life: read a request, find its answer, misbehave if scripted, answer.
+"""Serve one connection: read a request, find the answer, misbehave if scripted, and answer.
 
-A request is in the journal before its answer is on the wire, so a client that has its answer can
-look for its request there.
+What must stay true: a request is in the journal before its answer is sent, so that a test finds the
+request as soon as the client has the answer.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 
 _ENDPOINTS: dict[str, Endpoint] = {SIGN_IN_PATH: "sign-in", BATCH_PATH: "batch"}
 
-# How long a client may go on sending what nobody reads.
+# Seconds to read and ignore the rest of a refused request.
 _DRAIN_SECONDS = 1.0
 
 
 class Handler:
-    """Serves connections; without state of its own, so that one serves all.
+    """The handler of all connections. One handler is enough, because it has no state.
 
     Args:
-        backend: Who knows the answers.
-        connections: Who knows whether a connection may go on.
-        host: The host the server is bound to.
-        stopped: Set when the server closes; ends a delay.
+        backend: Decides the answers.
+        connections: Tells if a connection may go on.
+        host: The host that the server is bound to.
+        stopped: An event that is set when the server closes, and ends a delay.
 
     Thread-safe.
     """
@@ -61,7 +61,7 @@ class Handler:
         self._stopped = stopped
 
     def serve(self, connection: Connection) -> None:
-        """Answers the requests of a connection until either side ends it."""
+        """Answer the requests of a connection until the client or the server ends it."""
         # OSError: the client has gone, or another thread has shut the connection.
         with contextlib.suppress(OSError, Vanished), connection.socket.makefile("rb") as reader:
             connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -77,10 +77,10 @@ class Handler:
                     return
 
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
-        """Answers a request that was not read to its end, and ends the connection."""
+        """Answer a request that was not read to its end, and end the connection."""
         head, body = refusal.answer.encode(close=True)
         self._connections.send(connection, head + body)
-        # Closing over unread bytes sends a reset, which can overtake the answer.
+        # A close sends a reset if bytes are unread. The reset can destroy the answer.
         connection.socket.shutdown(socket.SHUT_WR)
         connection.socket.settimeout(_DRAIN_SECONDS)
         deadline = time.monotonic() + _DRAIN_SECONDS
@@ -88,11 +88,13 @@ class Handler:
             pass
 
     def _exchange(self, connection: Connection, request: Request) -> bool:
-        """Answers one request, or does not, as scripted; true if the connection goes on."""
+        """Answer one request, or misbehave as scripted; return True if the connection goes on."""
         endpoint = _endpoint(request)
         fault = self._backend.next_fault(endpoint) if request.method == "POST" else NO_FAULT
         if fault.hang:
-            self._connections.hang(connection)  # before the record, which tells others to go on
+            self._connections.hang(
+                connection
+            )  # first: the record wakes tests that wait for the request
         if fault.hang or fault.reset == "before":
             self._record(endpoint, request, None)
             _leave_unanswered(connection, fault)
@@ -156,10 +158,8 @@ def _endpoint(request: Request) -> Endpoint:
 
 
 def _scripted(fault: Fault, status: int) -> Answer:
-    if fault.body is None:
-        body = error_answer(status, "scripted in the dev server").body
-    else:
-        body = fault.body.encode()
+    error = error_answer(status, "scripted in the dev server").body
+    body = error if fault.body is None else fault.body.encode()
     return Answer(status, body, fault.content_type, fault.headers)
 
 
@@ -167,6 +167,6 @@ def _leave_unanswered(connection: Connection, fault: Fault) -> None:
     if fault.reset is not None:
         connection.reset()
         return
-    # Ends with the client's going, or when another thread shuts the connection.
+    # The loop ends when the client goes, or when another thread shuts the connection.
     while connection.socket.recv(1 << 16):
         pass

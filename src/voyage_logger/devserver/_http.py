@@ -1,7 +1,7 @@
-"""HTTP/1.1 as bytes: a strict reader of requests, and answers that leave in one write.
+"""Read HTTP/1.1 requests strictly, and encode answers for one write.
 
-Not `http.server`: that accepts folded headers, doubled `Content-Length` and HTTP/0.9, prints about
-what it refuses, and costs the import of `email`. An oracle must be stricter than any real server.
+The module `http.server` accepts folded headers, two `Content-Length` headers and HTTP/0.9, which a
+real server may refuse. It also prints a line for each refused request, and imports `email`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import BinaryIO
 
-# A body above this is refused unread; one below is read even when it is refused, because an answer
-# sent over an unread body is lost in a connection reset.
+# The server refuses a larger body without reading it. A smaller body is always read first, because
+# the client may lose the answer in a connection reset if a part of the body is unread.
 MAX_BODY_BYTES = 256 << 20
 _MAX_LINE_BYTES = 64 << 10
 _MAX_HEADERS = 100
 
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[!-~]*) (HTTP/1\.[01])")
 _HEADER_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
-# Where two values would be two meanings, and which one counts depends on the reader.
+# These headers must not be repeated, because readers of HTTP disagree about which value counts.
 _SINGLE = frozenset(
     {
         "authorization",
@@ -43,13 +43,13 @@ _SINGLE = frozenset(
 )
 
 
-class Refusal(Exception):  # noqa: N818 - an answer in the making, not an error of the program
-    """A request that gets an error answer, in the vendor's shape.
+class Refusal(Exception):  # noqa: N818 - it stands for an answer, not for an error of the program
+    """Raised for a request that gets an error answer in the format of the vendor.
 
     Args:
-        status: The answer's status.
-        message: What is wrong with the request.
-        error: A short title. Default: the status's own phrase.
+        status: The status of the answer.
+        message: The mistake in the request.
+        error: A short title. Default: the standard phrase of the status.
         headers: Headers to add to the answer.
     """
 
@@ -65,13 +65,13 @@ class Refusal(Exception):  # noqa: N818 - an answer in the making, not an error 
         self.answer = error_answer(status, message, error=error, headers=headers)
 
 
-class Vanished(Exception):  # noqa: N818 - the client's going is no error of the program
-    """The client went away, or was cut off, before its request was whole."""
+class Vanished(Exception):  # noqa: N818 - a client may go, so it is no error of the program
+    """Raised if the connection ends before the request is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it came; header names in lower case, values of repeated ones joined."""
+    """One request. Header names are in lower case, and values of repeated headers are joined."""
 
     method: str
     target: str
@@ -81,23 +81,23 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The target without its query."""
+        """The part of the target before the query."""
         return self.target.partition("?")[0]
 
     @property
     def query(self) -> str:
-        """What follows the target's first question mark."""
+        """The part of the target after the first question mark."""
         return self.target.partition("?")[2]
 
     @property
     def wants_close(self) -> bool:
-        """True if the client does not keep the connection for another request."""
+        """True if the client wants the connection to end after the answer."""
         return self.version == "HTTP/1.0" or has_close(self.headers.get("connection", ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, a body and headers; `encode` makes them the bytes of one write."""
+    """The status, body and headers of an answer."""
 
     status: int
     body: bytes = b""
@@ -106,15 +106,15 @@ class Answer:
 
     @property
     def wants_close(self) -> bool:
-        """True if a header of the answer says that the connection ends."""
+        """True if a header of the answer announces the end of the connection."""
         return any(n.lower() == "connection" and has_close(v) for n, v in self.headers.items())
 
     def encode(self, *, bodiless: bool = False, close: bool = False) -> tuple[bytes, bytes]:
-        """The head and the body as they go to the wire.
+        """Return the bytes of the head and of the body.
 
         Args:
-            bodiless: The answer to a HEAD request: the length is told, the body stays away.
-            close: Tell the client that the connection ends.
+            bodiless: True for the answer to a HEAD request, which has a length but no body.
+            close: True to announce the end of the connection to the client.
         """
         lines = [f"HTTP/1.1 {self.status} {_phrase(self.status)}", "Server: voyage-logger-dev"]
         if self.status not in BODILESS:
@@ -127,7 +127,7 @@ class Answer:
 
 
 def json_answer(status: int, value: object) -> Answer:
-    """An answer with a JSON body."""
+    """Return an answer with a JSON body."""
     return Answer(status, json.dumps(value).encode())
 
 
@@ -138,22 +138,22 @@ def error_answer(
     error: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """An error in the shape of the vendor's: error, message, status."""
+    """Return an error answer in the format of the vendor: error, message, status."""
     value = {"error": error or _phrase(status), "message": message, "status": status}
     return Answer(status, json.dumps(value).encode(), headers=headers or {})
 
 
 def read_request(line: bytes, reader: BinaryIO, send: Callable[[bytes], object]) -> Request:
-    """Reads the rest of a request whose first line has come.
+    """Read the rest of a request after its first line.
 
     Args:
-        line: The request line, with its end.
-        reader: Where the rest comes from.
+        line: The request line, with the line break.
+        reader: The stream of the connection.
         send: Sends the interim answer that `Expect: 100-continue` asks for.
 
     Raises:
-        Refusal: It is not strict HTTP/1.1. What follows on the connection has no meaning then.
-        Vanished: It ends early.
+        Refusal: The request is not strict HTTP/1.1. The caller must end the connection.
+        Vanished: The connection ends before the request is complete.
     """
     match = _REQUEST_LINE.fullmatch(_without_end(line))
     if match is None:
@@ -172,7 +172,7 @@ def read_request(line: bytes, reader: BinaryIO, send: Callable[[bytes], object])
 
 
 def read_line(reader: BinaryIO) -> bytes:
-    """One line with its end; empty if the client has gone."""
+    """Return one line with its line break, or nothing if the client has gone."""
     return reader.readline(_MAX_LINE_BYTES + 2)
 
 

@@ -1,4 +1,4 @@
-"""What one asks a server: which entries and requests came, how many, and to wait for more."""
+"""The methods of `DevServer` that return entries, requests and counts, or wait for them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _DEFAULT_WAIT_SECONDS = 30.0
 
 
 class Inspection(ABC):
-    """The half of `DevServer` that looks and waits, and changes nothing. Thread-safe."""
+    """The part of `DevServer` that changes nothing. Thread-safe."""
 
     @abstractmethod
     def _running(self) -> Backend:
-        """The state of the running server; raises RuntimeError if it does not run."""
+        """Return the state of the server; raise RuntimeError if the server does not run."""
 
     def entries(
         self,
@@ -30,20 +30,20 @@ class Inspection(ABC):
         after: int = 0,
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
-        """The stored entries as they were sent, in order of arrival.
+        """Return the stored entries as they were sent, in the order of arrival.
 
         Args:
-            level: Only those of this level: debug, info, warn, error or critical, or a name that
-                the logger takes for one of these, such as "warning".
-            contains: Only those whose message contains this text, in this case.
-            after: Only those after this id (see `stored`).
-            limit: At most so many. Default: all.
+            level: Return only entries of this level. Any name that the logger accepts is valid,
+                such as "warning".
+            contains: Return only entries whose message contains this text. Case matters.
+            after: Return only entries with a greater id (see `stored`).
+            limit: The largest number of entries to return. Default: no limit.
 
         Returns:
-            A dictionary for each entry, as its JSON was; changing it changes nothing here.
+            A new dictionary for each entry, with the fields of its JSON.
 
         Raises:
-            ValueError: There is no such level.
+            ValueError: The level does not exist.
         """
         rows = self.stored(level=level, contains=contains, after=after, limit=limit)
         return [row.entry for row in rows]
@@ -56,53 +56,51 @@ class Inspection(ABC):
         after: int = 0,
         limit: int | None = None,
     ) -> list[StoredEntry]:
-        """The same as `entries`, with id, time of arrival and batch number."""
+        """Return the entries that `entries` returns, with the id, arrival time and batch number."""
         store = self._running().store
         name = None if level is None else level_named(level)
         return store.entries(level=name, contains=contains, after=after, limit=limit)
 
     def tickets(self) -> list[dict[str, Any]]:
-        """The entries with `add_ticket`, as from `entries`, in order of arrival."""
+        """Return the stored entries that have `add_ticket`, in the order of arrival."""
         return [row.entry for row in self._running().store.tickets()]
 
     def duplicates(self) -> dict[str, int]:
-        """The `meta_data.log_id`s that were stored more than once; for each, how often."""
+        """Return each `meta_data.log_id` that was stored more than once, and its count."""
         return self._running().store.duplicates()
 
     def count(self, *, tickets: bool = False) -> int:
-        """How many entries are stored; with `tickets`, only those with `add_ticket`."""
+        """Return the number of stored entries; with `tickets`, count only entries with a ticket."""
         store = self._running().store
         return store.ticket_count() if tickets else store.entry_count
 
     @property
     def last_old_id(self) -> int:
-        """The id of the newest entry from before the start; `stored(after=...)` has the new ones.
-
-        0 unless the database is a file with entries.
-        """
+        """The id of the newest entry that the database file had at the start, or 0."""
         return self._running().store.last_old_id
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The last 10,000 requests (64 MiB of bodies), oldest first."""
+        """The last 10,000 requests (at most 64 MiB of bodies), oldest first."""
         return self._running().journal.requests()
 
     def stats(self) -> dict[str, Any]:
-        """Counts: stored, batches, sign_ins, tickets, duplicates, and answers by endpoint.
+        """Return the counts stored, batches, sign_ins, tickets, duplicates and answers.
 
-        `answers` is like `{"batch": {"200": 3, "503": 1, "unanswered": 1}}`.
+        For example, `answers` is `{"batch": {"200": 3, "503": 1, "unanswered": 1}}`.
         """
         return self._running().stats()
 
     def wait_for_entries(self, n: int, timeout: float = _DEFAULT_WAIT_SECONDS) -> None:
-        """Waits until at least `n` entries are stored.
+        """Wait until at least `n` entries are stored.
 
         Args:
-            n: How many.
-            timeout: Seconds. Default: 30.
+            n: The number of entries.
+            timeout: The most seconds to wait. Default: 30.
 
         Raises:
-            TimeoutError: They do not come in time; says what came, and what was answered.
+            TimeoutError: Too few entries were stored in time. The message tells the count and
+                the answers of the server.
         """
         backend = self._running()
         nouns = ("stored entry", "stored entries")
@@ -111,15 +109,15 @@ class Inspection(ABC):
     def wait_for_requests(
         self, n: int, timeout: float = _DEFAULT_WAIT_SECONDS, *, endpoint: Endpoint = "batch"
     ) -> None:
-        """Waits until an endpoint has had at least `n` requests, unanswered ones included.
+        """Wait until an endpoint has received at least `n` requests, unanswered ones included.
 
         Args:
-            n: How many since the start, or since `reset`.
-            timeout: Seconds. Default: 30.
+            n: The number of requests since the start, or since `reset`.
+            timeout: The most seconds to wait. Default: 30.
             endpoint: "batch", "sign-in", "dev" or "unknown". Default: "batch".
 
         Raises:
-            TimeoutError: They do not come in time; says what came, and what was answered.
+            TimeoutError: Too few requests came in time. The message is as for `wait_for_entries`.
         """
         journal = self._running().journal
         nouns = (f"{endpoint} request", f"{endpoint} requests")

@@ -1,4 +1,4 @@
-"""The memory of what was asked and answered, and the place where tests wait for it."""
+"""The journal of requests and answers, with which tests wait for requests and entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# The newest requests are kept, up to both bounds.
+# The journal keeps the newest requests, up to both limits.
 KEPT_REQUESTS = 10_000
 KEPT_BODY_BYTES = 64 << 20
 
@@ -19,16 +19,16 @@ Endpoint = Literal["sign-in", "batch", "dev", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """One request and its fate.
+    """One request, and the status of its answer.
 
     Attributes:
         endpoint: "sign-in", "batch", "dev" (the JSON API) or "unknown".
-        method: As sent.
-        path: The target as sent, with its query.
-        headers: Names in lower case.
-        body: As sent: a gzip body stays one.
-        status: What was answered; None for a hang or a reset.
-        time: When it was handled, on the server's clock, in seconds.
+        method: The HTTP method.
+        path: The path, with the query.
+        headers: The headers, with names in lower case.
+        body: The body as it was sent. A gzip body is not decompressed.
+        status: The status of the answer; None after a hang or a reset.
+        time: The time of the request on the server's clock, in seconds.
     """
 
     endpoint: Endpoint
@@ -41,9 +41,9 @@ class RecordedRequest:
 
 
 class Journal:
-    """The requests of one server, newest last, and counts of all there ever were.
+    """The newest requests of one server, and the counts of all requests.
 
-    Thread-safe: one condition guards all fields, and is notified at each request and each batch.
+    Thread-safe: one condition guards all fields. Each request and batch wakes the waiting threads.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Journal:
         self._answers: Counter[tuple[Endpoint, int | None]] = Counter()
 
     def record(self, request: RecordedRequest) -> None:
-        """Notes a request, and forgets the oldest ones beyond the bounds."""
+        """Add a request, and remove the oldest requests beyond the limits."""
         with self._changed:
             self._kept.append(request)
             self._kept_bytes += len(request.body)
@@ -63,27 +63,27 @@ class Journal:
             self._changed.notify_all()
 
     def notify(self) -> None:
-        """Wakes those who wait for something that is counted elsewhere."""
+        """Wake the threads that wait for a count of stored entries."""
         with self._changed:
             self._changed.notify_all()
 
     def requests(self) -> list[RecordedRequest]:
-        """The kept requests, oldest first."""
+        """Return the kept requests, oldest first."""
         with self._changed:
             return list(self._kept)
 
     def count(self, endpoint: Endpoint | None = None) -> int:
-        """How many requests there ever were, at one endpoint or at all."""
+        """Return the number of requests so far, of one endpoint or of all."""
         with self._changed:
             return sum(n for (at, _), n in self._answers.items() if endpoint in (None, at))
 
     def answers(self) -> dict[tuple[Endpoint, int | None], int]:
-        """How often each endpoint gave each answer; None stands for a hang or a reset."""
+        """Return the count of each endpoint and status; the status of no answer is None."""
         with self._changed:
             return dict(self._answers)
 
     def clear(self) -> None:
-        """Forgets all requests and counts."""
+        """Remove all requests and counts."""
         with self._changed:
             self._kept.clear()
             self._kept_bytes = 0
@@ -92,16 +92,17 @@ class Journal:
     def wait_until(
         self, count: Callable[[], int], least: int, timeout: float, nouns: tuple[str, str]
     ) -> None:
-        """Waits until a count is high enough.
+        """Wait until a count is high enough.
 
         Args:
-            count: Reads it; called under the journal's lock, so it must not block.
-            least: What to wait for.
-            timeout: Seconds.
-            nouns: What is counted, for the message: the word for one, and for more.
+            count: Returns the count. The caller holds the lock, so this function must not block.
+            least: The count to wait for.
+            timeout: The most seconds to wait.
+            nouns: The name of the counted thing for the message, in singular and plural.
 
         Raises:
-            TimeoutError: It is not reached in time; says how far it came, and what was answered.
+            TimeoutError: The count is too low after `timeout`. The message tells the count and
+                the answers of the server.
         """
         with self._changed:
             if self._changed.wait_for(lambda: count() >= least, timeout):

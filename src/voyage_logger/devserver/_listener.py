@@ -1,4 +1,4 @@
-"""The listening socket and the one thread that takes clients from it."""
+"""The listening socket, and the thread that accepts its clients."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# More than a crowd of test clients that connect at once; the default of 5 would refuse some.
+# A small backlog would refuse some of the test clients that connect at the same time.
 _BACKLOG = 512
 
-# When no more files can be opened, `accept` fails at once, again and again.
+# A pause between two calls of `accept`, which fails at once while no more files can be opened.
 _EXHAUSTED_SECONDS = 0.05
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to an address, not yet listening: clients are refused.
+    """Return a bound socket that does not listen yet, so that the system refuses clients.
 
     Args:
-        host: A name or an address.
-        port: 0 to let the system choose.
+        host: A host name or an address.
+        port: The port, or 0 to let the system choose a port.
 
     Raises:
         OSError: The host is unknown, or the port is in use or forbidden.
@@ -33,7 +33,7 @@ def bind(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = infos[0]
     bound = socket.socket(family, kind, protocol)
     try:
-        if os.name == "posix":  # on Windows it would let two servers share a port
+        if os.name == "posix":  # on Windows, the option lets two servers share a port
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError:
@@ -43,19 +43,19 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Listener:
-    """Listens on a bound socket until closed.
+    """The thread that accepts the clients of a bound socket until `close` is called.
 
     Args:
-        bound: The socket; it belongs to the listener from now on.
-        take: Called with each new client, in the listener's thread.
+        bound: The socket. The listener closes the socket.
+        take: Called with the socket of each new client, in the thread of the listener.
     """
 
     def __init__(self, bound: socket.socket, take: Callable[[socket.socket], None]) -> None:
         self._socket = bound
         self._take = take
         self._stopped = threading.Event()
-        # What is sent through the pair ends the thread's wait: closing a socket under `accept`
-        # does not, on every system.
+        # A byte through this pair ends the wait of the thread. On some systems, the wait goes on
+        # when another thread closes the listening socket.
         self._waker, self._woken = socket.socketpair()
         self._socket.setblocking(False)
         self._socket.listen(_BACKLOG)
@@ -63,11 +63,11 @@ class Listener:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops listening. Clients that were not yet taken are reset by the system."""
+        """Stop listening. The system resets the clients that were not accepted yet."""
         self._stopped.set()
         self._waker.send(b".")
         self._thread.join()
-        # A forked child that holds the socket would keep the port listening after a mere close.
+        # A forked child may hold the socket too. Without the shutdown, the port would still listen.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         for each in (self._socket, self._waker, self._woken):
@@ -85,7 +85,7 @@ class Listener:
         try:
             client, _ = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):
-            return  # the client went away again, or it was the waker
+            return  # the client has gone, or `close` has woken the thread
         except OSError:
             self._stopped.wait(_EXHAUSTED_SECONDS)
             return

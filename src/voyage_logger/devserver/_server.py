@@ -1,4 +1,4 @@
-"""`DevServer`: what a test, a rehearsal or the command line holds in its hands."""
+"""`DevServer`: the object that tests, rehearsals and the command line use."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class DevServer(Inspection):
     """A strict local server of the Logs API that can misbehave on request.
 
     Args:
-        host: The address to listen on. Default: loopback only.
-        port: The port; 0, the default, lets the system choose a free one.
-        db: A SQLite file that keeps the entries over restarts. Default: memory.
+        host: The address to listen on. Default: "127.0.0.1".
+        port: The port. Default: 0, which lets the system choose a free port.
+        db: A SQLite file that keeps the entries after a restart. Default: memory.
         api_key: The key that signs in. Default: "dev-key".
         api_secret: The secret that signs in. Default: "dev-secret".
-        rules: How the server behaves until changed. Default: kindly.
-        clock: Seconds that never go back, for the life of tokens and the times of requests.
+        rules: The rules for every request, until they are replaced. Default: no misbehavior.
+        clock: A monotonic clock in seconds, for the expiry of tokens and the times of requests.
 
-    All methods are thread-safe, save `start` and `close`, which belong to one thread. In a forked
-    child, `close` leaves the parent's server alone.
+    All methods except `start` and `close` are thread-safe. In a forked child, `close` does nothing,
+    because the server belongs to the parent.
 
     >>> from voyage_logger.devserver import DevServer, Fault
     >>> with DevServer() as server:
@@ -51,7 +51,7 @@ class DevServer(Inspection):
         port: int = 0,
         db: str | os.PathLike[str] = ":memory:",
         api_key: str = "dev-key",
-        api_secret: str = "dev-secret",  # noqa: S107 - opens nothing but this server
+        api_secret: str = "dev-secret",  # noqa: S107 - only this server accepts the secret
         rules: Rules = Rules(),  # noqa: B008 - a frozen value
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -68,23 +68,23 @@ class DevServer(Inspection):
         self._backend: Backend | None = None
         self._handler: Handler | None = None
         self._pid = os.getpid()
-        # Guards the change between listening and refusing; one of the two is None.
+        # The lock guards the two fields below. One of the two is always None.
         self._lock = threading.Lock()
         self._listener: Listener | None = None
         self._reserved: socket.socket | None = None
 
-    # Life.
+    # Start and close.
 
     def start(self) -> DevServer:
-        """Opens the database and the port; clients can connect when it returns.
+        """Open the database and the port. Clients can connect when `start` returns.
 
         Returns:
-            The server.
+            This server.
 
         Raises:
             OSError: The host is unknown, or the port is in use or forbidden.
             sqlite3.Error: The database cannot be opened.
-            RuntimeError: It was started before.
+            RuntimeError: The server was started before.
         """
         if self._backend is not None or self._stopped.is_set():
             raise RuntimeError("a DevServer starts once; make another one with the same port")
@@ -104,10 +104,7 @@ class DevServer(Inspection):
         return self
 
     def close(self) -> None:
-        """Ends everything at once, hanging requests included, and leaves no thread behind.
-
-        A second call does nothing.
-        """
+        """Close all connections at once and wait for the threads. A second call does nothing."""
         if self._stopped.is_set() or os.getpid() != self._pid:
             return
         self._stopped.set()
@@ -126,23 +123,23 @@ class DevServer(Inspection):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # Where it is.
+    # The address.
 
     @property
     def port(self) -> int:
-        """The port, known once started."""
+        """The port, known after the start."""
         self._running()
         return self._port
 
     @property
     def url(self) -> str:
-        """The base URL for clients on this machine, known once started."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - read
+        """The base URL for clients on this machine, known after the start."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - compared, not bound
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment variables that point a client here."""
+        """The environment variables that make a client send to this server."""
         return {
             "VOYAGE_LOGS_URL": self.url,
             "VOYAGE_LOGS_KEY": self.api_key,
@@ -161,14 +158,14 @@ class DevServer(Inspection):
 
     @property
     def connections(self) -> int:
-        """How many connections clients have opened so far."""
+        """The number of connections that clients have opened so far."""
         return self._connections.opened
 
     # Misbehavior.
 
     @property
     def rules(self) -> Rules:
-        """What holds for every request; replace it to change it."""
+        """The rules for every request. Assign new rules to change them."""
         return self._running().rules
 
     @rules.setter
@@ -176,43 +173,43 @@ class DevServer(Inspection):
         self._running().rules = rules
 
     def script(self, *faults: Fault) -> None:
-        """Queues faults, one for each of the next batch requests.
+        """Queue faults, one for each of the next batch requests.
 
         Raises:
-            TypeError: One of them is no `Fault`.
+            TypeError: One of the arguments is not a `Fault`.
         """
         self._running().script("batch", faults)
 
     def script_sign_in(self, *faults: Fault) -> None:
-        """Queues faults, one for each of the next sign-ins."""
+        """Queue faults, one for each of the next sign-ins."""
         self._running().script("sign-in", faults)
 
     def revoke_tokens(self) -> None:
-        """Ends every token given out so far: the next batch with one is answered 401."""
+        """Revoke all tokens. The server answers the next batch that has such a token with 401."""
         self._running().tokens.revoke_all()
 
     def drop_idle_connections(self) -> int:
-        """Closes the connections that wait for a next request, as a server's idle limit does.
+        """Close the connections that wait for a request, as the idle limit of a server does.
 
         Returns:
-            How many there were. Their clients may not have noticed yet.
+            The number of closed connections. Their clients may not have noticed the end yet.
         """
         self._running()
         return self._connections.drop_idle()
 
     def release(self) -> int:
-        """Ends the hanging requests: their connections are closed without an answer.
+        """Close the connections of hanging requests without an answer.
 
         Returns:
-            How many there were.
+            The number of closed connections.
         """
         self._running()
         return self._connections.drop_hanging()
 
     def refuse_connections(self) -> None:
-        """Begins an outage: new connections are refused, idle ones closed.
+        """Start an outage: refuse new connections, and close idle connections.
 
-        Requests in hand are answered first. The port stays reserved, entries and tokens stay.
+        Requests in progress are answered first. The port, the entries and the tokens are kept.
         """
         self._running()
         with self._lock:
@@ -224,14 +221,14 @@ class DevServer(Inspection):
         self._connections.stop()
 
     def accept_connections(self) -> None:
-        """Ends an outage that `refuse_connections` began."""
+        """End an outage that `refuse_connections` started."""
         self._running()
         with self._lock:
             if self._reserved is not None:
                 self._listener, self._reserved = Listener(self._reserved, self._take), None
 
     def reset(self) -> None:
-        """Empties entries, requests and scripts, revokes the tokens, restores the default rules."""
+        """Delete entries, requests and scripts, revoke all tokens, and restore default rules."""
         self._running().reset()
 
     def _take(self, client: socket.socket) -> None:
@@ -242,5 +239,5 @@ class DevServer(Inspection):
         if self._backend is None:
             raise RuntimeError("the DevServer is not started: use `with DevServer() as server`")
         if self._stopped.is_set():
-            raise RuntimeError("the DevServer is closed: look at what came before that")
+            raise RuntimeError("the DevServer is closed: read its entries before you close it")
         return self._backend

@@ -1,4 +1,4 @@
-"""The stored entries, in SQLite: each as its JSON, with columns for what one looks for."""
+"""The stored entries in SQLite: the JSON of each entry, and columns for searching."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ CREATE TABLE IF NOT EXISTS entries (
 """
 _COLUMNS = "received_at, batch, level, message, app_name, event_name, add_ticket, log_id, entry"
 
-# One statement for many rows, not `executemany`: that lets the GIL go at each row, and next to one
-# busy thread in the process takes 1,000 rows a second instead of 14,000 (CPython 3.11, 2 cores).
-# 100 rows of 9 values stay below the 999 values that every SQLite takes.
+# One statement inserts many rows, because `executemany` releases the GIL at each row. Next to a
+# busy thread, `executemany` stores 1,000 rows a second instead of 14,000 (CPython 3.11, 2 cores).
+# Every SQLite accepts 999 values in a statement, and 100 rows have 900 values.
 _ROWS_A_STATEMENT = 100
 
 _Row = tuple[object, ...]
@@ -39,12 +39,12 @@ _Row = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """An entry with what the server knows of it.
+    """A stored entry, and the facts about its arrival.
 
     Attributes:
-        id: Its place in the order of arrival, from 1.
-        received_at: Seconds since the epoch.
-        batch: The number of the batch it came in, from 1.
+        id: The position of the entry in the order of arrival, from 1.
+        received_at: The time of arrival in seconds since the epoch.
+        batch: The number of the entry's batch, from 1.
         entry: The entry as it was sent.
     """
 
@@ -58,23 +58,23 @@ class Store:
     """The entries of one server.
 
     Args:
-        path: A file, which keeps them over restarts, or ":memory:".
+        path: A file that keeps the entries after a restart, or ":memory:".
 
     Raises:
-        sqlite3.Error: The file cannot be opened, or is no database.
+        sqlite3.Error: The file cannot be opened, or is not a database.
 
-    Thread-safe: one connection, guarded by one lock.
+    Thread-safe: one lock guards the connection.
     """
 
     def __init__(self, path: str) -> None:
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
-            # A restart of the server loses nothing; a power cut may cost the last entries.
+            # With these settings, only a power failure can lose entries, and only the last ones.
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(_SCHEMA)
-            # Written under the lock; read without it, as plain numbers.
+            # The lock guards changes of these numbers. Readers do not need the lock.
             self.entry_count: int = self._number("SELECT COUNT(*) FROM entries")
             self.last_old_id: int = self._number("SELECT COALESCE(MAX(id), 0) FROM entries")
             self.batch_count: int = self._number("SELECT COALESCE(MAX(batch), 0) FROM entries")
@@ -83,7 +83,7 @@ class Store:
             raise
 
     def add(self, entries: Sequence[dict[str, Any]]) -> None:
-        """Stores a batch, whole or not at all."""
+        """Store all entries of a batch, or none."""
         now = time.time()
         bodies = [json.dumps(entry, ensure_ascii=False) for entry in entries]
         with self._lock:
@@ -101,24 +101,15 @@ class Store:
         after: int = 0,
         limit: int | None = None,
     ) -> list[StoredEntry]:
-        """The entries that match, in order of arrival.
-
-        Args:
-            level: Only those of this level.
-            contains: Only those whose message contains this text, in this case.
-            after: Only those whose id is greater.
-            limit: At most so many. Default: all.
-        """
-        rows = self._rows(
-            "SELECT id, received_at, batch, entry FROM entries WHERE id > ?"
-            " AND (? IS NULL OR level = ?) AND (? IS NULL OR INSTR(message, ?) > 0)"
+        """Return the entries that match all arguments; see `DevServer.entries`."""
+        return self._select(
+            "id > ? AND (? IS NULL OR level = ?) AND (? IS NULL OR INSTR(message, ?) > 0)"
             " ORDER BY id LIMIT ?",
             (after, level, level, contains, contains, -1 if limit is None else limit),
         )
-        return [_stored(*row) for row in rows]
 
     def duplicates(self) -> dict[str, int]:
-        """The `log_id`s that were stored more than once, and how often."""
+        """Return each `log_id` that was stored more than once, and its count."""
         return dict(
             self._rows(
                 "SELECT log_id, COUNT(*) FROM entries WHERE log_id IS NOT NULL"
@@ -127,31 +118,28 @@ class Store:
         )
 
     def tickets(self) -> list[StoredEntry]:
-        """The entries that opened a ticket, in order of arrival."""
-        rows = self._rows(
-            "SELECT id, received_at, batch, entry FROM entries WHERE add_ticket ORDER BY id"
-        )
-        return [_stored(*row) for row in rows]
+        """Return the entries that opened a ticket, in the order of arrival."""
+        return self._select("add_ticket ORDER BY id")
 
     def ticket_count(self) -> int:
-        """How many entries opened a ticket."""
+        """Return the number of entries that opened a ticket."""
         with self._lock:
             return self._number("SELECT COUNT(*) FROM entries WHERE add_ticket")
 
     def clear(self) -> None:
-        """Forgets all entries; the ids go on."""
+        """Delete all entries. Later entries continue the numbering of ids."""
         with self._lock:
             self._database.execute("DELETE FROM entries")
             self.entry_count = self.batch_count = 0
 
     def close(self) -> None:
-        """Closes the database. What was in memory is gone."""
+        """Close the database, which deletes a database in memory."""
         with self._lock:
             self._database.close()
 
     def _insert(self, rows: list[_Row]) -> None:
         chunks = list(_chunks(rows))
-        if len(chunks) == 1:  # a statement is a transaction of its own
+        if len(chunks) == 1:  # SQLite runs a single statement as a transaction
             self._database.execute(*chunks[0])
             return
         self._database.execute("BEGIN IMMEDIATE")
@@ -163,16 +151,17 @@ class Store:
             self._database.execute("ROLLBACK")
             raise
 
+    def _select(self, where: str, values: Sequence[object] = ()) -> list[StoredEntry]:
+        sql = f"SELECT id, received_at, batch, entry FROM entries WHERE {where}"  # noqa: S608
+        rows = self._rows(sql, values)
+        return [StoredEntry(id_, at, batch, json.loads(body)) for id_, at, batch, body in rows]
+
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         with self._lock:
             return self._database.execute(sql, values).fetchall()
 
     def _number(self, sql: str) -> int:
         return int(self._database.execute(sql).fetchone()[0])
-
-
-def _stored(number: int, received_at: float, batch: int, body: str) -> StoredEntry:
-    return StoredEntry(number, received_at, batch, json.loads(body))
 
 
 def _row(now: float, batch: int, entry: dict[str, Any], body: str) -> _Row:
@@ -199,4 +188,4 @@ def _chunks(rows: list[_Row]) -> Iterator[tuple[str, list[object]]]:
 @lru_cache(maxsize=_ROWS_A_STATEMENT)
 def _insert_sql(rows: int) -> str:
     marks = ",".join(["(?,?,?,?,?,?,?,?,?)"] * rows)
-    return f"INSERT INTO entries ({_COLUMNS}) VALUES {marks}"  # noqa: S608 - no value is in the text
+    return f"INSERT INTO entries ({_COLUMNS}) VALUES {marks}"  # noqa: S608 - the text contains no values

@@ -1,4 +1,4 @@
-"""The access tokens that are alive: given out at a sign-in, ended by time, use or decree."""
+"""The valid access tokens: a sign-in issues a token, which expires or is revoked."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Tokens:
-    """The live tokens of one server. Several are alive at once: each process signs in for itself.
+    """The valid tokens of one server. Each client process has its own token.
 
     Args:
-        clock: Seconds that never go back; injected, so that a test can age a token.
+        clock: A monotonic clock in seconds. Tests replace the clock to make a token expire.
 
     Thread-safe.
     """
@@ -25,38 +25,34 @@ class Tokens:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        # Both are guarded by the lock, and have the same keys.
-        self._ends: dict[str, float] = {}
-        self._batches: dict[str, int] = {}
+        # The lock guards the end and the number of stored batches of each token.
+        self._live: dict[str, tuple[float, int]] = {}
 
     def issue(self, expires_in: object) -> str:
-        """A new token that lives for `expires_in` seconds, or an hour if that is no such number."""
+        """Issue a token that expires in `expires_in` seconds; in an hour if that is no number."""
         token = secrets.token_urlsafe(24)
-        ends = self._clock() + _life(expires_in)
         with self._lock:
-            self._ends[token] = ends
-            self._batches[token] = 0
+            self._live[token] = (self._clock() + _life(expires_in), 0)
         return token
 
     def is_live(self, token: str) -> bool:
-        """True if the token was issued here, is not revoked and has not expired."""
+        """Return True if this server has issued the token, and it is not revoked or expired."""
         with self._lock:
-            return token in self._ends and self._clock() < self._ends[token]
+            return token in self._live and self._clock() < self._live[token][0]
 
     def count_batch(self, token: str, revoke_after: int | None) -> None:
-        """Notes a stored batch, and revokes the token if that was the last one it is good for."""
+        """Count a stored batch, and revoke the token if it has reached `revoke_after`."""
         with self._lock:
-            if token not in self._batches:  # revoked by decree while its batch was being stored
+            if token not in self._live:  # `revoke_all` can run while the batch is stored
                 return
-            self._batches[token] += 1
-            if revoke_after is not None and self._batches[token] >= revoke_after:
-                del self._batches[token], self._ends[token]
+            ends, batches = self._live.pop(token)
+            if revoke_after is None or batches + 1 < revoke_after:
+                self._live[token] = (ends, batches + 1)
 
     def revoke_all(self) -> None:
-        """Ends every token given out so far."""
+        """Revoke all tokens."""
         with self._lock:
-            self._ends.clear()
-            self._batches.clear()
+            self._live.clear()
 
 
 def _life(expires_in: object) -> float:

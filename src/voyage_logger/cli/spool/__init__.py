@@ -1,8 +1,8 @@
-"""`voyage-logger spool`: a look at a spool's folder, and what a person may do with it.
+"""`voyage-logger spool`: show, send or remove the entries in a spool folder.
 
-_listing.py   ls            _showing.py   show, export
-_replaying.py replay        _purging.py   purge
-_terminal.py  what they share: exit codes, lines for people
+_listing.py    ls            _showing.py    show, export
+_replaying.py  replay        _purging.py    purge
+_terminal.py   exit codes and output, which all commands share
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,28 +23,28 @@ from voyage_logger.cli.spool._terminal import FAILED, UNUSABLE, complain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FOLDER = "the spool's folder"
+_FOLDER = "the spool folder"
 _CODES = """\
 exit codes:
-  0  done; after replay and purge: nothing is left of what they were to send or remove
-  1  something is left, was refused, or could not be read or written
-  2  wrong usage: arguments, missing credentials, or no terminal for purge to ask at
-  3  the folder cannot be used: it is not there, a link, or another user's
+  0  done; replay and purge: no entry or file is left to send or remove
+  1  an entry or file is left, was rejected, or could not be read or written
+  2  wrong usage: wrong arguments, no credentials, or no terminal for the question of purge
+  3  the folder cannot be used: it does not exist, is a link, or belongs to another user
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command to the command line."""
+    """Add the command `spool` to the command line."""
     parser = subparsers.add_parser(
         "spool",
-        help="look at the entries that are kept on the disk, send or remove them",
-        description="Looks at a folder given as `spool_dir`, and sends or removes what is in it.",
+        help="show, send or remove the entries in a spool folder",
+        description="Show, send or remove the entries in the folder of the option `spool_dir`.",
         epilog=_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in (_listing, _showing, _replaying, _purging):
-        for name, help_, options, act in module.COMMANDS:
+        for name, help_, add_options, act in module.COMMANDS:
             command = commands.add_parser(
                 name,
                 help=help_,
@@ -51,46 +52,42 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                 epilog=_CODES,
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
-            if name == "purge":  # what is not to be had back is named each time
-                command.add_argument("folder", type=Path, metavar="FOLDER", help=_FOLDER)
-            else:
-                help_folder = f"{_FOLDER} (default: {SPOOL_VARIABLE})"
-                command.add_argument(
-                    "folder", type=Path, nargs="?", metavar="FOLDER", help=help_folder
-                )
-            options(command)
-            command.set_defaults(run=_runner(act, command))
+            _add_folder(command, name)
+            add_options(command)
+            command.set_defaults(run=partial(_run, act, command))
 
 
-def _runner(
-    act: Callable[[View, argparse.Namespace], int], parser: argparse.ArgumentParser
-) -> Callable[[argparse.Namespace], int]:
-    def run(options: argparse.Namespace) -> int:
-        """Opens the folder, runs the command, and says what went wrong in a line."""
-        if options.folder is None:
-            named = os.environ.get(SPOOL_VARIABLE, "").strip()
-            if not named:
-                parser.error(f"no FOLDER is given, and {SPOOL_VARIABLE} is not set")
-            options.folder = Path(named)
-        try:
-            view = View(options.folder)
-        except SpoolUnusable as error:
-            complain(f"{options.folder}: {error.reason}")
-            return UNUSABLE
-        try:
-            code = act(view, options)
-            sys.stdout.flush()
-        except BrokenPipeError:  # who read the lines has gone, as with `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        except SpoolUnusable as error:
-            complain(f"{options.folder}: {error.reason}")
-            return UNUSABLE
-        except OSError as error:
-            complain(f"{options.folder}: {words_of(error)}")
-            return FAILED
-        for trouble in view.troubles:
-            complain(trouble)
-        return max(code, FAILED) if view.troubles else code
+def _add_folder(command: argparse.ArgumentParser, name: str) -> None:
+    if name == "purge":  # no default, because the removed files cannot be restored
+        command.add_argument("folder", type=Path, metavar="FOLDER", help=_FOLDER)
+    else:
+        help_ = f"{_FOLDER} (default: {SPOOL_VARIABLE})"
+        command.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help=help_)
 
-    return run
+
+def _run(
+    act: Callable[[View, argparse.Namespace], int],
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+) -> int:
+    """Open the folder, run the command, and print a line for each error."""
+    if options.folder is None:
+        named = os.environ.get(SPOOL_VARIABLE, "").strip()
+        if not named:
+            parser.error(f"no FOLDER is given, and {SPOOL_VARIABLE} is not set")
+        options.folder = Path(named)
+    try:
+        view = View(options.folder)
+        code = act(view, options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except SpoolUnusable as error:
+        complain(f"{options.folder}: {error.reason}")
+        return UNUSABLE
+    except OSError as error:
+        complain(f"{options.folder}: {words_of(error)}")
+        return FAILED
+    for trouble in view.troubles:
+        complain(trouble)
+    return max(code, FAILED) if view.troubles else code

@@ -1,4 +1,4 @@
-"""`voyage-logger spool ls`: who has what in the folder."""
+"""`voyage-logger spool ls`: list the owners in the folder, with their entries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from voyage_logger._entry.readable_line import printable
-from voyage_logger.cli.spool._terminal import DONE, age_of, counted, living, say, size_of
+from voyage_logger.cli.spool._terminal import DONE, age_of, counted, running, say, size_of
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _HEAD = ("OWNER", "STATE", "PID", "STARTED", "ENTRIES", "SIZE", "AGE", "DEAD LETTERS", "SENDS TO")
 
-_MOST_NAMES = 5  # that are printed of what is none of a spool's files
+_MOST_NAMES = 5  # of foreign files, so that another kind of folder does not fill the screen
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,13 +46,13 @@ def _list(view: View, options: argparse.Namespace) -> int:
         say(json.dumps(facts, indent=2))
         return DONE
     _print_table(rows)
-    _print_names(newer, "of a newer version of this package, left alone")
-    _print_names(foreign, "no file of a spool, left alone")
+    _print_names(newer, "a file of a newer version of this package, left alone")
+    _print_names(foreign, "not a file of a spool, left alone")
     return DONE
 
 
 def _print_names(names: list[str], what: str) -> None:
-    """A line for each, but for many that are of no interest: in a folder of another kind."""
+    """Print a line for each of the first names, and the number of the other names."""
     for name in names[:_MOST_NAMES]:
         say(f"{printable(name)}: {what}")
     if len(names) > _MOST_NAMES:
@@ -86,7 +86,7 @@ def _facts(row: _Row) -> dict[str, object]:
 
 def _print_table(rows: list[_Row]) -> None:
     if not rows:
-        say("No entries are kept here.")
+        say("The folder has no entries.")
         return
     table = [_HEAD, *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -97,7 +97,7 @@ def _print_table(rows: list[_Row]) -> None:
     letters = sum(row.letters.total() for row in rows)
     say()
     say(
-        f"{counted(len(rows), 'owner')} ({living(row.owner for row in rows)}), "
+        f"{counted(len(rows), 'owner')} ({running(row.owner for row in rows)}), "
         f"{counted(entries, 'entry')}, {counted(letters, 'dead letter')}"
     )
 
@@ -124,7 +124,7 @@ def _cells(row: _Row) -> tuple[str, ...]:
 
 
 def _tally(counts: Counter[str]) -> str:
-    """A sum and what it is made of, such as `3 (info 2, error 1)`."""
+    """Return a sum and its parts, such as `3 (info 2, error 1)`."""
     if not counts:
         return "0"
     parts = ", ".join(f"{printable(name)} {count}" for name, count in counts.items())

@@ -1,4 +1,4 @@
-"""`voyage-logger spool purge`: removes what dead owners have left, after asking."""
+"""`voyage-logger spool purge`: remove the files of dead owners, after a question."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from voyage_logger.cli.spool._terminal import (
     WRONG_USAGE,
     complain,
     counted,
-    living,
+    running,
     say,
     size_of,
 )
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dead-letters", action="store_true", help="remove nothing but these")
+    parser.add_argument("--dead-letters", action="store_true", help="remove only dead letters")
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -38,13 +38,13 @@ def _purge(view: View, options: argparse.Namespace) -> int:
         if not owner.is_alive and (owner.has_letters or not options.dead_letters)
     ]
     if alive:
-        say(f"{counted(len(alive), 'owner')} ({living(alive)}): left alone", sys.stderr)
+        say(f"{counted(len(alive), 'owner')} ({running(alive)}): left alone", sys.stderr)
     if not chosen:
         say("There is nothing to remove.")
         return DONE
     if not options.yes:
         if not sys.stdin.isatty():
-            complain("standard input is no terminal: give --yes to remove without asking")
+            complain("standard input is not a terminal: use --yes to remove without a question")
             return WRONG_USAGE
         if not _is_agreed(_summary(view, chosen, only_letters=options.dead_letters)):
             say("Nothing was removed.")
@@ -68,25 +68,23 @@ def _is_agreed(summary: str) -> bool:
 def _remove(options: argparse.Namespace, owners: list[Owner]) -> int:
     folder = Folder(options.folder)
     files = size = 0
-    code = DONE
+    problems = []
     for owner in owners:
         try:
             removed = remove(folder, owner.name, only_letters=options.dead_letters)
         except OSError as error:
-            complain(f"the files of {owner.name} cannot be removed: {words_of(error)}")
-            code = FAILED
+            problems.append(f"the files of {owner.name} cannot be removed: {words_of(error)}")
             continue
         if removed is None:
-            complain(f"{owner.name}: a living process has taken over its files meanwhile")
-            code = FAILED
+            problems.append(f"{owner.name}: a running process has just taken over its files")
             continue
-        for name, why in removed.left:
-            complain(f"{name} cannot be removed: {words_of(why)}")
-            code = FAILED
+        problems += [f"{name} cannot be removed: {words_of(why)}" for name, why in removed.left]
         files += removed.files
         size += removed.size
+    for problem in problems:
+        complain(problem)
     say(f"Removed {counted(files, 'file')}, {size_of(size)}.")
-    return code
+    return FAILED if problems else DONE
 
 
-COMMANDS = (("purge", "remove the files of dead owners, after asking", _add_options, _purge),)
+COMMANDS = (("purge", "remove the files of dead owners, after a question", _add_options, _purge),)

@@ -1,7 +1,7 @@
-"""`voyage-logger spool replay`: sends what dead owners have left.
+"""`voyage-logger spool replay`: send the entries of dead owners.
 
-The files are made free to be adopted, and an ordinary pipeline on the folder adopts and sends them:
-what is refused, or not sent in time, is kept as in any process.
+The command sets the destination of the entries. Then the pipeline of a logger adopts and sends the
+entries, and keeps rejected and unsent entries on the disk, as in any process.
 """
 
 from __future__ import annotations
@@ -13,45 +13,43 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._base.errors import ConfigurationError, VoyageError
 from voyage_logger._entry.readable_line import printable
-from voyage_logger._logger.logger import VoyageLogger
+from voyage_logger._logger.logger import VoyageLogger, pipeline_of
 from voyage_logger._queue.lanes import NEVER
 from voyage_logger._queue.spool import SpoolQueue
 from voyage_logger._queue.spool.folder import Folder, words_of
 from voyage_logger._queue.spool.maintenance import release, revive
-from voyage_logger.cli.spool._terminal import (
-    DONE,
-    FAILED,
-    WRONG_USAGE,
-    complain,
-    counted,
-    say,
-)
+from voyage_logger.cli.spool._terminal import DONE, FAILED, WRONG_USAGE, complain, counted, say
 from voyage_logger.transports import Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from voyage_logger._base.stats import Stats
     from voyage_logger._delivery.pipeline import Pipeline
-    from voyage_logger._delivery.worker import Worker
     from voyage_logger._queue.spool.inspection import Owner, View
 
 _TIMEOUT = 3600.0
-_LOOK_SECONDS = 0.05  # between two looks for owners to adopt: a few at a time are
-_LOOKS = 5  # in full, without finding any, before what is left is left
-_GRACE_SECONDS = 5.0  # once the time is over, for what is under way
-_REFRESH_SECONDS = 0.2  # of the bar
-_LINE_SECONDS = 5.0  # between two lines where there is no terminal
+_LOOK_SECONDS = 0.05  # between two looks for dead owners, because a look adopts only a few of them
+_LOOKS = 5  # the command ends after this number of looks that find no dead owner
+_GRACE_SECONDS = 5.0  # to finish a request after the timeout
+_REFRESH_SECONDS = 0.2  # between two updates of the bar
+_LINE_SECONDS = 5.0  # between two lines without a terminal
 _WIDTH = 30
-_NO_LIMIT = 1 << 50  # bytes: what is there has its place already
+_NO_LIMIT = 1 << 50  # bytes; a replay must not drop entries because the folder is large
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--timeout", type=_seconds, default=_TIMEOUT, help="seconds (default: %(default)g)"
+        "--timeout",
+        type=_seconds,
+        default=_TIMEOUT,
+        help="the most seconds to send (default: %(default)g)",
     )
     parser.add_argument(
-        "--dead-letters", action="store_true", help="send what the server has rejected, too"
+        "--dead-letters",
+        action="store_true",
+        help="also send the entries that the server has rejected",
     )
 
 
@@ -76,7 +74,7 @@ def _replay(view: View, options: argparse.Namespace) -> int:
     place = transport.destination
     code = _verdict(view, stats, place, is_with_letters=options.dead_letters)
     if not is_over:
-        complain("the disk or the server has not answered in time: more may be left than is said")
+        complain("the disk or the server has not answered in time: more entries may be left")
     return code if is_over else FAILED
 
 
@@ -89,7 +87,7 @@ def _dead(view: View) -> list[Owner]:
 
 
 def _release_all(view: View, path: Path, destination: str, options: argparse.Namespace) -> int:
-    """Makes everything of dead owners free to be adopted, and counts the entries."""
+    """Let this process adopt the files of all dead owners; return the number of entries."""
     folder = Folder(path)
     for owner in _dead(view):
         try:
@@ -97,16 +95,16 @@ def _release_all(view: View, path: Path, destination: str, options: argparse.Nam
                 revive(folder, owner.name, destination)
             if owner.parts:
                 release(folder, owner.name, destination)
-        except OSError as error:  # noqa: PERF203 - the others are to be sent all the same
+        except OSError as error:  # noqa: PERF203 - the files of other owners can still be sent
             view.troubles.append(f"the files of {owner.name}: {words_of(error)}")
     return sum(view.count(owner)[0].total() for owner in _dead(view))
 
 
 def _send(path: Path, transport: Transport, total: int, deadline: float) -> tuple[Stats, bool]:
-    """Adopts and sends, until nothing more comes or the time is over.
+    """Adopt and send entries, until no dead owner is left or the time is over.
 
     Returns:
-        The counts, and whether they are the last word: False if the worker is not to be stopped.
+        The counts, and True if they are final; False if the worker still runs.
     """
     logger = VoyageLogger(
         "voyage-logger",
@@ -116,39 +114,38 @@ def _send(path: Path, transport: Transport, total: int, deadline: float) -> tupl
         max_spool_bytes=_NO_LIMIT,
         transport=transport,
     )
-    pipeline = logger._pipeline  # noqa: SLF001 - it is watched, and nothing is logged
-    worker = pipeline._worker  # noqa: SLF001 - the same
+    pipeline = pipeline_of(logger)
     progress = _Progress(total)
     try:
-        _drive(pipeline, worker, progress, deadline)
-    finally:  # keeps what is left, after Ctrl-C as well
+        _drive(pipeline, progress, deadline)
+    finally:  # after Ctrl-C, too
         try:
-            # What it is just taking over would count as somebody's, and what is just being
-            # answered would come again.
-            worker.stop()
-            worker.join(time.monotonic() + _GRACE_SECONDS)
+            # The worker must end first. An owner whose files it is taking over would not count as
+            # dead, and an entry whose answer is due would be sent again by the next replay.
+            pipeline.stop_worker(time.monotonic() + _GRACE_SECONDS)
         finally:
             pipeline.close(0)
             progress.show(pipeline.stats(), is_last=True)
-    return pipeline.stats(), not worker.is_running
+    return pipeline.stats(), not pipeline.is_working
 
 
-def _drive(pipeline: Pipeline, worker: Worker, progress: _Progress, deadline: float) -> None:
-    """Has the worker run until it has found nothing more to adopt for a while.
+def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
+    """Let the worker run until `_LOOKS` looks at the folder have found no dead owner.
 
-    That is a number of looks at the folder, not a time: one look at a large folder, or on a slow
-    disk, may take long.
+    A time limit would be wrong here, because a look at a large folder or a slow disk may take long.
     """
     queue = pipeline.queue
-    assert isinstance(queue, SpoolQueue)  # noqa: S101 - for the type checker
-    queue.maintain_every(_LOOK_SECONDS)  # now: the worker's first look decides when the second is
+    assert isinstance(queue, SpoolQueue)  # noqa: S101 - the type checker needs this
+    queue.maintain_every(_LOOK_SECONDS)  # before the first look, which sets the time of the second
     looks = idle_since = adopted = 0
     while looks - idle_since <= _LOOKS and (remaining := deadline - time.monotonic()) > 0:
-        if not worker.is_running:  # this starts it, or does its work where there is no thread
+        if (
+            not pipeline.is_working
+        ):  # a flush starts the worker, or does its work if no thread can start
             pipeline.flush(_LOOK_SECONDS)
         with queue.lock:
             queue.settled.wait(min(remaining, 2 * _LOOK_SECONDS))
-        looks = queue.looks  # before the counts: what those looks have found is in them
+        looks = queue.looks  # first, so that the counts below include these looks
         stats = pipeline.stats()
         if stats.adopted != adopted or queue.oldest() != NEVER:
             idle_since, adopted = looks, stats.adopted
@@ -156,10 +153,10 @@ def _drive(pipeline: Pipeline, worker: Worker, progress: _Progress, deadline: fl
 
 
 class _Progress:
-    """How far it is: a bar on a terminal, else a line now and then.
+    """Shows the progress: a bar on a terminal, else a line every few seconds.
 
     Args:
-        total: How many entries there are to send.
+        total: The number of entries to send.
     """
 
     def __init__(self, total: int) -> None:
@@ -169,7 +166,7 @@ class _Progress:
         self._due = time.monotonic() + (0 if self._is_terminal else self._pause)
 
     def show(self, stats: Stats, *, is_last: bool = False) -> None:
-        """Shows the counts, if it is time to."""
+        """Show the counts if the next update is due."""
         now = time.monotonic()
         if now < self._due and not (is_last and self._is_terminal):
             return
@@ -186,41 +183,46 @@ class _Progress:
 
 
 def _verdict(view: View, stats: Stats | None, place: str, *, is_with_letters: bool) -> int:
-    """Says what was sent and what was not; what belongs to the living, they will send."""
-    dead = _dead(view)
-    counts = [view.count(owner) for owner in dead]
-    left = sum(lanes.total() for lanes, _ in counts)
-    unreadable = sum(lines for _, lines in counts)
-    letters = sum(1 for owner in dead for _ in view.letters(owner))
+    """Print what was sent and what is left, and return the exit code."""
     lines = []
     if stats is not None:
         say(f"Sent {counted(stats.delivered, 'entry')} to {printable(place)}.")
         lines += [f"{number} rejected: {reason}" for reason, number in stats.rejected_by.items()]
         lines += [f"{number} dropped: {reason}" for reason, number in stats.dropped_by.items()]
-    if left or unreadable:
-        lines.append(f"{counted(left, 'entry')} and {counted(unreadable, 'unreadable line')} left")
-    if letters and is_with_letters:
-        lines.append(f"{counted(letters, 'dead letter')} left")
+    lines += _left(view, is_with_letters=is_with_letters)
     for line in lines:
         say(printable(line))
-    living = [owner for owner in view.owners() if owner.is_alive]
-    theirs = sum(view.count(owner)[0].total() for owner in living)
+    running = [owner for owner in view.owners() if owner.is_alive]
+    theirs = sum(view.count(owner)[0].total() for owner in running)
     if theirs:
-        say(f"{counted(theirs, 'entry')} of {counted(len(living), 'owner')} left to the living.")
+        of_whom = f"{counted(theirs, 'entry')} of {counted(len(running), 'owner')}"
+        say(f"{of_whom} left for running processes to send.")
     if is_with_letters:
-        _say_whose_letters_stay(view, living)
+        _say_whose_letters_are_left(view, running)
     return FAILED if lines else DONE
 
 
-def _say_whose_letters_stay(view: View, living: list[Owner]) -> None:
-    counts = [sum(1 for _ in view.letters(owner)) for owner in living]
+def _left(view: View, *, is_with_letters: bool) -> Iterator[str]:
+    dead = _dead(view)
+    counts = [view.count(owner) for owner in dead]
+    left = sum(lanes.total() for lanes, _ in counts)
+    unreadable = sum(lines for _, lines in counts)
+    letters = sum(1 for owner in dead for _ in view.letters(owner))
+    if left or unreadable:
+        yield f"{counted(left, 'entry')} and {counted(unreadable, 'unreadable line')} left"
+    if letters and is_with_letters:
+        yield f"{counted(letters, 'dead letter')} left"
+
+
+def _say_whose_letters_are_left(view: View, running: list[Owner]) -> None:
+    counts = [sum(1 for _ in view.letters(owner)) for owner in running]
     if not any(counts):
         return
     letters, owners = sum(counts), sum(map(bool, counts))
     they = "it" if letters == 1 else "they"
     ended = "that process has" if owners == 1 else "those processes have"
     say(
-        f"{counted(letters, 'dead letter')} of {counted(owners, 'living owner')} left alone: "
+        f"{counted(letters, 'dead letter')} of {counted(owners, 'running owner')} left alone: "
         f"{they} can be sent once {ended} ended."
     )
 
@@ -235,4 +237,4 @@ def _seconds(text: str) -> float:
     return number
 
 
-COMMANDS = (("replay", "send what dead owners have left", _add_options, _replay),)
+COMMANDS = (("replay", "send the entries of dead owners", _add_options, _replay),)

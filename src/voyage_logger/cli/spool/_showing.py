@@ -1,4 +1,4 @@
-"""`voyage-logger spool show` and `export`: the entries themselves; nothing is removed."""
+"""`voyage-logger spool show` and `export`: print or write entries, without a change on the disk."""
 
 from __future__ import annotations
 
@@ -16,14 +16,7 @@ from voyage_logger._entry.readable_line import printable, readable
 from voyage_logger._queue.spool.file_names import dead_name
 from voyage_logger._queue.spool.folder import FILE_MODE, words_of
 from voyage_logger._queue.spool.os_locks import BINARY
-from voyage_logger.cli.spool._terminal import (
-    DONE,
-    FAILED,
-    complain,
-    counted,
-    is_encodable,
-    say,
-)
+from voyage_logger.cli.spool._terminal import DONE, FAILED, complain, counted, is_encodable, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,12 +28,14 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY
 
 
 def _add_show_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dead-letters", action="store_true", help="what the server has rejected")
     parser.add_argument(
-        "--level", type=_level, default=DEBUG, help=f"the lowest to show: {', '.join(LEVELS)}"
+        "--dead-letters", action="store_true", help="show the entries that the server has rejected"
     )
-    parser.add_argument("--limit", type=_limit, help="how many at the most (default: all)")
-    parser.add_argument("--json", action="store_true", help="print NDJSON: an entry a line")
+    parser.add_argument(
+        "--level", type=_level, default=DEBUG, help=f"the lowest level: {', '.join(LEVELS)}"
+    )
+    parser.add_argument("--limit", type=_limit, help="the most entries to show (default: all)")
+    parser.add_argument("--json", action="store_true", help="print NDJSON, with one entry a line")
 
 
 def _add_export_options(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +66,7 @@ def _pending(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 def _entries(view: View) -> Iterator[bytes]:
-    """The pending entries; how many lines are none is told in the end."""
+    """Yield the pending entries. Unreadable lines are counted for a message at the end."""
     for owner in view.owners():
         corrupt = 0
         for *_, entry in view.pending(owner):
@@ -83,7 +78,7 @@ def _entries(view: View) -> Iterator[bytes]:
 
 
 def _dead(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The dead letters: entry and facts, or no entry and facts with the corrupt line."""
+    """Yield entry and facts of each dead letter. For a corrupt line, the facts have the line."""
     for owner in view.owners():
         unreadable = 0
         for letter in view.letters(owner):
@@ -107,10 +102,10 @@ def _rejection(facts: dict[str, Any]) -> str:
     if facts["at"] is not None:
         try:
             when = time.strftime(" at %Y-%m-%dT%H:%M:%SZ", time.gmtime(facts["at"]))
-        except (ValueError, OverflowError, OSError):  # a number, but no time
+        except (ValueError, OverflowError, OSError):  # the number is too large for a time
             when = ""
     reason, words = facts["reason"], facts["words"]
-    # Mostly the words begin with the status, which is the reason.
+    # The words of the server usually begin with the status, which is the reason.
     told = words if words.startswith(reason) else f"{reason}: {words}".removesuffix(": ")
     what = "left out" if "line" in facts else "rejected"
     return f"-- {what}{when}, {printable(told)}"
@@ -124,7 +119,7 @@ def _export(view: View, options: argparse.Namespace) -> int:
     try:
         with os.fdopen(os.open(options.output, _NEW_FILE, FILE_MODE), "wb") as file:
             count = 0
-            for count, entry in enumerate(_entries(view), 1):  # noqa: B007 - counted for the line below
+            for count, entry in enumerate(_entries(view), 1):  # noqa: B007 - the message below uses the count
                 file.write(entry + b"\n")
     except OSError as error:
         complain(f"{options.output}: {words_of(error)}")
@@ -134,7 +129,7 @@ def _export(view: View, options: argparse.Namespace) -> int:
 
 
 def _as_text(entry: bytes) -> str:
-    """An entry's JSON for a terminal or a pipe: the very bytes, if there is no harm in them."""
+    """Return the JSON of an entry, unchanged unless it could control a terminal."""
     text = entry.decode("utf-8", "backslashreplace")
     is_harmless = text.isprintable() and is_encodable(text)
     return text if is_harmless else json.dumps(json.loads(entry), separators=(",", ":"))

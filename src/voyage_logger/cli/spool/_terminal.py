@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, and lines for people, in which foreign text is escaped."""
+"""Exit codes and output that all commands share. Foreign text is escaped before it is printed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.inspection import Owner
 
 DONE = 0
-FAILED = 1  # something is left, was refused, or could not be read or written
-WRONG_USAGE = 2  # as argparse has it
-UNUSABLE = 3  # the folder
+FAILED = 1  # an entry or file is left, was rejected, or could not be read or written
+WRONG_USAGE = 2  # argparse uses the same number
+UNUSABLE = 3  # the folder cannot be used
 
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _TIMES = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def say(line: str = "", file: TextIO | None = None) -> None:
-    """Prints a line; what the terminal's encoding lacks is escaped.
+    """Print a line. Characters that the encoding does not have are escaped.
 
     Args:
-        line: Text, in which anything foreign has been made `printable`.
-        file: Where to; default: standard output.
+        line: The text. The caller must escape foreign text with `printable`.
+        file: The stream to write to. Default: standard output.
     """
     file = file or sys.stdout
     encoding = file.encoding or "ascii"
@@ -35,7 +35,7 @@ def say(line: str = "", file: TextIO | None = None) -> None:
 
 
 def is_encodable(text: str) -> bool:
-    """True if standard output takes the text as it is."""
+    """Return True if the encoding of standard output has all characters of the text."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
@@ -44,12 +44,12 @@ def is_encodable(text: str) -> bool:
 
 
 def complain(line: str) -> None:
-    """One line on stderr, in which everything is made printable."""
+    """Print a line on stderr, with all foreign text escaped."""
     say(f"voyage-logger spool: {printable(line)}", sys.stderr)
 
 
 def size_of(size: int) -> str:
-    """Bytes, for people."""
+    """Return a number of bytes as readable text."""
     for unit, name in _UNITS:
         if size >= unit:
             return f"{size / unit:.1f} {name}"
@@ -57,7 +57,7 @@ def size_of(size: int) -> str:
 
 
 def age_of(seconds: float | None) -> str:
-    """A time, for people."""
+    """Return a number of seconds as readable text."""
     if seconds is None:
         return "-"
     for unit, name in _TIMES:
@@ -66,14 +66,14 @@ def age_of(seconds: float | None) -> str:
     return f"{seconds:.0f} s"
 
 
-def living(owners: Iterable[Owner]) -> str:
-    """How many of the owners have their files in use, and by whom: "2 alive, 1 adopted"."""
+def running(owners: Iterable[Owner]) -> str:
+    """Return the number of owners whose files are in use, such as "2 alive, 1 adopted"."""
     states = Counter(owner.state for owner in owners)
     adopted = f", {states['adopted']} adopted" if states["adopted"] else ""
     return f"{states['alive']} alive{adopted}"
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and its noun."""
+    """Return a number and its noun, in singular or plural."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
