@@ -39,7 +39,7 @@ def test_a_stream_that_is_closed_while_it_is_closed_closes_each_file_once(
     segment.write(b'{"spool_seq":1,"m":1}\n', 1, 0.0)
     segment.settle(segment.size, 1)
     owner_files.note_sent([segment])
-    assert owner_files.bury([b"{}\n"], 1000) == [True]
+    assert owner_files.keep_dead_letters([b"{}\n"], 1000) == [True]
     close, closed = os.close, []
 
     def closing(descriptor: int) -> None:

@@ -86,7 +86,7 @@ def waiting_elsewhere(count: int, place: str, settings: SpoolSettings) -> str:
     return f"{words}; `{URL_VARIABLE}={quote(settings.destination)} {command}` sends them here"
 
 
-def adopt(
+def take_over(
     folder: Folder,
     owner: str,
     destination: str | None,
@@ -131,7 +131,7 @@ def adopt(
             raise NoRoom
         for name in segments:  # sorted: in a lane by number, for they have equal lengths
             try:
-                owner_files.adopt(_resumed(folder, name, sent.get(name, 0)))
+                owner_files.add(_resumed(folder, name, sent.get(name, 0)))
             except OSError as error:  # noqa: PERF203 - the others are sent all the same
                 if isinstance(error, FileNotFoundError) or not is_lasting(error):
                     raise

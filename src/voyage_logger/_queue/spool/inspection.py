@@ -73,7 +73,7 @@ class Owner:
         destination: What the lock file says, or None.
         adopted_by: The id of the living process that has taken the files over, or None.
         parts: Its segments, those of a lane in order.
-        has_letters: True if there is a dead-letter file.
+        has_dead_letters: True if there is a dead-letter file.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Owner:
     destination: str | None
     adopted_by: int | None
     parts: tuple[Part, ...]
-    has_letters: bool
+    has_dead_letters: bool
 
     @property
     def state(self) -> str:
@@ -105,7 +105,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """A dead letter: an entry that the server has rejected, or a line that is no entry.
 
     Attributes:
@@ -186,14 +186,14 @@ class View:
                 unreadable += entry is None
         return Counter({lane: lanes[lane] for lane in LANES if lanes[lane]}), unreadable
 
-    def letters(self, owner: Owner) -> Iterator[Letter]:
+    def dead_letters(self, owner: Owner) -> Iterator[DeadLetter]:
         """The dead letters of an owner, oldest first."""
-        if not owner.has_letters:
+        if not owner.has_dead_letters:
             return
         name = dead_name(owner.name)
         try:
             with os.fdopen(self.folder.open(name), "rb") as file:
-                yield from map(letter_in, file)
+                yield from map(dead_letter_in, file)
         except FileNotFoundError:
             return  # sent again, or removed, meanwhile
         except OSError as error:
@@ -226,7 +226,7 @@ class View:
             destination=destination_in(lock_file),
             adopted_by=facts.get("adopted_by") if is_held else None,
             parts=tuple(parts),
-            has_letters="dead" in kinds,
+            has_dead_letters="dead" in kinds,
         )
 
     def _lines_of(self, parts: list[Part]) -> Iterator[Pending]:
@@ -277,9 +277,9 @@ def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
     return lock is None
 
 
-def letter_in(line: bytes) -> Letter:
+def dead_letter_in(line: bytes) -> DeadLetter:
     """A line of a dead-letter file, read."""
-    unreadable = Letter("unreadable", "", None, None, line)
+    unreadable = DeadLetter("unreadable", "", None, None, line)
     try:
         facts = json.loads(line)
     except (ValueError, RecursionError):
@@ -291,7 +291,7 @@ def letter_in(line: bytes) -> Letter:
     if entry is None and corrupt is None:
         return unreadable
     at = facts.get("at")
-    return Letter(
+    return DeadLetter(
         str(facts.get("reason", "")),
         str(facts.get("words", "")),
         at if isinstance(at, (int, float)) else None,

@@ -117,12 +117,12 @@ def remove_half(descriptor: int, size: int, since: int) -> bytes:
     return b""
 
 
-def letter_of(payload: bytes | bytearray, reason: str, words: str) -> bytes:
+def dead_letter_of(payload: bytes | bytearray, reason: str, words: str) -> bytes:
     """The dead letter of an entry that the server has rejected."""
     return b'%b,"entry":%b}\n' % (_facts(reason, words), bytes(payload))
 
 
-def letter_of_line(line: bytes, reason: str, words: str) -> bytes:
+def dead_letter_of_line(line: bytes, reason: str, words: str) -> bytes:
     """The dead letter of a line that is no entry; what is not UTF-8 is a lone surrogate there."""
     text = json.dumps(line.decode("utf-8", "surrogateescape"))
     return b'%b,"line":%b}\n' % (_facts(reason, words), text.encode())

@@ -23,7 +23,7 @@ from voyage_logger._queue.spool.file_names import (
     segment_name,
 )
 from voyage_logger._queue.spool.folder import SpoolUnusable, rewrite, unlock
-from voyage_logger._queue.spool.inspection import is_alive, letter_in
+from voyage_logger._queue.spool.inspection import dead_letter_in, is_alive
 from voyage_logger._queue.spool.lines import line_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Removed:
     left: tuple[tuple[str, OSError], ...]
 
 
-def release(folder: Folder, owner: str, destination: str) -> bool:
+def redirect(folder: Folder, owner: str, destination: str) -> bool:
     """Makes what a dead owner has left free to be adopted by who sends to `destination`.
 
     A lock file is made where there is none, and names that destination from now on.
@@ -67,7 +67,7 @@ def release(folder: Folder, owner: str, destination: str) -> bool:
         return True
 
 
-def revive(folder: Folder, owner: str, destination: str) -> int:
+def requeue_dead_letters(folder: Folder, owner: str, destination: str) -> int:
     """Makes a dead owner's dead letters pending entries again, of a new owner that is dead, too.
 
     Lines that cannot be read stay where they are. A crash on the way leaves both: then the entries
@@ -83,7 +83,7 @@ def revive(folder: Folder, owner: str, destination: str) -> int:
     with _held(folder, owner) as lock:
         if lock is None:
             return 0
-        letters = [letter_in(line) for line in _lines(folder.read(dead_name(owner)))]
+        letters = [dead_letter_in(line) for line in _lines(folder.read(dead_name(owner)))]
         entries = [letter.entry for letter in letters if letter.entry is not None]
         if not entries:
             return 0
@@ -96,13 +96,13 @@ def revive(folder: Folder, owner: str, destination: str) -> int:
         return len(entries)
 
 
-def remove(folder: Folder, owner: str, *, only_letters: bool) -> Removed | None:
+def remove(folder: Folder, owner: str, *, only_dead_letters: bool) -> Removed | None:
     """Removes a dead owner's files.
 
     Args:
         folder: Where they are.
         owner: The owner's name.
-        only_letters: Leave all but the dead letters.
+        only_dead_letters: Leave all but the dead letters.
 
     Returns:
         What was removed; None if a living process has the files.
@@ -111,7 +111,7 @@ def remove(folder: Folder, owner: str, *, only_letters: bool) -> Removed | None:
         SpoolUnusable: The file system has no locks.
         OSError: The folder cannot be read, or the lock file cannot be removed.
     """
-    with _held(folder, owner, is_kept=only_letters) as lock:
+    with _held(folder, owner, is_kept=only_dead_letters) as lock:
         if lock is None:
             return None
         files = size = 0
@@ -119,7 +119,7 @@ def remove(folder: Folder, owner: str, *, only_letters: bool) -> Removed | None:
         for name in _names_of(folder, owner):
             file = parse(name)
             is_letters = file is not None and file.kind == "dead"
-            if name == lock_name(owner) or (only_letters and not is_letters):
+            if name == lock_name(owner) or (only_dead_letters and not is_letters):
                 continue
             try:
                 of_file = folder.status(name).st_size
@@ -131,7 +131,7 @@ def remove(folder: Folder, owner: str, *, only_letters: bool) -> Removed | None:
                 continue
             size += of_file
             files += 1
-        if not only_letters and not left:
+        if not only_dead_letters and not left:
             folder.remove(lock_name(owner))  # last: until then nobody else may look
         return Removed(files, size, tuple(left))
 

@@ -92,7 +92,7 @@ class OwnerFiles:
         self.lanes[lane].append(segment)
         return segment
 
-    def adopt(self, segment: Segment) -> None:
+    def add(self, segment: Segment) -> None:
         """Takes over a segment that is there already; in the order of their numbers."""
         self.lanes[segment.lane].append(segment)
 
@@ -201,7 +201,7 @@ class OwnerFiles:
         self._journal_size = len(content)
         self._journal = OpenFile(self._folder.append_to(sent_name(self.owner)))
 
-    def bury(self, letters: list[bytes], limit: int) -> list[bool]:
+    def keep_dead_letters(self, letters: list[bytes], limit: int) -> list[bool]:
         """Writes rejected entries to the dead-letter file.
 
         Args:

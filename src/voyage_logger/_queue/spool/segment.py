@@ -176,7 +176,7 @@ class Segment:
             self.head = NEVER
         return lost
 
-    def unseal(self, descriptor: int) -> None:
+    def reopen(self, descriptor: int) -> None:
         """Takes up the writing, with a new descriptor of the file."""
         self._file = OpenFile(descriptor)
         self.descriptor = descriptor
@@ -197,7 +197,7 @@ class Segment:
         # None: the app has closed it, which says nothing of the file.
         return self._file is None or self._file.links() != 0
 
-    def rescue(self) -> list[tuple[int, bytes]]:
+    def read_untaken(self) -> list[tuple[int, bytes]]:
         """The entries not taken, read through the descriptor that writes them."""
         if self.descriptor is None or not self.is_ours():
             return []
@@ -339,7 +339,7 @@ class Segment:
         self.seal()
         return count
 
-    def put_down(self) -> None:
+    def forget_lines(self) -> None:
         """Forgets what was read and not taken, which is read again when its turn comes."""
         self._lines.clear()
         self._fetched = self.taken

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from voyage_logger._queue.spool.adoption import (
     MeantForAnother,
     NoRoom,
-    adopt,
     description,
     oddities,
     owners,
+    take_over,
     waiting_elsewhere,
 )
 from voyage_logger._queue.spool.file_names import lock_name, new_owner
@@ -252,7 +252,7 @@ class Store:
 
     # The worker's.
 
-    def find_orphans(self) -> Iterator[OwnerFiles]:
+    def take_over_dead(self) -> Iterator[OwnerFiles]:
         """Takes over what dead owners have left, one by one; without the lock.
 
         As far as there is room; but one at the least, so that a backlog that is larger than the
@@ -298,7 +298,7 @@ class Store:
         if self.adopted:
             room = self.bound - sum(owner_files.unsettled for owner_files in self.all_owners())
         try:
-            return adopt(folder, owner, self.settings.destination, room, self.note_unreadable)
+            return take_over(folder, owner, self.settings.destination, room, self.note_unreadable)
         except FileNotFoundError:
             return None  # its owner has just finished
         except (OSError, SpoolUnusable) as error:
@@ -339,10 +339,10 @@ class Store:
                 "it would be sent again after a crash",
             )
 
-    def bury(self, owner_files: OwnerFiles, letters: list[bytes]) -> list[bool]:
+    def keep_dead_letters(self, owner_files: OwnerFiles, letters: list[bytes]) -> list[bool]:
         """Keeps rejected entries in the dead-letter file; says of each whether it is there."""
         try:
-            are_kept = owner_files.bury(letters, self._dead_bytes)
+            are_kept = owner_files.keep_dead_letters(letters, self._dead_bytes)
             if not all(are_kept):
                 self.note("spool dead letters", "the dead-letter file is full")
         except OSError as error:

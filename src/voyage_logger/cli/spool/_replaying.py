@@ -17,7 +17,7 @@ from voyage_logger._logger.logger import VoyageLogger
 from voyage_logger._queue.lanes import NEVER
 from voyage_logger._queue.spool import SpoolQueue
 from voyage_logger._queue.spool.folder import Folder, words_of
-from voyage_logger._queue.spool.maintenance import release, revive
+from voyage_logger._queue.spool.maintenance import redirect, requeue_dead_letters
 from voyage_logger.cli.spool._terminal import (
     DONE,
     FAILED,
@@ -81,7 +81,7 @@ def _replay(view: View, options: argparse.Namespace) -> int:
 
 
 def _has_work(view: View, *, is_with_letters: bool) -> bool:
-    return any(owner.parts or (is_with_letters and owner.has_letters) for owner in _dead(view))
+    return any(owner.parts or (is_with_letters and owner.has_dead_letters) for owner in _dead(view))
 
 
 def _dead(view: View) -> list[Owner]:
@@ -93,10 +93,10 @@ def _release_all(view: View, path: Path, destination: str, options: argparse.Nam
     folder = Folder(path)
     for owner in _dead(view):
         try:
-            if options.dead_letters and owner.has_letters:
-                revive(folder, owner.name, destination)
+            if options.dead_letters and owner.has_dead_letters:
+                requeue_dead_letters(folder, owner.name, destination)
             if owner.parts:
-                release(folder, owner.name, destination)
+                redirect(folder, owner.name, destination)
         except OSError as error:  # noqa: PERF203 - the others are to be sent all the same
             view.troubles.append(f"the files of {owner.name}: {words_of(error)}")
     return sum(view.count(owner)[0].total() for owner in _dead(view))
@@ -191,7 +191,7 @@ def _verdict(view: View, stats: Stats | None, place: str, *, is_with_letters: bo
     counts = [view.count(owner) for owner in dead]
     left = sum(lanes.total() for lanes, _ in counts)
     unreadable = sum(lines for _, lines in counts)
-    letters = sum(1 for owner in dead for _ in view.letters(owner))
+    letters = sum(1 for owner in dead for _ in view.dead_letters(owner))
     lines = []
     if stats is not None:
         say(f"Sent {counted(stats.delivered, 'entry')} to {printable(place)}.")
@@ -213,7 +213,7 @@ def _verdict(view: View, stats: Stats | None, place: str, *, is_with_letters: bo
 
 
 def _say_whose_letters_stay(view: View, living: list[Owner]) -> None:
-    counts = [sum(1 for _ in view.letters(owner)) for owner in living]
+    counts = [sum(1 for _ in view.dead_letters(owner)) for owner in living]
     if not any(counts):
         return
     letters, owners = sum(counts), sum(map(bool, counts))

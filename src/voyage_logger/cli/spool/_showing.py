@@ -86,7 +86,7 @@ def _dead(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """The dead letters: entry and facts, or no entry and facts with the corrupt line."""
     for owner in view.owners():
         unreadable = 0
-        for letter in view.letters(owner):
+        for letter in view.dead_letters(owner):
             facts = {"reason": letter.reason, "words": letter.words, "at": letter.at}
             if letter.entry is not None:
                 yield json.loads(letter.entry), facts
