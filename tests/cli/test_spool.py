@@ -602,13 +602,14 @@ class TestReplay:
         """Where only they have entries, too: done, and nobody takes the folder for empty."""
         assert spool("replay", folder) == 0
         assert capfd.readouterr().out == (
-            "There is nothing to send.\n1 entry of 1 owner left to the living.\n"
+            "There is nothing to send.\n1 entry of 1 owner left for running processes to send.\n"
         )
 
         leave(folder, "info a")
         assert spool("replay", folder) == 0
         assert capfd.readouterr().out == (
-            f"Sent 1 entry to {server.url}.\n1 entry of 1 owner left to the living.\n"
+            f"Sent 1 entry to {server.url}.\n"
+            "1 entry of 1 owner left for running processes to send.\n"
         )
 
     def test_says_whose_dead_letters_wait_for_the_end_of_a_process(

@@ -206,7 +206,8 @@ def _verdict(view: View, stats: Stats | None, place: str, *, is_with_letters: bo
     living = [owner for owner in view.owners() if owner.is_alive]
     theirs = sum(view.count(owner)[0].total() for owner in living)
     if theirs:
-        say(f"{counted(theirs, 'entry')} of {counted(len(living), 'owner')} left to the living.")
+        of_whom = f"{counted(theirs, 'entry')} of {counted(len(living), 'owner')}"
+        say(f"{of_whom} left for running processes to send.")
     if is_with_letters:
         _say_whose_letters_stay(view, living)
     return FAILED if lines else DONE
