@@ -328,7 +328,7 @@ class TestLs:
             finally:
                 process.kill()
             assert process.stderr is not None
-            assert b"it is no file" in process.stderr.read()
+            assert b"it is not a regular file" in process.stderr.read()
 
 
 class TestShow:
@@ -730,7 +730,7 @@ class TestReplay:
         assert spool("replay", folder) == 1
 
         assert messages(server) == ["error b"]
-        assert f"{path.name} cannot be read: it is no file" in capfd.readouterr().err
+        assert f"{path.name} cannot be read: it is not a regular file" in capfd.readouterr().err
 
     def test_keeps_what_the_server_refuses(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]

@@ -300,7 +300,7 @@ class TestLeftFiles:
         drain(logger)
 
         assert messages(server) == ["own"]
-        assert any("another user's" in line for line in said())
+        assert any("not a regular file of this user" in line for line in said())
         assert path.exists()
 
     @pytest.mark.parametrize("how", ["directory", "link", "bad disk"])

@@ -75,7 +75,7 @@ def _runner(
         try:
             view = View(options.folder)
         except SpoolUnusable as error:
-            complain(f"{options.folder}: {error.reason}")
+            complain(f"{options.folder}: {error}")
             return UNUSABLE
         try:
             code = act(view, options)
@@ -84,7 +84,7 @@ def _runner(
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except SpoolUnusable as error:
-            complain(f"{options.folder}: {error.reason}")
+            complain(f"{options.folder}: {error}")
             return UNUSABLE
         except OSError as error:
             complain(f"{options.folder}: {words_of(error)}")
