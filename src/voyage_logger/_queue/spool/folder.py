@@ -71,20 +71,26 @@ class OpenFile:
 
     def is_ours(self) -> bool:
         """True if the descriptor still belongs to the file."""
-        return self.links() is not None
+        return self.status() is not None
 
     def links(self) -> int | None:
         """Return the number of names of the file: 0 if it was removed, None unless `is_ours`."""
+        status = self.status()
+        return None if status is None else status.st_nlink
+
+    def status(self) -> os.stat_result | None:
+        """Return the status of the file, or None unless `is_ours`."""
         try:
             status = os.fstat(self.descriptor)
         except OSError:
             return None
-        return status.st_nlink if os.path.samestat(status, self._status) else None
+        return status if os.path.samestat(status, self._status) else None
 
     def close(self) -> None:
         """Close the file, unless the app has closed it."""
         if self.is_ours():
-            close(self.descriptor)
+            with contextlib.suppress(OSError):  # the file is not used again
+                os.close(self.descriptor)
 
 
 class Folder:
@@ -275,12 +281,6 @@ def release_locks_in_child() -> None:
         if pid != own:
             del _held[lock]
             lock.close()
-
-
-def close(descriptor: int) -> None:
-    """Close a descriptor, if that works."""
-    with contextlib.suppress(OSError):  # the app may have closed the descriptor already
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
