@@ -180,7 +180,7 @@ class TestBound:
         assert looked.stats().adopted == 200
         lines = [line for line in capsys.readouterr().err.splitlines() if "no room" in line]
         assert len(lines) == 1
-        assert "what 2 more have left" in lines[0]
+        assert "the files of 2 more dead owners" in lines[0]
         server.accept_connections()
 
         def is_all_sent() -> bool:

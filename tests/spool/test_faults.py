@@ -666,7 +666,7 @@ def test_a_full_disk_is_told_once(server: DevServer, tmp_path: Path) -> None:
 
     assert len(messages(server)) == 95
     full, works = words.splitlines()
-    assert "entries are kept in memory only" in full
+    assert "entries wait in memory only" in full
     assert "works again" in works
 
 

@@ -148,7 +148,7 @@ def test_it_is_used_again_whenever_it_has_room(
         talker.log(20)
         assert talker.in_memory == 0
     full, works = [line for line in said() if "spool" in line]
-    assert "No space left on device: entries are kept in memory only" in full
+    assert "No space left on device: entries wait in memory only" in full
     assert "works again" in works
     server.accept_connections()
     until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
