@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20  # bytes of one read
 
 
-class NoRoom(Exception):  # noqa: N818 - it states what happened
+class NoRoom(Exception):  # noqa: N818 - the name states what happened
     """The files of an owner have more unsettled bytes than there is room for."""
 
 
-class MeantForAnother(Exception):  # noqa: N818 - it states what happened
+class MeantForAnother(Exception):  # noqa: N818 - the name states what happened
     """The entries of an owner have another destination, which is the argument."""
 
 
@@ -51,7 +51,7 @@ def owners(names: list[str], *, kind: str = "lock") -> list[str]:
 
 
 def oddities(names: list[str]) -> Iterator[str]:
-    """Yield a sentence for each kind of file that does not belong into the folder."""
+    """Yield a sentence for each kind of file that does not belong in the folder."""
     files = {name: parse_draft(name) for name in names}
     locked = {file.owner for file in files.values() if file and file.kind == "lock"}
     newer, foreign = odd_names(names)
@@ -142,7 +142,7 @@ def _add_segments(
     sent = sent_of(folder.read(sent_name(owner)))
     if room is not None and room < _unsent(folder, segments, sent):
         raise NoRoom
-    for name in segments:  # sorted, so the segments of a lane come in the order of their numbers
+    for name in segments:  # the names are sorted, so the numbers of a lane rise
         try:
             owner_files.add(_resumed(folder, name, sent.get(name, 0)))
         except OSError as error:  # noqa: PERF203 - the other segments are sent all the same
@@ -191,7 +191,7 @@ def _unsent(folder: Folder, names: list[str], sent: dict[str, int]) -> int:
 def _resumed(folder: Folder, name: str, sent: int) -> Segment:
     """Return a segment that begins after the settled bytes and ends with the last whole line."""
     file = parse(name)
-    assert file is not None  # noqa: S101 - for the type checker
+    assert file is not None  # noqa: S101 - this informs the type checker
     segment = Segment(name, file.lane)
     descriptor = folder.open(name)
     try:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
-# Errors of a file that do not end by themselves. A bad sector is such an error; too many open files
-# is not.
+# Errors that last until somebody repairs the file. A bad sector is such an error; too many open
+# files is not.
 _LASTING = {
     errno.EACCES,
     errno.EIO,
@@ -45,12 +45,12 @@ _LASTING = {
 }
 
 # The lock files that are held, each with the id of the process that took the lock. A forked child
-# must find all of them, and a thread may have only a local variable for a lock. Changed under the
-# `opening` lock.
+# must find all of them, and a thread may have only a local variable for a lock. The
+# `opening` lock guards this dictionary.
 _held: dict[OpenFile, int] = {}
 
 
-class SpoolUnusable(Exception):  # noqa: N818 - it states what happened
+class SpoolUnusable(Exception):  # noqa: N818 - the name states what happened
     """The folder cannot be used as a spool; the argument is the reason, for people."""
 
 
@@ -74,12 +74,12 @@ class OpenFile:
         return self.status() is not None
 
     def links(self) -> int | None:
-        """Return the number of names of the file: 0 if it was removed, None unless `is_ours`."""
+        """Return the number of names of the file, or None if the app closed the descriptor."""
         status = self.status()
         return None if status is None else status.st_nlink
 
     def status(self) -> os.stat_result | None:
-        """Return the status of the file, or None unless `is_ours`."""
+        """Return the status of the file, or None if the app closed the descriptor."""
         try:
             status = os.fstat(self.descriptor)
         except OSError:
@@ -126,8 +126,8 @@ class Folder:
         self._status = status
 
     def __del__(self) -> None:
-        # The descriptor is closed when no thread uses the folder any more. Closed earlier, its
-        # number could belong to another file while a thread lists the folder.
+        # The descriptor is closed when no thread uses the folder any more. After an earlier close,
+        # a thread that lists the folder could use the descriptor of another file.
         if self._file is not None:
             self._file.close()
 
@@ -136,7 +136,7 @@ class Folder:
         if self._file is None:
             return not self.path.is_dir()
         links = self._file.links()
-        if links is None:  # the app has closed it
+        if links is None:  # the app has closed the folder
             return not self._is_reopened()
         return links == 0 or self._is_moved()
 
@@ -202,12 +202,12 @@ class Folder:
         os.replace(source, target, src_dir_fd=below, dst_dir_fd=below_target)
 
     def status(self, name: str) -> os.stat_result:
-        """Return the status of a file, or of a link itself."""
+        """Return the status of a file; a link is not followed."""
         place, below = self._at(name)
         return os.stat(place, dir_fd=below, follow_symlinks=False)
 
     def lock(self, name: str, *, is_new: bool = False) -> OpenFile | None:
-        """Open a file and lock it.
+        """Open a file and lock the file.
 
         Args:
             name: The name of the file.
@@ -238,7 +238,7 @@ class Folder:
                 os.close(descriptor)
         if not is_ours:
             return None
-        for lost in list(_held):  # a copy, because a signal handler that logs may add a lock
+        for lost in list(_held):  # this copies, because a signal handler that logs may add a lock
             if lost.descriptor == descriptor:
                 del _held[lost]  # the app closed this lock file, and its number was used again
         lock = OpenFile(descriptor)
@@ -254,7 +254,7 @@ class Folder:
 
     def _at(self, name: str) -> tuple[Path | str, int | None]:
         """Return a path for system calls, and the descriptor to which the path is relative."""
-        file = self._file  # read once, because another thread may open the folder again
+        file = self._file  # the field is read once, because another thread may change it
         return (self.path / name, None) if file is None else (name, file.descriptor)
 
     def _open(self, name: str, flags: int) -> int:
@@ -334,7 +334,7 @@ def rewrite(file: OpenFile, content: bytes, before: bytes = b"") -> None:
 
 
 def is_lasting(error: OSError | SpoolUnusable) -> bool:
-    """True if the error does not end by itself."""
+    """True if the error lasts until somebody repairs the file."""
     return not isinstance(error, OSError) or error.errno in _LASTING
 
 

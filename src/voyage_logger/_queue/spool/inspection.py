@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from voyage_logger._queue.spool.file_names import FileName
 
-_ENTRY = b',"entry":'  # never part of a JSON string, because quotes are escaped there
+_ENTRY = b',"entry":'  # no JSON string contains this, because quotes are escaped
 
 # (sequence number, lane, encoded entry or None for a corrupt line)
 Pending = tuple[int, int, bytes | None]
@@ -225,7 +225,7 @@ class View:
             try:
                 status = self.folder.status(name)
             except FileNotFoundError:
-                continue  # just delivered and removed
+                continue  # the segment was just delivered
             sent = settled.get(name, 0)
             sent = sent if sent <= status.st_size else 0
             yield Part(name, file.lane, sent, status.st_size, status.st_mtime)
@@ -235,7 +235,7 @@ class View:
             try:
                 yield from self._lines_in(part)
             except FileNotFoundError:  # noqa: PERF203 - the other segments are shown all the same
-                continue  # just delivered and removed
+                continue  # the segment was just delivered
             except OSError as error:
                 self._note(part.name, error)
 

@@ -1,4 +1,4 @@
-"""Maintenance of the files of dead owners, for the command line: prepare a replay, or remove files.
+"""Maintenance for the command line: replay and removal of the files of dead owners.
 
 What must stay true: only the process that holds the lock of an owner changes the files of the
 owner. A dead letter is removed only after its entry is in a segment.
@@ -114,7 +114,7 @@ def remove(folder: Folder, owner: str, *, only_dead_letters: bool) -> Removed | 
         names = [dead_name(owner)] if only_dead_letters else _names_of(folder, owner)
         removed = _removed(folder, [name for name in names if name != lock_name(owner)])
         if not only_dead_letters and not removed.left:
-            folder.remove(lock_name(owner))  # last, because it keeps other processes away
+            folder.remove(lock_name(owner))  # the lock file is removed last
         return removed
 
 

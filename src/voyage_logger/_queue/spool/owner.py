@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from voyage_logger._queue.spool.folder import Folder
 
-_JOURNAL_LIMIT = 64 * 1024  # bytes; a larger journal is replaced by a short one
+# A note is appended to the journal, and no older note is overwritten. A write that stops half-way
+# would mix the digits of two positions, and a position that is too high loses entries.
+_JOURNAL_LIMIT = 64 * 1024  # bytes; a longer journal is replaced by a short one
 
 
 class OwnerFiles:
@@ -53,7 +55,7 @@ class OwnerFiles:
         self.lanes: tuple[deque[Segment], ...] = tuple(deque() for _ in LANES)
         self._numbers = [0] * len(LANES)
         self.is_extra = False
-        self._left: dict[str, int] = {}  # unreadable files, each with its settled bytes
+        self._left: dict[str, int] = {}  # the settled bytes of each unreadable file
         self._journal: OpenFile | None = None
         self._is_behind = False  # True if the journal lacks a note or ends with half a line
         self._dead: OpenFile | None = None
@@ -69,13 +71,13 @@ class OwnerFiles:
         Raises:
             OSError: The lock file cannot be written, and has its present content.
         """
-        assert self._lock is not None  # noqa: S101 - for the type checker
+        assert self._lock is not None  # noqa: S101 - this informs the type checker
         rewrite(self._lock, description, before)
 
     def segments(self) -> Iterator[Segment]:
         """Yield all segments; the segments of a lane come in the order of their entries."""
         for lane in self.lanes:
-            yield from tuple(lane)  # a copy, because a signal handler that logs may change the lane
+            yield from tuple(lane)  # this copies, because a signal handler may change the lane
 
     def open_segment(self, lane: int) -> Segment:
         """Make a new segment, open for writing.
@@ -151,7 +153,7 @@ class OwnerFiles:
 
     def shorten(self, segment: Segment) -> None:
         """Remove the dropped entries from the file of a segment."""
-        with contextlib.suppress(OSError):  # a larger file does not change the counts
+        with contextlib.suppress(OSError):  # a file that is too long changes no count
             descriptor = self._folder.open(segment.name)
             try:
                 os.ftruncate(descriptor, segment.size)
@@ -160,10 +162,6 @@ class OwnerFiles:
 
     def note_sent(self, segments: Iterable[Segment]) -> None:
         """Append to the journal how much of each segment is settled.
-
-        No older note is overwritten: a write that stops half-way would mix the digits of two
-        positions, and a position that is too high loses entries. Readers skip half a line at the
-        end of the journal.
 
         Raises:
             OSError: The journal cannot be written; the entries would be sent again after a crash.
@@ -247,9 +245,7 @@ class OwnerFiles:
         with contextlib.suppress(OSError):
             for name in (*(segment.name for segment in self._stuck), draft_name(sent), sent):
                 self._folder.remove(name)
-            self._folder.remove(
-                lock_name(self.owner)
-            )  # last, because it keeps other processes away
+            self._folder.remove(lock_name(self.owner))  # the lock file is removed last
         self.close()
         return True
 

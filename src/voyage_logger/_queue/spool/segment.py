@@ -27,8 +27,8 @@ _CHUNK = 256 * 1024  # bytes of one read
 class _Reader(OpenFile):
     """A descriptor that is closed when no thread uses the object any more.
 
-    A log call may drop a segment while the worker reads the file. Closed at that moment, the number
-    of the descriptor could belong to another file before the worker has read.
+    A log call may drop a segment while the worker reads the file. If the descriptor were closed at
+    that moment, the worker could read another file with the same number.
     """
 
     __slots__ = ()
@@ -139,7 +139,7 @@ class Segment:
         Raises:
             OSError: The line was not written, and the caller must call `take_back`.
         """
-        assert self.descriptor is not None  # noqa: S101 - for the type checker
+        assert self.descriptor is not None  # noqa: S101 - this informs the type checker
         self.size += len(line)
         self.entries += 1
         self.head = min(self.head, sequence)
@@ -270,10 +270,7 @@ class Segment:
         return False
 
     def recount(self, folder: Folder) -> tuple[int, int]:
-        """Count the lines again that are not taken.
-
-        Returns:
-            The bytes and the lines of the file, less those that were counted before.
+        """Count the lines again that are not taken; return the change in bytes and in lines.
 
         Raises:
             OSError: The file cannot be read.

@@ -38,7 +38,7 @@ _LARGEST_SEGMENT = 4 << 20  # bytes
 _SMALLEST_SEGMENT = 64 << 10
 _SEGMENTS = 32  # a full spool has at least so many segments
 _ATTEMPTS = 5
-_MOST_ADOPTED = 8  # dead owners at a time; other processes may take over the rest
+_MOST_ADOPTED = 8  # so many dead owners at a time; other processes may take the rest
 
 
 class Store:
