@@ -1,4 +1,4 @@
-"""Processes that log into a spool, for the tests that kill them."""
+"""Processes that log into a spool, for tests that kill these processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from voyage_logger import Stats, VoyageLogger
     from voyage_logger.devserver import DevServer
 
-_TIME_LIMIT = 60  # seconds, for a line
+_TIME_LIMIT = 60  # seconds to wait for a line
 
 PRELUDE = """\
     import errno, json, os, random, signal, sys, threading, time
@@ -43,7 +43,7 @@ PRELUDE = """\
         queue.maintain()
 
     def import_all():
-        # Python itself may be out of reach for another user.
+        # Another user may have no right to read the modules of Python.
         logger = VoyageLogger("app")
         logger.verify()
         logger.close()
@@ -53,24 +53,24 @@ PRELUDE = """\
 
 
 class Child:
-    """A process that runs code, says lines on its stdout and takes lines on its stdin.
+    """A process that runs code, prints lines to stdout and reads lines from stdin.
 
     Args:
-        server: Where its loggers send.
-        folder: Their spool, `folder` in the code.
-        code: What it runs, after `PRELUDE`.
-        arguments: `sys.argv[2:]`.
+        server: The server of the process's loggers.
+        folder: The spool of these loggers; the code knows the path as `folder`.
+        code: The code that runs after `PRELUDE`.
+        arguments: The values of `sys.argv[2:]`.
     """
 
     def __init__(self, server: DevServer, folder: Path, code: str, *arguments: object) -> None:
         program = textwrap.dedent(PRELUDE) + textwrap.dedent(code)
         environ = {**os.environ, **server.environ}
-        if "seteuid" in code:  # another user may not write what coverage measures
+        if "seteuid" in code:  # another user may not write the files of coverage
             environ.update(UNMEASURED)
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", program, str(folder), *map(str, arguments)],
             env=environ,
-            bufsize=0,  # else `end` would not see what `hears` has read ahead
+            bufsize=0,  # a buffer would hide lines from `end`
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -78,7 +78,7 @@ class Child:
         )
 
     def hears(self) -> str:
-        """The next line that it says; empty once it has ended."""
+        """Return the next line that the process prints; empty once the process has ended."""
         assert self.process.stdout is not None
         descriptor, line = self.process.stdout.fileno(), b""
         while not line.endswith(b"\n"):
@@ -90,27 +90,27 @@ class Child:
         return line.decode().strip()
 
     def answer(self) -> str:
-        """The line that it says to an empty one."""
+        """Send an empty line, and return the line that the process prints next."""
         self.tell()
         return self.hears()
 
     def tell(self, words: str = "") -> None:
-        """Has it read a line."""
+        """Send a line to the process."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{words}\n".encode())
         self.process.stdin.flush()
 
     def signal(self, number: int) -> None:
-        """Sends a signal to it and to its children."""
+        """Send a signal to the process and its children."""
         os.killpg(self.process.pid, number)
 
     def kill(self) -> list[str]:
-        """Kills it, its children too, and gives the lines that it had said."""
+        """Kill the process and its children; return the lines that were not read yet."""
         self.signal(signal.SIGKILL)
         return self.end()[0]
 
     def end(self) -> tuple[list[str], str]:
-        """Waits for its end; gives the lines that nobody had heard, and its stderr."""
+        """Wait for the end; return the lines that were not read yet, and stderr."""
         out, err = self.process.communicate(timeout=_TIME_LIMIT)
         return out.decode().splitlines(), err.decode()
 
@@ -124,7 +124,7 @@ class Child:
 
 
 def lines(folder: Path) -> int:
-    """How many entries the folder's segments hold, sent ones included."""
+    """Return the number of entries in the folder's segments, sent entries included."""
     return sum(
         path.read_bytes().count(b"\n")
         for path in folder.glob("v1.*.ndjson")
@@ -137,7 +137,7 @@ def messages(server: DevServer) -> list[Any]:
 
 
 def look(logger: VoyageLogger) -> None:
-    """Has a logger of this process look after its folder now."""
+    """Run the maintenance of a logger's spool now, in this thread."""
     queue = logger._pipeline.queue
     queue._maintain_at = 0.0  # type: ignore[attr-defined]
     queue.maintain()
@@ -150,7 +150,7 @@ def slow_down(
     *,
     seconds: float,
 ) -> None:
-    """Has the worker's first read, once it is `reading`, take so long, or until it is released."""
+    """Delay the worker's first read by so many seconds, or until `released` is set."""
     read = os.read
 
     def slow(descriptor: int, count: int) -> bytes:
@@ -164,7 +164,7 @@ def slow_down(
 
 
 def assert_law(stats: Stats) -> None:
-    """Accepted is delivered, rejected, dropped and pending; and the reasons add up."""
+    """Accepted is delivered, rejected, dropped and pending; the reasons add up, too."""
     assert stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.pending
     assert stats.rejected == sum(stats.rejected_by.values())
     assert stats.dropped == sum(stats.dropped_by.values())
@@ -182,7 +182,7 @@ def leave(
     destination: str | None = None,
     owner: str = "0000000007-7-00000007",
 ) -> Path:
-    """Leaves what a dead process would, as the documented format has it.
+    """Make the files that a dead process leaves, in the documented format.
 
     Returns:
         The segment.
@@ -205,7 +205,7 @@ def leave(
     if sent is not None:
         note = {"segment": path.name, "sent": sent}
         (folder / f"v1.{owner}.sent").write_text(json.dumps(note) + "\n")
-    # Last and at once: somebody who looks meanwhile is not to find half of it.
+    # The lock file comes last and complete, because a running process may see it at once.
     facts = {"pid": 7, "started": "", "destination": destination or server.url}
     lock = folder.parent / f"{owner}.being-made"
     lock.write_text(json.dumps(facts) + "\n")
