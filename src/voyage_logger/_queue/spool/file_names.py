@@ -24,7 +24,7 @@ VERSION = 1
 
 _NAME = re.compile(
     r"v(?P<version>\d+)\.(?P<owner>[0-9]+-[0-9]+-[0-9a-f]{8})\."
-    rf"(?:(?P<kind>lock|sent|dead)|(?P<lane>{'|'.join(LANES)})\.(?P<number>\d{{6,}}))(?:\.ndjson)?"
+    rf"(?:(?P<kind>lock|sent|dead)|(?P<lane>{'|'.join(LANES)})\.\d{{6,}})(?:\.ndjson)?"
 )
 _DRAFT = ".new"
 _ANY_VERSION = re.compile(r"v(\d+)\.")
@@ -38,13 +38,11 @@ class FileName:
         owner: The owner of the file.
         kind: The kind of the file: "lock", "sent", "dead" or "segment".
         lane: The lane of a segment.
-        number: The number of a segment; a later segment has a higher number.
     """
 
     owner: str
     kind: str
     lane: int = 0
-    number: int = 0
 
 
 def new_owner() -> str:
@@ -93,7 +91,7 @@ def parse(name: str) -> FileName | None:
         return None
     if found["kind"] is not None:
         return FileName(found["owner"], found["kind"])
-    return FileName(found["owner"], "segment", LANES.index(found["lane"]), int(found["number"]))
+    return FileName(found["owner"], "segment", LANES.index(found["lane"]))
 
 
 def segments_of(owner: str, names: list[str]) -> list[str]:
