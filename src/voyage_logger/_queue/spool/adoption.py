@@ -173,10 +173,10 @@ def destination_in(lock_file: bytes) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def facts_in(lock_file: bytes) -> dict[str, Any]:
-    """Return the facts in a lock file, of any type; no facts if the file is not JSON."""
+def facts_in(line: bytes) -> dict[str, Any]:
+    """Return the members of a JSON object, or no members if the line is not a JSON object."""
     try:
-        found = json.loads(lock_file)
+        found = json.loads(line)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

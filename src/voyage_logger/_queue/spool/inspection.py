@@ -280,17 +280,11 @@ def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
 
 def dead_letter_in(line: bytes) -> DeadLetter:
     """Return the dead letter in a line of a dead-letter file."""
-    unreadable = DeadLetter("unreadable", "", None, None, line)
-    try:
-        facts = json.loads(line)
-    except (ValueError, RecursionError):
-        return unreadable
-    if type(facts) is not dict:
-        return unreadable
+    facts = facts_in(line)
     entry, corrupt = _entry_of(line, facts), facts.get("line")
     corrupt = corrupt if isinstance(corrupt, str) else None
     if entry is None and corrupt is None:
-        return unreadable
+        return DeadLetter("unreadable", "", None, None, line)
     at = facts.get("at")
     return DeadLetter(
         str(facts.get("reason", "")),

@@ -167,17 +167,17 @@ def _write_segments(folder: Folder, entries: list[bytes], destination: str) -> N
     lock = folder.lock(lock_name(owner), is_new=True)
     if lock is None:
         raise SpoolUnusable("another process has taken a new lock; try again")
-    made: dict[int, list[bytes]] = {}
+    segments: dict[str, list[bytes]] = {}
     for sequence, entry in enumerate(entries, 1):
-        made.setdefault(_lane_of(entry), []).append(line_of(sequence, entry))
-    names = [segment_name(owner, lane, 1) for lane in made]
+        name = segment_name(owner, _lane_of(entry), 1)
+        segments.setdefault(name, []).append(line_of(sequence, entry))
     try:
         rewrite(lock, description(destination))
-        for name, lines in zip(names, made.values(), strict=True):
+        for name, lines in segments.items():
             with os.fdopen(folder.create(name), "wb") as file:
                 file.writelines(lines)
     except OSError:
-        for name in (*names, lock_name(owner)):
+        for name in (*segments, lock_name(owner)):
             folder.remove(name)
         raise
     finally:

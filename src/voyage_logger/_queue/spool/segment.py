@@ -251,7 +251,7 @@ class Segment:
             return True
         count = sum(map(count_of, lines))
         is_end = read_to == self.size
-        # If another process changed the file, the last counted line does not end at its size.
+        # The last counted line must end where the file ends, else another process changed the file.
         if self._is_longer() or count > self.unread or is_end != (count == self.unread):
             return False
         if not lines:
