@@ -314,7 +314,7 @@ class TestLs:
         os.mkfifo(path)
         with run("ls", str(folder)) as child:
             assert child.process.wait(30) == 1
-            assert "it is no file" in child.end()[1]
+            assert "it is not a regular file" in child.end()[1]
 
 
 class TestShow:
@@ -717,7 +717,7 @@ class TestReplay:
         assert spool("replay", folder) == 1
 
         assert messages(server) == ["error b"]
-        assert f"{path.name} cannot be read: it is no file" in capfd.readouterr().err
+        assert f"{path.name} cannot be read: it is not a regular file" in capfd.readouterr().err
 
     def test_replay_keeps_rejected_entries(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]

@@ -1,4 +1,4 @@
-"""The spool's bounds, its order, and how it ends with the process."""
+"""The limits of the spool, the order of its entries, and its end."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class TestBound:
         server.refuse_connections()
         return make_logger(spool_dir=folder, **SMALL)
 
-    def test_of_bytes_holds_at_every_call(self, logger: VoyageLogger, folder: Path) -> None:
-        """The files never take more than `max_spool_bytes`, and what is given up is counted."""
+    def test_files_never_exceed_max_spool_bytes(self, logger: VoyageLogger, folder: Path) -> None:
+        """The files never take more than `max_spool_bytes`, and dropped entries are counted."""
         for _ in range(800):
             logger.info("x" * 1000)
             assert size_of(folder) <= 256 * KIB
@@ -56,11 +56,13 @@ class TestBound:
         stats = logger.stats()
         assert stats.dropped == stats.dropped_by["spool_full"] > 0
         assert stats.spooled == stats.pending == 800 - stats.dropped
-        assert stats.pending * 1000 > 128 * KIB  # a segment at a time, not all of it
+        assert stats.pending * 1000 > 128 * KIB  # one segment is dropped, not all of them
         assert_law(stats)
 
-    def test_gives_up_the_lowest_level_first(self, server: DevServer, logger: VoyageLogger) -> None:
-        """A flood of debug lines costs no error."""
+    def test_full_spool_drops_the_lowest_level_first(
+        self, server: DevServer, logger: VoyageLogger
+    ) -> None:
+        """Many debug entries never make the spool drop an error."""
         for number in range(20):
             logger.error(f"error {number}")
         for _ in range(800):
@@ -72,8 +74,8 @@ class TestBound:
         assert kept == [f"error {number}" for number in range(20)]
         assert logger.stats().dropped_by.keys() == {"spool_full"}
 
-    def test_gives_up_the_oldest_of_a_level_first(self, folder: Path) -> None:
-        """Of equal entries the newest tell most; what is in flight stays."""
+    def test_full_spool_drops_the_oldest_entries_of_a_level_first(self, folder: Path) -> None:
+        """The newest entries of a level and the entries in flight stay."""
         queue = SpoolQueue(1, 1 << 20, SpoolSettings(folder, 256 * KIB, None, "x"), Diagnostics())
         numbers: list[int] = []
 
@@ -92,14 +94,14 @@ class TestBound:
             queue.settle(count)
         queue.close("closed")
 
-        # Sorted, for the newest get a turn before all older ones are sent.
+        # The list is sorted, because new entries overtake old ones at times.
         assert sorted(numbers) == [*range(50), *range(50 + dropped, 800)]
 
-    def test_counts_what_somebody_removes_as_that(
+    def test_entries_of_a_removed_closed_file_count_as_spool_deleted(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """A file that is no longer open cannot be saved; the loss says why."""
-        for _ in range(80):  # fewer than would be sent at once
+        """A file that this process no longer writes cannot be saved; the loss names the reason."""
+        for _ in range(80):  # the batch is not full, so the worker waits
             logger.info("x" * 1000)
         first, *others = sorted(folder.glob("*.info.*"))
         count = len(first.read_bytes().splitlines())
@@ -113,15 +115,15 @@ class TestBound:
 
     @pytest.fixture
     def looked(self, logger: VoyageLogger) -> VoyageLogger:
-        """A logger whose worker has had its first look: the next one is the test's."""
+        """Return a logger whose worker has done its first maintenance."""
         logger.info("own")
         until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
         return logger
 
-    def test_holds_up_no_backlog_that_is_larger(
+    def test_backlog_larger_than_the_limit_is_sent(
         self, server: DevServer, looked: VoyageLogger, folder: Path
     ) -> None:
-        """One is taken over in any case, and is no reason to give up anything."""
+        """One dead owner is taken over in any case, and no entry is dropped for its files."""
         leave(folder, server, [f"{'x' * 1000} {number}" for number in range(300)])
         look(looked)
         assert looked.stats().adopted == 300
@@ -134,15 +136,15 @@ class TestBound:
         assert server.count() == 451
         assert looked.stats().dropped == 0
         server.refuse_connections()
-        look(looked)  # from here on, what was taken over makes no more room
+        look(looked)  # from here on, the adopted files do not raise the limit
         for _ in range(400):
             looked.info("z" * 1000)
         assert size_of(folder) <= 256 * KIB
 
-    def test_counts_nothing_that_is_delivered(
+    def test_delivered_entries_take_no_room(
         self, server: DevServer, looked: VoyageLogger, folder: Path
     ) -> None:
-        """Neither of the own segment being written, nor of a dead owner's."""
+        """Delivered entries count neither in an own segment nor in a dead owner's segment."""
         server.accept_connections()
         for _ in range(40):
             looked.info("x" * 1000)
@@ -158,7 +160,7 @@ class TestBound:
         assert looked.stats().adopted == 161
         assert looked.stats().dropped == 0
 
-    def test_tells_once_what_has_to_wait(
+    def test_backlogs_without_room_are_reported_once(
         self,
         server: DevServer,
         looked: VoyageLogger,
@@ -166,17 +168,17 @@ class TestBound:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Backlogs that do not fit beside others are no secret, and are sent in the end."""
+        """Backlogs that have no room beside others are reported, and sent in the end."""
         for number in range(3):
             owner = f"000000000{number}-7-00000007"
             leave(folder, server, ["x" * 1000] * 200, owner=owner)
         for _ in range(3):
             look(looked)
-            monkeypatch.setattr(diagnostics, "_last_said", {})  # as a minute later
+            monkeypatch.setattr(diagnostics, "_last_said", {})  # this stands for a minute later
         assert looked.stats().adopted == 200
         lines = [line for line in capsys.readouterr().err.splitlines() if "no room" in line]
         assert len(lines) == 1
-        assert "what 2 more have left" in lines[0]
+        assert "the files of 2 more dead owners" in lines[0]
         server.accept_connections()
 
         def is_all_sent() -> bool:
@@ -186,10 +188,10 @@ class TestBound:
 
         until(is_all_sent)
 
-    def test_of_age_ends_what_is_too_old(
+    def test_entries_of_dead_owners_expire_after_max_spool_age(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """With `max_spool_age`, entries of long ago are given up, counted, and not sent."""
+        """Old entries are dropped and counted, and are not sent."""
         path = leave(folder, server, ["old"])
         os.utime(path, (1, 1))
         logger = make_logger(spool_dir=folder, max_spool_age=3600, flush_interval=600)
@@ -203,8 +205,8 @@ class TestBound:
         assert logger.stats().dropped_by == {"expired": 1}
         assert not path.exists()
 
-    def test_of_age_ends_what_this_process_cannot_send(self, folder: Path) -> None:
-        """The same for its own, once nothing was written to their file for so long."""
+    def test_own_entries_expire_after_max_spool_age(self, folder: Path) -> None:
+        """Own entries are dropped after `max_spool_age` without a write to their file."""
         now = 0.0
         spool = SpoolSettings(folder, 1 << 20, 3600, "x")
         queue = SpoolQueue(100, 1 << 20, spool, Diagnostics(), clock=lambda: now)
@@ -225,8 +227,10 @@ class TestBound:
         assert [path.name for path in folder.iterdir() if ".ndjson" in path.name] == []
         queue.close("closed")
 
-    def test_of_bytes_holds_for_what_is_taken_over(self, server: DevServer, folder: Path) -> None:
-        """What has no room waits in its place, until what was taken over is sent."""
+    def test_files_without_room_wait_until_adopted_files_are_sent(
+        self, server: DevServer, folder: Path
+    ) -> None:
+        """Files of dead owners are taken over only when the spool has room."""
         for owner in (1, 2):
             name = f"000000000{owner}-{owner}-0000000{owner}"
             leave(folder, server, [f"{owner}" * 1000] * 120, owner=name)
@@ -245,8 +249,8 @@ class TestBound:
 
 
 class TestFill:
-    def test_is_of_bytes_or_entries_whichever_is_more(self, folder: Path) -> None:
-        """Few large entries are as good a reason to hurry as many small ones."""
+    def test_fill_is_the_larger_share_of_bytes_and_entries(self, folder: Path) -> None:
+        """A few large entries fill the queue as much as many small ones."""
         spool = SpoolSettings(folder, 4 << 20, None, "x")
         large = SpoolQueue(100, 1 << 20, spool, Diagnostics())
         for _ in range(4):
@@ -264,7 +268,7 @@ class TestFill:
 
 class TestClock:
     @pytest.mark.parametrize("jump", [-1e9, 1e9])
-    def test_set_anew_changes_nothing_for_the_living(
+    def test_changed_clock_does_not_affect_a_running_process(
         self,
         server: DevServer,
         make_logger: MakeLogger,
@@ -272,7 +276,7 @@ class TestClock:
         monkeypatch: pytest.MonkeyPatch,
         jump: float,
     ) -> None:
-        """What they wrote is neither too old nor an orphan's, and is sent."""
+        """Entries of a running process neither expire nor are adopted."""
         server.refuse_connections()
         logger = make_logger(spool_dir=folder, max_spool_age=3600, flush_interval=600)
         logger.info("before")
@@ -291,14 +295,14 @@ class TestClock:
         assert other.flush()
         assert messages(server) == ["before", "after", "other"]
 
-    def test_set_back_makes_nothing_of_the_dead_too_old(
+    def test_files_with_a_time_in_the_future_do_not_expire(
         self,
         server: DevServer,
         make_logger: MakeLogger,
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Files of the future are as good as new."""
+        """A file with a time in the future counts as a new file."""
         leave(folder, server, ["left"])
         clock = time.time
         monkeypatch.setattr(time, "time", lambda: clock() - 1e9)
@@ -321,10 +325,10 @@ class TestEnd:
     """
 
     @pytest.mark.parametrize("trouble", ["refuse", "hang", "503"])
-    def test_with_the_server_away_is_soon_and_loses_nothing(
+    def test_exit_without_a_server_is_quick_and_loses_nothing(
         self, server: DevServer, make_logger: MakeLogger, folder: Path, trouble: str
     ) -> None:
-        """No waiting for a dead server, no line of a loss; the next process delivers."""
+        """The exit does not wait and reports no loss; the next process delivers the entries."""
         if trouble == "refuse":
             server.refuse_connections()
         elif trouble == "hang":
@@ -334,7 +338,7 @@ class TestEnd:
         with Child(server, folder, self.CODE) as child:
             (seconds,), words = child.end()
 
-        assert float(seconds) < 15  # of the thirty that it may
+        assert float(seconds) < 15  # the exit may take thirty seconds
         assert "lost" not in words
         server.release()
         server.reset()
@@ -345,14 +349,14 @@ class TestEnd:
         until(lambda: not logger.stats().pending or logger.flush() is None)
         assert sorted(messages(server)) == sorted([*map(str, range(50)), "next"])
 
-    def test_ends_the_taking_over(
+    def test_close_ends_an_adoption(
         self,
         server: DevServer,
         make_logger: MakeLogger,
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Whoever is closed while it takes over one owner leaves the others alone, and that one."""
+        """A logger that is closed during an adoption leaves all files of dead owners."""
         for number in range(3):
             leave(folder, server, ["left"], owner=f"000000000{number}-7-00000007")
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -368,10 +372,12 @@ class TestEnd:
         assert logger.stats().adopted == 0
         after = {path.name: path.read_bytes() for path in folder.iterdir()}
         changed = {name for name in before if before[name] != after[name]}
-        assert changed == {"v1.0000000000-7-00000007.lock"}  # says who had it
+        assert changed == {"v1.0000000000-7-00000007.lock"}  # the lock file names the adopter
 
-    def test_with_all_delivered_leaves_nothing(self, server: DevServer, folder: Path) -> None:
-        """A clean exit leaves an empty folder."""
+    def test_exit_after_delivery_leaves_an_empty_folder(
+        self, server: DevServer, folder: Path
+    ) -> None:
+        """A process that has delivered all entries leaves no file."""
         with Child(server, folder, self.CODE) as child:
             _, words = child.end()
 
@@ -379,10 +385,10 @@ class TestEnd:
         assert messages(server) == [str(number) for number in range(50)]
         assert list(folder.iterdir()) == []
 
-    def test_with_a_part_delivered_does_not_send_it_again(
+    def test_next_process_sends_only_the_undelivered_entries(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """The next process goes on where the last one stopped."""
+        """The next process continues after the last delivered entry."""
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("a")
         logger.flush()
@@ -398,10 +404,10 @@ class TestEnd:
 
 
 class TestBacklog:
-    def test_is_delivered_in_the_order_of_the_calls(
+    def test_backlog_is_delivered_in_the_order_of_the_log_calls(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """After an outage all levels come in the order of their calls."""
+        """After an outage, entries of all levels arrive in the order of their log calls."""
         server.refuse_connections()
         logger = make_logger(spool_dir=folder, flush_interval=600)
         levels = [logger.debug, logger.info, logger.warn, logger.error]
@@ -412,10 +418,10 @@ class TestBacklog:
 
         assert messages(server) == [str(number) for number in range(1000)]
 
-    def test_is_probed_for_with_one_request(
+    def test_failing_server_gets_one_request_again_and_again(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """While the server fails, one request is tried again, and no other."""
+        """While the server fails, the worker repeats one request and sends no other."""
         server.script(*[Fault(status=503)] * 2)
         logger = make_logger(spool_dir=folder, flush_interval=600, batch_size=10)
         logger.info("first")
@@ -429,13 +435,13 @@ class TestBacklog:
         sizes = [len(json.loads(each.body)["logs"]) for each in requests]
         assert [each.status for each in requests][:3] == [503, 503, 200]
         assert sizes[:3] == [1, 1, 1]
-        assert max(sizes) > 1000  # once it works, a backlog takes few requests
+        assert max(sizes) > 1000  # a working server gets the backlog in few requests
         assert messages(server) == ["first", *map(str, range(4000))]
 
-    def test_does_not_hold_up_what_is_urgent(
+    def test_critical_entry_overtakes_a_backlog(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """A critical entry has the next request, however much waits before it."""
+        """A critical entry goes out with the next request, even if many entries wait."""
         leave(folder, server, [f"{number}" for number in range(5000)])
         server.script(*[Fault(delay=0.05)] * 200)
         logger = make_logger(spool_dir=folder, flush_interval=600, batch_size=20)
@@ -448,13 +454,13 @@ class TestBacklog:
         until(lambda: "now" in messages(server))
         batches = {row.entry["message"]: row.batch for row in server.stored()}
 
-        assert batches["now"] <= confirmed + 2  # one was under way
+        assert batches["now"] <= confirmed + 2  # one request was under way
         assert batches["now"] < batches.get("4999", NEVER)
 
-    def test_is_sent_oldest_owner_first(
+    def test_backlog_of_the_oldest_owner_is_sent_first(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Whoever died first has waited for longest, also if more did than are taken at a time."""
+        """The order holds even if there are more dead owners than are taken over at a time."""
         for number in [3, 11, 0, 7, 1, 10, 2, 9, 4, 8, 6, 5]:
             leave(folder, server, [f"left {number}"], owner=f"00000000{number:02}-7-00000007")
         make_logger(spool_dir=folder, flush_interval=0.05).info("own")
@@ -463,10 +469,10 @@ class TestBacklog:
         left = [text for text in messages(server) if text.startswith("left")]
         assert left == [f"left {number}" for number in range(12)]
 
-    def test_of_many_owners_needs_no_half_minute_for_eight(
+    def test_next_owners_are_taken_over_as_soon_as_there_is_room(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Once those taken over are sent, the next ones follow at once."""
+        """Eight owners are taken over at a time; the next ones do not wait for half a minute."""
         for number in range(60):
             leave(folder, server, [f"left {number}"], owner=f"00000000{number:02}-7-00000007")
         logger = make_logger(spool_dir=folder, flush_interval=0.05)
@@ -475,10 +481,10 @@ class TestBacklog:
         server.wait_for_entries(61, timeout=30)
         assert server.duplicates() == {}
 
-    def test_of_which_nothing_can_be_sent_is_in_nobody_s_way(
+    def test_owners_with_only_dropped_entries_make_room_for_others(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Owners whose entries are all given up make place for the next ones."""
+        """Owners whose entries are all dropped make room for the next owners."""
         for number in range(20):
             leave(folder, server, [], tail=b"garbage\n", owner=f"00000000{number:02}-7-00000007")
         leave(folder, server, ["left"], owner="0000000099-7-00000007")
@@ -493,12 +499,12 @@ class TestBacklog:
         until(is_sent)
         assert logger.stats().dropped_by == {"corrupt": 20}
 
-    def test_takes_no_memory(self, server: DevServer, folder: Path) -> None:
-        """However much waits, the process grows by less than a batch or two."""
+    def test_waiting_entries_take_no_memory(self, server: DevServer, folder: Path) -> None:
+        """The process grows by less than two batches, however many entries wait."""
         code = """\
             import resource
             logger = logger_on(folder, max_queue_bytes=4 << 20)
-            logger.info("first")  # all that sends is in memory once it is there
+            logger.info("first")  # after this, the code for sending is loaded
             say(logger.flush(30).pending)
             sys.stdin.readline()
             def grown(count):
@@ -513,13 +519,15 @@ class TestBacklog:
             assert child.hears() == "0"
             server.refuse_connections()
             child.tell()
-            assert int(child.hears()) < 8 * KIB  # of the 20 MiB that was logged
+            assert int(child.hears()) < 8 * KIB  # the process has logged 20 MiB
             assert child.hears() == "35000"
             child.kill()
 
     @pytest.mark.soak
-    def test_of_300_000_takes_no_memory_to_deliver(self, server: DevServer, folder: Path) -> None:
-        """A day of it is read piece by piece: memory does not grow with what waits."""
+    def test_delivery_of_300_000_entries_takes_no_memory(
+        self, server: DevServer, folder: Path
+    ) -> None:
+        """A large backlog is read in pieces, so memory does not grow with its size."""
         code = """\
             import resource
             def peak():
@@ -549,15 +557,15 @@ class TestBacklog:
             assert child.hears() == "True"
             grown = int(child.hears())
             print("grown by", grown, "KiB")
-            assert grown < 24 * KIB  # of the 120 MiB that waited; a request takes some MiB
+            assert grown < 24 * KIB  # 120 MiB waited, and a request takes some MiB
         assert server.count() == 305_000
 
 
 class TestSharing:
-    def test_one_folder_by_two_loggers_of_a_process(
+    def test_two_loggers_of_a_process_share_a_folder(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Each keeps and sends its own."""
+        """Each logger keeps and sends its own entries."""
         one, two = (make_logger(spool_dir=folder, flush_interval=600) for _ in range(2))
         for number in range(10):
             one.info(f"one {number}")
@@ -571,10 +579,10 @@ class TestSharing:
         assert server.count() == 20
         assert server.duplicates() == {}
 
-    def test_a_fork_has_the_parents_entries_sent_once(
+    def test_entries_from_before_a_fork_are_sent_once(
         self, server: DevServer, folder: Path
     ) -> None:
-        """What the parent logged is the parent's, what the child logs is the child's."""
+        """The parent sends the parent's entries, and the child sends the child's entries."""
         code = """\
             logger = logger_on(folder)
             logger.info("parent 1")
@@ -591,10 +599,10 @@ class TestSharing:
 
 
 class TestCollapse:
-    def test_leaves_what_is_on_the_disk_as_it_is(
+    def test_collapse_does_not_change_lines_on_the_disk(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """A line that was written is never changed; each entry is sent by itself."""
+        """A written line is never changed, so each entry is sent by itself."""
         logger = make_logger(spool_dir=folder, flush_interval=600, collapse=600)
         for _ in range(5):
             logger.info("again")
@@ -605,10 +613,10 @@ class TestCollapse:
 
 
 class TestPrivacy:
-    def test_files_are_their_users_alone(
+    def test_only_the_user_can_read_the_files(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """The folder is 0700 and each file 0600, whatever the umask; no secret is in any."""
+        """The folder has mode 0700 and each file 0600, for any umask; no file has a secret."""
         before = os.umask(0)
         try:
             logger = make_logger(spool_dir=folder, flush_interval=600)

@@ -1,4 +1,4 @@
-"""The spool under SIGKILL: what a log call returned for arrives, whatever was under way."""
+"""The spool under SIGKILL: each entry whose log call has returned arrives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.loggers import MakeLogger
     from voyage_logger.devserver import DevServer
 
-# Logs until it is killed; says each number once the log call has returned.
+# This code logs until a kill, and prints each number after the log call has returned.
 LOG_ON = """\
     seed, run = int(sys.argv[2]), sys.argv[3]
     choose = random.Random(seed).choice
@@ -40,7 +40,7 @@ LOG_ON = """\
 
 
 class Matrix:
-    """Kills process after process on one folder, and compares what was said with what came."""
+    """Kills several processes on one folder, and compares logged and delivered entries."""
 
     def __init__(self, server: DevServer, folder: Path, seed: int) -> None:
         self.server, self.folder = server, folder
@@ -51,7 +51,7 @@ class Matrix:
         print(f"seed {seed}")
 
     def kill_one(self) -> None:
-        """One process, from its start to a random instant."""
+        """Start a process and kill it at a random moment."""
         with Child(self.server, self.folder, LOG_ON, self.random.getrandbits(32), self.kills) as it:
             assert it.hears() == "ready"
             heard = [it.hears() for _ in range(self.random.randint(1, 600))]
@@ -60,7 +60,7 @@ class Matrix:
         self.returned.update(heard)
 
     def misbehave(self) -> None:
-        """Spoils some of the next requests, or all of them for a while."""
+        """Make the server fail for some of the next requests, or for a while."""
         if self.random.random() < 0.3:
             self.server.refuse_connections()
             return
@@ -80,22 +80,22 @@ class Matrix:
         self.server.rules = Rules(max_entries=self.random.choice([None, 7]))
 
     def drain(self, make_logger: MakeLogger) -> None:
-        """Has a new process's logger deliver what is left."""
+        """Let the logger of a new process deliver the remaining entries."""
         self.server.release()
         self.server.accept_connections()
         self.server.rules = Rules()
-        self.server._running()._scripts["batch"].clear()  # of faults that no kill has used up
+        self.server._running()._scripts["batch"].clear()  # some faults were not used
         logger = make_logger(spool_dir=self.folder, flush_interval=0.05, timeout=(5.0, 30.0))
         while True:
             logger.info("the end")
             logger.flush()
-            look(logger)  # it takes over some owners at a time
+            look(logger)  # one maintenance takes over some owners only
             if not logger.stats().pending and len(list(self.folder.glob("*.lock"))) == 1:
                 break
         assert logger.close().pending == 0
 
     def check(self) -> None:
-        """All are there, and what came twice was in flight at a kill."""
+        """Check that all entries arrived, and that only entries in flight arrived twice."""
         where = f"seed {self.seed}"
         missing = self.returned - set(messages(self.server))
         assert not missing, f"{where}: {len(missing)} of {len(self.returned)}"
@@ -124,27 +124,27 @@ def run_matrix(
     matrix.check()
 
 
-def test_a_kill_at_any_instant_loses_nothing(
+def test_kill_at_any_moment_loses_no_entry(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:
-    """Each entry that a log call returned for arrives; only what was in flight may come twice."""
+    """Each logged entry arrives; only entries in flight may arrive twice."""
     run_matrix(server, make_logger, tmp_path / "spool", 4, is_kind=True)
 
 
 @pytest.mark.soak
-def test_a_kill_while_the_server_misbehaves_loses_nothing(
+def test_kill_while_the_server_fails_loses_no_entry(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:
-    """The same with outages, broken answers and refusals meanwhile."""
+    """No entry is lost although the server fails in many ways at the same time."""
     run_matrix(server, make_logger, tmp_path / "spool", 4, is_kind=False)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("is_kind", [True, False])
-def test_a_hundred_kills_lose_nothing(
+def test_a_hundred_kills_lose_no_entry(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path, is_kind: bool
 ) -> None:
-    """The same, often: on a kind server, and on one that misbehaves."""
+    """No entry is lost by many kills, with a working and with a failing server."""
     run_matrix(server, make_logger, tmp_path / "spool", 100, is_kind=is_kind)
 
 
@@ -173,10 +173,10 @@ ADOPT = """\
 
 
 @pytest.mark.parametrize("adopters", [1, 2])
-def test_orphans_of_killed_workers_have_one_new_parent_each(
+def test_entries_of_killed_workers_are_sent_once(
     server: DevServer, tmp_path: Path, adopters: int
 ) -> None:
-    """Four forked workers are killed at once; those who start next send each entry once."""
+    """Four forked workers are killed; the processes that start next send each entry once."""
     server.refuse_connections()
     with Child(server, tmp_path, FORKED) as them:
         assert [them.hears() for _ in range(4)] == ["logged"] * 4
@@ -207,10 +207,10 @@ SILENT_CHILD = """\
 """
 
 
-def test_a_child_that_does_not_log_keeps_nothing_of_its_dead_parent(
+def test_forked_child_does_not_hold_the_lock_of_its_dead_parent(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:
-    """The parent's entries are an orphan's once it is killed, though a child of it lives on."""
+    """The parent's entries are adopted after its end, although a child still runs."""
     server.refuse_connections()
     with Child(server, tmp_path, SILENT_CHILD) as parent:
         assert parent.hears() == "forked"
@@ -241,8 +241,8 @@ LOG_SOME = """\
 """
 
 
-def test_a_process_that_is_stopped_keeps_its_entries(server: DevServer, tmp_path: Path) -> None:
-    """One that lives but does nothing is no orphan, and delivers when it goes on."""
+def test_stopped_process_keeps_its_entries(server: DevServer, tmp_path: Path) -> None:
+    """A process that is stopped for a while is not dead, and delivers when it continues."""
     with Child(server, tmp_path, LOG_SOME) as slow, Child(server, tmp_path, ADOPT) as other:
         assert slow.hears() == "logged"
         slow.signal(signal.SIGSTOP)
@@ -259,17 +259,19 @@ def test_a_process_that_is_stopped_keeps_its_entries(server: DevServer, tmp_path
     assert server.duplicates() == {}
 
 
-def test_orphans_are_found_while_running(server: DevServer, tmp_path: Path) -> None:
-    """A process that runs on takes over, after a while, what another one has left since."""
+def test_running_process_adopts_entries_of_a_new_dead_process(
+    server: DevServer, tmp_path: Path
+) -> None:
+    """A running process takes over files that another process leaves later."""
     with (
-        Child(server, tmp_path, "    writer._LOOK_SECONDS = 0.05\n" + ADOPT) as living,
-        Child(server, tmp_path, LOG_SOME) as dying,
+        Child(server, tmp_path, "    writer._LOOK_SECONDS = 0.05\n" + ADOPT) as running,
+        Child(server, tmp_path, LOG_SOME) as ending,
     ):
-        assert living.hears() == "started"
-        assert dying.hears() == "logged"
-        dying.kill()
-        until(lambda: living.answer() == "50")  # its worker may be the one that looks
-        assert living.end() == ([], "")
+        assert running.hears() == "started"
+        assert ending.hears() == "logged"
+        ending.kill()
+        until(lambda: running.answer() == "50")  # the worker may adopt the entries first
+        assert running.end() == ([], "")
 
     assert sorted(messages(server)) == sorted([*[f"slow {n}" for n in range(50)], "hello"])
     assert server.duplicates() == {}
@@ -280,18 +282,18 @@ FROZEN = """\
     signal.alarm(30)
     freeze_time("2031-05-05").start()
     for name in [name for name in sys.modules if name.startswith("voyage_logger._queue.spool")]:
-        del sys.modules[name]  # imported before by this program's prelude, and by no app
+        del sys.modules[name]  # only this program's prelude has imported the spool
     logger = logger_on(folder)
     logger.info("hello")
     nothing = threading.Event()
-    while logger.stats().adopted < 401: nothing.wait(0.01)  # by the worker, in its own time
+    while logger.stats().adopted < 401: nothing.wait(0.01)  # the worker adopts them
     say("adopted")
     while logger.stats().pending: logger.flush()
 """
 
 
-def test_orphans_are_adopted_while_an_app_freezes_time(server: DevServer, tmp_path: Path) -> None:
-    """The spool, which is imported when it is wanted, keeps the clock that goes on."""
+def test_entries_are_adopted_while_the_app_freezes_time(server: DevServer, tmp_path: Path) -> None:
+    """The spool uses a clock that freezegun does not stop, even if it is imported late."""
     server.refuse_connections()
     with Child(server, tmp_path, FORKED) as them:
         assert [them.hears() for _ in range(4)] == ["logged"] * 4

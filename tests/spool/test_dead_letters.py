@@ -1,4 +1,4 @@
-"""Dead letters: what the server rejects is told as what it is, and kept."""
+"""Dead letters: rejected entries are reported as rejected, and kept."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def losses(capfd: pytest.CaptureFixture[str]) -> list[str]:
-    """The lines on stderr that count entries."""
+    """Return the lines on stderr that count entries."""
     return [line for line in capfd.readouterr().err.splitlines() if "entr" in line]
 
 
-def test_are_told_in_one_line_as_rejected_and_kept(
+def test_dead_letters_are_reported_as_rejected_and_kept(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """On stderr, to `on_error` and in the stream: no word of a loss, and where to look."""
+    """One line names the command that shows the entries, and does not call them lost."""
     server.rules = Rules(refuse_containing="bad")
     errors: list[VoyageError] = []
     logger = make_logger(spool_dir=tmp_path, flush_interval=600, on_error=errors.append)
@@ -53,14 +53,14 @@ def test_are_told_in_one_line_as_rejected_and_kept(
     assert (notice["meta_data"]["lost"], notice["meta_data"]["kept"]) == (1, 1)
 
 
-def test_that_cannot_be_kept_are_told_as_lost(
+def test_dead_letters_that_cannot_be_kept_are_reported_as_lost(
     server: DevServer,
     make_logger: MakeLogger,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nobody is sent to look for what is not there."""
+    """The line does not send a person to a file without these entries."""
     real = os.open
 
     def opening(path: Any, *arguments: Any, **more: Any) -> int:
@@ -86,7 +86,7 @@ def test_that_cannot_be_kept_are_told_as_lost(
         (3, "3 entries rejected, and kept in the dead-letter file"),
     ],
 )
-def test_among_losses_are_counted(kept: int, words: str) -> None:
-    """One line tells of both, and which are to be found."""
+def test_report_of_losses_counts_the_kept_entries(kept: int, words: str) -> None:
+    """One line counts lost and rejected entries, and says how many were kept."""
     error = EntriesLost(3, {"info": 3}, {"HTTP 422": kept, "queue_full": 3 - kept}, kept=kept)
     assert str(error).startswith(f"{words} (3 info): ")

@@ -1,4 +1,4 @@
-"""The spool's descriptors: each is closed once, by whom it belongs to, and lost to no fork."""
+"""The spool's descriptors: each is closed once by its owner, and a fork leaves none open."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 OWNER = "0000000007-7-00000007"
 
 
-def test_a_stream_that_is_closed_while_it_is_closed_closes_each_file_once(
+def test_nested_close_closes_each_file_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A number that was closed may be another file's: it is not closed a second time."""
+    """A closed descriptor may belong to another file, so it is not closed a second time."""
     folder = Folder(tmp_path)
     lock = folder.lock(lock_name(OWNER), is_new=True)
     assert lock is not None
@@ -39,27 +39,27 @@ def test_a_stream_that_is_closed_while_it_is_closed_closes_each_file_once(
     segment.write(b'{"spool_seq":1,"m":1}\n', 1, 0.0)
     segment.settle(segment.size, 1)
     owner_files.note_sent([segment])
-    assert owner_files.bury([b"{}\n"], 1000) == [True]
+    assert owner_files.keep_dead_letters([b"{}\n"], 1000) == [True]
     close, closed = os.close, []
 
     def closing(descriptor: int) -> None:
         close(descriptor)
         closed.append(descriptor)
-        owner_files.close()  # as a signal handler would
+        owner_files.close()  # a signal handler would do this
 
     monkeypatch.setattr(os, "close", closing)
     owner_files.close()
     monkeypatch.undo()
 
-    assert len(closed) == 4  # the segment, the journal, the dead letters, the lock
+    assert len(closed) == 4  # these are the segment, the journal, the dead letters and the lock
     assert lock.descriptor in closed
 
 
-@pytest.mark.parametrize("is_made_anew", [False, True])
-def test_a_lock_file_that_went_while_it_was_opened_is_no_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_made_anew: bool
+@pytest.mark.parametrize("is_made_again", [False, True])
+def test_lock_of_a_removed_file_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_made_again: bool
 ) -> None:
-    """Its owner had just finished; a lock of a file without a name would keep nobody out."""
+    """A lock file that its owner removes during the opening keeps no process out."""
     folder = Folder(tmp_path)
     path = tmp_path / lock_name(OWNER)
     path.touch()
@@ -67,7 +67,7 @@ def test_a_lock_file_that_went_while_it_was_opened_is_no_lock(
 
     def late(descriptor: int, operation: int) -> None:
         path.unlink()
-        if is_made_anew:
+        if is_made_again:
             path.touch()
         flock(descriptor, operation)
 
@@ -78,7 +78,7 @@ def test_a_lock_file_that_went_while_it_was_opened_is_no_lock(
 
 @pytest.fixture
 def away(server: DevServer, make_logger: MakeLogger, tmp_path: Path) -> VoyageLogger:
-    """A logger with an entry in its folder, for a server that is away."""
+    """Return a logger with one entry in its folder, for a server that does not answer."""
     server.refuse_connections()
     logger = make_logger(spool_dir=tmp_path / "spool", flush_interval=600)
     logger.info("first")
@@ -86,7 +86,7 @@ def away(server: DevServer, make_logger: MakeLogger, tmp_path: Path) -> VoyageLo
 
 
 def give_to_app(path: Path, own: Path) -> int:
-    """Makes the number of an open file that of an app's own file, as clumsy clean-ups do."""
+    """Give the number of an open file to a file of the app, as a careless clean-up does."""
     numbers = [number for number in range(3, 256) if is_of(number, path)]
     assert numbers
     file = os.open(own, os.O_RDWR | os.O_CREAT)
@@ -103,8 +103,8 @@ def is_of(number: int, path: Path) -> bool:
         return False
 
 
-def test_a_lock_that_the_app_has_closed_is_held_again(tmp_path: Path) -> None:
-    """The new one is not given back with the old one, though it has the number that was free."""
+def test_lock_that_the_app_closed_is_taken_again(tmp_path: Path) -> None:
+    """The new lock stays, although its descriptor has the number of the closed one."""
     folder = Folder(tmp_path)
     old = folder.lock(lock_name(OWNER), is_new=True)
     assert old is not None
@@ -121,10 +121,10 @@ def test_a_lock_that_the_app_has_closed_is_held_again(tmp_path: Path) -> None:
     unlock(new)
 
 
-def test_a_lock_whose_number_the_app_has_given_to_another_file_is_taken_anew(
+def test_lock_is_taken_again_after_the_app_reused_its_number(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path, away: VoyageLogger
 ) -> None:
-    """Nobody adopts the entries of a living process, and the app's file is left alone."""
+    """No process adopts the entries of a running process; the app's file stays open."""
     (path,) = (tmp_path / "spool").glob("*.lock")
     number = give_to_app(path, tmp_path / "own")
     look(away)
@@ -142,10 +142,10 @@ def test_a_lock_whose_number_the_app_has_given_to_another_file_is_taken_anew(
     os.close(number)
 
 
-def test_a_segment_whose_number_the_app_has_given_to_another_file_is_ended(
+def test_segment_is_closed_after_the_app_reused_its_number(
     server: DevServer, tmp_path: Path, away: VoyageLogger
 ) -> None:
-    """From the next look on nothing more is written into the app's file; it is never closed."""
+    """After the next maintenance, the spool writes no more into the app's file."""
     (path,) = (tmp_path / "spool").glob("*.info.*")
     number = give_to_app(path, tmp_path / "own")
     look(away)
@@ -160,8 +160,10 @@ def test_a_segment_whose_number_the_app_has_given_to_another_file_is_ended(
     os.close(number)
 
 
-def test_what_the_app_reads_is_not_moved_by_a_rescue(tmp_path: Path, away: VoyageLogger) -> None:
-    """Nothing is read from a file that has the number of one which was removed."""
+def test_removed_segment_is_not_read_from_a_file_of_the_app(
+    tmp_path: Path, away: VoyageLogger
+) -> None:
+    """The spool reads no file of the app that has the number of a removed segment."""
     (path,) = (tmp_path / "spool").glob("*.info.*")
     (tmp_path / "own").write_bytes(path.read_bytes() * 2)
     number = give_to_app(path, tmp_path / "own")
@@ -175,10 +177,10 @@ def test_what_the_app_reads_is_not_moved_by_a_rescue(tmp_path: Path, away: Voyag
     os.close(number)
 
 
-def test_a_folder_whose_number_the_app_has_given_to_another_file_is_opened_again(
+def test_folder_is_opened_again_after_the_app_reused_its_number(
     server: DevServer, tmp_path: Path, away: VoyageLogger
 ) -> None:
-    """The spool goes on in it, and the app's file is left alone."""
+    """The spool continues in its folder, and the app's file stays open."""
     number = give_to_app(tmp_path / "spool", tmp_path / "own")
     look(away)
     away.error("second")
@@ -194,7 +196,7 @@ def test_a_folder_whose_number_the_app_has_given_to_another_file_is_opened_again
 
 FORK = """\
     import fcntl, warnings
-    warnings.simplefilter("ignore")  # of forks in processes with threads
+    warnings.simplefilter("ignore")  # Python warns of forks in processes with threads
     paused, forking, go_on = (threading.Event() for _ in range(3))
 
     def hold_up(module, name, until):
@@ -209,7 +211,7 @@ FORK = """\
 
     if sys.argv[2] == "reading":
         hold_up(os, "lseek", go_on)
-    else:  # the lock is taken, and nobody knows of it yet: the fork has to wait
+    else:  # the lock is taken and not yet registered, so the fork must wait
         os.register_at_fork(before=forking.set)
         hold_up(fcntl, "flock", forking)
     logger = logger_on(folder)
@@ -225,10 +227,10 @@ FORK = """\
 
 @needs_fork
 @pytest.mark.parametrize("at", ["reading", "opening"])
-def test_a_fork_in_the_middle_of_an_adoption_leaves_the_lock_to_the_parent(
+def test_fork_during_an_adoption_leaves_the_lock_to_the_parent(
     server: DevServer, tmp_path: Path, at: str
 ) -> None:
-    """Once the parent is dead, what it was taking over is free, though its child lives on."""
+    """After the parent's end, its files can be taken over, although a child still runs."""
     leave(tmp_path, server, ["left"], owner=OWNER)
     with Child(server, tmp_path, FORK, at) as child:
         assert child.hears() == "the child lives"

@@ -1,4 +1,4 @@
-"""The end of a process with a spool: it waits for a slow server, and not for a dead one."""
+"""The exit of a process with a spool waits for a slow server, and not for a dead one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# A server is slow here if it takes longer than the patience with one that may be dead.
+# Exit waits for a tenth of a second here, if the server may be dead. A slow server takes longer.
 PATIENCE = "    voyage_logger._delivery.pipeline._DURABLE_PATIENCE = 0.1\n"
 SLOW = 0.6
-SOON = 15  # seconds: of the sixty that exit may take, with time limits of thirty for each answer
+SOON = 15  # seconds; exit may take sixty, and each answer may take thirty
 SHORT = (
     PATIENCE
     + """\
@@ -33,12 +33,12 @@ SHORT = (
     began = time.monotonic()
 """
 )
-# The server is known to work before exit begins, however long the import of the HTTP stack takes.
+# The server has answered before the exit begins, even if the import of the HTTP stack is slow.
 SLOWLY = SHORT.replace("    logger.info", "    logger.verify()\n    logger.info")
 
 
 def test_exit_waits_for_the_answer_of_a_slow_server(server: DevServer, folder: Path) -> None:
-    """A short process delivers what it was logged, and what it has begun of others', once."""
+    """A short process delivers its own entries, and adopted entries in flight, once."""
     leave(folder, server, ["left"])
     server.script(*[Fault(delay=SLOW)] * 10)
     with Child(server, folder, SLOWLY, "own") as child:
@@ -51,10 +51,10 @@ def test_exit_waits_for_the_answer_of_a_slow_server(server: DevServer, folder: P
 
 
 @pytest.mark.soak
-def test_short_processes_drain_a_backlog_from_a_slow_server(
+def test_short_processes_deliver_a_backlog_to_a_slow_server(
     server: DevServer, folder: Path
 ) -> None:
-    """Each moves a part of it on, and nothing comes twice."""
+    """Each process delivers a part of the backlog, and no entry is sent twice."""
     for number in range(3):
         leave(
             folder,
@@ -74,8 +74,8 @@ def test_short_processes_drain_a_backlog_from_a_slow_server(
     assert server.duplicates() == {}
 
 
-def test_closing_within_a_time_waits_for_that_time(server: DevServer, folder: Path) -> None:
-    """Who names a time limit gets it, even before the server has said a word."""
+def test_close_with_a_timeout_waits_that_long(server: DevServer, folder: Path) -> None:
+    """`close(timeout=...)` waits for a server that has not answered yet."""
     server.script_sign_in(Fault(delay=SLOW))
     code = (
         PATIENCE
@@ -92,10 +92,10 @@ def test_closing_within_a_time_waits_for_that_time(server: DevServer, folder: Pa
 
 @pytest.fixture(params=["refusing", "silent", "unresolvable"])
 def dead_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Where nobody has ever answered."""
+    """Listen on an address that never answers."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        if request.param == "silent":  # the system accepts, and nobody ever answers
+        if request.param == "silent":  # the system accepts connections, and no program answers
             taken.listen(64)
         where = f"127.0.0.1:{taken.getsockname()[1]}"
         yield (
@@ -106,7 +106,7 @@ def dead_url(request: pytest.FixtureRequest) -> Iterator[str]:
 def test_exit_does_not_wait_for_a_dead_server(
     server: DevServer, folder: Path, dead_url: str
 ) -> None:
-    """What is unsent stays in the folder, and there is no line of a loss."""
+    """Entries that are not sent stay in the folder, and no loss is reported."""
     code = SHORT.replace("logger_on(folder, ", f"logger_on(folder, base_url={dead_url!r}, ")
     with Child(server, folder, code, "own") as child:
         (seconds,), words = child.end()
@@ -116,8 +116,10 @@ def test_exit_does_not_wait_for_a_dead_server(
     assert lines(folder) == 1
 
 
-def test_exit_does_not_wait_for_a_server_that_has_died(server: DevServer, folder: Path) -> None:
-    """One that has worked, and has failed since, is not waited for."""
+def test_exit_does_not_wait_for_a_server_that_stopped_working(
+    server: DevServer, folder: Path
+) -> None:
+    """Exit does not wait for a server whose last answer was a failure."""
     tried_again = "    while logger.stats().requests < 2: logger.flush(timeout=0.1)\n"
     code = SLOWLY.replace("    began = ", f"{tried_again}    began = ")
     server.script(Fault(status=503), *[Fault(hang=True)] * 10)
@@ -129,10 +131,8 @@ def test_exit_does_not_wait_for_a_server_that_has_died(server: DevServer, folder
     assert lines(folder) == 1
 
 
-def test_at_the_end_every_second_request_is_the_process_s_own(
-    server: DevServer, folder: Path
-) -> None:
-    """With little time left, own entries wait behind one request of a backlog, not behind all."""
+def test_exit_sends_own_entries_with_every_second_request(server: DevServer, folder: Path) -> None:
+    """Own entries wait for one request of a backlog, because exit has little time."""
     leave(folder, server, [f"{number}" for number in range(100)])
     spool = SpoolSettings(folder, 1 << 28, None, server.url)
     queue = SpoolQueue(1000, 1 << 20, spool, Diagnostics())
@@ -140,7 +140,7 @@ def test_at_the_end_every_second_request_is_the_process_s_own(
     assert queue.stats().adopted == 100
 
     def turns(count: int) -> list[bool]:
-        """Whether so many requests carry entries of this process."""
+        """Return, for each request, whether the request carries entries of this process."""
         own = []
         for _ in range(count):
             queue.append(b'{"message":"own"}', INFO)
@@ -161,13 +161,13 @@ HOOK = """\
     def log_on():
         for number in range(20): logger.info("late")
         say(len(list(pathlib.Path(folder).glob("*.lock"))))
-    atexit.register(log_on)  # before the first entry: it runs after the drain
+    atexit.register(log_on)  # runs after the logger's own hook
     logger.info("first")
 """
 
 
-def test_an_exit_hook_that_logs_on_makes_few_files(server: DevServer, folder: Path) -> None:
-    """The files are kept open for what may still come, instead of new ones for each entry."""
+def test_entries_of_an_exit_hook_share_a_file(server: DevServer, folder: Path) -> None:
+    """The files stay open during the exit, so that later entries need no new files."""
     server.refuse_connections()
     with Child(server, folder, HOOK) as child:
         assert child.end() == (["1"], "")

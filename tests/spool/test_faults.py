@@ -1,4 +1,4 @@
-"""The spool on a bad day: whatever the disk does, the app goes on and entries arrive."""
+"""The spool with a faulty disk: the app continues, and entries arrive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be some
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """A folder that other users can reach, as they cannot those of pytest."""
+    """Return a folder that other users can reach; pytest's own folders are private."""
     with tempfile.TemporaryDirectory() as parent:
         Path(parent).chmod(0o755)
         folder = Path(parent, "spool")
@@ -42,20 +42,20 @@ def public_folder() -> Iterator[Path]:
 
 
 def drain(logger: VoyageLogger) -> None:
-    """Delivers all, what was adopted too."""
+    """Deliver all entries, adopted ones included."""
     look(logger)
     until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
     assert_law(logger.stats())
 
 
 def first_look(logger: VoyageLogger) -> None:
-    """Waits until the worker has looked through the folder: alone, for two would share a cursor."""
+    """Wait for the worker's first maintenance, because two at a time would disturb each other."""
     queue: Any = logger._pipeline.queue
     until(lambda: queue.looks)
 
 
 def soon(said: Callable[[], list[str]]) -> list[str]:
-    """The lines that are said, once there are any."""
+    """Wait for lines on stderr, and return them."""
     found: list[str] = []
 
     def is_anything_said() -> bool:
@@ -67,12 +67,12 @@ def soon(said: Callable[[], list[str]]) -> list[str]:
 
 
 class TestLeftFiles:
-    """What dead processes, or others, have left in the folder."""
+    """Files that dead processes or other programs have left in the folder."""
 
-    def test_a_torn_last_line_was_never_returned_for(
+    def test_half_a_line_at_the_end_is_skipped(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Half a line at the end is left out, and all before it arrives."""
+        """The log call of half a line has not returned; all entries before it arrive."""
         leave(folder, server, ["a", "b"], tail=b'{"spool_seq":3,"mess')
         logger = make_logger(spool_dir=folder, flush_interval=600)
         drain(logger)
@@ -108,7 +108,7 @@ class TestLeftFiles:
         ],
     )
     @pytest.mark.parametrize("where", ["first", "middle", "last", "alone"])
-    def test_corrupt_lines_are_left_out_and_counted(
+    def test_corrupt_lines_are_kept_and_counted(
         self,
         server: DevServer,
         make_logger: MakeLogger,
@@ -116,7 +116,7 @@ class TestLeftFiles:
         garbage: bytes,
         where: str,
     ) -> None:
-        """A line that is none is a loss that is told, and kept; those around it arrive."""
+        """A corrupt line is reported and kept as a dead letter; its neighbours arrive."""
         before = ["a"] if where in ("middle", "last") else []
         after = ["b"] if where in ("first", "middle") else []
         leave(folder, server, before, tail=garbage)
@@ -129,7 +129,7 @@ class TestLeftFiles:
         drain(logger)
         logger.info("end")
         logger.flush()
-        wanted = len(before + after) + 2  # with the notice of the loss
+        wanted = len(before + after) + 2  # the notice of the loss is the last one
         until(lambda: (logger.flush(), len(messages(server)))[1] == wanted)
 
         assert [text for text in messages(server) if len(text) == 1] == before + after
@@ -143,19 +143,19 @@ class TestLeftFiles:
             assert letter["reason"] == "corrupt"
             assert letter["line"].encode("utf-8", "surrogateescape") + b"\n" == garbage
 
-    def test_a_segment_cut_below_its_sent_part_is_sent_again(
+    def test_segment_shorter_than_its_journal_says_is_sent_again(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """A journal of a longer file is not believed: better twice than not at all."""
+        """The journal is ignored, because entries may rather arrive twice than never."""
         leave(folder, server, ["a"], sent=100_000)
         drain(make_logger(spool_dir=folder, flush_interval=600))
 
         assert messages(server) == ["a"]
 
-    def test_what_the_journal_calls_sent_is_not_sent_again(
+    def test_entries_in_the_journal_are_not_sent_again(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """A delivered beginning is remembered, over a torn line of the journal too."""
+        """Entries that the journal notes are not sent, even if its last line is half written."""
         path = leave(folder, server, ["a", "b", "c"])
         line = path.read_bytes().index(b"\n") + 1
         leave(folder, server, ["a", "b", "c"], sent=line)
@@ -166,7 +166,7 @@ class TestLeftFiles:
         assert messages(server) == ["b", "c"]
 
     @pytest.mark.parametrize("name", ["notes.txt", "v2.7-7-00000000.info.000001.ndjson", "v1.x"])
-    def test_files_of_others_are_left_alone(
+    def test_foreign_files_are_left_alone(
         self,
         server: DevServer,
         make_logger: MakeLogger,
@@ -174,7 +174,7 @@ class TestLeftFiles:
         said: Callable[[], list[str]],
         name: str,
     ) -> None:
-        """What this version has not written, it neither sends nor removes, and says so once."""
+        """Files of another version or program are neither sent nor removed; one line says so."""
         folder.mkdir(mode=0o700)
         (folder / name).write_text("mine\n")
         logger = make_logger(spool_dir=folder, flush_interval=600)
@@ -189,10 +189,10 @@ class TestLeftFiles:
         (line,) = said()
         assert name in line
 
-    def test_the_name_of_a_foreign_file_forges_no_line(
+    def test_control_characters_in_a_foreign_name_are_escaped(
         self, make_logger: MakeLogger, folder: Path, said: Callable[[], list[str]]
     ) -> None:
-        """What a terminal would obey is escaped."""
+        """A file name cannot write lines or commands to a terminal."""
         folder.mkdir(mode=0o700)
         (folder / "x\x1b[2J\nvoyage-logger: forged").touch()
         logger = make_logger(spool_dir=folder, flush_interval=600)
@@ -204,10 +204,10 @@ class TestLeftFiles:
         assert line.isprintable()
         assert "x\\x1b[2J\\nvoyage-logger: forged" in line
 
-    def test_a_link_among_the_files_is_not_followed(
+    def test_link_in_the_folder_is_not_followed(
         self, server: DevServer, make_logger: MakeLogger, folder: Path, tmp_path: Path
     ) -> None:
-        """A segment that is a link to another file is no segment."""
+        """A segment that is a link to another file is not read."""
         path = leave(folder, server, ["a"])
         secret = tmp_path / "secret"
         path.rename(secret)
@@ -224,7 +224,7 @@ class TestLeftFiles:
     @pytest.mark.parametrize(
         "garbage", [b"[" * 100_000, b"\xff\n", b"7\n", b'{"segment":{},"sent":[]}\n']
     )
-    def test_a_journal_or_lock_file_of_garbage_stops_nothing(
+    def test_unreadable_journal_or_lock_file_stops_no_delivery(
         self,
         server: DevServer,
         make_logger: MakeLogger,
@@ -232,7 +232,7 @@ class TestLeftFiles:
         kind: str,
         garbage: bytes,
     ) -> None:
-        """The entries are sent, perhaps once more; the files can be looked at meanwhile."""
+        """The entries are sent, perhaps twice; the CLI can still list the files."""
         leave(folder, server, ["a"])
         (folder / f"v1.0000000007-7-00000007.{kind}").write_bytes(garbage)
         assert main(["spool", "ls", str(folder)]) == 0
@@ -244,14 +244,14 @@ class TestLeftFiles:
         logger.close()
         assert list(folder.iterdir()) == []
 
-    def test_what_cannot_be_opened_for_now_is_taken_over_in_order(
+    def test_owner_waits_while_too_many_files_are_open(
         self,
         server: DevServer,
         make_logger: MakeLogger,
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Too many open files pass: all of the owner waits for the next look."""
+        """All files of the owner wait for the next maintenance, so the order stays."""
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("own")
         until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
@@ -274,7 +274,7 @@ class TestLeftFiles:
 
     @needs_root
     @pytest.mark.parametrize("kind", ["info.000001.ndjson", "sent", "lock"])
-    def test_a_file_of_another_user_is_not_believed(
+    def test_files_of_another_user_are_not_used(
         self,
         server: DevServer,
         make_logger: MakeLogger,
@@ -282,7 +282,7 @@ class TestLeftFiles:
         said: Callable[[], list[str]],
         kind: str,
     ) -> None:
-        """Nobody else can have words sent in this app's name, or entries taken for sent."""
+        """Another user can neither send entries in this app's name nor mark entries as sent."""
         path = leave(folder, server, ["a"], sent=0)
         os.chown(folder / f"v1.0000000007-7-00000007.{kind}", NOBODY, NOBODY)
         logger = make_logger(spool_dir=folder, flush_interval=600)
@@ -290,11 +290,11 @@ class TestLeftFiles:
         drain(logger)
 
         assert messages(server) == ["own"]
-        assert any("another user's" in line for line in said())
+        assert any("not a regular file of this user" in line for line in said())
         assert path.exists()
 
     @pytest.mark.parametrize("how", ["directory", "link", "bad disk"])
-    def test_a_segment_that_cannot_be_read_holds_up_no_other(
+    def test_unreadable_segment_does_not_stop_other_segments(
         self,
         server: DevServer,
         make_logger: MakeLogger,
@@ -303,7 +303,7 @@ class TestLeftFiles:
         monkeypatch: pytest.MonkeyPatch,
         how: str,
     ) -> None:
-        """The others of its owner arrive; it stays, is told once, and is sent once it is mended."""
+        """Other segments of the owner arrive; the unreadable one is sent after its repair."""
         path = leave(folder, server, ["sent already", "bad"])
         sent = path.read_bytes().index(b"\n") + 1
         leave(folder, server, ["sent already", "bad"], sent=sent)
@@ -326,7 +326,7 @@ class TestLeftFiles:
         logger.info("own")
         for _ in range(3):
             drain(logger)
-            monkeypatch.setattr(diagnostics, "_last_said", {})  # as a minute later
+            monkeypatch.setattr(diagnostics, "_last_said", {})  # this stands for a minute later
 
         assert sorted(messages(server)) == ["b", "c", "d", "own"]
         (line,) = said()
@@ -341,14 +341,14 @@ class TestLeftFiles:
         logger.close()
         assert list(folder.iterdir()) == []
 
-    def test_many_owners_for_another_server_cost_little(
+    def test_owners_for_another_server_cost_no_listing(
         self,
         server: DevServer,
         make_logger: MakeLogger,
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """They are there at each look; the folder is not listed anew for each of them."""
+        """A maintenance does not list the folder once more for each of these owners."""
         for number in range(20):
             owner = f"00000000{number:02d}-7-00000007"
             leave(folder, server, ["a"], destination="https://elsewhere.example", owner=owner)
@@ -365,7 +365,7 @@ class TestLeftFiles:
         look(logger)
         assert len(listed) <= 2
 
-    def test_a_listing_that_lacks_a_lock_file_is_no_news(
+    def test_listing_without_an_existing_lock_file_is_not_reported(
         self,
         server: DevServer,
         make_logger: MakeLogger,
@@ -373,7 +373,7 @@ class TestLeftFiles:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Where files come and go, a system may leave out one that was there all the time."""
+        """A system may leave out a file from a listing while other files come and go."""
         leave(folder, server, ["a"])
         list_folder, listed = os.listdir, []
 
@@ -390,10 +390,10 @@ class TestLeftFiles:
         assert sorted(messages(server)) == ["a", "b"]
         assert said() == []
 
-    def test_entries_for_another_server_are_left_to_it(
+    def test_entries_for_another_server_are_not_sent(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """What was meant for staging does not end up in production."""
+        """Entries for a staging server are not sent to production."""
         path = leave(folder, server, ["a"], destination="https://elsewhere.example")
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("b")
@@ -403,14 +403,14 @@ class TestLeftFiles:
         assert messages(server) == ["b"]
         assert path.exists()
 
-    def test_entries_for_another_server_are_told_of_once(
+    def test_entries_for_another_server_are_reported_once(
         self,
         server: DevServer,
         make_logger: MakeLogger,
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """Nobody waits in vain for them once a wrong URL is corrected: the line says what to do."""
+        """The line says how to send these entries after a wrong URL was corrected."""
         wrong = "https://typo.example"
         for number in (7, 8):
             leave(folder, server, ["a"], destination=wrong, owner=f"000000000{number}-7-00000007")
@@ -428,14 +428,14 @@ class TestLeftFiles:
             )
         ]
 
-    def test_transport_of_the_app_s_names_no_url(
+    def test_report_names_no_url_for_a_transport_of_the_app(
         self,
         server: DevServer,
         make_logger: MakeLogger,
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """Nothing is advised that would send the entries elsewhere."""
+        """The report gives no advice that would send the entries to another place."""
         leave(folder, server, ["a"])
         logger = make_logger(transport=Recorder(), spool_dir=folder, flush_interval=600)
         logger.info("b")
@@ -445,14 +445,14 @@ class TestLeftFiles:
         (line,) = lines
         assert line.endswith(f"entries of 1 owner are meant for {server.url} and are left alone")
 
-    def test_owner_without_entries_for_another_server_is_not_told_of(
+    def test_owner_without_entries_for_another_server_is_not_reported(
         self,
         server: DevServer,
         make_logger: MakeLogger,
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """A lock file alone is nothing to send."""
+        """An owner that has only a lock file has no entries to send."""
         leave(folder, server, ["a"], destination="https://typo.example").unlink()
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("b")
@@ -460,14 +460,14 @@ class TestLeftFiles:
 
         assert said() == []
 
-    def test_a_lock_file_that_cannot_be_written_over_stays_as_it_was(
+    def test_failed_write_to_a_lock_file_keeps_its_content(
         self,
         server: DevServer,
         make_logger: MakeLogger,
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A note of the adoption that comes out short leaves no entry without its destination."""
+        """A half-written note of an adoption does not lose the destination of the entries."""
         server.refuse_connections()
         leave(folder, server, ["a"], owner="0000000007-7-00000007")
         lock = folder / "v1.0000000007-7-00000007.lock"
@@ -495,7 +495,7 @@ def is_delivered(server: DevServer, logger: VoyageLogger, *expected: str) -> Non
 
 
 class TestUnusableFolder:
-    """A folder that cannot serve: entries are kept in memory, and somebody is told once."""
+    """A folder that cannot be used: entries wait in memory, and one line reports that."""
 
     def check(
         self,
@@ -516,44 +516,44 @@ class TestUnusableFolder:
         assert reason in line
         assert "memory" in line
 
-    def test_that_is_a_file(
+    def test_a_file_is_no_folder(
         self,
         server: DevServer,
         make_logger: MakeLogger,
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """A file has the folder's name."""
+        """Entries wait in memory if the path leads to a file."""
         folder.write_text("mine")
         self.check(server, make_logger, folder, said, "exists")
         assert folder.read_text() == "mine"
 
-    def test_below_a_file(
+    def test_a_path_below_a_file_is_no_folder(
         self,
         server: DevServer,
         make_logger: MakeLogger,
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """A file has the name of the folder's parent."""
+        """Entries wait in memory if the path of the parent leads to a file."""
         folder.write_text("mine")
         self.check(server, make_logger, folder / "spool", said, "Not a directory")
 
-    def test_that_is_a_link(
+    def test_a_link_is_not_used_as_a_folder(
         self,
         server: DevServer,
         make_logger: MakeLogger,
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """A link may have been put there by somebody else."""
+        """Another user may have made the link, so entries wait in memory."""
         other = folder.parent / "other"
         other.mkdir(mode=0o700)
         folder.symlink_to(other)
         self.check(server, make_logger, folder, said, "it is a link")
         assert list(other.iterdir()) == []
 
-    def test_on_a_file_system_without_locks(
+    def test_a_file_system_without_locks_is_not_used(
         self,
         server: DevServer,
         make_logger: MakeLogger,
@@ -561,7 +561,7 @@ class TestUnusableFolder:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Without locks nobody could say who is alive."""
+        """Without locks, a process cannot know whether another process is dead."""
 
         def flock(_descriptor: int, _operation: int) -> None:
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -572,10 +572,10 @@ class TestUnusableFolder:
 
     @needs_root
     @pytest.mark.parametrize(("owner", "mode"), [(NOBODY, 0o500), (12345, 0o777)])
-    def test_that_another_user_may_not_use(
+    def test_a_folder_without_rights_is_not_used(
         self, server: DevServer, public_folder: Path, owner: int, mode: int
     ) -> None:
-        """A folder that is read-only, or somebody else's, is told and not used."""
+        """A read-only folder or another user's folder is reported and not used."""
         os.chown(public_folder, owner, owner)
         public_folder.chmod(mode)
         code = """\
@@ -613,7 +613,7 @@ FULL_DISK = """\
 
     log(20)
     say(logger.stats().spooled)
-    for _ in range(3):  # full, and free again
+    for _ in range(3):  # the disk is full in each round, and then free again
         limit(1)
         log(20)
         say(logger.stats().spooled)
@@ -629,10 +629,10 @@ FULL_DISK = """\
 """
 
 
-def test_a_full_disk_costs_nothing_and_is_used_again_once_it_is_not(
+def test_full_disk_loses_no_entry(
     server: DevServer, tmp_path: Path, make_logger: MakeLogger
 ) -> None:
-    """Entries wait in memory while the disk is full, and move there in order when it has room."""
+    """Entries wait in memory while the disk is full, and then move to the disk in order."""
     server.refuse_connections()
     with Child(server, tmp_path, FULL_DISK) as child:
         assert child.hears() == "20"
@@ -648,26 +648,26 @@ def test_a_full_disk_costs_nothing_and_is_used_again_once_it_is_not(
     assert messages(server) == [str(number) for number in range(95)]
 
 
-def test_a_full_disk_is_told_once(server: DevServer, tmp_path: Path) -> None:
-    """One line when entries stay in memory, one when the disk works again, not one an entry."""
+def test_full_disk_is_reported_once(server: DevServer, tmp_path: Path) -> None:
+    """One line reports the full disk, and one line reports that the disk works again."""
     with Child(server, tmp_path, FULL_DISK) as child:
         child.tell()
         _, words = child.end()
 
     assert len(messages(server)) == 95
     full, works = words.splitlines()
-    assert "entries are kept in memory only" in full
+    assert "entries wait in memory only" in full
     assert "works again" in works
 
 
 def remove(folder: Path) -> None:
-    """Removes a folder in which a living worker may make a file meanwhile."""
+    """Remove a folder, even if a running worker makes a file at the same time."""
     while folder.exists():
         shutil.rmtree(folder, ignore_errors=True)
 
 
 class TestWhileRunning:
-    """Trouble that comes when the spool is in use."""
+    """Faults that begin while the spool is in use."""
 
     @pytest.fixture
     def logger(self, make_logger: MakeLogger, folder: Path) -> VoyageLogger:
@@ -677,14 +677,14 @@ class TestWhileRunning:
         assert logger.stats().spooled == 3
         return logger
 
-    def test_a_folder_that_is_removed_is_made_anew(
+    def test_removed_folder_is_made_again(
         self,
         server: DevServer,
         logger: VoyageLogger,
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """What the files held is saved through what is open of them, and no entry is lost."""
+        """The entries of open files are saved, and no entry is lost."""
         remove(folder)
         logger.info("3")
         look(logger)
@@ -698,7 +698,7 @@ class TestWhileRunning:
         is_delivered(server, logger, *"012345")
 
     @pytest.mark.parametrize("is_another_there", [False, True])
-    def test_a_folder_that_is_moved_away_is_made_anew(
+    def test_moved_folder_is_made_again(
         self,
         server: DevServer,
         logger: VoyageLogger,
@@ -706,7 +706,7 @@ class TestWhileRunning:
         said: Callable[[], list[str]],
         is_another_there: bool,
     ) -> None:
-        """Entries are where others look for them; what the open files held comes along."""
+        """The entries of open files are written to the new folder at the old path."""
         until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
         folder.rename(folder.parent / "spool.old")
         if is_another_there:
@@ -720,10 +720,10 @@ class TestWhileRunning:
         assert any("or moved away" in line for line in said())
         is_delivered(server, logger, *"0123")
 
-    def test_a_folder_that_is_moved_away_costs_no_level(
+    def test_moved_folder_loses_no_level(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """What the open files of all levels hold comes along."""
+        """The entries in the open files of all levels are saved."""
         logger.error("3")
         logger.debug("4")
         until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
@@ -733,10 +733,10 @@ class TestWhileRunning:
         assert logger.stats().dropped == 0
         is_delivered(server, logger, *"01234")
 
-    def test_a_folder_that_is_removed_leaves_no_descriptor_open(
+    def test_removed_folder_leaves_no_descriptor_open(
         self, server: DevServer, folder: Path
     ) -> None:
-        """However often somebody removes the folder, no file of it stays open."""
+        """No descriptor stays open after the folder was removed many times."""
         code = """\
             import shutil
             logger = logger_on(folder)
@@ -759,10 +759,10 @@ class TestWhileRunning:
         assert said == ["[]"], stderr
 
     @pytest.mark.parametrize("part", ["", "lock", "ndjson", "sent", "dead"])
-    def test_an_app_that_closes_the_spools_descriptors_loses_nothing(
+    def test_app_that_closes_the_spools_descriptors_loses_nothing(
         self, server: DevServer, folder: Path, part: str
     ) -> None:
-        """What an app's clumsy clean-up closes is opened again; nothing raises, nothing is lost."""
+        """The spool opens its files again; no log call raises, and no entry is lost."""
         code = """\
             def close_those(part):
                 for number in os.listdir("/proc/self/fd"):
@@ -805,14 +805,14 @@ class TestWhileRunning:
         arrived = [text for text in messages(server) if not text.startswith("voyage-logger")]
         assert sorted(arrived) == ["after", "before", "in the file", "later"]
 
-    def test_a_segment_that_is_removed_is_saved(
+    def test_entries_of_a_removed_segment_are_saved(
         self,
         server: DevServer,
         logger: VoyageLogger,
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """A clean-up job that removes one file costs nothing."""
+        """No entry is lost if a clean-up job removes one file."""
         next(folder.glob("*.info.*")).unlink()
         look(logger)
         logger.info("3")
@@ -821,29 +821,29 @@ class TestWhileRunning:
         assert any("removed" in line for line in said())
         is_delivered(server, logger, *"0123")
 
-    def test_a_segment_that_is_removed_is_saved_before_the_next_look(
+    def test_removed_segment_is_read_before_the_next_maintenance(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """What the open file still holds is sent, though nobody has looked at the folder since."""
+        """The worker sends the entries of a removed file that is still open."""
         for path in folder.glob("*.info.*"):
             path.unlink()
         logger.error("3")
 
         is_delivered(server, logger, *"0123")
 
-    def test_a_folder_that_is_removed_costs_no_level(
+    def test_removed_folder_loses_no_level(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """The first entry of another level meets the missing folder, and all are saved."""
+        """The first entry of another level finds the missing folder, and all entries are saved."""
         remove(folder)
         logger.error("3")
 
         is_delivered(server, logger, *"0123")
 
-    def test_a_lock_file_that_is_removed_is_made_anew(
+    def test_removed_lock_file_is_made_again(
         self, server: DevServer, logger: VoyageLogger, folder: Path, make_logger: MakeLogger
     ) -> None:
-        """Nobody else takes over the entries of a living process for want of its lock file."""
+        """No process adopts the entries of a running process that has lost its lock file."""
         (lock,) = folder.glob("*.lock")
         lock.unlink()
         look(logger)
@@ -855,10 +855,10 @@ class TestWhileRunning:
         assert other.stats().adopted == 0
         is_delivered(server, logger, *"012")
 
-    def test_a_lock_file_that_is_made_anew_says_where_its_entries_go(
+    def test_new_lock_file_names_the_destination(
         self, logger: VoyageLogger, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """One that could not be written is no lock file, and is tried again."""
+        """A lock file that cannot be written is removed, and made later."""
         (lock,) = folder.glob("*.lock")
         before = json.loads(lock.read_text())["destination"]
         write = os.write
@@ -875,14 +875,14 @@ class TestWhileRunning:
 
         assert json.loads(lock.read_text())["destination"] == before
 
-    def test_a_lock_file_of_adopted_entries_is_made_anew(
+    def test_removed_lock_file_of_adopted_entries_is_made_again(
         self, server: DevServer, logger: VoyageLogger, folder: Path, make_logger: MakeLogger
     ) -> None:
-        """The same for entries of a dead process that a living one has taken over."""
+        """No other process takes over files that a running process has taken over."""
         server.refuse_connections()
         owner = leave(folder, server, ["left"]).name.split(".")[1]
         look(logger)
-        until(lambda: logger.stats().adopted == 1)  # the worker may be the one that looks
+        until(lambda: logger.stats().adopted == 1)  # the worker may take the files over first
         lock = folder / f"v1.{owner}.lock"
         lock.unlink()
         look(logger)
@@ -893,7 +893,7 @@ class TestWhileRunning:
         look(other)
         assert other.stats().adopted == 0
 
-    def test_a_disk_that_fails_to_write_costs_nothing(
+    def test_write_error_loses_no_entry(
         self,
         server: DevServer,
         logger: VoyageLogger,
@@ -901,7 +901,7 @@ class TestWhileRunning:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """An I/O error sends entries to memory, from where they move when the disk works."""
+        """Entries wait in memory after an I/O error, and move to the disk when it works."""
         write = os.write
 
         def broken(descriptor: int, data: bytes) -> int:
@@ -922,10 +922,10 @@ class TestWhileRunning:
         assert logger.stats().spooled == 6
         is_delivered(server, logger, *"012345")
 
-    def test_a_write_that_comes_out_short_leaves_no_half_line(
+    def test_short_write_leaves_no_half_line(
         self, server: DevServer, logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch, folder: Path
     ) -> None:
-        """Half a line is taken back, and the entry is kept in memory."""
+        """Half a line is removed from the file, and the entry waits in memory."""
         write = os.write
 
         def short(descriptor: int, data: bytes) -> int:
@@ -939,7 +939,7 @@ class TestWhileRunning:
         assert next(folder.glob("*.info.*")).read_bytes().endswith(b"}\n")
         is_delivered(server, logger, *"0123")
 
-    def test_a_segment_that_cannot_be_read_is_given_up_and_kept(
+    def test_entries_of_an_unreadable_segment_are_dropped_and_its_file_stays(
         self,
         server: DevServer,
         logger: VoyageLogger,
@@ -947,7 +947,7 @@ class TestWhileRunning:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Entries that cannot be read are a loss that is told; those of other files arrive."""
+        """The loss is reported, and the entries of other files arrive."""
         path = next(folder.glob("*.info.*"))
         read = os.read
 
@@ -968,10 +968,10 @@ class TestWhileRunning:
         logger.close()
         assert len(path.read_bytes().splitlines()) == 3
 
-    def test_a_segment_that_was_cut_costs_what_was_cut(
+    def test_segment_that_was_cut_loses_only_the_missing_entries(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """A file shorter than it was does not stop what follows."""
+        """A file that is too short does not stop the delivery of later entries."""
         path = next(folder.glob("*.info.*"))
         os.truncate(path, path.read_bytes().index(b"\n") + 10)
         logger.flush()
@@ -985,10 +985,10 @@ class TestWhileRunning:
 
     @needs_root
     @pytest.mark.parametrize("when", ["mended", "closed"])
-    def test_a_file_that_cannot_be_removed_is_not_sent_twice(
+    def test_segment_that_cannot_be_removed_is_not_sent_twice(
         self, server: DevServer, public_folder: Path, when: str
     ) -> None:
-        """A folder that turned read-only stops nothing, and what was sent stays known as sent."""
+        """Delivery continues in a read-only folder, and the journal still has the sent entries."""
         os.chown(public_folder, NOBODY, NOBODY)
         code = """\
             logger = logger_on(folder)
@@ -1022,14 +1022,14 @@ class TestWhileRunning:
         assert heard == ["0", "0", "0", str(when == "mended"), "0"]
         assert messages(server) == ["first", "second", "third", "fourth"]
 
-    def test_a_journal_that_cannot_be_written_is_told(
+    def test_journal_that_cannot_be_written_is_reported(
         self,
         server: DevServer,
         logger: VoyageLogger,
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Delivery goes on; what a crash would send again is said."""
+        """Delivery continues, and one line says which entries a crash would send again."""
 
         def broken(*_: Any, **__: Any) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -1042,10 +1042,10 @@ class TestWhileRunning:
         is_delivered(server, logger, *"012")
 
 
-def test_a_dead_letter_keeps_the_entry_and_the_servers_words(
+def test_dead_letter_has_the_entry_and_the_servers_words(
     server: DevServer, make_logger: MakeLogger, folder: Path
 ) -> None:
-    """What the server rejects is found in the folder, with the reason and what it said."""
+    """A rejected entry is kept in the folder, with the reason and the server's words."""
     server.rules = Rules(refuse_containing="bad")
     logger = make_logger(spool_dir=folder, flush_interval=600)
     logger.info("good")

@@ -1,4 +1,4 @@
-"""The spool's files as others see them: the system that writes them, and an agent that reads."""
+"""The spool's files as the operating system and a log agent see them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from voyage_logger.devserver import DevServer
 
 
-def test_a_log_call_writes_once_and_does_not_wait_for_the_disk(
+def test_log_call_writes_one_line_and_does_not_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One write of one whole line, and no sync, of which each would take milliseconds."""
+    """A log call makes one write, because each sync of the disk takes milliseconds."""
     queue = SpoolQueue(100, 1 << 20, SpoolSettings(tmp_path, 1 << 20, None, "x"), Diagnostics())
     for lane in range(len(LEVELS)):
         queue.append(b'{"message":"makes the file"}', lane)
@@ -46,7 +46,7 @@ def test_a_log_call_writes_once_and_does_not_wait_for_the_disk(
 
 
 class Agent:
-    """Follows the segments as a log agent does: knows names, places and whole lines of JSON.
+    """Follows the segments as a log agent does, by names, positions and whole lines of JSON.
 
     Args:
         folder: The spool.
@@ -54,12 +54,12 @@ class Agent:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._places: dict[int, int] = {}  # by file
+        self._places: dict[int, int] = {}  # the position in each file
         self.names: dict[int, set[str]] = {}
         self.read: list[dict[str, Any]] = []
 
     def look(self) -> None:
-        """Reads what was added since the last look."""
+        """Read the lines that were added since the last call."""
         for path in self._folder.glob("v1.*.ndjson"):
             if path.name.endswith(".dead.ndjson"):
                 continue
@@ -73,10 +73,10 @@ class Agent:
                 self._places[of] = file.tell()
 
 
-def test_an_agent_that_follows_reads_each_entry_once(
+def test_log_agent_reads_each_entry_once(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:
-    """Whenever it looks, all that was logged is there in whole lines; no file changes its name."""
+    """The files hold whole lines at any time, and no file changes its name."""
     server.refuse_connections()
     folder = tmp_path / "spool"
     logger = make_logger(
@@ -98,7 +98,7 @@ def test_an_agent_that_follows_reads_each_entry_once(
     assert [entry["message"] for entry in agent.read] == [f"{n} \u2028 \n\0" for n in range(900)]
     assert [entry["spool_seq"] for entry in agent.read] == list(range(1, 901))
     assert {len(names) for names in agent.names.values()} == {1}
-    assert len(agent.names) > len(LEVELS)  # some were full
+    assert len(agent.names) > len(LEVELS)  # the spool has filled some segments
     server.accept_connections()
     assert logger.flush(60)
     for entry in agent.read:

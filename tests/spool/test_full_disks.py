@@ -1,7 +1,7 @@
 """The spool on a file system that is really full: of bytes, or of files.
 
-It takes a right to mount one. Where there is none, the tests with a limit of file sizes in
-`test_spool_faults` remain.
+These tests need the right to mount a file system. Without that right, the tests in
+`test_faults` with a limit of the file size remain.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ KIB = 1024
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a MiB and 40 files."""
+    """Mount a file system of one MiB and 40 files."""
     place = tmp_path / "disk"
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=40,mode=0700", "tmpfs", str(place)]
-    try:  # by name: systems have it in different folders
+    try:  # systems have this program in different folders
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         pytest.skip("the system has no `mount`")
     if done.returncode:
         pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
     yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)  # noqa: S607 - the same
+    subprocess.run(["umount", "--lazy", str(place)], check=True)  # noqa: S607 - as above
 
 
 class Ballast:
-    """What somebody else has on the disk.
+    """The files of another program on the disk.
 
     Args:
         disk: The disk.
-        kind: "bytes" or "files": what it has so many of.
+        kind: "bytes" or "files": the resource that the program uses up.
     """
 
     def __init__(self, disk: Path, kind: str) -> None:
@@ -59,7 +59,7 @@ class Ballast:
         self.kind = kind
 
     def load(self) -> None:
-        """Takes all that is left."""
+        """Use up the rest of the disk."""
         self.place.mkdir(exist_ok=True)
         with pytest.raises(OSError, match="No space left"):
             self.fill()
@@ -74,7 +74,7 @@ class Ballast:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def drop(self) -> None:
-        """Gives it back."""
+        """Free the disk again."""
         for path in self.place.iterdir():
             path.unlink()
 
@@ -82,12 +82,12 @@ class Ballast:
 @pytest.fixture(params=["bytes", "files"])
 def ballast(disk: Path, request: pytest.FixtureRequest) -> Ballast:
     ballast = Ballast(disk, request.param)
-    ballast.place.mkdir()  # a file in the folder, so that it takes none later
+    ballast.place.mkdir()  # the folder has room for one more name from now on
     return ballast
 
 
 class Talker:
-    """Logs numbers, of ever more levels: those of a new one need a new file."""
+    """Logs numbers with ever more levels, because a new level needs a new file."""
 
     def __init__(self, logger: VoyageLogger) -> None:
         self.logger = logger
@@ -109,12 +109,12 @@ class Talker:
 
 @pytest.fixture
 def talker(disk: Path, make_logger: MakeLogger) -> Talker:
-    # One request for all, for of several one may carry the newest.
+    # One request carries all, because of several requests one may carry the newest entries.
     return Talker(make_logger(spool_dir=disk / "spool", flush_interval=600, batch_size=10_000))
 
 
 def look_until(logger: VoyageLogger, condition: Callable[[], object]) -> None:
-    """Looks after the folder; more than once, for the worker may be half-way through that."""
+    """Run the maintenance until a condition is true; the worker may run it, too."""
 
     def is_so() -> object:
         look(logger)
@@ -123,10 +123,10 @@ def look_until(logger: VoyageLogger, condition: Callable[[], object]) -> None:
     until(is_so)
 
 
-def test_it_is_used_again_whenever_it_has_room(
+def test_full_disk_is_used_again_when_it_has_room(
     server: DevServer, talker: Talker, ballast: Ballast, said: Callable[[], list[str]]
 ) -> None:
-    """Full, freed, full again: entries wait in memory and move in order, and it is told once."""
+    """Entries wait in memory and move to the disk in order; each change is reported once."""
     server.refuse_connections()
     logger = talker.logger
     talker.log(20)
@@ -143,7 +143,7 @@ def test_it_is_used_again_whenever_it_has_room(
         talker.log(20)
         assert talker.in_memory == 0
     full, works = [line for line in said() if "spool" in line]
-    assert "No space left on device: entries are kept in memory only" in full
+    assert "No space left on device: entries wait in memory only" in full
     assert "works again" in works
     server.accept_connections()
     until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
@@ -152,10 +152,10 @@ def test_it_is_used_again_whenever_it_has_room(
     assert logger.stats().dropped == 0
 
 
-def test_it_is_emptied_by_delivery(
+def test_delivery_makes_room_on_a_full_disk(
     server: DevServer, talker: Talker, ballast: Ballast, disk: Path
 ) -> None:
-    """A full disk stops no delivery, and what is delivered makes room by itself."""
+    """A full disk stops no delivery, and delivered entries make room."""
     server.refuse_connections()
     logger = talker.logger
     talker.log(300)
@@ -177,10 +177,10 @@ def test_it_is_emptied_by_delivery(
     assert list((disk / "spool").iterdir()) == []
 
 
-def test_the_next_process_has_all_that_found_room(
+def test_next_process_sends_all_entries_that_found_room(
     server: DevServer, talker: Talker, ballast: Ballast, disk: Path, make_logger: MakeLogger
 ) -> None:
-    """What was on the disk when it filled up, and what moved there since, is sent once."""
+    """Entries that were on the full disk, or moved to it later, are sent once."""
     server.refuse_connections()
     talker.log(20)
     ballast.load()
@@ -188,7 +188,7 @@ def test_the_next_process_has_all_that_found_room(
     talker.log(150)
     assert talker.in_memory > 0
     ballast.drop()
-    assert talker.logger.close(timeout=0).pending == len(talker.texts)  # it moves there at the end
+    assert talker.logger.close(timeout=0).pending == len(talker.texts)
     server.accept_connections()
     following = make_logger(spool_dir=disk / "spool", flush_interval=600, batch_size=10_000)
     look(following)
@@ -197,10 +197,10 @@ def test_the_next_process_has_all_that_found_room(
     assert messages(server) == talker.texts
 
 
-def test_what_was_full_at_the_start_still_says_where_its_entries_go(
+def test_disk_that_was_full_at_the_start_still_gets_the_destination(
     server: DevServer, make_logger: MakeLogger, disk: Path
 ) -> None:
-    """Nothing ends up in another account, though there was no room for a word about that."""
+    """No entry is sent to another account, although the lock file had no room at first."""
     server.refuse_connections()
     ballast = Ballast(disk, "bytes")
     logger = make_logger(spool_dir=disk / "spool", flush_interval=600)
@@ -231,10 +231,10 @@ def test_what_was_full_at_the_start_still_says_where_its_entries_go(
     assert messages(server) == ["before", "for this account only"]
 
 
-def test_the_app_meets_it_once(
+def test_only_one_log_call_writes_to_a_full_disk(
     server: DevServer, talker: Talker, ballast: Ballast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a thousand log calls one finds out; the others do not touch a disk that is full."""
+    """Of a thousand log calls, one tries to write; the others do not use the full disk."""
     server.refuse_connections()
     talker.log(20)
     ballast.load()
@@ -258,10 +258,10 @@ def test_the_app_meets_it_once(
     assert touched == []
 
 
-def test_dead_letters_on_it_leave_no_half_line(
+def test_full_disk_leaves_no_half_dead_letter(
     server: DevServer, make_logger: MakeLogger, disk: Path, said: Callable[[], list[str]]
 ) -> None:
-    """A letter that finds no room is told; those before and after it can be read."""
+    """A dead letter without room is reported; those before and after it are readable."""
     server.rules = Rules(refuse_containing="bad")
     logger = make_logger(spool_dir=disk / "spool", flush_interval=600)
     ballast = Ballast(disk, "bytes")
@@ -277,7 +277,7 @@ def test_dead_letters_on_it_leave_no_half_line(
     log("1", "2", "3")
     send()
     ballast.load()
-    log("4", "5", "6", "7")  # gives up a file of delivered entries, so that there is room again
+    log("4", "5", "6", "7")  # the spool removes a delivered file to make room
     ballast.load()
     send()
     ballast.drop()

@@ -1,4 +1,4 @@
-"""What the spool writes beside entries, on a bad day: the journal of what is sent, dead letters."""
+"""The journal and the dead-letter file while writes to them fail."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LETTER = b'{"reason"'
 
 
 def break_writing(monkeypatch: pytest.MonkeyPatch, beginning: bytes, trouble: str) -> None:
-    """From now on what begins so is not written: an I/O error, or half of it and no error."""
+    """Make writes that begin with these bytes fail: with an error, or after half the bytes."""
     write = os.write
 
     def broken(descriptor: int, data: bytes) -> int:
@@ -77,10 +77,10 @@ class TestJournal:
 
     @pytest.mark.parametrize("trouble", ["error", "short"])
     @pytest.mark.parametrize("then", ["deliver", "look", "close"])
-    def test_that_missed_something_catches_up(
+    def test_journal_gets_missing_notes_when_the_disk_works_again(
         self, server: DevServer, make_logger: MakeLogger, folder: Path, trouble: str, then: str
     ) -> None:
-        """Once the disk works, what it did not take is noted: a kill then repeats nothing."""
+        """A kill after the next successful write makes no entry arrive twice."""
         with Child(server, folder, self.CODE, trouble, then) as child:
             assert child.hears() == "delivered"
             if then == "close":
@@ -99,7 +99,7 @@ class TestJournal:
         assert list(folder.iterdir()) == []
 
     @pytest.mark.parametrize("trouble", ["error", "short"])
-    def test_that_cannot_be_written_stops_nothing(
+    def test_journal_that_cannot_be_written_stops_no_delivery(
         self,
         server: DevServer,
         make_logger: MakeLogger,
@@ -108,7 +108,7 @@ class TestJournal:
         monkeypatch: pytest.MonkeyPatch,
         trouble: str,
     ) -> None:
-        """Delivery goes on, in order and once, with one line; a clean end leaves nothing."""
+        """Entries arrive once and in order, one line reports the fault, and no file remains."""
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("0")
         logger.flush()
@@ -117,7 +117,7 @@ class TestJournal:
         def broken(*_: Any, **__: Any) -> None:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        monkeypatch.setattr(os, "replace", broken)  # nor can it be written anew
+        monkeypatch.setattr(os, "replace", broken)  # the journal cannot be replaced either
         for number in range(1, 10):
             logger.info(f"{number}")
             logger.flush()
@@ -133,7 +133,7 @@ class TestJournal:
 
 class TestDeadLetters:
     @pytest.mark.parametrize("trouble", ["error", "short"])
-    def test_that_cannot_be_written_are_told_and_no_others(
+    def test_failed_write_loses_only_its_own_dead_letters(
         self,
         server: DevServer,
         make_logger: MakeLogger,
@@ -142,7 +142,7 @@ class TestDeadLetters:
         monkeypatch: pytest.MonkeyPatch,
         trouble: str,
     ) -> None:
-        """Delivery goes on, the rejected count as such, and the letters around can be read."""
+        """Entries count as rejected, and the dead letters before and after are readable."""
         server.rules = Rules(refuse_containing="bad")
         logger = make_logger(spool_dir=folder, flush_interval=600)
 
@@ -166,14 +166,14 @@ class TestDeadLetters:
         assert len([line for line in said() if "cannot be kept" in line]) == 1
         assert letters(folder) == ["bad 1", "bad 5"]
 
-    def test_are_bounded(
+    def test_dead_letters_take_an_eighth_of_the_spool(
         self,
         server: DevServer,
         make_logger: MakeLogger,
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """Over an eighth of the spool they are told and counted, but not kept; delivery goes on."""
+        """More rejected entries are reported and counted, but not kept; delivery continues."""
         server.rules = Rules(refuse_containing="bad")
         bounds: dict[str, Any] = {
             "max_spool_bytes": 256 * KIB,
@@ -202,11 +202,11 @@ class TestDeadLetters:
 
 
 def letters(folder: Path) -> list[str]:
-    """The messages of all dead letters, each of which can be read."""
+    """Return the messages of all dead letters."""
     (path,) = folder.glob("*.dead.ndjson")
     return [json.loads(line)["entry"]["message"] for line in path.read_text().splitlines()]
 
 
 def good(server: DevServer) -> list[str]:
-    """What was delivered, but for the notices of what was not."""
+    """Return the delivered messages, without the notices of losses."""
     return [text for text in messages(server) if text.startswith("good")]

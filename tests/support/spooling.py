@@ -1,4 +1,4 @@
-"""Processes that log into a spool, for the tests that kill them."""
+"""Processes that log into a spool, for tests that kill these processes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PRELUDE = """\
         queue.maintain()
 
     def import_all():
-        # Python itself may be out of reach for another user.
+        # Another user may have no right to read the modules of Python.
         logger = VoyageLogger("app")
         logger.verify()
         logger.close()
@@ -48,7 +48,7 @@ PRELUDE = """\
 
 
 class Child(processes.Child):
-    """A process that logs into a spool, says lines on its stdout and reads lines on its stdin.
+    """A process that logs into a spool, prints lines to stdout and reads lines from stdin.
 
     Args:
         server: Where its loggers send.
@@ -66,7 +66,7 @@ class Child(processes.Child):
 
 
 def lines(folder: Path) -> int:
-    """How many entries the folder's segments hold, sent ones included."""
+    """Return the number of entries in the folder's segments, sent entries included."""
     return sum(
         path.read_bytes().count(b"\n")
         for path in folder.glob("v1.*.ndjson")
@@ -75,7 +75,7 @@ def lines(folder: Path) -> int:
 
 
 def look(logger: VoyageLogger) -> None:
-    """Has a logger of this process look after its folder now."""
+    """Run the maintenance of a logger's spool now, in this thread."""
     queue = logger._pipeline.queue
     queue._maintain_at = 0.0  # type: ignore[attr-defined]
     queue.maintain()
@@ -88,7 +88,7 @@ def slow_down(
     *,
     seconds: float,
 ) -> None:
-    """Has the worker's first read, once it is `reading`, take so long, or until it is released."""
+    """Delay the worker's first read by so many seconds, or until `released` is set."""
     read = os.read
 
     def slow(descriptor: int, count: int) -> bytes:
@@ -113,7 +113,7 @@ def leave(
     destination: str | None = None,
     owner: str = "0000000007-7-00000007",
 ) -> Path:
-    """Leaves what a dead process would, as the documented format has it.
+    """Make the files that a dead process leaves, in the documented format.
 
     Returns:
         The segment.
@@ -136,7 +136,7 @@ def leave(
     if sent is not None:
         note = {"segment": path.name, "sent": sent}
         (folder / f"v1.{owner}.sent").write_text(json.dumps(note) + "\n")
-    # Last and at once: somebody who looks meanwhile is not to find half of it.
+    # The lock file comes last and complete, because a running process may see it at once.
     facts = {"pid": 7, "started": "", "destination": destination or server.url}
     lock = folder.parent / f"{owner}.being-made"
     lock.write_text(json.dumps(facts) + "\n")

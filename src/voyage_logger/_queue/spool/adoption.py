@@ -1,7 +1,7 @@
-"""Adoption: taking over what dead processes have left in the folder.
+"""Adoption: a process takes over the files of dead processes.
 
-What must stay true: only the holder of an owner's lock touches the owner's files, so each orphan
-has one new parent; who is alive is what the lock says, and nothing else.
+What must stay true: only the process that holds the lock of an owner uses the files of the owner.
+An owner is dead if its lock is free; nothing else decides that.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.folder import Folder
     from voyage_logger._queue.spool.settings import SpoolSettings
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 20  # bytes of one read
 
 
-class NoRoom(Exception):  # noqa: N818 - it states what happened
-    """An owner's files are more than may be taken over."""
+class NoRoom(Exception):  # noqa: N818 - the name states what happened
+    """The files of an owner have more unsettled bytes than there is room for."""
 
 
-class MeantForAnother(Exception):  # noqa: N818 - the same
-    """An owner's entries are meant for another place, which is the argument."""
+class MeantForAnother(Exception):  # noqa: N818 - the name states what happened
+    """The entries of an owner have another destination, which is the argument."""
 
 
 def owners(names: list[str], *, kind: str = "lock") -> list[str]:
-    """The owners that have, or had, files to adopt: those with a lock file; or a file of a kind."""
+    """Return the owner of each file of a kind."""
     files = map(parse, names)
     return [file.owner for file in files if file is not None and file.kind == kind]
 
 
 def oddities(names: list[str]) -> Iterator[str]:
-    """What is wrong with the folder's content, in words, one for each kind."""
+    """Yield a sentence for each kind of file that does not belong in the folder."""
     files = {name: parse_draft(name) for name in names}
     locked = {file.owner for file in files.values() if file and file.kind == "lock"}
     newer, foreign = odd_names(names)
@@ -68,87 +68,92 @@ def oddities(names: list[str]) -> Iterator[str]:
         yield f"{_some(bare)} without a lock file: left alone; see `voyage-logger spool replay`"
 
 
-def waiting_elsewhere(count: int, place: str, settings: SpoolSettings) -> str:
-    """What is to be said of owners whose entries are meant for another place.
+def meant_for_others(count: int, place: str, settings: SpoolSettings) -> str:
+    """Return the report about owners whose entries have another destination.
 
     Args:
-        count: How many owners.
-        place: That place, as their lock files have it.
-        settings: The folder, and where this process sends entries.
+        count: The number of owners.
+        place: The destination in their lock files.
+        settings: The settings of this spool.
     """
-    from shlex import quote  # noqa: PLC0415 - rarely wanted
+    from shlex import quote  # noqa: PLC0415 - rarely needed
 
     of_whom = "1 owner" if count == 1 else f"{count} owners"
     words = f"entries of {of_whom} are meant for {printable(place)} and are left alone"
-    if not settings.destination.startswith("http"):  # a transport of the app's
+    if not settings.destination.startswith("http"):  # the app has its own transport
         return words
     command = f"voyage-logger spool replay {printable(quote(str(settings.path)))}"
     return f"{words}; `{URL_VARIABLE}={quote(settings.destination)} {command}` sends them here"
 
 
-def adopt(
+def take_over(
     folder: Folder,
     owner: str,
-    destination: str | None,
+    destination: str,
     room: int | None,
     on_unreadable: Callable[[str, OSError], None],
 ) -> OwnerFiles | None:
-    """Takes over an owner's files, if it is dead.
+    """Take over the files of an owner, if the owner is dead.
 
     Args:
-        folder: Where the files are.
-        owner: The owner's name.
-        destination: Where this process sends entries; those meant for another place are left to
-            others. None: take them all the same.
-        room: The most bytes that may be taken over, what is sent not counted; None: whatever
-            there is.
-        on_unreadable: Called for a segment that cannot be read, and is left where it is.
+        folder: The folder of the files.
+        owner: The name of the owner.
+        destination: The server of this process; entries for another server are not taken over.
+        room: The most unsettled bytes that may be taken over; None if there is no limit.
+        on_unreadable: Called for each segment that cannot be read; such a segment is left.
 
     Returns:
-        The stream, or None if there is none to be had.
+        The files, or None if another process has the lock.
 
     Raises:
-        NoRoom: It is more than that.
-        MeantForAnother: Its entries are, if it has any left; they stay where they are.
+        NoRoom: The files have more unsettled bytes than `room`.
+        MeantForAnother: The entries have another destination.
         SpoolUnusable: The file system has no locks.
-        OSError: A file cannot be read, for now.
+        OSError: A file cannot be read now.
     """
     lock = folder.lock(lock_name(owner))
     if lock is None:
         return None
     owner_files = OwnerFiles(folder, owner, lock)
-    is_adopted = False
-    try:
+    with contextlib.ExitStack() as at_error:
+        at_error.callback(owner_files.close)
         lock_file = folder.read(lock_name(owner))
         meant_for = destination_in(lock_file)
-        if destination is not None and meant_for not in (None, destination):
-            # Without a look at the folder, in which there may be thousands of them.
+        if meant_for not in (None, destination):
             raise MeantForAnother(meant_for)
-        # Only now: until it died, the owner may have made more of them.
-        segments = segments_of(owner, folder.names())
-        sent = sent_of(folder.read(sent_name(owner)))
-        if room is not None and room < _unsent(folder, segments, sent):
-            raise NoRoom
-        for name in segments:  # sorted: in a lane by number, for they have equal lengths
-            try:
-                owner_files.adopt(_resumed(folder, name, sent.get(name, 0)))
-            except OSError as error:  # noqa: PERF203 - the others are sent all the same
-                if isinstance(error, FileNotFoundError) or not is_lasting(error):
-                    raise
-                owner_files.leave(name, sent.get(name, 0))
-                on_unreadable(name, error)
-        if any(owner_files.segments()):  # no file is touched at each look for what cannot be read
-            with contextlib.suppress(OSError):  # a word for people: no entry depends on it
+        _add_segments(folder, owner_files, room, on_unreadable)
+        if any(owner_files.segments()):
+            with contextlib.suppress(OSError):  # only people read this fact
                 owner_files.describe(amended(lock_file, adopted_by=os.getpid()), lock_file)
-        is_adopted = True
-    finally:
-        if not is_adopted:
-            owner_files.close()
+        at_error.pop_all()
     return owner_files
 
 
+def _add_segments(
+    folder: Folder,
+    owner_files: OwnerFiles,
+    room: int | None,
+    on_unreadable: Callable[[str, OSError], None],
+) -> None:
+    """Add the segments of a locked owner to its files."""
+    owner = owner_files.owner
+    # The folder is listed under the lock, because the owner could make segments until it ended.
+    segments = segments_of(owner, folder.names())
+    sent = sent_of(folder.read(sent_name(owner)))
+    if room is not None and room < _unsent(folder, segments, sent):
+        raise NoRoom
+    for name in segments:  # the names are sorted, so the numbers of a lane rise
+        try:
+            owner_files.add(_resumed(folder, name, sent.get(name, 0)))
+        except OSError as error:  # noqa: PERF203 - the other segments are sent all the same
+            if isinstance(error, FileNotFoundError) or not is_lasting(error):
+                raise
+            owner_files.leave(name, sent.get(name, 0))
+            on_unreadable(name, error)
+
+
 def description(destination: str) -> bytes:
-    """What is written into a lock file, for people and for those who adopt."""
+    """Return the content of a new lock file."""
     facts = {
         "pid": os.getpid(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -158,40 +163,40 @@ def description(destination: str) -> bytes:
 
 
 def amended(lock_file: bytes, **facts: object) -> bytes:
-    """A lock file's content with other facts."""
+    """Return the content of a lock file with changed facts."""
     return json.dumps({**facts_in(lock_file), **facts}).encode() + b"\n"
 
 
 def destination_in(lock_file: bytes) -> str | None:
-    """Where the owner sends its entries, as its lock file says; None if that cannot be read."""
+    """Return the destination in a lock file, or None if the file has no readable destination."""
     found = facts_in(lock_file).get("destination")
     return found if isinstance(found, str) else None
 
 
-def facts_in(lock_file: bytes) -> dict[str, Any]:
-    """What a lock file says, of whatever types; nothing if it cannot be read."""
+def facts_in(line: bytes) -> dict[str, Any]:
+    """Return the members of a JSON object, or no members if the line is not a JSON object."""
     try:
-        found = json.loads(lock_file)
+        found = json.loads(line)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def _unsent(folder: Folder, names: list[str], sent: dict[str, int]) -> int:
-    """How many bytes of these segments are not settled."""
+    """Return the number of bytes that are not settled."""
     sizes = {name: folder.status(name).st_size for name in names}
     return sum(size - min(sent.get(name, 0), size) for name, size in sizes.items())
 
 
 def _resumed(folder: Folder, name: str, sent: int) -> Segment:
-    """The rest of a segment, from what is settled to the last whole line."""
+    """Return a segment that begins after the settled bytes and ends with the last whole line."""
     file = parse(name)
-    assert file is not None  # noqa: S101 - for the type checker: `owners` has read the name
+    assert file is not None  # noqa: S101 - this informs the type checker
     segment = Segment(name, file.lane)
     descriptor = folder.open(name)
     try:
         status = os.fstat(descriptor)
-        if sent > status.st_size:  # the journal is of another file, or the file was cut
+        if sent > status.st_size:  # the file was replaced or cut; better send twice than never
             sent = 0
         end, lines = sent, 0
         os.lseek(descriptor, sent, os.SEEK_SET)
@@ -209,7 +214,7 @@ def _resumed(folder: Folder, name: str, sent: int) -> Segment:
 
 
 def _some(names: list[str]) -> str:
-    first = printable(names[0])  # whoever made the file must not write lines of this package
+    first = printable(names[0])  # a foreign name must not write control characters
     if len(names) == 1:
         return f"a file ({first})"
     return f"{len(names)} files ({first}, ...)"

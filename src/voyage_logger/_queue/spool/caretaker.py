@@ -58,7 +58,7 @@ class TendedQueue(WritingQueue):
                 owner_files.catch_up()
                 self._store.finish(owner_files)  # of which nothing was sent, but all given up
             self._max_spooled = self._store.bound
-        for owner_files in self._store.find_orphans():
+        for owner_files in self._store.take_over_dead():
             if not self._take_over(owner_files):
                 break
         self.looks += 1
@@ -142,7 +142,7 @@ class TendedQueue(WritingQueue):
 
     def _rescue(self, owner_files: OwnerFiles, segment: Segment, why: str = _REMOVED) -> None:
         """Takes what can still be read of a removed file into memory."""
-        rescued = segment.rescue()
+        rescued = segment.read_untaken()
         size = segment.size
         lost = segment.cut() - len(rescued)
         self._retire(segment)

@@ -1,14 +1,14 @@
-"""The names of a spool's files, which say what each is: format, owner, level, number.
+"""The names of a spool's files. A name contains the version of the format, the owner and the kind.
 
 ::
 
-    v1.<owner>.lock                     held by the process that writes and sends the owner's files
+    v1.<owner>.lock                     locked by the process that writes and sends these files
     v1.<owner>.<lane>.<number>.ndjson   a segment: one entry a line
-    v1.<owner>.sent                     how much of each segment the server has
-    v1.<owner>.dead.ndjson              entries that the server has rejected, with its words
+    v1.<owner>.sent                     the journal: how much of each segment is settled
+    v1.<owner>.dead.ndjson              dead letters: rejected entries and corrupt lines
 
-An *owner* is a logger in a process. Its name begins with the time, so that a listing shows the
-oldest first; nothing is ever concluded from it.
+An *owner* is one logger in one process. The name of an owner begins with the time, so that a sorted
+listing shows the oldest owner first. No decision depends on this time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VERSION = 1
 
 _NAME = re.compile(
     r"v(?P<version>\d+)\.(?P<owner>[0-9]+-[0-9]+-[0-9a-f]{8})\."
-    rf"(?:(?P<kind>lock|sent|dead)|(?P<lane>{'|'.join(LANES)})\.(?P<number>\d{{6,}}))(?:\.ndjson)?"
+    rf"(?:(?P<kind>lock|sent|dead)|(?P<lane>{'|'.join(LANES)})\.\d{{6,}})(?:\.ndjson)?"
 )
 _DRAFT = ".new"
 _ANY_VERSION = re.compile(r"v(\d+)\.")
@@ -32,35 +32,33 @@ _ANY_VERSION = re.compile(r"v(\d+)\.")
 
 @dataclass(frozen=True, slots=True)
 class FileName:
-    """A file's name, read.
+    """The parts of a file's name.
 
     Attributes:
-        owner: Whose file it is.
-        kind: "lock", "sent", "dead" or "segment".
-        lane: A segment's lane.
-        number: A segment's number; later ones hold later entries.
+        owner: The owner of the file.
+        kind: The kind of the file: "lock", "sent", "dead" or "segment".
+        lane: The lane of a segment.
     """
 
     owner: str
     kind: str
     lane: int = 0
-    number: int = 0
 
 
 def new_owner() -> str:
-    """A name for a logger in this process that nobody else has."""
+    """Return a unique name for a logger in this process."""
     return f"{int(time.time()):010d}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def facts_in_name(owner: str) -> dict[str, object]:
-    """What an owner's name says of it: `pid` and `started`, as a lock file has them.
+    """Return `pid` and `started` from the name of an owner, in the format of a lock file.
 
-    Only for people to read: the clock may have been wrong.
+    The facts are for people only, because the clock may have been wrong.
     """
     began, pid, _ = owner.split("-")
     try:
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(began)))
-    except (ValueError, OverflowError, OSError):  # somebody has made the name up
+    except (ValueError, OverflowError, OSError):  # a made-up name can hold any number
         return {}
     return {"pid": int(pid), "started": started}
 
@@ -82,40 +80,40 @@ def segment_name(owner: str, lane: int, number: int) -> str:
 
 
 def draft_name(name: str) -> str:
-    """What a file is called until it takes the place of another one."""
+    """Return the name that a new file has until it replaces the file called `name`."""
     return name + _DRAFT
 
 
 def parse(name: str) -> FileName | None:
-    """What a file of the folder is, or None if it is not one of this format."""
+    """Return the parts of a file's name, or None if the name has another format."""
     found = _NAME.fullmatch(name)
     if found is None or int(found["version"]) != VERSION:
         return None
     if found["kind"] is not None:
         return FileName(found["owner"], found["kind"])
-    return FileName(found["owner"], "segment", LANES.index(found["lane"]), int(found["number"]))
+    return FileName(found["owner"], "segment", LANES.index(found["lane"]))
 
 
 def segments_of(owner: str, names: list[str]) -> list[str]:
-    """An owner's segments among the files of a folder, in their order."""
-    # By the beginning first: of thousands of files, few are the owner's.
+    """Return the names of an owner's segments, in the order of `names`."""
+    # The prefix is compared first, because the regular expression is slow for thousands of names.
     beginning = f"v{VERSION}.{owner}."
     own = [name for name in names if name.startswith(beginning)]
     return [name for name in own if (file := parse(name)) and file.kind == "segment"]
 
 
 def parse_draft(name: str) -> FileName | None:
-    """The same of a file that may be a draft: what it is to become."""
+    """Return the parts of a file's name, which may also be the name of a draft."""
     return parse(name.removesuffix(_DRAFT))
 
 
 def is_newer(name: str) -> bool:
-    """True if a later version of this package has written the file."""
+    """True if the name belongs to a newer version of the format."""
     found = _ANY_VERSION.match(name)
     return found is not None and int(found[1]) > VERSION
 
 
 def odd_names(names: list[str]) -> tuple[list[str], list[str]]:
-    """The files of a newer version, and those that no spool has made."""
+    """Return the names of a newer format, and the names that do not belong to a spool."""
     odd = [name for name in names if parse_draft(name) is None]
     return [name for name in odd if is_newer(name)], [name for name in odd if not is_newer(name)]

@@ -1,8 +1,8 @@
-"""The spool's folder: made with care, and never left by a link.
+"""The spool's folder: files are opened, locked and written in it.
 
-What must stay true: every file is opened below the folder that was checked, whatever somebody puts
-in its place meanwhile; no link is followed; what this package makes, only its user can read; that
-an app closes descriptors which are not its own ends nothing.
+What must stay true: every file is opened inside the folder that was checked, even if another folder
+takes its path later. No link is followed. Only the user of the process can read the files. The
+spool still works after the app has closed a descriptor of the spool.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
-# Reasons why a file cannot be read that do not pass by themselves. A bad place on the disk is one;
-# too many open files, of this process or of the system, is not.
+# Errors that last until somebody repairs the file. A bad sector is such an error; too many open
+# files is not.
 _LASTING = {
     errno.EACCES,
     errno.EIO,
@@ -44,28 +44,23 @@ _LASTING = {
     errno.EPERM,
 }
 
-# The files of locks that are held, each with the process that has taken it. Whoever adopts
-# knows of one for a while only in a local variable, which is out of reach after a fork.
+# The lock files that are held, each with the id of the process that took the lock. A forked child
+# must find all of them, and a thread may have only a local variable for a lock. The
+# `opening` lock guards this dictionary.
 _held: dict[OpenFile, int] = {}
 
 
-class SpoolUnusable(Exception):  # noqa: N818 - it states what happened
-    """The folder cannot serve as a spool.
-
-    Args:
-        reason: Why, in words for people.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+class SpoolUnusable(Exception):  # noqa: N818 - the name states what happened
+    """The folder cannot be used as a spool; the argument is the reason, for people."""
 
 
 class OpenFile:
-    """A descriptor, and which file it is of: an app may close it, and make its number another's.
+    """A descriptor and the identity of its file.
+
+    An app may close the descriptor, and its number may then belong to another file.
 
     Args:
-        descriptor: A file that has just been opened.
+        descriptor: The descriptor of a file that was just opened.
     """
 
     __slots__ = ("_status", "descriptor")
@@ -75,31 +70,37 @@ class OpenFile:
         self._status = os.fstat(descriptor)
 
     def is_ours(self) -> bool:
-        """True if the number is still that file's."""
-        return self.links() is not None
+        """True if the descriptor still belongs to the file."""
+        return self.status() is not None
 
     def links(self) -> int | None:
-        """How many names the file has: 0 once it was removed; None if it is not `is_ours`."""
+        """Return the number of names of the file, or None if the app closed the descriptor."""
+        status = self.status()
+        return None if status is None else status.st_nlink
+
+    def status(self) -> os.stat_result | None:
+        """Return the status of the file, or None if the app closed the descriptor."""
         try:
             status = os.fstat(self.descriptor)
         except OSError:
             return None
-        return status.st_nlink if os.path.samestat(status, self._status) else None
+        return status if os.path.samestat(status, self._status) else None
 
     def close(self) -> None:
-        """Closes the file, unless the app has."""
+        """Close the file, unless the app has closed it."""
         if self.is_ours():
-            close(self.descriptor)
+            with contextlib.suppress(OSError):  # the file is not used again
+                os.close(self.descriptor)
 
 
 class Folder:
     """An open folder.
 
     Args:
-        path: Where it is; it is made if it does not exist.
+        path: The path of the folder, which is made if it does not exist.
 
     Raises:
-        SpoolUnusable: It is a link, somebody else's, or not to be had.
+        SpoolUnusable: The folder is a link, belongs to another user, or cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,37 +125,32 @@ class Folder:
             raise SpoolUnusable("it belongs to another user")
         self._status = status
 
-    @property
-    def _descriptor(self) -> int | None:
-        """The folder's own, where the system has such."""
-        return None if self._file is None else self._file.descriptor
-
     def __del__(self) -> None:
-        # Not before: a thread that looks through the folder must not find its descriptor closed,
-        # or another file's.
+        # The descriptor is closed when no thread uses the folder any more. After an earlier close,
+        # a thread that lists the folder could use the descriptor of another file.
         if self._file is not None:
             self._file.close()
 
     def is_removed(self) -> bool:
-        """True if somebody has removed the folder, or has moved it away."""
+        """True if the folder was removed or moved away."""
         if self._file is None:
             return not self.path.is_dir()
         links = self._file.links()
-        if links is None:  # the app has closed it
+        if links is None:  # the app has closed the folder
             return not self._is_reopened()
         return links == 0 or self._is_moved()
 
     def _is_moved(self) -> bool:
-        """True if something else, or nothing, is where the folder was."""
+        """True if the path leads to another folder or to nothing."""
         try:
             return not os.path.samestat(self.path.lstat(), self._status)
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:
-            return False  # who knows: that it cannot be reached by its path changes nothing
+            return False  # the open descriptor works without the path
 
     def _is_reopened(self) -> bool:
-        """True if the folder could be opened once more, and is the same."""
+        """True if the path could be opened again and leads to the same folder."""
         before, self._file = self._status, None
         try:
             self._open_folder()
@@ -163,24 +159,24 @@ class Folder:
         return os.path.samestat(before, self._status)
 
     def names(self) -> list[str]:
-        """The names of all files, sorted."""
-        where = self.path if self._descriptor is None else self._descriptor
-        return sorted(os.listdir(where))  # noqa: PTH208 - pathlib knows no descriptors
+        """Return the names of all files, sorted."""
+        file = self._file
+        return sorted(os.listdir(self.path if file is None else file.descriptor))  # noqa: PTH208
 
     def create(self, name: str) -> int:
-        """Makes a file that is written at its end, and readable."""
+        """Make a file, open for reading and appending."""
         return self._open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
 
     def append_to(self, name: str) -> int:
-        """Opens a file to write at its end; it is made if it does not exist."""
+        """Open a file for reading and appending, and make the file if it does not exist."""
         return self._open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
     def open(self, name: str) -> int:
-        """Opens a file to read, or to be locked."""
+        """Open a file for reading and writing."""
         return self._open(name, os.O_RDWR)
 
     def read(self, name: str) -> bytes:
-        """All of a small file; nothing if it does not exist."""
+        """Return the content of a small file, or nothing if the file does not exist."""
         try:
             descriptor = self.open(name)
         except FileNotFoundError:
@@ -189,43 +185,37 @@ class Folder:
             return file.read()
 
     def remove(self, name: str) -> None:
-        """Removes a file, unless it is gone already."""
-        try:
-            if self._descriptor is None:
-                (self.path / name).unlink()
-            else:
-                os.unlink(name, dir_fd=self._descriptor)
-        except FileNotFoundError:
-            return
+        """Remove a file, if it exists."""
+        place, below = self._at(name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place, dir_fd=below)
 
     def replace(self, name: str, content: bytes) -> None:
-        """Puts a new file in the place of an old one, whole or not at all."""
+        """Replace a file by a new one, in one step: a reader sees either the old or the new one."""
         draft = draft_name(name)
         self.remove(draft)
         descriptor = self.create(draft)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        if self._descriptor is None:
-            (self.path / draft).replace(self.path / name)
-        else:
-            os.replace(draft, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+        source, below = self._at(draft)
+        target, below_target = self._at(name)
+        os.replace(source, target, src_dir_fd=below, dst_dir_fd=below_target)
 
     def status(self, name: str) -> os.stat_result:
-        """What the system knows of a file; a link is not followed."""
-        if self._descriptor is None:
-            return os.lstat(self.path / name)
-        return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        """Return the status of a file; a link is not followed."""
+        place, below = self._at(name)
+        return os.stat(place, dir_fd=below, follow_symlinks=False)
 
     def lock(self, name: str, *, is_new: bool = False) -> OpenFile | None:
-        """Opens a file and takes its lock.
+        """Open a file and lock the file.
 
         Args:
-            name: The file.
-            is_new: Make the file.
+            name: The name of the file.
+            is_new: True to make the file.
 
         Returns:
-            The file, to be given to `unlock`; None if somebody has it, or the file was
-            removed by whoever had it until now.
+            The locked file, for `unlock`. None if another process has the lock, or has removed the
+            file before this process had the lock.
 
         Raises:
             SpoolUnusable: The file system has no locks.
@@ -248,42 +238,44 @@ class Folder:
                 os.close(descriptor)
         if not is_ours:
             return None
-        for lost in list(_held):  # of a copy: a handler that logs may add one meanwhile
+        for lost in list(_held):  # this copies, because a signal handler that logs may add a lock
             if lost.descriptor == descriptor:
-                del _held[lost]  # the app has closed it: else the number would not have been free
+                del _held[lost]  # the app closed this lock file, and its number was used again
         lock = OpenFile(descriptor)
         _held[lock] = os.getpid()
         return lock
 
     def _is_still(self, name: str, descriptor: int) -> bool:
+        """True if the name still leads to the open file."""
         try:
-            named = self.status(name)
+            return os.path.samestat(self.status(name), os.fstat(descriptor))
         except FileNotFoundError:
             return False
-        return os.path.samestat(named, os.fstat(descriptor))
+
+    def _at(self, name: str) -> tuple[Path | str, int | None]:
+        """Return a path for system calls, and the descriptor to which the path is relative."""
+        file = self._file  # the field is read once, because another thread may change it
+        return (self.path / name, None) if file is None else (name, file.descriptor)
 
     def _open(self, name: str, flags: int) -> int:
-        flags |= NO_FOLLOW | NO_WAIT | BINARY
-        if self._descriptor is None:
-            descriptor = os.open(self.path / name, flags, FILE_MODE)
-        else:
-            descriptor = os.open(name, flags, FILE_MODE, dir_fd=self._descriptor)
+        place, below = self._at(name)
+        descriptor = os.open(place, flags | NO_FOLLOW | NO_WAIT | BINARY, FILE_MODE, dir_fd=below)
         status = os.fstat(descriptor)
         if is_foreign(status) or not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
-            raise PermissionError(errno.EPERM, "it is no file, or another user's", name)
+            raise PermissionError(errno.EPERM, "it is not a regular file of this user", name)
         return descriptor
 
 
 def unlock(lock: OpenFile) -> None:
-    """Gives a lock back, by closing its file."""
+    """Release a lock by closing its file."""
     with _unforked():
         if _held.pop(lock, None) is not None:
             lock.close()
 
 
 def release_locks_in_child() -> None:
-    """Closes, in a forked child, the lock files of its parent, who keeps the locks."""
+    """Close the lock files of the parent in a forked child; the parent keeps its locks."""
     own = os.getpid()
     for lock, pid in list(_held.items()):
         if pid != own:
@@ -291,16 +283,13 @@ def release_locks_in_child() -> None:
             lock.close()
 
 
-def close(descriptor: int) -> None:
-    """Closes a file of the spool, unless the app has done that."""
-    with contextlib.suppress(OSError):  # there is no other use for what cannot be closed
-        os.close(descriptor)
-
-
 @contextlib.contextmanager
 def _unforked() -> Iterator[None]:
-    """No fork comes in between, unless it has waited for a second already."""
-    # Nor is a lock waited for that such a fork has left to a thread which the child has not.
+    """Hold the `opening` lock, for which a fork waits up to one second.
+
+    The wait for this lock has a limit, too: in a child that was forked without the lock, the lock
+    may belong to a thread that does not exist there.
+    """
     is_held = opening.acquire(timeout=OPENING_SECONDS)
     try:
         yield
@@ -310,25 +299,25 @@ def _unforked() -> Iterator[None]:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Writes in one piece.
+    """Write data by one system call.
 
     Raises:
-        OSError: It did not work out; a part of the data may be in the file.
+        OSError: The data was not written; a part of the data may be in the file.
     """
     if os.write(descriptor, data) < len(data):
         raise OSError(errno.ENOSPC, "the disk is full")
 
 
 def rewrite(file: OpenFile, content: bytes, before: bytes = b"") -> None:
-    """Writes a small file over, in one piece; blanks fill up what was longer.
+    """Overwrite a small file by one system call; blanks replace the rest of a longer content.
 
     Args:
         file: The file.
-        content: What is to be in it; one line.
-        before: What is in it.
+        content: The new content, one line.
+        before: The present content.
 
     Raises:
-        OSError: It did not work out; what was in the file still is.
+        OSError: The file cannot be written, and has its present content.
     """
     if not file.is_ours():
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
@@ -345,12 +334,12 @@ def rewrite(file: OpenFile, content: bytes, before: bytes = b"") -> None:
 
 
 def is_lasting(error: OSError | SpoolUnusable) -> bool:
-    """True if what is wrong with a file does not pass by itself."""
+    """True if the error lasts until somebody repairs the file."""
     return not isinstance(error, OSError) or error.errno in _LASTING
 
 
 def words_of(error: OSError | SpoolUnusable) -> str:
-    """What is wrong, for people, without the path, which the notice names already."""
+    """Return the error in words, without the path, which the notice names already."""
     if isinstance(error, SpoolUnusable):
-        return error.reason
+        return str(error)
     return error.strerror or type(error).__name__

@@ -1,7 +1,8 @@
-"""A look at a spool's folder, for the command line: owners, entries, dead letters.
+"""A view of a spool's folder for the command line: owners, pending entries and dead letters.
 
-What must stay true: looking changes nothing. A lock is tried, to see whether its owner lives, and
-given back at once; files are opened for reading only, so a read-only folder can be looked at.
+What must stay true: a view changes no file. The view takes a lock only to see whether the lock is
+free, and releases the lock at once. Files are opened for reading only, so a view of a read-only
+folder works.
 """
 
 from __future__ import annotations
@@ -36,22 +37,22 @@ if TYPE_CHECKING:
 
     from voyage_logger._queue.spool.file_names import FileName
 
-_ENTRY = b',"entry":'  # cannot stand inside a JSON string, where quotes are escaped
+_ENTRY = b',"entry":'  # no JSON string contains this, because quotes are escaped
 
-# (sequence number, lane, encoded entry, or None for a line that is none)
+# (sequence number, lane, encoded entry or None for a corrupt line)
 Pending = tuple[int, int, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A segment, seen from outside.
+    """A segment in a view.
 
     Attributes:
-        name: The file's name.
-        lane: The lane of its entries.
-        sent: How many bytes of it are settled.
-        size: How many bytes it has.
-        written_at: When it was last written to, epoch seconds.
+        name: The name of the file.
+        lane: The lane of the entries.
+        sent: The number of settled bytes.
+        size: The number of bytes.
+        written_at: The time of the last write, in epoch seconds.
     """
 
     name: str
@@ -63,17 +64,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What one owner has in the folder.
+    """An owner in a view.
 
     Attributes:
-        name: The owner's name.
-        is_alive: True if a living process has its files.
+        name: The name of the owner.
+        is_alive: True if a running process has the files.
         has_lock: True if there is a lock file.
-        pid, started: What the lock file says, or the name where there is none.
-        destination: What the lock file says, or None.
-        adopted_by: The id of the living process that has taken the files over, or None.
-        parts: Its segments, those of a lane in order.
-        has_letters: True if there is a dead-letter file.
+        pid, started: Facts from the lock file or, without a lock file, from the name.
+        destination: The destination from the lock file, or None.
+        adopted_by: The id of the running process that has taken over the files, or None.
+        parts: The segments; the segments of a lane come in the order of their numbers.
+        has_dead_letters: True if there is a dead-letter file.
     """
 
     name: str
@@ -84,37 +85,37 @@ class Owner:
     destination: str | None
     adopted_by: int | None
     parts: tuple[Part, ...]
-    has_letters: bool
+    has_dead_letters: bool
 
     @property
     def state(self) -> str:
-        """In a word: "alive", "dead", or "adopted": dead, and a living process has its files."""
+        """The state: "alive", "dead", or "adopted" if another process has taken over the files."""
         if not self.is_alive:
             return "dead"
         return "alive" if self.adopted_by is None else "adopted"
 
     @property
     def size(self) -> int:
-        """The bytes of its segments that are not settled."""
+        """The bytes of all segments that are not settled."""
         return sum(part.size - part.sent for part in self.parts)
 
     def age(self) -> float | None:
-        """Seconds since the segment that was left alone for longest was written, or None."""
+        """Return the seconds since the oldest last write of a segment, or None."""
         written = [part.written_at for part in self.parts]
         return max(0.0, time.time() - min(written)) if written else None
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter: an entry that the server has rejected, or a line that is no entry.
+class DeadLetter:
+    """A dead letter: a rejected entry, or a corrupt line of a segment.
 
     Attributes:
         reason: The reason in one or two words, as in `Stats.rejected_by`.
-        words: What the server said.
-        at: When, epoch seconds, or None.
-        entry: The encoded entry, or None if there is none that can be read.
-        line: The line itself.
-        corrupt: The line of a segment that is no entry, or None.
+        words: The words of the server.
+        at: The time of the rejection in epoch seconds, or None.
+        entry: The encoded entry, or None if the line has no readable entry.
+        line: The line of the dead-letter file.
+        corrupt: The corrupt line of a segment, or None.
     """
 
     reason: str
@@ -126,26 +127,26 @@ class Letter:
 
 
 class View:
-    """An open folder to look at.
+    """A view of a folder.
 
     Args:
-        path: Where it is.
+        path: The path of the folder.
 
     Raises:
-        SpoolUnusable: It is no folder, a link, somebody else's, or not to be had.
+        SpoolUnusable: The path leads to no folder, to a link, or to a folder of another user.
 
     Attributes:
-        troubles: What could not be read, in words.
+        troubles: A sentence for each file that could not be read.
     """
 
     def __init__(self, path: Path) -> None:
         if not os.path.lexists(path):
-            raise SpoolUnusable("there is no such folder")  # not to be made by looking at it
+            raise SpoolUnusable("there is no such folder")  # `Folder` would make the folder
         self.folder: Folder = _ReadOnly(path)
         self.troubles: list[str] = []
 
     def owners(self) -> list[Owner]:
-        """All owners, oldest first.
+        """Return all owners, oldest first.
 
         Raises:
             SpoolUnusable: The file system has no locks.
@@ -160,16 +161,16 @@ class View:
         for owner in sorted(files):
             try:
                 found.append(self._owner(owner, files[owner]))
-            except OSError as error:  # noqa: PERF203 - the others are to be seen all the same
+            except OSError as error:  # noqa: PERF203 - the other owners are listed all the same
                 self._note(f"the files of {owner}", error)
         return found
 
     def odd_names(self) -> tuple[list[str], list[str]]:
-        """The files of a newer version, and those that no spool has made."""
+        """Return the names of a newer format, and the names that do not belong to a spool."""
         return odd_names(self.folder.names())
 
     def pending(self, owner: Owner) -> Iterator[Pending]:
-        """The pending lines of an owner, in the order of their log calls."""
+        """Return the pending lines of an owner, in the order of their log calls."""
         lanes = [
             self._lines_of([part for part in owner.parts if part.lane == lane])
             for lane in range(len(LANES))
@@ -177,7 +178,7 @@ class View:
         return heapq.merge(*lanes, key=itemgetter(0))
 
     def count(self, owner: Owner) -> tuple[Counter[str], int]:
-        """How many entries are pending in each lane, and how many lines cannot be read."""
+        """Return the number of pending entries of each lane, and the number of corrupt lines."""
         lanes: Counter[str] = Counter()
         unreadable = 0
         for part in owner.parts:
@@ -186,34 +187,22 @@ class View:
                 unreadable += entry is None
         return Counter({lane: lanes[lane] for lane in LANES if lanes[lane]}), unreadable
 
-    def letters(self, owner: Owner) -> Iterator[Letter]:
-        """The dead letters of an owner, oldest first."""
-        if not owner.has_letters:
+    def dead_letters(self, owner: Owner) -> Iterator[DeadLetter]:
+        """Yield the dead letters of an owner, oldest first."""
+        if not owner.has_dead_letters:
             return
         name = dead_name(owner.name)
         try:
             with os.fdopen(self.folder.open(name), "rb") as file:
-                yield from map(letter_in, file)
+                yield from map(dead_letter_in, file)
         except FileNotFoundError:
-            return  # sent again, or removed, meanwhile
+            return  # another process has just sent or removed the dead letters
         except OSError as error:
             self._note(name, error)
 
     def _owner(self, name: str, files: list[tuple[str, FileName]]) -> Owner:
         kinds = {file.kind for _, file in files}
-        # The journal first: what is sent while this looks then counts as pending, not the reverse.
-        sent = sent_of(self.folder.read(sent_name(name)))
-        parts = []
-        for each, file in files:
-            if file.kind != "segment":
-                continue
-            try:
-                status = self.folder.status(each)
-            except FileNotFoundError:
-                continue  # delivered meanwhile
-            begin = sent.get(each, 0)
-            begin = begin if begin <= status.st_size else 0
-            parts.append(Part(each, file.lane, begin, status.st_size, status.st_mtime))
+        parts = tuple(self._parts(name, [each for each in files if each[1].kind == "segment"]))
         lock_file = self.folder.read(lock_name(name))
         facts = {**facts_in_name(name), **_facts(lock_file)}
         is_held = is_alive(self.folder, name, has_segments="segment" in kinds)
@@ -225,16 +214,28 @@ class View:
             started=facts.get("started"),
             destination=destination_in(lock_file),
             adopted_by=facts.get("adopted_by") if is_held else None,
-            parts=tuple(parts),
-            has_letters="dead" in kinds,
+            parts=parts,
+            has_dead_letters="dead" in kinds,
         )
+
+    def _parts(self, owner: str, segments: list[tuple[str, FileName]]) -> Iterator[Part]:
+        # The journal is read before the segments, else it could have more bytes than they had.
+        settled = sent_of(self.folder.read(sent_name(owner)))
+        for name, file in segments:
+            try:
+                status = self.folder.status(name)
+            except FileNotFoundError:
+                continue  # the segment was just delivered
+            sent = settled.get(name, 0)
+            sent = sent if sent <= status.st_size else 0
+            yield Part(name, file.lane, sent, status.st_size, status.st_mtime)
 
     def _lines_of(self, parts: list[Part]) -> Iterator[Pending]:
         for part in parts:
             try:
                 yield from self._lines_in(part)
-            except FileNotFoundError:  # noqa: PERF203 - as above
-                continue  # delivered meanwhile
+            except FileNotFoundError:  # noqa: PERF203 - the other segments are shown all the same
+                continue  # the segment was just delivered
             except OSError as error:
                 self._note(part.name, error)
 
@@ -244,9 +245,9 @@ class View:
             file.seek(part.sent)
             for line in file:
                 if not line.endswith(b"\n"):
-                    return  # torn, or being written
+                    return  # half a line: its log call has not returned, or was killed
                 ((sequence, entry, *_),) = lines_in(line, 0, needs_check=True)[0]
-                last = last if entry is None else sequence  # what is unreadable keeps its place
+                last = last if entry is None else sequence  # a corrupt line keeps its place
                 yield last, part.lane, entry
 
     def _note(self, what: str, error: OSError) -> None:
@@ -256,17 +257,17 @@ class View:
 
 
 class _ReadOnly(Folder):
-    """A folder in which nothing can be written by mistake."""
+    """A folder whose files are opened for reading only."""
 
     def open(self, name: str) -> int:
         return self._open(name, os.O_RDONLY)
 
 
 def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
-    """True if a living process has an owner's files.
+    """True if a running process has the files of an owner.
 
-    The lock says so. Where its file was removed from under its holder, who makes it anew within
-    half a minute, a process with the owner's id is taken for the owner, rather than robbed.
+    The lock decides that. If the lock file was removed, its owner makes a new one within half a
+    minute; until then, any process with the owner's process id counts as the owner.
     """
     try:
         lock = folder.lock(lock_name(owner))
@@ -277,21 +278,15 @@ def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
     return lock is None
 
 
-def letter_in(line: bytes) -> Letter:
-    """A line of a dead-letter file, read."""
-    unreadable = Letter("unreadable", "", None, None, line)
-    try:
-        facts = json.loads(line)
-    except (ValueError, RecursionError):
-        return unreadable
-    if type(facts) is not dict:
-        return unreadable
+def dead_letter_in(line: bytes) -> DeadLetter:
+    """Return the dead letter in a line of a dead-letter file."""
+    facts = facts_in(line)
     entry, corrupt = _entry_of(line, facts), facts.get("line")
     corrupt = corrupt if isinstance(corrupt, str) else None
     if entry is None and corrupt is None:
-        return unreadable
+        return DeadLetter("unreadable", "", None, None, line)
     at = facts.get("at")
-    return Letter(
+    return DeadLetter(
         str(facts.get("reason", "")),
         str(facts.get("words", "")),
         at if isinstance(at, (int, float)) else None,
@@ -302,7 +297,7 @@ def letter_in(line: bytes) -> Letter:
 
 
 def _entry_of(line: bytes, facts: dict[str, Any]) -> bytes | None:
-    """The entry of a dead letter, to the byte; None if it has none."""
+    """Return the bytes of a dead letter's entry, or None if the letter has no entry."""
     place = line.find(_ENTRY)
     entry = line.rstrip()[place + len(_ENTRY) : -1].strip()
     found = facts.get("entry")

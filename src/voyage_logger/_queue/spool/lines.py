@@ -1,13 +1,13 @@
-"""What a line is, of a segment and of a dead-letter file.
+"""The format of a line in a segment and of a line in a dead-letter file.
 
-A segment's is the entry's JSON with one more member in front, the place of its log call::
+A line of a segment is the JSON of an entry, with the number of its log call as the first member::
 
     {"spool_seq":17,"message":"Order placed","level":"info",...}
 
-so that entries of several files can be sent in the order of their calls. The rest of the line is,
-to the byte, what is sent.
+The number lets the worker send entries of several files in the order of their log calls. The other
+bytes of the line are sent as they are.
 
-What must stay true: whatever is in a file, each of its lines is an entry or corrupt, and counted.
+What must stay true: each line of a file counts either as an entry or as a corrupt line.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from voyage_logger._queue.spool.folder import write_all
 _OPEN = b'{"spool_seq":'
 _LINE = _OPEN + b"%d,%b\n"
 
-# (sequence number; encoded entry, or None if no line of a piece is one; where it ends; the corrupt
-# lines next to it, which count with it)
+# A line as the reader gives it: (sequence number; encoded entry, or None if a piece has no entry;
+# position of the end; neighbouring corrupt lines, which are taken and settled with the entry).
 Line = tuple[int, bytes | None, int, tuple[bytes, ...]]
 
 
 def line_of(sequence: int, payload: bytes | bytearray) -> bytes:
-    """The line of an entry.
+    """Return the line of an entry.
 
     Args:
-        sequence: The place of its log call among those of its owner.
-        payload: The encoded entry, a JSON object with one member at least.
+        sequence: The number of the log call among the log calls of the owner.
+        payload: The encoded entry, a JSON object with at least one member.
     """
     return _LINE % (sequence, payload[1:])
 
 
 def count_of(line: Line) -> int:
-    """How many lines of the file that is."""
+    """Return the number of lines that a `Line` has in the file, corrupt lines included."""
     _, payload, _, corrupt = line
     return len(corrupt) + (payload is not None)
 
 
 def lines_in(data: bytes, begin: int, *, needs_check: bool) -> tuple[list[Line], int]:
-    """The whole lines of a piece of a file, and where they end.
+    """Return the whole lines in a piece of a file, and the position where the last one ends.
 
     Args:
         data: The piece.
-        begin: Where in the file it begins.
-        needs_check: Whether each line has to be looked at closely.
+        begin: The position of the piece in the file, in bytes.
+        needs_check: True if each line must be parsed to know that the line is an entry.
     """
     lines: list[Line] = []
     place = begin
@@ -69,7 +69,7 @@ def lines_in(data: bytes, begin: int, *, needs_check: bool) -> tuple[list[Line],
 
 
 def _entry_in(line: bytes, *, needs_check: bool) -> tuple[int, bytes] | None:
-    """A line's number and entry; None if it was torn, made by others, or changed by hand."""
+    """Return the number and the entry of a line, or None if the line is not an entry."""
     if not line.startswith(_OPEN):
         return None
     comma = line.find(b",", len(_OPEN))
@@ -81,21 +81,21 @@ def _entry_in(line: bytes, *, needs_check: bool) -> tuple[int, bytes] | None:
         sequence = int(line[len(_OPEN) : comma])
     except (ValueError, RecursionError):
         return None
-    if not 0 <= sequence < NEVER:  # as no log call has it, and beyond all that is compared with it
+    if not 0 <= sequence < NEVER:  # no log call has such a number, and `NEVER` stands for "none"
         return None
     return sequence, b"{" + line[comma + 1 :]
 
 
 def remove_half(descriptor: int, size: int, since: int) -> bytes:
-    """Removes a part of a line before the last `since` bytes of a file, if there is one.
+    """Remove a half-written line before the last `since` bytes of a file, if there is one.
 
     Args:
-        descriptor: The file, open to be read and written.
-        size: The bytes of the line, which are more than the part has.
-        since: How many bytes come after it, which stay.
+        descriptor: The file, open for reading and writing.
+        size: The bytes of the whole line.
+        since: The bytes after the half-written line; these bytes stay in the file.
 
     Returns:
-        Those bytes, if they have no place there any more.
+        The last `since` bytes if the file could not take them again, else nothing.
 
     Raises:
         OSError: The file cannot be changed.
@@ -117,13 +117,13 @@ def remove_half(descriptor: int, size: int, since: int) -> bytes:
     return b""
 
 
-def letter_of(payload: bytes | bytearray, reason: str, words: str) -> bytes:
-    """The dead letter of an entry that the server has rejected."""
+def dead_letter_of(payload: bytes | bytearray, reason: str, words: str) -> bytes:
+    """Return the dead letter of an entry that the server has rejected."""
     return b'%b,"entry":%b}\n' % (_facts(reason, words), bytes(payload))
 
 
-def letter_of_line(line: bytes, reason: str, words: str) -> bytes:
-    """The dead letter of a line that is no entry; what is not UTF-8 is a lone surrogate there."""
+def dead_letter_of_line(line: bytes, reason: str, words: str) -> bytes:
+    """Return the dead letter of a corrupt line; a lone surrogate stands for each invalid byte."""
     text = json.dumps(line.decode("utf-8", "surrogateescape"))
     return b'%b,"line":%b}\n' % (_facts(reason, words), text.encode())
 

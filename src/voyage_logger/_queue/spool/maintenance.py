@@ -1,7 +1,7 @@
-"""What a person may order for the files of dead owners: have them sent, or removed.
+"""Maintenance for the command line: replay and removal of the files of dead owners.
 
-What must stay true: only the holder of an owner's lock touches its files, so a living owner's are
-never touched; an entry is on the disk at every moment of its way from a dead letter to a segment.
+What must stay true: only the process that holds the lock of an owner changes the files of the
+owner. A dead letter is removed only after its entry is in a segment.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from voyage_logger._queue.spool.file_names import (
     dead_name,
     lock_name,
     new_owner,
-    parse,
     parse_draft,
     segment_name,
+    segments_of,
 )
 from voyage_logger._queue.spool.folder import SpoolUnusable, rewrite, unlock
-from voyage_logger._queue.spool.inspection import is_alive, letter_in
+from voyage_logger._queue.spool.inspection import dead_letter_in, is_alive
 from voyage_logger._queue.spool.lines import line_of
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What was removed of an owner's files.
+    """The files of an owner that were removed.
 
     Attributes:
-        files: How many.
-        size: Their bytes.
-        left: What could not be removed, each with the reason.
+        files: The number of removed files.
+        size: The bytes of the removed files.
+        left: The names of files that could not be removed, each with the error.
     """
 
     files: int
@@ -47,13 +47,11 @@ class Removed:
     left: tuple[tuple[str, OSError], ...]
 
 
-def release(folder: Folder, owner: str, destination: str) -> bool:
-    """Makes what a dead owner has left free to be adopted by who sends to `destination`.
-
-    A lock file is made where there is none, and names that destination from now on.
+def redirect(folder: Folder, owner: str, destination: str) -> bool:
+    """Change the destination of a dead owner's entries, and make a lock file if there is none.
 
     Returns:
-        False if a living process has the files.
+        False if a running process has the files.
 
     Raises:
         SpoolUnusable: The file system has no locks.
@@ -67,14 +65,13 @@ def release(folder: Folder, owner: str, destination: str) -> bool:
         return True
 
 
-def revive(folder: Folder, owner: str, destination: str) -> int:
-    """Makes a dead owner's dead letters pending entries again, of a new owner that is dead, too.
+def requeue_dead_letters(folder: Folder, owner: str, destination: str) -> int:
+    """Move the dead letters of a dead owner into the segments of a new owner.
 
-    Lines that cannot be read stay where they are. A crash on the way leaves both: then the entries
-    are sent, and can be sent once more.
+    Unreadable lines stay in the dead-letter file. After a crash, the entries may be in both files.
 
     Returns:
-        How many entries that were.
+        The number of moved entries.
 
     Raises:
         SpoolUnusable: The file system has no locks.
@@ -83,7 +80,7 @@ def revive(folder: Folder, owner: str, destination: str) -> int:
     with _held(folder, owner) as lock:
         if lock is None:
             return 0
-        letters = [letter_in(line) for line in _lines(folder.read(dead_name(owner)))]
+        letters = [dead_letter_in(line) for line in _lines(folder.read(dead_name(owner)))]
         entries = [letter.entry for letter in letters if letter.entry is not None]
         if not entries:
             return 0
@@ -96,57 +93,59 @@ def revive(folder: Folder, owner: str, destination: str) -> int:
         return len(entries)
 
 
-def remove(folder: Folder, owner: str, *, only_letters: bool) -> Removed | None:
-    """Removes a dead owner's files.
+def remove(folder: Folder, owner: str, *, only_dead_letters: bool) -> Removed | None:
+    """Remove the files of a dead owner.
 
     Args:
-        folder: Where they are.
-        owner: The owner's name.
-        only_letters: Leave all but the dead letters.
+        folder: The folder of the files.
+        owner: The name of the owner.
+        only_dead_letters: True to remove only the dead-letter file.
 
     Returns:
-        What was removed; None if a living process has the files.
+        The removed files; None if a running process has the files.
 
     Raises:
         SpoolUnusable: The file system has no locks.
         OSError: The folder cannot be read, or the lock file cannot be removed.
     """
-    with _held(folder, owner, is_kept=only_letters) as lock:
+    with _held(folder, owner, is_kept=only_dead_letters) as lock:
         if lock is None:
             return None
-        files = size = 0
-        left = []
-        for name in _names_of(folder, owner):
-            file = parse(name)
-            is_letters = file is not None and file.kind == "dead"
-            if name == lock_name(owner) or (only_letters and not is_letters):
-                continue
-            try:
-                of_file = folder.status(name).st_size
-                folder.remove(name)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                left.append((name, error))
-                continue
-            size += of_file
-            files += 1
-        if not only_letters and not left:
-            folder.remove(lock_name(owner))  # last: until then nobody else may look
-        return Removed(files, size, tuple(left))
+        names = [dead_name(owner)] if only_dead_letters else _names_of(folder, owner)
+        removed = _removed(folder, [name for name in names if name != lock_name(owner)])
+        if not only_dead_letters and not removed.left:
+            folder.remove(lock_name(owner))  # the lock file is removed last
+        return removed
+
+
+def _removed(folder: Folder, names: list[str]) -> Removed:
+    """Remove files, and count them."""
+    sizes = []
+    left = []
+    for name in names:
+        try:
+            size = folder.status(name).st_size
+            folder.remove(name)
+        except FileNotFoundError:  # noqa: PERF203 - the other files are removed all the same
+            continue
+        except OSError as error:
+            left.append((name, error))
+        else:
+            sizes.append(size)
+    return Removed(len(sizes), sum(sizes), tuple(left))
 
 
 @contextlib.contextmanager
 def _held(folder: Folder, owner: str, *, is_kept: bool = False) -> Iterator[OpenFile | None]:
-    """A dead owner's lock while it is held, or None if it is not to be had.
+    """Hold the lock of a dead owner; the value is None if a running process has the lock.
 
-    A lock file that has to be made for that is removed at the end, unless it is to be kept and
-    guards something.
+    A lock file is made if there is none. At the end such a file is removed, unless `is_kept` is
+    true and the owner has segments.
     """
     lock: OpenFile | None = None
     is_made = False
-    segments = [name for name in _names_of(folder, owner) if _is_segment(name)]
-    with contextlib.suppress(FileExistsError):  # it came into being meanwhile: of the living
+    segments = segments_of(owner, folder.names())
+    with contextlib.suppress(FileExistsError):  # a running process has just made the file
         try:
             lock = folder.lock(lock_name(owner))
         except FileNotFoundError:
@@ -163,22 +162,22 @@ def _held(folder: Folder, owner: str, *, is_kept: bool = False) -> Iterator[Open
 
 
 def _write_segments(folder: Folder, entries: list[bytes], destination: str) -> None:
-    """Writes entries as a new owner's segments, all of them or none."""
+    """Write entries into the segments of a new owner, all of them or none."""
     owner = new_owner()
     lock = folder.lock(lock_name(owner), is_new=True)
     if lock is None:
-        raise SpoolUnusable("a lock was taken by somebody else; try again")
-    made: dict[int, list[bytes]] = {}
+        raise SpoolUnusable("another process has taken a new lock; try again")
+    segments: dict[str, list[bytes]] = {}
     for sequence, entry in enumerate(entries, 1):
-        made.setdefault(_lane_of(entry), []).append(line_of(sequence, entry))
-    names = [segment_name(owner, lane, 1) for lane in made]
+        name = segment_name(owner, _lane_of(entry), 1)
+        segments.setdefault(name, []).append(line_of(sequence, entry))
     try:
         rewrite(lock, description(destination))
-        for name, lines in zip(names, made.values(), strict=True):
+        for name, lines in segments.items():
             with os.fdopen(folder.create(name), "wb") as file:
                 file.writelines(lines)
     except OSError:
-        for name in (*names, lock_name(owner)):
+        for name in (*segments, lock_name(owner)):
             folder.remove(name)
         raise
     finally:
@@ -192,14 +191,9 @@ def _lane_of(entry: bytes) -> int:
 
 
 def _names_of(folder: Folder, owner: str) -> list[str]:
-    """The names of an owner's files, drafts included."""
+    """Return the names of an owner's files, drafts included."""
     files = {name: parse_draft(name) for name in folder.names()}
     return [name for name, file in files.items() if file is not None and file.owner == owner]
-
-
-def _is_segment(name: str) -> bool:
-    file = parse(name)
-    return file is not None and file.kind == "segment"
 
 
 def _lines(content: bytes) -> list[bytes]:

@@ -1,7 +1,7 @@
-"""What differs between operating systems, in one place: locks, processes, a folder's owner.
+"""The differences between operating systems: file locks, process ids, owners of files.
 
-The lock must be one that the system takes back when its holder dies, however it dies: neither a
-process id nor a clock then has a say in who is alive.
+What must stay true: the operating system releases a lock when its process ends, for any reason.
+Therefore neither a process id nor a clock decides whether an owner still runs.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ if sys.platform == "win32":
     import msvcrt
 
     def is_running(_process_id: int) -> bool:
-        """True if there is a process of that id; nothing is known of that on Windows here."""
+        """Return False, because process ids are not looked up on Windows."""
         return False
 
     def try_lock(descriptor: int) -> bool:
-        """Takes the lock of an open file, unless somebody else has it.
+        """Lock an open file and return True, or return False if another process has the lock.
 
         Raises:
             OSError: The file system has no locks.
@@ -29,14 +29,14 @@ if sys.platform == "win32":
         return True
 
     def is_foreign(_status: os.stat_result) -> bool:
-        """True if a file belongs to another user; Windows says nothing about that here."""
+        """Return False, because the user of a file is not looked up on Windows."""
         return False
 
 else:
     import fcntl
 
     def is_running(process_id: int) -> bool:
-        """True if there is a process of that id."""
+        """True if a process with this id runs."""
         try:
             os.kill(process_id, 0)
         except ProcessLookupError:
@@ -46,10 +46,10 @@ else:
         return True
 
     def try_lock(descriptor: int) -> bool:
-        """Takes the lock of an open file, unless somebody else has it.
+        """Lock an open file and return True, or return False if another process has the lock.
 
-        `flock`, not `lockf`: the latter's locks vanish when any descriptor of the file is closed.
-        A forked child shares the lock until it closes the descriptor; it must not unlock it.
+        This uses `flock`, because a lock of `lockf` ends when any descriptor of its file is closed.
+        A forked child shares the lock: the child must close the descriptor and never unlock it.
 
         Raises:
             OSError: The file system has no locks.
@@ -61,12 +61,12 @@ else:
         return True
 
     def is_foreign(status: os.stat_result) -> bool:
-        """True if a file belongs to another user, who is not root either."""
+        """True if a file belongs neither to this user nor to root."""
         return status.st_uid not in (os.geteuid(), 0)
 
 
-# Where there are none (Windows), the check of the folder itself has to do.
+# Windows has none of these flags: there, only the check of the folder protects against links.
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe among the files is not waited for
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe in the folder must not block
 BINARY = getattr(os, "O_BINARY", 0)
 HAS_DIRECTORIES = {os.open, os.stat, os.unlink, os.rename} <= os.supports_dir_fd

@@ -1,8 +1,8 @@
-"""A stream: the segments of one owner, whoever of the living it belongs to now.
+"""The files of one owner, which this process writes or has taken over.
 
-What must stay true: the owner's lock is held from the first file to the last; how much of each
-segment the server has is on the disk before the next batch is sent; a segment is removed only when
-nothing of it is left to send, or it was given up and counted.
+What must stay true: the lock is held as long as the owner has files. The journal says how much of
+each segment is settled before the next batch is sent. A segment is removed only when all its
+entries are settled, or dropped and counted.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 
     from voyage_logger._queue.spool.folder import Folder
 
-_JOURNAL_LIMIT = 64 * 1024  # bytes, beyond which it is written anew
+# A note is appended to the journal, and no older note is overwritten. A write that stops half-way
+# would mix the digits of two positions, and a position that is too high loses entries.
+_JOURNAL_LIMIT = 64 * 1024  # bytes; a longer journal is replaced by a short one
 
 
 class OwnerFiles:
-    """The files of one owner.
+    """The files of one owner. The lock of the queue guards all fields.
 
     Args:
-        folder: Where they are.
-        owner: The owner's name.
-        lock: The lock file, locked.
+        folder: The folder of the files.
+        owner: The name of the owner.
+        lock: The locked lock file.
 
     Attributes:
-        lanes: The segments, by level, oldest first.
-        is_extra: True if it does not count among what a logger may have: it had its place before.
-
-    Guarded by the queue's lock.
+        lanes: The segments of each lane, oldest first.
+        is_extra: True if these files do not count against `max_bytes` of the spool.
     """
 
     def __init__(self, folder: Folder, owner: str, lock: OpenFile) -> None:
@@ -55,36 +55,35 @@ class OwnerFiles:
         self.lanes: tuple[deque[Segment], ...] = tuple(deque() for _ in LANES)
         self._numbers = [0] * len(LANES)
         self.is_extra = False
-        self._left: dict[str, int] = {}  # files that are for another one to read: what is sent
+        self._left: dict[str, int] = {}  # the settled bytes of each unreadable file
         self._journal: OpenFile | None = None
-        self._journal_size = 0
-        self._is_behind = False  # the journal lacks something, or ends in half a line
+        self._is_behind = False  # True if the journal lacks a note or ends with half a line
         self._dead: OpenFile | None = None
-        self._stuck: list[Segment] = []  # their files could not be removed
+        self._stuck: list[Segment] = []  # settled segments whose files could not be removed
 
     def describe(self, description: bytes, before: bytes = b"") -> None:
-        """Writes into the lock file what people and adopters want to know of the owner.
+        """Write facts about the owner into the lock file.
 
         Args:
-            description: That.
-            before: What is there now.
+            description: The new content of the lock file.
+            before: The present content.
 
         Raises:
-            OSError: It cannot be written; what is there now stays.
+            OSError: The lock file cannot be written, and has its present content.
         """
-        assert self._lock is not None  # noqa: S101 - for the type checker
+        assert self._lock is not None  # noqa: S101 - this informs the type checker
         rewrite(self._lock, description, before)
 
     def segments(self) -> Iterator[Segment]:
-        """All segments; those of a lane in the order of their entries."""
+        """Yield all segments; the segments of a lane come in the order of their entries."""
         for lane in self.lanes:
-            yield from tuple(lane)  # a handler that logs may change it meanwhile
+            yield from tuple(lane)  # this copies, because a signal handler may change the lane
 
     def open_segment(self, lane: int) -> Segment:
-        """Makes a new segment to write to.
+        """Make a new segment, open for writing.
 
         Raises:
-            OSError: It cannot be made.
+            OSError: The file cannot be made.
         """
         self._numbers[lane] += 1
         name = segment_name(self.owner, lane, self._numbers[lane])
@@ -92,18 +91,18 @@ class OwnerFiles:
         self.lanes[lane].append(segment)
         return segment
 
-    def adopt(self, segment: Segment) -> None:
-        """Takes over a segment that is there already; in the order of their numbers."""
+    def add(self, segment: Segment) -> None:
+        """Add a segment that another process has written; the caller keeps the order of numbers."""
         self.lanes[segment.lane].append(segment)
 
     @property
     def unread(self) -> int:
-        """How many entries are not taken."""
+        """The number of entries that are not taken."""
         return sum(segment.unread for segment in self.segments())
 
     @property
     def ready(self) -> int:
-        """How many of those may be taken now."""
+        """The number of entries that can be taken now."""
         return sum(segment.ready for segment in self.segments())
 
     @property
@@ -113,36 +112,34 @@ class OwnerFiles:
 
     @property
     def unsettled(self) -> int:
-        """The bytes of them that are not settled."""
+        """The bytes of all segments that are not settled."""
         return sum(segment.size - segment.sent for segment in self.segments())
 
     def head(self) -> int:
-        """The sequence number of the oldest entry not taken, `NEVER` if there is none."""
+        """Return the lowest sequence number of an entry that is not taken, or `NEVER`."""
         return min((segment.head for segment in self.segments()), default=NEVER)
 
     def ready_head(self) -> int:
-        """The same of those that may be taken now."""
+        """Return the lowest sequence number of an entry that can be taken now, or `NEVER`."""
         ready = (segment.head for segment in self.segments() if not segment.is_set_aside)
         return min(ready, default=NEVER)
 
     def remove(self, segment: Segment) -> None:
-        """Removes a segment, of which nothing is left to send."""
-        segment.is_gone = True
-        segment.seal()
+        """Remove a segment that has no entry left to send."""
         segment.stop_reading()
-        self.lanes[segment.lane].remove(segment)
+        self.forget(segment)
         if self._lock is not None:
             try:
                 self._folder.remove(segment.name)
             except OSError:
-                self._stuck.append(segment)  # `finish` tries again; the journal knows it as sent
+                self._stuck.append(segment)  # `finish` tries again to remove the file
 
     def forget(self, segment: Segment, *, is_left: bool = False) -> None:
-        """Leaves a segment's file to itself.
+        """Remove a segment from the lanes, and leave its file as it is.
 
         Args:
             segment: The segment.
-            is_left: Whether there is something in it for another process to try.
+            is_left: True if another process may be able to read the file.
         """
         if is_left:
             self.leave(segment.name, segment.sent)
@@ -151,12 +148,12 @@ class OwnerFiles:
         self.lanes[segment.lane].remove(segment)
 
     def leave(self, name: str, sent: int) -> None:
-        """Leaves a file that this process cannot read, and the lock file with it."""
+        """Leave an unreadable segment and the lock file in the folder for other processes."""
         self._left[name] = sent
 
     def shorten(self, segment: Segment) -> None:
-        """Cuts the file of a segment to what is in flight."""
-        with contextlib.suppress(OSError):  # then the disk has more than counts; all stays right
+        """Remove the dropped entries from the file of a segment."""
+        with contextlib.suppress(OSError):  # a file that is too long changes no count
             descriptor = self._folder.open(segment.name)
             try:
                 os.ftruncate(descriptor, segment.size)
@@ -164,33 +161,31 @@ class OwnerFiles:
                 os.close(descriptor)
 
     def note_sent(self, segments: Iterable[Segment]) -> None:
-        """Notes on the disk how much of each is settled.
+        """Append to the journal how much of each segment is settled.
 
         Raises:
-            OSError: It cannot be written; then a crash makes what was settled come again.
+            OSError: The journal cannot be written; the entries would be sent again after a crash.
         """
-        lines = [_note(each.name, each.sent) for each in segments if not each.is_gone]
-        if not lines or self._lock is None:
+        notes = b"".join(_note(each.name, each.sent) for each in segments if not each.is_gone)
+        if not notes or self._lock is None:
             return
         journal = self._journal
-        is_to_begin = self._is_behind or self._journal_size > _JOURNAL_LIMIT
-        if journal is None or is_to_begin or not journal.is_ours():
-            self._begin_journal()
+        status = journal and journal.status()
+        if not journal or not status or status.st_size > _JOURNAL_LIMIT or self._is_behind:
+            self._replace_journal()
             return
-        data = b"".join(lines)
-        self._is_behind = True  # until all of it is written
-        write_all(journal.descriptor, data)
+        self._is_behind = True
+        write_all(journal.descriptor, notes)
         self._is_behind = False
-        self._journal_size += len(data)
 
     def catch_up(self) -> None:
-        """Notes what could not be noted when it was settled, if that works now."""
+        """Write the notes that the journal lacks, if the disk works again."""
         if self._is_behind and self._lock is not None:
-            with contextlib.suppress(OSError):  # it was told then
-                self._begin_journal()
+            with contextlib.suppress(OSError):  # `note_sent` has raised the first error
+                self._replace_journal()
 
-    def _begin_journal(self) -> None:
-        """Writes the journal anew, with what matters still."""
+    def _replace_journal(self) -> None:
+        """Replace the journal by a new one, which has only the segments that still exist."""
         self._is_behind = True
         self._close_journal()
         sent = {segment.name: segment.sent for segment in (*self.segments(), *self._stuck)}
@@ -198,46 +193,43 @@ class OwnerFiles:
         content = b"".join(_note(name, size) for name, size in sent.items() if size)
         self._folder.replace(sent_name(self.owner), content)
         self._is_behind = False
-        self._journal_size = len(content)
         self._journal = OpenFile(self._folder.append_to(sent_name(self.owner)))
 
-    def bury(self, letters: list[bytes], limit: int) -> list[bool]:
-        """Writes rejected entries to the dead-letter file.
+    def keep_dead_letters(self, letters: list[bytes], limit: int) -> list[bool]:
+        """Append dead letters to the dead-letter file.
 
         Args:
-            letters: Lines.
-            limit: The most bytes of that file.
+            letters: The lines of the dead letters.
+            limit: The most bytes that the dead-letter file may have.
 
         Returns:
-            Of each, whether it had a place.
+            For each dead letter, True if the file had room for it.
 
         Raises:
             OSError: The file cannot be written.
         """
         if self._lock is None:
             return [False] * len(letters)
-        are_kept = []
-        dead, size = self._open_dead()
-        for letter in letters:
-            has_place = size + len(letter) <= limit
-            are_kept.append(has_place)
-            if not has_place:
-                continue
-            _write_whole(dead, letter, size)
-            size += len(letter)
-        return are_kept
-
-    def _open_dead(self) -> tuple[int, int]:
-        """The dead-letter file, and its size."""
         dead = self._dead
         if dead is None or not dead.is_ours():
             self._dead = dead = OpenFile(self._folder.append_to(dead_name(self.owner)))
-        return dead.descriptor, os.fstat(dead.descriptor).st_size
+        are_kept = []
+        size = os.fstat(dead.descriptor).st_size
+        for letter in letters:
+            is_kept = size + len(letter) <= limit
+            if is_kept:
+                _write_whole(dead.descriptor, letter, size)
+                size += len(letter)
+            are_kept.append(is_kept)
+        return are_kept
 
     def finish(self) -> bool:
-        """Removes the owner's files and gives up its lock, if nothing is left to send.
+        """Remove all files and release the lock, if no entry is left to send.
 
-        What this process could not read stays, and the lock file and the journal with it.
+        Unreadable segments stay in the folder, with the journal and the lock file.
+
+        Returns:
+            True if the lock was released.
         """
         if any(not segment.is_settled for segment in self.segments()):
             return False
@@ -249,43 +241,40 @@ class OwnerFiles:
             return True
         self._close_journal()
         sent = sent_name(self.owner)
-        # Where that fails, whoever comes next finds that all was sent, and tries it again.
+        # If a file cannot be removed, the next process that takes over these files tries again.
         with contextlib.suppress(OSError):
             for name in (*(segment.name for segment in self._stuck), draft_name(sent), sent):
                 self._folder.remove(name)
-            self._folder.remove(lock_name(self.owner))  # last: until then nobody else may look
+            self._folder.remove(lock_name(self.owner))  # the lock file is removed last
         self.close()
         return True
 
     def relock(self, lock: OpenFile) -> None:
-        """Takes a new lock in the place of one whose file was removed, or closed by the app."""
+        """Use a new lock file, because the old one was removed or closed by the app."""
         old, self._lock = self._lock, lock
         if old is not None:
             unlock(old)
 
     def is_linked(self) -> bool:
-        """False if the lock file, or the whole folder, was removed, or its descriptor closed."""
+        """False if the lock file was removed, or closed by the app."""
         return self._lock is not None and bool(self._lock.links())
 
     def close(self) -> None:
-        """Closes all files and gives the lock back; what is left is for who takes it next."""
+        """Close all files and release the lock; the files stay in the folder."""
         lock = self._lock
         self.release_in_child()
         if lock is not None:
             unlock(lock)
 
     def release_in_child(self) -> None:
-        """Closes all files but the lock file, which others may hold as well.
-
-        See `release_locks_in_child`.
-        """
+        """Close all files but the lock file: see `release_locks_in_child`."""
         self._lock = None
         for segment in self.segments():
             segment.seal()
             segment.stop_reading()
         self._close_journal()
-        # Forgotten before they are closed: a handler that comes here in between must not close a
-        # number that may by then be another file's.
+        # The field is emptied first: a signal handler that runs before the file is closed must not
+        # close a descriptor that may belong to another file by then.
         dead, self._dead = self._dead, None
         if dead is not None:
             dead.close()
@@ -297,10 +286,10 @@ class OwnerFiles:
 
 
 def _write_whole(descriptor: int, line: bytes, before: int) -> None:
-    """Appends a line to a file, or nothing: half of it would spoil the next one.
+    """Append a line or nothing, because half a line would make the next line corrupt.
 
     Raises:
-        OSError: It did not work out.
+        OSError: The line cannot be written.
     """
     try:
         write_all(descriptor, line)
@@ -316,9 +305,9 @@ def _note(name: str, sent: int) -> bytes:
 
 
 def sent_of(journal: bytes) -> dict[str, int]:
-    """How much of each segment is settled, as a journal says; a line that is none is passed over.
+    """Return how many bytes of each segment are settled, from the content of a journal.
 
-    What a torn line would have said is sent again, which is what can be done.
+    Lines that are not notes are skipped; the entries of a skipped note are sent again.
     """
     sent: dict[str, int] = {}
     for line in journal.split(b"\n"):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._base.levels import NOTICE_LANE
 from voyage_logger._queue.lanes import LAST
-from voyage_logger._queue.spool.lines import letter_of
+from voyage_logger._queue.spool.lines import dead_letter_of
 from voyage_logger._queue.spool.reader import ReadingQueue
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class SpoolQueue(ReadingQueue):
         before = self._in_flight
         if rejected:
             ended = list(zip(islice(self._flight, count), self._origins))  # noqa: B905
-            self._bury(ended, rejected, words)
+            self._keep_dead_letters(ended, rejected, words)
         super()._settle(count, rejected, dropped, words)
         touched: dict[Segment, OwnerFiles] = {}
         # Those that `drop_all` drops from memory have no origin.
@@ -70,18 +70,20 @@ class SpoolQueue(ReadingQueue):
             if self._store.finish(owner_files) and self._store.has_left:
                 self._maintain_at = self._clock()  # there is a place for the next one
 
-    def _bury(self, ended: list[tuple[Record, Origin | None]], reason: str, words: str) -> None:
+    def _keep_dead_letters(
+        self, ended: list[tuple[Record, Origin | None]], reason: str, words: str
+    ) -> None:
         """Keeps rejected entries where a person can find them."""
         letters: dict[OwnerFiles, list[bytes]] = {}
         lanes: dict[OwnerFiles, list[int]] = {}
         for (_, lane, payload), origin in ended:
             owner_files = self._store.own if origin is None else origin[0]
             if owner_files is not None:
-                letter = letter_of(payload, reason, words)
+                letter = dead_letter_of(payload, reason, words)
                 letters.setdefault(owner_files, []).append(letter)
                 lanes.setdefault(owner_files, []).append(lane)
         for owner_files, of_owner in letters.items():
-            are_kept = self._store.bury(owner_files, of_owner)
+            are_kept = self._store.keep_dead_letters(owner_files, of_owner)
             self.kept += sum(
                 is_kept and lane != NOTICE_LANE
                 for is_kept, lane in zip(are_kept, lanes[owner_files], strict=True)

@@ -18,7 +18,7 @@ from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, Record
 from voyage_logger._queue.memory import SLICE
 from voyage_logger._queue.spool.caretaker import DELETED, TendedQueue
 from voyage_logger._queue.spool.folder import SpoolUnusable, is_lasting
-from voyage_logger._queue.spool.lines import letter_of_line
+from voyage_logger._queue.spool.lines import dead_letter_of_line
 
 if TYPE_CHECKING:
     from voyage_logger._queue.spool.owner import OwnerFiles
@@ -137,7 +137,7 @@ class ReadingQueue(TendedQueue):
         """Ends the reading of segments that are not next; else each held a file and memory."""
         next_ones = {*self._heads(self._store.own, self._mark), *self._heads(self._backlog(), 0)}
         for segment in self._being_read - next_ones:
-            segment.put_down()
+            segment.forget_lines()
         self._being_read &= next_ones
 
     def _heads(self, owner_files: OwnerFiles | None, after: int) -> list[Segment]:
@@ -295,8 +295,14 @@ class ReadingQueue(TendedQueue):
         if not corrupt:
             return
         self._drop((CORRUPT, segment.lane), len(corrupt))
-        letters = [letter_of_line(line, CORRUPT, "no entry") for line in corrupt if line.strip()]
-        if owner_files is not None and letters and any(self._store.bury(owner_files, letters)):
+        letters = [
+            dead_letter_of_line(line, CORRUPT, "no entry") for line in corrupt if line.strip()
+        ]
+        if (
+            owner_files is not None
+            and letters
+            and any(self._store.keep_dead_letters(owner_files, letters))
+        ):
             self._store.note(
                 "spool corrupt",
                 f"a corrupt line of {segment.name} is kept in the dead-letter file",

@@ -1,8 +1,8 @@
-"""A segment: one file of entries of one level, appended to by log calls and read by the worker.
+"""A segment: one file of entries of one lane. Log calls append to the file, the worker reads it.
 
-What must stay true: of each segment a beginning is sent, a beginning that may be longer is taken
-(sent, or in flight), and both only grow; a descriptor for writing is used under the queue's lock
-only, one for reading by the worker only.
+What must stay true: the settled entries are the first ones of the file; the taken entries are the
+settled ones and those in flight after them. Both parts only grow. The descriptor for writing is
+used only under the lock of the queue, the descriptor for reading only by the worker.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.folder import Folder
     from voyage_logger._queue.spool.lines import Line
 
-_CHUNK = 256 * 1024  # bytes that are read at once
+_CHUNK = 256 * 1024  # bytes of one read
 
 
 class _Reader(OpenFile):
-    """A descriptor that is closed when nobody uses it any more.
+    """A descriptor that is closed when no thread uses the object any more.
 
-    A log call may give up a segment that the worker is reading: closed under its hands, the
-    number could by then be another file's.
+    A log call may drop a segment while the worker reads the file. If the descriptor were closed at
+    that moment, the worker could read another file with the same number.
     """
 
     __slots__ = ()
@@ -41,24 +41,24 @@ class Segment:
     """One file of a spool.
 
     Args:
-        name: The file's name.
-        lane: The lane of its entries.
-        descriptor: The file, open for writing, or None if nothing more is written to it.
+        name: The name of the file.
+        lane: The lane of the entries.
+        descriptor: The file, open for writing, or None if this process does not write to the file.
 
-    All fields are guarded by the queue's lock.
+    The lock of the queue guards all fields; only the worker uses `_reader` and `_fetched`.
 
     Attributes:
-        size, entries: How much was written: bytes, lines.
-        taken, taken_entries: How much of that was given out to be sent, from the beginning.
-        sent, sent_entries: How much of that is settled, from the beginning.
-        head: The sequence number of the first line not taken, `NEVER` if there is none.
-        last: The sequence number of the last line, `NEVER` if there is none or it is not known.
-        needs_check: True if each line has to be looked at, for it was written by another process.
-        descriptor: The file, if it can be written to.
-        is_gone: True once the rest was given up; the file is removed, about to be, or left behind.
-        is_set_aside: True until the next look at the folder, for it could not be read just now.
-        is_told: True once people have been told of that.
-        written_at: When it was last written to, by the monotonic clock.
+        size, entries: The bytes and the lines of the file that count.
+        taken, taken_entries: The bytes and the lines that the worker has taken.
+        sent, sent_entries: The bytes and the lines that are settled.
+        head: The sequence number of the first line that is not taken, or `NEVER`.
+        last: The sequence number of the last line, or `NEVER` if the number is not known.
+        needs_check: True if each line must be parsed, because another process wrote the file.
+        descriptor: The file, open for writing, or None.
+        is_gone: True if the file no longer belongs to this process, or will soon be removed.
+        is_set_aside: True if the file could not be read, until the next maintenance.
+        is_told: True if the failed read was reported.
+        written_at: The time of the last write, by the monotonic clock.
     """
 
     __slots__ = (
@@ -91,9 +91,9 @@ class Segment:
         self.descriptor = descriptor
         self._file = None if descriptor is None else OpenFile(descriptor)
         self._reader: _Reader | None = None
-        self._lines: deque[Line] = deque()  # read, and not yet taken
-        self._fetched = 0  # where the next read begins
-        self._torn = 0  # bytes after the last whole line, when it was last counted anew
+        self._lines: deque[Line] = deque()  # lines that were read and are not taken
+        self._fetched = 0  # the position of the next read
+        self._torn = 0  # bytes after the last whole line at the last recount
         self.size = self.entries = 0
         self.taken = self.taken_entries = 0
         self.sent = self.sent_entries = 0
@@ -104,45 +104,42 @@ class Segment:
 
     @property
     def unread(self) -> int:
-        """How many entries are not taken."""
+        """The number of entries that are not taken."""
         return self.entries - self.taken_entries
 
     @property
     def ready(self) -> int:
-        """How many entries may be taken now."""
+        """The number of entries that can be taken now."""
         return 0 if self.is_set_aside else self.unread
 
     @property
     def is_settled(self) -> bool:
-        """True if nothing of it is waiting or in flight."""
+        """True if no entry of the segment is waiting or in flight."""
         return self.sent_entries == self.entries
 
     @property
     def is_open(self) -> bool:
-        """True if it can be written to."""
+        """True if log calls can write to the segment."""
         return self.descriptor is not None
 
     def resume(self, sent: int, size: int, entries: int) -> None:
-        """Makes it the rest of a file that was begun, and partly sent, by another process."""
+        """Continue with the rest of a file that another process has written and partly sent."""
         self.sent = self.taken = self._fetched = sent
         self.size = size
         self.entries = entries
         self.head = 0
         self.needs_check = True
 
-    # Writing, by log calls.
-
     def write(self, line: bytes, sequence: int, now: float) -> None:
-        """Appends a line, and counts it; for entries that wait in memory and move to the disk.
+        """Append the line of an entry that moves from memory to the disk, and count the line.
 
-        Log calls go by `WritingQueue._write`, which sets the same fields itself, in one run with
-        the queue's counts: the call of a method between them would be a place where a handler
-        comes that logs, and finds a line in one count and not in the other.
+        A log call does not use this method: a signal handler that logs could run between the method
+        and the counts of the queue.
 
         Raises:
-            OSError: It did not work out: for `take_back`.
+            OSError: The line was not written, and the caller must call `take_back`.
         """
-        assert self.descriptor is not None  # noqa: S101 - for the type checker
+        assert self.descriptor is not None  # noqa: S101 - this informs the type checker
         self.size += len(line)
         self.entries += 1
         self.head = min(self.head, sequence)
@@ -151,23 +148,23 @@ class Segment:
         write_all(self.descriptor, line)
 
     def take_back(self, size: int, before: int) -> bytes:
-        """Undoes a write that has failed: half a line would spoil the next one.
+        """Undo a failed write, because half a line would make the next line corrupt.
 
         Args:
-            size: The bytes of the line, which count so far.
-            before: How many bytes the segment had.
+            size: The bytes of the line, which are counted already.
+            before: The size of the segment before the write.
 
         Returns:
-            What a handler has logged right after that write, if it has no place here any more.
+            The lines that a signal handler has logged after the failed write, if they are lost.
         """
         lost = b""
-        # Out of reach until all is right: another such handler finds a segment that has ended.
+        # Another signal handler that logs must not write to the file until the file is repaired.
         descriptor, self.descriptor = self.descriptor, None
         since = self.size - before - size
         self.size -= size
         self.entries -= 1
         if descriptor is not None and self.is_ours():
-            with contextlib.suppress(OSError):  # nothing more is written to it in any case
+            with contextlib.suppress(OSError):  # the caller closes the file for writing
                 lost = remove_half(descriptor, size, since)
             self.descriptor = descriptor
         self.size -= len(lost)
@@ -176,56 +173,54 @@ class Segment:
             self.head = NEVER
         return lost
 
-    def unseal(self, descriptor: int) -> None:
-        """Takes up the writing, with a new descriptor of the file."""
+    def reopen(self, descriptor: int) -> None:
+        """Open the segment for writing again, with a new descriptor of the file."""
         self._file = OpenFile(descriptor)
         self.descriptor = descriptor
 
     def seal(self) -> None:
-        """Ends the writing."""
+        """Close the segment for writing."""
         descriptor, self.descriptor = self.descriptor, None
         if descriptor is not None and self._file is not None:
             file, self._file = self._file, None
             file.close()
 
     def is_ours(self) -> bool:
-        """True if it can be written to, and what is written goes into its file."""
+        """True if the descriptor for writing still belongs to the file."""
         return self._file is not None and self._file.is_ours()
 
     def is_linked(self) -> bool:
-        """False if the file that is being written was removed from its folder."""
-        # None: the app has closed it, which says nothing of the file.
+        """False if the file is open for writing and was removed from the folder."""
+        # If the app has closed the descriptor, `links` is None, and the file may still exist.
         return self._file is None or self._file.links() != 0
 
-    def rescue(self) -> list[tuple[int, bytes]]:
-        """The entries not taken, read through the descriptor that writes them."""
+    def read_untaken(self) -> list[tuple[int, bytes]]:
+        """Return the entries that are not taken, read from a file that was removed."""
         if self.descriptor is None or not self.is_ours():
             return []
         try:
             os.lseek(self.descriptor, self.taken, os.SEEK_SET)
-            data = b""  # without another descriptor, of which there may be no more
+            data = b""
             while piece := os.read(self.descriptor, self.size - self.taken - len(data)):
                 data += piece
         except OSError:
-            return []  # the caller counts what it does not get
+            return []  # the caller counts the missing entries as dropped
         lines, _ = lines_in(data, self.taken, needs_check=False)
         return [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
 
-    # Reading, by the worker.
-
     def wants_lines(self) -> bool:
-        """True if there is more to read, and nothing that was read is left. Under the lock."""
+        """True if `fetch` must read the next lines."""
         return not self._lines and self.taken < self.size and not self.is_gone
 
     def fetch(self, folder: Folder, end: int) -> tuple[list[Line], int]:
-        """Reads on, without the lock.
+        """Read the next lines; the caller does not hold the lock of the queue.
 
         Args:
-            folder: Where the file is.
-            end: The size, as it was seen under the lock: no line is half written before it.
+            folder: The folder of the file.
+            end: The size of the segment, read under the lock: whole lines end there.
 
         Returns:
-            The next lines and where they end, for `keep`.
+            The next lines and the position where they end, for `keep`.
 
         Raises:
             OSError: The file cannot be read.
@@ -244,19 +239,19 @@ class Segment:
             length *= 2  # a line longer than a chunk
 
     def keep(self, lines: list[Line], read_to: int) -> bool:
-        """Takes over what `fetch` has read, unless the segment was cut meanwhile.
+        """Keep the lines that `fetch` has read, unless the segment was cut since.
 
         Returns:
-            False if others have changed the file: it has to be counted anew.
+            False if another process has changed the file, and the caller must call `recount`.
 
         Raises:
-            OSError: There is nothing more to read in it, though there should be.
+            OSError: The file has fewer lines than it had.
         """
         if self.is_gone or read_to > self.size:
             return True
         count = sum(map(count_of, lines))
         is_end = read_to == self.size
-        # The last line is where the file ends, and no other is.
+        # The last counted line must end where the file ends, else another process changed the file.
         if self._is_longer() or count > self.unread or is_end != (count == self.unread):
             return False
         if not lines:
@@ -267,18 +262,15 @@ class Segment:
         return True
 
     def _is_longer(self) -> bool:
-        """True if others have written to a file of this process since it was counted."""
+        """True if another process has written to a file of this process."""
         if self.last == NEVER or self._reader is None:
             return False
-        with contextlib.suppress(OSError):  # closed by the app: opened again for the next read
+        with contextlib.suppress(OSError):  # closed by the app, and opened again for the next read
             return os.fstat(self._reader.descriptor).st_size > self.size + self._torn
         return False
 
     def recount(self, folder: Folder) -> tuple[int, int]:
-        """Counts anew what is not taken.
-
-        Returns:
-            How many bytes and lines more there are than were known.
+        """Count the lines again that are not taken; return the change in bytes and in lines.
 
         Raises:
             OSError: The file cannot be read.
@@ -296,42 +288,40 @@ class Segment:
         return self.size - size, self.entries - entries
 
     def peek(self) -> Line | None:
-        """The next line, or None if it has to be fetched first, or there is none."""
+        """Return the next line, or None if no line was fetched."""
         return self._lines[0] if self._lines else None
 
     def advance(self) -> None:
-        """Takes the next line."""
+        """Take the next line."""
         line = self._lines.popleft()
         self.taken = line[2]
         self.taken_entries += count_of(line)
         if self._lines:
             self.head = self._lines[0][0]
         else:
-            # Not known before the next fetch; for the order of what is left, later than this one.
+            # The next fetch reads the real number; until then, any higher number keeps the order.
             self.head = self.head + 1 if self.taken < self.size else NEVER
 
-    # The end.
-
     def settle(self, end: int, lines: int) -> None:
-        """Notes that so many more lines are settled, up to a place in the file."""
+        """Count `lines` more lines as settled; `end` is the position where they end."""
         self.sent = end
         self.sent_entries += lines
 
     def count_until(self, folder: Folder, sequence: int, begin: int, end: int) -> int:
-        """How many entries of a part of the file have a number up to `sequence`.
+        """Return the number of entries between two positions with a number up to `sequence`.
 
-        Reads the file, by a descriptor of its own, in whatever thread.
+        This method reads the file by its own descriptor, so any thread may call it.
         """
         try:
             with os.fdopen(folder.open(self.name), "rb") as file:
                 file.seek(begin)
                 lines, _ = lines_in(file.read(end - begin), begin, needs_check=False)
         except OSError:
-            return self.unread  # removed, or out of reach: more rather than less is pending
+            return self.unread  # too many pending entries are better than too few
         return sum(count_of(line) for line in lines if line[0] <= sequence)
 
     def cut(self) -> int:
-        """Gives up what is not taken, and says how many entries that were."""
+        """Remove the entries that are not taken from the counts, and return their number."""
         count = self.unread
         self.size, self.entries = self.taken, self.taken_entries
         self.head = NEVER
@@ -339,12 +329,12 @@ class Segment:
         self.seal()
         return count
 
-    def put_down(self) -> None:
-        """Forgets what was read and not taken, which is read again when its turn comes."""
+    def forget_lines(self) -> None:
+        """Free the memory of lines that were read and are not taken; `fetch` reads them again."""
         self._lines.clear()
         self._fetched = self.taken
         self.stop_reading()
 
     def stop_reading(self) -> None:
-        """Closes the descriptor for reading, once a `fetch` under way is done with it."""
+        """Close the descriptor for reading, after a `fetch` that still uses it."""
         self._reader = None

@@ -1,4 +1,4 @@
-"""What a logger's spool is told: where to keep entries, how many, how long, and for whom."""
+"""The settings of a logger's spool."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SpoolSettings:
-    """Where and how to keep entries.
+    """The settings of a logger's spool.
 
     Attributes:
         path: The folder.
-        max_bytes: The most bytes that one logger has in it.
-        max_age: After how many seconds entries are given up, or None.
-        destination: Where entries are sent: those for another place are not adopted.
+        max_bytes: The most bytes that one logger may have in the folder.
+        max_age: Seconds after which entries expire; None if entries never expire.
+        destination: The server's address; entries for another server are not adopted.
     """
 
     path: Path

@@ -1,7 +1,4 @@
-"""What one logger has on the disk: its own stream, those it has adopted, and the state of the disk.
-
-Guarded by the queue's lock, but for what is marked as the worker's.
-"""
+"""The disk side of a spool queue: own files, adopted files, and the state of the disk."""
 
 from __future__ import annotations
 
@@ -12,11 +9,11 @@ from typing import TYPE_CHECKING
 from voyage_logger._queue.spool.adoption import (
     MeantForAnother,
     NoRoom,
-    adopt,
     description,
+    meant_for_others,
     oddities,
     owners,
-    waiting_elsewhere,
+    take_over,
 )
 from voyage_logger._queue.spool.file_names import lock_name, new_owner
 from voyage_logger._queue.spool.folder import (
@@ -39,26 +36,29 @@ if TYPE_CHECKING:
 
 _LARGEST_SEGMENT = 4 << 20  # bytes
 _SMALLEST_SEGMENT = 64 << 10
-_SEGMENTS = 32  # in a full spool, at the least
+_SEGMENTS = 32  # a full spool has at least so many segments
 _ATTEMPTS = 5
-_MOST_ADOPTED = 8  # streams at a time: others may take the rest
+_MOST_ADOPTED = 8  # so many dead owners at a time; other processes may take the rest
 
 
 class Store:
     """The disk side of one `SpoolQueue`.
 
+    The lock of the queue guards the fields. Only the worker uses `is_short`, `has_left` and the
+    methods that take over files of dead owners; the worker calls these without the lock.
+
     Args:
-        settings: Where and how to keep entries.
-        diagnostics: Where trouble with the disk is told.
+        settings: The settings of the spool.
+        diagnostics: The reporter of faults.
 
     Attributes:
-        own: The stream that this logger writes, or None until it does.
-        adopted: Streams of dead owners, oldest first.
-        size: The bytes of all their segments.
-        is_short: True if there was no room to take over what else dead owners have left.
-        has_left: True if there was no room, or too much at a time, to look at all owners.
-        is_failing: True while entries stay in memory.
-        segment_bytes: Where a segment ends and the next begins.
+        own: The files that this logger writes, or None before the first entry.
+        adopted: The files of dead owners that this process has taken over, oldest owner first.
+        size: The bytes of all segments of `own` and `adopted`.
+        is_short: True if there was no room for the files of some dead owners.
+        has_left: True if the files of some dead owners were not taken over yet.
+        is_failing: True while the disk fails and new entries wait in memory.
+        segment_bytes: The most bytes of a segment, unless one line is larger.
     """
 
     def __init__(self, settings: SpoolSettings, diagnostics: Diagnostics) -> None:
@@ -66,19 +66,19 @@ class Store:
         self._diagnostics = diagnostics
         self._folder: Folder | None = None
         self._news: deque[tuple[str, str]] = deque()
-        self._told: dict[str, str] = {}  # of what cannot be read or taken over
+        self._told: dict[str, str] = {}  # the last report about each file or owner
         self.own: OwnerFiles | None = None
         self.adopted: list[OwnerFiles] = []
         self.size = 0
         self.is_short = self.has_left = False
         self.is_failing = False
-        self._is_told = False  # that it is
+        self._is_told = False  # True if the fault of the disk was reported
         by_share = settings.max_bytes // _SEGMENTS
         self.segment_bytes = max(_SMALLEST_SEGMENT, min(_LARGEST_SEGMENT, by_share))
         self._dead_bytes = settings.max_bytes // 8
 
     def all_owners(self) -> list[OwnerFiles]:
-        """All streams, oldest first."""
+        """Return the files of all owners, oldest owner first."""
         return [*self.adopted, *([self.own] if self.own is not None else [])]
 
     @property
@@ -86,114 +86,116 @@ class Store:
         """The open folder.
 
         Raises:
-            SpoolUnusable: It is not to be had.
+            SpoolUnusable: The folder cannot be opened.
         """
         if self._folder is None:
             self._folder = Folder(self.settings.path)
         return self._folder
 
     def open_own(self) -> OwnerFiles:
-        """The stream to write to.
+        """Return the files that this logger writes, and make them if there are none.
 
         Raises:
-            SpoolUnusable: The folder is not to be had, or has no locks.
+            SpoolUnusable: The folder cannot be opened, or its locks do not work.
             OSError: A file cannot be made.
         """
         for _ in range(_ATTEMPTS):
             if self.own is not None:
                 return self.own
-            owner = new_owner()
-            lock = self.folder.lock(lock_name(owner), is_new=True)
-            # None: another process has seen the file before it was locked, and has removed it.
-            if lock is not None:
-                owner_files = OwnerFiles(self.folder, owner, lock)
-                # First: entries of which nobody knows where they are sent would go anywhere.
-                try:
-                    owner_files.describe(description(self.settings.destination))
-                except OSError:
-                    owner_files.finish()
-                    raise
-                # Without a call and (for CPython 3.10) a jump: where a handler can come that logs,
-                # and so makes a stream of its own, this one is either not yet or already seen.
-                self.own = (self.own, owner_files)[self.own is None]
-                if self.own is not owner_files:
-                    owner_files.finish()
+            self._make_own()
         if self.own is None:
             raise SpoolUnusable("its locks do not work")
         return self.own
 
-    # The state of the disk.
+    def _make_own(self) -> None:
+        owner = new_owner()
+        lock = self._make_lock(lock_name(owner))
+        if lock is None:
+            return
+        owner_files = OwnerFiles(self.folder, owner, lock)
+        # A signal handler that logs also makes files. CPython 3.10 runs handlers at calls and jumps
+        # only: this statement has none, so a handler runs before or after the whole statement.
+        self.own = (self.own, owner_files)[self.own is None]
+        if self.own is not owner_files:
+            owner_files.finish()
+
+    def _make_lock(self, name: str) -> OpenFile | None:
+        """Make a lock file, or return None if another process removed it before it was locked.
+
+        The file names the destination before the first entry is written: entries without a
+        destination could be sent to any server.
+        """
+        lock = self.folder.lock(name, is_new=True)
+        if lock is not None:
+            try:
+                rewrite(lock, description(self.settings.destination))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self.folder.remove(name)
+                unlock(lock)
+                raise
+        return lock
 
     def fail(self, error: OSError | SpoolUnusable) -> None:
-        """Notes that the disk does not take entries."""
+        """Note that the disk does not take entries."""
         self.is_failing = True
         if not self._is_told:
             self._is_told = True
-            self.note("spool", f"{words_of(error)}: entries are kept in memory only")
+            self.note("spool", f"{words_of(error)}: entries wait in memory only")
 
     def recover(self) -> None:
-        """Notes that the disk takes entries again."""
+        """Note that the disk takes entries again."""
         self.is_failing = False
         if self._is_told:
             self._is_told = False
             self.note("spool works", "it works again")
 
     def is_removed(self) -> bool:
-        """True if somebody has removed the folder, or moved it away."""
+        """True if the folder was removed or moved away."""
         return self._folder is not None and self._folder.is_removed()
 
     def relock(self) -> None:
-        """Makes the lock files anew that somebody has removed, before others miss them."""
+        """Make new lock files for those that were removed or closed by the app."""
         for owner_files in self.all_owners():
             if owner_files.is_linked():
                 continue
             try:
                 lock = self._lock_again(lock_name(owner_files.owner))
-                if lock is None:
-                    continue
-                owner_files.relock(lock)
             except (OSError, SpoolUnusable) as error:
                 self.fail(error)
-            else:
-                self.note("spool lock", "a lock was lost with its file, and is taken anew")
+                continue
+            if lock is not None:
+                owner_files.relock(lock)
+                self.note("spool lock", "a lock was lost, and the lock file is locked again")
 
     def _lock_again(self, name: str) -> OpenFile | None:
         try:
-            lock = self.folder.lock(name, is_new=True)
-        except FileExistsError:  # the app has closed the file, which says what it did
+            return self._make_lock(name)
+        except FileExistsError:  # the app has closed the descriptor, and the file still exists
             return self.folder.lock(name)
-        if lock is not None:
-            try:
-                rewrite(lock, description(self.settings.destination))
-            except OSError:
-                self.folder.remove(name)
-                unlock(lock)
-                raise
-        return lock
 
     def note_unreadable(self, name: str, error: OSError | SpoolUnusable) -> None:
-        """Notes, once, that a segment cannot be read."""
+        """Note, once, that a segment cannot be read."""
         self._note_once("spool unreadable", name, f"cannot be read: {words_of(error)}")
 
     def _note_once(self, cause: str, what: str, words: str) -> None:
-        """Notes what each look at the folder would find again."""
+        """Note a fault that each maintenance finds again."""
         if self._told.get(what) != words:
             self._told[what] = words
             self.note(cause, f"{what} {words}")
 
     def note_set_aside(self, segment: Segment, error: OSError) -> None:
-        """Notes, once, that a segment cannot be read now."""
+        """Note, once, that a segment cannot be read now."""
         if not segment.is_told:
             segment.is_told = True
-            self.note(
-                "spool set aside",
-                f"{segment.name} cannot be read now: {words_of(error)}; it is tried again",
-            )
+            words = f"{segment.name} cannot be read now: {words_of(error)}; it is set aside"
+            self.note("spool set aside", words)
 
     def adopt(self, owner_files: OwnerFiles) -> None:
-        """Counts a stream of a dead owner among its own.
+        """Count the files of a dead owner as files of this logger.
 
-        It is on the disk already: where it finds no room, nothing is given up to make any.
+        No entry is dropped for these files. If there is no room, the limit grows until they are
+        sent, because the disk has them already.
         """
         owner_files.is_extra = self.size + owner_files.size > self.bound
         self.adopted.append(owner_files)
@@ -201,24 +203,24 @@ class Store:
         self.size += owner_files.size
 
     def finish(self, owner_files: OwnerFiles) -> bool:
-        """Removes the files of an adopted stream, if nothing is left of it; True if it has."""
+        """Remove the adopted files of one owner and return True, if no entry is left to send."""
         is_done = owner_files in self.adopted and owner_files.finish()
         if is_done:
             self.adopted.remove(owner_files)
         return is_done
 
     def release(self) -> None:
-        """Removes what has done its service, and leaves the rest to whoever takes it next."""
+        """Close all files and release the locks; files with entries to send stay in the folder."""
         for owner_files in self.all_owners():
             if self.is_removed():
-                owner_files.close()  # there is nothing to remove or to note
+                owner_files.close()  # a removed folder has no files to remove or to write
             elif not owner_files.finish():
                 owner_files.catch_up()
                 owner_files.close()
         self._forget()
 
     def release_in_child(self) -> None:
-        """Closes everything, in a forked child, and leaves the files and locks to the parent."""
+        """Close all files in a forked child; the parent keeps the files and the locks."""
         for owner_files in self.all_owners():
             owner_files.release_in_child()
         release_locks_in_child()
@@ -231,42 +233,40 @@ class Store:
         self._folder = None
 
     def note(self, cause: str, message: str) -> None:
-        """Notes a line for people, who are told once the lock is free."""
+        """Note a line that `tell` reports when the lock is free."""
         self._news.append((cause, f"spool {self.settings.path}: {message}"))
 
     def tell(self) -> None:
-        """Says what was noted; without the lock."""
+        """Report the lines that were noted; the caller does not hold the lock."""
         while self._news:
             self._diagnostics.say(*self._news.popleft())
 
     @property
     def has_news(self) -> bool:
-        """True if there is something to `tell`."""
+        """True if a line waits for `tell`."""
         return bool(self._news)
 
     @property
     def bound(self) -> int:
-        """The most bytes that may be here now."""
+        """The most bytes that all segments may have now."""
         extra = sum(owner_files.size for owner_files in self.adopted if owner_files.is_extra)
         return self.settings.max_bytes + extra
 
-    # The worker's.
+    def take_over_dead(self) -> Iterator[OwnerFiles]:
+        """Take over the files of dead owners, one by one, as far as there is room.
 
-    def find_orphans(self) -> Iterator[OwnerFiles]:
-        """Takes over what dead owners have left, one by one; without the lock.
-
-        As far as there is room; but one at the least, so that a backlog that is larger than the
-        bound has become, or than what new entries leave of it, is sent in the end.
+        At least one owner is taken over without regard to room. Otherwise a backlog that is larger
+        than the limit would never be sent.
         """
         try:
             folder = self.folder
             names = folder.names()
         except (OSError, SpoolUnusable):
-            return  # a matter of `fail`, at the next attempt to write
+            return  # the next attempt to write reports the error
         self._note_oddities(folder, names)
         mine = {owner_files.owner for owner_files in self.all_owners()}
         left = 0
-        elsewhere: dict[str, str] = {}  # where the entries of owners are meant to go
+        elsewhere: dict[str, str] = {}  # owners, each with the destination of the entries
         is_full = False
         for owner in owners(names):
             if owner in mine:
@@ -274,33 +274,29 @@ class Store:
             if is_full := len(self.adopted) >= _MOST_ADOPTED:
                 break
             try:
-                owner_files = self._adopted(folder, owner)
+                owner_files = self._take_over(folder, owner)
             except NoRoom:
                 left += 1
-                continue
             except MeantForAnother as error:
                 elsewhere[owner] = str(error)
-                continue
-            if owner_files is not None and not owner_files.finish():
-                yield owner_files
+            else:
+                if owner_files is not None and not owner_files.finish():
+                    yield owner_files
         if left and not self.is_short:
-            self.note(
-                "spool short",
-                f"it has no room to take over what {left} more have left: that waits",
-            )
+            self.note("spool short", f"no room for the files of {left} more dead owners: they wait")
         self.is_short = bool(left)
         self.has_left = is_full or self.is_short
         self._note_elsewhere(elsewhere, names)
 
-    def _adopted(self, folder: Folder, owner: str) -> OwnerFiles | None:
-        """What `adopt` gives; None as well if it fails, which is noted."""
+    def _take_over(self, folder: Folder, owner: str) -> OwnerFiles | None:
+        """Take over the files of one owner; note a failure and return None."""
         room = None
         if self.adopted:
             room = self.bound - sum(owner_files.unsettled for owner_files in self.all_owners())
         try:
-            return adopt(folder, owner, self.settings.destination, room, self.note_unreadable)
+            return take_over(folder, owner, self.settings.destination, room, self.note_unreadable)
         except FileNotFoundError:
-            return None  # its owner has just finished
+            return None  # the owner has just removed its files
         except (OSError, SpoolUnusable) as error:
             words = f"cannot be taken over: {words_of(error)}"
             self._note_once("spool adoption", f"the files of {owner}", words)
@@ -309,8 +305,8 @@ class Store:
     def _note_oddities(self, folder: Folder, names: list[str]) -> None:
         news = {oddity for oddity in oddities(names) if oddity not in self._told}
         if news:
-            # A listing is not of one moment: where files come and go, it may lack a lock file that
-            # was there all the time. What two of them show is so.
+            # A listing can lack a file that exists, while other files are made and removed. Only a
+            # fault that two listings show is reported.
             with contextlib.suppress(OSError):
                 news &= {*oddities(folder.names())}
         for oddity in sorted(news):
@@ -318,31 +314,28 @@ class Store:
             self.note(f"spool {oddity}", oddity)
 
     def _note_elsewhere(self, places: dict[str, str], names: list[str]) -> None:
-        """Notes, once a place, how many owners have entries left that are meant for it."""
+        """Note, once for each destination, how many owners have entries for it."""
         if not places:
             return
         loaded = set(owners(names, kind="segment"))
         counts = Counter(place for owner, place in places.items() if owner in loaded)
         for place in counts.keys() - self._told.keys():
             self._told[place] = ""
-            words = waiting_elsewhere(counts[place], place, self.settings)
+            words = meant_for_others(counts[place], place, self.settings)
             self.note(f"spool for {place}", words)
 
     def note_sent(self, owner_files: OwnerFiles, segments: Iterable[Segment]) -> None:
-        """Has it noted on the disk how much is settled."""
+        """Write to the journal how much of each segment is settled."""
         try:
             owner_files.note_sent(segments)
         except OSError as error:
-            self.note(
-                "spool journal",
-                f"what was delivered cannot be noted ({words_of(error)}): "
-                "it would be sent again after a crash",
-            )
+            words = f"delivered entries cannot be noted on the disk ({words_of(error)}): "
+            self.note("spool journal", words + "after a crash they would be sent again")
 
-    def bury(self, owner_files: OwnerFiles, letters: list[bytes]) -> list[bool]:
-        """Keeps rejected entries in the dead-letter file; says of each whether it is there."""
+    def keep_dead_letters(self, owner_files: OwnerFiles, letters: list[bytes]) -> list[bool]:
+        """Append dead letters to the file; return for each letter whether it was kept."""
         try:
-            are_kept = owner_files.bury(letters, self._dead_bytes)
+            are_kept = owner_files.keep_dead_letters(letters, self._dead_bytes)
             if not all(are_kept):
                 self.note("spool dead letters", "the dead-letter file is full")
         except OSError as error:

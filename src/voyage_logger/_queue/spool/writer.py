@@ -220,7 +220,7 @@ class WritingQueue(MemoryQueue):
         was_ended = not segment.is_open
         if was_ended and not segment.is_gone:  # by what a handler has logged since
             with contextlib.suppress(OSError, SpoolUnusable):
-                segment.unseal(self._store.folder.open(segment.name))
+                segment.reopen(self._store.folder.open(segment.name))
         lost = segment.take_back(size, before)
         if was_ended:
             segment.seal()

@@ -83,7 +83,7 @@ def _run(
     except BrokenPipeError:
         raise
     except SpoolUnusable as error:
-        complain(f"{options.folder}: {error.reason}")
+        complain(f"{options.folder}: {error}")
         return UNUSABLE
     except OSError as error:
         complain(f"{options.folder}: {words_of(error)}")

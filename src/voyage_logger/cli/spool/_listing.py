@@ -61,7 +61,7 @@ def _print_names(names: list[str], what: str) -> None:
 
 def _row(view: View, owner: Owner) -> _Row:
     pending, unreadable = view.count(owner)
-    letters = Counter(letter.reason for letter in view.letters(owner))
+    letters = Counter(letter.reason for letter in view.dead_letters(owner))
     return _Row(owner, pending, unreadable, letters)
 
 

@@ -35,7 +35,7 @@ def _purge(view: View, options: argparse.Namespace) -> int:
     chosen = [
         owner
         for owner in owners
-        if not owner.is_alive and (owner.has_letters or not options.dead_letters)
+        if not owner.is_alive and (owner.has_dead_letters or not options.dead_letters)
     ]
     if alive:
         say(f"{counted(len(alive), 'owner')} ({running(alive)}): left alone", sys.stderr)
@@ -46,16 +46,16 @@ def _purge(view: View, options: argparse.Namespace) -> int:
         if not sys.stdin.isatty():
             complain("standard input is not a terminal: use --yes to remove without a question")
             return WRONG_USAGE
-        if not _is_agreed(_summary(view, chosen, only_letters=options.dead_letters)):
+        if not _is_agreed(_summary(view, chosen, only_dead_letters=options.dead_letters)):
             say("Nothing was removed.")
             return FAILED
     return _remove(options, chosen)
 
 
-def _summary(view: View, owners: list[Owner], *, only_letters: bool) -> str:
+def _summary(view: View, owners: list[Owner], *, only_dead_letters: bool) -> str:
     entries = sum(view.count(owner)[0].total() for owner in owners)
-    letters = sum(1 for owner in owners for _ in view.letters(owner))
-    what = [] if only_letters else [counted(entries, "pending entry")]
+    letters = sum(1 for owner in owners for _ in view.dead_letters(owner))
+    what = [] if only_dead_letters else [counted(entries, "pending entry")]
     what.append(counted(letters, "dead letter"))
     return f"{' and '.join(what)} of {counted(len(owners), 'dead owner')}"
 
@@ -71,7 +71,7 @@ def _remove(options: argparse.Namespace, owners: list[Owner]) -> int:
     problems = []
     for owner in owners:
         try:
-            removed = remove(folder, owner.name, only_letters=options.dead_letters)
+            removed = remove(folder, owner.name, only_dead_letters=options.dead_letters)
         except OSError as error:
             problems.append(f"the files of {owner.name} cannot be removed: {words_of(error)}")
             continue

@@ -17,7 +17,7 @@ from voyage_logger._logger.logger import VoyageLogger, pipeline_of
 from voyage_logger._queue.lanes import NEVER
 from voyage_logger._queue.spool import SpoolQueue
 from voyage_logger._queue.spool.folder import Folder, words_of
-from voyage_logger._queue.spool.maintenance import release, revive
+from voyage_logger._queue.spool.maintenance import redirect, requeue_dead_letters
 from voyage_logger.cli.spool._terminal import DONE, FAILED, WRONG_USAGE, complain, counted, say
 from voyage_logger.transports import Transport
 
@@ -79,7 +79,7 @@ def _replay(view: View, options: argparse.Namespace) -> int:
 
 
 def _has_work(view: View, *, is_with_letters: bool) -> bool:
-    return any(owner.parts or (is_with_letters and owner.has_letters) for owner in _dead(view))
+    return any(owner.parts or (is_with_letters and owner.has_dead_letters) for owner in _dead(view))
 
 
 def _dead(view: View) -> list[Owner]:
@@ -91,10 +91,10 @@ def _release_all(view: View, path: Path, destination: str, options: argparse.Nam
     folder = Folder(path)
     for owner in _dead(view):
         try:
-            if options.dead_letters and owner.has_letters:
-                revive(folder, owner.name, destination)
+            if options.dead_letters and owner.has_dead_letters:
+                requeue_dead_letters(folder, owner.name, destination)
             if owner.parts:
-                release(folder, owner.name, destination)
+                redirect(folder, owner.name, destination)
         except OSError as error:  # noqa: PERF203 - the files of other owners can still be sent
             view.troubles.append(f"the files of {owner.name}: {words_of(error)}")
     return sum(view.count(owner)[0].total() for owner in _dead(view))
@@ -207,7 +207,7 @@ def _left(view: View, *, is_with_letters: bool) -> Iterator[str]:
     counts = [view.count(owner) for owner in dead]
     left = sum(lanes.total() for lanes, _ in counts)
     unreadable = sum(lines for _, lines in counts)
-    letters = sum(1 for owner in dead for _ in view.letters(owner))
+    letters = sum(1 for owner in dead for _ in view.dead_letters(owner))
     if left or unreadable:
         yield f"{counted(left, 'entry')} and {counted(unreadable, 'unreadable line')} left"
     if letters and is_with_letters:
@@ -215,7 +215,7 @@ def _left(view: View, *, is_with_letters: bool) -> Iterator[str]:
 
 
 def _say_whose_letters_are_left(view: View, running: list[Owner]) -> None:
-    counts = [sum(1 for _ in view.letters(owner)) for owner in running]
+    counts = [sum(1 for _ in view.dead_letters(owner)) for owner in running]
     if not any(counts):
         return
     letters, owners = sum(counts), sum(map(bool, counts))

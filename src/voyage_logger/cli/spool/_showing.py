@@ -81,7 +81,7 @@ def _dead(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yield entry and facts of each dead letter. For a corrupt line, the facts have the line."""
     for owner in view.owners():
         unreadable = 0
-        for letter in view.letters(owner):
+        for letter in view.dead_letters(owner):
             facts = {"reason": letter.reason, "words": letter.words, "at": letter.at}
             if letter.entry is not None:
                 yield json.loads(letter.entry), facts
