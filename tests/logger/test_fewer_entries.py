@@ -423,7 +423,7 @@ class TestFloodControl:
     ) -> None:
         """A thread that another has overtaken while it encoded does not undo the other's count."""
         logger = make_logger(transport=recorder, collapse=60, flush_interval=600)
-        flood = logger._calls._flood
+        flood = logger._calls._collapser
         assert flood is not None
         encode = flood._encode
         overtaken: list[bool] = []
@@ -458,7 +458,7 @@ class TestFloodControl:
         """What comes later than the window after the first begins another entry."""
         logger = make_logger(transport=recorder, collapse=10, flush_interval=600)
         now = 0.0
-        flood = logger._calls._flood
+        flood = logger._calls._collapser
         assert flood is not None
         flood._clock = lambda: now
         logger.info("x")
@@ -583,7 +583,7 @@ class TestFloodControl:
         logger = make_logger(transport=recorder, collapse=60, flush_interval=600, batch_size=10_000)
         for number in range(1500):
             logger.info("x %d", number)
-        flood = logger._calls._flood
+        flood = logger._calls._collapser
         assert flood is not None
         assert len(flood._bursts) == 1000
 

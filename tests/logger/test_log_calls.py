@@ -307,7 +307,8 @@ def test_broken_before_send_costs_a_notice_only(
     assert [entry["message"] for entry in sent(log, before_send=broken)] == ["one", "two"]
     (line,) = capfd.readouterr().err.splitlines()
     assert re.fullmatch(
-        r"voyage-logger: before_send (raised Zero|returned str,).*: sent as it was", line
+        r"voyage-logger: before_send (raised Zero|returned str,).*: the entry is sent as it was",
+        line,
     )
 
 

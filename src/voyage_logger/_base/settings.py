@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from voyage_logger._base.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from voyage_logger._base.errors import VoyageError
@@ -25,15 +24,18 @@ SPOOL_VARIABLE = "VOYAGE_LOGS_SPOOL_DIR"
 # embeddings reads VOYAGE_API_KEY alone, and its key must not be sent to somebody else.
 SNIPPET_VARIABLES = ("VOYAGE_API_KEY", "VOYAGE_API_SECRET")
 
-# A user's function that is given an entry and returns whether to send it.
-Sample = Callable[[dict[str, Any]], bool]
 
+class Sample(Protocol):
+    """A rule that says which entries are sent.
 
-class SampleRates(Protocol):
-    """The share of entries to send, by level."""
+    Attributes:
+        needs_entry: True if the rule needs the whole entry; False if the call's fields are enough.
+    """
 
-    def leaves_out(self, rank: int, fields: dict[str, Any]) -> bool:
-        """True if an entry of that level is not to be sent."""
+    needs_entry: bool
+
+    def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
+        """Return True if an entry of that rank is not sent."""
 
 
 @frozen
@@ -52,7 +54,7 @@ class Settings:
     shutdown_timeout: float
     redact: frozenset[str]
     before_send: Callable[[dict[str, Any]], dict[str, Any] | None] | None
-    sample: SampleRates | Sample | None
+    sample: Sample | None
     ticket_cooldown: float | None
     collapse: float | None
     on_error: Callable[[VoyageError], object] | None
