@@ -18,7 +18,7 @@ The package has eight rooms. A room imports only from rooms above it in this lis
 from __future__ import annotations
 
 # `typing.get_type_hints(Stats)` looks for this name in the module that `Stats` shows.
-from collections.abc import Mapping  # noqa: F401, TC003
+from collections.abc import Mapping  # noqa: F401
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.errors import (

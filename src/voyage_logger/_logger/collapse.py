@@ -28,12 +28,7 @@ _WRITTEN = ("repeat_count", "last_logged_at")
 
 
 def stamps_in(fields: dict[str, Any], given: object) -> dict[str, Any]:
-    """Return the time and the id that the client has added to an entry's meta_data.
-
-    Args:
-        fields: The fields of the entry, after `EntryFactory.fill`.
-        given: The meta_data of the log call.
-    """
+    """Return the time and the id that the client has added to the given meta_data of a call."""
     own, meta_data = as_mapping(given), as_mapping(fields.get("meta_data"))
     return {name: meta_data[name] for name in STAMPS if name in meta_data and name not in own}
 
@@ -85,13 +80,7 @@ class Collapser:
         self._bursts: dict[tuple[int, bytes], _Burst] = {}  # The queue's lock guards this dict.
 
     def submit(self, entry: dict[str, Any], lane: int, stamps: dict[str, Any]) -> bool:
-        """Submit an entry, or count it in an identical one. Return True if it was counted.
-
-        Args:
-            entry: The entry.
-            lane: The lane of the entry in the queue.
-            stamps: The result of `stamps_in`.
-        """
+        """Submit an entry, or count it in an identical one. Return True if it was counted."""
         meta_data = entry.get("meta_data", {})
         if type(meta_data) is not dict or any(name in meta_data for name in _WRITTEN):
             self._pipeline.submit(self._encode(entry), lane)

@@ -75,9 +75,6 @@ class Scope:
     """A context manager that makes fields ambient: see `VoyageLogger.context`.
 
     Several threads and tasks may enter one scope, each more than once.
-
-    Args:
-        fields: The fields to add.
     """
 
     def __init__(self, fields: dict[str, Any]) -> None:
@@ -113,12 +110,7 @@ class Scope:
         self._leave(error, sys._getframe(1))  # noqa: SLF001 - the only quick way
 
     def _leave(self, error: BaseException | None, frame: FrameType | None) -> None:
-        """End the innermost layer of this scope.
-
-        Args:
-            error: The exception that leaves the scope, or None.
-            frame: The frame that leaves the scope.
-        """
+        """End the innermost layer of this scope, which an exception may leave."""
         del error, frame  # Only a journey uses the arguments.
         self._pop()
 

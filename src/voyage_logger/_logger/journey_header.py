@@ -52,10 +52,7 @@ def pack(
 ) -> dict[str, str]:
     """Return the carrier of a journey: one header, with as many of the latest steps as fit.
 
-    Args:
-        fields: The fields of the journey's entries.
-        steps: The steps so far.
-        redaction: The rules for masking. A field that is masked in entries is left out.
+    A field that redaction masks in entries is left out.
     """
     parts = []
     for key, name in _FIELDS.items():

@@ -80,14 +80,6 @@ class Shared:
 class LogCalls:
     """Turns log calls into entries of a pipeline.
 
-    Args:
-        settings: The logger's settings.
-        pipeline: The pipeline that delivers the encoded entries.
-        factory: The factory that builds the entries.
-        counts: The counts of calls that make no entry.
-        diagnostics: The reporter of failures in the user's functions.
-        redaction: The rules for masking.
-
     Attributes:
         bound: The fields that all entries carry.
         captures_method: True if `method_name` is filled in.

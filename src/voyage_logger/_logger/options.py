@@ -42,8 +42,7 @@ if TYPE_CHECKING:
 def settings_from(**arguments: object) -> Settings:
     """Return the settings, after a check of each argument and of the sizes together.
 
-    Args:
-        arguments: A value for every field of `Settings`. Other arguments are ignored.
+    The arguments hold a value for every field of `Settings`. Other arguments are ignored.
 
     Raises:
         ConfigurationError: An argument breaks its rule. The error names parameter, value and rule.

@@ -51,12 +51,7 @@ class TicketCooldown:
         self._incidents: dict[str, _Incident] = {}  # in the order of their latest tickets
 
     def apply(self, entry: dict[str, Any], incident: str) -> dict[str, Any]:
-        """Return the entry, without its flag if the incident opened a ticket in this period.
-
-        Args:
-            entry: An entry that would open a ticket.
-            incident: The name of the incident.
-        """
+        """Return the entry, without its flag if the incident opened a ticket in this period."""
         if self._pid != os.getpid():
             self._reset()
         held_back = self._open(incident[:_MAX_NAME])

@@ -29,12 +29,7 @@ _thread = threading.local()  # `told`: the exceptions that hooks of this thread 
 
 
 class Uncaught:
-    """The hooks of one logger.
-
-    Args:
-        calls: The log calls of the logger.
-        loop: The event loop to watch; default: the loop that runs in this thread, if any.
-    """
+    """The hooks of one logger; see `VoyageLogger.capture_uncaught`."""
 
     def __init__(self, calls: LogCalls, loop: asyncio.AbstractEventLoop | None) -> None:
         self._calls = calls
@@ -85,11 +80,8 @@ class Uncaught:
     ) -> None:
         """Log, unless another hook of this logger has logged, and call the previous hook.
 
-        Args:
-            what: The object that each hook passes to the previous one. It identifies the exception:
-                meanwhile, hooks may be called for others, such as that of a task being freed.
-            log: Makes the entry.
-            pass_on: Calls the previous hook.
+        The object `what`, which each hook passes to the previous one, identifies the exception.
+        Meanwhile, a hook may be called for another exception, such as that of a task being freed.
         """
         told: tuple[object, ...] = getattr(_thread, "told", ())
         key = (self._calls.shared, id(what))
