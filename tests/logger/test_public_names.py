@@ -1,4 +1,4 @@
-"""Users see the names that they import, not the private modules behind them."""
+"""Public objects show the module that users import, not the private one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PUBLIC = [
 
 @pytest.mark.parametrize(("module", "name"), PUBLIC, ids=[name for _, name in PUBLIC])
 def test_public_object_shows_and_pickles_its_public_name(module: Any, name: str) -> None:
-    """Each public class and function names its public module, in pickles, too."""
+    """Each public class and function has its public module, also in pickles."""
     found = getattr(module, name)
     assert (found.__module__, found.__qualname__) == (module.__name__, name)
     pickled = pickle.dumps(found)
@@ -29,7 +29,7 @@ def test_public_object_shows_and_pickles_its_public_name(module: Any, name: str)
 
 
 def test_traceback_names_the_public_error() -> None:
-    """The last line of a traceback shows the class as a user would catch it."""
+    """A traceback shows the public name of an error."""
     with pytest.raises(voyage_logger.ConfigurationError) as caught:
         VoyageLogger("")
     assert pydoc.classname(caught.type, "") == "voyage_logger.ConfigurationError"
@@ -37,7 +37,7 @@ def test_traceback_names_the_public_error() -> None:
 
 
 def test_help_begins_with_an_example_and_lists_the_rooms() -> None:
-    """`help(voyage_logger)` shows how to log before it shows how the package is built."""
+    """`help(voyage_logger)` shows an example, then the list of rooms."""
     lines = [line.strip() for line in (voyage_logger.__doc__ or "").splitlines()]
     assert lines[2] == "from voyage_logger import VoyageLogger"
     rooms = [line.split()[0] for line in lines[7:] if line]

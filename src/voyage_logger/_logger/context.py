@@ -119,11 +119,8 @@ class Scope:
         AMBIENT.set(layer)
 
     def _pop(self) -> Layer | None:
-        """End the innermost layer of this scope in the present context, and return the layer.
-
-        `ContextVar.reset` does not serve: it raises if a scope is left in another context than it
-        was entered in. This happens to a generator that the event loop closes.
-        """
+        """End the innermost layer of this scope in the present context, and return the layer."""
+        # `ContextVar.reset` would raise if the event loop closes a generator in another context.
         current = AMBIENT.get()
         for pair in reversed(self._entered):
             layer, outer = pair

@@ -181,9 +181,8 @@ class Journey(Scope):
     def _close(
         self, error: BaseException | None, frame: FrameType | None, method_name: str | None
     ) -> None:
-        meta_data: dict[str, Any] = {
-            "duration_ms": round((self._clock() - self._began_at) * 1000, 3)
-        }
+        duration = round((self._clock() - self._began_at) * 1000, 3)
+        meta_data: dict[str, Any] = {"duration_ms": duration}
         if self._is_continued:
             meta_data["continued"] = True
         fields: dict[str, Any] = {"meta_data": meta_data}

@@ -217,9 +217,7 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         """
         if self._unbound is not None:
             return self._pipeline.flush(_limit(timeout, self._settings.shutdown_timeout))
-        if timeout is not None:
-            timeout = seconds("timeout", timeout, zero=True)
-        return self._pipeline.close(timeout)
+        return self._pipeline.close(None if timeout is None else _limit(timeout, 0))
 
     def stats(self) -> Stats:
         """Return the counts of all entries so far, in this process. Thread-safe."""

@@ -70,8 +70,11 @@ def sample_rule(parameter: str, value: Any) -> Sample | None:
     rates = [1.0] * len(LEVELS)
     for level, rate in value.items():
         rank = rank_of(level)
-        is_rate = isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 <= rate <= 1
-        if rank is None or not is_rate:
+        if rank is None or not _is_rate(rate):
             raise ConfigurationError(parameter, value, _RULE)
         rates[rank] = float(rate)
     return Rates(tuple(rates))
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
