@@ -139,14 +139,11 @@ class LogCalls:
     ) -> None:
         """Log one call. The method that the app calls must call this method directly.
 
-        Args:
-            rank: The rank of the level.
-            message: The message, or `MISSING` if the fields hold it.
-            args: The values for the placeholders of the message.
-            fields: The keywords of the call. This method changes the dict.
-            frame: The frame whose name becomes `method_name`; default: that of the app's call.
+        The message is `MISSING` if the fields hold it. This method changes the dict of fields.
+        Without a frame, `method_name` becomes the name of the function in the app that logs.
         """
-        lane, payload = rank, b""
+        lane = rank
+        payload = b""
         try:
             if rank < self._level:
                 return
