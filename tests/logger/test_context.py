@@ -100,7 +100,7 @@ def test_children_share_queue_worker_and_counts(make_logger: MakeLogger) -> None
     assert logger.bind(tags=["t"]).flush().delivered == 1000
 
 
-def test_to_close_a_child_sends_and_leaves_the_parent_open(
+def test_closing_a_bound_logger_leaves_the_parent_open(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
     """Closing a bound logger sends its entries and leaves the parent open."""
@@ -113,7 +113,7 @@ def test_to_close_a_child_sends_and_leaves_the_parent_open(
     assert logger.stats().dropped == 0
 
 
-def test_to_close_the_parent_closes_its_children(logger: VoyageLogger, recorder: Recorder) -> None:
+def test_closing_the_parent_closes_bound_loggers(logger: VoyageLogger, recorder: Recorder) -> None:
     """After the parent is closed, entries of bound loggers count as dropped."""
     child = logger.bind(app_user_id="u")
     logger.close()
@@ -483,7 +483,9 @@ def test_task_that_outlives_the_context_keeps_it(logger: VoyageLogger, recorder:
     assert users(logger, recorder) == {"late inside": "u", "late": "u"}
 
 
-def test_abandoned_async_generator_raises_nothing(logger: VoyageLogger, recorder: Recorder) -> None:
+def test_async_generator_that_the_loop_closes_raises_nothing(
+    logger: VoyageLogger, recorder: Recorder
+) -> None:
     """An async generator that the loop closes leaves its scope without an error."""
 
     async def rows() -> AsyncIterator[int]:

@@ -34,7 +34,9 @@ class TestSampling:
         assert [rates.leaves_out(DEBUG, {}) for _ in range(4)] == [False, True, False, True]
         assert not rates.leaves_out(INFO, {})
 
-    def test_levels_are_sampled_apart(self, make_logger: MakeLogger, recorder: Recorder) -> None:
+    def test_levels_are_sampled_separately(
+        self, make_logger: MakeLogger, recorder: Recorder
+    ) -> None:
         """Entries that are left out count as filtered; other levels are not affected."""
         logger = make_logger(transport=recorder, sample={"DEBUG": 0, "warning": 0.0})
         logger.debug("x")
@@ -70,7 +72,7 @@ class TestSampling:
         logger.flush()
         assert [entry["message"] for entry in recorder.entries] == ["in"]
 
-    def test_broken_function_costs_a_notice_only(
+    def test_failing_function_sends_the_entry(
         self, make_logger: MakeLogger, recorder: Recorder, capfd: pytest.CaptureFixture[str]
     ) -> None:
         """If the function raises, the entry is sent."""
@@ -81,7 +83,9 @@ class TestSampling:
         assert len(recorder.entries) == 2
         assert capfd.readouterr().err.count("sample raised ZeroDivisionError") == 1
 
-    def test_tasks_are_sampled_apart(self, make_logger: MakeLogger, recorder: Recorder) -> None:
+    def test_tasks_are_sampled_separately(
+        self, make_logger: MakeLogger, recorder: Recorder
+    ) -> None:
         """The function sees each task's own context, also while a task is cancelled."""
         logger = make_logger(
             transport=recorder, sample=lambda entry: entry["app_user_id"] in ("u1", "u3")
@@ -156,7 +160,7 @@ class TestTicketCooldown:
         tickets = [entry["message"] for entry in server.tickets()]
         assert tickets == ["Payment 0 failed", "Refund 0 failed"]
 
-    def test_without_it_each_opens_a_ticket(
+    def test_without_cooldown_each_entry_opens_a_ticket(
         self, server: DevServer, make_logger: MakeLogger
     ) -> None:
         """Without the option, each entry with the flag opens a ticket."""
@@ -166,7 +170,9 @@ class TestTicketCooldown:
         assert logger.flush()
         assert len(server.tickets()) == 3
 
-    def test_journeys_fail_apart(self, server: DevServer, make_logger: MakeLogger) -> None:
+    def test_two_failed_flows_are_two_incidents(
+        self, server: DevServer, make_logger: MakeLogger
+    ) -> None:
         """Two flows that fail are two incidents, though their event names are equal."""
         logger = make_logger(ticket_cooldown=3600)
         for name in ("checkout", "refund", "checkout"):
@@ -263,7 +269,7 @@ class TestTicketCooldown:
         ]
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-    def test_forked_child_starts_anew(self) -> None:
+    def test_forked_child_opens_its_own_first_ticket(self) -> None:
         """A forked child opens its own first ticket, even if the lock was held."""
         cooldown = TicketCooldown(60, lambda: 0.0)
         cooldown.apply({"add_ticket": True}, "incident")
@@ -292,7 +298,7 @@ def calls(entries: list[dict[str, Any]]) -> int:
     return sum(entry.get("meta_data", {}).get("repeat_count", 1) for entry in entries)
 
 
-class TestFloodControl:
+class TestCollapse:
     @pytest.fixture
     def logger(self, make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
         return make_logger(transport=recorder, collapse=60, flush_interval=600)
@@ -311,7 +317,7 @@ class TestFloodControl:
         stats = logger.stats()
         assert (stats.accepted, stats.delivered, stats.collapsed) == (1, 1, 999)
 
-    def test_lone_entry_is_sent_as_ever(self, logger: VoyageLogger, recorder: Recorder) -> None:
+    def test_single_entry_has_no_count(self, logger: VoyageLogger, recorder: Recorder) -> None:
         """An entry that is not repeated has no count."""
         logger.info("x")
         logger.flush()
@@ -420,7 +426,7 @@ class TestFloodControl:
         logger.flush()
         assert [entry["level"] for entry in recorder.entries] == ["critical"] * 3
 
-    def test_slower_of_two_threads_counts_anew(
+    def test_slower_thread_does_not_overwrite_the_count(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
         """A thread that encodes more slowly does not overwrite another thread's count."""

@@ -120,7 +120,7 @@ def test_session_is_made_if_there_is_none(logger: VoyageLogger, sent: Any) -> No
     assert others == ["ambient", "bound"]
 
 
-def test_exception_is_told_and_passes_unchanged(logger: VoyageLogger, sent: Any) -> None:
+def test_exception_is_logged_and_passes_unchanged(logger: VoyageLogger, sent: Any) -> None:
     """An error makes one closing entry with traceback, and the app gets the same error."""
     error = ValueError("no funds")
     with pytest.raises(ValueError, match="no funds") as caught:  # noqa: SIM117 - the order matters
@@ -169,7 +169,7 @@ def test_another_exception_opens_another_ticket(logger: VoyageLogger, sent: Any)
     assert [entry.get("add_ticket") for entry in sent()] == [True, True]
 
 
-def test_broken_exception_is_told_and_passes(logger: VoyageLogger, sent: Any) -> None:
+def test_broken_exception_is_logged_and_passes(logger: VoyageLogger, sent: Any) -> None:
     """An exception whose text cannot be made ends the journey as any other."""
 
     class Broken(Exception):  # noqa: N818 - the name says what it is
@@ -183,7 +183,9 @@ def test_broken_exception_is_told_and_passes(logger: VoyageLogger, sent: Any) ->
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(0), GeneratorExit()])
-def test_what_is_no_error_interrupts(logger: VoyageLogger, sent: Any, error: BaseException) -> None:
+def test_ctrl_c_and_exit_interrupt_a_journey(
+    logger: VoyageLogger, sent: Any, error: BaseException
+) -> None:
     """Ctrl-C and exit make a warning without a ticket, and pass unchanged."""
     with pytest.raises(type(error)) as caught, logger.journey("checkout", ticket_on_error=True):
         raise error
@@ -607,7 +609,7 @@ def test_repr_names_the_flow(logger: VoyageLogger) -> None:
     assert repr(logger.journey("checkout")) == "<Journey 'checkout'>"
 
 
-def test_server_takes_a_journey_s_entries(server: DevServer, make_logger: MakeLogger) -> None:
+def test_server_accepts_a_journey_s_entries(server: DevServer, make_logger: MakeLogger) -> None:
     """The strict server accepts all fields of a journey's entries."""
     logger = make_logger()
     with pytest.raises(ValueError, match="x"), logger.journey("checkout", app_user_id=5) as journey:
@@ -619,7 +621,7 @@ def test_server_takes_a_journey_s_entries(server: DevServer, make_logger: MakeLo
     assert closing["event_timeline"][0]["step"] == "a"
 
 
-def test_journey_of_a_forgotten_logger_still_delivers(recorder: Recorder) -> None:
+def test_journey_of_a_freed_logger_still_delivers(recorder: Recorder) -> None:
     """A journey keeps the pipeline of a freed logger alive."""
     journey = VoyageLogger("app", transport=recorder, flush_interval=0.01).journey("checkout")
     assert isinstance(journey, Journey)

@@ -173,7 +173,7 @@ def test_continued_journey_opens_a_ticket_where_wanted(
         ("user=x;" * 1000, {}, []),
     ],
 )
-def test_values_from_outside_are_made_harmless(
+def test_values_from_outside_are_cleaned(
     header: str, fields: dict[str, str], steps: list[Any]
 ) -> None:
     """Control characters, long values and invalid numbers are removed."""

@@ -129,7 +129,7 @@ def test_call_s_app_name_and_environment_win(sent: Any) -> None:
     assert (entry["app_name"], entry["environment"]) == ("other", "test")
 
 
-def test_entry_is_what_it_was_at_the_call(sent: Any) -> None:
+def test_entry_does_not_change_after_the_call(sent: Any) -> None:
     """A dict that changes after the call does not change the entry."""
     data = {"a": 1}
 
@@ -295,7 +295,7 @@ def test_before_send_may_add_tags_without_changing_the_caller_s(sent: Any) -> No
 
 
 @pytest.mark.parametrize("broken", [lambda _entry: 1 / 0, lambda _entry: "text"])
-def test_broken_before_send_costs_a_notice_only(
+def test_failing_before_send_sends_the_entry_and_one_notice(
     sent: Any, broken: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """If `before_send` fails, the entry is sent and one line is written."""
@@ -426,7 +426,7 @@ def test_before_send_may_change_the_level(server: DevServer, make_logger: MakeLo
     assert sorted(levels) == ["critical", "error", "warn"]
 
 
-def test_before_send_of_one_logger_is_not_passed_by_within_another_s(
+def test_logger_inside_another_s_before_send_calls_its_own(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
     """A logger that another logger's `before_send` uses calls its own."""
@@ -514,7 +514,7 @@ def test_logging_after_close_is_counted(
     assert not logger.close()
 
 
-def test_entry_that_meets_close_half_way_is_counted(
+def test_entry_logged_during_close_is_counted(
     make_logger: MakeLogger, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An entry that is logged during `close` does not stay pending."""
@@ -532,14 +532,14 @@ def test_entry_that_meets_close_half_way_is_counted(
     assert (stats.accepted, stats.delivered, stats.dropped_by) == (2, 1, {"closed": 1})
 
 
-def test_with_closes(recorder: Recorder) -> None:
+def test_with_block_closes_the_logger(recorder: Recorder) -> None:
     """The end of the `with` block delivers the entries and ends the worker."""
     with VoyageLogger("app", transport=recorder) as logger:
         logger.info("x")
     assert len(recorder.entries) == 1
 
 
-def test_forgotten_loggers_leave_no_threads(recorder: Recorder) -> None:
+def test_freed_loggers_leave_no_threads(recorder: Recorder) -> None:
     """A freed logger delivers its entries, and its thread ends."""
     before = threading.active_count()
     for number in range(20):

@@ -116,7 +116,7 @@ def test_closed_logger_is_itself_where_it_was_made(make_logger: Any) -> None:
     assert loads(dumps(logger)) is logger
 
 
-def test_registry_holds_no_logger_that_is_forgotten_at_home() -> None:
+def test_registry_keeps_no_logger_alive() -> None:
     """The registry does not keep a logger of its own process alive."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     assert loads(dumps(logger)) is logger
@@ -250,7 +250,7 @@ def test_different_configurations_stay_apart(
     assert len({loads(each) for each in data}) == len(data)
 
 
-def test_equal_logger_of_the_process_takes_the_place(
+def test_pickle_gives_an_equal_logger_of_the_process(
     credentials: None, emigrate: Callable[[], None]
 ) -> None:
     """A pickle gives an equal logger that the other process has made."""
@@ -260,7 +260,7 @@ def test_equal_logger_of_the_process_takes_the_place(
     assert loads(data) is module_s_own
 
 
-def test_logger_with_secrets_of_its_own_takes_no_other_s_place(
+def test_pickle_never_gives_a_logger_with_its_own_secrets(
     credentials: None, emigrate: Callable[[], None]
 ) -> None:
     """A pickle never gives a logger with secrets from arguments."""
@@ -284,7 +284,7 @@ def test_closed_logger_arrives_open(
     assert server.count() == 2
 
 
-def test_way_back_leads_to_the_original(server: DevServer) -> None:
+def test_pickle_that_returns_gives_the_original(server: DevServer) -> None:
     """A pickle that returns from a child gives the original logger."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     code = "sys.stdout.write(pickle.dumps(pickle.loads(data)).hex())"

@@ -121,7 +121,7 @@ def test_entry_is_made_before_the_app_s_hooks_are_called(
 
 
 @pytest.mark.parametrize("is_undone_first", [False, True])
-def test_logger_that_captures_twice_tells_once(
+def test_logger_with_two_captures_logs_once(
     logger: VoyageLogger, seen: list[Any], *, is_undone_first: bool
 ) -> None:
     """A logger with two captures, or a bound one, logs an exception once."""
@@ -147,7 +147,7 @@ def test_logger_that_captures_twice_tells_once(
     assert (len(seen), len(handled)) == (5, 2)
 
 
-def test_two_loggers_tell_both(make_logger: MakeLogger, seen: list[Any]) -> None:
+def test_each_of_two_loggers_logs(make_logger: MakeLogger, seen: list[Any]) -> None:
     """Each of two loggers logs the exception."""
     loggers = [make_logger(transport=Recorder()) for _ in range(2)]
     undos = [logger.capture_uncaught() for logger in loggers]
@@ -158,7 +158,7 @@ def test_two_loggers_tell_both(make_logger: MakeLogger, seen: list[Any]) -> None
     assert len(seen) == 1
 
 
-def test_another_exception_meanwhile_is_told_too(
+def test_exception_during_a_report_is_logged_too(
     logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exception that occurs while another is printed is logged, too."""
@@ -175,7 +175,7 @@ def test_another_exception_meanwhile_is_told_too(
     assert logger.stats().accepted == 3
 
 
-def test_hook_that_raises_costs_no_later_entry(
+def test_failing_hook_loses_no_later_entry(
     logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the app's hook raises, later exceptions are logged."""
@@ -231,7 +231,7 @@ def run_in_the_loop(logger: VoyageLogger, main: Callable[[], Awaitable[object]])
     logger.flush()
 
 
-def test_lost_task_is_not_told_as_another_s(
+def test_freed_task_keeps_its_own_context(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The entry of a freed task has its own context, before Python 3.12 none."""
@@ -258,7 +258,7 @@ def test_lost_task_is_not_told_as_another_s(
     assert "never retrieved" in caplog.text
 
 
-def test_lost_future_is_nobody_s(
+def test_freed_future_has_no_context(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The exception of a freed future is logged once, without a context."""
@@ -282,7 +282,7 @@ def test_lost_future_is_nobody_s(
     assert "never retrieved" in caplog.text
 
 
-def test_callback_s_context_is_told(logger: VoyageLogger, recorder: Recorder) -> None:
+def test_callback_keeps_its_own_context(logger: VoyageLogger, recorder: Recorder) -> None:
     """The entry of a failed callback has its own context, before 3.12 the loop's."""
 
     async def main() -> None:
@@ -296,7 +296,7 @@ def test_callback_s_context_is_told(logger: VoyageLogger, recorder: Recorder) ->
     assert entry.get("app_user_id") == ("alice" if sys.version_info >= (3, 12) else None)
 
 
-def test_what_is_told_at_once_has_the_present_context(
+def test_failure_reported_by_a_library_has_the_present_context(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
     """A failure that a library reports to the loop has the present context."""
@@ -352,7 +352,7 @@ def test_loop_can_be_given(logger: VoyageLogger, recorder: Recorder) -> None:
     assert len(recorder.entries) == 1
 
 
-def test_undo_puts_back_what_was_there(logger: VoyageLogger) -> None:
+def test_undo_restores_the_previous_hooks(logger: VoyageLogger) -> None:
     """`undo` restores the previous hooks and may be called again."""
     before = (sys.excepthook, threading.excepthook)
     undo = logger.capture_uncaught()
@@ -434,7 +434,7 @@ def test_with_block_of_a_bound_logger_leaves_it_to_the_hook(
 
 
 @pytest.mark.parametrize("end", ["fail()", "thread"])
-def test_program_that_dies_sends_why(server: DevServer, end: str) -> None:
+def test_program_that_ends_with_an_exception_logs_it(server: DevServer, end: str) -> None:
     """A program that ends with an exception sends an entry; its exit code is 1."""
     code = (
         "import threading\nfrom voyage_logger import VoyageLogger\n"

@@ -112,7 +112,7 @@ def test_late_refusal_of_an_old_token_leaves_the_new_one(
     ("life", "earliest", "latest"), [(3600, 3000, 3300), (100, 60, 80), (3, 1.8, 2.4)]
 )
 def test_token_is_renewed_before_it_expires(life: float, earliest: float, latest: float) -> None:
-    """A token is renewed 5 to 10 minutes before it expires, or earlier if it lives shortly."""
+    """A token is renewed 5 to 10 minutes before it expires, a short-lived token later."""
     clock = Clock()
     with DevServer(clock=clock) as server:
         server.rules = replace(server.rules, expires_in=life)
@@ -187,7 +187,9 @@ def test_sign_in_answer_without_a_usable_token(server: DevServer, body: bytes) -
         ("/", ""),
     ],
 )
-def test_path_in_the_base_url_is_suspected(server: DevServer, path: str, hint: str) -> None:
+def test_404_with_a_path_in_the_base_url_gives_advice(
+    server: DevServer, path: str, hint: str
+) -> None:
     """If the base URL has a path and the server answers 404, the message explains the root."""
     transport = Transport(server.api_key, server.api_secret, server.url + path)
     server.script_sign_in(Fault(status=404))
@@ -198,7 +200,7 @@ def test_path_in_the_base_url_is_suspected(server: DevServer, path: str, hint: s
     assert str(caught.value).partition("; ")[1:] == (hint[:2], hint[2:])
 
 
-def test_sign_in_raises_what_it_is(server: DevServer) -> None:
+def test_refused_credentials_and_missing_server_raise_different_errors(server: DevServer) -> None:
     """Refused credentials and a missing server raise different errors, with advice."""
     wrong = Transport("wrong", "pair", server.url)
     with pytest.raises(AuthenticationError, match="VOYAGE_LOGS_KEY") as refused:
@@ -275,7 +277,7 @@ def test_time_limit_holds_for_sign_in_and_batch_together(server: DevServer) -> N
     transport.close()
 
 
-def test_answer_that_drips_is_left() -> None:
+def test_slow_body_does_not_block_an_attempt_forever() -> None:
     """A body of single bytes does not block an attempt forever; its status counts."""
     listener = socket.create_server(("127.0.0.1", 0))
     released = threading.Event()
@@ -434,7 +436,7 @@ def test_every_exception_of_requests_becomes_an_outcome(server: DevServer, kind:
         (UnicodeError("label too long"), True),
     ],
 )
-def test_what_cannot_pass_by_itself_is_told_apart(
+def test_wrong_setup_is_a_permanent_failure(
     monkeypatch: pytest.MonkeyPatch, error: Exception, is_permanent: bool
 ) -> None:
     """A wrong setup is a permanent failure; a broken network is a temporary one."""

@@ -41,7 +41,7 @@ def ids(call: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=ids)
-def test_same_call_same_request(
+def test_call_makes_the_same_request_as_the_vendor_s_class(
     server: DevServer, make_logger: MakeLogger, call: dict[str, Any]
 ) -> None:
     """Without `timestamps` and `capture_method`, JSON, path and headers are equal."""
@@ -73,7 +73,7 @@ def test_additions_are_the_documented_ones(
     assert entry == expected
 
 
-def test_headers_add_nothing_but_a_name(server: DevServer, make_logger: MakeLogger) -> None:
+def test_headers_add_only_the_user_agent(server: DevServer, make_logger: MakeLogger) -> None:
     """The only other headers are those of `requests` and our User-Agent."""
     logger = make_logger()
     logger.info("x")

@@ -50,7 +50,7 @@ def test_lines_come_without_a_flush(capfd: pytest.CaptureFixture[str]) -> None:
     logger.close()
 
 
-def test_printed_is_not_delivered(capfd: pytest.CaptureFixture[str]) -> None:
+def test_printed_entries_count_as_dropped(capfd: pytest.CaptureFixture[str]) -> None:
     """Printed entries count as dropped, not delivered, and no loss is reported."""
     with VoyageLogger("app") as logger:
         logger.info("x")
@@ -91,7 +91,9 @@ def test_traceback_is_readable(capfd: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "    ValueError: bad"
 
 
-def test_reader_that_comes_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_returning_reader_sees_how_many_entries_were_not_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A reader that returns sees how many entries were not printed."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -165,7 +167,7 @@ def test_verify_names_no_more_than_what_is_at_fault(
     assert str(caught.value) == str(copy.copy(caught.value)) == words
 
 
-def test_notice_says_that_nothing_is_kept(
+def test_notice_says_that_the_spool_is_not_used(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The notice says that the spool is not used, only if the app asks for a spool."""

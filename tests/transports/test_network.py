@@ -144,7 +144,7 @@ def test_proxy_sees_nothing_of_https_but_the_host(
         "socks5://somebody:PASSWORD@127.0.0.1:1",
     ],
 )
-def test_proxy_s_password_is_never_said(
+def test_no_error_shows_the_password_of_a_proxy(
     monkeypatch: pytest.MonkeyPatch, proxy: str, scheme: str
 ) -> None:
     """No error of `verify` shows the password in the URL of a proxy."""
@@ -215,7 +215,7 @@ def test_certificate_of_another_host_is_refused(
     assert server.requests == []
 
 
-def test_bundle_that_is_not_there_is_said(tls: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ca_bundle_is_reported(tls: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong path of a CA bundle is a permanent failure that is reported at once."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/bundle.pem")
     outcome = transport_to(f"https://127.0.0.1:{tls.port}").send([ENTRY])

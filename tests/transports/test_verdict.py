@@ -78,7 +78,7 @@ class TestBatch:
         assert "redirect" in outcome.detail
 
     @pytest.mark.parametrize("status", [403, 429, 503])
-    def test_the_wish_to_wait_is_passed_on(self, status: int) -> None:
+    def test_retry_after_reaches_the_worker(self, status: int) -> None:
         """The worker gets the time in `Retry-After` in seconds."""
         assert batch_outcome(answer(status, retry_after="7"), NOW).retry_after == 7
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from voyage_logger._logger.context import Layer
     from voyage_logger._logger.log_call import LogCalls
 
-_thread = threading.local()  # `told`: the exceptions that hooks of this thread are logging
+_thread = threading.local()  # `logged`: the exceptions that hooks of this thread have logged
 
 
 class Uncaught:
@@ -83,17 +83,17 @@ class Uncaught:
         The object `what`, which each hook passes to the previous one, identifies the exception.
         Meanwhile, a hook may be called for another exception, such as that of a task being freed.
         """
-        told: tuple[object, ...] = getattr(_thread, "told", ())
+        logged: tuple[object, ...] = getattr(_thread, "logged", ())
         key = (self._calls.shared, id(what))
-        if self._is_undone or key in told:
+        if self._is_undone or key in logged:
             pass_on()
             return
         log()
-        _thread.told = (*told, key)
+        _thread.logged = (*logged, key)
         try:
             pass_on()
         finally:
-            _thread.told = told
+            _thread.logged = logged
 
     def _log_task(self, context: dict[str, Any]) -> None:
         with within(_layer_of(context, AMBIENT.get())):
