@@ -500,6 +500,26 @@ def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
     assert len(depths) > 100
 
 
+@pytest.mark.parametrize("before_send", [None, lambda entry: entry], ids=["direct", "indirect"])
+def test_call_that_fails_at_the_queue_counts_as_dropped(
+    make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch, before_send: Any
+) -> None:
+    """If the queue fails, the entry counts as dropped; Ctrl-C passes through to the app."""
+    logger = make_logger(before_send=before_send)
+
+    def fail(kind: type[BaseException]) -> None:
+        def submit(*_: object) -> None:
+            raise kind
+
+        monkeypatch.setattr(logger._pipeline, "submit", submit)
+        logger.info("x")
+
+    fail(MemoryError)
+    with pytest.raises(KeyboardInterrupt):
+        fail(KeyboardInterrupt)
+    assert logger.stats().dropped_by == {"MemoryError": 1}
+
+
 def test_logging_after_close_is_counted(
     make_logger: MakeLogger, recorder: Recorder, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,7 +30,7 @@ def is_async(function: Any) -> bool:
     """Return True if a call returns a coroutine.
 
     Raises:
-        TypeError: A call returns a generator. Its body runs in the context of its consumer, so a
+        TypeError: A call returns a generator. The consumer of a generator runs the body, so a
             decorator cannot run anything around the body.
     """
     import inspect  # noqa: PLC0415 - makes the package's import slower

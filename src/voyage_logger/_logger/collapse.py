@@ -27,12 +27,6 @@ _TRIES = 16
 _WRITTEN = ("repeat_count", "last_logged_at")
 
 
-def stamps_in(fields: dict[str, Any], given: object) -> dict[str, Any]:
-    """Return the time and the id that the client has added to the given meta_data of a call."""
-    own, meta_data = as_mapping(given), as_mapping(fields.get("meta_data"))
-    return {name: meta_data[name] for name in STAMPS if name in meta_data and name not in own}
-
-
 class _Burst:
     """An entry in a queue that stands for several. The queue's lock guards the count."""
 
@@ -79,8 +73,14 @@ class Collapser:
         self._clock = clock
         self._bursts: dict[tuple[int, bytes], _Burst] = {}  # The queue's lock guards this dict.
 
+    @staticmethod
+    def stamps_in(fields: dict[str, Any], given: object) -> dict[str, Any]:
+        """Return the time and the id that the client has added to the given meta_data of a call."""
+        own, meta_data = as_mapping(given), as_mapping(fields.get("meta_data"))
+        return {name: meta_data[name] for name in STAMPS if name in meta_data and name not in own}
+
     def submit(self, entry: dict[str, Any], lane: int, stamps: dict[str, Any]) -> bool:
-        """Submit an entry, or count it in an identical one. Return True if it was counted."""
+        """Submit an entry, or return True after counting the entry in an identical one."""
         meta_data = entry.get("meta_data", {})
         if type(meta_data) is not dict or any(name in meta_data for name in _WRITTEN):
             self._pipeline.submit(self._encode(entry), lane)

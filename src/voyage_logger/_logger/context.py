@@ -160,7 +160,7 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
         function: A function or coroutine function. Several threads may call the result at once.
 
     Raises:
-        TypeError: The function is a generator function. Its body runs in its consumer's context.
+        TypeError: The function is a generator function, whose body runs in the consumer's context.
     """
     layer = AMBIENT.get()
 

@@ -23,7 +23,6 @@ from voyage_logger._entry.json_data import clip, to_text
 from voyage_logger._entry.timeline import Timeline
 from voyage_logger._logger.callables import is_async, name_of
 from voyage_logger._logger.context import AMBIENT, Layer, Scope, merged, within
-from voyage_logger._logger.journey_header import pack
 from voyage_logger._logger.ticketed_errors import Ticketed
 
 if TYPE_CHECKING:
@@ -104,6 +103,8 @@ class Journey(Scope):
 
         Call this method inside the `with` block: the session begins with the block.
         """
+        from voyage_logger._logger.journey_header import pack  # noqa: PLC0415 - few apps use it
+
         return pack(self._run_fields, self._timeline.steps(), self._calls.redaction)
 
     def __enter__(self) -> Journey:
@@ -116,8 +117,8 @@ class Journey(Scope):
         """Decorate a function or coroutine function: each call is a run of its own.
 
         Raises:
-            TypeError: The function is a generator function. Its body runs in the context of its
-                consumer, so the journey's fields would leak there.
+            TypeError: The function is a generator function, whose body runs in the context of the
+                consumer. The journey's fields would leak there.
         """
         name = name_of(function)
 

@@ -17,9 +17,7 @@ from voyage_logger._base.feedback import apart_threads, is_echo
 from voyage_logger._base.levels import CRITICAL, LEVELS, TICKET_LANE
 from voyage_logger._entry.encoding import encode, encode_call
 from voyage_logger._entry.safe_text import is_defect
-from voyage_logger._logger.collapse import Collapser, stamps_in
 from voyage_logger._logger.context import AMBIENT, merged
-from voyage_logger._logger.ticket_cooldown import TicketCooldown
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -30,7 +28,9 @@ if TYPE_CHECKING:
     from voyage_logger._entry.factory import EntryFactory
     from voyage_logger._entry.redaction import Redaction
     from voyage_logger._entry.timeline import Timeline
+    from voyage_logger._logger.collapse import Collapser
     from voyage_logger._logger.context import Layer
+    from voyage_logger._logger.ticket_cooldown import TicketCooldown
 
 BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 Log = Callable[[int, object, "tuple[object, ...]", Any], None]  # see `LogCalls.log`
@@ -112,9 +112,8 @@ class LogCalls:
         self._samples_fields = self._sample is not None and not self._sample.needs_entry
         self._before_send = settings.before_send
         self._nesting = threading.local()  # `depth`: how deep a thread is inside `before_send`
-        cooldown, collapse = settings.ticket_cooldown, settings.collapse
-        self._cooldown = None if cooldown is None else TicketCooldown(cooldown)
-        self._collapser = None if collapse is None else Collapser(collapse, pipeline, self._encode)
+        self._cooldown = _cooldown(settings.ticket_cooldown)
+        self._collapser = _collapser(settings.collapse, pipeline, self._encode)
         late_sample = None if self._samples_fields else self._sample
         features = (late_sample, self._before_send, self._cooldown, self._collapser)
         self._is_direct = all(feature is None for feature in features)
@@ -189,7 +188,7 @@ class LogCalls:
         """Log a call whose entry passes through the user's functions and the optional features."""
         given = fields.get("meta_data")
         text, _ = self._factory.fill(message, args, fields, frame)
-        stamps = {} if self._collapser is None else stamps_in(fields, given)
+        stamps = {} if self._collapser is None else self._collapser.stamps_in(fields, given)
         entry = self._factory.entry(rank, text, fields)
         if timeline is not None:
             entry["event_timeline"] = timeline.snapshot()
@@ -298,6 +297,26 @@ class LogCalls:
     def _unfiltered(self, entry: dict[str, Any], problem: str) -> dict[str, Any]:
         self._diagnostics.say("before_send", f"before_send {problem}: the entry is sent as it was")
         return entry
+
+
+def _cooldown(period: float | None) -> TicketCooldown | None:
+    if period is None:
+        return None
+    from voyage_logger._logger.ticket_cooldown import (  # noqa: PLC0415 - few apps use the option
+        TicketCooldown,
+    )
+
+    return TicketCooldown(period)
+
+
+def _collapser(
+    window: float | None, pipeline: Pipeline, encode: Callable[[dict[str, Any]], bytes]
+) -> Collapser | None:
+    if window is None:
+        return None
+    from voyage_logger._logger.collapse import Collapser  # noqa: PLC0415 - few apps use the option
+
+    return Collapser(window, pipeline, encode)
 
 
 def _incident(entry: dict[str, Any], message: object) -> str:

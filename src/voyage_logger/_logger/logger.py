@@ -20,7 +20,6 @@ from voyage_logger._logger.log_call import CallCounts, LogCalls
 from voyage_logger._logger.log_methods import LogMethods
 from voyage_logger._logger.options import a_transport, settings_from
 from voyage_logger._logger.scope_methods import ScopeMethods
-from voyage_logger._logger.uncaught import log_leaving
 from voyage_logger.transports import BaseTransport, ConsoleTransport, Transport
 from voyage_logger.transports._endpoint import endpoint_from, missing
 
@@ -171,7 +170,7 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
 
         Both loggers share queue, worker and counts. A call's own fields take precedence over the
         ambient ones (`context`, `journey`), and ambient fields over bound ones. `meta_data` is
-        merged by key. Closing a bound logger sends queued entries and leaves the other open.
+        merged by key. Closing a bound logger sends queued entries and leaves this one open.
 
         Args:
             fields: The fields, as for `debug`.
@@ -252,7 +251,9 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None and self._unbound is None:
+        if error is not None and self._unbound is None and self._calls.shared.captures:
+            from voyage_logger._logger.uncaught import log_leaving  # noqa: PLC0415 - few apps use it
+
             log_leaving(self._calls, error)
         self.close()
 

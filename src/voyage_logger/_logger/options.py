@@ -32,11 +32,12 @@ from voyage_logger._base.settings import (
 from voyage_logger._base.wire import BODY_OVERHEAD
 from voyage_logger._entry.redaction import redacted_keys
 from voyage_logger._entry.trimming import MIN_LIMIT
-from voyage_logger._logger.sampling import sample_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from voyage_logger._base.settings import Sample
 
 
 def settings_from(**arguments: object) -> Settings:
@@ -101,6 +102,14 @@ def _spool_dir(parameter: str, value: object) -> Path | None:
     raise ConfigurationError(parameter, value, "the path of a folder, or None")
 
 
+def _sample(parameter: str, value: object) -> Sample | None:
+    if value is None:
+        return None
+    from voyage_logger._logger.sampling import sample_rule  # noqa: PLC0415 - few apps use the option
+
+    return sample_rule(parameter, value)
+
+
 def _age(parameter: str, value: object) -> float | None:
     if value is None:
         return None
@@ -122,7 +131,7 @@ _RULES: dict[str, Callable[[str, object], Any]] = {
     "shutdown_timeout": partial(seconds, zero=True),
     "redact": redacted_keys,
     "before_send": a_callable,
-    "sample": sample_rule,
+    "sample": _sample,
     "ticket_cooldown": seconds_or_none,
     "collapse": seconds_or_none,
     "on_error": a_callable,

@@ -55,14 +55,12 @@ class Choice:
         return not is_always_sent and not self._function(entry)
 
 
-def sample_rule(parameter: str, value: Any) -> Sample | None:
+def sample_rule(parameter: str, value: Any) -> Sample:
     """Return the rule for the argument `sample`: a mapping of levels to rates, or a function.
 
     Raises:
         ConfigurationError: The value is neither, or a level or a rate is not valid.
     """
-    if value is None:
-        return None
     if callable(value):
         return Choice(value)
     if not isinstance(value, Mapping):

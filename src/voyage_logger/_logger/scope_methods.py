@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._logger.context import Scope
 from voyage_logger._logger.journey import Journey
-from voyage_logger._logger.journey_header import unpack
-from voyage_logger._logger.uncaught import Uncaught
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -73,6 +71,8 @@ class ScopeMethods:
             ticket_on_error: Whether an exception opens a ticket.
             fields: More fields, as for `journey`. They take precedence over the carrier's.
         """
+        from voyage_logger._logger.journey_header import unpack  # noqa: PLC0415 - few apps use it
+
         carried = unpack(carrier)
         return Journey(
             self._calls,
@@ -98,4 +98,6 @@ class ScopeMethods:
         Returns:
             A function that restores the previous hooks.
         """
+        from voyage_logger._logger.uncaught import Uncaught  # noqa: PLC0415 - few apps use it
+
         return Uncaught(self._calls, loop).undo

@@ -106,11 +106,11 @@ class Uncaught:
 
 
 def log_leaving(calls: LogCalls, error: BaseException) -> None:
-    """Log an exception that ends the logger's `with` block, if uncaught exceptions are logged.
+    """Log an exception that ends the logger's `with` block, before the logger is closed.
 
-    The hooks are called later, when the logger is closed.
+    The hooks are called later.
     """
-    if not calls.shared.captures or not isinstance(error, Exception):
+    if not isinstance(error, Exception):
         return
     calls.shared.left_with = id(error)
     is_main = threading.current_thread() is threading.main_thread()

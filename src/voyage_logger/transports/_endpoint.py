@@ -30,7 +30,7 @@ _LOOPBACK = r"localhost|::1|127(\.\d{1,3}){3}"
 
 @frozen
 class Credentials:
-    """The API key and secret. No `repr` shows them, and they cannot be pickled."""
+    """The API key and secret, which no `repr` shows and no pickle can hold."""
 
     api_key: str
     api_secret: str
