@@ -72,7 +72,7 @@ class Journey(Scope):
         self._clock = clock
         self._uses = count()
         # The attributes below describe one run.
-        self._timeline = Timeline(self._steps, self._calls.mask)
+        self._timeline = Timeline(self._steps, self._calls.redaction.mask)
         self._began_at = self._clock()
         self._parent: Journey | None = None
         self._ticketed = Ticketed()  # the exceptions that journeys inside have reported
@@ -203,7 +203,7 @@ class Journey(Scope):
     def _describe(self, error: BaseException, fields: dict[str, Any]) -> tuple[str, str]:
         """Return the outcome and its reason, and add an error to the closing entry's fields."""
         reason = f"{type(error).__name__}: {to_text(error)}".rstrip(": ")
-        reason = f": {clip(self._calls.mask(reason), _MAX_REASON)}"
+        reason = f": {clip(self._calls.redaction.mask(reason), _MAX_REASON)}"
         if not isinstance(error, Exception):  # a task that is cancelled, Ctrl-C, sys.exit()
             return "interrupted", reason
         fields["exc_info"] = error

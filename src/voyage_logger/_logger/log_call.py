@@ -118,10 +118,6 @@ class LogCalls:
         features = (late_sample, self._before_send, self._cooldown, self._collapser)
         self._is_direct = all(feature is None for feature in features)
 
-    def mask(self, text: str) -> str:
-        """Return the text without the logger's own secrets. A text must be masked before a cut."""
-        return self.redaction.mask(text)
-
     def bind(self, fields: dict[str, Any]) -> LogCalls:
         """Return a copy, for the same pipeline, whose entries carry more fields."""
         child = copy.copy(self)

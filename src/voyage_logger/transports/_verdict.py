@@ -120,14 +120,9 @@ def _words(answer: Answer, mask: Callable[[str], str]) -> str:
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for.
+    """Return the seconds that a `Retry-After` header asks for, at most `RETRY_AFTER_CAP`.
 
-    Args:
-        value: The header, seconds or an HTTP date, or None.
-        now: The present time, epoch seconds.
-
-    Returns:
-        Seconds from 0 to `RETRY_AFTER_CAP`, or None if the header is missing or unreadable.
+    The header holds seconds or an HTTP date. A missing or invalid header gives None.
     """
     if value is None:
         return None
