@@ -26,13 +26,9 @@ SNIPPET_VARIABLES = ("VOYAGE_API_KEY", "VOYAGE_API_SECRET")
 
 
 class Sample(Protocol):
-    """A rule that says which entries are sent.
+    """A rule that says which entries are sent."""
 
-    Attributes:
-        needs_entry: True if the rule needs the whole entry; False if the call's fields are enough.
-    """
-
-    needs_entry: bool
+    needs_entry: bool  # False if the fields of the log call are enough for the rule
 
     def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
         """Return True if an entry of that rank is not sent."""

@@ -66,7 +66,7 @@ def _check_sizes(settings: Settings) -> None:
 
 
 def a_transport(parameter: str, value: Any) -> Any:
-    """Return the value if it is None or has a method `send`; raise a `ConfigurationError` if not."""
+    """Return the value if it is None or has a method `send`; else raise `ConfigurationError`."""
     if value is None or callable(getattr(value, "send", None)):
         return value
     raise ConfigurationError(parameter, value, "a BaseTransport, or None")
