@@ -1,36 +1,24 @@
 """The logging client for the Voyage AI Logs API (tracevoyage.com).
 
-How an entry travels, and where to read it (layers point downward only)::
+    from voyage_logger import VoyageLogger
+    VoyageLogger("my-app").info("User login successful", app_user_id="user_123")
 
-    _logger     VoyageLogger, with _log_methods, _scope_methods, _uncaught        the facade
-    _intake     one log call: builds, filters, encodes, hands over        in the app's thread
-    _context    fields that a thread or task carries    _callables  what a wrapper has to know
-    _journey, _timeline, _carrier, _ticketed  a flow told
-    _sampling, _tickets, _flood  which are sent, which open a ticket, which become one
-    _pipeline   what a logger shares: queue, worker, transport; flush, close, exit, fork
-    _process    the exit hook and the fork hook         _hosts    how pools and servers end
-    _sigterm    the same for SIGTERM, where asked for
-    _worker     the daemon thread: cuts batches and waits
-    _delivery   one batch, until each entry is settled
-    _batching   how large the next request may be       _pacing, _retry  when it is due
-    _losses     telling people what was lost            _queue    what waits, and all counts
-    _records    the encoded entries in it
-    spool       a queue on the disk, which a killed process does not lose   _keeping  its hooks
-    transports  one attempt to deliver a batch -> _outcome
-    _entry      an entry of a log call                  _fields, _log_fields  the documented fields
-    _encoding   an entry as JSON bytes                  _plain, _printing, _trimming  odd values
-    _redaction  what must not leave                     _exceptions  tracebacks
-    _json       the encoders of json and orjson
-    _settings   arguments, environment, defaults        _diagnostics  lines for people
-    _readable   an entry as such a line                 _pickling  copies and pickles
-    _echo       what sending logs is no entry
-    _levels, _errors, _stats, _wire, _forking, _clock, _values   the vocabulary
+The package has eight rooms. A room imports only from rooms above it in this list:
 
-Beside the pipeline stand `devserver`, a strict local server of the API, and `cli`.
+    _base        the words that every room uses: errors, levels, settings, statistics
+    _entry       one log call's arguments become one JSON entry; no thread, no input or output
+    devserver    a strict local server of the API, for development and tests
+    _queue       entries that wait, in memory or on the disk, and every count
+    transports   one attempt to send a batch; the only room that knows HTTP
+    _delivery    the background: when and how much is sent, flush, close, exit, fork
+    _logger      what an app calls, in the app's thread: log calls, contexts, journeys
+    cli          the commands: voyage-logger dev, demo, spool
 """
 
 from __future__ import annotations
 
+# `typing.get_type_hints(Stats)` looks for this name in the module that `Stats` shows.
+from collections.abc import Mapping  # noqa: F401
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.errors import (
@@ -53,7 +41,7 @@ if TYPE_CHECKING:
     from voyage_logger._delivery.sigterm import flush_on_sigterm
     from voyage_logger._entry.log_fields import LogFields, TimelineStep
 else:
-    # Few programs want these when they run, and importing them takes 2 ms: so at the first use.
+    # These names are imported at their first use, because few programs use them: this saves 2 ms.
     _LATE = {
         "LogFields": "_entry.log_fields",
         "TimelineStep": "_entry.log_fields",
@@ -66,6 +54,7 @@ else:
         from importlib import import_module  # noqa: PLC0415 - see above
 
         globals()[name] = found = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+        found.__module__ = __name__
         return found
 
     def __dir__() -> list[str]:
@@ -95,3 +84,8 @@ __all__ = [
     "flush_on_sigterm",
     "propagate",
 ]
+
+# Tracebacks, `repr` and `help` show the names that users import, not the private modules.
+for _name in __all__:
+    if hasattr(globals().get(_name), "__module__"):
+        globals()[_name].__module__ = __name__

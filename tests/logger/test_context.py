@@ -1,4 +1,4 @@
-"""Bound and ambient fields: who carries them, for how long, and which win."""
+"""Bound and ambient fields: which entries carry them, and which take precedence."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def logger(make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
 
 
 def users(logger: VoyageLogger, recorder: Recorder) -> dict[str, str | None]:
-    """Who each message was sent for."""
+    """Return the user of each message."""
     assert logger.flush()
     return {entry["message"]: entry.get("app_user_id") for entry in recorder.entries}
 
 
 def test_nearer_fields_win(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """A call's fields win over the context's, then come bound ones, then the constructor's."""
+    """Call fields take precedence over ambient, bound and constructor fields, in this order."""
     logger = make_logger(environment="constructor", transport=recorder, **PLAIN)
     bound = logger.bind(environment="bound", app_user_id="bound", session_id="bound")
     with logger.context(app_user_id="context", session_id="context"):
@@ -52,7 +52,7 @@ def test_nearer_fields_win(make_logger: MakeLogger, recorder: Recorder) -> None:
 
 
 def test_meta_data_is_merged_by_key(logger: VoyageLogger, recorder: Recorder) -> None:
-    """Data from all around is kept; where keys are the same, the nearest value wins."""
+    """meta_data from all sources is merged; for equal keys, the nearest value wins."""
     own = {"c": "call"}
     bound = logger.bind(meta_data={"a": "bound", "b": "bound", "c": "bound"})
     with logger.context(meta_data={"b": "context", "c": "context"}):
@@ -70,7 +70,7 @@ def test_meta_data_is_merged_by_key(logger: VoyageLogger, recorder: Recorder) ->
 def test_none_in_a_call_leaves_an_ambient_field_out(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """A call can take back what surrounds it."""
+    """A call that gives None for a field removes the ambient field."""
     with logger.context(app_user_id="u"):
         logger.info("x", app_user_id=None)
     assert users(logger, recorder) == {"x": None}
@@ -79,7 +79,7 @@ def test_none_in_a_call_leaves_an_ambient_field_out(
 def test_children_add_up_and_leave_the_parent_alone(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """A child of a child has the fields of both; parent and siblings have not."""
+    """A logger bound twice has both fields; the other loggers are not changed."""
     child = logger.bind(app_user_id="u")
     child.bind(event_name="e").info("grandchild")
     child.info("child")
@@ -90,7 +90,7 @@ def test_children_add_up_and_leave_the_parent_alone(
 
 
 def test_children_share_queue_worker_and_counts(make_logger: MakeLogger) -> None:
-    """1,000 children make one thread, and one count of all entries."""
+    """1,000 bound loggers share one thread and one count of entries."""
     logger = make_logger(transport=Recorder(), flush_interval=600)
     before = threading.active_count()
     for number in range(1000):
@@ -100,10 +100,10 @@ def test_children_share_queue_worker_and_counts(make_logger: MakeLogger) -> None
     assert logger.bind(tags=["t"]).flush().delivered == 1000
 
 
-def test_to_close_a_child_sends_and_leaves_the_parent_open(
+def test_closing_a_bound_logger_leaves_the_parent_open(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """A child may be handed to a component that closes what it was given."""
+    """Closing a bound logger sends its entries and leaves the parent open."""
     with logger.bind(app_user_id="u") as child:
         child.info("child")
     assert len(recorder.entries) == 1
@@ -113,8 +113,8 @@ def test_to_close_a_child_sends_and_leaves_the_parent_open(
     assert logger.stats().dropped == 0
 
 
-def test_to_close_the_parent_closes_its_children(logger: VoyageLogger, recorder: Recorder) -> None:
-    """The pipeline is the parent's: what children log later counts as dropped."""
+def test_closing_the_parent_closes_bound_loggers(logger: VoyageLogger, recorder: Recorder) -> None:
+    """After the parent is closed, entries of bound loggers count as dropped."""
     child = logger.bind(app_user_id="u")
     logger.close()
     child.info("x")
@@ -122,7 +122,7 @@ def test_to_close_the_parent_closes_its_children(logger: VoyageLogger, recorder:
 
 
 def test_child_outlives_its_parent(recorder: Recorder) -> None:
-    """The worker ends with the last logger that uses it, not with the first."""
+    """The worker ends when the last logger that uses it is freed."""
     child = VoyageLogger("app", transport=recorder, flush_interval=0.05).bind(app_user_id="u")
     child.info("one")
     gc.collect()
@@ -139,7 +139,7 @@ def test_child_outlives_its_parent(recorder: Recorder) -> None:
 
 
 def test_child_s_method_name_is_the_caller_s(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """The name of the function that logs is found through a child, too."""
+    """A bound logger finds the name of the function that logs."""
     logger = make_logger(transport=recorder)
     logger.bind(app_user_id="u").info("x")
     logger.flush()
@@ -147,7 +147,7 @@ def test_child_s_method_name_is_the_caller_s(make_logger: MakeLogger, recorder: 
 
 
 def test_contexts_nest_and_end(logger: VoyageLogger, recorder: Recorder) -> None:
-    """An inner context wins while it lasts; afterwards all is as before."""
+    """An inner context takes precedence until it ends."""
     with logger.context(app_user_id="outer", event_name="e"):
         with logger.context(app_user_id="inner"):
             logger.info("inner")
@@ -158,7 +158,7 @@ def test_contexts_nest_and_end(logger: VoyageLogger, recorder: Recorder) -> None
 
 
 def test_context_ends_with_an_exception(logger: VoyageLogger, recorder: Recorder) -> None:
-    """An exception passes through unchanged and takes the context with it."""
+    """An exception passes through a context unchanged and ends it."""
     error = ValueError("x")
     with pytest.raises(ValueError, match="x") as caught, logger.context(app_user_id="u"):
         raise error
@@ -168,7 +168,7 @@ def test_context_ends_with_an_exception(logger: VoyageLogger, recorder: Recorder
 
 
 def test_context_inside_a_journey_is_inside_it(logger: VoyageLogger) -> None:
-    """Code that asks for the journey finds it, however many contexts are between."""
+    """`current_journey` finds the journey inside any number of contexts."""
     with logger.journey("checkout") as journey:
         with logger.context(app_user_id="u"), logger.context(event_name="e"):
             assert current_journey() is journey
@@ -176,7 +176,7 @@ def test_context_inside_a_journey_is_inside_it(logger: VoyageLogger) -> None:
 
 
 def test_context_serves_all_loggers(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """It says what is going on, so it does not matter who logs."""
+    """A context adds its fields to the entries of all loggers."""
     one, two = make_logger(transport=recorder, **PLAIN), make_logger(transport=recorder, **PLAIN)
     with one.context(app_user_id="u"):
         two.bind(event_name="e").info("x")
@@ -186,7 +186,7 @@ def test_context_serves_all_loggers(make_logger: MakeLogger, recorder: Recorder)
 def test_context_may_be_entered_again_and_inside_itself(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """One object serves many times, as a module's constant would."""
+    """One context object may be entered many times, also inside itself."""
     scope = logger.context(app_user_id="u")
     with scope:
         with scope:
@@ -202,13 +202,13 @@ def test_context_may_be_entered_again_and_inside_itself(
 def test_contexts_left_in_the_wrong_order_leave_nothing(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """However scopes are left, in the end nothing of them is left."""
+    """Contexts that are left in any order remove all their fields."""
     first, second = logger.context(app_user_id="first"), logger.context(event_name="second")
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
     second.__exit__(None, None, None)
-    second.__exit__(None, None, None)  # once too often
+    second.__exit__(None, None, None)  # This context was left already.
     logger.info("after")
     assert users(logger, recorder) == {"after": None}
     assert "event_name" not in recorder.entries[0]
@@ -217,7 +217,7 @@ def test_contexts_left_in_the_wrong_order_leave_nothing(
 def test_context_left_in_another_context_raises_nothing(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """Generators may be closed anywhere; what is ambient there is not touched."""
+    """A generator that is closed elsewhere does not change the fields there."""
     scope = logger.context(app_user_id="u")
     copy_context().run(scope.__enter__)
     with logger.context(app_user_id="mine"):
@@ -229,7 +229,7 @@ def test_context_left_in_another_context_raises_nothing(
 def test_plain_threads_begin_empty_and_propagate_carries(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """Threads do not inherit the context; a propagated function takes it along."""
+    """Threads do not inherit the context; a propagated function keeps it."""
     with logger.context(app_user_id="u"):
         threads = [
             threading.Thread(target=logger.info, args=("plain",)),
@@ -244,7 +244,7 @@ def test_plain_threads_begin_empty_and_propagate_carries(
 def test_executors_of_asyncio_begin_empty_and_to_thread_does_not(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """Of the two ways from a task into a thread, one takes the context along by itself."""
+    """`asyncio.to_thread` keeps the context; `run_in_executor` needs `propagate`."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -258,7 +258,7 @@ def test_executors_of_asyncio_begin_empty_and_to_thread_does_not(
 
 
 def test_propagate_serves_an_executor(logger: VoyageLogger, recorder: Recorder) -> None:
-    """One propagated function runs in many threads at once, and leaves them as they were."""
+    """Several threads run one propagated function at once, without later effects."""
     barrier = threading.Barrier(4)
 
     def work(number: int) -> int:
@@ -278,7 +278,7 @@ def test_propagate_serves_an_executor(logger: VoyageLogger, recorder: Recorder) 
 
 
 def test_propagated_function_keeps_name_result_and_exception(logger: VoyageLogger) -> None:
-    """To the caller it is the same function."""
+    """A propagated function has the same name, result and exception."""
 
     def work(ok: bool) -> str:
         if not ok:
@@ -292,7 +292,7 @@ def test_propagated_function_keeps_name_result_and_exception(logger: VoyageLogge
 
 
 def test_propagate_takes_coroutine_functions(logger: VoyageLogger, recorder: Recorder) -> None:
-    """A coroutine that runs in another thread's loop carries the context, too."""
+    """A propagated coroutine function keeps the context in another event loop."""
 
     async def work() -> None:
         await asyncio.sleep(0)
@@ -307,7 +307,7 @@ def test_propagate_takes_coroutine_functions(logger: VoyageLogger, recorder: Rec
 def test_propagated_coroutine_leaves_its_task_as_it_was(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """Who awaits it has the own context again afterwards, also after an exception."""
+    """After a propagated coroutine, the awaiting task has its own context again."""
 
     async def work(ok: bool) -> None:
         if not ok:
@@ -337,7 +337,7 @@ def test_propagated_coroutine_leaves_its_task_as_it_was(
 def test_propagate_knows_coroutines_of_all_kinds(
     logger: VoyageLogger, recorder: Recorder, kind: str
 ) -> None:
-    """An object with an async `__call__` and a partial run with the context, too."""
+    """An object with an async `__call__`, and a partial, keep the context, too."""
 
     class Work:
         async def __call__(self, message: str = "x") -> None:
@@ -351,7 +351,7 @@ def test_propagate_knows_coroutines_of_all_kinds(
 
 
 def test_propagate_refuses_generators() -> None:
-    """What it could do nothing for is said, not passed through."""
+    """`propagate` raises for a generator function."""
 
     def rows(number: int) -> Iterator[int]:
         yield number
@@ -368,7 +368,7 @@ def test_propagate_refuses_generators() -> None:
 def test_propagated_log_method_tells_who_propagated_it(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """`method_name` is of the app, never of the wrapper; one that is given wins."""
+    """`method_name` names the function that calls `propagate`, unless one is given."""
     logger = make_logger(transport=recorder, flush_interval=600)
 
     def hand_over() -> None:
@@ -389,7 +389,7 @@ def test_propagated_log_method_tells_who_propagated_it(
 def test_propagated_log_method_adds_no_unwanted_name(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """With `capture_method=False` there is no name here either."""
+    """With `capture_method=False`, a propagated log method adds no `method_name`."""
     propagate(logger.info)("x")
     logger.flush()
     assert "method_name" not in recorder.entries[0]
@@ -398,7 +398,7 @@ def test_propagated_log_method_adds_no_unwanted_name(
 def test_function_of_the_app_is_propagated_under_its_own_name(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """Whoever logs is named, whatever wraps it; and tracebacks name the wrapper as what it is."""
+    """`method_name` and tracebacks name the app's own function."""
     logger = make_logger(transport=recorder, flush_interval=600)
 
     def work() -> None:
@@ -413,7 +413,7 @@ def test_function_of_the_app_is_propagated_under_its_own_name(
 
 
 def test_tasks_inherit_and_do_not_mix(logger: VoyageLogger, recorder: Recorder) -> None:
-    """Gathered tasks start with the context around them; their own stays their own."""
+    """Gathered tasks inherit the context, and their own fields do not mix."""
 
     async def serve(user: str) -> None:
         logger.info(f"inherited {user}")
@@ -442,7 +442,7 @@ def test_tasks_inherit_and_do_not_mix(logger: VoyageLogger, recorder: Recorder) 
 
 
 def test_cancelled_task_leaves_no_context(logger: VoyageLogger, recorder: Recorder) -> None:
-    """A task that is cancelled inside its context, and caught outside of it, has lost it."""
+    """A context ends when its task is cancelled inside it."""
 
     async def serve(is_inside: asyncio.Event) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -464,7 +464,7 @@ def test_cancelled_task_leaves_no_context(logger: VoyageLogger, recorder: Record
 
 
 def test_task_that_outlives_the_context_keeps_it(logger: VoyageLogger, recorder: Recorder) -> None:
-    """What a task has inherited is not taken from it."""
+    """A task keeps the inherited fields after the context has ended."""
 
     async def late(may_go: asyncio.Event) -> None:
         await may_go.wait()
@@ -483,8 +483,10 @@ def test_task_that_outlives_the_context_keeps_it(logger: VoyageLogger, recorder:
     assert users(logger, recorder) == {"late inside": "u", "late": "u"}
 
 
-def test_abandoned_async_generator_raises_nothing(logger: VoyageLogger, recorder: Recorder) -> None:
-    """A generator that the loop closes, in a context of its own, leaves its scope in peace."""
+def test_async_generator_that_the_loop_closes_raises_nothing(
+    logger: VoyageLogger, recorder: Recorder
+) -> None:
+    """An async generator that the loop closes leaves its scope without an error."""
 
     async def rows() -> AsyncIterator[int]:
         async with logger.context(app_user_id="u"):
@@ -505,13 +507,13 @@ def test_abandoned_async_generator_raises_nothing(logger: VoyageLogger, recorder
 
 
 def test_chain_of_tasks_holds_no_old_context(logger: VoyageLogger) -> None:
-    """A task that starts its successor inside its context does not make memory grow."""
+    """A chain of tasks, each started inside a context, does not fill the memory."""
     import weakref  # noqa: PLC0415 - used here only
 
     from voyage_logger._logger.context import AMBIENT, Layer  # noqa: PLC0415 - used here only
 
     class Marked:
-        """A value that can be watched."""
+        """A value that a weak reference can watch."""
 
     marks: list[weakref.ref[Marked]] = []
 

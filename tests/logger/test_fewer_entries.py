@@ -1,4 +1,4 @@
-"""Sampling, ticket cool-down, flood control: fewer entries, exact counts, nothing vital lost."""
+"""The options `sample`, `ticket_cooldown` and `collapse`: fewer entries with exact counts."""
 
 from __future__ import annotations
 
@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 
 class TestSampling:
     def test_rates_leave_out_their_share(self) -> None:
-        """Half of a level's entries at a rate of one half, all at 0, none at 1."""
+        """Rates of 0, one half and 1 leave out all, half and none of a level's entries."""
         numbers = iter([0.1, 0.6, 0.49, 0.5])
         rates = Rates((0.5, 1.0, 1.0, 1.0, 1.0), lambda: next(numbers))
         assert [rates.leaves_out(DEBUG, {}) for _ in range(4)] == [False, True, False, True]
         assert not rates.leaves_out(INFO, {})
 
-    def test_levels_are_sampled_apart(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """Left out entries count as filtered; other levels are not touched."""
+    def test_levels_are_sampled_separately(
+        self, make_logger: MakeLogger, recorder: Recorder
+    ) -> None:
+        """Entries that are left out count as filtered; other levels are not affected."""
         logger = make_logger(transport=recorder, sample={"DEBUG": 0, "warning": 0.0})
         logger.debug("x")
         logger.warn("x")
@@ -49,7 +51,7 @@ class TestSampling:
     def test_critical_and_ticket_entries_are_always_sent(
         self, make_logger: MakeLogger, recorder: Recorder, sample: Any
     ) -> None:
-        """Also when the flag comes from the context."""
+        """Critical and ticket entries are always sent, also if the context sets the flag."""
         logger = make_logger(transport=recorder, sample=sample)
         logger.debug("out")
         logger.critical("critical")
@@ -61,7 +63,7 @@ class TestSampling:
         assert messages == ["critical", "ticket", "context"]
 
     def test_function_decides(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """It sees the whole entry, with what surrounds the call."""
+        """The function gets the whole entry, with ambient fields."""
         logger = make_logger(
             transport=recorder, sample=lambda entry: entry.get("app_user_id") == "u"
         )
@@ -70,10 +72,10 @@ class TestSampling:
         logger.flush()
         assert [entry["message"] for entry in recorder.entries] == ["in"]
 
-    def test_broken_function_costs_a_notice_only(
+    def test_failing_function_sends_the_entry(
         self, make_logger: MakeLogger, recorder: Recorder, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If it raises, the entry is sent."""
+        """If the function raises, the entry is sent."""
         logger = make_logger(transport=recorder, sample=lambda _entry: 1 / 0 > 1)
         logger.info("x")
         logger.info("y")
@@ -81,8 +83,10 @@ class TestSampling:
         assert len(recorder.entries) == 2
         assert capfd.readouterr().err.count("sample raised ZeroDivisionError") == 1
 
-    def test_tasks_are_sampled_apart(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """Each of gathered tasks is seen with its own context, also while it is being cancelled."""
+    def test_tasks_are_sampled_separately(
+        self, make_logger: MakeLogger, recorder: Recorder
+    ) -> None:
+        """The function sees each task's own context, also while a task is cancelled."""
         logger = make_logger(
             transport=recorder, sample=lambda entry: entry["app_user_id"] in ("u1", "u3")
         )
@@ -115,14 +119,14 @@ class TestSampling:
         "sample", [5, "debug", {"loud": 1}, {"debug": 2}, {"debug": -0.1}, {"debug": True}, ["x"]]
     )
     def test_nonsense_is_refused(self, sample: Any) -> None:
-        """A wrong level or rate is a bug that the first run shows."""
+        """A wrong level or rate raises in the constructor."""
         with pytest.raises(ConfigurationError, match="sample"):
             VoyageLogger("app", sample=sample)
 
 
 class TestTicketCooldown:
     def test_incident_opens_one_ticket_a_period(self) -> None:
-        """Those in between lose the flag, and the next ticket says how many there were."""
+        """Later entries lose the flag, and the next ticket tells how many."""
         times = iter([0.0, 1.0, 59.9, 60.0, 61.0, 200.0])
         cooldown = TicketCooldown(60, lambda: next(times))
         entry = {"message": "m", "add_ticket": True, "meta_data": {"own": 1}}
@@ -146,7 +150,7 @@ class TestTicketCooldown:
         assert entry["meta_data"] == {"own": 1}
 
     def test_all_entries_are_sent(self, server: DevServer, make_logger: MakeLogger) -> None:
-        """Only the flag is held back."""
+        """Each entry is sent; only its flag is removed."""
         logger = make_logger(ticket_cooldown=3600)
         for number in range(5):
             logger.error("Payment %d failed", number, add_ticket=True)
@@ -156,18 +160,20 @@ class TestTicketCooldown:
         tickets = [entry["message"] for entry in server.tickets()]
         assert tickets == ["Payment 0 failed", "Refund 0 failed"]
 
-    def test_without_it_each_opens_a_ticket(
+    def test_without_cooldown_each_entry_opens_a_ticket(
         self, server: DevServer, make_logger: MakeLogger
     ) -> None:
-        """It is off by default."""
+        """Without the option, each entry with the flag opens a ticket."""
         logger = make_logger()
         for _ in range(3):
             logger.error("x", add_ticket=True)
         assert logger.flush()
         assert len(server.tickets()) == 3
 
-    def test_journeys_fail_apart(self, server: DevServer, make_logger: MakeLogger) -> None:
-        """Two flows that fail are two incidents, though the client names their events alike."""
+    def test_two_failed_flows_are_two_incidents(
+        self, server: DevServer, make_logger: MakeLogger
+    ) -> None:
+        """Two flows that fail are two incidents, though their event names are equal."""
         logger = make_logger(ticket_cooldown=3600)
         for name in ("checkout", "refund", "checkout"):
             with pytest.raises(ValueError, match="x"), logger.journey(name, ticket_on_error=True):
@@ -176,7 +182,7 @@ class TestTicketCooldown:
         assert [entry["event_flow_name"] for entry in server.tickets()] == ["checkout", "refund"]
 
     def test_tasks_open_one_ticket(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """Of gathered tasks that meet one incident, cancelled ones included; others are counted."""
+        """One of several tasks with the same incident opens a ticket; the others are counted."""
         logger = make_logger(transport=recorder, ticket_cooldown=3600)
         now = 0.0
         cooldown = logger._calls._cooldown
@@ -205,7 +211,7 @@ class TestTicketCooldown:
         assert [data.get("tickets_held_back") for data in tickets] == [None, 9]
 
     def test_memory_is_bounded(self) -> None:
-        """Incidents without end are forgotten, oldest first; at worst one opens a ticket more."""
+        """Of many incidents, the oldest are forgotten."""
         cooldown = TicketCooldown(60, lambda: 0.0)
         for number in range(5000):
             cooldown.apply({"add_ticket": True}, f"incident {number}" * 100)
@@ -214,7 +220,7 @@ class TestTicketCooldown:
         assert "add_ticket" not in cooldown.apply({"add_ticket": True}, "incident 4999" * 100)
 
     def test_count_is_exact_in_threads(self) -> None:
-        """Of many threads at once one opens the ticket, and all others are counted."""
+        """One of many threads opens the ticket, and all others are counted."""
         now = 0.0
         cooldown = TicketCooldown(60, lambda: now)
         opened: list[Any] = []
@@ -236,12 +242,14 @@ class TestTicketCooldown:
         assert last["meta_data"] == {"tickets_held_back": 1599}
 
     def test_two_threads_at_the_end_of_a_period_open_one_ticket(self) -> None:
-        """Between a thread's look and its decision no other decides."""
+        """Two threads at the end of a period open one ticket."""
 
         class Moment(float):
-            def __sub__(self, other: float) -> float:  # the look at when the last was opened
+            def __sub__(self, other: float) -> float:  # The clock is read while the lock is held.
                 rival.start()
-                rival.join(0.5)  # without a lock it ends well within this; with one it has to wait
+                rival.join(
+                    0.5
+                )  # Without a lock the second thread ends in this time; with a lock it waits.
                 return 60.0
 
         moments = iter([0.0, 0.0, Moment(60.0), 60.0])
@@ -261,8 +269,8 @@ class TestTicketCooldown:
         ]
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-    def test_forked_child_starts_anew(self) -> None:
-        """The child's first ticket is opened, with no count of the parent's, lock held or not."""
+    def test_forked_child_opens_its_own_first_ticket(self) -> None:
+        """A forked child opens its own first ticket, even if the lock was held."""
         cooldown = TicketCooldown(60, lambda: 0.0)
         cooldown.apply({"add_ticket": True}, "incident")
         is_held, may_go = threading.Event(), threading.Event()
@@ -277,7 +285,7 @@ class TestTicketCooldown:
         is_held.wait(10)
         pid = os.fork()
         if pid == 0:
-            signal.alarm(30)  # a child that waits for the lock for ever is ended, and fails
+            signal.alarm(30)  # A child that waits for the lock forever is ended and fails the test.
             found = cooldown.apply({"add_ticket": True}, "incident")
             os._exit(0 if found == {"add_ticket": True} else 1)
         may_go.set()
@@ -286,17 +294,17 @@ class TestTicketCooldown:
 
 
 def calls(entries: list[dict[str, Any]]) -> int:
-    """How many log calls the entries stand for."""
+    """Return the number of log calls that the entries stand for."""
     return sum(entry.get("meta_data", {}).get("repeat_count", 1) for entry in entries)
 
 
-class TestFloodControl:
+class TestCollapse:
     @pytest.fixture
     def logger(self, make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
         return make_logger(transport=recorder, collapse=60, flush_interval=600)
 
     def test_burst_becomes_one_entry(self, logger: VoyageLogger, recorder: Recorder) -> None:
-        """With an exact count, its first and its last time, and the first one's id."""
+        """The entry has an exact count, the first and last time, and the first id."""
         for _ in range(1000):
             logger.warn("Disk full", meta_data={"disk": "a"})
         assert logger.stats().pending == 1
@@ -309,8 +317,8 @@ class TestFloodControl:
         stats = logger.stats()
         assert (stats.accepted, stats.delivered, stats.collapsed) == (1, 1, 999)
 
-    def test_lone_entry_is_sent_as_ever(self, logger: VoyageLogger, recorder: Recorder) -> None:
-        """What is not repeated has no count."""
+    def test_single_entry_has_no_count(self, logger: VoyageLogger, recorder: Recorder) -> None:
+        """An entry that is not repeated has no count."""
         logger.info("x")
         logger.flush()
         assert set(recorder.entries[0]["meta_data"]) == {"logged_at", "log_id"}
@@ -322,7 +330,7 @@ class TestFloodControl:
     def test_only_identical_entries_are_one(
         self, logger: VoyageLogger, recorder: Recorder, other: dict[str, Any]
     ) -> None:
-        """Any field that differs makes another entry; each has its own count."""
+        """Entries that differ in any field are counted separately."""
         one: dict[str, Any] = {"message": "x", "app_user_id": "u", "meta_data": {"a": 1}}
         for _ in range(3):
             logger.info(**one)
@@ -341,7 +349,7 @@ class TestFloodControl:
     def test_criticals_and_tickets_are_never_collapsed(
         self, logger: VoyageLogger, recorder: Recorder
     ) -> None:
-        """Each of them counts."""
+        """Critical entries and tickets are always sent."""
         for _ in range(3):
             logger.critical("x")
             logger.info("x", add_ticket=True)
@@ -351,7 +359,7 @@ class TestFloodControl:
     def test_ids_of_the_caller_s_own_are_part_of_an_entry(
         self, logger: VoyageLogger, recorder: Recorder
     ) -> None:
-        """A user's `log_id` tells entries apart."""
+        """Entries with different `log_id`s of the caller are different."""
         for number in range(2):
             logger.info("x", meta_data={"log_id": f"mine {number}"})
         logger.flush()
@@ -361,7 +369,7 @@ class TestFloodControl:
     def test_caller_s_own_keys_are_kept(
         self, logger: VoyageLogger, recorder: Recorder, name: str
     ) -> None:
-        """What the client writes elsewhere is sent as it was given, each value of it."""
+        """Entries with a caller's value for a key that the client writes are sent unchanged."""
         for value in ("mine A", "mine B", "mine B"):
             logger.info("x", meta_data={name: value})
         with logger.context(meta_data={name: "mine C"}):
@@ -374,7 +382,7 @@ class TestFloodControl:
     def test_what_before_send_writes_is_kept(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """Its own time in place of the client's tells entries apart."""
+        """Entries in which `before_send` writes different times are different."""
         times = iter(["A", "B"])
 
         def before_send(entry: dict[str, Any]) -> dict[str, Any]:
@@ -391,7 +399,7 @@ class TestFloodControl:
     def test_before_send_that_copies_does_not_end_a_burst(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """An entry that is equal after all, time and id included, is the client's as before."""
+        """A `before_send` that returns an equal copy does not prevent collapsing."""
         logger = make_logger(
             transport=recorder,
             collapse=60,
@@ -406,7 +414,7 @@ class TestFloodControl:
     def test_what_before_send_makes_critical_is_never_collapsed(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """The level that counts is the one that is sent."""
+        """An entry that `before_send` makes critical is always sent."""
         logger = make_logger(
             transport=recorder,
             collapse=60,
@@ -418,12 +426,12 @@ class TestFloodControl:
         logger.flush()
         assert [entry["level"] for entry in recorder.entries] == ["critical"] * 3
 
-    def test_slower_of_two_threads_counts_anew(
+    def test_slower_thread_does_not_overwrite_the_count(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """A thread that another has overtaken while it encoded does not undo the other's count."""
+        """A thread that encodes more slowly does not overwrite another thread's count."""
         logger = make_logger(transport=recorder, collapse=60, flush_interval=600)
-        flood = logger._calls._flood
+        flood = logger._calls._collapser
         assert flood is not None
         encode = flood._encode
         overtaken: list[bool] = []
@@ -455,10 +463,10 @@ class TestFloodControl:
         assert recorder.entries[0]["meta_data"] == {"repeat_count": 3}
 
     def test_window_ends(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """What comes later than the window after the first begins another entry."""
+        """An entry after the window is a new entry."""
         logger = make_logger(transport=recorder, collapse=10, flush_interval=600)
         now = 0.0
-        flood = logger._calls._flood
+        flood = logger._calls._collapser
         assert flood is not None
         flood._clock = lambda: now
         logger.info("x")
@@ -472,7 +480,7 @@ class TestFloodControl:
         assert [entry["meta_data"]["repeat_count"] for entry in recorder.entries] == [2, 2]
 
     def test_entry_under_way_is_not_amended(self, make_logger: MakeLogger) -> None:
-        """A repetition that comes while the first is being sent is an entry of its own."""
+        """A repetition while the first entry is being sent is an entry of its own."""
         is_sending, may_go = threading.Event(), threading.Event()
 
         class Slow(Recorder):
@@ -496,14 +504,14 @@ class TestFloodControl:
     def test_entry_that_was_shed_is_not_amended(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """What a full queue has given up is counted there; the next one starts afresh."""
+        """After an entry was shed, the next repetition is a new entry."""
         logger = make_logger(
             transport=recorder, collapse=60, flush_interval=600, max_queue_size=2, batch_size=1000
         )
         logger.debug("x")
         logger.debug("x")
         logger.error("other")
-        logger.error("another")  # sheds it
+        logger.error("another")  # This entry sheds the first one.
         logger.flush()
         logger.debug("x")
         logger.flush()
@@ -513,7 +521,7 @@ class TestFloodControl:
         assert logger.stats().dropped_by == {"queue_full": 1}
 
     def test_counts_are_exact_in_threads(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """Eight threads, a worker that takes entries away all the time: each call counts once."""
+        """Each call of eight threads counts once while a worker takes entries."""
         logger = make_logger(transport=recorder, collapse=60, flush_interval=0.001, batch_size=2)
 
         def work() -> None:
@@ -533,7 +541,7 @@ class TestFloodControl:
         assert len(recorder.entries) < 3200
 
     def test_tasks_collapse_alike(self, logger: VoyageLogger, recorder: Recorder) -> None:
-        """Gathered tasks that log the same make one entry."""
+        """Gathered tasks that log the same message make one entry."""
 
         async def work() -> None:
             for _ in range(10):
@@ -548,7 +556,7 @@ class TestFloodControl:
         assert [entry["meta_data"]["repeat_count"] for entry in recorder.entries] == [50]
 
     def test_close_sends_what_was_collapsed(self, logger: VoyageLogger, recorder: Recorder) -> None:
-        """Nothing is held anywhere but in the queue."""
+        """`close` sends a collapsed entry with its count."""
         for _ in range(7):
             logger.info("x")
         assert logger.close()
@@ -558,7 +566,7 @@ class TestFloodControl:
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_forked_child_does_not_amend_the_parent_s(self, server: DevServer) -> None:
-        """Parent and child each send their own calls, once."""
+        """Parent and child each send their own calls once."""
         logger = VoyageLogger(
             "app",
             base_url=server.url,
@@ -579,18 +587,18 @@ class TestFloodControl:
         assert sorted(counts) == [1, 2]
 
     def test_memory_is_bounded(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """Different entries without end are not remembered without end."""
+        """Of many different entries, the oldest are forgotten."""
         logger = make_logger(transport=recorder, collapse=60, flush_interval=600, batch_size=10_000)
         for number in range(1500):
             logger.info("x %d", number)
-        flood = logger._calls._flood
+        flood = logger._calls._collapser
         assert flood is not None
         assert len(flood._bursts) == 1000
 
     def test_odd_values_and_secrets_collapse_too(
         self, logger: VoyageLogger, recorder: Recorder
     ) -> None:
-        """What is sent is what counts as identical, redacted and encoded."""
+        """Entries are compared after redaction and encoding."""
         for number in range(4):
             extra: Any = {"password": f"secret {number}"}
             logger.info("x", meta_data={"set": {1}}, **extra)
@@ -601,7 +609,7 @@ class TestFloodControl:
 
 class TestAmend:
     def test_bytes_stay_accounted_for(self) -> None:
-        """An amended entry is accounted for with its new size, until it is settled."""
+        """A replaced entry is counted with its new size until it is delivered."""
         queue = MemoryQueue(10, 10_000)
         payload = bytearray(b"[1]")
         sequence = queue.append(payload, INFO)
@@ -614,7 +622,7 @@ class TestAmend:
         assert queue.stats().pending_bytes == 0
 
     def test_amended_entry_that_is_too_much_sheds(self) -> None:
-        """The bound in bytes holds."""
+        """A replaced entry that exceeds the bound in bytes sheds others."""
         queue = MemoryQueue(10, 400)
         old = queue.append(b"x" * 10, DEBUG)
         payload = bytearray(b"y" * 10)
@@ -625,7 +633,7 @@ class TestAmend:
 
     @pytest.mark.parametrize("lane", [DEBUG, INFO, CRITICAL, TICKET_LANE])
     def test_only_what_waits_is_amended(self, lane: int) -> None:
-        """Whatever else is in the lane: one that was taken or shed is not there any more."""
+        """An entry that was taken or shed cannot be replaced."""
         queue = MemoryQueue(2, 10_000)
         first, second = bytearray(b"1"), bytearray(b"2")
         one = queue.append(first, lane)

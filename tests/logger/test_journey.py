@@ -1,4 +1,4 @@
-"""Journeys: every entry on the way tells the whole, and the end is told once."""
+"""Journeys: each entry inside describes the flow, and one closing entry tells its end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def steps(entry: dict[str, Any]) -> list[str]:
 
 
 def test_entries_inside_carry_the_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Name, session and user are in each entry, with the steps so far; afterwards in none."""
+    """Entries inside have name, session, user and steps so far; later entries have not."""
     with logger.journey("checkout", app_user_id="u", session_id="s") as journey:
         logger.info("one")
         journey.step("cart_opened")
@@ -67,7 +67,7 @@ def test_entries_inside_carry_the_journey(logger: VoyageLogger, sent: Any) -> No
 
 
 def test_leaving_writes_one_closing_entry(logger: VoyageLogger, sent: Any) -> None:
-    """It says how the journey ended and how long it took, in the name of who made it."""
+    """One closing entry tells the outcome, the duration and the function's name."""
     with logger.journey("checkout"):
         pass
     (closing,) = sent()
@@ -79,7 +79,7 @@ def test_leaving_writes_one_closing_entry(logger: VoyageLogger, sent: Any) -> No
 
 
 def test_duration_is_counted_from_the_entry(logger: VoyageLogger, sent: Any) -> None:
-    """In milliseconds, of each run for itself: not from when the journey was made."""
+    """The duration of a run begins when the journey is entered, in milliseconds."""
     now = 100.0
     journey = logger.journey("checkout")
     journey._clock = lambda: now
@@ -91,7 +91,7 @@ def test_duration_is_counted_from_the_entry(logger: VoyageLogger, sent: Any) -> 
 
 
 def test_steps_carry_epoch_milliseconds(logger: VoyageLogger, sent: Any) -> None:
-    """The unit that the vendor's JavaScript has, as whole numbers, in order."""
+    """Steps have whole epoch milliseconds, as in the vendor's JavaScript, in order."""
     before = time.time_ns() // 1_000_000
     with logger.journey("checkout") as journey:
         journey.step("a")
@@ -104,7 +104,7 @@ def test_steps_carry_epoch_milliseconds(logger: VoyageLogger, sent: Any) -> None
 
 
 def test_session_is_made_if_there_is_none(logger: VoyageLogger, sent: Any) -> None:
-    """Each run has a session of its own; one that surrounds it is kept, bound ones too."""
+    """Each run has a new session, unless one is ambient or bound."""
     for _ in range(2):
         with logger.journey("fresh"):
             pass
@@ -120,8 +120,8 @@ def test_session_is_made_if_there_is_none(logger: VoyageLogger, sent: Any) -> No
     assert others == ["ambient", "bound"]
 
 
-def test_exception_is_told_and_passes_unchanged(logger: VoyageLogger, sent: Any) -> None:
-    """One error entry has traceback, timeline and duration; the app gets its own exception."""
+def test_exception_is_logged_and_passes_unchanged(logger: VoyageLogger, sent: Any) -> None:
+    """An error makes one closing entry with traceback, and the app gets the same error."""
     error = ValueError("no funds")
     with pytest.raises(ValueError, match="no funds") as caught:  # noqa: SIM117 - the order matters
         with logger.journey("checkout") as journey:
@@ -141,7 +141,7 @@ def test_exception_is_told_and_passes_unchanged(logger: VoyageLogger, sent: Any)
 
 
 def test_ticket_on_error_opens_one_ticket(logger: VoyageLogger, sent: Any) -> None:
-    """Only for an error, and only one for the same exception on its way out."""
+    """An error that leaves several journeys opens one ticket."""
     with logger.journey("fine", ticket_on_error=True):
         pass
     with (
@@ -156,7 +156,7 @@ def test_ticket_on_error_opens_one_ticket(logger: VoyageLogger, sent: Any) -> No
 
 
 def test_another_exception_opens_another_ticket(logger: VoyageLogger, sent: Any) -> None:
-    """What the inner journey has told is not taken for what the outer one ends with."""
+    """Another exception that leaves the outer journey opens a second ticket."""
     with (
         contextlib.suppress(KeyError),
         logger.journey("outer", ticket_on_error=True),
@@ -169,8 +169,8 @@ def test_another_exception_opens_another_ticket(logger: VoyageLogger, sent: Any)
     assert [entry.get("add_ticket") for entry in sent()] == [True, True]
 
 
-def test_broken_exception_is_told_and_passes(logger: VoyageLogger, sent: Any) -> None:
-    """An exception that cannot be shown still ends the journey as itself."""
+def test_broken_exception_is_logged_and_passes(logger: VoyageLogger, sent: Any) -> None:
+    """An exception whose text cannot be made ends the journey as any other."""
 
     class Broken(Exception):  # noqa: N818 - the name says what it is
         def __str__(self) -> str:
@@ -183,8 +183,10 @@ def test_broken_exception_is_told_and_passes(logger: VoyageLogger, sent: Any) ->
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(0), GeneratorExit()])
-def test_what_is_no_error_interrupts(logger: VoyageLogger, sent: Any, error: BaseException) -> None:
-    """Ctrl-C and exit are told as warnings without a ticket, and pass unchanged."""
+def test_ctrl_c_and_exit_interrupt_a_journey(
+    logger: VoyageLogger, sent: Any, error: BaseException
+) -> None:
+    """Ctrl-C and exit make a warning without a ticket, and pass unchanged."""
     with pytest.raises(type(error)) as caught, logger.journey("checkout", ticket_on_error=True):
         raise error
     assert caught.value is error
@@ -194,7 +196,7 @@ def test_what_is_no_error_interrupts(logger: VoyageLogger, sent: Any, error: Bas
 
 
 def test_journeys_nest(logger: VoyageLogger, sent: Any) -> None:
-    """An inner journey has a name and timeline of its own, in the session of the outer one."""
+    """An inner journey has its own name and timeline, in the outer session."""
     with logger.journey("checkout", app_user_id="u") as outer:
         outer.step("cart_opened")
         with logger.journey("payment") as inner:
@@ -211,7 +213,7 @@ def test_journeys_nest(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_context_inside_a_journey_keeps_it(logger: VoyageLogger, sent: Any) -> None:
-    """More context does not end the journey."""
+    """A context inside a journey does not end the journey."""
     with logger.journey("checkout") as journey:
         journey.step("a")
         with logger.context(app_user_id="u"):
@@ -225,7 +227,7 @@ def test_context_inside_a_journey_keeps_it(logger: VoyageLogger, sent: Any) -> N
 
 
 def test_call_s_own_timeline_wins(logger: VoyageLogger, sent: Any) -> None:
-    """A call that brings a timeline is sent with that; None sends none."""
+    """A call's own timeline takes precedence; None sends no timeline."""
     with logger.journey("checkout") as journey:
         journey.step("a")
         logger.info("x", event_timeline=[("mine", 1.0)])
@@ -236,7 +238,7 @@ def test_call_s_own_timeline_wins(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_timeline_is_a_snapshot(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """What a `before_send` does to one entry's steps does not show in the next."""
+    """A `before_send` that changes the steps of one entry does not change the next entry."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         entry["event_timeline"][0]["step"] += "!"
@@ -252,7 +254,7 @@ def test_timeline_is_a_snapshot(make_logger: MakeLogger, recorder: Recorder) -> 
 
 
 def test_timeline_is_bounded(logger: VoyageLogger, sent: Any) -> None:
-    """Of many steps the first 10 and the latest 39 are kept, with a mark in the gap."""
+    """The first 10 and the latest 39 steps are kept, with a mark between them."""
     with logger.journey("checkout") as journey:
         for number in range(49):
             journey.step(str(number))
@@ -268,7 +270,7 @@ def test_timeline_is_bounded(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_step_takes_anything(logger: VoyageLogger, sent: Any) -> None:
-    """A step never raises."""
+    """`step` never raises, for any argument."""
 
     class Broken:
         def __str__(self) -> str:
@@ -281,7 +283,7 @@ def test_step_takes_anything(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_threads_may_share_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Threads with a propagated function add to one timeline while others read it."""
+    """Several threads may add steps to one timeline while others read it."""
     old = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -308,7 +310,7 @@ def test_threads_may_share_a_journey(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_standard_library_s_entries_carry_the_journey(logger: VoyageLogger, sent: Any) -> None:
-    """A `logging` handler that hands records to the logger needs to know of no journey."""
+    """Records of `logging` that a handler logs carry the journey."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -329,7 +331,7 @@ def test_standard_library_s_entries_carry_the_journey(logger: VoyageLogger, sent
 
 
 def test_decorated_function_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Each call is a run of its own, recursion included; name and result are the function's."""
+    """Each call of a decorated function is a run; its name and result stay."""
 
     @logger.journey("count_down", app_user_id="u")
     def count_down(number: int) -> str:
@@ -348,7 +350,7 @@ def test_decorated_function_is_a_journey(logger: VoyageLogger, sent: Any) -> Non
 
 
 def test_decorated_function_s_exception_passes(logger: VoyageLogger, sent: Any) -> None:
-    """The decorator tells of it and gets out of the way."""
+    """An exception of a decorated function is logged and passes unchanged."""
 
     @logger.journey("checkout")
     def fail() -> None:
@@ -362,7 +364,7 @@ def test_decorated_function_s_exception_passes(logger: VoyageLogger, sent: Any) 
 
 @pytest.mark.parametrize("depth", [0, 200], ids=["usual", "deep"])
 def test_traceback_begins_at_what_is_decorated(logger: VoyageLogger, sent: Any, depth: int) -> None:
-    """No frame of the decorators comes before it, in a text of our own making neither."""
+    """The traceback in the entry begins at the decorated function."""
 
     @logger.journey("checkout")
     @propagate
@@ -381,7 +383,7 @@ def test_traceback_begins_at_what_is_decorated(logger: VoyageLogger, sent: Any, 
 
 
 def test_traceback_of_a_wrong_call_has_a_frame(logger: VoyageLogger, sent: Any) -> None:
-    """Where the app's function was not even entered, the decorator's is shown."""
+    """If a call has wrong arguments, the traceback shows the decorator's frame."""
 
     @logger.journey("checkout")
     def pay() -> None: ...
@@ -393,7 +395,7 @@ def test_traceback_of_a_wrong_call_has_a_frame(logger: VoyageLogger, sent: Any) 
 
 
 def test_decorated_coroutine_function_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Each await is a run of its own, also when many are gathered."""
+    """Each await of a decorated coroutine function is a run of its own."""
 
     @logger.journey("serve")
     async def serve(number: int) -> int:
@@ -419,7 +421,7 @@ def test_decorated_coroutine_function_is_a_journey(logger: VoyageLogger, sent: A
 
 
 def test_decorated_object_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """An object with an async `__call__`, and a partial of one: the end is that of its body."""
+    """The run of an object with an async `__call__` ends with its coroutine."""
 
     class Serve:
         async def __call__(self, name: str = "object") -> str:
@@ -435,7 +437,7 @@ def test_decorated_object_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_object_marked_as_coroutine_function_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """As frameworks mark objects whose plain `__call__` gives a coroutine."""
+    """An object that is marked as a coroutine function is awaited."""
     if sys.version_info < (3, 12):
         pytest.skip("nothing can be marked")
 
@@ -454,7 +456,7 @@ def test_object_marked_as_coroutine_function_is_a_journey(logger: VoyageLogger, 
 
 
 def test_closing_entry_names_what_is_decorated(logger: VoyageLogger, sent: Any) -> None:
-    """Of a partial its function, of an object its class: always something of the app's."""
+    """The closing entry names the function of a partial or the class of an object."""
 
     class Handler:
         def __call__(self) -> None:
@@ -472,7 +474,7 @@ def test_closing_entry_names_what_is_decorated(logger: VoyageLogger, sent: Any) 
 def test_decorated_function_s_name_is_not_forced(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """A `method_name` that is given wins, and with `capture_method=False` there is none."""
+    """A given `method_name` takes precedence; `capture_method=False` writes none."""
     logger = make_logger(transport=recorder, flush_interval=600)
     silent = make_logger(transport=recorder, flush_interval=600, capture_method=False)
 
@@ -488,7 +490,7 @@ def test_decorated_function_s_name_is_not_forced(
 
 
 def test_generator_function_is_refused(logger: VoyageLogger) -> None:
-    """A journey around a generator would leak into whoever consumes it, so that is said."""
+    """A generator function raises, because the journey's fields would leak."""
 
     def rows() -> Iterator[int]:
         yield 1
@@ -506,7 +508,7 @@ def test_generator_function_is_refused(logger: VoyageLogger) -> None:
 
 
 def test_tasks_inside_share_the_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Gathered tasks add to the timeline of the journey around them."""
+    """Gathered tasks add steps to the timeline of the journey around them."""
 
     async def charge(number: int) -> None:
         journey = current_journey()
@@ -527,7 +529,7 @@ def test_tasks_inside_share_the_journey(logger: VoyageLogger, sent: Any) -> None
 
 
 def test_journeys_of_tasks_do_not_mix(logger: VoyageLogger, sent: Any) -> None:
-    """Each task's entries carry its own user, however the loop switches between them."""
+    """Each task's entries carry only its own user."""
 
     async def serve(user: str) -> None:
         async with logger.journey("serve", app_user_id=user) as journey:
@@ -549,7 +551,7 @@ def test_journeys_of_tasks_do_not_mix(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_cancelled_task_s_journey_is_interrupted(logger: VoyageLogger, sent: Any) -> None:
-    """Cancellation is told as such, with the steps so far, and goes on."""
+    """A cancelled task ends its journey as interrupted, with the steps so far."""
 
     async def serve(is_inside: asyncio.Event) -> None:
         async with logger.journey("serve", ticket_on_error=True) as journey:
@@ -574,7 +576,7 @@ def test_cancelled_task_s_journey_is_interrupted(logger: VoyageLogger, sent: Any
 
 
 def test_one_object_serves_threads_at_once(logger: VoyageLogger, sent: Any) -> None:
-    """A module may hold a journey and enter it for each request."""
+    """Several threads may enter one journey object at the same time."""
     checkout = logger.journey("checkout")
     barrier = threading.Barrier(4)
 
@@ -595,7 +597,7 @@ def test_one_object_serves_threads_at_once(logger: VoyageLogger, sent: Any) -> N
 
 
 def test_journey_survives_a_closed_logger(logger: VoyageLogger) -> None:
-    """The app goes on, whatever has become of its log."""
+    """A journey of a closed logger raises nothing."""
     with logger.journey("checkout") as journey:
         journey.step("a")
         logger.close()
@@ -603,12 +605,12 @@ def test_journey_survives_a_closed_logger(logger: VoyageLogger) -> None:
 
 
 def test_repr_names_the_flow(logger: VoyageLogger) -> None:
-    """A journey in a debugger says what it is."""
+    """The `repr` of a journey shows the name of the flow."""
     assert repr(logger.journey("checkout")) == "<Journey 'checkout'>"
 
 
-def test_server_takes_a_journey_s_entries(server: DevServer, make_logger: MakeLogger) -> None:
-    """The strict server finds all of it in the documented types."""
+def test_server_accepts_a_journey_s_entries(server: DevServer, make_logger: MakeLogger) -> None:
+    """The strict server accepts all fields of a journey's entries."""
     logger = make_logger()
     with pytest.raises(ValueError, match="x"), logger.journey("checkout", app_user_id=5) as journey:
         journey.step("a")
@@ -619,8 +621,8 @@ def test_server_takes_a_journey_s_entries(server: DevServer, make_logger: MakeLo
     assert closing["event_timeline"][0]["step"] == "a"
 
 
-def test_journey_of_a_forgotten_logger_still_delivers(recorder: Recorder) -> None:
-    """A journey keeps the pipeline of its logger alive."""
+def test_journey_of_a_freed_logger_still_delivers(recorder: Recorder) -> None:
+    """A journey keeps the pipeline of a freed logger alive."""
     journey = VoyageLogger("app", transport=recorder, flush_interval=0.01).journey("checkout")
     assert isinstance(journey, Journey)
     assert not journey._calls._pipeline._worker._stops_when_empty
@@ -634,7 +636,7 @@ def test_journey_of_a_forgotten_logger_still_delivers(recorder: Recorder) -> Non
 def test_timeline_goes_with_entries_of_all_kinds(
     make_logger: MakeLogger, recorder: Recorder, odd: object
 ) -> None:
-    """Plain entries, odd ones and those that are trimmed carry the same steps."""
+    """Plain, unusual and trimmed entries carry the same steps."""
     logger = make_logger(transport=recorder, max_entry_bytes=2048)
     with logger.journey("checkout") as journey:
         for name in ("a", 'quoted "b"', "ü \ud800"):
@@ -648,7 +650,7 @@ def test_timeline_goes_with_entries_of_all_kinds(
 
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
 def test_timeline_is_redacted(make_logger: MakeLogger, recorder: Recorder, odd: object) -> None:
-    """A secret in a step's name is masked, and so is a step if its key is to be."""
+    """A secret in the name of a step, or a step with a redacted key, is masked."""
     recorder.secrets = ("a-planted-token",)
     for redact in (None, ["step"]):
         logger = make_logger(transport=recorder, redact=redact)
@@ -662,7 +664,7 @@ def test_timeline_is_redacted(make_logger: MakeLogger, recorder: Recorder, odd: 
 
 
 def test_before_send_sees_the_timeline(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """The user's functions get the entry as it will be sent."""
+    """`before_send` gets the entry with the timeline."""
     seen: list[list[str]] = []
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
@@ -677,7 +679,7 @@ def test_before_send_sees_the_timeline(make_logger: MakeLogger, recorder: Record
 
 
 def test_chain_of_tasks_holds_no_old_journey(logger: VoyageLogger) -> None:
-    """A task that starts its successor inside its journey does not make memory grow."""
+    """A chain of tasks, each started inside a journey, does not fill the memory."""
     journeys: list[weakref.ref[Journey]] = []
 
     async def link(number: int, end: asyncio.Event) -> None:
@@ -696,7 +698,7 @@ def test_chain_of_tasks_holds_no_old_journey(logger: VoyageLogger) -> None:
         await end.wait()
         await asyncio.gather(*links)
         gc.collect()
-        # The last task's context may hold its own journey, and that of the task that made it.
+        # The last task's context may hold two journeys: its own and the previous task's.
         assert [journey() is None for journey in journeys[:-2]] == [True] * 19
 
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""A journey crosses processes in a header, and nothing from outside is trusted."""
+"""A header takes a journey to another process, and its content is checked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def logger(make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
 
 
 def test_journey_goes_on_elsewhere(logger: VoyageLogger, recorder: Recorder) -> None:
-    """Flow, session, user and steps arrive; the closing entry says that it is a continuation."""
+    """Flow, session, user and steps arrive, and the closing entry has `continued`."""
     with logger.journey("checkout", app_user_id="ü 1;=,", app_username="Jo") as journey:
         journey.step("cart opened")
         carrier = journey.carrier()
@@ -43,7 +43,7 @@ def test_journey_goes_on_elsewhere(logger: VoyageLogger, recorder: Recorder) -> 
 
 
 def test_carrier_can_be_carried_on(logger: VoyageLogger) -> None:
-    """A third process learns what the first began."""
+    """A third process gets the steps of the first."""
     with logger.journey("checkout", session_id="s") as journey:
         journey.step("a")
         with logger.continue_journey(journey.carrier()) as second:
@@ -54,13 +54,13 @@ def test_carrier_can_be_carried_on(logger: VoyageLogger) -> None:
 
 
 def test_user_of_the_context_travels(logger: VoyageLogger) -> None:
-    """What surrounds the journey belongs to it."""
+    """The header holds the user of the context around the journey."""
     with logger.bind(app_user_id="u").journey("checkout") as journey:
         assert unpack(journey.carrier()).fields["app_user_id"] == "u"
 
 
 def test_carrier_hides_what_entries_hide(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """A field that redaction masks does not leave in a header; the journey goes on without it."""
+    """The header leaves out a field that redaction masks."""
     logger = make_logger(transport=recorder, redact=["app_user_id", "SessionID"])
     with logger.journey("checkout", app_user_id="alice@example.com") as journey:
         journey.step("a")
@@ -71,7 +71,7 @@ def test_carrier_hides_what_entries_hide(make_logger: MakeLogger, recorder: Reco
 
 @pytest.mark.parametrize("key", ["step", "timestamp"])
 def test_carrier_hides_steps(make_logger: MakeLogger, recorder: Recorder, key: str) -> None:
-    """Steps whose key is redacted stay here."""
+    """The header leaves out steps if their key is redacted."""
     logger = make_logger(transport=recorder, redact=[key])
     with logger.journey("checkout") as journey:
         journey.step("a")
@@ -79,11 +79,11 @@ def test_carrier_hides_steps(make_logger: MakeLogger, recorder: Recorder, key: s
 
 
 def test_carrier_masks_the_logger_s_secrets(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """Key, secret and token go to no other server: not in a value, nor in a step taken earlier."""
+    """The header masks key, secret and token, also in earlier steps."""
     logger = make_logger(transport=recorder)
     with logger.journey("checkout", session_id="from a-planted-token") as journey:
         journey.step("got a-planted-token")
-        recorder.secrets = ("a-planted-token",)  # as a renewed token comes to be known
+        recorder.secrets = ("a-planted-token",)  # The transport has obtained a new token.
         carried = unpack(journey.carrier())
     assert carried.fields["session_id"] == "from ***"
     assert [name for name, _ in carried.steps] == ["got ***"]
@@ -100,7 +100,7 @@ def test_carrier_masks_the_logger_s_secrets(make_logger: MakeLogger, recorder: R
     ids=["mapping", "wsgi", "bytes", "asgi"],
 )
 def test_headers_are_taken_in_all_forms(form: Any) -> None:
-    """Case, WSGI's names, bytes and pairs: all are headers as frameworks have them."""
+    """Headers may be in any case, WSGI names, bytes or pairs."""
     assert unpack(form("flow=checkout")).fields == {"event_flow_name": "checkout"}
 
 
@@ -108,7 +108,7 @@ def test_headers_are_taken_in_all_forms(form: Any) -> None:
 def test_without_a_journey_a_new_one_begins(
     logger: VoyageLogger, recorder: Recorder, carrier: object
 ) -> None:
-    """A request without the header, or with nonsense in it, is served all the same."""
+    """Without a valid header, a new journey begins."""
     with logger.continue_journey(carrier, "serve"):
         pass
     logger.flush()
@@ -118,7 +118,7 @@ def test_without_a_journey_a_new_one_begins(
 
 
 def test_given_fields_win_over_carried_ones(logger: VoyageLogger, recorder: Recorder) -> None:
-    """What this process knows counts more than what it was told."""
+    """Given fields take precedence over the fields of the carrier."""
     carrier = {HEADER: "flow=checkout;user=mallory;session=s"}
     with logger.continue_journey(carrier, "serve", app_user_id="alice"):
         pass
@@ -132,7 +132,7 @@ def test_given_fields_win_over_carried_ones(logger: VoyageLogger, recorder: Reco
 
 
 def test_flow_s_name_can_be_forced(logger: VoyageLogger, recorder: Recorder) -> None:
-    """The carried name is the flow's, unless a field says otherwise."""
+    """The carrier names the flow, unless `event_flow_name` is given."""
     with logger.continue_journey({HEADER: "flow=checkout"}, event_flow_name="charge"):
         pass
     logger.flush()
@@ -144,7 +144,7 @@ def test_flow_s_name_can_be_forced(logger: VoyageLogger, recorder: Recorder) -> 
 def test_continued_journey_opens_a_ticket_where_wanted(
     logger: VoyageLogger, recorder: Recorder, is_wanted: bool
 ) -> None:
-    """`ticket_on_error` is for this side to say."""
+    """`ticket_on_error` works for a continued journey."""
     carrier = {HEADER: "flow=checkout;session=s"}
     with (
         pytest.raises(ValueError, match="x"),
@@ -171,16 +171,16 @@ def test_continued_journey_opens_a_ticket_where_wanted(
         ("user=x;" * 1000, {}, []),
     ],
 )
-def test_values_from_outside_are_made_harmless(
+def test_values_from_outside_are_cleaned(
     header: str, fields: dict[str, str], steps: list[Any]
 ) -> None:
-    """No control character, no length, no name and no number gets in that should not."""
+    """Control characters, long values and invalid numbers are removed."""
     carried = unpack({HEADER: header})
     assert (carried.fields, carried.steps) == (fields, steps)
 
 
 def test_endless_headers_come_to_an_end() -> None:
-    """A carrier that never ends is read no further than headers go."""
+    """Only a limited number of headers is read from an endless carrier."""
     taken = 0
 
     def endless() -> Any:
@@ -194,12 +194,12 @@ def test_endless_headers_come_to_an_end() -> None:
 
 
 def test_header_in_an_odd_text_is_read() -> None:
-    """A framework's own kind of text is text."""
+    """A subclass of `str` is read as text."""
     assert unpack({HEADER: HostileText("flow=x")}).fields == {"event_flow_name": "x"}
 
 
 def test_values_that_grow_when_quoted_still_fit() -> None:
-    """Three values of characters that take twelve each are cut, not the header refused."""
+    """Values that become long by percent-encoding are cut."""
     fields = dict.fromkeys(("event_flow_name", "session_id", "app_user_id"), "\U0001f98a" * 128)
     (header,) = pack(fields, []).values()
     assert len(header) <= MAX_LENGTH
@@ -245,7 +245,7 @@ keys = st.sampled_from([HEADER, "Voyage-Journey", b"voyage-journey", 5, None]) |
 )
 @examples(max_examples=200, deadline=None)
 def test_hostile_carriers_raise_nothing(carrier: object) -> None:
-    """Whatever arrives, what is read of it is short, printable and of the right type."""
+    """Any carrier gives short, printable values of the right type."""
     carried = unpack(carrier)
     assert set(carried.fields) <= {"event_flow_name", "session_id", "app_user_id"}
     for text in (*carried.fields.values(), *(name for name, _ in carried.steps)):
@@ -258,7 +258,7 @@ def test_hostile_carriers_raise_nothing(carrier: object) -> None:
 @given(st.tuples(texts, texts, texts), st.lists(texts, max_size=60))
 @examples(max_examples=100, deadline=None)
 def test_carriers_are_safe_in_any_header(names: tuple[str, str, str], steps: list[str]) -> None:
-    """Whatever a journey holds, its header is short visible ASCII that comes back as it was."""
+    """Any journey gives a short ASCII header that `unpack` reads without loss."""
     timeline = Timeline()
     for name in steps:
         timeline.add(name)
@@ -276,7 +276,7 @@ def test_carriers_are_safe_in_any_header(names: tuple[str, str, str], steps: lis
 
 
 def test_steps_that_do_not_fit_are_the_oldest() -> None:
-    """The header holds the latest steps, in order."""
+    """The header holds the latest steps in order."""
     timeline = Timeline((f"step {number} {'x' * 90}", number) for number in range(30))
     carried = unpack(pack({"event_flow_name": "checkout"}, timeline.steps()))
     times = [moment for _, moment in carried.steps]
@@ -285,7 +285,7 @@ def test_steps_that_do_not_fit_are_the_oldest() -> None:
 
 
 def test_journey_crosses_processes(server: DevServer, make_logger: MakeLogger) -> None:
-    """A child process that is given the carrier logs in the same session."""
+    """A child process that gets the carrier logs in the same session."""
     code = (
         "import json, sys; from voyage_logger import VoyageLogger;"
         "logger = VoyageLogger('worker');\n"

@@ -1,4 +1,4 @@
-"""The log call: what the caller gives is what is sent, and nothing it gives can raise."""
+"""Log calls: the arguments are sent unchanged, and no argument makes a call raise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def sent(make_logger: MakeLogger, recorder: Recorder) -> Callable[..., list[dict[str, Any]]]:
-    """Makes a logger, lets a function log with it, and gives what was sent."""
+    """Log with a new logger and return the entries."""
 
     def run(log: Callable[[VoyageLogger], object], **settings: Any) -> list[dict[str, Any]]:
         settings = {"timestamps": False, "capture_method": False, **settings}
@@ -53,7 +53,7 @@ Sent = "Callable[..., list[dict[str, Any]]]"
     ],
 )
 def test_methods_send_the_vendor_s_entry(sent: Any, method: str, level: str) -> None:
-    """Each method sends its level with the four fields and the caller's, and nothing else."""
+    """Each method sends its level, the four fields and the caller's fields."""
     entries = sent(lambda logger: getattr(logger, method)("hello", app_user_id="u", custom=[1]))
     assert entries == [
         {
@@ -68,7 +68,7 @@ def test_methods_send_the_vendor_s_entry(sent: Any, method: str, level: str) -> 
 
 
 def test_message_may_be_a_keyword(sent: Any) -> None:
-    """The vendor's example passes `message=`; so may everybody."""
+    """The message may be the keyword `message=`, as in the vendor's example."""
     assert sent(lambda logger: logger.info(message="hello"))[0]["message"] == "hello"
 
 
@@ -77,7 +77,7 @@ def test_message_may_be_a_keyword(sent: Any) -> None:
     [("INFO", "info"), ("warning", "warn"), ("Fatal", "critical"), (logging.ERROR, "error")],
 )
 def test_log_takes_a_level_in_any_form(sent: Any, level: object, name: str) -> None:
-    """Names in any case, common aliases and the standard library's numbers are understood."""
+    """`log` takes names in any case, aliases and numbers of the standard library."""
     assert sent(lambda logger: logger.log(level, "x"))[0]["level"] == name
 
 
@@ -90,7 +90,7 @@ def test_log_takes_the_vendor_s_keywords(sent: Any) -> None:
 def test_unknown_level_is_sent_as_info_and_kept(
     sent: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A level that nobody knows costs neither the entry nor itself; it is noted once."""
+    """An entry with an unknown level is sent as info, and keeps the level."""
 
     def log(logger: VoyageLogger) -> None:
         logger.log("loud", "x", meta_data={"a": 1})
@@ -103,7 +103,7 @@ def test_unknown_level_is_sent_as_info_and_kept(
 
 
 def test_fields_named_as_reserved_ones_are_kept(sent: Any) -> None:
-    """A payload that has a message and a level of its own loses neither."""
+    """Fields named `message` and `level` are kept in meta_data."""
     payload = {"message": "theirs", "level": 9, "self": 1, "args": 2}
     (entry,) = sent(lambda logger: logger.info("ours", meta_data={"a": 1}, **payload))
     assert (entry["message"], entry["level"]) == ("ours", "info")
@@ -112,13 +112,13 @@ def test_fields_named_as_reserved_ones_are_kept(sent: Any) -> None:
 
 
 def test_call_s_app_name_and_environment_win(sent: Any) -> None:
-    """As in the vendor's class, a call's fields take precedence over the constructor's."""
+    """As in the vendor's class, call fields take precedence over the constructor's."""
     (entry,) = sent(lambda logger: logger.info("x", app_name="other", environment="test"))
     assert (entry["app_name"], entry["environment"]) == ("other", "test")
 
 
-def test_entry_is_what_it_was_at_the_call(sent: Any) -> None:
-    """A dict that is changed after the call changes nothing."""
+def test_entry_does_not_change_after_the_call(sent: Any) -> None:
+    """A dict that changes after the call does not change the entry."""
     data = {"a": 1}
 
     def log(logger: VoyageLogger) -> None:
@@ -129,14 +129,14 @@ def test_entry_is_what_it_was_at_the_call(sent: Any) -> None:
 
 
 def test_caller_s_dicts_are_not_changed(sent: Any) -> None:
-    """The stamps go into a copy of the caller's meta_data."""
+    """The client adds its stamps to a copy of the caller's meta_data."""
     data = {"a": 1}
     sent(lambda logger: logger.info("x", meta_data=data), timestamps=True)
     assert data == {"a": 1}
 
 
 def test_entries_carry_time_and_ordered_ids(sent: Any) -> None:
-    """`logged_at` is UTC in ISO 8601 with microseconds; `log_id`s are unique and in order."""
+    """`logged_at` is UTC in microseconds; each `log_id` is unique and in order."""
 
     def log(logger: VoyageLogger) -> None:
         for _ in range(20):
@@ -155,14 +155,14 @@ def test_entries_carry_time_and_ordered_ids(sent: Any) -> None:
 
 
 def test_caller_s_own_stamps_win(sent: Any) -> None:
-    """A user's `log_id` and `logged_at` stay as they are."""
+    """A caller's `log_id` and `logged_at` are not replaced."""
     own = {"log_id": "mine", "logged_at": "then"}
     entries = sent(lambda logger: logger.info("x", meta_data=own), timestamps=True)
     assert entries[0]["meta_data"] == own
 
 
 def test_meta_data_that_is_no_object_is_kept(sent: Any) -> None:
-    """A text in the place of the object is found again under "value"."""
+    """A text that is given as meta_data is kept under "value"."""
     entries = sent(lambda logger: logger.info("x", meta_data="text"), timestamps=True)
     assert entries[0]["meta_data"]["value"] == "text"
 
@@ -173,14 +173,14 @@ class Checkout:
 
 
 def test_method_name_is_the_caller_s(sent: Any) -> None:
-    """`method_name` is the qualified name of the function that logs (3.10 has the short one)."""
+    """`method_name` is the qualified name of the caller, in Python 3.10 the short name."""
     (entry,) = sent(Checkout().charge, capture_method=True)
     expected = "Checkout.charge" if sys.version_info >= (3, 11) else "charge"
     assert entry["method_name"] == expected
 
 
 def test_given_method_name_wins(sent: Any) -> None:
-    """A method name of the caller's own is not replaced."""
+    """A given `method_name` is not replaced."""
     (entry,) = sent(lambda logger: logger.info("x", method_name="mine"), capture_method=True)
     assert entry["method_name"] == "mine"
 
@@ -198,12 +198,12 @@ def test_given_method_name_wins(sent: Any) -> None:
 def test_message_is_formatted_as_in_the_standard_library(
     sent: Any, args: tuple[Any, ...], text: str
 ) -> None:
-    """Arguments fill %-placeholders; if they do not fit, message and arguments are both kept."""
+    """Arguments fill placeholders; if they do not fit, all are kept."""
     assert sent(lambda logger: logger.info(*args))[0]["message"] == text
 
 
 def test_exception_adds_the_traceback(sent: Any) -> None:
-    """`.exception()` sends the exception being handled, at level error."""
+    """`exception` sends the exception being handled at level error."""
 
     def log(logger: VoyageLogger) -> None:
         try:
@@ -220,7 +220,7 @@ def test_exception_adds_the_traceback(sent: Any) -> None:
 
 @pytest.mark.parametrize("form", ["exception", "tuple", "true"])
 def test_exc_info_takes_all_forms(sent: Any, form: str) -> None:
-    """True, an exception and a tuple are understood, as in the standard library."""
+    """`exc_info` may be True, an exception or a tuple, as in the standard library."""
 
     def log(logger: VoyageLogger) -> None:
         try:
@@ -234,12 +234,12 @@ def test_exc_info_takes_all_forms(sent: Any, form: str) -> None:
 
 @pytest.mark.parametrize("nothing", [None, False, True, (None, None, None), ()])
 def test_exc_info_without_an_exception_adds_nothing(sent: Any, nothing: object) -> None:
-    """Where there is no exception there is no field."""
+    """Without an exception, `exc_info` adds no field."""
     assert "exception_info" not in sent(lambda logger: logger.info("x", exc_info=nothing))[0]
 
 
 def test_level_is_a_threshold(sent: Any) -> None:
-    """Entries below the level are not taken in and not counted."""
+    """Entries below the level are neither accepted nor counted."""
 
     def log(logger: VoyageLogger) -> None:
         logger.debug("x")
@@ -251,7 +251,7 @@ def test_level_is_a_threshold(sent: Any) -> None:
 
 
 def test_before_send_changes_and_leaves_out(sent: Any) -> None:
-    """`before_send` sees the whole entry at the call and decides what becomes of it."""
+    """`before_send` gets the whole entry and may change it or leave it out."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any] | None:
         if entry["message"] == "secret":
@@ -267,7 +267,7 @@ def test_before_send_changes_and_leaves_out(sent: Any) -> None:
 
 
 def test_before_send_may_add_tags_without_changing_the_caller_s(sent: Any) -> None:
-    """The list that `before_send` is given is the entry's own."""
+    """`before_send` gets a copy of the caller's list of tags."""
     tags = ["a"]
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
@@ -283,10 +283,10 @@ def test_before_send_may_add_tags_without_changing_the_caller_s(sent: Any) -> No
 
 
 @pytest.mark.parametrize("broken", [lambda _entry: 1 / 0, lambda _entry: "text"])
-def test_broken_before_send_costs_a_notice_only(
+def test_failing_before_send_sends_the_entry_and_one_notice(
     sent: Any, broken: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """If it raises or returns nonsense, the entry is sent as it was, and one line says so."""
+    """If `before_send` fails, the entry is sent and one line is written."""
 
     def log(logger: VoyageLogger) -> None:
         logger.info("one")
@@ -295,15 +295,13 @@ def test_broken_before_send_costs_a_notice_only(
     assert [entry["message"] for entry in sent(log, before_send=broken)] == ["one", "two"]
     (line,) = capfd.readouterr().err.splitlines()
     assert re.fullmatch(
-        r"voyage-logger: before_send (raised Zero|returned str,).*: sent as it was", line
+        r"voyage-logger: before_send (raised Zero|returned str,).*: the entry is sent as it was",
+        line,
     )
 
 
 def test_before_send_may_log(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """What `before_send` logs goes the same way, a few levels deep; deeper is dropped and counted.
-
-    None passes by it, for it may be there to remove secrets.
-    """
+    """Entries that `before_send` logs pass through it; too deep ones are dropped."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         logger.debug("from inside")
@@ -322,7 +320,7 @@ def test_before_send_may_log(make_logger: MakeLogger, recorder: Recorder) -> Non
 def test_before_send_may_be_called_any_number_of_times(
     make_logger: MakeLogger, recorder: Recorder, end: str
 ) -> None:
-    """One call after the other is not one inside the other."""
+    """Calls of `before_send` one after the other are not nested."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         if end == "raises":
@@ -339,7 +337,7 @@ def test_before_send_may_be_called_any_number_of_times(
 def test_ctrl_c_in_before_send_leaves_nothing_behind(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """What is no error passes through, and later calls are as ever."""
+    """Ctrl-C passes through `before_send`, and later calls work."""
     interruptions = [KeyboardInterrupt, KeyboardInterrupt, KeyboardInterrupt, KeyboardInterrupt]
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
@@ -359,7 +357,7 @@ def test_ctrl_c_in_before_send_leaves_nothing_behind(
 def test_before_send_sees_each_task_s_own_entries(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """Of gathered tasks, and of one that is being cancelled; what it logs itself is in its task."""
+    """`before_send` runs in the context of the task that logs."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         if entry["message"] != "seen":
@@ -397,10 +395,7 @@ def test_before_send_sees_each_task_s_own_entries(
 
 
 def test_before_send_may_change_the_level(server: DevServer, make_logger: MakeLogger) -> None:
-    """What it makes critical is sent at once; what it lowers is what a full queue sheds first.
-
-    The level that counts for delivery is the one that is sent.
-    """
+    """The queue uses the level that `before_send` returns."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         return {**entry, "level": entry["message"]}
@@ -419,10 +414,10 @@ def test_before_send_may_change_the_level(server: DevServer, make_logger: MakeLo
     assert sorted(levels) == ["critical", "error", "warn"]
 
 
-def test_before_send_of_one_logger_is_not_passed_by_within_another_s(
+def test_logger_inside_another_s_before_send_calls_its_own(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """A logger that is used inside another's `before_send` still has its own called."""
+    """A logger that another logger's `before_send` uses calls its own."""
     scrubbed = make_logger(
         transport=recorder, before_send=lambda entry: {**entry, "message": "scrubbed"}
     )
@@ -437,7 +432,7 @@ def test_before_send_of_one_logger_is_not_passed_by_within_another_s(
 
 
 class Hostile:
-    """An object that breaks whatever is asked of it."""
+    """An object whose methods all raise."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -468,12 +463,12 @@ class Hostile:
     ],
 )
 def test_no_argument_makes_a_log_call_raise(sent: Any, call: Any) -> None:
-    """Broken objects in any place raise nothing, and an entry still arrives."""
+    """A log call with failing objects sends an entry and does not raise."""
     assert len(sent(lambda logger: call(logger, Hostile()), timestamps=True)) == 1
 
 
 def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
-    """Close to the recursion limit a log call may lose its entry, but counts it or returns."""
+    """Near the recursion limit, a log call counts its entry or returns."""
     depths: list[int] = []
 
     def dive(logger: VoyageLogger, depth: int) -> None:
@@ -484,7 +479,7 @@ def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
     def log(logger: VoyageLogger) -> None:
         with pytest.raises(RecursionError) as caught:
             dive(logger, 0)
-        # Raised where the app has no stack left for a call of its own, not further inside.
+        # The app's own call must raise this error, not code inside the package.
         package = str(Path(voyage_logger.__file__).parent)
         own = [entry.name for entry in caught.traceback if str(entry.path).startswith(package)]
         assert set(own) <= {"info", "take"}
@@ -493,10 +488,30 @@ def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
     assert len(depths) > 100
 
 
+@pytest.mark.parametrize("before_send", [None, lambda entry: entry], ids=["direct", "indirect"])
+def test_call_that_fails_at_the_queue_counts_as_dropped(
+    make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch, before_send: Any
+) -> None:
+    """If the queue fails, the entry counts as dropped; Ctrl-C passes through to the app."""
+    logger = make_logger(before_send=before_send)
+
+    def fail(kind: type[BaseException]) -> None:
+        def submit(*_: object) -> None:
+            raise kind
+
+        monkeypatch.setattr(logger._pipeline, "submit", submit)
+        logger.info("x")
+
+    fail(MemoryError)
+    with pytest.raises(KeyboardInterrupt):
+        fail(KeyboardInterrupt)
+    assert logger.stats().dropped_by == {"MemoryError": 1}
+
+
 def test_logging_after_close_is_counted(
     make_logger: MakeLogger, recorder: Recorder, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A closed logger takes nothing in, raises nothing, and says what it dropped."""
+    """Entries after `close` count as dropped, and nothing is raised."""
     logger = make_logger(transport=recorder)
     logger.info("one")
     assert logger.close()
@@ -507,10 +522,10 @@ def test_logging_after_close_is_counted(
     assert not logger.close()
 
 
-def test_entry_that_meets_close_half_way_is_counted(
+def test_entry_logged_during_close_is_counted(
     make_logger: MakeLogger, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A log call that was under way while the logger closed leaves nothing pending for ever."""
+    """An entry that is logged during `close` does not stay pending."""
     logger = make_logger(transport=recorder)
     logger.info("one")
     append = logger._pipeline.queue.append
@@ -525,15 +540,15 @@ def test_entry_that_meets_close_half_way_is_counted(
     assert (stats.accepted, stats.delivered, stats.dropped_by) == (2, 1, {"closed": 1})
 
 
-def test_with_closes(recorder: Recorder) -> None:
-    """Leaving the block delivers what was logged in it and ends the worker's thread."""
+def test_with_block_closes_the_logger(recorder: Recorder) -> None:
+    """The end of the `with` block delivers the entries and ends the worker."""
     with VoyageLogger("app", transport=recorder) as logger:
         logger.info("x")
     assert len(recorder.entries) == 1
 
 
-def test_forgotten_loggers_leave_no_threads(recorder: Recorder) -> None:
-    """Loggers that go out of use deliver what they have and let their threads end."""
+def test_freed_loggers_leave_no_threads(recorder: Recorder) -> None:
+    """A freed logger delivers its entries, and its thread ends."""
     before = threading.active_count()
     for number in range(20):
         VoyageLogger("app", transport=recorder, flush_interval=0.05).info("entry %d", number)
@@ -545,7 +560,7 @@ def test_forgotten_loggers_leave_no_threads(recorder: Recorder) -> None:
 
 
 def test_transport_that_raises_is_tried_again(make_logger: MakeLogger) -> None:
-    """A defect in a transport costs an attempt, not the worker."""
+    """If a transport raises, the worker tries again."""
 
     class Flaky(Recorder):
         failures = 2
@@ -565,7 +580,7 @@ def test_transport_that_raises_is_tried_again(make_logger: MakeLogger) -> None:
 
 
 def test_transport_that_returns_nothing_is_tried_again(make_logger: MakeLogger) -> None:
-    """What is no outcome counts as a failed attempt; the worker lives on."""
+    """If a transport returns no outcome, the worker tries again."""
 
     class Forgetful(Recorder):
         calls = 0
@@ -583,7 +598,7 @@ def test_transport_that_returns_nothing_is_tried_again(make_logger: MakeLogger) 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_worker_that_dies_is_replaced(make_logger: MakeLogger) -> None:
-    """Should the thread end against all odds, the next log call starts another; nothing is lost."""
+    """If the worker's thread ends, the next log call starts another."""
 
     class Deadly(Recorder):
         is_deadly = True
@@ -601,12 +616,12 @@ def test_worker_that_dies_is_replaced(make_logger: MakeLogger) -> None:
     for worker in [thread for thread in threading.enumerate() if thread.name == "voyage-logger"]:
         worker.join(10)
     logger.info("two")
-    until(lambda: logger.stats().delivered == 2)  # without the help of a flush
+    until(lambda: logger.stats().delivered == 2)  # No flush starts the worker.
     assert [entry["message"] for entry in deadly.entries] == ["one", "two"]
 
 
 def test_flush_from_on_error_returns_at_once(make_logger: MakeLogger) -> None:
-    """In the worker's own thread a flush cannot wait for the worker; it says what is pending."""
+    """`flush` in the worker's own thread returns at once with the pending count."""
     results = []
 
     class Refusing(Recorder):
@@ -627,7 +642,7 @@ def test_flush_from_on_error_returns_at_once(make_logger: MakeLogger) -> None:
 
 
 def test_broken_on_error_stops_nothing(make_logger: MakeLogger) -> None:
-    """An `on_error` that raises costs nothing but a line."""
+    """If `on_error` raises, one line is written and delivery goes on."""
     logger = make_logger(api_key="wrong", on_error=lambda _error: 1 / 0)
     logger.info("x")
     assert not logger.flush(timeout=0.3)
@@ -637,7 +652,7 @@ def test_broken_on_error_stops_nothing(make_logger: MakeLogger) -> None:
 def test_constructor_makes_no_thread_and_no_connection(
     server: Any, make_logger: MakeLogger
 ) -> None:
-    """Only the first entry starts anything."""
+    """The constructor starts no thread and opens no connection."""
     before = threading.active_count()
     logger = make_logger()
     logger.stats()
@@ -647,7 +662,7 @@ def test_constructor_makes_no_thread_and_no_connection(
 
 
 def test_repr_shows_where_entries_go_and_no_secret(make_logger: MakeLogger) -> None:
-    """A logger's repr names app, environment and server, never the credentials."""
+    """`repr` names app, environment and server, but no credentials."""
     text = repr(make_logger(api_key="hidden-key", api_secret="hidden-secret"))
     assert "app" in text
     assert "127.0.0.1" in text

@@ -1,4 +1,4 @@
-"""Copies and pickles of a logger: itself at home, one of its own kind in another process."""
+"""A copy or pickle of a logger is the logger itself, or one equal logger per process."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def emigrate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Makes this process one that has never seen the loggers made so far."""
+    """Make this process forget the loggers made so far, as another process would."""
 
     def forget() -> None:
         monkeypatch.setattr(pickling, "_originals", weakref.WeakValueDictionary())
@@ -61,7 +61,7 @@ def emigrate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 def elsewhere(
     data: bytes, code: str, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Runs code in a process of its own, with `data` as what was pickled."""
+    """Run code in another process, with `data` as the pickled bytes."""
     prelude = "import pickle, sys, threading\ndata = bytes.fromhex(sys.argv[1])\n"
     program = prelude + textwrap.dedent(code)
     return python("-W", "error", "-c", program, data.hex(), environ=environ)
@@ -75,12 +75,12 @@ def workers() -> int:
     return [thread.name for thread in threading.enumerate()].count("voyage-logger")
 
 
-# At home.
+# In the process that made the logger.
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
 def test_copy_is_the_logger_itself(copied: Callable[[object], object]) -> None:
-    """As with the standard library's loggers; also within what is copied deeply."""
+    """A copy or deep copy of a logger is the logger itself."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     transport = Transport(KEY, SECRET)
     assert copied(logger) is logger
@@ -90,7 +90,7 @@ def test_copy_is_the_logger_itself(copied: Callable[[object], object]) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_pickle_gives_the_logger_itself_where_it_was_made(protocol: int) -> None:
-    """Nothing is made anew, and credentials given as arguments stay with it."""
+    """In the same process, a pickle gives the logger with its credentials."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     transport = Transport(KEY, SECRET)
     assert loads(pickle.dumps(logger, protocol)) is logger
@@ -98,14 +98,14 @@ def test_pickle_gives_the_logger_itself_where_it_was_made(protocol: int) -> None
 
 
 def test_closed_logger_is_itself_where_it_was_made(make_logger: Any) -> None:
-    """Being closed is a logger's state in its process, and a copy does not undo it."""
+    """In the same process, a pickle of a closed logger stays closed."""
     logger = make_logger()
     logger.close()
     assert loads(dumps(logger)) is logger
 
 
-def test_registry_holds_no_logger_that_is_forgotten_at_home() -> None:
-    """Only what came from elsewhere is kept."""
+def test_registry_keeps_no_logger_alive() -> None:
+    """The registry does not keep a logger of its own process alive."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     assert loads(dumps(logger)) is logger
     gone = weakref.ref(logger)
@@ -116,7 +116,7 @@ def test_registry_holds_no_logger_that_is_forgotten_at_home() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_forked_child_has_the_logger_itself(server: DevServer) -> None:
-    """A child that was forked from the logger's process knows it, wherever the pickle came from."""
+    """In a forked child, a pickle gives the child's own logger."""
     done = elsewhere(
         b"",
         """\
@@ -137,13 +137,13 @@ def test_forked_child_has_the_logger_itself(server: DevServer) -> None:
     assert server.count() == 1
 
 
-# Elsewhere.
+# In another process.
 
 
 def test_every_pickle_of_a_logger_gives_one_logger(
     credentials: None, emigrate: Callable[[], None], server: DevServer
 ) -> None:
-    """A thousand tasks make one logger, one thread and one sign-in, from the first entry on."""
+    """A thousand pickles in another process give one logger and one thread."""
     data = [dumps(VoyageLogger("app"))] * 500 + [dumps(VoyageLogger("app"))] * 500
     emigrate()
     loggers = [loads(each) for each in data]
@@ -160,7 +160,7 @@ def test_every_pickle_of_a_logger_gives_one_logger(
 def test_threads_that_unpickle_at_once_get_one_logger(
     credentials: None, emigrate: Callable[[], None]
 ) -> None:
-    """There is no lock, and still one winner."""
+    """Threads that unpickle at the same time get the same logger."""
     data = dumps(VoyageLogger("app"))
     for _ in range(20):
         emigrate()
@@ -183,7 +183,7 @@ def test_threads_that_unpickle_at_once_get_one_logger(
 def test_all_arguments_but_the_secrets_travel(
     credentials: None, emigrate: Callable[[], None], server: DevServer
 ) -> None:
-    """Each setting of the constructor is the same on the other side."""
+    """A pickle carries each argument except the secrets."""
     given: dict[str, Any] = {
         "environment": "staging",
         "batch_size": 7,
@@ -217,7 +217,7 @@ def test_all_arguments_but_the_secrets_travel(
 
 
 def test_every_argument_of_the_constructor_is_accounted_for() -> None:
-    """A new argument travels unless it is left out on purpose."""
+    """A new argument is pickled unless it is left out explicitly."""
     code = VoyageLogger.__init__.__code__
     names = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
@@ -227,7 +227,7 @@ def test_every_argument_of_the_constructor_is_accounted_for() -> None:
 def test_different_configurations_stay_apart(
     credentials: None, emigrate: Callable[[], None]
 ) -> None:
-    """Two loggers that differ in anything are two on the other side, too."""
+    """Loggers with different arguments give different loggers."""
     data = [
         dumps(VoyageLogger("app")),
         dumps(VoyageLogger("app", level="error")),
@@ -238,20 +238,20 @@ def test_different_configurations_stay_apart(
     assert len({loads(each) for each in data}) == len(data)
 
 
-def test_equal_logger_of_the_process_takes_the_place(
+def test_pickle_gives_an_equal_logger_of_the_process(
     credentials: None, emigrate: Callable[[], None]
 ) -> None:
-    """A spawned child that has imported the same module has its logger already."""
+    """A pickle gives an equal logger that the other process has made."""
     data = dumps(VoyageLogger("app", before_send=mark))
     emigrate()
     module_s_own = VoyageLogger("app", before_send=mark)
     assert loads(data) is module_s_own
 
 
-def test_logger_with_secrets_of_its_own_takes_no_other_s_place(
+def test_pickle_never_gives_a_logger_with_its_own_secrets(
     credentials: None, emigrate: Callable[[], None]
 ) -> None:
-    """What is unpickled has the environment's credentials, never somebody's from an argument."""
+    """A pickle never gives a logger with secrets from arguments."""
     data = dumps(VoyageLogger("app"))
     emigrate()
     private = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
@@ -261,7 +261,7 @@ def test_logger_with_secrets_of_its_own_takes_no_other_s_place(
 def test_closed_logger_arrives_open(
     credentials: None, emigrate: Callable[[], None], server: DevServer
 ) -> None:
-    """A task that closes the logger it was given ends neither its sender's nor the next task's."""
+    """A pickled logger is open again in another process."""
     logger = VoyageLogger("app")
     logger.close()
     data = dumps(logger)
@@ -272,8 +272,8 @@ def test_closed_logger_arrives_open(
     assert server.count() == 2
 
 
-def test_way_back_leads_to_the_original(server: DevServer) -> None:
-    """A logger that went to a child and comes back in a result is the one that was sent."""
+def test_pickle_that_returns_gives_the_original(server: DevServer) -> None:
+    """A pickle that returns from a child gives the original logger."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     code = "sys.stdout.write(pickle.dumps(pickle.loads(data)).hex())"
     done = elsewhere(dumps(logger), code, server.environ)
@@ -282,7 +282,7 @@ def test_way_back_leads_to_the_original(server: DevServer) -> None:
 
 
 def test_without_credentials_there_the_console_is_used() -> None:
-    """Unpickling raises nothing and connects nowhere; one notice names the variables."""
+    """Without credentials, an unpickled logger prints its entries."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET, strict=True)
     done = elsewhere(dumps(logger), "for _ in range(9): pickle.loads(data).info('hello')")
     assert done.returncode == 0
@@ -292,7 +292,7 @@ def test_without_credentials_there_the_console_is_used() -> None:
 
 
 def test_transport_without_credentials_there_says_so(server: DevServer) -> None:
-    """It comes out of its pickle, delivers nothing, and names the variables when asked."""
+    """Without credentials, an unpickled transport names the missing variables."""
     transport = Transport(KEY, SECRET, server.url)
     done = elsewhere(
         dumps(VoyageLogger("app", transport=transport, shutdown_timeout=0.5)),
@@ -315,7 +315,7 @@ def test_transport_without_credentials_there_says_so(server: DevServer) -> None:
 
 
 def test_transport_takes_the_credentials_there(server: DevServer) -> None:
-    """A transport of its own travels with the logger: without session, token and secrets."""
+    """A pickled transport carries no session, token or secret."""
     transport = Transport(server.api_key, server.api_secret, server.url)
     transport.sign_in()
     data = dumps(VoyageLogger("app", transport=transport))
@@ -328,25 +328,25 @@ def test_transport_takes_the_credentials_there(server: DevServer) -> None:
 
 
 def test_function_that_cannot_be_pickled_gets_pickle_s_own_error() -> None:
-    """The message names the function, not a lock somewhere inside."""
+    """The error names the function that cannot be pickled."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET, before_send=lambda entry: entry)
     with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
         dumps(logger)
 
 
 class Preset(VoyageLogger):
-    """A logger whose constructor takes other arguments."""
+    """A logger whose constructor has other arguments."""
 
     def __init__(self, tenant: str) -> None:
         super().__init__("app", environment=tenant, api_key=KEY, api_secret=SECRET)
 
 
 class Shouting(VoyageLogger):
-    """A logger with a method more."""
+    """A logger with one more method."""
 
 
 def test_subclass_with_another_constructor_is_refused_when_pickled() -> None:
-    """The error comes where the pickle is made and says what to do, not later in a worker."""
+    """The error is raised where the pickle is made, and says what to do."""
     preset = Preset("acme")
     with pytest.raises(TypeError, match=r"Preset.*must define __reduce__"):
         dumps(preset)
@@ -354,7 +354,7 @@ def test_subclass_with_another_constructor_is_refused_when_pickled() -> None:
 
 
 def test_subclass_keeps_its_class(credentials: None, emigrate: Callable[[], None]) -> None:
-    """What comes out is of the class that went in, and not one with the base's equal logger."""
+    """An unpickled logger has the class of the original."""
     data = dumps(Shouting("app"))
     emigrate()
     base = VoyageLogger("app")
@@ -362,13 +362,13 @@ def test_subclass_keeps_its_class(credentials: None, emigrate: Callable[[], None
     assert base is not loads(data)
 
 
-# With what people use.
+# With tools that pickle functions.
 
 
 def test_cloudpickle_takes_closures_that_hold_a_logger(
     credentials: None, server: DevServer
 ) -> None:
-    """As joblib and Dask send them; a `before_send` without a name travels too, and is one."""
+    """Cloudpickle can pickle a closure that holds a logger."""
     logger = VoyageLogger("app", before_send=lambda entry: {**entry, "session_id": "s"})
 
     def task(number: int) -> None:
@@ -422,7 +422,7 @@ if __name__ == "__main__":
 def test_thousand_tasks_with_a_logger_in_a_pool(
     server: DevServer, tmp_path: Path, method: str, pool: str
 ) -> None:
-    """However a pool makes its processes: one thread in each, and each entry arrives once."""
+    """Each process of a pool has one thread, and each entry arrives once."""
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"the system has no {method}")
     script = tmp_path / "script.py"

@@ -1,4 +1,4 @@
-"""A planted key, secret and token, searched for in everything that people or files can see."""
+"""A known key, secret and token appear in no text, file or object that people can see."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ENTRY = {"message": "x", "level": "info", "app_name": "app", "environment": "tes
 
 
 def assert_clean(*seen: object) -> None:
-    """No part of a secret that could be recognized is in any of these texts or bytes."""
+    """Assert that no text holds a recognizable part of a secret."""
     for each in seen:
         data = each if isinstance(each, bytes) else str(each).encode()
         for secret in (KEY, SECRET, TOKEN):
@@ -46,7 +46,7 @@ def assert_clean(*seen: object) -> None:
 
 
 class Echo:
-    """A server that says what it was sent, with the status that a test wants."""
+    """A server that repeats the request in its answer, with a given status."""
 
     def __init__(self) -> None:
         self.sign_in_status = self.batch_status = 200
@@ -59,7 +59,7 @@ class Echo:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 is_sign_in = self.path == wire.SIGN_IN_PATH
                 status = echo.sign_in_status if is_sign_in else echo.batch_status
-                # The secrets first: only the beginning of what a server says is repeated.
+                # The secrets come first, because only the beginning of an answer is repeated.
                 headers = sorted(self.headers.items(), key=lambda item: "planted" not in item[1])
                 said = json.dumps(headers)
                 body = {"error": said, "message": said, "detail": said}
@@ -114,7 +114,7 @@ def logger_to() -> Iterator[Callable[..., VoyageLogger]]:
 
 @pytest.fixture
 def signed_in(echo: Echo, logger_to: Callable[..., VoyageLogger]) -> tuple[VoyageLogger, Transport]:
-    """A logger that holds all three, and its transport."""
+    """Return a logger with key, secret and token, and its transport."""
     logger = logger_to(echo.url)
     logger.info("x")
     assert logger.flush()
@@ -126,7 +126,7 @@ def signed_in(echo: Echo, logger_to: Callable[..., VoyageLogger]) -> tuple[Voyag
 
 
 def dump(thing: object, seen: set[int]) -> str:
-    """What a debugging aid shows of an object: its repr and, through `vars`, all below it."""
+    """Return the `repr` of an object and of all objects in its attributes."""
     if id(thing) in seen:
         return ""
     seen.add(id(thing))
@@ -141,7 +141,7 @@ def dump(thing: object, seen: set[int]) -> str:
 
 
 def test_no_repr_shows_them(signed_in: tuple[VoyageLogger, Transport]) -> None:
-    """Of whatever holds one: logger, transport, endpoint, credentials, token, and all below."""
+    """No `repr` of a logger, a transport or their parts shows a secret."""
     logger, transport = signed_in
     endpoint = endpoint_from(KEY, SECRET, None, timeout=1, compress=False)
     things = [logger, transport, endpoint, Credentials(KEY, SECRET), Token(TOKEN, 1.0)]
@@ -163,7 +163,7 @@ def test_no_repr_shows_them(signed_in: tuple[VoyageLogger, Transport]) -> None:
 def test_no_pickle_carries_them(
     signed_in: tuple[VoyageLogger, Transport], dumps: Callable[[object], bytes]
 ) -> None:
-    """In no protocol, nor in a closure that cloudpickle takes along."""
+    """No pickle holds a secret, in any protocol or with cloudpickle."""
     logger, transport = signed_in
     with_transport = VoyageLogger("app", transport=transport)
     assert_clean(dumps(logger), dumps(transport), dumps(with_transport))
@@ -171,7 +171,7 @@ def test_no_pickle_carries_them(
 
 
 def test_credentials_by_themselves_are_not_pickled() -> None:
-    """A pickle of the credentials themselves is refused, however somebody came to them."""
+    """Pickling the credentials raises."""
     for thing in (Credentials(KEY, SECRET), Token(TOKEN, 1.0)):
         with pytest.raises(TypeError, match="secret"):
             pickle.dumps(thing)
@@ -203,7 +203,7 @@ def test_no_error_of_verify_shows_them(
     status: int,
     kind: type[VoyageError],
 ) -> None:
-    """Whatever a server makes of them: message, repr, pickle, traceback with local variables."""
+    """No error of `verify` shows a secret, not even with local variables."""
     caplog.set_level(logging.DEBUG)
     echo.sign_in_status = status
     logger = logger_to(echo.url)
@@ -223,7 +223,7 @@ def assert_all_clean(error: VoyageError) -> None:
 def test_no_error_of_a_server_that_is_none_shows_them(
     logger_to: Callable[..., VoyageLogger], server: DevServer
 ) -> None:
-    """Refused connections, pages for people, names that do not resolve."""
+    """No error about a wrong server shows a secret."""
     server.script_sign_in(html_ok())
     for url in (server.url, refused(), "http://voyage-logger.invalid"):
         with pytest.raises(ConnectionFailed) as caught:
@@ -232,7 +232,7 @@ def test_no_error_of_a_server_that_is_none_shows_them(
 
 
 def test_no_error_of_the_constructor_shows_them() -> None:
-    """A key in the wrong place, or with what a header cannot carry, is not repeated."""
+    """No error about a wrong key shows the key."""
     wrong: list[dict[str, Any]] = [
         {"api_key": f"{KEY}\n{KEY}", "api_secret": SECRET},
         {"api_key": KEY, "api_secret": f"{SECRET}\u00e9"},
@@ -250,7 +250,7 @@ def test_no_error_of_the_constructor_shows_them() -> None:
 def test_no_traceback_of_an_interrupted_sign_in_shows_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ctrl-C in the middle of a request: the local variables of our own frames hide them."""
+    """A traceback of Ctrl-C during a sign-in shows no secret in local variables."""
     import requests  # noqa: PLC0415 - slow to import
 
     def interrupt(*_args: object, **_settings: object) -> None:
@@ -278,7 +278,7 @@ def test_no_word_of_delivery_shows_them(
     capfd: pytest.CaptureFixture[str],
     status: int,
 ) -> None:
-    """A server that echoes token and key: outcome, stderr, logging, `on_error`, stats."""
+    """No message, log or statistic shows a secret that the server repeats."""
     caplog.set_level(logging.DEBUG)
     echo.batch_status = status
     errors: list[VoyageError] = []
@@ -289,7 +289,7 @@ def test_no_word_of_delivery_shows_them(
     transport = logger._transport
     outcome = transport.send([json.dumps(ENTRY).encode()])
     logger.close(timeout=0)
-    until(lambda: errors)  # the worker may be about to call it
+    until(lambda: errors)  # The worker may still call it.
     captured = capfd.readouterr()
     assert captured.err
     for error in errors:

@@ -1,4 +1,4 @@
-"""An exception that leaves several journeys opens one ticket, and is neither changed nor kept."""
+"""An exception that leaves several journeys opens one ticket, and is not kept alive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Group(Exception):  # noqa: N818 - as that of Python 3.11 and its backport
-    """A group as 3.10 has it: a class of somebody's that holds exceptions."""
+    """An exception group as in Python 3.10, from a backport."""
 
     def __init__(self, *exceptions: BaseException) -> None:
         super().__init__("several")
@@ -31,7 +31,7 @@ class Group(Exception):  # noqa: N818 - as that of Python 3.11 and its backport
 
 
 class Marked:
-    """What can be watched."""
+    """An exception that a weak reference can watch."""
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def logger(make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
 
 @pytest.fixture
 def tickets(logger: VoyageLogger, recorder: Recorder) -> Tickets:
-    """Which flows' closing entries open a ticket."""
+    """Return the flows whose closing entries open a ticket."""
 
     def found() -> dict[str, bool]:
         assert logger.flush()
@@ -53,7 +53,7 @@ def tickets(logger: VoyageLogger, recorder: Recorder) -> Tickets:
 
 
 def failed(logger: VoyageLogger, name: str, error: Exception) -> Exception:
-    """The exception, after it has left a journey that opens a ticket."""
+    """Return the exception after it has left a journey that opens a ticket."""
     with contextlib.suppress(type(error)), logger.journey(name, ticket_on_error=True):
         raise error
     return error
@@ -62,7 +62,7 @@ def failed(logger: VoyageLogger, name: str, error: Exception) -> Exception:
 def test_gathered_children_that_fail_open_their_own_ticket_only(
     logger: VoyageLogger, tickets: Tickets
 ) -> None:
-    """However many fail at once, the journey around them tells of one that has its ticket."""
+    """Each failed child opens a ticket; the journey around them opens none."""
 
     async def child(number: int, may_fail: asyncio.Event) -> None:
         async with logger.journey(f"child {number}", ticket_on_error=True):
@@ -84,7 +84,7 @@ def test_gathered_children_that_fail_open_their_own_ticket_only(
 def test_task_group_of_children_with_tickets_opens_none(
     logger: VoyageLogger, tickets: Tickets
 ) -> None:
-    """The group that comes out of nested task groups is no incident of its own."""
+    """A group whose members have all opened tickets opens none."""
 
     async def child() -> None:
         async with logger.journey("child", ticket_on_error=True):
@@ -106,7 +106,7 @@ def test_task_group_of_children_with_tickets_opens_none(
 def test_group_with_a_member_without_a_ticket_opens_one(
     logger: VoyageLogger, tickets: Tickets
 ) -> None:
-    """A ticket tells of each member, and once it does no journey further out opens another."""
+    """A group with one member without a ticket opens one, and only one."""
     told, other = ValueError("told"), KeyError("not told")
     with (
         contextlib.suppress(Group),
@@ -121,7 +121,7 @@ def test_group_with_a_member_without_a_ticket_opens_one(
     "group", [Group(*[ValueError("x")] * 1000), Group()], ids=["large", "empty"]
 )
 def test_odd_group_counts_as_one(logger: VoyageLogger, tickets: Tickets, group: Group) -> None:
-    """A group too large to look at, and one of nobody, is an exception like any other."""
+    """A very large or an empty group counts as one exception."""
     with (
         pytest.raises(Group),
         logger.journey("outer", ticket_on_error=True),
@@ -132,7 +132,7 @@ def test_odd_group_counts_as_one(logger: VoyageLogger, tickets: Tickets, group: 
 
 
 def test_group_that_holds_itself_comes_to_an_end(logger: VoyageLogger, tickets: Tickets) -> None:
-    """However an exception is knotted, leaving a journey ends."""
+    """A group that contains itself does not cause an endless loop."""
     group = Group()
     group.exceptions = (group, group)
     with pytest.raises(Group), logger.journey("checkout", ticket_on_error=True):
@@ -148,7 +148,7 @@ def _raise(_error: object) -> Any:
 def test_exception_with_a_broken_property_passes(
     logger: VoyageLogger, tickets: Tickets, name: str
 ) -> None:
-    """Only the app's own exception leaves a journey."""
+    """An exception with a failing property passes through the journey."""
     broken = type("Broken", (Exception,), {name: property(_raise)})
     with (
         pytest.raises(broken),
@@ -163,7 +163,7 @@ def test_exception_with_a_broken_property_passes(
 def test_exception_with_other_exceptions_is_no_group(
     logger: VoyageLogger, tickets: Tickets, exceptions: Any
 ) -> None:
-    """An attribute of that name may be anything."""
+    """An attribute `exceptions` of another type makes no group."""
     error = Group()
     error.exceptions = exceptions
     with (
@@ -176,13 +176,13 @@ def test_exception_with_other_exceptions_is_no_group(
 
 
 def test_exception_is_not_changed(logger: VoyageLogger) -> None:
-    """Nothing is left on it that would show in a debugger, or travel in a pickle."""
+    """The journey adds no attribute to the exception."""
     error = failed(logger, "checkout", ValueError("x"))
     assert (vars(error), error.args) == ({}, ("x",))
 
 
 def test_handled_exception_is_not_kept(logger: VoyageLogger) -> None:
-    """A long journey does not hold the frames of what failed within it and was dealt with."""
+    """A journey does not keep a handled exception alive."""
 
     def work() -> weakref.ref[Marked]:
         large = Marked()
@@ -197,7 +197,7 @@ def test_handled_exception_is_not_kept(logger: VoyageLogger) -> None:
 
 
 def test_journey_that_is_over_keeps_nothing(logger: VoyageLogger) -> None:
-    """A module that holds its journey for ever holds nothing of those within it."""
+    """A journey that has ended keeps no inner journey or exception alive."""
     journey = logger.journey("outer")
     with journey:
         error = ValueError("x")
@@ -210,7 +210,7 @@ def test_journey_that_is_over_keeps_nothing(logger: VoyageLogger) -> None:
 
 
 def test_exception_in_the_place_of_another_is_another() -> None:
-    """A new exception often has the address of one that is gone; it still opens its ticket."""
+    """A new exception with the address of a freed one opens its own ticket."""
     ticketed = Ticketed()
     error = ValueError("x")
     address = id(error)
@@ -226,7 +226,7 @@ def test_exception_in_the_place_of_another_is_another() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    """Of many exceptions the latest 100 are known."""
+    """Only the latest 100 exceptions are remembered."""
     ticketed = Ticketed()
     errors = [ValueError(number) for number in range(1000)]
     for error in errors:

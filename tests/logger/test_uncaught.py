@@ -1,4 +1,4 @@
-"""Exceptions that nobody catches are logged on request, and the app's own hooks stay in force."""
+"""`capture_uncaught` logs uncaught exceptions, and the app's own hooks are still called."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the app's own hooks, which were there first, have been given."""
+    """Collect the arguments of the app's own hooks, which were set first."""
     found: list[Any] = []
     monkeypatch.setattr(sys, "excepthook", lambda *args: found.append(args))
     monkeypatch.setattr(threading, "excepthook", found.append)
@@ -55,7 +55,7 @@ def caught() -> tuple[type[BaseException], BaseException, Any]:
 
 
 def test_program_s_end_is_logged(logger: VoyageLogger, recorder: Recorder, seen: list[Any]) -> None:
-    """At level critical, with the traceback, before the hook that was there."""
+    """The exception is logged at critical before the previous hook is called."""
     undo = logger.capture_uncaught()
     exception = caught()
     sys.excepthook(*exception)
@@ -71,7 +71,7 @@ def test_program_s_end_is_logged(logger: VoyageLogger, recorder: Recorder, seen:
 
 
 def test_thread_s_end_is_logged(logger: VoyageLogger, recorder: Recorder, seen: list[Any]) -> None:
-    """At level error, with the thread's name, before the hook that was there."""
+    """The exception is logged at error, with the thread's name, before the previous hook."""
     undo = logger.capture_uncaught()
     run_failing_thread()
     undo()
@@ -85,7 +85,7 @@ def test_thread_s_end_is_logged(logger: VoyageLogger, recorder: Recorder, seen: 
 
 
 def test_ctrl_c_and_exit_are_not_logged(logger: VoyageLogger, seen: list[Any]) -> None:
-    """They are no defects; the hooks that were there hear of them."""
+    """Ctrl-C and exit are not logged, but the previous hooks are called."""
     undo = logger.capture_uncaught()
     sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     threading.excepthook(threading.ExceptHookArgs((SystemExit, SystemExit(), None, None)))
@@ -97,7 +97,7 @@ def test_ctrl_c_and_exit_are_not_logged(logger: VoyageLogger, seen: list[Any]) -
 def test_entry_is_made_before_the_app_s_hooks_are_called(
     logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For they may end the process, or never return."""
+    """The entry is made first, because the app's hook may end the process."""
     accepted: list[int] = []
 
     def hook(*_args: Any) -> None:
@@ -120,10 +120,10 @@ def test_entry_is_made_before_the_app_s_hooks_are_called(
 
 
 @pytest.mark.parametrize("is_undone_first", [False, True])
-def test_logger_that_captures_twice_tells_once(
+def test_logger_with_two_captures_logs_once(
     logger: VoyageLogger, seen: list[Any], *, is_undone_first: bool
 ) -> None:
-    """As when the program begins, and again for each event loop; bound loggers are the same one."""
+    """A logger with two captures, or a bound one, logs an exception once."""
     handled: list[Any] = []
 
     async def main() -> None:
@@ -146,8 +146,8 @@ def test_logger_that_captures_twice_tells_once(
     assert (len(seen), len(handled)) == (5, 2)
 
 
-def test_two_loggers_tell_both(make_logger: MakeLogger, seen: list[Any]) -> None:
-    """Each in its own stream."""
+def test_each_of_two_loggers_logs(make_logger: MakeLogger, seen: list[Any]) -> None:
+    """Each of two loggers logs the exception."""
     loggers = [make_logger(transport=Recorder()) for _ in range(2)]
     undos = [logger.capture_uncaught() for logger in loggers]
     sys.excepthook(*caught())
@@ -157,10 +157,10 @@ def test_two_loggers_tell_both(make_logger: MakeLogger, seen: list[Any]) -> None
     assert len(seen) == 1
 
 
-def test_another_exception_meanwhile_is_told_too(
+def test_exception_during_a_report_is_logged_too(
     logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when a lost task is collected while another is being printed."""
+    """An exception that occurs while another is printed is logged, too."""
     others = [caught(), caught()]
 
     def hook(*_args: Any) -> None:
@@ -174,10 +174,10 @@ def test_another_exception_meanwhile_is_told_too(
     assert logger.stats().accepted == 3
 
 
-def test_hook_that_raises_costs_no_later_entry(
+def test_failing_hook_loses_no_later_entry(
     logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the app's hook raises passes on; the same exception may end two threads."""
+    """If the app's hook raises, later exceptions are logged."""
     monkeypatch.setattr(sys, "excepthook", lambda *_args: 1 / 0)
     undo = logger.capture_uncaught()
     exception = caught()
@@ -192,7 +192,7 @@ def test_hook_that_raises_costs_no_later_entry(
 def test_task_s_exception_is_logged(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture, *, has_handler: bool
 ) -> None:
-    """What the event loop would only print is logged, and then handled as before."""
+    """The exception of a task is logged before the loop handles it."""
     handled: list[Any] = []
 
     async def main() -> None:
@@ -230,10 +230,10 @@ def run_in_the_loop(logger: VoyageLogger, main: Callable[[], Awaitable[object]])
     logger.flush()
 
 
-def test_lost_task_is_not_told_as_another_s(
+def test_freed_task_keeps_its_own_context(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is collected amid someone else's work, and says whose it was, or before 3.12 nobody."""
+    """The entry of a freed task has its own context, before Python 3.12 none."""
 
     async def work() -> None:
         fail()
@@ -243,7 +243,7 @@ def test_lost_task_is_not_told_as_another_s(
             tasks = [asyncio.create_task(work())]
         await asyncio.wait(tasks)
         with logger.journey("checkout", app_user_id="bob"):
-            tasks.clear()  # nobody has asked for its result
+            tasks.clear()  # No code has asked for the result.
             gc.collect()
             logger.info("still bob's")
 
@@ -257,10 +257,10 @@ def test_lost_task_is_not_told_as_another_s(
     assert "never retrieved" in caplog.text
 
 
-def test_lost_future_is_nobody_s(
+def test_freed_future_has_no_context(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As `gather` gives one: the exceptions of its tasks are told once, by what it gave."""
+    """The exception of a freed future is logged once, without a context."""
 
     async def child(user: str) -> None:
         with logger.context(app_user_id=user):
@@ -281,8 +281,8 @@ def test_lost_future_is_nobody_s(
     assert "never retrieved" in caplog.text
 
 
-def test_callback_s_context_is_told(logger: VoyageLogger, recorder: Recorder) -> None:
-    """A callback that raises has the context it was scheduled in, or before 3.12 the loop's."""
+def test_callback_keeps_its_own_context(logger: VoyageLogger, recorder: Recorder) -> None:
+    """The entry of a failed callback has its own context, before 3.12 the loop's."""
 
     async def main() -> None:
         with logger.context(app_user_id="alice"):
@@ -295,10 +295,10 @@ def test_callback_s_context_is_told(logger: VoyageLogger, recorder: Recorder) ->
     assert entry.get("app_user_id") == ("alice" if sys.version_info >= (3, 12) else None)
 
 
-def test_what_is_told_at_once_has_the_present_context(
+def test_failure_reported_by_a_library_has_the_present_context(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """As where a library tells the loop of trouble that belongs to no task."""
+    """A failure that a library reports to the loop has the present context."""
 
     async def main() -> None:
         with logger.context(app_user_id="alice"):
@@ -312,7 +312,7 @@ def test_what_is_told_at_once_has_the_present_context(
 def test_cancelled_and_awaited_tasks_are_not_logged(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """Nor those whose exception somebody takes, from `gather` or from the task itself."""
+    """Cancelled tasks and handled exceptions are not logged."""
 
     async def fails() -> None:
         await asyncio.sleep(0)
@@ -339,7 +339,7 @@ def test_cancelled_and_awaited_tasks_are_not_logged(
 
 
 def test_loop_can_be_given(logger: VoyageLogger, recorder: Recorder) -> None:
-    """Before it runs, and from wherever."""
+    """A loop may be given before it runs, in any thread."""
     loop = asyncio.new_event_loop()
     undo = logger.capture_uncaught(loop)
     loop.call_soon(fail)
@@ -351,8 +351,8 @@ def test_loop_can_be_given(logger: VoyageLogger, recorder: Recorder) -> None:
     assert len(recorder.entries) == 1
 
 
-def test_undo_puts_back_what_was_there(logger: VoyageLogger) -> None:
-    """And may be called again."""
+def test_undo_restores_the_previous_hooks(logger: VoyageLogger) -> None:
+    """`undo` restores the previous hooks and may be called again."""
     before = (sys.excepthook, threading.excepthook)
     undo = logger.capture_uncaught()
     assert (sys.excepthook, threading.excepthook) != before
@@ -362,7 +362,7 @@ def test_undo_puts_back_what_was_there(logger: VoyageLogger) -> None:
 
 
 def test_undo_leaves_later_hooks_alone(logger: VoyageLogger, seen: list[Any]) -> None:
-    """Where somebody has hooked in since, ours only passes on."""
+    """If another hook was set since, our hook only calls the previous one."""
     undo = logger.capture_uncaught()
     ours = sys.excepthook
 
@@ -378,7 +378,7 @@ def test_undo_leaves_later_hooks_alone(logger: VoyageLogger, seen: list[Any]) ->
 
 
 def leave(logger: VoyageLogger, error: BaseException) -> None:
-    """As an exception that nobody catches: out of the `with` block, then to the hook."""
+    """Leave the `with` block with an uncaught exception, then call the hook."""
     with pytest.raises(type(error)), logger:
         raise error
     sys.excepthook(type(error), error, error.__traceback__)
@@ -387,7 +387,7 @@ def leave(logger: VoyageLogger, error: BaseException) -> None:
 def test_exception_that_leaves_the_with_block_is_logged_once(
     logger: VoyageLogger, recorder: Recorder, seen: list[Any]
 ) -> None:
-    """Before the logger is closed, for that is before the hook is called."""
+    """An exception that ends the `with` block is logged before the close."""
     undo = logger.capture_uncaught()
     leave(logger, ValueError("out"))
     undo()
@@ -402,7 +402,7 @@ def test_exception_that_leaves_the_with_block_is_logged_once(
 
 
 def test_exit_that_leaves_the_with_block_is_not_logged(logger: VoyageLogger) -> None:
-    """Nor is Ctrl-C: they are no defects."""
+    """Exit and Ctrl-C that end the `with` block are not logged."""
     undo = logger.capture_uncaught()
     with pytest.raises(SystemExit), logger:
         raise SystemExit
@@ -411,7 +411,7 @@ def test_exit_that_leaves_the_with_block_is_not_logged(logger: VoyageLogger) -> 
 
 
 def test_with_block_logs_nothing_without_capture(logger: VoyageLogger) -> None:
-    """Neither before it was asked for, nor after it was undone."""
+    """Without `capture_uncaught`, or after its undo, nothing is logged."""
     undo = logger.capture_uncaught()
     undo()
     undo()
@@ -422,7 +422,7 @@ def test_with_block_logs_nothing_without_capture(logger: VoyageLogger) -> None:
 def test_with_block_of_a_bound_logger_leaves_it_to_the_hook(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """It closes nothing, so the program's end can still be logged."""
+    """A bound logger's `with` block logs nothing; the hook logs."""
     undo = logger.capture_uncaught()
     leave(logger.bind(tags=["x"]), ValueError("out"))
     undo()
@@ -433,8 +433,8 @@ def test_with_block_of_a_bound_logger_leaves_it_to_the_hook(
 
 
 @pytest.mark.parametrize("end", ["fail()", "thread"])
-def test_program_that_dies_sends_why(server: DevServer, end: str) -> None:
-    """In a process of its own: the entry arrives, the traceback is printed, the code is 1."""
+def test_program_that_ends_with_an_exception_logs_it(server: DevServer, end: str) -> None:
+    """A program that ends with an exception sends an entry; its exit code is 1."""
     code = (
         "import threading\nfrom voyage_logger import VoyageLogger\n"
         "logger = VoyageLogger('app')\nlogger.capture_uncaught()\n"

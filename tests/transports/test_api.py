@@ -1,4 +1,4 @@
-"""The transport by itself: sign-in, refresh, single flight, headers, and what failure comes to."""
+"""The class `Transport`: sign-in, renewal, headers, and the outcomes of failures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENTRY = {"message": "x", "level": "info", "app_name": "app", "environment": "tes
 
 
 class Clock:
-    """A clock that a test moves."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -53,7 +53,7 @@ def transport(server: DevServer) -> Any:
 
 
 def test_sign_in_and_send_by_hand(server: DevServer, transport: Transport) -> None:
-    """Full control over requests: two calls, dicts as entries, an outcome to look at."""
+    """A user may sign in and send dicts directly, and gets an outcome."""
     transport.sign_in()
     outcome = transport.send([ENTRY, {**ENTRY, "message": "y"}])
     assert (outcome.kind, bool(outcome), outcome.status) == (Kind.DELIVERED, True, 200)
@@ -64,7 +64,7 @@ def test_sign_in_and_send_by_hand(server: DevServer, transport: Transport) -> No
 def test_eight_threads_and_a_revoked_token_make_one_sign_in(
     server: DevServer, transport: Transport
 ) -> None:
-    """Threads that find the token refused at the same time wait for one new token."""
+    """If the server refuses the token of several threads, they wait for one new token."""
     assert transport.send([ENTRY])
     server.revoke_tokens()
     server.script(*[Fault(delay=0.2)] * 8)
@@ -90,7 +90,7 @@ def test_eight_threads_and_a_revoked_token_make_one_sign_in(
 def test_late_refusal_of_an_old_token_leaves_the_new_one(
     server: DevServer, transport: Transport
 ) -> None:
-    """A 401 that arrives after another thread's new sign-in does not throw that token away."""
+    """A 401 for an old token does not remove the new token of another thread."""
     assert transport.send([ENTRY])
     server.revoke_tokens()
     server.script(Fault(delay=0.5))
@@ -108,7 +108,7 @@ def test_late_refusal_of_an_old_token_leaves_the_new_one(
     ("life", "earliest", "latest"), [(3600, 3000, 3300), (100, 60, 80), (3, 1.8, 2.4)]
 )
 def test_token_is_renewed_before_it_expires(life: float, earliest: float, latest: float) -> None:
-    """Five minutes before its end, a fifth of a short life; at most twice as long before."""
+    """A token is renewed 5 to 10 minutes before it expires, a short-lived token later."""
     clock = Clock()
     with DevServer(clock=clock) as server:
         server.rules = replace(server.rules, expires_in=life)
@@ -126,7 +126,7 @@ def test_token_is_renewed_before_it_expires(life: float, earliest: float, latest
 
 @pytest.mark.parametrize("odd", [OMIT, None, "3600", True, 0, -5, [], {}])
 def test_odd_expires_in_counts_as_an_hour(odd: object) -> None:
-    """A missing or senseless life is taken for the vendor's hour."""
+    """A missing or invalid lifetime counts as one hour, the vendor's default."""
     clock = Clock()
     with DevServer(clock=clock) as server:
         server.rules = replace(server.rules, expires_in=odd)
@@ -162,7 +162,7 @@ def test_odd_expires_in_counts_as_an_hour(odd: object) -> None:
     ],
 )
 def test_sign_in_answer_without_a_usable_token(server: DevServer, body: bytes) -> None:
-    """Whatever comes in the place of a token is a passing trouble, never an exception."""
+    """An answer without a usable token is a temporary failure, never an exception."""
     with responses.RequestsMock() as mock:
         mock.post(server.url + wire.SIGN_IN_PATH, body=body, content_type="application/json")
         outcome = transport_to(server).send([ENTRY])
@@ -183,8 +183,10 @@ def test_sign_in_answer_without_a_usable_token(server: DevServer, body: bytes) -
         ("/", ""),
     ],
 )
-def test_path_in_the_base_url_is_suspected(server: DevServer, path: str, hint: str) -> None:
-    """Who took the address of an endpoint for the base URL is told what that is."""
+def test_404_with_a_path_in_the_base_url_gives_advice(
+    server: DevServer, path: str, hint: str
+) -> None:
+    """If the base URL has a path and the server answers 404, the message explains the root."""
     transport = Transport(server.api_key, server.api_secret, server.url + path)
     server.script_sign_in(Fault(status=404))
     with pytest.raises(ConnectionFailed) as caught:
@@ -194,8 +196,8 @@ def test_path_in_the_base_url_is_suspected(server: DevServer, path: str, hint: s
     assert str(caught.value).partition("; ")[1:] == (hint[:2], hint[2:])
 
 
-def test_sign_in_raises_what_it_is(server: DevServer) -> None:
-    """Refused credentials and a missing server are told apart, with advice."""
+def test_refused_credentials_and_missing_server_raise_different_errors(server: DevServer) -> None:
+    """Refused credentials and a missing server raise different errors, with advice."""
     wrong = Transport("wrong", "pair", server.url)
     with pytest.raises(AuthenticationError, match="VOYAGE_LOGS_KEY") as refused:
         wrong.sign_in()
@@ -209,7 +211,7 @@ def test_sign_in_raises_what_it_is(server: DevServer) -> None:
 
 
 def test_headers_are_the_vendor_s(server: DevServer, transport: Transport) -> None:
-    """Bearer, JSON, and the two headers of the sign-in, which has no body."""
+    """Requests have the vendor's headers, and the sign-in has no body."""
     assert transport.send([ENTRY])
     sign_in, batch = server.requests
     assert sign_in.headers["x-api-key"] == server.environ["VOYAGE_LOGS_KEY"]
@@ -223,7 +225,7 @@ def test_headers_are_the_vendor_s(server: DevServer, transport: Transport) -> No
 
 
 def test_cookies_are_not_kept(server: DevServer, transport: Transport) -> None:
-    """No state but the token ties requests together."""
+    """The client sends no cookie back to the server."""
     server.script(Fault(status=200, headers={"Set-Cookie": "a=b; Path=/"}))
     assert transport.send([ENTRY])
     assert transport.send([ENTRY])
@@ -231,7 +233,7 @@ def test_cookies_are_not_kept(server: DevServer, transport: Transport) -> None:
 
 
 def test_compress_sends_gzip(server: DevServer) -> None:
-    """With `compress` the body is gzip and says so; the entries arrive all the same."""
+    """With `compress`, the body is gzip, a header says so, and the entries arrive."""
     transport = transport_to(server, compress=True)
     assert transport.send([ENTRY] * 50)
     request = server.requests[-1]
@@ -242,17 +244,17 @@ def test_compress_sends_gzip(server: DevServer) -> None:
 
 
 def test_answer_cut_after_its_head_counts(server: DevServer, transport: Transport) -> None:
-    """Once a 2xx has come the server has the batch; a body that breaks off changes nothing."""
+    """A batch counts as delivered after a 2xx, even if the body is incomplete."""
     server.script(Fault(cut=True))
     assert transport.send([ENTRY])
     assert server.count() == 1
 
 
 def test_secret_across_the_cut_of_a_long_answer_is_masked(server: DevServer) -> None:
-    """Words are masked before they are cut: a part of a secret would not be found any more."""
+    """A long answer is masked before it is cut, because a cut secret is not found."""
     for length in range(150, 210, 7):
         echo = json.dumps({"error": "x" * length + server.api_secret + "y" * 5000})
-        echo = echo.replace("-", "\\u002d")  # JSON may write a character in other ways
+        echo = echo.replace("-", "\\u002d")  # JSON can write a character as an escape.
         server.script(Fault(status=422, body=echo))
         transport = transport_to(server)
         detail = transport.send([ENTRY]).detail
@@ -261,7 +263,7 @@ def test_secret_across_the_cut_of_a_long_answer_is_masked(server: DevServer) -> 
 
 
 def test_time_limit_holds_for_sign_in_and_batch_together(server: DevServer) -> None:
-    """A slow sign-in leaves the batch less time, not as much again."""
+    """A slow sign-in leaves less time for the batch."""
     transport = transport_to(server)
     server.script_sign_in(Fault(delay=2))
     server.script(Fault(hang=True))
@@ -271,14 +273,17 @@ def test_time_limit_holds_for_sign_in_and_batch_together(server: DevServer) -> N
     transport.close()
 
 
-def test_answer_that_drips_is_left() -> None:
-    """A body that comes a byte at a time does not hold an attempt for ever; its status counts."""
+def test_slow_body_does_not_block_an_attempt_forever() -> None:
+    """A body of single bytes does not block an attempt forever; its status counts."""
     listener = socket.create_server(("127.0.0.1", 0))
     released = threading.Event()
 
     def drip() -> None:
         client, _ = listener.accept()
-        with client, contextlib.suppress(OSError):  # the client goes, which is the point
+        with (
+            client,
+            contextlib.suppress(OSError),
+        ):  # The client closes the connection, as it should.
             client.recv(1 << 16)
             client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 65000\r\n\r\n{")
             while not released.wait(0.05):
@@ -299,12 +304,7 @@ def test_answer_that_drips_is_left() -> None:
 
 
 class Interim:
-    """A server that answers a batch with interim answers first, on a plain socket.
-
-    Args:
-        head: The bytes that come before each final answer.
-        is_endless: True if no final answer ever follows.
-    """
+    """A server on a plain socket that sends interim answers before the final one."""
 
     def __init__(self, head: bytes, *, is_endless: bool = False) -> None:
         self._head = head
@@ -324,7 +324,7 @@ class Interim:
 
     def _serve(self) -> None:
         client, _ = self._listener.accept()
-        # The client may go in the middle.
+        # The client may close the connection at any time.
         with client, contextlib.suppress(OSError), client.makefile("rb") as stream:
             while line := stream.readline():
                 headers = http.client.parse_headers(stream)
@@ -344,18 +344,20 @@ class Interim:
 
 @pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints", "199 x"])
 def test_interim_answer_is_not_the_answer(status: str) -> None:
-    """What comes after a 102 or 103 counts: the server has the batch, so it is sent but once."""
+    """The answer after a 102 or 103 counts, so the batch is sent only once."""
     head = f"HTTP/1.1 {status}\r\nLink: </a.css>; rel=preload\r\n\r\n".encode()
     with Interim(head + head) as server:
         transport = server.transport()
-        outcomes = [transport.send([ENTRY]) for _ in range(2)]  # over the same connection
+        outcomes = [
+            transport.send([ENTRY]) for _ in range(2)
+        ]  # Both requests use the same connection.
         transport.close()
     assert [(outcome.kind, outcome.status) for outcome in outcomes] == [(Kind.DELIVERED, 200)] * 2
     assert server.requests == 2
 
 
 def test_switch_of_protocols_is_no_delivery() -> None:
-    """A 101 ends HTTP on its connection: no other answer is waited for."""
+    """A 101 ends HTTP on its connection, so the client waits for no other answer."""
     with Interim(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n") as server:
         transport = server.transport()
         outcome = transport.send([ENTRY])
@@ -364,7 +366,7 @@ def test_switch_of_protocols_is_no_delivery() -> None:
 
 
 def test_interim_answers_without_end_are_a_failure() -> None:
-    """A server that only announces its answer does not hold an attempt for ever."""
+    """A server that sends only interim answers does not block an attempt forever."""
     with Interim(b"HTTP/1.1 102 Processing\r\n\r\n", is_endless=True) as server:
         transport = server.transport()
         outcome = transport.send([ENTRY])
@@ -374,7 +376,7 @@ def test_interim_answers_without_end_are_a_failure() -> None:
 
 
 def test_time_limit_ends_waits_early(server: DevServer, transport: Transport) -> None:
-    """An attempt close to a deadline does not take the usual read timeout."""
+    """Near a deadline, an attempt waits less than the usual read timeout."""
     assert transport.send([ENTRY])
     server.script(Fault(hang=True))
     outcome = transport.send([ENTRY], time_limit=0.1)
@@ -385,10 +387,10 @@ def test_time_limit_ends_waits_early(server: DevServer, transport: Transport) ->
 def test_reset_forgets_the_parent_s_session_and_token(
     server: DevServer, transport: Transport
 ) -> None:
-    """A forked child makes its own connections and signs in for itself."""
+    """A forked child opens its own connections and signs in itself."""
     assert transport.send([ENTRY])
     lock = transport._lock
-    with lock:  # as if another thread had held it in the parent
+    with lock:  # This lock stands for one that another thread held in the parent.
         transport.reset()
         assert transport.send([ENTRY])
     assert transport.sign_ins == 1
@@ -396,7 +398,7 @@ def test_reset_forgets_the_parent_s_session_and_token(
 
 
 def test_closed_transport_can_be_used_again(server: DevServer, transport: Transport) -> None:
-    """`close` frees connections; the token stays valid."""
+    """`close` closes the connections, and the token stays valid."""
     assert transport.send([ENTRY])
     transport.close()
     assert transport.send([ENTRY])
@@ -409,7 +411,7 @@ def all_subclasses(kind: type[BaseException]) -> set[type[BaseException]]:
 
 @pytest.mark.parametrize("kind", sorted(all_subclasses(requests.RequestException), key=repr))
 def test_every_exception_of_requests_becomes_an_outcome(server: DevServer, kind: Any) -> None:
-    """The map of foreign exceptions is complete: none of them gets out of `send`."""
+    """`send` turns every exception of `requests` into an outcome."""
     is_json = issubclass(kind, requests.exceptions.JSONDecodeError)
     error = kind("x", "y", 0) if is_json else kind("x")
     with responses.RequestsMock() as mock:
@@ -430,10 +432,10 @@ def test_every_exception_of_requests_becomes_an_outcome(server: DevServer, kind:
         (UnicodeError("label too long"), True),
     ],
 )
-def test_what_cannot_pass_by_itself_is_told_apart(
+def test_wrong_setup_is_a_permanent_failure(
     monkeypatch: pytest.MonkeyPatch, error: Exception, is_permanent: bool
 ) -> None:
-    """Wrong setup is reported at once; an unreliable network only if it stays so."""
+    """A wrong setup is a permanent failure; a broken network is a temporary one."""
 
     def fail(*_args: object, **_kwargs: object) -> None:
         raise error
@@ -461,7 +463,7 @@ def test_what_cannot_pass_by_itself_is_told_apart(
 def test_plain_http_beyond_this_machine_is_warned_of_once(
     capfd: pytest.CaptureFixture[str], url: str, is_warned: bool
 ) -> None:
-    """Secrets in the clear are said once; on loopback nobody listens in."""
+    """One warning tells of secrets without encryption, except on this machine."""
     with responses.RequestsMock(assert_all_requests_are_fired=False):
         transport = Transport("k", "s", url)
         transport.send([ENTRY])
@@ -470,7 +472,7 @@ def test_plain_http_beyond_this_machine_is_warned_of_once(
 
 
 def test_transport_is_importable_without_requests() -> None:
-    """Even the transport's class costs no HTTP stack until it is used."""
+    """The class `Transport` does not import `requests` until it is used."""
     code = (
         "import sys; from voyage_logger import Transport; Transport('k', 's', 'http://x');"
         "print('requests' in sys.modules)"

@@ -22,7 +22,7 @@ CALLS = RECORDED["calls"]
 
 
 def shape(request: RecordedRequest, recorded: dict[str, Any]) -> dict[str, Any]:
-    """Our request in the recording's form, with the headers that the recording has."""
+    """Return our request in the form of the recording, with the recorded headers."""
     headers = {name: request.headers[name] for name in recorded["headers"]}
     if "authorization" in headers:
         headers["authorization"] = re.sub(r"Bearer \S+", "Bearer <token>", headers["authorization"])
@@ -41,10 +41,10 @@ def ids(call: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=ids)
-def test_same_call_same_request(
+def test_call_makes_the_same_request_as_the_vendor_s_class(
     server: DevServer, make_logger: MakeLogger, call: dict[str, Any]
 ) -> None:
-    """With `timestamps` and `capture_method` off, JSON, path and headers are equal."""
+    """Without `timestamps` and `capture_method`, JSON, path and headers are equal."""
     logger = make_logger(**RECORDED["constructor"], timestamps=False, capture_method=False)
     getattr(logger, call["method"])(**call["kwargs"])
     assert logger.flush()
@@ -57,7 +57,7 @@ def test_same_call_same_request(
 def test_additions_are_the_documented_ones(
     server: DevServer, make_logger: MakeLogger, call: dict[str, Any]
 ) -> None:
-    """By default an entry gains `logged_at` and `log_id` in meta_data, `method_name`: no more."""
+    """By default, an entry has only `logged_at`, `log_id` and `method_name` in addition."""
     logger = make_logger(**RECORDED["constructor"])
     getattr(logger, call["method"])(**call["kwargs"])
     assert logger.flush()
@@ -73,8 +73,8 @@ def test_additions_are_the_documented_ones(
     assert entry == expected
 
 
-def test_headers_add_nothing_but_a_name(server: DevServer, make_logger: MakeLogger) -> None:
-    """Beside the recorded headers there are those of `requests`, and our User-Agent."""
+def test_headers_add_only_the_user_agent(server: DevServer, make_logger: MakeLogger) -> None:
+    """The only other headers are those of `requests` and our User-Agent."""
     logger = make_logger()
     logger.info("x")
     assert logger.flush()

@@ -1,4 +1,4 @@
-"""A logger without credentials: the app runs, and its developer sees what it logs."""
+"""A logger without credentials prints its entries, and the app runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENTRY = b'{"message":"hello","level":"info","app_name":"app","environment":"test
 
 
 def test_entries_are_printed_after_one_notice(capfd: pytest.CaptureFixture[str]) -> None:
-    """The notice names the missing variables and the dev server; entries are readable lines."""
+    """A notice names the missing variables and the dev server; then entries are printed."""
     with VoyageLogger("app") as logger:
         logger.info("User logged in", event_name="login", meta_data={"ip": "::1"})
         logger.error("It broke")
@@ -42,7 +42,7 @@ def test_entries_are_printed_after_one_notice(capfd: pytest.CaptureFixture[str])
 
 
 def test_lines_come_without_a_flush(capfd: pytest.CaptureFixture[str]) -> None:
-    """At a terminal nobody waits five seconds for a line."""
+    """Lines appear at a terminal without a flush, before the flush interval ends."""
     logger = VoyageLogger("app")
     logger.info("x")
     until(lambda: logger.stats().pending == 0, timeout=3)
@@ -50,8 +50,8 @@ def test_lines_come_without_a_flush(capfd: pytest.CaptureFixture[str]) -> None:
     logger.close()
 
 
-def test_printed_is_not_delivered(capfd: pytest.CaptureFixture[str]) -> None:
-    """A health check cannot take such a logger for one that delivers; no loss is announced."""
+def test_printed_entries_count_as_dropped(capfd: pytest.CaptureFixture[str]) -> None:
+    """Printed entries count as dropped, not delivered, and no loss is reported."""
     with VoyageLogger("app") as logger:
         logger.info("x")
         assert not logger.flush()
@@ -61,7 +61,7 @@ def test_printed_is_not_delivered(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_health_check_sees_that_nothing_is_sent() -> None:
-    """From the start, before anything is logged: `last_problem` says what is missing."""
+    """`last_problem` names the missing variables before the first entry is logged."""
     with VoyageLogger("app", api_key="k") as logger:
         problem = logger.stats().last_problem
     assert problem == (
@@ -70,7 +70,7 @@ def test_health_check_sees_that_nothing_is_sent() -> None:
 
 
 def test_entry_cannot_move_the_cursor(capfd: pytest.CaptureFixture[str]) -> None:
-    """Control characters are shown, not obeyed, so that no entry can forge another line."""
+    """Control characters are printed as escapes, so no entry can forge another line."""
     with VoyageLogger("app") as logger:
         extra: Any = {"a\nb": "\x07"}
         logger.info("red \x1b[31m\nforged", **extra)
@@ -80,7 +80,7 @@ def test_entry_cannot_move_the_cursor(capfd: pytest.CaptureFixture[str]) -> None
 
 
 def test_traceback_is_readable(capfd: pytest.CaptureFixture[str]) -> None:
-    """A traceback keeps its lines, below the entry's own."""
+    """A traceback is printed in lines of its own, below the entry."""
     with VoyageLogger("app") as logger:
         try:
             raise ValueError("bad")
@@ -91,8 +91,10 @@ def test_traceback_is_readable(capfd: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "    ValueError: bad"
 
 
-def test_reader_that_comes_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of entries that found no reader it is said how many they were; then all goes on."""
+def test_returning_reader_sees_how_many_entries_were_not_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A reader that returns sees how many entries were not printed."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with contextlib.suppress(BlockingIOError):
@@ -112,8 +114,10 @@ def test_reader_that_comes_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_long_entry_is_printed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that takes its time gets all of an entry that is longer than a pipe."""
-    monkeypatch.setattr("voyage_logger.transports._console._PATIENCE", 30)  # a busy machine's
+    """A slow reader gets all of an entry that is longer than a pipe."""
+    monkeypatch.setattr(
+        "voyage_logger.transports._console._PATIENCE", 30
+    )  # long enough for a busy machine
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as pipe, os.fdopen(reading) as stream:
         monkeypatch.setattr(sys, "stderr", pipe)
@@ -128,7 +132,7 @@ def test_long_entry_is_printed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_verify_says_what_is_missing() -> None:
-    """Who asks gets an error that names the variables."""
+    """`verify` raises an error that names the missing variables."""
     with VoyageLogger("app") as logger, pytest.raises(ConfigurationError, match="VOYAGE_LOGS_KEY"):
         logger.verify()
 
@@ -154,7 +158,7 @@ def test_verify_says_what_is_missing() -> None:
 def test_verify_names_no_more_than_what_is_at_fault(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], parameter: str, words: str
 ) -> None:
-    """Nobody is sent to look at a URL that is right, or at a key that is there."""
+    """The error names only the variables that are missing or wrong."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with VoyageLogger("app") as logger, pytest.raises(ConfigurationError) as caught:
@@ -163,10 +167,10 @@ def test_verify_names_no_more_than_what_is_at_fault(
     assert str(caught.value) == str(copy.copy(caught.value)) == words
 
 
-def test_notice_says_that_nothing_is_kept(
+def test_notice_says_that_the_spool_is_not_used(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whoever has asked for a spool and has none is told so, and nobody else is."""
+    """The notice says that the spool is not used, only if the app asks for a spool."""
     VoyageLogger("app", spool_dir=tmp_path / "spool").close()
     assert "spool_dir is not used" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -175,7 +179,7 @@ def test_notice_says_that_nothing_is_kept(
 def test_half_of_the_credentials_is_named(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Only what is missing is named."""
+    """If only the key or the secret is missing, only its variable is named."""
     monkeypatch.setenv("VOYAGE_LOGS_KEY", "k")
     VoyageLogger("app").close()
     err = capfd.readouterr().err
@@ -186,7 +190,7 @@ def test_half_of_the_credentials_is_named(
 def test_bad_url_in_the_environment_does_not_stop_the_app(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A mistake of deployment is said, not raised; entries never go to another server instead."""
+    """A wrong URL in the environment is reported; no other server gets the entries."""
     monkeypatch.setenv("VOYAGE_LOGS_KEY", "k")
     monkeypatch.setenv("VOYAGE_LOGS_SECRET", "s")
     monkeypatch.setenv("VOYAGE_LOGS_URL", "api.tracevoyage.com")

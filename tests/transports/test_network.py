@@ -1,4 +1,4 @@
-"""Proxies, certificates, netrc and redirects: what the network around a client may do to it."""
+"""Proxies, certificates, netrc and redirects."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def tls(server: DevServer, authority: trustme.CA) -> Iterator[Relay]:
-    """The dev server behind TLS, with a certificate that nobody trusts yet."""
+    """Start the dev server with TLS and a certificate that no client trusts yet."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with Relay(server.port, context) as relay:
@@ -68,7 +68,7 @@ def transport_to(url: str) -> Transport:
 def test_proxy_of_the_environment_is_used(
     server: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in `requests`; its own credentials go to it and nowhere further."""
+    """A proxy of the environment is used; only the proxy gets its own credentials."""
     with Relay() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://somebody:planted-password@127.0.0.1:{proxy.port}")
         transport = transport_to(server.url)
@@ -83,7 +83,7 @@ def test_proxy_of_the_environment_is_used(
 def test_no_proxy_is_honored(
     server: DevServer, monkeypatch: pytest.MonkeyPatch, bypass: str
 ) -> None:
-    """A host that is excepted is reached directly."""
+    """A host in NO_PROXY is reached directly."""
     with Relay() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.setenv("NO_PROXY", bypass)
@@ -96,7 +96,7 @@ def test_no_proxy_is_honored(
 def test_proxy_that_comes_later_is_found_after_a_failure(
     server: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The environment is not read for each request, but again after one that has failed."""
+    """The proxy variables are read again after a failed request."""
     transport = transport_to(server.url)
     assert transport.send([ENTRY])
     with Relay() as proxy:
@@ -113,7 +113,7 @@ def test_proxy_that_comes_later_is_found_after_a_failure(
 def test_proxy_sees_nothing_of_https_but_the_host(
     server: DevServer, tls: Relay, bundle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tunnel carries the rest: no header, no secret, no entry."""
+    """A proxy sees no header, secret or entry of an HTTPS request."""
     with Relay() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://somebody:else@127.0.0.1:{proxy.port}")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
@@ -144,10 +144,10 @@ def test_proxy_sees_nothing_of_https_but_the_host(
         "socks5://somebody:PASSWORD@127.0.0.1:1",
     ],
 )
-def test_proxy_s_password_is_never_said(
+def test_no_error_shows_the_password_of_a_proxy(
     monkeypatch: pytest.MonkeyPatch, proxy: str, scheme: str
 ) -> None:
-    """However its URL is written, and whatever is wrong with it, `verify` says it without."""
+    """No error of `verify` shows the password in the URL of a proxy."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, proxy)
     transport = transport_to(f"{scheme}://192.0.2.1")
@@ -164,7 +164,7 @@ def test_proxy_s_password_is_never_said(
 def test_certificate_that_is_not_trusted_is_refused(
     server: DevServer, tls: Relay, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """One clear line, at once; the server is not hammered, nothing was sent, the entry waits."""
+    """An untrusted certificate gives one clear line, few attempts, and no lost entry."""
     errors: list[VoyageError] = []
     logger = VoyageLogger(
         "app",
@@ -179,7 +179,7 @@ def test_certificate_that_is_not_trusted_is_refused(
     result, connections = logger.flush(0.5), tls.connections
     logger.close(timeout=0)
     assert (bool(result), result.pending) == (False, 1)
-    assert connections <= 4  # pauses of at least 0.25 s, 0.5 s, 1 s, ... lie between attempts
+    assert connections <= 4  # The pauses between attempts are at least 0.25 s, 0.5 s, 1 s, ...
     first = capfd.readouterr().err.splitlines()[0]
     assert "certificate verify failed" in first
     assert [type(error) for error in errors][:1] == [ConnectionFailed]
@@ -193,7 +193,7 @@ def test_certificate_that_is_not_trusted_is_refused(
 def test_bundle_of_the_environment_is_trusted(
     server: DevServer, tls: Relay, bundle: str, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """A private authority is named by the variables of `requests`."""
+    """The variables of `requests` name a private certificate authority."""
     monkeypatch.setenv(variable, bundle)
     transport = transport_to(f"https://127.0.0.1:{tls.port}")
     assert transport.send([ENTRY])
@@ -204,7 +204,7 @@ def test_bundle_of_the_environment_is_trusted(
 def test_certificate_of_another_host_is_refused(
     server: DevServer, authority: trustme.CA, bundle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A trusted authority is not enough: the name counts."""
+    """A certificate for another host is refused, even from a trusted authority."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("elsewhere.invalid").configure_cert(context)
@@ -215,22 +215,22 @@ def test_certificate_of_another_host_is_refused(
     assert server.requests == []
 
 
-def test_bundle_that_is_not_there_is_said(tls: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong path is a matter of set-up, told at once, and no reason to go without."""
+def test_missing_ca_bundle_is_reported(tls: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong path of a CA bundle is a permanent failure that is reported at once."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/bundle.pem")
     outcome = transport_to(f"https://127.0.0.1:{tls.port}").send([ENTRY])
     assert outcome.kind is Kind.BLOCKED
     assert "/nowhere/bundle.pem" in outcome.detail
 
 
-# Others' credentials, and other origins.
+# Credentials of other tools, and other servers.
 
 
 @pytest.mark.parametrize("by", ["NETRC", "HOME"])
 def test_netrc_changes_no_request(
     server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    """An entry for the host, by variable or in the home folder, replaces neither key nor token."""
+    """A netrc entry for the host replaces neither the key nor the token."""
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\ndefault login a password b\n")
     netrc.chmod(0o600)
@@ -252,7 +252,7 @@ def test_netrc_changes_no_request(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirected_sign_in_is_not_followed(server: DevServer, status: int) -> None:
-    """Another origin sees neither key nor secret, and is not even connected to."""
+    """A redirect of the sign-in is not followed, so another server gets no secret."""
     with DevServer() as other:
         server.script_sign_in(redirect(other.url + "/accounts/api/v1/auth/sign-in-keys", status))
         transport = transport_to(server.url)

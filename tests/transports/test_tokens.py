@@ -1,4 +1,4 @@
-"""Tokens and clocks: few sign-ins whatever happens, and no clock that is set changes anything."""
+"""Tokens and clocks: few sign-ins, and no effect of a clock that is set."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOUR = 3600.0
 def test_loggers_that_share_a_transport_share_a_token(
     server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight loggers make one sign-in, and one more when the token is revoked under all of them."""
+    """Eight loggers sign in once, and once more when the token is revoked."""
     transport = Transport(server.api_key, server.api_secret, server.url)
     loggers = [make_logger(f"app {n}", transport=transport, flush_interval=600) for n in range(8)]
 
@@ -55,7 +55,7 @@ def test_loggers_that_share_a_transport_share_a_token(
     def take_and_hold(request: Request) -> Answer:
         try:
             return take_batch(request)
-        except Refusal:  # all have been refused before the first one hears of it
+        except Refusal:  # The server refuses all of them before the first thread reads its answer.
             all_refused.wait(20)
             raise
 
@@ -92,7 +92,7 @@ class Day:
     def wait(self, timeout: float | None = None) -> bool:
         was_right = self.is_right
         self.now += 1.0 if timeout is None else timeout
-        if timeout is None:  # an app that logs an entry a second, as soon as the last one is sent
+        if timeout is None:  # The app logs an entry a second, as soon as the last one is sent.
             self.queue.append(
                 b'{"message":"x","level":"info","app_name":"a","environment":"e"}', INFO
             )
@@ -104,13 +104,13 @@ class Day:
         return False
 
     def spoil_sign_in(self) -> None:
-        """Has the next sign-in refused while credentials are wrong."""
+        """Refuse the next sign-in while the credentials are wrong."""
         if not self.is_right and sign_ins(self.server) >= self._refusals:
             self.server.script_sign_in(Fault(status=401))
             self._refusals = sign_ins(self.server) + 1
 
     def notify(self, n: int = 1) -> None:
-        """Nobody waits."""
+        """Do nothing, because no thread waits."""
 
     notify_all = notify
 
@@ -119,7 +119,7 @@ class Day:
 def test_hours_of_wrong_credentials(
     make_logger: MakeLogger, capfd: pytest.CaptureFixture[str], seed: int
 ) -> None:
-    """At most 130 sign-ins an hour, pauses that grow to a minute, and one report a change."""
+    """Wrong credentials cause at most 130 sign-ins an hour and one report a change."""
     day = Day()
     errors: list[VoyageError] = []
     with day.server as server:
@@ -156,9 +156,11 @@ def test_hours_of_wrong_credentials(
             assert max(pauses) <= 60 + 1e-6
         granted = [request.time for request in requests if request.status == 200]
         assert len(granted) == 1
-        assert HOUR <= granted[0] <= HOUR + 60  # soon after they have become right
+        assert (
+            HOUR <= granted[0] <= HOUR + 60
+        )  # The entries are delivered soon after the credentials are right.
         assert server.count() > 10
-    # Wrong, right, wrong: each is said once.
+    # Each change of the credentials is reported once.
     assert [type(error) for error in errors] == [AuthenticationError] * 2
     lines = capfd.readouterr().err.splitlines()
     assert [line.split(": ")[1] for line in lines] == [
@@ -168,7 +170,7 @@ def test_hours_of_wrong_credentials(
     ]
 
 
-# What may happen to the clocks of `time` in a process, and how it is undone.
+# Changes to the clocks of `time`, and how each change is undone.
 CLOCKS = {
     "wall clock that jumps": """\
         import itertools
@@ -193,7 +195,7 @@ CLOCKS = {
 
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_clock_set_back_and_forth_has_no_effect(server: DevServer, clock: str) -> None:
-    """Delivery, the token's life, the limits of flush, close and exit have a clock of their own."""
+    """A changed system clock does not affect delivery, tokens, flush, close or exit."""
     fine = [Fault()] * (4 if "back" in clock else 3)
     server.script(Fault(), Fault(status=503), *fine, *[Fault(hang=True)] * 20)
     code = """\

@@ -1,6 +1,6 @@
-"""What type checkers make of the public surface; checked by mypy and pyright, never run.
+"""Lines that type checkers accept or reject; mypy and pyright check this file, nobody runs it.
 
-A line with an `ignore` must be an error: both checkers are told to complain of one too many.
+A line with an `ignore` must be an error, because both checkers report an unused `ignore`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ logger = VoyageLogger(
     collapse=1.0,
 )
 
-# The documented fields, in the forms that are put into the documented types.
+# The documented fields, in each form that the client converts.
 logger.info(
     "User login successful",
     event_name="login_success",
@@ -64,7 +64,7 @@ logger.exception("x", exc_info=ValueError("x"))
 logger.log("info", "x", event_name="e")
 logger.log(level=20, message="x")
 
-# What the vendor's JavaScript spells otherwise, and other slips.
+# Names of the vendor's JavaScript, and other typing errors.
 logger.debug("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.info("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.warn("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -84,7 +84,7 @@ logger.info("x", event_name=5)  # type: ignore[arg-type]  # pyright: ignore[repo
 logger.info("x", add_ticket="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 VoyageLogger("app", sample=0.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
-# Fields in a dict: typed, or as anything.
+# Fields in a dict, with or without types.
 flow: LogFields = {"event_flow_name": "checkout", "app_user_id": "u"}
 logger.info("x", **flow)
 extra: dict[str, Any] = {"cart_size": 3}

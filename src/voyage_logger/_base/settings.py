@@ -13,14 +13,13 @@ if TYPE_CHECKING:
 
     from voyage_logger._base.errors import VoyageError
 
-    # A user's function that takes an entry and returns True if the client shall send the entry.
-    Sample = Callable[[dict[str, Any]], bool]
+    class Sample(Protocol):
+        """A rule that says which entries are sent."""
 
-    class SampleRates(Protocol):
-        """The share of the entries of each level that the client sends."""
+        needs_entry: bool  # False if the fields of the log call are enough for the rule
 
-        def leaves_out(self, rank: int, fields: dict[str, Any]) -> bool:
-            """Return True if the client shall leave out an entry with these fields."""
+        def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
+            """Return True if an entry of that rank is not sent."""
 
 
 KIB = 1024
@@ -52,7 +51,7 @@ class Settings:
     shutdown_timeout: float
     redact: frozenset[str]
     before_send: Callable[[dict[str, Any]], dict[str, Any] | None] | None
-    sample: SampleRates | Sample | None
+    sample: Sample | None
     ticket_cooldown: float | None
     collapse: float | None
     on_error: Callable[[VoyageError], object] | None

@@ -1,6 +1,6 @@
-"""What a wrapper must know of what it wraps: a function, a method, a partial, an object.
+"""What a decorator must know of a function, method, partial or callable object.
 
-What must stay true: nothing is called to find it out.
+What must stay true: nothing here calls the function.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ from typing import Any
 
 
 def name_of(function: Any) -> str:
-    """The qualified name; of a partial, that of its function; of an object, its class's."""
+    """Return the qualified name of a function, or of the class of a callable object."""
     function = _without_partials(function)
     name = getattr(function, "__qualname__", None)
     return name if type(name) is str else type(function).__qualname__
 
 
 def body_of(function: Any) -> Any:
-    """The function that a call runs: of a partial its own, of an object the `__call__`."""
-    import inspect  # noqa: PLC0415 - not to be paid by the import
+    """Return the function that a call runs; of an object, its method `__call__`."""
+    import inspect  # noqa: PLC0415 - makes the package's import slower
 
     function = _without_partials(function)
     if inspect.isroutine(function):
         return function
-    return getattr(type(function), "__call__", function)  # noqa: B004 - it is not asked whether
+    return getattr(type(function), "__call__", function)  # noqa: B004 - not a test for callables
 
 
 def is_async(function: Any) -> bool:
-    """True if a call gives a coroutine, which runs when it is awaited.
+    """Return True if a call returns a coroutine.
 
     Raises:
-        TypeError: A call gives a generator: its body runs in the context of whoever asks for the
-            next value, so nothing can be put around it here.
+        TypeError: A call returns a generator. The consumer of a generator runs the body, so a
+            decorator cannot run anything around the body.
     """
-    import inspect  # noqa: PLC0415 - see above
+    import inspect  # noqa: PLC0415 - makes the package's import slower
 
     body = body_of(function)
     if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):

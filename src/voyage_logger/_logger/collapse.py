@@ -1,10 +1,11 @@
-"""Flood control: identical entries of a burst become one, with an exact count.
+"""The option `collapse`: identical entries become one entry with an exact count.
 
-What must stay true: nothing is held here. The first entry of a burst goes into the queue as any
-other, and is amended there while it waits; once it is on its way, or shed, the next one starts
-afresh. So flush, exit and a full queue need to know of nothing, and the sum of all counts is the
-number of log calls. Nothing of a caller's own is merged away: what differs makes another entry, and
-an entry with one of the names that are written here is left alone.
+The first of several identical entries goes into the queue as any other. While it waits there, it is
+replaced by an entry with a higher count. An entry that was taken or shed is not replaced: the next
+identical one is queued by itself. So flush, exit and a full queue need no special treatment.
+
+What must stay true: the sum of all counts is the number of log calls. Entries that differ in a
+value of the caller, or that have a field that this module writes, are never collapsed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voyage_logger._delivery.pipeline import Pipeline
-    from voyage_logger._logger.call_counts import CallCounts
     from voyage_logger._queue.memory import MemoryQueue
 
 _MOST_BURSTS = 1000
@@ -27,23 +27,8 @@ _TRIES = 16
 _WRITTEN = ("repeat_count", "last_logged_at")
 
 
-def stamps_in(fields: dict[str, Any], given: object) -> dict[str, Any]:
-    """The time and the id that an entry's meta_data has not from the caller.
-
-    Args:
-        fields: The fields of the entry, filled.
-        given: The meta_data of the log call.
-    """
-    own, meta_data = as_mapping(given), as_mapping(fields.get("meta_data"))
-    return {name: meta_data[name] for name in STAMPS if name in meta_data and name not in own}
-
-
-def _is_text(found: object, text: str) -> bool:
-    return type(found) is str and found == text
-
-
 class _Burst:
-    """An entry that waits in a queue and stands for several; its count is guarded by the queue."""
+    """An entry in a queue that stands for several. The queue's lock guards the count."""
 
     __slots__ = ("began_at", "count", "payload", "queue", "sequence", "stamps")
 
@@ -63,14 +48,13 @@ class _Burst:
         self.count = 1
 
 
-class FloodControl:
-    """Hands entries over to a pipeline, of identical ones the first.
+class Collapser:
+    """Submits the first of several identical entries to a pipeline, and counts the others.
 
     Args:
-        window: Seconds from the first of a burst within which others are added to it.
-        pipeline: Where the entries go.
-        encode: Makes an entry's bytes.
-        counts: Where the entries that are not sent are counted.
+        window: Seconds after the first entry in which identical ones are counted.
+        pipeline: The pipeline that delivers the entries.
+        encode: The function that turns an entry into bytes.
         clock: The monotonic clock, seconds.
 
     Thread-safe.
@@ -81,56 +65,62 @@ class FloodControl:
         window: float,
         pipeline: Pipeline,
         encode: Callable[[dict[str, Any]], bytes],
-        counts: CallCounts,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._window = window
         self._pipeline = pipeline
         self._encode = encode
-        self._counts = counts
         self._clock = clock
-        self._bursts: dict[tuple[int, bytes], _Burst] = {}  # guarded by the queue's lock
+        self._bursts: dict[tuple[int, bytes], _Burst] = {}  # The queue's lock guards this dict.
 
-    def submit(self, entry: dict[str, Any], lane: int, stamps: dict[str, Any]) -> None:
-        """Takes in an entry, or adds it to the one that waits.
+    @staticmethod
+    def stamps_in(fields: dict[str, Any], given: object) -> dict[str, Any]:
+        """Return the time and the id that the client has added to the given meta_data of a call."""
+        own, meta_data = as_mapping(given), as_mapping(fields.get("meta_data"))
+        return {name: meta_data[name] for name in STAMPS if name in meta_data and name not in own}
 
-        Args:
-            entry: The entry.
-            lane: Its lane.
-            stamps: What `stamps_in` has found in it.
-        """
+    def submit(self, entry: dict[str, Any], lane: int, stamps: dict[str, Any]) -> bool:
+        """Submit an entry, or return True after counting the entry in an identical one."""
         meta_data = entry.get("meta_data", {})
         if type(meta_data) is not dict or any(name in meta_data for name in _WRITTEN):
             self._pipeline.submit(self._encode(entry), lane)
-            return
-        # Not what `before_send` has put in their place.
-        stamps = {
-            name: stamp for name, stamp in stamps.items() if _is_text(meta_data.get(name), stamp)
-        }
+            return False
+        # A `before_send` may have replaced a stamp. Then the value is the caller's own.
+        stamps = {name: text for name, text in stamps.items() if _is(meta_data.get(name), text)}
         data = {name: value for name, value in meta_data.items() if name not in stamps}
         key = (lane, self._encode({**entry, "meta_data": data}))
+        is_counted = self._count(key, entry, data, stamps)
+        if not is_counted:
+            self._begin(key, entry, stamps)
+        return is_counted
+
+    def _count(
+        self,
+        key: tuple[int, bytes],
+        entry: dict[str, Any],
+        data: dict[str, Any],
+        stamps: dict[str, Any],
+    ) -> bool:
+        """Raise the count of an identical entry; return False if there is none in the queue."""
         for _ in range(_TRIES):
             burst = self._bursts.get(key)
             if burst is None or not self._is_open(burst):
                 break
             count = burst.count
-            repeat = {"repeat_count": count + 1}
-            if "logged_at" in stamps:
-                repeat["last_logged_at"] = stamps["logged_at"]
-            payload = self._encode({**entry, "meta_data": {**burst.stamps, **data, **repeat}})
+            meta_data = {**burst.stamps, **data, **_repeats(count + 1, stamps)}
+            payload = self._encode({**entry, "meta_data": meta_data})
             with burst.queue.lock:
                 if burst.count != count:
-                    continue  # another thread was faster
-                if not burst.queue.amend(lane, burst.sequence, burst.payload, payload):
+                    continue  # Another thread has raised the count meanwhile.
+                if not burst.queue.amend(key[0], burst.sequence, burst.payload, payload):
                     break
                 burst.count = count + 1
-            self._counts.collapsed += 1
-            return
-        self._begin(key, entry, stamps)
+                return True
+        return False
 
     def _is_open(self, burst: _Burst) -> bool:
-        is_here = burst.queue is self._pipeline.queue  # and not the one before a fork
-        return is_here and self._clock() - burst.began_at < self._window
+        is_present = burst.queue is self._pipeline.queue  # A forked child has another queue.
+        return is_present and self._clock() - burst.began_at < self._window
 
     def _begin(self, key: tuple[int, bytes], entry: dict[str, Any], stamps: dict[str, Any]) -> None:
         payload, lane = bytearray(self._encode(entry)), key[0]
@@ -143,3 +133,14 @@ class FloodControl:
             if len(self._bursts) >= _MOST_BURSTS:
                 del self._bursts[next(iter(self._bursts))]
             self._bursts[key] = _Burst(queue, sequence, payload, stamps, began_at)
+
+
+def _is(found: object, text: str) -> bool:
+    return type(found) is str and found == text
+
+
+def _repeats(count: int, stamps: dict[str, Any]) -> dict[str, Any]:
+    repeats: dict[str, Any] = {"repeat_count": count}
+    if "logged_at" in stamps:
+        repeats["last_logged_at"] = stamps["logged_at"]
+    return repeats

@@ -1,10 +1,10 @@
-"""The ambient context: fields that all entries of a thread or task carry, without being passed on.
+"""The ambient context: fields that all entries of a thread or task carry.
 
-What must stay true: an empty context costs a log call one `ContextVar.get`; a layer never changes
-once it is made, so tasks that inherit it are not disturbed; and what a scope has added is gone when
-the scope is left, in whatever order and context that happens.
+All loggers of a process share one context.
 
-One context serves all loggers of a process: it says what is going on, not who logs it.
+What must stay true: an empty context costs a log call one `ContextVar.get`. A layer never changes
+after it is made, because other tasks may have inherited it. A scope that is left removes its own
+fields, in any order of leaving and in any context.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from voyage_logger._logger.callables import body_of, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import CodeType, FrameType, TracebackType
+    from types import FrameType, TracebackType
 
     from typing_extensions import Self
 
@@ -30,17 +30,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _PACKAGE = f"{__name__.partition('.')[0]}."
+_CODE_NAME = "co_qualname" if sys.version_info >= (3, 11) else "co_name"
 
 
 class Layer:
-    """What is ambient within one scope, all outer scopes included.
+    """The ambient fields within one scope, with the fields of all outer scopes.
 
     Attributes:
-        fields: The fields; never changed once the layer is in use.
+        fields: The fields; the dict never changes.
         journey: The innermost journey, or None.
         timeline: The steps of that journey.
-        is_left: True if its scope was left before an inner one was.
-        left_to: What the context went back to then.
+        is_left: True if its scope was left before a scope inside it.
+        left_to: The layer that was around it when it was left.
     """
 
     __slots__ = ("fields", "is_left", "journey", "left_to", "timeline")
@@ -61,34 +62,31 @@ class Layer:
 AMBIENT: ContextVar[Layer | None] = ContextVar("voyage_logger", default=None)
 
 
-def over(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
-    """The fields of both, in a new dict: the upper ones win, and meta_data is merged by key."""
-    merged = {**lower, **upper}
+def merged(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of both dicts; `upper` takes precedence, and meta_data is merged by key."""
+    fields = {**lower, **upper}
     if upper.get("meta_data") is not None and lower.get("meta_data") is not None:
         below = as_mapping(lower["meta_data"])
-        merged["meta_data"] = {**below, **as_mapping(upper["meta_data"])}
-    return merged
+        fields["meta_data"] = {**below, **as_mapping(upper["meta_data"])}
+    return fields
 
 
 class Scope:
     """A context manager that makes fields ambient: see `VoyageLogger.context`.
 
-    It may be entered again, also while it is entered, by any number of threads and tasks.
-
-    Args:
-        fields: The fields to add.
+    Several threads and tasks may enter one scope, each more than once.
     """
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self._fields = fields
-        self._entered: list[tuple[Layer, Layer | None]] = []  # each with what was there before
+        self._entered: list[tuple[Layer, Layer | None]] = []  # each with the layer around it
 
     def __enter__(self) -> Self:
         outer = AMBIENT.get()
         if outer is None:
             self._push(Layer(self._fields), None)
         else:
-            fields = over(outer.fields, self._fields)
+            fields = merged(outer.fields, self._fields)
             self._push(Layer(fields, outer.journey, outer.timeline), outer)
         return self
 
@@ -112,13 +110,8 @@ class Scope:
         self._leave(error, sys._getframe(1))  # noqa: SLF001 - the only quick way
 
     def _leave(self, error: BaseException | None, frame: FrameType | None) -> None:
-        """Ends the innermost layer of this scope.
-
-        Args:
-            error: What goes on through it, if anything does.
-            frame: Whose scope it is.
-        """
-        del error, frame  # of interest to a journey alone
+        """End the innermost layer of this scope, which an exception may leave."""
+        del error, frame  # Only a journey uses the arguments.
         self._pop()
 
     def _push(self, layer: Layer, outer: Layer | None) -> None:
@@ -126,30 +119,27 @@ class Scope:
         AMBIENT.set(layer)
 
     def _pop(self) -> Layer | None:
-        """Ends the innermost layer of this scope in the present context, and gives it.
-
-        Not by a token: that would raise where a scope is left in another context than it was
-        entered in, as happens to generators that are closed by the event loop.
-        """
+        """End the innermost layer of this scope in the present context, and return the layer."""
+        # `ContextVar.reset` would raise if the event loop closes a generator in another context.
         current = AMBIENT.get()
         for pair in reversed(self._entered):
             layer, outer = pair
             if layer is current:
                 self._entered.remove(pair)
-                while outer is not None and outer.is_left:  # left before this one was
+                while outer is not None and outer.is_left:
                     outer = outer.left_to
                 AMBIENT.set(outer)
                 return layer
         if not self._entered:
             return None
-        layer, outer = self._entered.pop()
-        layer.left_to, layer.is_left = outer, True
+        layer, layer.left_to = self._entered.pop()
+        layer.is_left = True
         return layer
 
 
 @contextlib.contextmanager
 def within(layer: Layer | None) -> Iterator[None]:
-    """Has a layer's fields ambient meanwhile, and then again what was before."""
+    """Make a layer ambient inside a `with` block."""
     before = AMBIENT.get()
     AMBIENT.set(layer)
     try:
@@ -159,19 +149,18 @@ def within(layer: Layer | None) -> Iterator[None]:
 
 
 def propagate(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, to be run elsewhere with the context and the journey of this moment.
+    """Return the function with the present context and journey, to be run in another thread.
 
-    Plain threads and executors begin with an empty context; asyncio tasks do not need this::
+    Plain threads and executors begin with an empty context. Tasks of asyncio inherit the context::
 
         executor.submit(propagate(work), order)
         threading.Thread(target=propagate(work)).start()
 
     Args:
-        function: A function or coroutine function; the result may be called any number of times,
-            by several threads at once.
+        function: A function or coroutine function. Several threads may call the result at once.
 
     Raises:
-        TypeError: It is a generator function: its body runs where it is consumed.
+        TypeError: The function is a generator function, whose body runs in the consumer's context.
     """
     layer = AMBIENT.get()
 
@@ -186,13 +175,8 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
     if is_async(function):
         return functools.wraps(function)(run_async)  # type: ignore[return-value]
     if str(getattr(body_of(function), "__module__", "")).startswith(_PACKAGE):
-        # A log method finds its caller's name, which is `run`: what is meant is who propagates it.
-        run.__code__ = _named_after(run.__code__, sys._getframe(1).f_code)  # noqa: SLF001 - as above
+        # A log method writes the name of its caller's code, here `run`, into `method_name`.
+        # So `run` gets the code name of the function that calls `propagate`.
+        name: Any = {_CODE_NAME: getattr(sys._getframe(1).f_code, _CODE_NAME)}  # noqa: SLF001
+        run.__code__ = run.__code__.replace(**name)
     return functools.wraps(function)(run)
-
-
-def _named_after(code: CodeType, other: CodeType) -> CodeType:
-    """The code under the name of another, as `method_name` has it."""
-    if sys.version_info >= (3, 11):
-        return code.replace(co_qualname=other.co_qualname)
-    return code.replace(co_name=other.co_name)

@@ -1,7 +1,7 @@
-"""A journey: what one user does from start to end, told by every entry on the way.
+"""A journey: a flow of one user, from start to end, that each entry within it describes.
 
-What must stay true: the app's exceptions pass through unchanged, nothing here raises by itself, and
-a run writes one closing entry, however it ends.
+What must stay true: exceptions of the app pass through unchanged. A journey itself never raises. A
+run writes one closing entry, also if it ends with an exception.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from voyage_logger._base.levels import ERROR, INFO, WARN
 from voyage_logger._entry.json_data import clip, to_text
 from voyage_logger._entry.timeline import Timeline
 from voyage_logger._logger.callables import is_async, name_of
-from voyage_logger._logger.context import AMBIENT, Layer, Scope, over, within
-from voyage_logger._logger.journey_header import pack
+from voyage_logger._logger.context import AMBIENT, Layer, Scope, merged, within
 from voyage_logger._logger.ticketed_errors import Ticketed
 
 if TYPE_CHECKING:
@@ -34,10 +33,10 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_EVENT_NAMES = {
-    "completed": JOURNEY_COMPLETED,
-    "failed": JOURNEY_FAILED,
-    "interrupted": JOURNEY_INTERRUPTED,
+_OUTCOMES = {
+    "completed": (INFO, JOURNEY_COMPLETED),
+    "failed": (ERROR, JOURNEY_FAILED),
+    "interrupted": (WARN, JOURNEY_INTERRUPTED),
 }
 _MAX_REASON = 200  # characters of an exception's text in the closing entry's message
 
@@ -45,13 +44,13 @@ _MAX_REASON = 200  # characters of an exception's text in the closing entry's me
 class Journey(Scope):
     """One run of a flow, made by `VoyageLogger.journey`: a context manager and a decorator.
 
-    While it is entered, each entry of the thread or task carries the journey's fields and the
-    `event_timeline` so far. Leaving it writes one closing entry: "completed" at level info; for an
-    exception "failed" at level error, with the traceback; for what is no error, such as the
-    cancellation of a task, "interrupted" at level warn. The exception goes on unchanged.
+    Inside, each entry of the thread or task carries the journey's fields and the `event_timeline`
+    so far. The end writes one closing entry: "completed" at level info; after an error "failed" at
+    level error, with the traceback; after another exception, such as the cancellation of a task,
+    "interrupted" at level warn. The exception passes on unchanged.
 
-    Entering a journey again begins a new run, which `as` gives; a decorated function makes one at
-    each call. Thread-safe; tasks that are started inside share it.
+    A journey that is entered again begins a new run, which `as` returns. Each call of a decorated
+    function is a run of its own. Thread-safe. Tasks that start inside share the journey.
     """
 
     def __init__(
@@ -72,38 +71,40 @@ class Journey(Scope):
         self._is_continued = is_continued
         self._clock = clock
         self._uses = count()
-        # Of one run.
-        self._timeline = Timeline(self._steps, self._calls.mask)
+        # The attributes below describe one run.
+        self._timeline = Timeline(self._steps, self._calls.redaction.mask)
         self._began_at = self._clock()
         self._parent: Journey | None = None
-        self._ticketed = Ticketed()  # by journeys within
+        self._ticketed = Ticketed()  # the exceptions that journeys inside have reported
         self._run_fields = self._fields
 
     def __repr__(self) -> str:
         return f"<Journey {self._fields['event_flow_name']!r}>"
 
     def step(self, name: object) -> None:
-        """Adds a step to the timeline, with the time.
+        """Add a step with the present time to the timeline.
 
-        Of many steps the first 10 and the latest 39 are kept. Never raises. Thread-safe.
+        The first 10 and the latest 39 steps are kept. Never raises. Thread-safe.
 
         Args:
-            name: What has been reached, such as "card_charged".
+            name: The name of the step, such as "card_charged".
         """
         self._timeline.add(name)
 
     def timeline(self) -> list[dict[str, Any]]:
-        """The steps so far, as the API documents them: `step` and `timestamp` (epoch ms)."""
+        """Return the steps so far, as in the API: `step` and `timestamp` (epoch ms)."""
         return self._timeline.snapshot()
 
     def carrier(self) -> dict[str, str]:
-        """The journey as HTTP headers, for `VoyageLogger.continue_journey` in another process.
+        """Return the journey as an HTTP header, for `VoyageLogger.continue_journey` elsewhere.
 
-        One header of at most 2 KiB: the flow's name, the session, the user's id and the latest
-        steps. Names and e-mail addresses do not travel, nor what the logger's redaction hides.
+        The header has at most 2 KiB: the flow's name, the session, the user's id and the latest
+        steps. It holds no user names, no e-mail addresses and nothing that redaction masks.
 
-        To be taken inside the `with`: before it, there is no session yet.
+        Call this method inside the `with` block: the session begins with the block.
         """
+        from voyage_logger._logger.journey_header import pack  # noqa: PLC0415 - few apps use it
+
         return pack(self._run_fields, self._timeline.steps(), self._calls.redaction)
 
     def __enter__(self) -> Journey:
@@ -113,11 +114,11 @@ class Journey(Scope):
         return run
 
     def __call__(self, function: F) -> F:
-        """Decorates a function or coroutine function: each call is a run of its own.
+        """Decorate a function or coroutine function: each call is a run of its own.
 
         Raises:
-            TypeError: It is a generator function: its body runs in the context of whoever asks
-                for the next value, so a journey around it would leak there.
+            TypeError: The function is a generator function, whose body runs in the context of the
+                consumer. The journey's fields would leak there.
         """
         name = name_of(function)
 
@@ -146,12 +147,12 @@ class Journey(Scope):
         return cast("F", run_async if is_async(function) else run)
 
     def _begin(self, outer: Layer | None) -> Layer:
-        """Begins the run, and gives what is ambient within it."""
+        """Begin the run, and return the layer within it."""
         bound = self._calls.bound
-        fields = self._fields if outer is None else over(outer.fields, self._fields)
+        fields = self._fields if outer is None else merged(outer.fields, self._fields)
         if fields.get("session_id") is None and bound.get("session_id") is None:
             fields = {**fields, "session_id": os.urandom(16).hex()}
-        self._run_fields = over(bound, fields)
+        self._run_fields = merged(bound, fields)
         self._parent = current_journey()
         self._began_at = self._clock()
         return Layer(fields, self, self._timeline)
@@ -170,48 +171,47 @@ class Journey(Scope):
     def _leave(
         self, error: BaseException | None, frame: FrameType | None, method_name: str | None = None
     ) -> None:
-        """Writes the closing entry of the run that is left, and takes back its context."""
+        """End the layer of the innermost run, and write the run's closing entry."""
         layer = self._pop()
         run = None if layer is None else layer.journey
         if not isinstance(run, Journey):
-            return  # left more often than entered
+            return  # The journey was left more often than it was entered.
         with within(layer):
             run._close(error, frame, method_name)  # noqa: SLF001 - an object of this class
 
     def _close(
         self, error: BaseException | None, frame: FrameType | None, method_name: str | None
     ) -> None:
-        name = to_text(self._fields["event_flow_name"])
-        meta_data: dict[str, Any] = {
-            "duration_ms": round((self._clock() - self._began_at) * 1000, 3)
-        }
+        duration = round((self._clock() - self._began_at) * 1000, 3)
+        meta_data: dict[str, Any] = {"duration_ms": duration}
         if self._is_continued:
             meta_data["continued"] = True
         fields: dict[str, Any] = {"meta_data": meta_data}
-        is_named = "method_name" in self._run_fields or not self._calls.captures_method
-        if method_name is not None and not is_named:
+        if not self._calls.captures_method:
+            frame = None
+        elif method_name is not None and "method_name" not in self._run_fields:
             fields["method_name"] = method_name
-        if error is None:
-            rank, outcome, message = INFO, "completed", f"Journey {name} completed"
-        else:
-            reason = f"{type(error).__name__}: {to_text(error)}".rstrip(": ")
-            reason = clip(self._calls.mask(reason), _MAX_REASON)
-            if isinstance(error, Exception):
-                rank, outcome = ERROR, "failed"
-                fields["exc_info"] = error
-                self._open_ticket(error, fields)
-            else:  # a task that is cancelled, Ctrl-C, sys.exit()
-                rank, outcome = WARN, "interrupted"
-            message = f"Journey {name} {outcome}: {reason}"
+        outcome, reason = ("completed", "") if error is None else self._describe(error, fields)
+        rank, fields["event_name"] = _OUTCOMES[outcome]
         meta_data["outcome"] = outcome
-        fields["event_name"] = _EVENT_NAMES[outcome]
-        self._calls.take(rank, message, (), fields, frame)
-        # A task that outlives the run must not hold all that were around it.
+        message = f"Journey {to_text(self._fields['event_flow_name'])} {outcome}{reason}"
+        self._calls.log(rank, message, (), fields, frame)
+        # A task that outlives the run must not keep the outer journeys alive.
         self._parent = None
         self._ticketed.clear()
 
+    def _describe(self, error: BaseException, fields: dict[str, Any]) -> tuple[str, str]:
+        """Return the outcome and its reason, and add an error to the closing entry's fields."""
+        reason = f"{type(error).__name__}: {to_text(error)}".rstrip(": ")
+        reason = f": {clip(self._calls.redaction.mask(reason), _MAX_REASON)}"
+        if not isinstance(error, Exception):  # a task that is cancelled, Ctrl-C, sys.exit()
+            return "interrupted", reason
+        fields["exc_info"] = error
+        self._open_ticket(error, fields)
+        return "failed", reason
+
     def _open_ticket(self, error: BaseException, fields: dict[str, Any]) -> None:
-        """Opens a ticket if that is wanted, and no journey within has for this exception."""
+        """Open a ticket if the journey does so, unless a journey inside has opened one."""
         is_open = error in self._ticketed
         if self._ticket_on_error and not is_open:
             fields["add_ticket"] = is_open = True
@@ -220,7 +220,7 @@ class Journey(Scope):
 
 
 def current_journey() -> Journey | None:
-    """The innermost journey that this thread or task is in, or None."""
+    """Return the innermost journey of this thread or task, or None."""
     layer = AMBIENT.get()
     found = None if layer is None else layer.journey
     return found if isinstance(found, Journey) else None

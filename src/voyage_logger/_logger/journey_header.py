@@ -1,11 +1,10 @@
-"""A journey as an HTTP header, and back: what crosses from one process to the next.
-
-What must stay true: what is written is safe in any header and bounded; what is read comes from
-outside, so nothing of it is trusted: not its type, its length, its characters, nor that it ends;
-and what redaction hides in entries is not in the header either.
+"""A journey as an HTTP header, for the next process.
 
 The header is `voyage-journey: flow=checkout;session=6f1c...;user=user_123;step=paid@1767323045000`,
-with percent-encoded values. Names and e-mail addresses of users do not travel.
+with percent-encoded values. It holds no names and no e-mail addresses of users.
+
+What must stay true: a written header is short, valid in HTTP, and without values that redaction
+masks. A header that is read comes from outside, so its type, length and characters are checked.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
     from voyage_logger._entry.timeline import Step
 
 HEADER = "voyage-journey"
-MAX_LENGTH = 2048  # characters; servers refuse headers of 8 KiB in all
+MAX_LENGTH = 2048  # characters; servers refuse 8 KiB of headers
 
 _MAX_VALUE = MAX_STEP  # characters
-_MAX_QUOTED = 3 * _MAX_VALUE  # characters: three values leave room for steps
+_MAX_QUOTED = 3 * _MAX_VALUE  # characters: so steps have room beside three values
 _MOST_PARTS = 100
 _MOST_HEADERS = 1000
 _LATEST_TIME = 1 << 43  # epoch milliseconds: the year 2248
@@ -37,11 +36,11 @@ _FIELDS = {"flow": "event_flow_name", "session": "session_id", "user": "app_user
 
 @frozen
 class Carried:
-    """What a carrier says, made harmless.
+    """The checked content of a carrier.
 
     Attributes:
         fields: The fields for the journey's entries.
-        steps: Names and epoch milliseconds of the steps taken so far.
+        steps: The name and the epoch milliseconds of each step so far.
     """
 
     fields: dict[str, Any]
@@ -51,12 +50,9 @@ class Carried:
 def pack(
     fields: Mapping[str, Any], steps: list[Step], redaction: Redaction = NOTHING
 ) -> dict[str, str]:
-    """The carrier of a journey: one header, with as many of the latest steps as fit.
+    """Return the carrier of a journey: one header, with as many of the latest steps as fit.
 
-    Args:
-        fields: The fields of the journey's entries.
-        steps: The steps so far.
-        redaction: What is masked in entries; a field that is, is left out.
+    A field that redaction masks in entries is left out.
     """
     parts = []
     for key, name in _FIELDS.items():
@@ -64,26 +60,32 @@ def pack(
             continue
         if text := _clean(redaction.mask(to_text(fields[name]))):
             parts.append(f"{key}={_quoted(text)}")
+    latest = [] if redaction.hides_steps else _latest(steps, parts, redaction)
+    return {HEADER: ";".join([*parts, *latest])}
+
+
+def _latest(steps: list[Step], parts: list[str], redaction: Redaction) -> list[str]:
+    """Return the latest steps that fit into the header beside the other parts."""
     room = MAX_LENGTH - sum(len(part) + 1 for part in parts)
     latest: list[str] = []
-    for _, name, timestamp in reversed([] if redaction.hides_steps else steps):
+    for _, name, timestamp in reversed(steps):
         part = f"step={_quoted(_clean(redaction.mask(name)))}@{timestamp}"
         room -= len(part) + 1
         if room < 0 or len(latest) + len(parts) == _MOST_PARTS:
             break
-        latest.append(part)
-    return {HEADER: ";".join([*parts, *reversed(latest)])}
+        latest.insert(0, part)
+    return latest
 
 
 def unpack(carrier: object) -> Carried:
-    """What a carrier from outside says; empty if it says nothing that can be used.
+    """Return the content of a carrier from outside, which may be empty.
 
     Args:
-        carrier: Headers as a mapping or as pairs, of text or bytes, in any case; a WSGI environ.
+        carrier: Headers, as a mapping or pairs of text or bytes, in any case; or a WSGI environ.
     """
     try:
         return _parsed(_header_in(carrier))
-    except Exception:  # noqa: BLE001 - a foreign object of any kind; the journey begins anew
+    except Exception:  # noqa: BLE001 - the carrier may be any object; then a new journey begins
         return Carried({}, [])
 
 
@@ -99,17 +101,17 @@ def _header_in(carrier: Any) -> str:
 
 
 def _text(value: object) -> str:
-    """A header's name or value; anything but text and bytes is no such thing."""
+    """Return the name or value of a header as text; empty if it is neither text nor bytes."""
     if isinstance(value, bytes):
         return value[: MAX_LENGTH + 1].decode("latin-1")
     return str.__str__(value)[: MAX_LENGTH + 1] if isinstance(value, str) else ""
 
 
 def _parsed(header: str) -> Carried:
-    from urllib.parse import unquote  # noqa: PLC0415 - not to be paid by the import
+    from urllib.parse import unquote  # noqa: PLC0415 - makes the package's import slower
 
     carried = Carried({}, [])
-    if len(header) > MAX_LENGTH:  # nobody of ours wrote that
+    if len(header) > MAX_LENGTH:  # `pack` writes no such header.
         return carried
     for part in header.split(";")[:_MOST_PARTS]:
         key, _, value = part.strip().partition("=")
@@ -126,13 +128,13 @@ def _parsed(header: str) -> Carried:
 
 
 def _clean(text: str) -> str:
-    """The text without what could forge a line or a header, and not too long."""
+    """Return a bounded text without line breaks, which could forge another header."""
     return "".join(char for char in text[:_MAX_VALUE] if char.isprintable()).strip()
 
 
 def _quoted(text: str) -> str:
-    """The text percent-encoded, cut where that makes it too long."""
-    from urllib.parse import quote  # noqa: PLC0415 - not to be paid by the import
+    """Return the percent-encoded text, cut to a bounded length."""
+    from urllib.parse import quote  # noqa: PLC0415 - makes the package's import slower
 
     while len(quoted := quote(text, safe="")) > _MAX_QUOTED:
         text = text[:-8]

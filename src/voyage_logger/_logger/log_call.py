@@ -1,7 +1,7 @@
-"""The path of one log call: from its arguments to bytes in the queue, all in the app's thread.
+"""One log call: its arguments become bytes in the queue, all in the app's thread.
 
-What must stay true: `take` never raises and never waits, whatever it is given and whatever the
-user's functions do.
+What must stay true: `LogCalls.log` never raises and never waits, even if an argument or a function
+of the user fails.
 """
 
 from __future__ import annotations
@@ -10,43 +10,64 @@ import copy
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.event_names import JOURNEY_FAILED
 from voyage_logger._base.feedback import apart_threads, is_echo
 from voyage_logger._base.levels import CRITICAL, LEVELS, TICKET_LANE
 from voyage_logger._entry.encoding import encode, encode_call
 from voyage_logger._entry.safe_text import is_defect
-from voyage_logger._logger.collapse import FloodControl, stamps_in
-from voyage_logger._logger.context import AMBIENT, over
-from voyage_logger._logger.sampling import Rates
-from voyage_logger._logger.ticket_cooldown import TicketCooldown
+from voyage_logger._logger.context import AMBIENT, merged
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from voyage_logger._base.diagnostics import Diagnostics
-    from voyage_logger._base.settings import Sample, Settings
+    from voyage_logger._base.settings import Settings
     from voyage_logger._delivery.pipeline import Pipeline
     from voyage_logger._entry.factory import EntryFactory
     from voyage_logger._entry.redaction import Redaction
     from voyage_logger._entry.timeline import Timeline
-    from voyage_logger._logger.call_counts import CallCounts
+    from voyage_logger._logger.collapse import Collapser
     from voyage_logger._logger.context import Layer
+    from voyage_logger._logger.ticket_cooldown import TicketCooldown
 
 BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
-Take = Callable[[int, object, "tuple[object, ...]", Any], None]  # see `Intake.take`
+Log = Callable[[int, object, "tuple[object, ...]", Any], None]  # see `LogCalls.log`
 
 _get_ambient = AMBIENT.get
-_MAX_NESTED = 3  # how deep a `before_send` may log itself
+_MAX_NESTED = 3  # A `before_send` that logs is called again, at most this deep.
 
 
-class _Users:
-    """What all intakes of a pipeline hold: once it is gone, nobody can log there any more.
+class CallCounts:
+    """Counts the log calls of one logger, in this process, that made no entry of their own.
 
     Attributes:
-        captures: How many times `capture_uncaught` is in force.
-        left_with: The id of the exception that was logged as the logger's `with` block ended.
+        filtered: Calls that `sample` or `before_send` left out.
+        echoed: Calls that the client's own sending made.
+        collapsed: Calls that were added to an identical entry in the queue.
+
+    Thread-safe, as far as additions of the interpreter are.
+    """
+
+    __slots__ = ("collapsed", "echoed", "filtered")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Set all counts to zero, in a forked child."""
+        self.filtered = self.echoed = self.collapsed = 0
+
+
+class Shared:
+    """What a logger shares with its bound loggers and journeys.
+
+    The pipeline stops when this object is freed, so nothing in the pipeline may refer to it.
+
+    Attributes:
+        captures: How many calls of `capture_uncaught` have not been undone.
+        left_with: The id of the exception that ended the logger's `with` block and was logged.
     """
 
     __slots__ = ("__weakref__", "captures", "left_with")
@@ -59,22 +80,12 @@ class _Users:
 class LogCalls:
     """Turns log calls into entries of a pipeline.
 
-    Args:
-        settings: The logger's settings.
-        pipeline: Where the encoded entries go.
-        factory: Makes the entries.
-        counts: Where the calls that make no entry are counted.
-        diagnostics: Where a user's broken function is reported.
-        redaction: What is to be masked.
-
     Attributes:
         bound: The fields that all entries carry.
-        counts: The log calls that have sent no entry.
         captures_method: True if `method_name` is filled in.
-        redaction: What is masked.
-        users: What this intake and all copies of it hold: once it is gone, nobody logs here.
+        shared: The object that this one shares with all its copies.
 
-    Thread-safe, and safe to re-enter from signal handlers and `__del__`.
+    Thread-safe. Signal handlers and `__del__` may log while a log call runs.
     """
 
     def __init__(
@@ -87,44 +98,33 @@ class LogCalls:
         redaction: Redaction,
     ) -> None:
         self._pipeline = pipeline
-        self.redaction = redaction
-        self.bound: dict[str, Any] = {}  # replaced, never changed: copies share it
-        self.users = _Users()
-        self._diagnostics = diagnostics
         self._factory = factory
+        self._diagnostics = diagnostics
         self.counts = counts
-        self._level = settings.level
-        sample, cooldown = settings.sample, settings.ticket_cooldown
-        self._rates = sample if isinstance(sample, Rates) else None
-        self._sample = None if isinstance(sample, Rates) else cast("Sample | None", sample)
-        self._before_send = settings.before_send
-        self._cooldown = None if cooldown is None else TicketCooldown(cooldown)
-        self._is_examining = any(
-            feature is not None for feature in (self._sample, self._before_send, cooldown)
-        )
-        self._inside = threading.local()  # how deep a thread is inside `before_send`
+        self.redaction = redaction
+        self.bound: dict[str, Any] = {}  # Copies share the dict, so it is replaced, never changed.
+        self.shared = Shared()
         self.captures_method = settings.capture_method
+        self._level = settings.level
         self._entry_limit = settings.max_entry_bytes
-        self._flood: FloodControl | None = None
-        if settings.collapse is not None:
-            self._flood = FloodControl(settings.collapse, pipeline, self._encode, counts)
-        # Whether no user's function and no feature is to see the entry before it is bytes.
-        self._is_direct = not self._is_examining and self._flood is None
-
-    def _encode(self, entry: dict[str, Any]) -> bytes:
-        return encode(entry, self._entry_limit, self.redaction)
-
-    def mask(self, text: str) -> str:
-        """The text without the logger's own secrets: for one that is to be cut."""
-        return self.redaction.mask(text)
+        self._sample = settings.sample
+        # A rule for fields is asked first, because it saves the building of entries.
+        self._samples_fields = self._sample is not None and not self._sample.needs_entry
+        self._before_send = settings.before_send
+        self._nesting = threading.local()  # `depth`: how deep a thread is inside `before_send`
+        self._cooldown = _cooldown(settings.ticket_cooldown)
+        self._collapser = _collapser(settings.collapse, pipeline, self._encode)
+        late_sample = None if self._samples_fields else self._sample
+        features = (late_sample, self._before_send, self._cooldown, self._collapser)
+        self._is_direct = all(feature is None for feature in features)
 
     def bind(self, fields: dict[str, Any]) -> LogCalls:
-        """An intake like this one, of the same pipeline, whose entries carry more fields."""
+        """Return a copy, for the same pipeline, whose entries carry more fields."""
         child = copy.copy(self)
-        child.bound = over(self.bound, fields)
+        child.bound = merged(self.bound, fields)
         return child
 
-    def take(  # noqa: C901, PLR0911, PLR0912 - one path; each branch is a feature that may be off
+    def log(  # noqa: C901 - one path; each branch is a feature that may be off
         self,
         rank: int,
         message: object,
@@ -132,15 +132,10 @@ class LogCalls:
         fields: dict[str, Any],
         frame: FrameType | None = None,
     ) -> None:
-        """Takes in one log call; to be called by the method that the app has called.
+        """Log one call. The method that the app calls must call this method directly.
 
-        Args:
-            rank: The level's rank.
-            message: The message, or `MISSING` if it is among the fields.
-            args: What to format the message with.
-            fields: The call's keywords; changed in place.
-            frame: The frame whose name is the `method_name`, where it is not the one that has
-                called the caller.
+        The message is `MISSING` if the fields hold it. This method changes the dict of fields.
+        Without a frame, `method_name` becomes the name of the function in the app that logs.
         """
         lane = rank
         payload = b""
@@ -153,68 +148,96 @@ class LogCalls:
             layer, timeline = _get_ambient(), None
             if layer is not None or self.bound:
                 fields, timeline = self._surrounded(fields, layer)
-            if self._rates is not None and self._rates.leaves_out(rank, fields):
-                self.counts.filtered += 1
+            if self._samples_fields and self._is_left_out(rank, fields):
                 return
-            if not self.captures_method:
-                frame = None
-            elif frame is None:
+            if frame is None and self.captures_method:
                 frame = sys._getframe(2)  # noqa: SLF001 - the only quick way
+            if not self._is_direct:
+                self._log_indirectly(rank, message, args, fields, frame, timeline)
+                return
             factory, limit, redaction = self._factory, self._entry_limit, self.redaction
-            if self._is_direct:
-                text, said = factory.fill(message, args, fields, frame)
-                if "add_ticket" in fields and fields["add_ticket"] is True:
-                    lane = TICKET_LANE
-                payload = encode_call(
-                    text, factory.common[rank], fields, said, limit, redaction, timeline
-                ) or encode(factory.entry(rank, text, fields), limit, redaction, timeline)
-                self._pipeline.submit(payload, lane)
-                return
-            given = fields.get("meta_data")
-            text, _ = factory.fill(message, args, fields, frame)
-            stamps = {} if self._flood is None else stamps_in(fields, given)
-            entry = factory.entry(rank, text, fields)
-            if timeline is not None:
-                entry["event_timeline"] = timeline.snapshot()
-            if self._is_examining:
-                examined = self._examined(entry, rank, message)
-                if examined is None:
-                    return
-                entry = examined
-                if self._before_send is not None:  # it may have changed the level
-                    lane = LEVELS.index(entry["level"])
-            if entry.get("add_ticket") is True:
+            text, said = factory.fill(message, args, fields, frame)
+            if "add_ticket" in fields and fields["add_ticket"] is True:
                 lane = TICKET_LANE
-            if self._flood is not None and lane < CRITICAL:
-                self._flood.submit(entry, lane, stamps)
-                return
-            payload = self._encode(entry)
+            payload = encode_call(
+                text, factory.common[rank], fields, said, limit, redaction, timeline
+            ) or encode(factory.entry(rank, text, fields), limit, redaction, timeline)
             self._pipeline.submit(payload, lane)
-        except BaseException as error:  # the border: a log call never raises
-            # For most there is no call, for which there may be no stack left.
+        except BaseException as error:  # A log call never raises.
+            # An ordinary exception needs no call of `is_defect`: the stack may have no room for it.
             if not isinstance(error, Exception) and not is_defect(error):
                 raise
             try:
-                self._rescue(rank, lane, message, payload, error)
-            # Not a frame is left on the app's stack, or the interpreter is half torn down.
-            except Exception:  # noqa: BLE001 - nothing can be done here any more
+                self._log_failure(rank, lane, message, payload, error)
+            except Exception:  # noqa: BLE001 - the stack is full, or the interpreter is ending
                 return
+
+    def _log_indirectly(
+        self,
+        rank: int,
+        message: object,
+        args: tuple[object, ...],
+        fields: dict[str, Any],
+        frame: FrameType | None,
+        timeline: Timeline | None,
+    ) -> None:
+        """Log a call whose entry passes through the user's functions and the optional features."""
+        given = fields.get("meta_data")
+        text, _ = self._factory.fill(message, args, fields, frame)
+        stamps = {} if self._collapser is None else self._collapser.stamps_in(fields, given)
+        entry = self._factory.entry(rank, text, fields)
+        if timeline is not None:
+            entry["event_timeline"] = timeline.snapshot()
+        examined = self._examined(entry, rank, message)
+        if examined is not None:
+            self._submit(examined, rank, message, stamps)
+
+    def _submit(
+        self, entry: dict[str, Any], rank: int, message: object, stamps: dict[str, Any]
+    ) -> None:
+        # A `before_send` may have changed the level.
+        lane = rank if self._before_send is None else LEVELS.index(entry["level"])
+        if entry.get("add_ticket") is True:
+            lane = TICKET_LANE
+        payload = b""
+        try:
+            if self._collapser is not None and lane < CRITICAL:
+                if self._collapser.submit(entry, lane, stamps):
+                    self.counts.collapsed += 1
+                return
+            payload = self._encode(entry)
+            self._pipeline.submit(payload, lane)
+        except BaseException as error:
+            if not is_defect(error):
+                raise
+            self._log_failure(rank, lane, message, payload, error)
+
+    def _log_failure(
+        self, rank: int, lane: int, message: object, payload: bytes, error: BaseException
+    ) -> None:
+        """Send the message alone if the entry could not be made; else count a dropped entry."""
+        if payload:
+            self._pipeline.drop_new(lane, type(error).__name__)
+        else:
+            self._pipeline.submit(self._factory.bare(rank, message, error, self.redaction), lane)
+
+    def _encode(self, entry: dict[str, Any]) -> bytes:
+        return encode(entry, self._entry_limit, self.redaction)
 
     def _surrounded(
         self, fields: dict[str, Any], layer: Layer | None
     ) -> tuple[dict[str, Any], Timeline | None]:
-        """A call's fields over the ambient ones over the bound ones, and the journey's timeline."""
+        """Return the call's, ambient and bound fields merged, and the timeline of the journey."""
         if layer is None:
-            return over(self.bound, fields), None
-        fields = over(over(self.bound, layer.fields) if self.bound else layer.fields, fields)
+            return merged(self.bound, fields), None
+        fields = merged(merged(self.bound, layer.fields) if self.bound else layer.fields, fields)
         return fields, None if "event_timeline" in fields else layer.timeline
 
     def _examined(self, entry: dict[str, Any], rank: int, message: object) -> dict[str, Any] | None:
-        """What the user's functions and the tickets before make of an entry; None: nothing."""
-        if "tags" in entry:  # the caller's own list, which the functions below may change
+        """Return the entry after `sample`, `before_send` and `ticket_cooldown`; None: left out."""
+        if "tags" in entry:  # The list is the caller's own, and a user's function may change it.
             entry["tags"] = [*entry["tags"]]
-        if self._sample is not None and not self._is_in_sample(entry, rank, self._sample):
-            self.counts.filtered += 1
+        if not self._samples_fields and self._is_left_out(rank, entry):
             return None
         if self._before_send is not None:
             filtered = self._filtered(entry, rank, self._before_send)
@@ -225,67 +248,76 @@ class LogCalls:
             entry = self._cooldown.apply(entry, _incident(entry, message))
         return entry
 
-    def _is_in_sample(self, entry: dict[str, Any], rank: int, sample: Sample) -> bool:
-        if rank >= CRITICAL or entry.get("add_ticket") is True:
-            return True
+    def _is_left_out(self, rank: int, entry: dict[str, Any]) -> bool:
+        """Return True, and count the call, if the option `sample` leaves the entry out."""
         try:
-            return bool(sample(entry))
-        except BaseException as error:  # the user's function must not cost an entry
+            is_left_out = self._sample is not None and self._sample.leaves_out(rank, entry)
+        except BaseException as error:  # A failing function of the user must not lose an entry.
             if not is_defect(error):
                 raise
-            self._diagnostics.say(
-                "sample", f"sample raised {type(error).__name__}: the entry is sent"
-            )
-            return True
+            name = type(error).__name__
+            self._diagnostics.say("sample", f"sample raised {name}: the entry is sent")
+            return False
+        self.counts.filtered += is_left_out
+        return is_left_out
 
     def _filtered(
         self, entry: dict[str, Any], lane: int, before_send: BeforeSend
     ) -> dict[str, Any] | None:
-        """What `before_send` makes of an entry.
+        """Return the entry after `before_send`.
 
-        Entries that are logged meanwhile go the same way, for none may pass by a function that
-        removes secrets; but only so deep.
+        A `before_send` may log. Its entries pass through `before_send`, too, because the function
+        may remove secrets. Entries that are nested too deep are dropped.
         """
-        depth = getattr(self._inside, "depth", 0)
+        depth = getattr(self._nesting, "depth", 0)
         if depth >= _MAX_NESTED:
             self._pipeline.drop_new(lane, "before_send")
             return None
-        self._inside.depth = depth + 1
+        self._nesting.depth = depth + 1
         try:
             filtered = before_send(entry)
-        except BaseException as error:  # the user's function must not cost an entry
+        except BaseException as error:  # A failing function of the user must not lose an entry.
             if not is_defect(error):
                 raise
-            self._diagnostics.say(
-                "before_send", f"before_send raised {type(error).__name__}: sent as it was"
-            )
-            return entry
+            return self._unfiltered(entry, f"raised {type(error).__name__}")
         finally:
-            self._inside.depth = depth
+            self._nesting.depth = depth
         if filtered is None:
             self.counts.filtered += 1
-            return None
-        if isinstance(filtered, dict):
-            return filtered
-        kind = type(filtered).__name__
-        self._diagnostics.say(
-            "before_send", f"before_send returned {kind}, not a dict or None: sent as it was"
-        )
+        elif not isinstance(filtered, dict):
+            return self._unfiltered(
+                entry, f"returned {type(filtered).__name__}, not a dict or None"
+            )
+        return filtered
+
+    def _unfiltered(self, entry: dict[str, Any], problem: str) -> dict[str, Any]:
+        self._diagnostics.say("before_send", f"before_send {problem}: the entry is sent as it was")
         return entry
 
-    def _rescue(
-        self, rank: int, lane: int, message: object, payload: bytes, error: BaseException
-    ) -> None:
-        """Sends the little that can be sent of an entry whose making failed, or counts it."""
-        if payload:
-            self._pipeline.drop_new(lane, type(error).__name__)
-        else:
-            self._pipeline.submit(self._factory.bare(rank, message, error, self.redaction), lane)
+
+def _cooldown(period: float | None) -> TicketCooldown | None:
+    if period is None:
+        return None
+    from voyage_logger._logger.ticket_cooldown import (  # noqa: PLC0415 - few apps use the option
+        TicketCooldown,
+    )
+
+    return TicketCooldown(period)
+
+
+def _collapser(
+    window: float | None, pipeline: Pipeline, encode: Callable[[dict[str, Any]], bytes]
+) -> Collapser | None:
+    if window is None:
+        return None
+    from voyage_logger._logger.collapse import Collapser  # noqa: PLC0415 - few apps use the option
+
+    return Collapser(window, pipeline, encode)
 
 
 def _incident(entry: dict[str, Any], message: object) -> str:
-    """What a ticket is about: the event, else the message before it was formatted."""
+    """Return what a ticket is about: the event, else the message before it was formatted."""
     event = entry.get("event_name")
-    if event == JOURNEY_FAILED:  # the name is the client's; what has failed is the flow
+    if event == JOURNEY_FAILED:  # All failed journeys have this event name: the flow tells more.
         return f"{event} {entry.get('event_flow_name')}"
     return str(event or (message if type(message) is str else entry["message"]))

@@ -1,7 +1,7 @@
-"""The methods that make an entry, one a level.
+"""The log methods of `VoyageLogger`, one for each level.
 
-What must stay true: each calls `_take` directly, for that looks one frame further for the name of
-the function that logs.
+What must stay true: each method calls `_log_call` directly, because `LogCalls.log` looks two frames
+up for the name of the function that logs.
 """
 
 from __future__ import annotations
@@ -19,63 +19,63 @@ if TYPE_CHECKING:
 
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._entry.log_fields import LeveledFields, LogFields
-    from voyage_logger._logger.log_call import Take
+    from voyage_logger._logger.log_call import Log
 
 
 class LogMethods:
-    """What `VoyageLogger` offers to log with."""
+    """The log methods of `VoyageLogger`."""
 
-    _take: Take
+    _log_call: Log
     _diagnostics: Diagnostics
 
     def debug(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Logs at level debug.
+        """Log at level debug.
 
         Args:
-            message: The message; also accepted as a keyword, as the vendor's class has it.
-            args: Values for the message's %-placeholders, as in the standard library.
+            message: The message. As in the vendor's class, it may also be a keyword.
+            args: Values for the %-placeholders of the message, as in the standard library.
             fields: The entry's fields: documented ones such as `event_name`, `app_user_id`,
                 `meta_data`, `tags`, `add_ticket`, and any other. `exc_info` (True, an exception
                 or a tuple) becomes `exception_info`.
 
         Never raises and never waits for the network. Thread-safe.
         """
-        self._take(DEBUG, message, args, fields)
+        self._log_call(DEBUG, message, args, fields)
 
     def info(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Logs at level info; arguments as for `debug`."""
-        self._take(INFO, message, args, fields)
+        """Log at level info. The arguments are those of `debug`."""
+        self._log_call(INFO, message, args, fields)
 
     def warn(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Logs at level warn; arguments as for `debug`. Also known as `warning`."""
-        self._take(WARN, message, args, fields)
+        """Log at level warn. The arguments are those of `debug`. `warning` is the same method."""
+        self._log_call(WARN, message, args, fields)
 
     warning = warn
 
     def error(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Logs at level error; arguments as for `debug`."""
-        self._take(ERROR, message, args, fields)
+        """Log at level error. The arguments are those of `debug`."""
+        self._log_call(ERROR, message, args, fields)
 
     def critical(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Logs at level critical, and has the batch sent at once; arguments as for `debug`."""
-        self._take(CRITICAL, message, args, fields)
+        """Log at level critical; the batch is sent at once. The arguments are those of `debug`."""
+        self._log_call(CRITICAL, message, args, fields)
 
     def exception(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Logs at level error with the exception being handled; arguments as for `debug`."""
+        """Log at level error, with the exception being handled; arguments are those of `debug`."""
         fields.setdefault("exc_info", True)
-        self._take(ERROR, message, args, fields)
+        self._log_call(ERROR, message, args, fields)
 
     def log(
         self,
@@ -85,27 +85,29 @@ class LogMethods:
         *args: object,
         **fields: Unpack[LeveledFields],
     ) -> None:
-        """Logs at a level given as a value.
+        """Log at a level that is given as a value.
 
         Args:
-            level: A name in any case ("info", "WARNING", "fatal") or a number of the logging
-                module. An unknown one is sent as info and kept as `meta_data.level`.
-            message: As for `debug`, like the rest.
-            args: As for `debug`.
-            fields: As for `debug`.
+            level: A name in any case ("info", "WARNING", "fatal") or a number of the module
+                `logging`. An unknown level becomes info, and `meta_data.level` keeps it.
+            message: The message, as for `debug`.
+            args: Values for the placeholders, as for `debug`.
+            fields: The entry's fields, as for `debug`.
         """
         given: Any = fields
         if level is MISSING:
             level = given.pop("level", LEVELS[INFO])
+        self._log_call(self._rank(level, given), message, args, given)
+
+    def _rank(self, level: object, fields: dict[str, Any]) -> int:
         try:
             rank = rank_of(level)
             if rank is None:
-                rank = INFO
-                keep(given, "level", level)
+                keep(fields, "level", level)
                 text = clip(repr(bounded(level)), 40)
                 self._diagnostics.say("level", f"unknown level {text}: the entry is sent as info")
-        except BaseException as error:  # a broken object in the place of a level
+        except BaseException as error:  # An object that is given as a level may raise anything.
             if not is_defect(error):
                 raise
-            rank = INFO
-        self._take(rank, message, args, given)
+            return INFO
+        return INFO if rank is None else rank

@@ -1,8 +1,8 @@
-"""A logger's settings: validated once, from arguments, then environment variables, then defaults.
+"""A logger's settings: checked once, from arguments, then environment variables, then defaults.
 
-What must stay true: a wrong argument raises, for it is a bug that the first run shows. A missing or
-wrong environment variable is a matter of deployment and must not take the app down: it becomes one
-of the endpoint's `problems`, and raises only where `strict` asks for that.
+What must stay true: a wrong argument raises, because the first run shows such a bug. A missing or
+wrong environment variable must not stop the app, unless the option `strict` is set. It becomes one
+of the endpoint's `problems`.
 """
 
 from __future__ import annotations
@@ -32,23 +32,28 @@ from voyage_logger._base.settings import (
 from voyage_logger._base.wire import BODY_OVERHEAD
 from voyage_logger._entry.redaction import redacted_keys
 from voyage_logger._entry.trimming import MIN_LIMIT
-from voyage_logger._logger.sampling import sample_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from voyage_logger._base.settings import Sample
+
 
 def settings_from(**arguments: object) -> Settings:
-    """The settings, each checked against its rule and against the others.
+    """Return the settings, after a check of each argument and of the sizes together.
 
-    Args:
-        arguments: A value for every field of `Settings`, as the user gave it; others are ignored.
+    The arguments hold a value for every field of `Settings`. Other arguments are ignored.
 
     Raises:
-        ConfigurationError: An argument breaks its rule; it names parameter, value and rule.
+        ConfigurationError: An argument breaks its rule. The error names parameter, value and rule.
     """
     settings = Settings(**{name: rule(name, arguments[name]) for name, rule in _RULES.items()})
+    _check_sizes(settings)
+    return settings
+
+
+def _check_sizes(settings: Settings) -> None:
     if settings.max_batch_bytes < settings.max_entry_bytes + BODY_OVERHEAD:
         rule = f"at least max_entry_bytes + {BODY_OVERHEAD} (a batch has room for any entry)"
         raise ConfigurationError("max_batch_bytes", settings.max_batch_bytes, rule)
@@ -56,12 +61,12 @@ def settings_from(**arguments: object) -> Settings:
         rule = "at least max_batch_bytes (the queue has room for a batch)"
         raise ConfigurationError("max_queue_bytes", settings.max_queue_bytes, rule)
     if settings.max_spool_bytes < 2 * settings.max_batch_bytes:
-        rule = "at least twice max_batch_bytes (one batch is under way while others come)"
+        rule = "at least twice max_batch_bytes (one batch is sent while other entries come)"
         raise ConfigurationError("max_spool_bytes", settings.max_spool_bytes, rule)
-    return settings
 
 
 def a_transport(parameter: str, value: Any) -> Any:
+    """Return the value if it is None or has a method `send`; else raise `ConfigurationError`."""
     if value is None or callable(getattr(value, "send", None)):
         return value
     raise ConfigurationError(parameter, value, "a BaseTransport, or None")
@@ -87,10 +92,18 @@ def _spool_dir(parameter: str, value: object) -> Path | None:
         return None
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if isinstance(path, str) and path.strip():
-        from pathlib import Path  # noqa: PLC0415 - not to be paid by the import
+        from pathlib import Path  # noqa: PLC0415 - makes the package's import slower
 
-        return Path(path).absolute()  # the app may change its directory
+        return Path(path).absolute()  # The app may change its working directory.
     raise ConfigurationError(parameter, value, "the path of a folder, or None")
+
+
+def _sample(parameter: str, value: object) -> Sample | None:
+    if value is None:
+        return None
+    from voyage_logger._logger.sampling import sample_rule  # noqa: PLC0415 - few apps use the option
+
+    return sample_rule(parameter, value)
 
 
 def _age(parameter: str, value: object) -> float | None:
@@ -114,7 +127,7 @@ _RULES: dict[str, Callable[[str, object], Any]] = {
     "shutdown_timeout": partial(seconds, zero=True),
     "redact": redacted_keys,
     "before_send": a_callable,
-    "sample": sample_rule,
+    "sample": _sample,
     "ticket_cooldown": seconds_or_none,
     "collapse": seconds_or_none,
     "on_error": a_callable,

@@ -1,12 +1,12 @@
-"""Sampling: which of many entries are worth sending.
+"""The option `sample`: which entries are sent.
 
-What must stay true: a critical entry, and one that opens a ticket, is never left out.
+What must stay true: a critical entry, or one that opens a ticket, is never left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.errors import ConfigurationError
 from voyage_logger._base.levels import CRITICAL, LEVELS, rank_of
@@ -14,48 +14,65 @@ from voyage_logger._base.levels import CRITICAL, LEVELS, rank_of
 if TYPE_CHECKING:
     from voyage_logger._base.settings import Sample
 
+_RULE = "a mapping of levels to rates from 0 to 1, such as {'debug': 0.1}, or a function"
+
 
 class Rates:
-    """Sampling by level.
+    """Sends a share of each level, by chance.
 
     Args:
-        rates: The share to send of each level, by rank, from 0 to 1.
+        rates: The share of each level, by rank, from 0 to 1.
         random: A source of numbers from 0 to below 1.
     """
 
+    needs_entry = False
+
     def __init__(self, rates: tuple[float, ...], random: Callable[[], float] | None = None) -> None:
-        from random import Random  # noqa: PLC0415 - not to be paid by the import
+        from random import Random  # noqa: PLC0415 - makes the package's import slower
 
         self._rates = rates
-        # Not the module's, which apps seed.
+        # The functions of the module `random` share a generator, which an app may seed.
         self._random = random or Random().random  # noqa: S311 - a sample, not cryptography
 
-    def leaves_out(self, rank: int, fields: Mapping[str, Any]) -> bool:
-        """True if an entry is not to be sent."""
+    def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
+        """Return True if the entry is not sent."""
         rate = self._rates[rank]
-        return (
-            rate < 1 and rank < CRITICAL and not fields.get("add_ticket") and self._random() >= rate
-        )
+        is_always_sent = rate >= 1 or rank >= CRITICAL or entry.get("add_ticket")
+        return not is_always_sent and self._random() >= rate
 
 
-def sample_rule(parameter: str, value: Any) -> Rates | Sample | None:
-    """The rule of the argument `sample`: a mapping of levels to rates, or a function.
+class Choice:
+    """Sends the entries for which a function of the user returns a true value."""
+
+    needs_entry = True
+
+    def __init__(self, function: Callable[[dict[str, Any]], bool]) -> None:
+        self._function = function
+
+    def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
+        """Return True if the entry is not sent. The user's function may raise."""
+        is_always_sent = rank >= CRITICAL or entry.get("add_ticket") is True
+        return not is_always_sent and not self._function(entry)
+
+
+def sample_rule(parameter: str, value: Any) -> Sample:
+    """Return the rule for the argument `sample`: a mapping of levels to rates, or a function.
 
     Raises:
-        ConfigurationError: It is neither, a level is unknown, or a rate is none.
+        ConfigurationError: The value is neither, or a level or a rate is not valid.
     """
-    if value is None:
-        return None
     if callable(value):
-        return cast("Sample", value)
-    rule = "a mapping of levels to rates from 0 to 1, such as {'debug': 0.1}, or a function"
+        return Choice(value)
     if not isinstance(value, Mapping):
-        raise ConfigurationError(parameter, value, rule)
+        raise ConfigurationError(parameter, value, _RULE)
     rates = [1.0] * len(LEVELS)
     for level, rate in value.items():
         rank = rank_of(level)
-        is_rate = isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 <= rate <= 1
-        if rank is None or not is_rate:
-            raise ConfigurationError(parameter, value, rule)
+        if rank is None or not _is_rate(rate):
+            raise ConfigurationError(parameter, value, _RULE)
         rates[rank] = float(rate)
     return Rates(tuple(rates))
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1

@@ -1,6 +1,6 @@
-"""The facade's methods for what surrounds log calls: context, journeys, uncaught exceptions.
+"""The methods of `VoyageLogger` for contexts, journeys and uncaught exceptions.
 
-What must stay true: none of them sends anything by itself; they write through the logger's intake.
+What must stay true: none of the methods sends entries by itself; entries go through `LogCalls`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._logger.context import Scope
 from voyage_logger._logger.journey import Journey
-from voyage_logger._logger.journey_header import unpack
-from voyage_logger._logger.uncaught import capture
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -23,35 +21,34 @@ if TYPE_CHECKING:
 
 
 class ScopeMethods:
-    """What `VoyageLogger` offers beside log calls."""
+    """The methods of `VoyageLogger` for contexts, journeys and uncaught exceptions."""
 
     _calls: LogCalls
 
     def context(self, **fields: Unpack[LogFields]) -> Scope:
-        """A context manager: all entries of this thread or task carry the fields meanwhile.
+        """Return a context manager that adds fields to all entries of this thread or task.
 
-        Entries of any logger, and those that come through the standard library's `logging`. Also
-        for `async with`. Tasks that are started inside inherit it; for plain threads and
-        executors there is `propagate`.
+        The fields are added to entries of all loggers. `async with` works, too. Tasks that start
+        inside the block inherit the fields; for threads and executors, use `propagate`.
 
         Args:
-            fields: As for `debug`.
+            fields: The fields, as for `debug`.
         """
         return Scope(dict(fields))
 
     def journey(
         self, name: str, /, *, ticket_on_error: bool = False, **fields: Unpack[LogFields]
     ) -> Journey:
-        """A journey: a context manager, also for `async with`, and a decorator.
+        """Return a journey: a context manager, also for `async with`, and a decorator.
 
-        Inside, all entries carry `event_flow_name`, `session_id` (made unless one is given or
-        ambient) and the `event_timeline` so far. Leaving it writes one closing entry with the
-        duration; an exception is written with its traceback and passes on unchanged.
+        Inside, all entries carry `event_flow_name`, `session_id` (a new one, unless one is given or
+        ambient) and the `event_timeline` so far. The end of the journey writes one closing entry
+        with the duration. An exception is logged with its traceback and passes on unchanged.
 
         Args:
-            name: What is going on, such as "checkout".
-            ticket_on_error: An exception opens a ticket.
-            fields: What else the entries carry, as for `debug`.
+            name: The name of the flow, such as "checkout".
+            ticket_on_error: Whether an exception opens a ticket.
+            fields: More fields for the entries, as for `debug`.
         """
         return Journey(self._calls, name, dict(fields), ticket_on_error=ticket_on_error)
 
@@ -64,16 +61,18 @@ class ScopeMethods:
         ticket_on_error: bool = False,
         **fields: Unpack[LogFields],
     ) -> Journey:
-        """The journey that another process has begun and has sent along.
+        """Return the journey that another process has begun.
 
         Args:
-            carrier: What `Journey.carrier()` gave there, or the headers it arrived with: a mapping
-                or pairs, in any case. Nothing in it is trusted; without a journey in it, this is
-                a new one.
-            name: The flow's name if the carrier has none; `event_flow_name=` wins over both.
-            ticket_on_error: As for `journey`.
-            fields: As for `journey`; they win over what was carried.
+            carrier: The result of `Journey.carrier()` in the other process, or all headers of a
+                request: a mapping or pairs, in any case. The content is checked, not trusted.
+                Without a journey in the headers, a new one begins.
+            name: The flow's name if the carrier has none. `event_flow_name=` takes precedence.
+            ticket_on_error: Whether an exception opens a ticket.
+            fields: More fields, as for `journey`. They take precedence over the carrier's.
         """
+        from voyage_logger._logger.journey_header import unpack  # noqa: PLC0415 - few apps use it
+
         carried = unpack(carrier)
         return Journey(
             self._calls,
@@ -85,18 +84,20 @@ class ScopeMethods:
         )
 
     def capture_uncaught(self, loop: AbstractEventLoop | None = None) -> Callable[[], None]:
-        """Logs exceptions that nobody catches: of the program, of threads, of an event loop.
+        """Log uncaught exceptions: of the program, of threads and of an event loop.
 
-        The hooks that were there (`sys.excepthook`, `threading.excepthook`, the loop's exception
-        handler) are called afterwards as before. Ctrl-C is not logged. May be called again, as
-        for another loop: each exception is logged once. One that leaves the `with` block of the
-        logger itself is logged there, for that closes it, even if it is caught further out.
+        The previous hooks (`sys.excepthook`, `threading.excepthook`, the loop's exception handler)
+        are called afterwards. Ctrl-C is not logged. Each exception is logged once, even if this
+        method is called several times, for example for another loop. An exception that ends the
+        logger's own `with` block is logged before the logger closes.
 
         Args:
-            loop: An event loop to watch; default: the one that runs in this thread, if any. Before
-                `asyncio.run` there is none, so call this inside.
+            loop: The event loop to watch; default: the loop that runs in this thread, if any. No
+                loop runs before `asyncio.run`, so call this method inside.
 
         Returns:
-            A function that undoes it.
+            A function that restores the previous hooks.
         """
-        return capture(self._calls, loop)
+        from voyage_logger._logger.uncaught import Uncaught  # noqa: PLC0415 - few apps use it
+
+        return Uncaught(self._calls, loop).undo

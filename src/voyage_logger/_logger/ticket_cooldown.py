@@ -1,7 +1,7 @@
-"""Ticket storms: the same incident opens one ticket a period.
+"""The option `ticket_cooldown`: an incident opens at most one ticket in each period.
 
-What must stay true: no entry is held back, only its flag; how many were is counted exactly and said
-by the next ticket of the incident; memory is bounded.
+What must stay true: every entry is sent; only its flag `add_ticket` is removed. The next ticket of
+the incident tells the exact number of removed flags. The memory of all incidents is bounded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAX_NAME = 256  # characters
 
 
 class _Incident:
-    """When it last opened a ticket, and how many it would have opened since."""
+    """When an incident opened its latest ticket, and how many tickets were held back since."""
 
     __slots__ = ("held_back", "opened_at")
 
@@ -34,31 +34,26 @@ class TicketCooldown:
     """Remembers which incidents have opened a ticket.
 
     Args:
-        period: Seconds for which an incident opens no second ticket.
+        period: Seconds in which an incident opens no second ticket.
         clock: The monotonic clock, seconds.
 
-    Thread-safe; a forked child starts anew.
+    Thread-safe. A forked child starts without incidents.
     """
 
     def __init__(self, period: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._period = period
         self._clock = clock
-        self._start_anew()
+        self._reset()
 
-    def _start_anew(self) -> None:
+    def _reset(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.RLock()  # guards the incidents; re-entrant for signal handlers
-        self._incidents: dict[str, _Incident] = {}  # those that opened a ticket last at the end
+        self._lock = threading.RLock()  # Guards the incidents; a signal handler may log meanwhile.
+        self._incidents: dict[str, _Incident] = {}  # in the order of their latest tickets
 
     def apply(self, entry: dict[str, Any], incident: str) -> dict[str, Any]:
-        """The entry with the flag, or without it if the incident has opened a ticket just now.
-
-        Args:
-            entry: One that would open a ticket.
-            incident: What it is about.
-        """
+        """Return the entry, without its flag if the incident opened a ticket in this period."""
         if self._pid != os.getpid():
-            self._start_anew()
+            self._reset()
         held_back = self._open(incident[:_MAX_NAME])
         if held_back is None:
             entry = {name: value for name, value in entry.items() if name != "add_ticket"}
@@ -66,7 +61,7 @@ class TicketCooldown:
         return _noted(entry, "tickets_held_back", held_back) if held_back else entry
 
     def _open(self, incident: str) -> int | None:
-        """How many tickets were held back since the last, or None to hold back this one."""
+        """Return how many tickets were held back since the last; None: hold this one back."""
         with self._lock:
             now = self._clock()
             known = self._incidents.get(incident)

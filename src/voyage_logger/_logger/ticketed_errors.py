@@ -1,7 +1,7 @@
-"""Which exceptions have opened a ticket on their way out, so that no journey around opens another.
+"""The exceptions that have opened a ticket, so that an outer journey opens no second one.
 
-What must stay true: an exception is known by identity, is not changed, and is not kept alive,
-for with it its frames would be, and all that the app has in them; memory is bounded.
+What must stay true: an exception is known by its identity and is not changed. An exception is not
+kept alive, because it holds its frames and all their variables. The memory is bounded.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-_MOST = 100  # exceptions that are remembered, and members of a group that are looked at
+_MOST = 100  # exceptions that are remembered, and members of a group that are examined
 
-# Every exception's own dict of attributes. It stands for the exception: builtin ones cannot be
-# referred to weakly, and the id of one that is gone may be another's. A dict that is held keeps its
-# id to itself, and holds no frames. Not `vars()`, for a class may define a `__dict__` of its own.
+# An exception is remembered by its dict of attributes. A weak reference to a builtin exception is
+# not possible, and a new object may get the id of a freed one. A dict that is held keeps its id,
+# and holds no frames. `vars()` does not serve: a class may define a `__dict__` of its own.
 _attributes_of = BaseException.__dict__["__dict__"].__get__
 
 
@@ -29,23 +29,23 @@ class Ticketed:
         self._known: deque[dict[str, Any]] = deque(maxlen=_MOST)
 
     def add(self, error: BaseException) -> None:
-        """Remembers the exception; of a group, all its members."""
+        """Remember an exception, or all members of an exception group."""
         self._known.extend([_attributes_of(member) for member in _members(error)])
 
     def clear(self) -> None:
-        """Forgets them all."""
+        """Forget all exceptions."""
         self._known.clear()
 
     def __contains__(self, error: BaseException) -> bool:
-        """True if a ticket tells of the exception; of a group, of all its members."""
+        """Return True if the exception, or each member of the group, has opened a ticket."""
         known = {id(attributes) for attributes in self._known.copy()}
         return all(id(_attributes_of(member)) in known for member in _members(error))
 
 
 def _members(error: BaseException) -> list[BaseException]:
-    """The exceptions that a group consists of, however deep; for any other, itself.
+    """Return the exceptions in a group, at any depth; for another exception, the exception itself.
 
-    A group is told by what it holds, for until 3.10 its class comes from a backport.
+    A group is recognized by its attribute, because Python 3.10 has groups only from a backport.
     """
     found: list[BaseException] = []
     waiting = [error]
@@ -58,13 +58,13 @@ def _members(error: BaseException) -> list[BaseException]:
             waiting += members
         else:
             found.append(each)
-    return [error]  # too many to look at: the group counts as one
+    return [error]  # A group with too many members counts as one exception.
 
 
 def _exceptions_of(error: BaseException) -> tuple[BaseException, ...]:
     try:
         members = getattr(error, "exceptions", ())
-    except Exception:  # noqa: BLE001 - a property of the app's own; leaving a journey never raises
+    except Exception:  # noqa: BLE001 - a failing property of the app; leaving a journey never raises
         return ()
     is_group = type(members) is tuple and all(isinstance(each, BaseException) for each in members)
     return members if is_group else ()

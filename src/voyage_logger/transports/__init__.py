@@ -1,10 +1,17 @@
-"""The ways a batch can leave the process: a family of siblings behind one small class.
+"""One attempt to send a batch; the only room that knows HTTP.
 
-_base.py      BaseTransport: what the worker asks of any transport
-_api.py       Transport: the Logs API, with sign-in, token and one attempt at a time
-_verdict.py   what an answer of the API means: a pure function
-_session.py   the HTTP session; the only module that imports `requests`, loaded when first used
-_console.py   ConsoleTransport: readable lines on stderr, for a logger without credentials
+To write a transport, for example to Kafka, subclass `BaseTransport`, define `send`, and pass an
+instance as `VoyageLogger(transport=...)`. The room may import `_base` and `_entry`. Read its files
+in this order:
+
+    _base       BaseTransport: what the worker calls
+    _outcome    Outcome: the result of one attempt
+    _api        Transport: sign-in, token, and one attempt to send a batch to the Logs API
+    _endpoint   the URL and the credentials
+    _token      an access token, and when it is renewed
+    _session    the HTTP session; the only file that imports `requests`
+    _verdict    the meaning of an HTTP answer
+    _console    ConsoleTransport: lines on stderr, for a logger without credentials
 """
 
 from __future__ import annotations
@@ -35,3 +42,4 @@ __all__ = [
     "error_of",
     "missing",
 ]
+ConsoleTransport.__module__ = __name__  # the module that users import it from

@@ -1,7 +1,7 @@
-"""The transport to the Logs API: sign-in, refresh, and one attempt at a time.
+"""The transport to the Logs API: sign-in, token, and one attempt at a time.
 
-What must stay true: it never sleeps and never repeats a request, many threads that find the token
-refused make one sign-in, and no text that leaves this class holds a key, secret or token.
+What must stay true: a transport never sleeps and never repeats a request. If the server refuses the
+token of several threads, the transport signs in once. No text from this class holds a secret.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 _ENTRY_LIMIT = 1 * MIB
 _DETAIL = 300  # characters
 _NOT_FOUND = 404
-_ENCODED = frozenset((bytes,))  # the type of an entry that is encoded already
+_ENCODED = frozenset((bytes,))  # the types of encoded entries
 
 
 class _Hidden(dict[str, str]):
-    """Headers that no traceback shows, not even one with the values of local variables."""
+    """Headers that no traceback shows, even if it shows the values of local variables."""
 
     def __repr__(self) -> str:
         return "<hidden>"
@@ -53,15 +53,15 @@ class Transport(Restorable, BaseTransport):
         api_secret: The secret; default: VOYAGE_LOGS_SECRET.
         base_url: The API's root; default: VOYAGE_LOGS_URL, else the vendor's.
         timeout: Limits for connecting and for each read, seconds.
-        compress: Send bodies as gzip. Off by default: the vendor's documentation is silent on it.
+        compress: Send bodies as gzip. The vendor's documentation does not mention gzip.
         clock: The monotonic clock, seconds.
 
     Raises:
         ConfigurationError: An argument breaks its rule, or there are no credentials.
 
-    Thread-safe; after a fork, call `reset()` in the child (a `VoyageLogger` does). Copying and
-    pickling are as for a `VoyageLogger`; unpickled where there are no credentials, it delivers
-    nothing, and says why.
+    Thread-safe. After a fork, call `reset()` in the child, as a `VoyageLogger` does. Copies and
+    pickles work as for a `VoyageLogger`. A transport that is unpickled without credentials in the
+    environment delivers nothing, and each outcome says why.
 
     Source: vendor docs, "sign-in-keys" and "logs/batch".
     """
@@ -84,8 +84,8 @@ class Transport(Restorable, BaseTransport):
 
     @classmethod
     def _from(cls, arguments: dict[str, Any]) -> Transport:
-        # Not through the constructor, which raises where there are no credentials: a task of a
-        # pool that fails to be unpickled is waited for in vain.
+        # The constructor would raise without credentials. A pool waits forever for a task that
+        # cannot be unpickled.
         made = cls.__new__(cls)
         settings = {"api_key": None, "api_secret": None, **arguments}
         clock = settings.pop("clock")
@@ -101,15 +101,15 @@ class Transport(Restorable, BaseTransport):
         self._remember(Transport.__init__, arguments)
 
     def reset(self) -> None:
-        from random import Random  # noqa: PLC0415 - not to be paid by the import
+        from random import Random  # noqa: PLC0415 - makes the package's import slower
 
         self.sign_ins = 0
-        # One of each process: the children of a fork must not renew their tokens in step.
+        # Each process has its own generator, so forked children renew their tokens at other times.
         self._random = Random().random  # noqa: S311 - jitter, not cryptography
         known = self._endpoint.credentials
         self._secrets = Secrets((known.api_key, known.api_secret) if known is not None else ())
-        # Guards the token, and is held during a sign-in, so that all threads in need wait for the
-        # same one. Not the session: of two that threads make at once, one is kept.
+        # Guards the token. A thread holds the lock during a sign-in, so that the others wait for
+        # its token. The lock does not guard the session: of two new sessions, one stays.
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._session: Session | None = None
@@ -117,7 +117,7 @@ class Transport(Restorable, BaseTransport):
     def __repr__(self) -> str:
         return f"Transport(base_url={self._endpoint.base_url!r})"
 
-    # A property without a function of Python: each log call looks here.
+    # This property runs no Python code, because each log call reads it.
     secrets = property(attrgetter("_secrets.texts"))
 
     @property
@@ -127,16 +127,16 @@ class Transport(Restorable, BaseTransport):
     def warm_up(self) -> None:
         with self._lock:
             is_valid = self._token is not None and self._clock() < self._token.renew_at
-        if not is_valid and not self._endpoint.problems:  # those, `send` will tell
+        if not is_valid and not self._endpoint.problems:  # `send` reports problems.
             self.sign_in()
 
     def sign_in(self) -> None:
-        """Obtains a new token, whether or not there is one.
+        """Obtain a new token, even if the present one is valid.
 
         Raises:
             AuthenticationError: The server refuses the key and secret.
-            ConnectionFailed: There is no usable answer.
-            ConfigurationError: There are no credentials, after unpickling.
+            ConnectionFailed: The server gives no usable answer.
+            ConfigurationError: The transport was unpickled where credentials are missing.
         """
         if self._endpoint.problems:
             raise missing(self._endpoint)
@@ -148,18 +148,17 @@ class Transport(Restorable, BaseTransport):
     def send(
         self, entries: Sequence[bytes | Mapping[str, Any]], *, time_limit: float | None = None
     ) -> Outcome:
-        """Makes one attempt to deliver a batch; signs in first if there is no valid token.
+        """Make one attempt to send a batch, after a sign-in if there is no valid token.
 
         Args:
-            entries: Encoded entries, or dicts to be encoded as the logger does.
-            time_limit: The most seconds that sign-in and batch may take together, as far as
-                waits for the network have limits, or None.
+            entries: Encoded entries, or dicts, which are encoded as the logger does.
+            time_limit: The most seconds for each wait of sign-in and batch together, or None.
 
         Returns:
-            What became of the batch as a whole. Never raises for what the network does.
+            The outcome for the batch as a whole. Failures of the network do not raise.
 
         Raises:
-            TypeError: `entries` is a single entry; it takes a list of them.
+            TypeError: `entries` is a single entry, not a list of entries.
         """
         if isinstance(entries, (bytes, str, Mapping)):
             raise TypeError(f"entries must be a list of entries, not one {type(entries).__name__}")
@@ -171,7 +170,7 @@ class Transport(Restorable, BaseTransport):
                 if failure is not None:
                     return failure
                 token = self._token
-        assert token is not None  # noqa: S101 - for the type checker: no failure means a token
+        assert token is not None  # noqa: S101 - tells the type checker: without a failure there is a token
         headers = {"Content-Type": "application/json"}
         body = _body(entries)
         if self._endpoint.compress:
@@ -180,7 +179,7 @@ class Transport(Restorable, BaseTransport):
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, compresslevel=6)
         bearer = _Hidden({"Authorization": f"Bearer {token.value}"})
-        if end is not None:  # a sign-in has had its part of the time
+        if end is not None:  # A sign-in has used a part of the time.
             time_limit = max(LEAST_TIME, end - self._clock())
         answer = self._post(wire.BATCH_PATH, body, headers, bearer, time_limit)
         if isinstance(answer, Outcome):
@@ -191,17 +190,19 @@ class Transport(Restorable, BaseTransport):
         return outcome
 
     def close(self) -> None:
-        """Closes the connections; the token stays, and the next request opens a new session."""
+        """Close the connections. The token stays; the next request opens a new session."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
 
     def _obtain_token(self, time_limit: float | None) -> Outcome | None:
-        """Signs in; the lock is held. Returns what went wrong, or None."""
+        """Sign in while the lock is held. Return the outcome of a failure, or None."""
         credentials = self._endpoint.credentials
         if credentials is None or self._endpoint.problems:
             return Outcome(Kind.BLOCKED, str(missing(self._endpoint)))
-        asked_at = self._clock()  # the life counts from before the request: rather early than late
+        asked_at = (
+            self._clock()
+        )  # The lifetime counts from here, so the token is not used too long.
         secrets = _Hidden(
             {
                 wire.API_KEY_HEADER: credentials.api_key,
@@ -217,20 +218,20 @@ class Transport(Restorable, BaseTransport):
             return replace(outcome, detail=outcome.detail + self._hint(answer.status))
         value, life = found
         self._token = Token(value, asked_at + renewal(life, self._random))
-        # The token before this one may be valid still.
+        # The previous token may still be valid, so it stays a secret.
         self._secrets = Secrets((*self.secrets[:2], value, *self.secrets[2:3]))
         self.sign_ins += 1
         return None
 
     def _hint(self, status: int) -> str:
-        """What to add where the server does not know the address and the base URL has a path."""
+        """Return advice if the server answers 404 and the base URL has a path."""
         if status != _NOT_FOUND or "/" not in self._endpoint.base_url.split("//", 1)[1]:
             return ""
         root = wire.DEFAULT_BASE_URL
         return f"; the base URL is the root of the API, mostly without a path, such as {root}"
 
     def _forget(self, token: Token) -> None:
-        """Drops a refused token, unless another thread has replaced it already."""
+        """Forget a refused token, unless another thread has replaced the token."""
         with self._lock:
             if self._token is token:
                 self._token = None
@@ -272,7 +273,7 @@ class Transport(Restorable, BaseTransport):
             )
 
     def _mask(self, token: Token | None) -> Callable[[str], str]:
-        """What removes the secrets from a text: a server may repeat what it was sent."""
+        """Return a function that masks secrets, because a server may repeat what it received."""
         secrets = (*self.secrets, *([] if token is None else [token.value]))
 
         def mask(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the worker asks of a transport."""
+"""The base class of all transports: what the worker calls."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from voyage_logger.transports._outcome import Outcome
 
 
-LEAST_TIME = 0.05  # seconds for a request, however near its deadline
+LEAST_TIME = 0.05  # seconds that a request may take at least, even near its deadline
 
 
 class BaseTransport:
-    """One way for batches to leave the process; subclass it for `VoyageLogger(transport=...)`.
+    """Sends batches to one kind of server; subclass it for `VoyageLogger(transport=...)`.
 
-    A transport makes one attempt per call, in the calling thread: it never waits to try again,
-    for only the worker knows whether there is time for that. An exception from `send` counts as
-    an attempt to repeat.
+    A transport makes one attempt per call, in the calling thread. It never waits to try again,
+    because only the worker knows how much time is left. If `send` raises an exception, the worker
+    sends the batch again later.
 
     Attributes:
-        sign_ins: How many tokens it has obtained.
-        secrets: Texts that no entry may hold, such as keys and tokens: a logger masks them
-            wherever they stand. Replaced as a whole when one changes.
+        sign_ins: The number of tokens that the transport has obtained.
+        secrets: Texts that no entry may hold, such as keys and tokens. A logger masks them in all
+            entries. The tuple is replaced when a secret changes.
     """
 
     sign_ins: int = 0
@@ -34,45 +34,46 @@ class BaseTransport:
 
     @property
     def destination(self) -> str:
-        """Where entries go, without secrets: what a spool keeps is sent nowhere else."""
+        """The address of the server, without secrets. A spool sends its entries only there."""
         return repr(self)
 
     def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
-        """Makes one attempt to deliver a batch.
+        """Make one attempt to send a batch.
 
         Args:
             entries: Encoded entries, each a JSON object in UTF-8.
             time_limit: The most seconds each wait may take, or None for the transport's own.
 
         Returns:
-            What became of the batch as a whole.
+            The outcome for the batch as a whole.
         """
         raise NotImplementedError
 
     def warm_up(self) -> None:
-        """Does beforehand what the first `send` would have to, as the worker's first act.
+        """Prepare the first `send`. The worker calls this method once, when it starts.
 
-        So wrong credentials show at once, not with the first batch. By default it signs in.
+        By default, the method signs in, so that wrong credentials are reported at once.
 
         Raises:
-            VoyageError: It did not work out; `send` will be called all the same.
+            VoyageError: The preparation failed. The worker calls `send` nevertheless.
         """
         self.sign_in()
 
     def sign_in(self) -> None:
-        """Obtains what `send` needs to be let in, where there is such a thing.
+        """Obtain a token or the like, if the server needs one.
 
         Raises:
-            AuthenticationError: The credentials are refused.
-            ConnectionFailed: There is no usable answer.
+            AuthenticationError: The server refuses the credentials.
+            ConnectionFailed: The server gives no usable answer.
         """
 
     def reset(self) -> None:
-        """Forgets, in a forked child, all that belongs to the parent: locks, connections.
+        """Replace, in a forked child, the parent's locks and connections with new ones.
 
-        Runs before anything else in the child may use the transport. It must not close what it
-        drops (the parent is still using it) nor acquire a lock (its owner is not in the child).
+        The child calls this method before any other. The method must not close connections,
+        because the parent uses them. It must not acquire a lock, because the thread that holds the
+        lock is not in the child.
         """
 
     def close(self) -> None:
-        """Frees connections. The transport may be used again afterwards."""
+        """Close the connections. The transport may be used again afterwards."""

@@ -15,22 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 UNCONFIGURED = "unconfigured"
-# Seconds without a reader, after which entries are left out until there is one.
-_PATIENCE = 1.0
-_PIECE = 1024  # characters: 4 KiB at most, for which there is room where stderr takes a line
+_PATIENCE = 1.0  # seconds to wait for a reader of stderr; then entries are not printed
+_PIECE = 1024  # characters, at most 4 KiB: a pipe that can be written has room for 4 KiB
 
 
 class ConsoleTransport(BaseTransport):
     """Prints entries instead of sending them.
 
-    What it prints counts as dropped, with the reason "unconfigured": a health check that reads
-    `stats()` must not take a logger without credentials for one that delivers.
+    Printed entries count as dropped, with the reason "unconfigured", so that a health check that
+    reads `stats()` reports a problem.
 
-    A full pipe that nobody reads holds up neither the worker nor the exit, at which a thread in the
-    middle of a write would have the interpreter abort.
+    A full pipe that nobody reads does not block the worker. A thread that is blocked in a write
+    would abort the interpreter at exit.
     """
 
-    _left_out = 0  # entries since stderr took one as a whole
+    _left_out = 0  # entries that were not printed since the latest one that was
 
     def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
         patience = _PATIENCE if time_limit is None else min(_PATIENCE, time_limit)
@@ -39,9 +38,9 @@ class ConsoleTransport(BaseTransport):
         return Outcome(Kind.DISCARDED, UNCONFIGURED)
 
     def _print(self, text: str, patience: float) -> None:
-        """Prints an entry, unless nobody reads."""
+        """Print an entry, unless nobody reads stderr."""
         if self._left_out:
-            patience = 0.0  # there has been none for a while
+            patience = 0.0  # The entry before has waited already.
             text = f"voyage-logger: {self._left_out} entries not printed: nobody read them\n{text}"
         for start in range(0, len(text), _PIECE):
             if not takes_a_line(sys.stderr, patience):

@@ -1,7 +1,7 @@
-"""Where entries go, and with which credentials: from arguments and environment variables.
+"""The URL and the credentials, from arguments and environment variables.
 
-What must stay true: a wrong argument raises; a missing or wrong environment variable becomes one of
-the `problems`. No error or repr shows a credential.
+What must stay true: a wrong argument raises. A missing or wrong environment variable becomes one of
+the `problems`. No error and no `repr` shows a credential.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOOPBACK = r"localhost|::1|127(\.\d{1,3}){3}"
 
 @frozen
 class Credentials:
-    """The API key and secret, which no repr shows and no pickle takes along."""
+    """The API key and secret, which no `repr` shows and no pickle can hold."""
 
     api_key: str
     api_secret: str
@@ -44,14 +44,14 @@ class Credentials:
 
 @frozen
 class Endpoint:
-    """Where entries go: what a `Transport` needs to know.
+    """The address, the credentials and the options of a `Transport`.
 
     Attributes:
-        base_url: The API's root, without a slash at the end.
+        base_url: The root of the API, without a slash at the end.
         credentials: The key and secret, or None if they are missing.
         timeout: Limits for connecting and for each read, seconds.
         compress: Whether request bodies are sent as gzip.
-        problems: What is missing or wrong in the environment, in words.
+        problems: Descriptions of what is missing or wrong in the environment.
     """
 
     base_url: str
@@ -62,8 +62,8 @@ class Endpoint:
 
     @property
     def is_exposed(self) -> bool:
-        """True if secrets would cross a network in the clear."""
-        from urllib.parse import urlsplit  # noqa: PLC0415 - not to be paid by the import
+        """True if secrets would be sent over a network without encryption."""
+        from urllib.parse import urlsplit  # noqa: PLC0415 - makes the package's import slower
 
         url = urlsplit(self.base_url)
         return url.scheme == "http" and not re.fullmatch(_LOOPBACK, url.hostname or "")
@@ -78,15 +78,7 @@ def endpoint_from(
     compress: object,
     environ: Mapping[str, str] = os.environ,
 ) -> Endpoint:
-    """Where entries go, from arguments and environment.
-
-    Args:
-        api_key: The argument, or None for the environment's.
-        api_secret: The argument, or None for the environment's.
-        base_url: The argument, or None for the environment's or the vendor's.
-        timeout: One limit or (connect, read), seconds.
-        compress: Whether to send gzip.
-        environ: The environment to read.
+    """Return the endpoint. An argument that is None is read from an environment variable.
 
     Raises:
         ConfigurationError: An argument breaks its rule.
@@ -112,9 +104,11 @@ def endpoint_from(
 
 
 def missing(endpoint: Endpoint) -> ConfigurationError:
-    """The error for an endpoint that cannot be used as it is."""
+    """Return the error for an endpoint that has problems."""
     problems = "; ".join(endpoint.problems)
-    parameter = "base_url" if endpoint.credentials else "credentials"  # the first one at fault
+    parameter = (
+        "base_url" if endpoint.credentials else "credentials"
+    )  # the first one with a problem
     error = ConfigurationError(parameter, "<incomplete>", f"complete ({problems})")
     error.message = problems if endpoint.credentials else f"no credentials: {problems}"
     return error
@@ -132,7 +126,7 @@ def _url(parameter: str, value: object) -> str:
     from urllib.parse import urlsplit  # noqa: PLC0415 - see above
 
     rule = "an http:// or https:// URL with a host, without credentials, query or fragment"
-    # An error must not repeat a password or a key: only what can hold neither is shown.
+    # An error must not show a password or a key, so only a URL without these characters is shown.
     is_harmless = isinstance(value, str) and not set(value) & set("@?#&=")
     shown = value if is_harmless else "<a hidden value>"
     if not isinstance(value, str):
@@ -165,11 +159,11 @@ def _credentials(
 def _credential(
     parameter: str, value: object, name: str, environ: Mapping[str, str], problems: list[str]
 ) -> str:
-    """One of the two, or an empty text and a problem that names the variable."""
+    """Return a key or secret; or an empty text, and add a problem that names the variable."""
     rule = "a text of visible ASCII characters, as HTTP headers carry"
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(parameter, f"<a hidden {type(value).__name__}>", rule)
-    # Blank counts as missing: an unset secret often arrives as an empty string.
+    # A blank text counts as missing, because an unset secret is often an empty text.
     if argument := (value or "").strip():
         if not is_header_safe(argument):
             raise ConfigurationError(parameter, "<a hidden text>", rule)
@@ -184,5 +178,5 @@ def _credential(
 
 
 def is_header_safe(value: str) -> bool:
-    """True if the value can stand in an HTTP header as it is."""
+    """Return True if an HTTP header can hold the value unchanged."""
     return bool(value) and value.isascii() and value.isprintable()

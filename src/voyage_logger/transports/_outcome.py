@@ -1,4 +1,4 @@
-"""What one attempt to deliver a batch came to: the word that passes from transport to worker."""
+"""The outcome of one attempt to send a batch: what a transport returns to the worker."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from voyage_logger._base.frozen import frozen
 
 
 class Kind(Enum):
-    """What the worker has to do next.
+    """The kind of an outcome, which decides what the worker does next.
 
     Attributes:
-        DELIVERED: The server has the batch.
-        TRY_AGAIN: A passing trouble: an outage, a limit, the network.
-        UNAUTHORIZED: The token was refused; the next attempt signs in anew.
-        BLOCKED: Not the entries' fault and not passing by itself: wrong credentials, a wrong URL.
-        TOO_LARGE: The request is larger than the server takes.
-        REFUSED: The server finds fault with an entry of the batch.
-        DISCARDED: The transport has no server to give the batch to.
+        DELIVERED: The server has confirmed the batch.
+        TRY_AGAIN: A temporary failure: an outage, a limit, the network.
+        UNAUTHORIZED: The server refused the token; the next attempt signs in again.
+        BLOCKED: A failure that somebody must fix: wrong credentials, a wrong URL.
+        TOO_LARGE: The request is larger than the server accepts.
+        REFUSED: The server refuses an entry of the batch.
+        DISCARDED: The transport has no server to send the batch to.
     """
 
     DELIVERED = "delivered"
@@ -37,7 +37,7 @@ class Kind(Enum):
 
 RETRY_AFTER_CAP = 300.0  # seconds: a server may ask for hours
 
-# Kinds that mostly do not pass by themselves: worth asking less often.
+# Kinds that rarely end without a person's help, so the worker waits longer.
 PERSISTENT = (Kind.BLOCKED, Kind.UNAUTHORIZED)
 
 
@@ -46,11 +46,11 @@ class Outcome:
     """The result of one attempt.
 
     Attributes:
-        kind: What to do next.
-        detail: What happened, in words fit for a person; never a secret, never an entry.
-        status: The HTTP status, if there was an answer.
-        retry_after: The least time to wait that the server asked for, seconds, or None.
-        is_sign_in: True if it was the sign-in that failed, so no batch was sent.
+        kind: The kind, which decides what the worker does next.
+        detail: A description for people, without secrets and entries.
+        status: The HTTP status, or None without an answer.
+        retry_after: Seconds that the server asks to wait at least, or None.
+        is_sign_in: True if the sign-in failed, so no batch was sent.
     """
 
     kind: Kind
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def error_of(outcome: Outcome) -> VoyageError:
-    """The outcome as an error for people: what happened, and where it helps, what to do."""
+    """Return the outcome as an error that says what happened and what to do."""
     if outcome.is_sign_in and outcome.status in (401, 403):
         advice = "check the API key and secret (VOYAGE_LOGS_KEY, VOYAGE_LOGS_SECRET)"
         return AuthenticationError(f"{outcome.detail}: {advice}", outcome.status)

@@ -1,7 +1,7 @@
-"""The HTTP session: one POST, its answer or its failure in words.
+"""The HTTP session: one POST request and its answer.
 
-The only module that imports `requests` (some 100 ms), and so imported late, by the worker thread.
-It is also the one place that knows which foreign exceptions there are.
+This is the only module that imports `requests`, which takes 100 ms. So the worker's thread imports
+it at the first request. All exceptions of `requests` and `urllib3` are handled here.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from urllib3.poolmanager import PoolManager
 
 _USER_AGENT = f"voyage-logger/{__version__}"
-_BODY_LIMIT = 64 * 1024  # bytes: a token is some 2 KiB; nobody reads more of an error
+_BODY_LIMIT = 64 * 1024  # bytes: a token has about 2 KiB, and an error needs no more
 _PIECE = 4096  # bytes
-# Statuses of answers that announce another one: all of 1xx but 101, which is an end of HTTP.
+# Statuses of interim answers: all of 1xx except 101, which ends HTTP on the connection.
 _INTERIM = range(102, 200)
-_MOST_INTERIM = 100  # in front of one answer: each may take as long as the read timeout
+_MOST_INTERIM = 100  # before one answer, because each may take as long as the read timeout
 
-# Wrong before anything was sent, and wrong again next time: a matter of configuration.
+# Failures before anything is sent, which happen again until the configuration changes.
 _PERMANENT = (
     exceptions.InvalidHeader,
     exceptions.InvalidSchema,
@@ -48,16 +48,14 @@ _PERMANENT = (
     ssl.SSLCertVerificationError,
 )
 
-# Raised for a URL that cannot be taken apart.
+# Raised for a URL that cannot be parsed.
 _MALFORMED = (exceptions.InvalidURL, urllib3.exceptions.LocationValueError)
 
 
 class RequestFailed(Exception):  # noqa: N818 - it states what happened
-    """No answer came.
+    """The server gave no answer.
 
-    Args:
-        detail: What happened, for people, without secrets of the URL.
-        is_permanent: True if trying again as things are cannot help.
+    The `detail` holds no secrets. A permanent failure lasts until the configuration changes.
     """
 
     def __init__(self, detail: str, *, is_permanent: bool) -> None:
@@ -67,20 +65,19 @@ class RequestFailed(Exception):  # noqa: N818 - it states what happened
 
 
 class Session:
-    """A `requests` session set up for this API. Thread-safe as far as its connection pool is."""
+    """A `requests` session for this API. Thread-safe, as far as its connection pool is."""
 
     def __init__(self) -> None:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = _USER_AGENT
-        # No state but the token: a cookie would tie this process to whatever set it.
+        # Cookies are refused: a cookie could bind this process to one server of several.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # One retry layer only, the worker's. A pooled connection that the server has closed
-        # meanwhile is noticed by urllib3 before it is used, and replaced.
+        # Only the worker repeats requests. urllib3 replaces connections that the server has closed.
         adapter = _Adapter(max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
-        # Proxies and certificates, as the environment has them: to look there for each request
-        # costs as much as all else of it. A failure has them looked up anew.
+        # The proxies and certificates of the environment. They are read again only after a failure,
+        # because reading them takes as long as the rest of a request.
         self._surroundings: Mapping[str, Any] | None = None
 
     def post(
@@ -91,17 +88,10 @@ class Session:
         secret_headers: Mapping[str, str],
         timeout: tuple[float, float],
     ) -> Answer:
-        """Makes one request.
-
-        Args:
-            url: Where to.
-            body: What to send, or None for an empty request.
-            headers: Headers of the request.
-            secret_headers: Headers that let the request in.
-            timeout: Limits for connecting and for each read, seconds.
+        """Make one request. The timeout limits connecting and each read, in seconds.
 
         Raises:
-            RequestFailed: There was no answer.
+            RequestFailed: The server gave no answer.
         """
         secrets = _SecretHeaders(secret_headers)
         request = requests.Request("POST", url, headers=headers, data=body, auth=secrets)
@@ -112,7 +102,7 @@ class Session:
             with self._session.send(
                 self._session.prepare_request(request),
                 timeout=timeout,
-                allow_redirects=False,  # another origin must not see the secrets
+                allow_redirects=False,  # Another server must not get the secrets.
                 **surroundings,
             ) as response:
                 self._surroundings = surroundings
@@ -125,7 +115,7 @@ class Session:
                 )
         except (exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(error) from None
-        # A host name that IDNA cannot encode, a proxy's URL that requests does not foresee.
+        # `requests` raises these for some malformed host names and URLs of proxies.
         except (ValueError, TypeError, LookupError) as error:
             raise RequestFailed(_brief(error), is_permanent=True) from None
 
@@ -134,7 +124,7 @@ class Session:
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter whose pools hold no lock that a fork could leave locked, and know all of 1xx."""
+    """An adapter whose connection pools have no lock, which a fork could copy while it is held."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -158,9 +148,9 @@ def _amended(pool: Any) -> Any:
 
 
 class _FinalResponse(HTTPResponse):
-    """An answer that is final: of the interim ones, the standard library knows 100 alone.
+    """An HTTP response that skips interim answers. The standard library skips only 100.
 
-    To take a 102 or 103 for the answer would be to send again what the server has taken in.
+    If a 102 or 103 counted as the answer, a delivered batch would be sent again.
     """
 
     def begin(self) -> None:
@@ -168,15 +158,15 @@ class _FinalResponse(HTTPResponse):
             super().begin()
             if self.status not in _INTERIM:
                 return
-            self.headers = self.msg = None  # type: ignore[assignment] # else `begin` does nothing
+            self.headers = self.msg = None  # type: ignore[assignment] # otherwise `begin` does nothing
         raise HTTPException(f"more than {_MOST_INTERIM} interim answers")
 
 
 class _Idle:
-    """A pool's idle connections: as much of a `queue.LifoQueue` as urllib3 uses, without its lock.
+    """The idle connections of a pool: the methods of `queue.LifoQueue` that urllib3 uses.
 
-    A child that was forked while another thread held that lock would wait for it forever at its
-    exit, where urllib3 empties all pools, those inherited included.
+    A `LifoQueue` has a lock. If a process is forked while a thread holds that lock, the child would
+    wait for the lock forever at its exit, because urllib3 then empties all pools.
     """
 
     def __init__(self, maxsize: int) -> None:
@@ -199,7 +189,7 @@ class _Idle:
 
 
 class _SecretHeaders(AuthBase):
-    """Sets headers as an authentication does, for `requests` replaces plain ones from ~/.netrc.
+    """Sets headers as an authentication, because `requests` replaces other ones from ~/.netrc.
 
     See https://github.com/psf/requests/issues/3929.
     """
@@ -213,16 +203,16 @@ class _SecretHeaders(AuthBase):
 
 
 def _body(response: requests.Response, time_limit: float) -> bytes:
-    """The beginning of the body; reading it all lets the connection be used again.
+    """Return the beginning of the body. A body that is read to its end frees the connection.
 
-    A server may send it a byte at a time, each within the read timeout: so there is a limit for all
-    of it together. (Where urllib3 has no `read1`, before 2.1, the limit is one of each piece.)
+    A server may send single bytes, each within the read timeout, so the whole body has a time
+    limit. Before urllib3 2.1, which has no `read1`, the limit holds for each piece.
     """
     end = monotonic() + time_limit
     read = getattr(response.raw, "read1", response.raw.read)
     pieces: list[bytes] = []
     size = 0
-    # Where it fails: the status has come and it alone decides; a retry would double the batch.
+    # A failure is ignored: the status has arrived, and another attempt could duplicate the batch.
     with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
         while size < _BODY_LIMIT and monotonic() < end:
             piece = read(_PIECE, decode_content=True)
@@ -235,16 +225,16 @@ def _body(response: requests.Response, time_limit: float) -> bytes:
 
 def _failure(error: Exception) -> RequestFailed:
     chain = _chain(error)
-    # An OSError that is no RequestException: a CA bundle or client certificate that is not there.
+    # An OSError that is no RequestException means a missing CA bundle or client certificate.
     is_setup = isinstance(error, OSError) and not isinstance(error, exceptions.RequestException)
     is_permanent = is_setup or any(isinstance(link, _PERMANENT) for link in chain)
     return RequestFailed(_brief(chain[-1]), is_permanent=is_permanent)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The error and what caused it, down to the root; requests and urllib3 wrap in four ways."""
+    """Return the error and its causes; requests and urllib3 wrap causes in four ways."""
     chain = [error]
-    while len(chain) < 10:  # noqa: PLR2004 - more than either library nests; a guard against a cycle
+    while len(chain) < 10:  # noqa: PLR2004 - a limit, because causes may form a cycle
         inner = (getattr(chain[-1], "reason", None), *chain[-1].args, chain[-1].__cause__)
         below = next((link for link in inner if isinstance(link, BaseException)), None)
         if below is None:
@@ -255,8 +245,8 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _brief(error: BaseException) -> str:
     if isinstance(error, _MALFORMED) or type(error) in (TypeError, ValueError):
-        # Such messages quote a part of the URL, and what looks like a host may be a password.
+        # Such a message quotes a part of the URL, which may be a password.
         text = "the base URL, or a proxy's (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), is malformed"
     else:
-        text = re.sub(r"//\S*@", "//***@", str(error))  # a proxy's URL may hold a password
+        text = re.sub(r"//\S*@", "//***@", str(error))  # The URL of a proxy may hold a password.
     return f"{type(error).__name__}: {text}"

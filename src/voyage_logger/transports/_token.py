@@ -1,4 +1,4 @@
-"""An access token: how it is found in the answer of a sign-in, and when it is renewed.
+"""An access token: read from the answer of a sign-in, and renewed in time.
 
 Source: vendor docs, "sign-in-keys".
 """
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from voyage_logger.transports._verdict import Answer
 
-# Seconds before a token expires, at the latest, as in the vendor's reference classes.
+# A token is renewed this many seconds before it expires, as in the vendor's reference classes.
 RENEWAL = 300.0
-RENEWAL_SHARE = 0.2  # of a life too short for that
+RENEWAL_SHARE = 0.2  # the same as a share of the lifetime, for tokens with a short one
 
 
 @frozen
 class Token:
-    """An access token and when to renew it, by the monotonic clock."""
+    """An access token and the time to renew it, by the monotonic clock."""
 
     value: str
     renew_at: float
@@ -38,7 +38,7 @@ class Token:
 
 
 def token_in(answer: Answer) -> tuple[str, float] | None:
-    """The token of a sign-in's answer and its life in seconds, or None if there is none."""
+    """Return the token in an answer and its lifetime in seconds, or None without a token."""
     if not answer.is_success or answer.is_page:
         return None
     try:
@@ -56,13 +56,9 @@ def token_in(answer: Answer) -> tuple[str, float] | None:
 
 
 def renewal(life: float, random: Callable[[], float]) -> float:
-    """How long after its sign-in a token is replaced, before it expires.
+    """Return after how many seconds a token is renewed.
 
-    At random within a time as long as the reserve: a fleet that was deployed at once would sign
-    in anew within one flush interval, each time.
-
-    Args:
-        life: Seconds from the sign-in to the token's end.
-        random: A source of numbers from 0 to below 1.
+    The time is random, within a period before the last moment. Otherwise all servers that were
+    started together would sign in together each time. The random numbers are from 0 to below 1.
     """
     return life - min(RENEWAL, life * RENEWAL_SHARE) * (1 + random())

@@ -1,4 +1,4 @@
-"""What an answer of the API means for the batch.
+"""The meaning of an HTTP answer for the batch.
 
 Source: vendor docs for 401 and its body; RFC 9110 and the conventions of JSON APIs for the rest.
 """
@@ -14,7 +14,7 @@ from voyage_logger.transports._outcome import RETRY_AFTER_CAP, Kind, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_WORDS = 200  # characters of an answer that are repeated to people
+_WORDS = 200  # characters of an answer that an error message repeats
 
 _BY_STATUS = {
     400: Kind.REFUSED,
@@ -31,15 +31,15 @@ _SERVER_ERROR = range(500, 600)
 
 @frozen
 class Answer:
-    """An HTTP answer, as far as it matters.
+    """The parts of an HTTP answer that the client reads.
 
     Attributes:
         status: The status code.
         content_type: The Content-Type header, lower case.
         retry_after: The Retry-After header, or None.
         location: The Location header, or None.
-        body: The beginning of the body; empty if it could not be read. No repr shows it: it may
-            hold a token.
+        body: The beginning of the body; empty if it could not be read. `repr` leaves the body out,
+            because it may hold a token.
     """
 
     status: int
@@ -53,22 +53,19 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """True for a 2xx."""
+        """True for a status 2xx."""
         return self.status in _SUCCESS
 
     @property
     def is_page(self) -> bool:
-        """True for a page meant for people: a proxy or a captive portal answered, not the API."""
+        """True for an HTML page: a proxy or a captive portal has answered, not the API."""
         return self.content_type.startswith("text/html")
 
 
 def batch_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) -> Outcome:
-    """The outcome of a batch request.
+    """Return the outcome of a batch request at a present time, epoch seconds.
 
-    Args:
-        answer: What came back.
-        now: The present time, epoch seconds, for a Retry-After date.
-        mask: Removes secrets from a text: a server may repeat what it was sent.
+    The function `mask` removes secrets from a text, because a server may repeat what it received.
     """
     if answer.is_success and not answer.is_page:
         return Outcome(Kind.DELIVERED, status=answer.status)
@@ -81,9 +78,9 @@ def batch_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) 
 
 
 def sign_in_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) -> Outcome:
-    """The outcome of a sign-in that gave no token.
+    """Return the outcome of a sign-in that gave no token.
 
-    A refusal of any kind is about the credentials or the URL, never about an entry.
+    The server refuses a sign-in because of the credentials or the URL, never because of an entry.
     """
     kind = _kind(answer)
     return Outcome(
@@ -102,7 +99,7 @@ def _kind(answer: Answer) -> Kind:
 
 
 def _words(answer: Answer, mask: Callable[[str], str]) -> str:
-    """The answer in a line for people: the status, and what the server said if that is JSON."""
+    """Return the answer in one line: the status, and the error text of a JSON body."""
     said = ""
     if answer.is_page:
         said = "an HTML page, not the API"
@@ -113,30 +110,25 @@ def _words(answer: Answer, mask: Callable[[str], str]) -> str:
     else:
         try:
             body = json.loads(answer.body)
-        except (ValueError, RecursionError):  # not JSON, not UTF-8, or meant to exhaust us
+        except (ValueError, RecursionError):  # The body is no JSON, no UTF-8, or nested too deep.
             body = None
         if isinstance(body, dict):
             parts = [str(body[key]) for key in ("error", "message", "detail") if body.get(key)]
-            said = mask(": ".join(parts))  # before the cut: half a secret would not be found
+            said = mask(": ".join(parts))  # A cut secret would not be found.
     printable = "".join(char if char.isprintable() else " " for char in said[:_WORDS])
     return f"HTTP {answer.status} {printable}".rstrip()
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:
-    """The seconds that a `Retry-After` header asks for.
+    """Return the seconds that a `Retry-After` header asks for, at most `RETRY_AFTER_CAP`.
 
-    Args:
-        value: The header, seconds or an HTTP date, or None.
-        now: The present time, epoch seconds.
-
-    Returns:
-        Seconds from 0 to `RETRY_AFTER_CAP`, or None if the header is missing or unreadable.
+    The header holds seconds or an HTTP date. A missing or invalid header gives None.
     """
     if value is None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text), RETRY_AFTER_CAP)  # float(): int() has a limit of digits
+        return min(float(text), RETRY_AFTER_CAP)  # `int` refuses very long numbers.
     from datetime import timezone  # noqa: PLC0415 - see the next line
     from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 20 ms, rarely needed
 
