@@ -24,7 +24,8 @@ from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
 from voyage_logger._delivery import backoff
 from voyage_logger._delivery.batch import MOST_REFUSALS
-from voyage_logger._delivery.loss_report import LossTeller
+from voyage_logger._delivery.loss_report import LossReport
+from voyage_logger._delivery.server_state import ServerState
 from voyage_logger._queue.memory import MemoryQueue
 from voyage_logger.devserver import DevServer, Fault, Rules
 
@@ -207,7 +208,7 @@ def test_flush_begins_with_short_pauses(
     logger = make_logger(flush_interval=0.01)
     worker = logger._pipeline._worker
     worker._random = lambda: 0.0
-    worker.delivery.failures._level = 8.0  # each pause is 20 s
+    worker._delivery._failures._level = 8.0  # each pause is 20 s
     server.script(*[Fault(status=503)] * 3)
     logger.info("x")
     server.wait_for_requests(1)
@@ -538,7 +539,7 @@ def test_server_that_refuses_everything_is_given_pauses(
     with logger._pipeline.queue.lock:  # all at once: what comes meanwhile would make requests grow
         for number in range(200):
             logger.info("entry %d", number)
-    until(lambda: worker.delivery.refused_in_a_row >= 3)
+    until(lambda: worker._delivery.refused_in_a_row >= 3)
     assert logger.stats().requests <= 1 + 3 * MOST_REFUSALS
     server.rules = Rules()  # during the pause, not in the middle of a batch
     for number in range(100):
@@ -685,7 +686,9 @@ def test_trouble_is_not_told_as_the_cause_of_what_has_another(reason: str, told:
     queue = MemoryQueue(1, 1000)
     queue.drop_new(INFO, reason)
 
-    error = LossTeller(queue, Diagnostics(), time.monotonic).claim("", problem="HTTP 503")
+    server = ServerState(BaseTransport(), Diagnostics())
+    server.last_problem = "HTTP 503"
+    error = LossReport(queue, server, Diagnostics(), lambda _fields: None).claim_last(at_once=True)
 
     assert error is not None
     assert error.problem == told

@@ -20,6 +20,7 @@ from benchmarks import fleet
 from benchmarks._fleet_model import App, Process, run
 from benchmarks._fleet_scenarios import SCENARIOS, play
 from benchmarks._fleet_server import Load, Server, Trouble
+from tests.support.loggers import parts_of_worker
 from voyage_logger import Transport
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
@@ -90,9 +91,9 @@ class Rehearsal:
             self.queue,
             transport,
             settings,
-            Diagnostics(lambda _error: None, clock=self),
-            write_notice=lambda _fields: None,
-            on_end=lambda: None,
+            *parts_of_worker(
+                self.queue, transport, Diagnostics(lambda _error: None, clock=self), self
+            ),
             clock=self,
             random=self._random,
         )
@@ -122,7 +123,7 @@ class Rehearsal:
         if not self._is_woken:
             self._move(end)
         if self.now >= self._until:
-            self.worker.stop()
+            self.worker.orders.stop()
         return self._is_woken
 
     def notify(self, n: int = 1) -> None:
@@ -141,7 +142,7 @@ class Rehearsal:
     ) -> Answer:
         del url, headers, secret_headers, timeout
         if self.now >= self._until:
-            self.worker.stop()
+            self.worker.orders.stop()
             raise RequestFailed("it is over", is_permanent=False)
         if body is None:
             reply, end = self._server.sign_in(self.now)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.loggers import Recorder, until
+from tests.support.loggers import Recorder, parts_of_worker, until
 from voyage_logger import EntriesLost, Kind, Outcome
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
@@ -74,9 +74,7 @@ def make_worker(make_logger: MakeLogger, errors: list[VoyageError]) -> MakeWorke
             queue,
             transport,
             make_logger(transport=Recorder())._settings,
-            Diagnostics(errors.append),
-            write_notice=lambda _fields: None,
-            on_end=lambda: None,
+            *parts_of_worker(queue, transport, Diagnostics(errors.append), clock),
             clock=clock,
             random=lambda: 0.1,
         )
@@ -121,10 +119,10 @@ class TestStop:
         worker = make_worker(queue, Recorder())
         worker.start()
         until(lambda: len(queue.changed._waiters) == 1)  # type: ignore[attr-defined]
-        worker.stop()
+        worker.orders.stop()
         worker.join(time.monotonic() + LIMIT)
         is_over = not worker.is_running
-        worker.nudge(0)
+        worker.orders.flush(0)
 
         assert is_over
 
@@ -141,7 +139,7 @@ class TestStop:
         for thread in threads:
             thread.start()
         until(lambda: len(queue.settled._waiters) == 3)  # type: ignore[attr-defined]
-        worker.stop()
+        worker.orders.stop()
         for thread in threads:
             thread.join(2 * LIMIT)
 
@@ -175,7 +173,7 @@ class TestGivingUp:
 
         def claim() -> None:
             if queue.lock.acquire(blocking=False):
-                worker._losses.claim("", at_once=True)
+                worker._losses.claim_last(at_once=True)
                 queue.lock.release()
 
         def clock() -> float:

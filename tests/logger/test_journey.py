@@ -623,7 +623,7 @@ def test_journey_of_a_forgotten_logger_still_delivers(recorder: Recorder) -> Non
     """A journey keeps the pipeline of its logger alive."""
     journey = VoyageLogger("app", transport=recorder, flush_interval=0.01).journey("checkout")
     assert isinstance(journey, Journey)
-    assert not journey._calls._pipeline._worker._stops_when_empty
+    assert not journey._calls._pipeline._worker.orders.stops_when_empty
     with journey:
         pass
     journey._calls._pipeline.flush(10)

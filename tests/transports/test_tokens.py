@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.loggers import until
+from tests.support.loggers import parts_of_worker, until
 from voyage_logger import AuthenticationError, Transport
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
@@ -106,7 +106,7 @@ class Day:
             self.server.revoke_tokens()
         self.spoil_sign_in()
         if self.now >= self.END:
-            self.worker.stop()
+            self.worker.orders.stop()
         return False
 
     def spoil_sign_in(self) -> None:
@@ -135,9 +135,7 @@ def test_hours_of_wrong_credentials(
             day.queue,
             transport,
             settings,
-            Diagnostics(errors.append, clock=day),
-            write_notice=lambda _fields: None,
-            on_end=lambda: None,
+            *parts_of_worker(day.queue, transport, Diagnostics(errors.append, clock=day), day),
             clock=day,
             random=Random(seed).random,
         )

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from voyage_logger._base.stats import Stats
     from voyage_logger._delivery.pipeline import Pipeline
-    from voyage_logger._delivery.worker import Worker
     from voyage_logger._queue.spool.inspection import Owner, View
 
 _TIMEOUT = 3600.0
@@ -117,23 +116,21 @@ def _send(path: Path, transport: Transport, total: int, deadline: float) -> tupl
         transport=transport,
     )
     pipeline = logger._pipeline  # noqa: SLF001 - it is watched, and nothing is logged
-    worker = pipeline._worker  # noqa: SLF001 - the same
     progress = _Progress(total)
     try:
-        _drive(pipeline, worker, progress, deadline)
+        _drive(pipeline, progress, deadline)
     finally:  # keeps what is left, after Ctrl-C as well
         try:
             # What it is just taking over would count as somebody's, and what is just being
             # answered would come again.
-            worker.stop()
-            worker.join(time.monotonic() + _GRACE_SECONDS)
+            pipeline.stop_worker(time.monotonic() + _GRACE_SECONDS)
         finally:
             pipeline.close(0)
             progress.show(pipeline.stats(), is_last=True)
-    return pipeline.stats(), not worker.is_running
+    return pipeline.stats(), not pipeline.is_working
 
 
-def _drive(pipeline: Pipeline, worker: Worker, progress: _Progress, deadline: float) -> None:
+def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
     """Has the worker run until it has found nothing more to adopt for a while.
 
     That is a number of looks at the folder, not a time: one look at a large folder, or on a slow
@@ -144,7 +141,7 @@ def _drive(pipeline: Pipeline, worker: Worker, progress: _Progress, deadline: fl
     queue.maintain_every(_LOOK_SECONDS)  # now: the worker's first look decides when the second is
     looks = idle_since = adopted = 0
     while looks - idle_since <= _LOOKS and (remaining := deadline - time.monotonic()) > 0:
-        if not worker.is_running:  # this starts it, or does its work where there is no thread
+        if not pipeline.is_working:  # this starts it, or does its work where there is no thread
             pipeline.flush(_LOOK_SECONDS)
         with queue.lock:
             queue.settled.wait(min(remaining, 2 * _LOOK_SECONDS))
