@@ -280,9 +280,9 @@ def hold():
         time.sleep(1000)
 threading.Thread(target=hold, daemon=True).start()
 # The last of all exit hooks: after the one that speaks last.
-atexit.unregister(voyage_logger._delivery.process._speak_last)
+atexit.unregister(voyage_logger._delivery.process._tell_rest)
 atexit.register(lambda: (taking.set(), taken.wait()))
-atexit.register(voyage_logger._delivery.process._speak_last)
+atexit.register(voyage_logger._delivery.process._tell_rest)
 logger.info("x")
 ending()
 """

@@ -292,10 +292,10 @@ def test_daemon_threads_that_log_on_do_not_fill_stderr(
 
 # A hook as one that was registered before the import: it runs after all of ours.
 LAST_OF_ALL = """\
-from voyage_logger._delivery.process import _speak_last
-atexit.unregister(_speak_last)
+from voyage_logger._delivery.process import _tell_rest
+atexit.unregister(_tell_rest)
 atexit.register(hook)
-atexit.register(_speak_last)
+atexit.register(_tell_rest)
 """
 HOOKS = {
     "first entry": ("atexit.register(hook)", [1, 299]),

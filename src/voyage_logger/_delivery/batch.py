@@ -84,11 +84,7 @@ class BatchDelivery:
         self._failures.ease()
 
     def deliver_next(self, *, is_behind: bool) -> None:
-        """Send the next batch until it is settled or the pacer has stopped.
-
-        Args:
-            is_behind: True if more entries wait than the client may let wait.
-        """
+        """Send the next batch until it is settled or the pacer has stopped."""
         size = self._size
         size.adapt(len(self._queue), is_behind=is_behind)
         batch = self._queue.take(size.entries, size.bytes)
@@ -201,8 +197,8 @@ class BatchDelivery:
 def _raised(error: Exception) -> Outcome:
     """Return the outcome of an attempt in which the transport raised an exception.
 
-    The outcome names the exception but does not quote it, because the text may hold a secret. A
-    missing module (as with `python -S`) blocks sending, because waiting does not install it.
+    The outcome does not quote the exception, because its text may hold a secret. A missing module
+    (as with `python -S`) blocks sending, because a pause does not install the module.
     """
     cause = None
     if isinstance(error, ImportError):

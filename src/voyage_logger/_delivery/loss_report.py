@@ -27,19 +27,6 @@ if TYPE_CHECKING:
 _AT_END = {"closed", "shutdown"}  # reasons that do not say why the server was not reached
 
 
-class _Told:
-    """The losses that one place has been told of."""
-
-    def __init__(self) -> None:
-        self.losses: Counter[Loss] = Counter()
-        self._kept = 0  # how many of these entries are in the dead-letter file
-
-    def add(self, losses: Counter[Loss], kept: int) -> int:
-        """Note all losses so far; return how many of the new ones are kept."""
-        self.losses, before, self._kept = losses, self._kept, kept
-        return kept - before
-
-
 class LossReport:
     """Tells people of one queue's losses.
 
@@ -64,9 +51,11 @@ class LossReport:
         self._clock = clock
         self.is_due = False
         self._words = ""  # what the server said of the last entry that it rejected
-        self._on_stderr, self._in_stream = _Told(), _Told()
+        self._told: Counter[Loss] = Counter()  # on stderr
         self._told_at: float | None = None
+        self._noted: Counter[Loss] = Counter()  # in the stream
         self._noted_at = 0  # the number of confirmed batches at the last notice
+        self._told_kept = self._noted_kept = 0  # how many of these entries are dead letters
 
     def expect(self, words: str) -> None:
         """Note what the server said of an entry that the caller rejects under the queue's lock."""
@@ -97,10 +86,11 @@ class LossReport:
         with self._queue.lock:
             is_soon = self._told_at is not None and now - self._told_at < QUIET_SECONDS
             losses = self._all()
-            news = losses - self._on_stderr.losses
+            news = losses - self._told
             if not news or (is_soon and not at_once):
                 return None
-            kept, self._told_at = self._on_stderr.add(losses, self._queue.kept), now
+            self._told, self._told_at = losses, now
+            kept, self._told_kept = self._queue.kept - self._told_kept, self._queue.kept
         reasons = by_reason(news)
         is_rejected = reasons.keys() & self._queue.stats().rejected_by.keys()
         words = self._words if is_rejected else ""
@@ -125,13 +115,14 @@ class LossReport:
         """Tell people and the stream; the stream only if it worked since the last notice."""
         with self._queue.lock:
             losses = self._all()
-            noted = losses - self._in_stream.losses
-            if is_noted := noted and self._server.batches != self._noted_at:
-                kept = self._in_stream.add(losses, self._queue.kept)
+            news = losses - self._noted
+            is_noted = news and self._server.batches != self._noted_at
+            if is_noted:
+                self._noted, self._noted_at = losses, self._server.batches
+                kept, self._noted_kept = self._queue.kept - self._noted_kept, self._queue.kept
         if is_noted:
-            self._noted_at = self._server.batches
-            self._write_notice(_notice(noted, kept))
-        if losses - self._on_stderr.losses:
+            self._write_notice(_notice(news, kept))
+        if losses - self._told:
             self.tell()
         elif self.is_due:
             self.end()

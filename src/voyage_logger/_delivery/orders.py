@@ -26,7 +26,7 @@ class Orders:
         is_stopped: True if the worker makes no further attempt.
         is_flush_new: True from a flush to the next attempt.
 
-    Every method may be called from any thread.
+    Thread-safe.
     """
 
     def __init__(self, queue: MemoryQueue) -> None:

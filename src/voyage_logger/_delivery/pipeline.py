@@ -37,18 +37,15 @@ _DURABLE_PATIENCE = 1.0
 class Pipeline:
     """Accepts encoded entries and delivers them.
 
+    Thread-safe, and safe to re-enter from signal handlers and `__del__`.
+
     Args:
-        settings: The logger's settings.
-        transport: How entries leave.
-        diagnostics: Where trouble is reported.
         make_notice: Makes the bytes of an entry about losses from its fields.
         on_fork: Called first in a forked child; it takes no lock.
 
     Attributes:
         is_closed: True once the pipeline accepts no more entries.
         queue: Where the entries wait; a forked child has a new one.
-
-    Thread-safe, and safe to re-enter from signal handlers and `__del__`.
     """
 
     def __init__(
@@ -79,22 +76,33 @@ class Pipeline:
     def _make_empty(self) -> None:
         settings, transport, diagnostics = self._settings, self._transport, self._diagnostics
         self._pid = getpid()
-        # The process whose worker is known to run; None makes log calls check everything.
+        # The process whose worker runs; None makes log calls check everything.
         self._served_pid: int | None = None
         self._is_draining = False  # between begin_exit and end_exit, in the main thread
         self.queue = queue = queue_for(settings, transport.destination, diagnostics)
         self._reported = queue.stats()  # what flush() has accounted for
         self._server = server = ServerState(transport, diagnostics)
-        self._losses = losses = LossReport(queue, server, diagnostics, self._write_notice)
+        self._losses = losses = LossReport(
+            queue,
+            server,
+            diagnostics,
+            lambda fields: queue.append(self._make_notice(fields), NOTICE_LANE),
+        )
         self._worker = Worker(
-            queue, transport, settings, diagnostics, server, losses, self._serve, self._check_again
+            queue,
+            transport,
+            settings,
+            diagnostics,
+            server,
+            losses,
+            on_start=self._rely_on_worker,
+            on_end=self._rely_on_nothing,
         )
 
     def submit(self, payload: bytes | bytearray, lane: int) -> int | None:
-        """Queue an encoded entry. Never raises; waits for the network only at exit.
+        """Queue an encoded entry; return its sequence number, or None if it was dropped.
 
-        Returns:
-            The entry's sequence number in the queue, or None if the entry was dropped.
+        This never raises, and waits for the network only at exit.
         """
         if self._served_pid == getpid():
             return self.queue.append(payload, lane)
@@ -119,16 +127,12 @@ class Pipeline:
         return self._result(before, target, started)
 
     def close(self, timeout: float | None) -> FlushResult:
-        """Send the queued entries, and accept no more.
-
-        Args:
-            timeout: The most seconds to wait; None: as long as the exit of a process would.
-        """
+        """Send the queued entries, and accept no more; without `timeout`, wait as exit does."""
         self.notice_fork()
         started = monotonic()
         before = self._reported
         self.is_closed = True
-        self._check_again()
+        self._served_pid = None
         limit = self._settings.shutdown_timeout if timeout is None else timeout
         self.queue.is_ending = True
         self._worker.orders.drain(started + limit)
@@ -170,7 +174,7 @@ class Pipeline:
     def begin_exit(self) -> None:
         """Make the worker send everything within `shutdown_timeout` from the exit's begin."""
         self.notice_fork()
-        self._check_again()
+        self._served_pid = None
         self._is_draining = True
         self.queue.is_ending = True
         self._worker.orders.drain(self._exit_deadline())
@@ -234,27 +238,16 @@ class Pipeline:
             self.queue.drop_all("shutdown")
             self._losses.tell_last()
 
-    def _start_for_waiting(self, deadline: float) -> None:
-        """Start the worker for a thread that waits, or do its work if the system gives no thread.
-
-        A thread is better: a look-up of a name has no time limit, but a wait for a thread has one.
-        """
-        is_ending = self.is_closed or process.is_exiting()
-        if not (self._worker.start_late() if is_ending else self._worker.start()):
-            self._worker.run_here(deadline)
-
     def _await(self, target: int, deadline: float) -> bool:
-        """Wait until all entries up to `target` are settled and people know of rejected ones.
-
-        Returns:
-            False if an entry is still pending.
-        """
+        """Wait until all entries up to `target` are settled; return False if one is pending."""
         queue, worker = self.queue, self._worker
+        is_ending = self.is_closed or process.is_exiting()
         # A spool may have files of dead processes, which only a running worker finds.
-        may_find = queue.is_durable and not (self.is_closed or process.is_exiting())
-        is_wanted = may_find or queue.is_pending(target)
-        if is_wanted and not worker.is_running and monotonic() < deadline:
-            self._start_for_waiting(deadline)
+        is_wanted = queue.is_pending(target) or (queue.is_durable and not is_ending)
+        is_idle = is_wanted and not worker.is_running and monotonic() < deadline
+        start = worker.start_late if is_ending else worker.start
+        if is_idle and not start():  # without a thread, a look-up of a name can exceed the limit
+            worker.run_here(deadline)
         with queue.lock:
             while (is_pending := queue.is_pending(target)) or self._losses.is_due:
                 remaining = deadline - monotonic()
@@ -291,12 +284,10 @@ class Pipeline:
         if self._pid != getpid():
             self.start_empty()
 
-    def _serve(self) -> None:
-        """Let log calls rely on the worker."""
+    def _rely_on_worker(self) -> None:
         self._served_pid = self._pid
 
-    def _check_again(self) -> None:
-        """Make log calls check everything, because the worker may not run."""
+    def _rely_on_nothing(self) -> None:
         self._served_pid = None
 
     def _result(self, before: Stats, target: int, started: float) -> FlushResult:
@@ -309,7 +300,3 @@ class Pipeline:
             pending=pending,
             elapsed=monotonic() - started,
         )
-
-    def _write_notice(self, fields: dict[str, Any]) -> None:
-        """Queue an entry about losses."""
-        self.queue.append(self._make_notice(fields), NOTICE_LANE)

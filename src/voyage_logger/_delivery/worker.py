@@ -46,7 +46,6 @@ class Worker:
     Args:
         on_start: Called under the queue's lock when `start` finds or makes a running worker.
         on_end: Called under the queue's lock when the loop has ended for any reason.
-        random: A source of numbers from 0 to below 1.
 
     Attributes:
         orders: What other threads tell the worker to do.
