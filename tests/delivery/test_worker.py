@@ -1,4 +1,4 @@
-"""The worker's orders, seen alone: what ends its loop, and who is told of that."""
+"""The worker without a pipeline: which orders end its loop, and which threads learn of the end."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     MakeWorker = Callable[..., Worker]
 
-LIMIT = 30.0  # seconds, after which a thread counts as stuck
+LIMIT = 30.0  # seconds; a thread that runs longer hangs
 ROOMY = 1 << 30
 
 
 class Passing(Recorder):
-    """A server whose first answer is that it is busy."""
+    """A transport to a server that is busy at the first request only."""
 
     attempts = 0
 
@@ -42,7 +42,7 @@ class Passing(Recorder):
 
 
 class Stuck(Recorder):
-    """A server that does not answer until it is told to."""
+    """A transport to a server that answers only after `may_answer` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def queue() -> MemoryQueue:
 
 @pytest.fixture
 def errors() -> list[VoyageError]:
-    """What `on_error` was called with."""
+    """Return the errors that `on_error` was called with."""
     return []
 
 
@@ -82,13 +82,13 @@ def make_worker(make_logger: MakeLogger, errors: list[VoyageError]) -> MakeWorke
     return make
 
 
-class TestLastChance:
-    """A loop with little time left, and a server that is busy at first."""
+class TestEntryAtADeadline:
+    """The worker has a deadline, and the server is busy at the first request."""
 
-    def test_is_not_taken_by_what_will_be_kept(
+    def test_is_not_sent_again_if_it_is_on_the_disk(
         self, make_worker: MakeWorker, tmp_path: Path
     ) -> None:
-        """A process in a hurry leaves entries on the disk with the first attempt that fails."""
+        """After the first failed attempt, an ending process leaves its entries on the disk."""
         settings = SpoolSettings(tmp_path / "spool", ROOMY, None, "nowhere")
         queue = SpoolQueue(1000, ROOMY, settings, Diagnostics())
         queue.append(b'{"m":"x"}', INFO)
@@ -99,10 +99,10 @@ class TestLastChance:
         assert (queue.stats().pending, queue.stats().dropped) == (1, 0)
         queue.close("closed")
 
-    def test_is_taken_by_what_would_be_lost(
+    def test_is_sent_again_if_it_is_in_memory(
         self, make_worker: MakeWorker, queue: MemoryQueue
     ) -> None:
-        """What memory alone has is tried again, as long as there is time."""
+        """An entry in memory is sent again as long as there is time."""
         queue.append(b'{"m":"x"}', INFO)
         transport = Passing()
         make_worker(queue, transport).run_here(time.monotonic() + LIMIT)
@@ -126,8 +126,10 @@ class TestStop:
 
         assert is_over
 
-    def test_wakes_all_who_wait(self, make_worker: MakeWorker, queue: MemoryQueue) -> None:
-        """Whoever waits for entries to be settled learns that they will not be."""
+    def test_wakes_all_threads_that_wait_for_settled_entries(
+        self, make_worker: MakeWorker, queue: MemoryQueue
+    ) -> None:
+        """All threads that wait for settled entries are woken, because no more will be settled."""
         worker = make_worker(queue, Recorder())
         woken: list[bool] = []
 
@@ -148,7 +150,7 @@ class TestStop:
     def test_ends_a_flush_that_waits_for_a_stuck_server(
         self, make_logger: MakeLogger, tmp_path: Path
     ) -> None:
-        """Once the logger is closed nobody waits for a request that may never end."""
+        """The close of the logger ends a flush that waits for a request without an answer."""
         transport = Stuck()
         logger = make_logger(transport=transport, spool_dir=tmp_path / "spool", flush_interval=600)
         logger.info("a")
@@ -164,11 +166,11 @@ class TestStop:
         assert is_over
 
 
-class TestGivingUp:
-    def test_is_told_by_who_gives_up(
+class TestStopAndDrop:
+    def test_loss_is_told_by_the_thread_that_drops(
         self, make_worker: MakeWorker, queue: MemoryQueue, errors: list[VoyageError]
     ) -> None:
-        """No other thread can take over to tell it, and then end with the process before it has."""
+        """No other thread can claim the loss and then end with the process before it is told."""
         is_tempted = True
 
         def claim() -> None:
@@ -178,7 +180,7 @@ class TestGivingUp:
 
         def clock() -> float:
             nonlocal is_tempted
-            if is_tempted:  # once, when the loss is about to be claimed
+            if is_tempted:  # once, just before the loss is claimed
                 is_tempted = False
                 other = threading.Thread(target=claim)
                 other.start()
