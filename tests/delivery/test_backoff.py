@@ -73,7 +73,7 @@ class TestPause:
     def test_after_retry_after_is_spread_over_the_fleet(
         self, wish: float, attempt: int, chance: float
     ) -> None:
-        """Clients with the same `Retry-After` return spread over the same time again, 40 s at most."""
+        """Clients with the same `Retry-After` return spread over that time again, up to 40 s."""
         outcome = Outcome(Kind.TRY_AGAIN, retry_after=wish)
         first, one, last = (
             pause(outcome, attempt, lambda chance=chance: chance)  # type: ignore[misc]
@@ -151,7 +151,7 @@ class TestRenewal:
     @given(st.floats(0.001, 1e9), chances)
     @quick
     def test_comes_before_the_token_ends(self, life: float, chance: float) -> None:
-        """A token is renewed one to two reserves early; a reserve is a fifth of its life, 300 s at most."""
+        """A token is renewed one to two times a fifth of its life early, or one to two times 300 s."""
         reserve = life - renewal(life, lambda: chance)
 
         assert reserve == pytest.approx(min(300, life / 5) * (1 + chance), rel=1e-6, abs=1e-6)

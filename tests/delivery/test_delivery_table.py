@@ -299,7 +299,7 @@ def test_flush_to_a_hanging_server_returns_in_time_and_is_false(
 def test_413_halves_the_request_and_the_size_is_remembered(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A request that is too large is halved until it fits, and the next one has the fitting size."""
+    """A request that is too large is halved until it fits, and later requests fit at once."""
     logger = make_logger(flush_interval=600)
     server.rules = replace(server.rules, max_body_bytes=4_000)
     for _round in range(2):

@@ -18,7 +18,7 @@ def middle() -> float:
 
 class TestRhythm:
     def test_begins_at_a_random_time_within_an_interval(self) -> None:
-        """The first flush is at a random time, so that a fleet that starts at once is not in step."""
+        """The first flush is at a random time, so that a fleet is not in step."""
         assert Rhythm(10).remaining(0, lambda: 0.0) == pytest.approx(1)
         assert Rhythm(10).remaining(0, lambda: 1.0) == pytest.approx(11)
 
