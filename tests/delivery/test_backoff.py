@@ -151,7 +151,7 @@ class TestRenewal:
     @given(st.floats(0.001, 1e9), chances)
     @quick
     def test_comes_before_the_token_ends(self, life: float, chance: float) -> None:
-        """A token is renewed one to two times a fifth of its life early, or one to two times 300 s."""
+        """A token is renewed one to two reserves early: a fifth of its life, at most 300 s."""
         reserve = life - renewal(life, lambda: chance)
 
         assert reserve == pytest.approx(min(300, life / 5) * (1 + chance), rel=1e-6, abs=1e-6)

@@ -44,7 +44,7 @@ def test_fork_sends_each_entry_once(server: DevServer) -> None:
 
 @needs_fork
 def test_child_makes_connections_of_its_own(server: DevServer) -> None:
-    """A forked child opens a new connection, so that it reads no answer of the parent's requests."""
+    """A forked child opens a new connection, so that it reads no answer to its parent."""
     done = run(
         server,
         """\
