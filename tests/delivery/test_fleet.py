@@ -20,7 +20,6 @@ from benchmarks import fleet
 from benchmarks._fleet_model import App, Process, run
 from benchmarks._fleet_scenarios import SCENARIOS, play
 from benchmarks._fleet_server import Load, Server, Trouble
-from tests.support.loggers import parts_of_worker
 from voyage_logger import Transport
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
@@ -91,9 +90,8 @@ class Rehearsal:
             self.queue,
             transport,
             settings,
-            *parts_of_worker(
-                self.queue, transport, Diagnostics(lambda _error: None, clock=self), self
-            ),
+            Diagnostics(lambda _error: None, clock=self),
+            write_notice=lambda _fields: None,
             clock=self,
             random=self._random,
         )

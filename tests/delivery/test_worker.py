@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.loggers import Recorder, parts_of_worker, until
+from tests.support.loggers import Recorder, until
 from voyage_logger import EntriesLost, Kind, Outcome
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
@@ -74,7 +74,8 @@ def make_worker(make_logger: MakeLogger, errors: list[VoyageError]) -> MakeWorke
             queue,
             transport,
             make_logger(transport=Recorder())._settings,
-            *parts_of_worker(queue, transport, Diagnostics(errors.append), clock),
+            Diagnostics(errors.append),
+            write_notice=lambda _fields: None,
             clock=clock,
             random=lambda: 0.1,
         )
@@ -175,7 +176,7 @@ class TestStopAndDrop:
 
         def claim() -> None:
             if queue.lock.acquire(blocking=False):
-                worker._losses.claim_last(at_once=True)
+                worker.losses.claim_last(at_once=True)
                 queue.lock.release()
 
         def clock() -> float:

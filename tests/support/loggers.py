@@ -9,14 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger import BaseTransport, Kind, Outcome, VoyageLogger
-from voyage_logger._delivery.loss_report import LossReport
-from voyage_logger._delivery.server_state import ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from voyage_logger._base.diagnostics import Diagnostics
-    from voyage_logger._queue.memory import MemoryQueue
 
 MakeLogger = Callable[..., VoyageLogger]
 
@@ -31,17 +26,6 @@ def until(condition: Callable[[], object], timeout: float = 30.0) -> None:
         assert time.monotonic() < deadline, "it did not come about"
         nothing.wait(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def parts_of_worker(
-    queue: MemoryQueue,
-    transport: BaseTransport,
-    diagnostics: Diagnostics,
-    clock: Callable[[], float] = time.monotonic,
-) -> tuple[Diagnostics, ServerState, LossReport]:
-    """Return what a `Worker` without a pipeline reports to; notices of losses are not queued."""
-    server = ServerState(transport, diagnostics)
-    return diagnostics, server, LossReport(queue, server, diagnostics, lambda _fields: None, clock)
 
 
 class Recorder(BaseTransport):

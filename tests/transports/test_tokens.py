@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.loggers import parts_of_worker, until
+from tests.support.loggers import until
 from voyage_logger import AuthenticationError, Transport
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
@@ -135,7 +135,8 @@ def test_hours_of_wrong_credentials(
             day.queue,
             transport,
             settings,
-            *parts_of_worker(day.queue, transport, Diagnostics(errors.append, clock=day), day),
+            Diagnostics(errors.append, clock=day),
+            write_notice=lambda _fields: None,
             clock=day,
             random=Random(seed).random,
         )

@@ -155,10 +155,7 @@ class BatchDelivery:
     def _split(self, chunk: list[Record], outcome: Outcome, spent: int) -> list[list[Record]]:
         """Return what to send instead of a chunk that the server does not take as it is.
 
-        Args:
-            chunk: The oldest entries in flight.
-            outcome: What the server said.
-            spent: The number of refused requests in a row, and of chunks that are still to come.
+        `spent` is the number of refused requests in a row, and of chunks that are still to come.
         """
         self._failures.make_up()
         is_too_large = outcome.kind is Kind.TOO_LARGE

@@ -16,8 +16,6 @@ from voyage_logger._base.clock import monotonic
 from voyage_logger._base.levels import NOTICE_LANE
 from voyage_logger._base.stats import FlushResult, Stats
 from voyage_logger._delivery import process
-from voyage_logger._delivery.loss_report import LossReport
-from voyage_logger._delivery.server_state import ServerState
 from voyage_logger._delivery.worker import Worker
 from voyage_logger._queue import queue_for
 from voyage_logger._queue.lanes import LAST, NEVER
@@ -81,20 +79,12 @@ class Pipeline:
         self._is_draining = False  # between begin_exit and end_exit, in the main thread
         self.queue = queue = queue_for(settings, transport.destination, diagnostics)
         self._reported = queue.stats()  # what flush() has accounted for
-        self._server = server = ServerState(transport, diagnostics)
-        self._losses = losses = LossReport(
-            queue,
-            server,
-            diagnostics,
-            lambda fields: queue.append(self._make_notice(fields), NOTICE_LANE),
-        )
         self._worker = Worker(
             queue,
             transport,
             settings,
             diagnostics,
-            server,
-            losses,
+            write_notice=self._write_notice,
             on_start=self._rely_on_worker,
             on_end=self._rely_on_nothing,
         )
@@ -116,7 +106,7 @@ class Pipeline:
     def stats(self) -> Stats:
         """Return the counts at this moment."""
         self.notice_fork()
-        return self._server.add_to(self.queue.stats())
+        return self._worker.server.add_to(self.queue.stats())
 
     def flush(self, timeout: float) -> FlushResult:
         """Send all entries that were accepted before the call; wait `timeout` seconds at most."""
@@ -139,7 +129,7 @@ class Pipeline:
         self._await_end(started + limit, _DURABLE_PATIENCE if timeout is None else timeout)
         self._worker.orders.stop()
         self.queue.close("closed")
-        self._losses.tell_last(at_once=True)
+        self._worker.losses.tell_last(at_once=True)
         self._transport.close()
         return self._result(before, self.queue.newest(), started)
 
@@ -187,7 +177,7 @@ class Pipeline:
         finally:  # Ctrl-C ends the wait, but every loss is still counted and told
             if is_done:
                 self._is_draining = False
-                self._losses.tell(at_once=at_once)
+                self._worker.losses.tell(at_once=at_once)
             else:
                 self._worker.stop_and_drop("shutdown", at_once=at_once)
                 self._is_draining = False
@@ -196,7 +186,7 @@ class Pipeline:
 
     def tell_rest(self) -> None:
         """Tell people of losses that no earlier line told."""
-        self._losses.tell_last(at_once=True)
+        self._worker.losses.tell_last(at_once=True)
 
     def _exit_deadline(self) -> float:
         return process.exit_began_at() + self._settings.shutdown_timeout
@@ -209,7 +199,7 @@ class Pipeline:
         is_exiting = process.is_exiting()
         if self.is_closed:
             self.queue.drop_new(lane, "closed")
-            self._losses.tell(at_once=is_exiting and self._is_told_now())
+            self._worker.losses.tell(at_once=is_exiting and self._is_told_now())
             return None
         if is_exiting:  # before the append: an earlier drain may have less time left
             self._worker.orders.drain(self._exit_deadline())
@@ -236,7 +226,7 @@ class Pipeline:
             return
         if not self._is_draining:
             self.queue.drop_all("shutdown")
-            self._losses.tell_last()
+            self._worker.losses.tell_last()
 
     def _await(self, target: int, deadline: float) -> bool:
         """Wait until all entries up to `target` are settled; return False if one is pending."""
@@ -249,7 +239,7 @@ class Pipeline:
         if is_idle and not start():  # without a thread, a look-up of a name can exceed the limit
             worker.run_here(deadline)
         with queue.lock:
-            while (is_pending := queue.is_pending(target)) or self._losses.is_due:
+            while (is_pending := queue.is_pending(target)) or worker.losses.is_due:
                 remaining = deadline - monotonic()
                 if remaining <= 0 or not worker.can_settle:
                     break
@@ -259,13 +249,11 @@ class Pipeline:
     def _await_end(self, deadline: float, patience: float) -> bool:
         """Wait until no entry is pending; for a durable queue, only while the server answers.
 
-        Args:
-            deadline: When the wait ends in any case.
-            patience: The most seconds to wait for a server that is not known to work.
+        With a server that is not known to work, this waits at most `patience` seconds.
         """
         if not self.queue.is_durable:
             return self._await(LAST, deadline)
-        worker, server = self._worker, self._server
+        worker, server = self._worker, self._worker.server
         while True:
             settled = server.batches
             end = min(deadline, monotonic() + patience)
@@ -283,6 +271,9 @@ class Pipeline:
         """Start again if this is a forked child in which Python's fork hooks did not run."""
         if self._pid != getpid():
             self.start_empty()
+
+    def _write_notice(self, fields: dict[str, Any]) -> None:
+        self.queue.append(self._make_notice(fields), NOTICE_LANE)
 
     def _rely_on_worker(self) -> None:
         self._served_pid = self._pid

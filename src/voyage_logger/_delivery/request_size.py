@@ -91,11 +91,9 @@ class RequestSize:
         self.is_taught = self._by_bytes.is_lowered or self._by_entries.is_lowered
 
     def adapt(self, queued: int, *, is_behind: bool) -> None:
-        """Make requests larger or smaller.
+        """Make requests larger or smaller, for the number of entries that wait.
 
-        Args:
-            queued: The number of entries that wait.
-            is_behind: True if the queue fills up or the time for sending is limited.
+        `is_behind` is True if the queue fills up or the time for sending is limited.
         """
         is_growing = self._left is not None and queued > self._left
         self._left = queued if queued > self._batch_size else None

@@ -68,12 +68,7 @@ class ServerState:
             self._diagnostics.say("recovered", "entries are being delivered again")
 
     def note_trouble(self, error: VoyageError, attempt: int) -> None:
-        """Report a trouble that is new or different; a passing one only if it lasts.
-
-        Args:
-            error: What the attempt failed with.
-            attempt: The number of failed attempts in a row, from 1.
-        """
+        """Report a new trouble; a passing one only at its third failed attempt in a row."""
         self.last_problem = str(error)
         trouble = (type(error), error.status)
         is_transient = isinstance(error, ConnectionFailed) and error.is_transient

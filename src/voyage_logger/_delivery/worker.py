@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from voyage_logger._delivery import backoff, pool_hosts, process
 from voyage_logger._delivery.batch import BatchDelivery
+from voyage_logger._delivery.loss_report import LossReport
 from voyage_logger._delivery.orders import Orders
 from voyage_logger._delivery.pacing import Rhythm
 from voyage_logger._delivery.request_size import BEHIND
+from voyage_logger._delivery.server_state import ServerState
 from voyage_logger._queue.lanes import NEVER
 from voyage_logger.transports._base import LEAST_TIME
 from voyage_logger.transports._outcome import PERSISTENT, Kind, Outcome
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._base.settings import Settings
-    from voyage_logger._delivery.loss_report import LossReport
-    from voyage_logger._delivery.server_state import ServerState
     from voyage_logger._queue.memory import MemoryQueue
     from voyage_logger.transports import BaseTransport
 
@@ -49,6 +49,8 @@ class Worker:
 
     Attributes:
         orders: What other threads tell the worker to do.
+        server: What the attempts say about the server.
+        losses: What people and the stream have been told of losses.
         is_running: True from the loop's start to its end; the queue's lock guards it.
     """
 
@@ -58,8 +60,7 @@ class Worker:
         transport: BaseTransport,
         settings: Settings,
         diagnostics: Diagnostics,
-        server: ServerState,
-        losses: LossReport,
+        write_notice: Callable[[dict[str, Any]], None],
         on_start: Callable[[], None] = lambda: None,
         on_end: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
@@ -70,13 +71,14 @@ class Worker:
         self._queue = queue
         self._batch_size = settings.batch_size
         self._diagnostics = diagnostics
-        self._losses = losses
         self._on_start = on_start
         self._on_end = on_end
         self._clock = clock
         # Not the module's functions: an app that seeds them would put a fleet in step.
         self._random = random or Random().random  # noqa: S311 - jitter, not cryptography
-        self._delivery = BatchDelivery(queue, transport, settings, server, losses, self)
+        self.server = ServerState(transport, diagnostics)
+        self.losses = LossReport(queue, self.server, diagnostics, write_notice, clock)
+        self._delivery = BatchDelivery(queue, transport, settings, self.server, self.losses, self)
         self._rhythm = Rhythm(settings.flush_interval)
         self.orders = Orders(queue)
         # The queue's lock guards what follows.
@@ -142,8 +144,8 @@ class Worker:
             self.orders.stop()
             self._queue.drop_all(reason)
             # Under the same lock, so that no other thread tells of these losses in its own line.
-            error = self._losses.claim_last(at_once=at_once)
-        self._losses.report(error)
+            error = self.losses.claim_last(at_once=at_once)
+        self.losses.report(error)
 
     @property
     def is_stopped(self) -> bool:
@@ -166,7 +168,7 @@ class Worker:
         with self._queue.lock:
             self.is_running = False
             self._on_end()
-            self._losses.end()
+            self.losses.end()
 
     def _run(self) -> None:
         with self._queue.lock:
@@ -231,7 +233,7 @@ class Worker:
 
     def _end_round(self) -> None:
         """Tell the stream and people of new losses; wait if the server refuses everything."""
-        self._losses.tell_all()
+        self.losses.tell_all()
         refused = self._delivery.refused_in_a_row
         if refused > 1 and self.orders.deadline is None:
             self.back_off(_REFUSED_ALL, refused - 1)
@@ -260,16 +262,13 @@ class Worker:
         least = _LEAST_BLOCKED_PAUSE if outcome.kind in PERSISTENT else _LEAST_PAUSE
         pause = backoff.pause(outcome, attempt, self._random)
         self._wait(now, now + pause, now + (outcome.retry_after or 0.0), now + least)
-        self._losses.tell()
+        self.losses.tell()
 
     def _wait(self, now: float, end: float, wanted: float, least: float) -> None:
-        """Wait for the next attempt.
+        """Wait until `end`; a flush shortens the wait.
 
-        Args:
-            now: The time, as are the others.
-            end: When the wait ends, if no order shortens it.
-            wanted: The earliest time that the server has asked for.
-            least: The earliest time of an attempt for a flush, so that flushes make no storm.
+        After a flush, the server still gets the pause that it wanted, and a pause until `least`, so
+        that many flushes do not make many requests.
         """
         queue, orders = self._queue, self.orders
         while not orders.is_stopped and now < end:
