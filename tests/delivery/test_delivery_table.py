@@ -373,6 +373,26 @@ def test_only_bad_entries_are_rejected(
     assert f"HTTP {status}" in lost.detail
 
 
+def test_flush_returns_after_people_are_told_of_a_rejection(
+    server: DevServer, make_logger: MakeLogger
+) -> None:
+    """A flush waits until `on_error` has been called for the rejected entries."""
+    server.rules = Rules(refuse_containing="poison")
+    errors: list[VoyageError] = []
+    is_flushed = threading.Event()
+
+    def on_error(error: VoyageError) -> None:
+        is_flushed.wait(0.2)
+        errors.append(error)
+
+    logger = make_logger(on_error=on_error)
+    logger.info("poison")
+    logger.flush()
+    count = len(errors)
+    is_flushed.set()
+    assert count == 1
+
+
 def test_loss_is_told_in_the_stream(server: DevServer, logger: VoyageLogger) -> None:
     """After a rejection one entry says how many were lost, which levels, and why."""
     server.rules = Rules(refuse_containing="poison")

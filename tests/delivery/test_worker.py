@@ -112,6 +112,21 @@ class TestEntryAtADeadline:
         assert queue.stats().delivered == 1
 
 
+def test_run_in_the_caller_s_thread_does_not_end_a_later_worker(
+    make_worker: MakeWorker, queue: MemoryQueue
+) -> None:
+    """After `run_here`, a started worker waits for entries without an earlier deadline."""
+    worker = make_worker(queue, Recorder())
+    worker.run_here(time.monotonic() + LIMIT)
+    worker.start()
+    until(lambda: len(queue.changed._waiters) == 1)  # type: ignore[attr-defined]
+    orders = worker.orders.deadline, worker.orders.stops_when_empty, worker.orders.is_stopped
+    worker.orders.stop()
+    worker.join(time.monotonic() + LIMIT)
+
+    assert orders == (None, False, False)
+
+
 class TestStop:
     def test_ends_a_loop_that_has_nothing_to_do(
         self, make_worker: MakeWorker, queue: MemoryQueue
