@@ -411,7 +411,7 @@ def test_loss_is_told_in_the_stream(server: DevServer, logger: VoyageLogger) -> 
 
 def test_refused_notice_causes_no_further_notice(server: DevServer, logger: VoyageLogger) -> None:
     """If the server refuses a notice of a loss, the client writes no notice about the notice."""
-    server.rules = Rules(refuse_containing="e")  # in the notice as well
+    server.rules = Rules(refuse_containing="e")  # the notice has an e, too
     logger.info("entry")
     for _ in range(5):
         logger.info("ok")

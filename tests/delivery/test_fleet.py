@@ -152,7 +152,7 @@ class Rehearsal:
         return reply
 
     def close(self) -> None:
-        """There is no connection."""
+        """Do nothing, because there is no connection."""
 
 
 COURSES = {

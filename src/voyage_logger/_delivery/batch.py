@@ -40,7 +40,7 @@ class Pacer(Protocol):
 
     @property
     def is_stopped(self) -> bool:
-        """True once no further attempt may be made."""
+        """True once the delivery must make no further attempt."""
 
 
 class BatchDelivery:

@@ -1,6 +1,6 @@
-"""Telling people of lost entries: by a line at once, and by an entry once the server works.
+"""Lost entries are told by a line on stderr, and by an entry once the server works.
 
-What must stay true: both places are told of every loss, in counts that add up. The loss of a
+What must stay true: stderr and the stream are told of every loss, in counts that add up. The loss of a
 notice causes no further notice.
 """
 
@@ -112,7 +112,7 @@ class LossReport:
             self.end()
 
     def tell_all(self) -> None:
-        """Tell people and the stream; the stream only if it worked since the last notice."""
+        """Tell people of losses, and the stream if a batch was confirmed since the last notice."""
         with self._queue.lock:
             losses = self._all()
             news = losses - self._noted

@@ -21,7 +21,7 @@ _MOST = 8.0  # failures, after which every pause has reached its cap
 
 
 class Rhythm:
-    """When entries that do not fill a batch are sent: one interval after the first of them.
+    """Decides when a batch is sent that is not full: one interval after its first entry.
 
     After a start, and after an interval without entries, the time is random within the interval.
 

@@ -236,7 +236,7 @@ class Pipeline:
         is_wanted = queue.is_pending(target) or (queue.is_durable and not is_ending)
         is_idle = is_wanted and not worker.is_running and monotonic() < deadline
         start = worker.start_late if is_ending else worker.start
-        if is_idle and not start():  # without a thread, a look-up of a name can exceed the limit
+        if is_idle and not start():  # a look-up of a name in this thread can exceed the limit
             worker.run_here(deadline)
         with queue.lock:
             while (is_pending := queue.is_pending(target)) or worker.losses.is_due:

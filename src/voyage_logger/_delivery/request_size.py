@@ -24,7 +24,7 @@ _MOST_PATIENCE = 1 << 12
 
 
 class _Bound:
-    """A bound that refusals lower, and that slowly grows back to `most`."""
+    """A bound that each refusal lowers; later it slowly grows back to `most`."""
 
     __slots__ = ("_before", "_most", "_patience", "_taken", "now")
 
