@@ -1,7 +1,7 @@
 """Lost entries are told by a line on stderr, and by an entry once the server works.
 
-What must stay true: stderr and the stream are told of every loss, in counts that add up. The loss of a
-notice causes no further notice.
+What must stay true: stderr and the stream are told of every loss, in counts that add up. The
+loss of a notice causes no further notice.
 """
 
 from __future__ import annotations
