@@ -1,4 +1,4 @@
-"""When to try again."""
+"""How long the client waits after a failure, and what `Retry-After` means."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ asked = st.none() | st.floats(allow_nan=True, allow_infinity=True)
 
 
 def asked_for(seconds: float | None) -> float:
-    """What a Retry-After comes to once it is clamped."""
+    """Return the seconds that a `Retry-After` counts for after clamping."""
     return max(0.0, min(seconds, RETRY_AFTER_CAP)) if seconds and seconds > 0 else 0.0
 
 
@@ -39,7 +39,7 @@ class TestPause:
     def test_is_bounded(
         self, kind: Kind, attempt: int, retry_after: float | None, chance: float
     ) -> None:
-        """A pause is never negative and never longer than documented, whatever was asked for."""
+        """A pause is never negative and never longer than documented, for any `Retry-After`."""
         waiting = pause(Outcome(kind, retry_after=retry_after), attempt, lambda: chance)
 
         assert 0 <= waiting <= RETRY_AFTER_CAP + BLOCKED_CAP
@@ -49,7 +49,7 @@ class TestPause:
     def test_is_at_least_what_the_server_asked_for(
         self, kind: Kind, attempt: int, retry_after: float | None, chance: float
     ) -> None:
-        """`Retry-After` is a minimum, up to the clamp; only a new sign-in comes before it."""
+        """A pause is at least the clamped `Retry-After`, except before a first new sign-in."""
         if kind is Kind.UNAUTHORIZED:
             attempt += 1
         waiting = pause(Outcome(kind, retry_after=retry_after), attempt, lambda: chance)
@@ -58,8 +58,10 @@ class TestPause:
 
     @given(attempts, chances)
     @quick
-    def test_of_a_passing_trouble_doubles_up_to_its_cap(self, attempt: int, chance: float) -> None:
-        """From half to all of half a second, doubled with each failure, to 40 s."""
+    def test_after_a_passing_trouble_doubles_up_to_its_cap(
+        self, attempt: int, chance: float
+    ) -> None:
+        """The first pause is 0.25 to 0.5 s; each failure doubles the pause, up to 40 s."""
         ceiling = min(CAP, 0.5 * 2.0 ** min(attempt - 1, 60))
 
         assert pause(Outcome(Kind.TRY_AGAIN), attempt, lambda: chance) == pytest.approx(
@@ -68,10 +70,10 @@ class TestPause:
 
     @given(st.floats(0.1, RETRY_AFTER_CAP), attempts, chances)
     @quick
-    def test_that_all_were_told_ends_for_each_at_another_time(
+    def test_after_retry_after_is_spread_over_the_fleet(
         self, wish: float, attempt: int, chance: float
     ) -> None:
-        """A fleet that was told one moment comes back spread over as long again, up to 40 s."""
+        """Clients with the same `Retry-After` return spread over that time again, up to 40 s."""
         outcome = Outcome(Kind.TRY_AGAIN, retry_after=wish)
         first, one, last = (
             pause(outcome, attempt, lambda chance=chance: chance)  # type: ignore[misc]
@@ -85,7 +87,7 @@ class TestPause:
     @given(attempts, chances)
     @quick
     def test_of_a_blocked_client_is_never_near_zero(self, attempt: int, chance: float) -> None:
-        """Wrong credentials do not become right by asking often: half the ceiling at least."""
+        """A blocked client waits at least half of the longest pause of its attempt."""
         ceiling = min(BLOCKED_CAP, 0.5 * 2.0 ** min(attempt - 1, 60))
 
         waiting = pause(Outcome(Kind.BLOCKED), attempt, lambda: chance)
@@ -95,7 +97,7 @@ class TestPause:
     @given(st.integers(1, 40), chances)
     @quick
     def test_of_a_blocked_client_grows(self, attempt: int, chance: float) -> None:
-        """Each refusal in a row makes the pause longer, up to the cap."""
+        """Each refusal in a row makes the pause longer, up to a cap."""
         now, later = (
             pause(Outcome(Kind.BLOCKED), number, lambda: chance)
             for number in (attempt, attempt + 1)
@@ -103,16 +105,16 @@ class TestPause:
 
         assert later > now or later >= BLOCKED_CAP / 2
 
-    def test_after_a_first_401_is_nothing(self) -> None:
-        """A token may just have been revoked: signing in anew is worth one try at once."""
+    def test_after_a_first_401_is_zero(self) -> None:
+        """After a first 401 the client signs in again at once, because the token may be revoked."""
         assert pause(Outcome(Kind.UNAUTHORIZED), 1, lambda: 0.5) == 0
 
     @given(st.integers(2, 10**6), chances)
     @quick
-    def test_after_a_second_401_is_that_of_a_blocked_client(
+    def test_after_a_second_401_is_as_long_as_for_a_blocked_client(
         self, attempt: int, chance: float
     ) -> None:
-        """A server that refuses fresh tokens is not asked in a tight loop."""
+        """If a server refuses new tokens, the client waits as long as a blocked client."""
         unauthorized = pause(Outcome(Kind.UNAUTHORIZED), attempt, lambda: chance)
 
         assert unauthorized == pause(Outcome(Kind.BLOCKED), attempt, lambda: chance) > 0.4
@@ -122,14 +124,14 @@ class TestInterval:
     @given(st.floats(0.001, 86_400), chances)
     @quick
     def test_is_within_ten_percent(self, flush_interval: float, chance: float) -> None:
-        """Jitter moves a flush by a tenth at the most."""
+        """Jitter changes an interval by a tenth at most."""
         jittered = interval(flush_interval, lambda: chance)
 
         assert 0.9 * flush_interval <= jittered * (1 + 1e-9)
         assert jittered <= 1.1 * flush_interval * (1 + 1e-9)
 
     def test_reaches_both_ends(self) -> None:
-        """Jitter does use its range, or the flushes of a fleet would fall together."""
+        """Jitter uses its whole range, so that the flushes of a fleet spread."""
         assert interval(10, lambda: 0.0) == pytest.approx(9)
         assert interval(10, lambda: 0.999999) == pytest.approx(11, abs=0.001)
 
@@ -138,7 +140,7 @@ class TestPhase:
     @given(st.floats(0.001, 86_400), chances)
     @quick
     def test_is_spread_evenly_over_one_interval(self, flush_interval: float, chance: float) -> None:
-        """From a tenth to eleven tenths: no flush of a fleet's first ones is next to another."""
+        """The first interval is spread evenly from a tenth to eleven tenths of `flush_interval`."""
         spread = phase(flush_interval, lambda: chance) - phase(flush_interval, lambda: 0.0)
 
         assert phase(flush_interval, lambda: 0.0) == pytest.approx(flush_interval / 10)
@@ -148,8 +150,8 @@ class TestPhase:
 class TestRenewal:
     @given(st.floats(0.001, 1e9), chances)
     @quick
-    def test_leaves_a_reserve(self, life: float, chance: float) -> None:
-        """A token is renewed one to two reserves before its end: 300 s, or a fifth of its life."""
+    def test_comes_before_the_token_ends(self, life: float, chance: float) -> None:
+        """A token is renewed one to two reserves early: a fifth of its life, at most 300 s."""
         reserve = life - renewal(life, lambda: chance)
 
         assert reserve == pytest.approx(min(300, life / 5) * (1 + chance), rel=1e-6, abs=1e-6)
@@ -163,18 +165,18 @@ def http_date(seconds: float) -> str:
 class TestRetryAfter:
     @given(st.integers(0, 10**9))
     @quick
-    def test_takes_seconds(self, seconds: int) -> None:
-        """A number is a number of seconds, clamped to 300."""
+    def test_reads_seconds(self, seconds: int) -> None:
+        """A number means seconds, and is clamped to 300."""
         assert parse_retry_after(f" {seconds} ", NOW) == min(seconds, RETRY_AFTER_CAP)
 
-    def test_takes_a_number_of_any_length(self) -> None:
-        """Ten thousand digits are clamped like any other large number."""
+    def test_reads_a_number_of_any_length(self) -> None:
+        """A number of ten thousand digits is clamped like any large number."""
         assert parse_retry_after("9" * 10_000, NOW) == RETRY_AFTER_CAP
 
     @given(st.integers(-(10**9), 10**9))
     @quick
-    def test_takes_a_date(self, seconds: int) -> None:
-        """An HTTP date is the time until then: none if it is past, 300 s if it is far."""
+    def test_reads_a_date(self, seconds: int) -> None:
+        """An HTTP date means the time until the date: zero if it is past, 300 s at most."""
         expected = min(max(0, seconds), RETRY_AFTER_CAP)
 
         assert parse_retry_after(http_date(seconds), NOW) == expected
@@ -188,8 +190,8 @@ class TestRetryAfter:
         ],
     )
     @pytest.mark.usefixtures("_far_from_greenwich")
-    def test_takes_obsolete_dates_as_utc(self, date: str) -> None:
-        """RFC 9110 has two old forms of dates, and all are UTC wherever the app runs."""
+    def test_reads_obsolete_dates_as_utc(self, date: str) -> None:
+        """The old forms of dates in RFC 9110 are read as UTC in every time zone."""
         now = datetime(1994, 11, 6, 8, 49, 7, tzinfo=timezone.utc).timestamp()
 
         assert parse_retry_after(date, now) == 30
@@ -198,12 +200,12 @@ class TestRetryAfter:
         "text",
         ["", " ", "soon", "-5", "1.5", "1e3", "٣", "²", "0x10", "Sun, 99 Foo 1994 99:99:99 GMT"],
     )
-    def test_leaves_what_it_cannot_read(self, text: str) -> None:
-        """A header that says nothing is as if it were not there."""
+    def test_ignores_an_unreadable_value(self, text: str) -> None:
+        """An unreadable `Retry-After` counts as no header."""
         assert parse_retry_after(text, NOW) is None
 
     def test_is_none_without_a_header(self) -> None:
-        """No header, no wish."""
+        """An answer without the header asks for no pause."""
         assert parse_retry_after(None, NOW) is None
 
     @given(
@@ -221,7 +223,7 @@ class TestRetryAfter:
     )
     @settings(max_examples=50, deadline=None)
     def test_never_raises(self, text: str) -> None:
-        """Whatever a server or a proxy writes there, it is a bounded time or nothing."""
+        """Any text of a server or a proxy means a bounded time or no time."""
         seconds = parse_retry_after(text, NOW)
 
         assert seconds is None or 0 <= seconds <= RETRY_AFTER_CAP

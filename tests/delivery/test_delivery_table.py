@@ -1,4 +1,4 @@
-"""Every row of the delivery table, against a real server on a real socket."""
+"""Every row of the delivery table, tested with a real server on a real socket."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
 from voyage_logger._delivery import backoff
 from voyage_logger._delivery.batch import MOST_REFUSALS
-from voyage_logger._delivery.loss_report import LossTeller
+from voyage_logger._delivery.loss_report import LossReport
+from voyage_logger._delivery.server_state import ServerState
 from voyage_logger._queue.memory import MemoryQueue
 from voyage_logger.devserver import DevServer, Fault, Rules
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def batches(server: DevServer) -> list[list[str]]:
-    """The messages of each batch request, in order of arrival, refused ones included."""
+    """Return the messages of each batch request, including refused ones, in order of arrival."""
     return [
         [entry["message"] for entry in json.loads(request.body)["logs"]]
         for request in server.requests
@@ -46,18 +47,18 @@ def batches(server: DevServer) -> list[list[str]]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between attempts are none here, but where a test is about them."""
+    """Make pauses between attempts zero; a test about pauses sets `BASE` itself."""
     monkeypatch.setattr(backoff, "BASE", 0.0)
 
 
 def without_pauses(logger: VoyageLogger) -> VoyageLogger:
-    """The logger with the jitter at its least: the first batch waits a tenth of its interval."""
+    """Set the jitter to its minimum, so that the first batch waits a tenth of its interval."""
     logger._pipeline._worker._random = lambda: 0.0
     return logger
 
 
 def test_exception_of_a_transport_is_named_but_not_quoted(make_logger: MakeLogger) -> None:
-    """What the system says of its error is told; the words of an exception may be a secret."""
+    """The client tells the system's error, but not the exception's text, which may be a secret."""
 
     class Exhausted(BaseTransport):
         def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
@@ -71,16 +72,18 @@ def test_exception_of_a_transport_is_named_but_not_quoted(make_logger: MakeLogge
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
-def test_any_2xx_delivers(server: DevServer, logger: VoyageLogger, status: int) -> None:
-    """A success of any kind settles the batch; it is sent once."""
+def test_any_2xx_answer_delivers_the_batch_once(
+    server: DevServer, logger: VoyageLogger, status: int
+) -> None:
+    """Any 2xx status settles the batch, and the batch is sent once."""
     server.script(Fault(status=status, body="{}"))
     logger.info("x")
     assert logger.flush()
     assert batches(server) == [["x"]]
 
 
-def test_html_with_200_is_not_the_api(server: DevServer, logger: VoyageLogger) -> None:
-    """A captive portal's page does not count as delivery: the batch is sent again."""
+def test_html_page_with_200_is_no_delivery(server: DevServer, logger: VoyageLogger) -> None:
+    """After the HTML page of a captive portal, the batch is sent again."""
     without_pauses(logger)
     server.script(Fault(status=200, content_type="text/html", body="<html>Log in</html>"))
     logger.info("x")
@@ -92,11 +95,11 @@ def test_html_with_200_is_not_the_api(server: DevServer, logger: VoyageLogger) -
 def test_revoked_token_costs_one_sign_in(
     server: DevServer, logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a 401 the same batch follows one new sign-in at once, without a pause."""
+    """After a 401 the client signs in once and sends the same batch again without a pause."""
     logger.info("before")
     assert logger.flush()
     server.revoke_tokens()
-    monkeypatch.setattr(backoff, "BASE", 60.0)  # any pause would be half a minute at least
+    monkeypatch.setattr(backoff, "BASE", 60.0)  # any pause would last at least half a minute
     logger.info("after")
     assert logger.flush(timeout=10)
     stats = logger.stats()
@@ -104,10 +107,10 @@ def test_revoked_token_costs_one_sign_in(
     assert batches(server) == [["before"], ["after"], ["after"]]
 
 
-def test_token_refused_twice_is_reported_and_the_batch_kept(
+def test_token_refused_twice_is_reported_and_the_batch_waits(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A server that refuses fresh tokens gets a growing pause; nothing is lost."""
+    """If the server refuses new tokens, the pauses grow and no entry is lost."""
     errors: list[VoyageError] = []
     logger = without_pauses(make_logger(on_error=errors.append))
     server.script(*[Fault(status=401)] * 3)
@@ -118,10 +121,10 @@ def test_token_refused_twice_is_reported_and_the_batch_kept(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_refused_sign_in_keeps_the_entries(
+def test_refused_sign_in_is_reported_once_and_the_entries_wait(
     server: DevServer, make_logger: MakeLogger, status: int
 ) -> None:
-    """Wrong credentials are reported once, naming the variables; the entries wait."""
+    """One report of wrong credentials names the variables, and the entries wait."""
     errors: list[VoyageError] = []
     logger = without_pauses(make_logger(on_error=errors.append))
     server.script_sign_in(*[Fault(status=status)] * 3)
@@ -135,7 +138,7 @@ def test_refused_sign_in_keeps_the_entries(
 def test_wrong_credentials_show_before_the_first_batch_is_due(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """The first entry starts the worker, which signs in at once, whatever the interval."""
+    """The first entry starts the worker, which signs in at once, even with a long interval."""
     reported = threading.Event()
     logger = make_logger(
         flush_interval=600, api_key="wrong", on_error=lambda _error: reported.set()
@@ -145,8 +148,10 @@ def test_wrong_credentials_show_before_the_first_batch_is_due(
 
 
 @pytest.mark.parametrize("status", [402, 403, 404, 409, 418])
-def test_other_4xx_keeps_the_batch(server: DevServer, make_logger: MakeLogger, status: int) -> None:
-    """An answer that is not about the entries does not cost them."""
+def test_batch_waits_after_a_4xx_that_is_not_about_entries(
+    server: DevServer, make_logger: MakeLogger, status: int
+) -> None:
+    """After a 4xx answer that is not about the entries, the same batch is sent again."""
     errors: list[VoyageError] = []
     logger = without_pauses(make_logger(on_error=errors.append))
     server.script(Fault(status=status), Fault(status=status))
@@ -157,10 +162,10 @@ def test_other_4xx_keeps_the_batch(server: DevServer, make_logger: MakeLogger, s
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
-def test_passing_trouble_repeats_the_same_bytes(
+def test_batch_is_sent_again_unchanged_after_a_passing_trouble(
     server: DevServer, logger: VoyageLogger, status: int
 ) -> None:
-    """The batch is sent again as it was, until the server has it."""
+    """The client sends the same bytes again until the server confirms the batch."""
     without_pauses(logger)
     server.script(Fault(status=status), Fault(status=status))
     logger.info("one")
@@ -173,7 +178,7 @@ def test_passing_trouble_repeats_the_same_bytes(
 
 
 def test_retry_after_is_a_minimum(server: DevServer, logger: VoyageLogger) -> None:
-    """The server's request for patience is met even though a flush is waiting."""
+    """The client waits as long as `Retry-After` asks, even if a flush is waiting."""
     without_pauses(logger)
     server.script(Fault(status=429, headers={"Retry-After": "1"}))
     logger.critical("x")
@@ -183,10 +188,10 @@ def test_retry_after_is_a_minimum(server: DevServer, logger: VoyageLogger) -> No
     assert second - first >= 1
 
 
-def test_flush_ends_a_pause(
+def test_flush_ends_a_pause_of_the_client(
     server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pause that is the client's own idea does not hold up somebody who waits."""
+    """A flush ends a pause that the server has not asked for."""
     logger = make_logger(flush_interval=0.01)
     logger._pipeline._worker._random = lambda: 0.999999
     monkeypatch.setattr(backoff, "BASE", 100.0)
@@ -202,20 +207,22 @@ def test_flush_ends_a_pause(
 def test_flush_begins_with_short_pauses(
     server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a long outage, who waits is not told to wait for the next but one attempt, too."""
+    """A flush after a long outage makes the pauses short again for all of its attempts."""
     monkeypatch.setattr(backoff, "BASE", 0.5)
     logger = make_logger(flush_interval=0.01)
     worker = logger._pipeline._worker
     worker._random = lambda: 0.0
-    worker.delivery.failures._level = 8.0  # each pause is 20 s
+    worker._delivery._failures._level = 8.0  # each pause is 20 s
     server.script(*[Fault(status=503)] * 3)
     logger.info("x")
     server.wait_for_requests(1)
     assert logger.flush(timeout=15)
 
 
-def test_dropped_connection_before_storing(server: DevServer, logger: VoyageLogger) -> None:
-    """A connection reset before the server stored anything costs nothing and doubles nothing."""
+def test_reset_before_storing_loses_and_doubles_nothing(
+    server: DevServer, logger: VoyageLogger
+) -> None:
+    """If the connection is reset before the server stores the batch, the entry arrives once."""
     without_pauses(logger)
     server.script(Fault(reset="before"))
     logger.info("x")
@@ -223,8 +230,10 @@ def test_dropped_connection_before_storing(server: DevServer, logger: VoyageLogg
     assert [entry["message"] for entry in server.entries()] == ["x"]
 
 
-def test_lost_answer_doubles_with_the_same_id(server: DevServer, logger: VoyageLogger) -> None:
-    """When the answer is lost, the entry comes twice with one log_id: the double can be seen."""
+def test_entry_with_a_lost_answer_comes_twice_with_one_log_id(
+    server: DevServer, logger: VoyageLogger
+) -> None:
+    """If the answer is lost, the entry comes twice with the same `log_id`."""
     without_pauses(logger)
     server.script(Fault(reset="after"))
     logger.info("x")
@@ -234,10 +243,10 @@ def test_lost_answer_doubles_with_the_same_id(server: DevServer, logger: VoyageL
     assert first["meta_data"]["log_id"]
 
 
-def test_hanging_server_is_left_after_the_read_timeout(
+def test_request_to_a_hanging_server_ends_at_the_read_timeout(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A server that takes the request and never answers is given up for a new attempt."""
+    """If the server never answers a request, the client makes a new attempt after the time-out."""
     logger = without_pauses(make_logger(timeout=(1, 0.2)))
     server.script(Fault(hang=True))
     logger.info("x")
@@ -245,10 +254,10 @@ def test_hanging_server_is_left_after_the_read_timeout(
     assert logger.stats().retries == 1
 
 
-def test_revoked_token_in_the_middle_of_other_trouble(
+def test_revoked_token_during_an_outage_is_not_reported(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A refused token is no trouble of its own, whatever failed just before."""
+    """The first refusal of a token is not reported, even if other attempts failed before."""
     errors: list[VoyageError] = []
     logger = without_pauses(make_logger(on_error=errors.append))
     logger.info("before")
@@ -263,7 +272,7 @@ def test_revoked_token_in_the_middle_of_other_trouble(
 def test_log_calls_do_not_wait_for_a_hanging_server(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """While a request hangs, log calls return: all of them before the server is released."""
+    """While a request hangs, a thousand log calls return."""
     logger = make_logger()
     server.script(Fault(hang=True))
     logger.critical("hangs")
@@ -274,10 +283,10 @@ def test_log_calls_do_not_wait_for_a_hanging_server(
     assert (stats.accepted, stats.delivered, stats.pending) == (1001, 0, 1001)
 
 
-def test_flush_to_a_hanging_server_returns_in_time_and_says_so(
+def test_flush_to_a_hanging_server_returns_in_time_and_is_false(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """The tally is false and names what is pending."""
+    """The result of a flush that ends by its time limit is false and counts the pending entry."""
     logger = make_logger()
     server.script(Fault(hang=True))
     logger.info("x")
@@ -287,8 +296,10 @@ def test_flush_to_a_hanging_server_returns_in_time_and_says_so(
     assert 0.3 <= result.elapsed < 9
 
 
-def test_413_halves_and_remembers(server: DevServer, make_logger: MakeLogger) -> None:
-    """A request that is too large is halved until it fits; the size is not tried again."""
+def test_413_halves_the_request_and_the_size_is_remembered(
+    server: DevServer, make_logger: MakeLogger
+) -> None:
+    """A request that is too large is halved until it fits, and later requests fit at once."""
     logger = make_logger(flush_interval=600)
     server.rules = replace(server.rules, max_body_bytes=4_000)
     for _round in range(2):
@@ -303,8 +314,10 @@ def test_413_halves_and_remembers(server: DevServer, make_logger: MakeLogger) ->
     assert numbers == [*range(40)] * 2
 
 
-def test_413_of_a_moment_is_not_for_life(server: DevServer, make_logger: MakeLogger) -> None:
-    """Requests grow again once the server takes what it did not take for a moment."""
+def test_requests_grow_again_after_a_short_time_of_413(
+    server: DevServer, make_logger: MakeLogger
+) -> None:
+    """Requests grow again once the server takes sizes that it refused for a short time."""
     logger = make_logger(flush_interval=600)
     server.script(*[Fault(status=413)] * 8)
     for number in range(100):
@@ -318,7 +331,7 @@ def test_413_of_a_moment_is_not_for_life(server: DevServer, make_logger: MakeLog
 
 
 def test_413_for_a_single_entry_trims_it_once(server: DevServer, logger: VoyageLogger) -> None:
-    """An entry that is too large by itself arrives shortened, and says so."""
+    """A single entry that is too large arrives shortened and marked as trimmed."""
     server.rules = replace(server.rules, max_body_bytes=6_000)
     logger.info("x" * 10_000)
     assert logger.flush()
@@ -328,7 +341,7 @@ def test_413_for_a_single_entry_trims_it_once(server: DevServer, logger: VoyageL
 
 
 def test_413_for_a_trimmed_entry_rejects_it(server: DevServer, logger: VoyageLogger) -> None:
-    """What does not fit even when trimmed is rejected as too large, and counted as that."""
+    """An entry that is too large even when trimmed is counted as rejected."""
     server.rules = replace(server.rules, max_body_bytes=100)
     logger.info("x" * 10_000)
     result = logger.flush()
@@ -338,8 +351,10 @@ def test_413_for_a_trimmed_entry_rejects_it(server: DevServer, logger: VoyageLog
 
 
 @pytest.mark.parametrize("status", [400, 422])
-def test_bad_entries_are_isolated(server: DevServer, make_logger: MakeLogger, status: int) -> None:
-    """Two bad entries of a hundred are rejected with the server's words, the others arrive."""
+def test_only_bad_entries_are_rejected(
+    server: DevServer, make_logger: MakeLogger, status: int
+) -> None:
+    """Two bad entries of a hundred are rejected with the server's words; the others arrive."""
     errors: list[VoyageError] = []
     logger = make_logger(flush_interval=600, on_error=errors.append)
     server.rules = Rules(refuse_containing="poison", refuse_status=status)
@@ -356,6 +371,26 @@ def test_bad_entries_are_isolated(server: DevServer, make_logger: MakeLogger, st
     (lost,) = [error for error in errors if isinstance(error, EntriesLost)]
     assert lost.count == 2
     assert f"HTTP {status}" in lost.detail
+
+
+def test_flush_returns_after_people_are_told_of_a_rejection(
+    server: DevServer, make_logger: MakeLogger
+) -> None:
+    """A flush waits until `on_error` has been called for the rejected entries."""
+    server.rules = Rules(refuse_containing="poison")
+    errors: list[VoyageError] = []
+    is_flushed = threading.Event()
+
+    def on_error(error: VoyageError) -> None:
+        is_flushed.wait(0.2)
+        errors.append(error)
+
+    logger = make_logger(on_error=on_error)
+    logger.info("poison")
+    logger.flush()
+    count = len(errors)
+    is_flushed.set()
+    assert count == 1
 
 
 def test_loss_is_told_in_the_stream(server: DevServer, logger: VoyageLogger) -> None:
@@ -375,12 +410,12 @@ def test_loss_is_told_in_the_stream(server: DevServer, logger: VoyageLogger) -> 
 
 
 def test_refused_notice_causes_no_further_notice(server: DevServer, logger: VoyageLogger) -> None:
-    """A server that refuses the notice too is not fed with notices for ever."""
-    server.rules = Rules(refuse_containing="e")  # in the notice as well
+    """If the server refuses a notice of a loss, the client writes no notice about the notice."""
+    server.rules = Rules(refuse_containing="e")  # the notice has an e, too
     logger.info("entry")
     for _ in range(5):
         logger.info("ok")
-        logger.flush()
+        assert logger.flush().elapsed < 20  # a flush does not wait for a report of the notice
     logger.flush()
     stats = logger.stats()
     assert (stats.accepted, stats.delivered, stats.rejected) == (7, 5, 2)
@@ -389,7 +424,7 @@ def test_refused_notice_causes_no_further_notice(server: DevServer, logger: Voya
 def test_server_that_refuses_everything_is_asked_a_bounded_number_of_times(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A batch of a hundred costs at most 32 requests when all of it is refused."""
+    """A batch of which the server refuses every entry costs at most 32 requests."""
     logger = make_logger(flush_interval=600)
     server.rules = Rules(refuse_containing="entry")
     for number in range(100):
@@ -402,7 +437,7 @@ def test_server_that_refuses_everything_is_asked_a_bounded_number_of_times(
 def test_server_that_finds_everything_too_large_is_asked_a_bounded_number_of_times(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """Halving and trimming end soon where nothing fits: no storm of requests."""
+    """If no size fits, halving and trimming end after a bounded number of requests."""
     logger = make_logger(flush_interval=600)
     server.rules = Rules(max_body_bytes=1)
     for number in range(100):
@@ -417,7 +452,7 @@ def test_server_that_finds_everything_too_large_is_asked_a_bounded_number_of_tim
 def test_redirects_are_never_followed(
     server: DevServer, make_logger: MakeLogger, status: int
 ) -> None:
-    """Another origin sees neither token nor entries; the batch is kept."""
+    """After a redirect, the other server sees neither token nor entries, and the batch waits."""
     errors: list[VoyageError] = []
     logger = without_pauses(make_logger(on_error=errors.append))
     with DevServer() as elsewhere:
@@ -430,8 +465,8 @@ def test_redirects_are_never_followed(
     assert [entry["message"] for entry in server.entries()] == ["x"]
 
 
-def test_stale_connection_costs_no_attempt(server: DevServer, logger: VoyageLogger) -> None:
-    """A pooled connection that the server has closed meanwhile is replaced, not failed on."""
+def test_closed_idle_connection_costs_no_attempt(server: DevServer, logger: VoyageLogger) -> None:
+    """If the server has closed an idle connection, the client opens a new one without a retry."""
     logger.info("one")
     assert logger.flush()
     server.drop_idle_connections()
@@ -442,7 +477,7 @@ def test_stale_connection_costs_no_attempt(server: DevServer, logger: VoyageLogg
 
 
 def test_connection_is_used_again(server: DevServer, logger: VoyageLogger) -> None:
-    """Sign-in and batches share one connection: a handshake each would cost more than the log."""
+    """The sign-in and all batches share one connection."""
     for number in range(5):
         logger.info("entry %d", number)
         assert logger.flush()
@@ -454,7 +489,7 @@ def test_connection_is_used_again(server: DevServer, logger: VoyageLogger) -> No
 def test_unreachable_server_is_reported_once_and_recovery_too(
     make_logger: MakeLogger, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """An outage is one line when it lasts, and one when it is over; nothing is lost."""
+    """A lasting outage is one line, its end is another, and no entry is lost."""
     errors: list[VoyageError] = []
     with DevServer() as down:
         port = down.port
@@ -474,12 +509,12 @@ def test_unreachable_server_is_reported_once_and_recovery_too(
 
 
 def test_full_batch_is_sent_at_once(server: DevServer, make_logger: MakeLogger) -> None:
-    """`batch_size` entries go without waiting for the interval; one less does not."""
+    """`batch_size` entries are sent at once; one entry less waits for the interval."""
     logger = make_logger(batch_size=10, flush_interval=600)
     queue = logger._pipeline.queue
     for number in range(9):
         logger.info("entry %d", number)
-    until(lambda: queue.wake_at == 10)  # the worker has seen them, and waits for more
+    until(lambda: queue.wake_at == 10)  # the worker has seen the entries, and waits for more
     assert server.count() == 0
     for number in range(9, 19):
         logger.info("entry %d", number)
@@ -488,10 +523,12 @@ def test_full_batch_is_sent_at_once(server: DevServer, make_logger: MakeLogger) 
     assert [len(batch) for batch in batches(server)] == [10]
 
 
-def test_interval_sends_what_is_there(server: DevServer, make_logger: MakeLogger) -> None:
-    """A batch that does not fill up goes after `flush_interval`, without any call."""
+def test_batch_that_is_not_full_is_sent_after_the_interval(
+    server: DevServer, make_logger: MakeLogger
+) -> None:
+    """A batch that is not full is sent after `flush_interval`, without a flush."""
     logger = make_logger(flush_interval=0.2)
-    logger._pipeline._worker._random = lambda: 0.999  # the first one is at random within it
+    logger._pipeline._worker._random = lambda: 0.999  # the first interval is random
     started = time.monotonic()
     logger.info("x")
     server.wait_for_entries(1)
@@ -502,7 +539,7 @@ def test_interval_sends_what_is_there(server: DevServer, make_logger: MakeLogger
 def test_urgent_entry_at_an_idle_worker_is_sent_at_once(
     server: DevServer, logger: VoyageLogger, level: str, fields: dict[str, Any]
 ) -> None:
-    """The first entry after a quiet time does not wait for the interval if it is urgent."""
+    """An urgent first entry after a quiet time does not wait for the interval."""
     logger.info("before")
     assert logger.flush()
     until(lambda: logger._pipeline.queue.wake_at == 1)
@@ -510,10 +547,10 @@ def test_urgent_entry_at_an_idle_worker_is_sent_at_once(
     server.wait_for_entries(2)
 
 
-def test_flush_in_a_loop_does_not_defeat_the_pauses(
+def test_flush_in_a_loop_does_not_remove_the_pauses(
     server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However often somebody flushes, refused credentials are not tried again within seconds."""
+    """Many flushes do not make the client try refused credentials again within seconds."""
     monkeypatch.setattr(backoff, "BASE", 60.0)
     logger = make_logger(api_key="wrong")
     logger.info("x")
@@ -526,7 +563,7 @@ def test_flush_in_a_loop_does_not_defeat_the_pauses(
 def test_server_that_refuses_everything_is_given_pauses(
     server: DevServer, make_logger: MakeLogger, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Refused batches are followed by pauses, and teach nothing about the sizes that work."""
+    """Pauses follow batches that the server refuses, and the size of requests stays the same."""
     monkeypatch.setattr(backoff, "BASE", 0.3)
     logger = make_logger(batch_size=20, flush_interval=600)
     for number in range(20):
@@ -534,11 +571,11 @@ def test_server_that_refuses_everything_is_given_pauses(
     assert logger.flush()
     server.rules = rules
     worker = logger._pipeline._worker
-    worker._random = lambda: 0.999  # a pause is as long as it can be
-    with logger._pipeline.queue.lock:  # all at once: what comes meanwhile would make requests grow
+    worker._random = lambda: 0.999  # the longest pause
+    with logger._pipeline.queue.lock:  # entries that come during a request would make requests grow
         for number in range(200):
             logger.info("entry %d", number)
-    until(lambda: worker.delivery.refused_in_a_row >= 3)
+    until(lambda: worker._delivery.refused_in_a_row >= 3)
     assert logger.stats().requests <= 1 + 3 * MOST_REFUSALS
     server.rules = Rules()  # during the pause, not in the middle of a batch
     for number in range(100):
@@ -552,7 +589,7 @@ def test_server_that_refuses_everything_is_given_pauses(
 def test_urgent_entries_are_sent_at_once(
     server: DevServer, logger: VoyageLogger, level: str, fields: dict[str, Any]
 ) -> None:
-    """Critical and ticket entries do not wait for the interval, nor do those before them."""
+    """Critical and ticket entries, and the entries before them, do not wait for the interval."""
     logger.info("before")
     logger.log(level, "urgent", **fields)
     server.wait_for_entries(2)
@@ -562,7 +599,7 @@ def test_urgent_entries_are_sent_at_once(
 def test_requests_grow_with_the_backlog_and_shrink_again(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """More than `batch_size` goes in one request only while the client is behind."""
+    """A request has more than `batch_size` entries only while the client is behind."""
     logger = make_logger(batch_size=10, max_queue_size=1000, flush_interval=600)
     server.script(Fault(delay=0.5))
     logger.critical("answered late")
@@ -582,17 +619,19 @@ def test_requests_grow_with_the_backlog_and_shrink_again(
 def test_requests_keep_to_batch_size_in_quiet_times(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A flush of a queue that is not behind goes in requests of `batch_size`."""
+    """A flush sends requests of `batch_size` entries if the client is not behind."""
     logger = make_logger(batch_size=10, flush_interval=600)
-    with logger._pipeline.queue.lock:  # all at once: what comes meanwhile would make requests grow
+    with logger._pipeline.queue.lock:  # entries that come during a request would make requests grow
         for number in range(95):
             logger.info("entry %d", number)
     assert logger.flush()
     assert [len(batch) for batch in batches(server)] == [10] * 9 + [5]
 
 
-def test_64_threads_deliver_exactly_once(server: DevServer, make_logger: MakeLogger) -> None:
-    """64 threads x 500 entries arrive exactly once, each thread's in order."""
+def test_entries_of_64_threads_arrive_once_and_in_order(
+    server: DevServer, make_logger: MakeLogger
+) -> None:
+    """500 entries of each of 64 threads arrive once, and in the order of each thread."""
     logger = make_logger(max_queue_size=64 * 500)
 
     def work(thread: int) -> None:
@@ -611,8 +650,10 @@ def test_64_threads_deliver_exactly_once(server: DevServer, make_logger: MakeLog
     assert seen == {thread: [*range(500)] for thread in range(64)}
 
 
-def test_one_odd_entry_spoils_nothing(server: DevServer, logger: VoyageLogger) -> None:
-    """NaN, a cycle, a lock, a broken repr and a lone surrogate share a batch with good entries."""
+def test_odd_values_do_not_harm_other_entries_of_the_batch(
+    server: DevServer, logger: VoyageLogger
+) -> None:
+    """Entries with NaN, a cycle or a broken repr arrive together with good entries."""
 
     class Broken:
         def __repr__(self) -> str:
@@ -631,7 +672,7 @@ def test_one_odd_entry_spoils_nothing(server: DevServer, logger: VoyageLogger) -
 def test_every_loss_reaches_stderr_in_totals_that_add_up(
     server: DevServer, make_logger: MakeLogger, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Losses within a minute of a report are told at the latest when the logger closes."""
+    """The close of the logger tells of losses that came within a minute of the last report."""
     errors: list[VoyageError] = []
     server.rules = Rules(refuse_containing="poison")
     for name, count in (("one", 1), ("one again", 50)):
@@ -656,7 +697,7 @@ def test_every_loss_reaches_stderr_in_totals_that_add_up(
 def test_verify_and_the_first_entry_share_a_sign_in(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A token that is there already is used."""
+    """The worker uses the token that `verify` has obtained."""
     logger = make_logger()
     logger.verify()
     logger.info("x")
@@ -667,7 +708,7 @@ def test_verify_and_the_first_entry_share_a_sign_in(
 def test_loss_at_the_end_is_told_with_its_cause(
     server: DevServer, make_logger: MakeLogger, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """No one is helped by "closed" alone: what the last attempt came to stands in the line."""
+    """The line about a loss at the end quotes the problem of the last attempt."""
     server.script(*[Fault(status=403)] * 50)
     errors: list[VoyageError] = []
     logger = make_logger(flush_interval=600, on_error=errors.append)
@@ -680,12 +721,14 @@ def test_loss_at_the_end_is_told_with_its_cause(
 
 
 @pytest.mark.parametrize(("reason", "told"), [("closed", "HTTP 503"), ("queue_full", "")])
-def test_trouble_is_not_told_as_the_cause_of_what_has_another(reason: str, told: str) -> None:
-    """An entry that was shed before was not lost for what the last attempt came to."""
+def test_last_problem_is_told_only_for_losses_at_the_end(reason: str, told: str) -> None:
+    """The problem of the last attempt is not told as the cause of a shed entry."""
     queue = MemoryQueue(1, 1000)
     queue.drop_new(INFO, reason)
 
-    error = LossTeller(queue, Diagnostics(), time.monotonic).claim("", problem="HTTP 503")
+    server = ServerState(BaseTransport(), Diagnostics())
+    server.last_problem = "HTTP 503"
+    error = LossReport(queue, server, Diagnostics(), lambda _fields: None).claim_last(at_once=True)
 
     assert error is not None
     assert error.problem == told

@@ -1,7 +1,7 @@
-"""The policy's goals, guarded by the model of a fleet that they were chosen with.
+"""The goals of the waiting policy, tested with a model of a fleet.
 
-And the model itself, request by request against a real worker, transport and queue, for which
-waiting and the network are moves of a clock.
+The model itself is compared, request by request, with a real worker, transport and queue. For
+these a wait and a request only move a clock.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from tests.support.loggers import MakeLogger
     from voyage_logger.transports._verdict import Answer
 
-# Enough processes for chance to even out: more of them where few requests fill five seconds of the
-# server. docs/fleet.md has how far smaller fleets are above the goal.
+# Enough processes to make chance small. More are needed if few requests fill five seconds of the
+# server. docs/fleet.md says how far smaller fleets exceed the goal.
 MANY = 400
 MORE = 1000
 FEW = 50
@@ -49,7 +49,7 @@ def played(name: str, gap: float) -> Result:
 
 
 class Recorder(Server):
-    """A server that remembers when it was asked for what: entries of a batch, -1 for a sign-in."""
+    """A server that records each request: its time, and its entries or -1 for a sign-in."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,7 +65,7 @@ class Recorder(Server):
 
 
 class Rehearsal:
-    """One real process in no time: an app, the queue's condition, the HTTP session and a clock."""
+    """One real process without real time: app, queue's condition, HTTP session and clock."""
 
     def __init__(self, app: App, server: Recorder, seed: int, until: float) -> None:
         self._app, self._server, self._until = app, server, until
@@ -92,7 +92,6 @@ class Rehearsal:
             settings,
             Diagnostics(lambda _error: None, clock=self),
             write_notice=lambda _fields: None,
-            on_end=lambda: None,
             clock=self,
             random=self._random,
         )
@@ -104,7 +103,7 @@ class Rehearsal:
         return self.now
 
     def _log(self) -> None:
-        """Logs what the app has logged by now."""
+        """Log the entries that the app logs until now."""
         count = floor(self.now / self._gap + 1e-9) + 1
         while self._logged < count:
             self._logged += 1
@@ -122,7 +121,7 @@ class Rehearsal:
         if not self._is_woken:
             self._move(end)
         if self.now >= self._until:
-            self.worker.stop()
+            self.worker.orders.stop()
         return self._is_woken
 
     def notify(self, n: int = 1) -> None:
@@ -141,7 +140,7 @@ class Rehearsal:
     ) -> Answer:
         del url, headers, secret_headers, timeout
         if self.now >= self._until:
-            self.worker.stop()
+            self.worker.orders.stop()
             raise RequestFailed("it is over", is_permanent=False)
         if body is None:
             reply, end = self._server.sign_in(self.now)
@@ -153,7 +152,7 @@ class Rehearsal:
         return reply
 
     def close(self) -> None:
-        """There is no connection."""
+        """Do nothing, because there is no connection."""
 
 
 COURSES = {
@@ -172,7 +171,7 @@ COURSES = {
 def test_model_makes_the_requests_of_a_real_process(
     make_logger: MakeLogger, capfd: pytest.CaptureFixture[str], course: str
 ) -> None:
-    """The model of a process asks for the same, at the same times, as worker and transport do."""
+    """The model makes the same requests at the same times as a worker with a transport."""
     app, capacity, troubles = COURSES[course]
     until = 600.0
     model, real = (
@@ -182,7 +181,7 @@ def test_model_makes_the_requests_of_a_real_process(
     run([process], [0.0], until)
     rehearsal = Rehearsal(app, real, 7, until)
     rehearsal.run(make_logger)
-    capfd.readouterr()  # what the worker has said
+    capfd.readouterr()  # removes the lines of the worker
 
     assert len(model.requests) > 15
     assert [entries for _, entries in real.requests] == [entries for _, entries in model.requests]
@@ -202,9 +201,9 @@ def test_model_makes_the_requests_of_a_real_process(
     ],
 )
 def test_no_waves_remain(name: str, gap: float) -> None:
-    """Whatever has put a fleet in step, its requests are spread evenly soon afterwards.
+    """Soon after an event that put a fleet in step, its requests are spread evenly.
 
-    By chance alone, as many processes that are not in step make waves of some 0.1.
+    The same number of processes that are not in step makes waves of some 0.1 by chance.
     """
     assert played(name, gap).wave < 0.15
 
@@ -215,7 +214,7 @@ def test_no_waves_remain(name: str, gap: float) -> None:
 def test_recovery_asks_for_no_more_than_one_and_a_half_times_the_capacity(
     name: str, gap: float
 ) -> None:
-    """Steady load and drain together, and what is refused counts in full."""
+    """The sum of steady load, backlog and refused requests is at most 1.5 times the capacity."""
     result = played(name, gap)
 
     assert result.peak_work <= fleet.GOAL
@@ -225,20 +224,20 @@ def test_recovery_asks_for_no_more_than_one_and_a_half_times_the_capacity(
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", [1, 2])
 def test_small_fleet_is_above_the_goal_by_chance_alone(seed: int) -> None:
-    """Few large requests make peaks of seconds; a minute of them, and small ones, keep to it."""
+    """A small fleet exceeds the goal for seconds, but not over a minute or with small requests."""
     scenario = SCENARIOS["outage"]
     course = scenario.recovery, scenario.seconds, 60
 
     large = play(scenario, FEW, App(gap=0.1), seed=seed)
     small = play(scenario, FEW, App(gap=0.1, max_batch_bytes=128 * 1024), seed=seed)
 
-    assert large.peak_work > fleet.GOAL  # or docs/fleet.md says too little of it
+    assert large.peak_work > fleet.GOAL  # as docs/fleet.md says
     assert measures.peak(large.work, *course) < 1.4
     assert small.peak_work <= fleet.GOAL
 
 
 def test_new_tokens_are_fetched_over_minutes() -> None:
-    """A fleet that was deployed at once does not sign in at once again when its tokens end."""
+    """The new sign-ins of a fleet that was deployed at once are spread over minutes."""
     result = played("tokens", 1.0)
 
     assert 0 < result.peak_sign_ins < MANY / 60
@@ -248,7 +247,7 @@ def test_new_tokens_are_fetched_over_minutes() -> None:
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("gap", [0.1, 2.0])
 def test_nothing_is_lost_or_doubled_in_the_model(name: str, gap: float) -> None:
-    """Each entry is delivered, dropped or pending, once, and the server has what was delivered."""
+    """Each entry of the model is counted once: as delivered, dropped or pending."""
     result = play(SCENARIOS[name], 50, App(gap=gap))
 
     assert result.is_whole
@@ -256,8 +255,8 @@ def test_nothing_is_lost_or_doubled_in_the_model(name: str, gap: float) -> None:
     assert result.logged > 50 * SCENARIOS[name].seconds / gap / 2
 
 
-def test_same_seed_gives_the_same_course() -> None:
-    """A run can be repeated; another seed gives another."""
+def test_same_seed_gives_the_same_run() -> None:
+    """Two runs with one seed are equal, and a run with another seed differs."""
     one, again, other = (
         play(SCENARIOS["limit"], 30, App(), seed=seed).per_second for seed in (1, 1, 2)
     )
@@ -267,7 +266,7 @@ def test_same_seed_gives_the_same_course() -> None:
 
 class TestMeasures:
     def test_wave_of_a_fleet_in_step_is_one(self) -> None:
-        """All arrivals in one second of each five are one wave."""
+        """If all arrivals are in one second of each five, the wave is one."""
         assert measures.wave([100, 0, 0, 0, 0] * 24, 0, 120) == pytest.approx(1, abs=0.05)
 
     def test_wave_of_an_even_load_is_nothing(self) -> None:
@@ -276,27 +275,27 @@ class TestMeasures:
         assert measures.wave(list(range(240, 0, -2)), 0, 120) == pytest.approx(0, abs=1e-9)
 
     def test_wave_is_the_part_in_step(self) -> None:
-        """If half of the fleet is in step, so is half of the load."""
+        """If a part of the load is in step, the wave is this part."""
         assert measures.wave([350, 100, 100, 100, 100] * 24, 0, 120) == pytest.approx(
             1 / 3, abs=0.05
         )
 
     def test_peak_is_that_of_five_seconds(self) -> None:
-        """What comes within a flush interval counts together."""
+        """The peak is the mean of the five seconds with the most arrivals."""
         assert measures.peak([0, 0, 50, 0, 0, 0, 0, 20, 20, 20, 0, 0], 0, 12) == 12
 
 
-def test_command_prints_and_keeps_all_figures(
+def test_command_prints_and_saves_all_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line a scenario and size, and the load second by second in a file."""
+    """The command prints a line for each scenario and size, and saves the load of each second."""
     kept = tmp_path / "fleet.json"
     arguments = ["--processes", "1", "20", "--scenario", "start", "limit", "--json", str(kept)]
 
     assert fleet.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("|")[0].strip() for line in lines[1:5]] == ["start", "limit"] * 2
-    # No goal is set for the work of a start at once, and the table says so.
+    # The table marks the scenario that has no goal: all processes start at once.
     assert [line.split("|")[7].strip()[-1] == "*" for line in lines[1:5]] == [True, False] * 2
     assert [len(result["work"]) for result in json.loads(kept.read_text())] == [300, 900] * 2
 
@@ -304,7 +303,7 @@ def test_command_prints_and_keeps_all_figures(
 def test_plots_without_matplotlib_are_refused_before_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is missing is said at once, with the way to get it, and not after minutes."""
+    """The command says before the run that matplotlib is missing, and how to install it."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
     with pytest.raises(SystemExit) as ended:

@@ -1,4 +1,4 @@
-"""Load and outages: log calls stay quick, memory bounded, and every entry is accounted for."""
+"""Load and outages: log calls stay quick, memory stays bounded, and every entry is counted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def hand_over(**values):
 
 
 class Client(Child):
-    """A process that logs, and waits for the test after each `hand_over` of what it found."""
+    """A process that logs, and waits for the test whenever it calls `hand_over`."""
 
     def __init__(
         self, server: DevServer, code: str, environ: Mapping[str, str] | None = None
@@ -51,7 +51,7 @@ class Client(Child):
         return self
 
     def next(self) -> dict[str, Any]:
-        """Return what the process hands over next."""
+        """Return the values of the next `hand_over`."""
         line = self.hears()
         assert line, self.end()[1]
         found: dict[str, Any] = json.loads(line)
@@ -65,8 +65,10 @@ class Client(Child):
         return stderr
 
 
-def test_outage_longer_than_the_queue(server: DevServer) -> None:
-    """Log calls stay as quick, the least important goes first, and the loss is told exactly."""
+def test_outage_that_fills_the_queue_sheds_low_levels_and_tells_every_loss(
+    server: DevServer,
+) -> None:
+    """Log calls stay quick, the lowest level is shed first, and every loss is told."""
     code = """\
         errors = []
         logger = VoyageLogger(
@@ -80,8 +82,8 @@ def test_outage_longer_than_the_queue(server: DevServer) -> None:
                 begun = clock()
                 logger.info("entry", app_user_id="user_123", meta_data={"n": number})
                 times.append(clock() - begun)
-                if number % 100 == 0: time.sleep(0.005)  # an app does other things, too
-            full = range(calls // 2, calls, 100)  # in an outage the queue is by then
+                if number % 100 == 0: time.sleep(0.005)  # an app also does other work
+            full = range(calls // 2, calls, 100)  # in an outage the queue is full now
             slowest = [max(times[at : at + 100]) for at in full]
             times.sort()
             return {"median": times[calls // 2], "quiet": min(slowest), "slowest": times[-1]}
@@ -118,16 +120,16 @@ def test_outage_longer_than_the_queue(server: DevServer) -> None:
         found = client.next()
         stderr = client.go_on_to_the_end()
     print(f"nanoseconds a log call: healthy {healthy}, outage {outage}")
-    # Against the same machine's own figures: a walk of the queue in each call shows in the median,
-    # a wait in some calls in the slowest one of a hundred. Of thirty hundreds the quietest is
-    # looked at: a busy machine holds up the others.
+    # The limits are multiples of this machine's own time. A walk of the queue in each call would
+    # raise the median. A wait in some calls would raise the slowest of each hundred calls. The
+    # test takes the quietest of thirty hundreds, because a busy machine slows down the others.
     assert outage["median"] < 4 * healthy["median"]
     assert outage["quiet"] < 100 * healthy["median"]
 
     entries = server.entries()
     notices = [e["meta_data"] for e in entries if e.get("event_name")]
     rare = Counter(e["level"] for e in entries if e["message"] == "rare")
-    # Of the lowest level some are in the request that is under way; all else of it went first.
+    # Of the lowest level only the entries of the present request arrive.
     assert rare == {"critical": 30, "error": 30, "warn": 30, "info": 30}
     assert server.count(tickets=True) == 30
     arrived = Counter(e["message"] for e in entries)
@@ -164,16 +166,16 @@ hand_over(growth=memory("VmHWM") - before, pending_bytes=stats.pending_bytes,
           dropped=stats.dropped, pending=stats.pending, accepted=stats.accepted)
 """
 
-# Beside the entries themselves: a request's body, what the allocator holds in reserve.
+# Memory beside the entries: the body of a request, and the allocator's reserve.
 MEMORY_ALLOWANCE = 4 * MIB
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc here")  # noqa: PTH110
 @pytest.mark.parametrize("count", [60_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
 def test_memory_stays_within_the_configured_bytes(server: DevServer, count: int) -> None:
-    """However many entries are logged into an outage, the process grows by `max_queue_bytes`."""
+    """In an outage the process grows by `max_queue_bytes`, for any number of entries."""
     server.refuse_connections()
-    # Coverage's own memory is none of the client's.
+    # Coverage would use memory of its own.
     with Client(server, MEMORY.replace("COUNT", str(count)), UNMEASURED) as client:
         found = client.next()
         client.go_on_to_the_end()
@@ -181,12 +183,12 @@ def test_memory_stays_within_the_configured_bytes(server: DevServer, count: int)
     assert found["accepted"] == count + 1
     assert found["accepted"] == found["dropped"] + found["pending"]
     assert found["dropped"] > count / 2
-    # A request that is under way is not shed: one batch beside the full queue.
+    # One batch is in flight beside the full queue, and is not shed.
     assert 7 * MIB < found["pending_bytes"] < 9 * MIB + MIB
     assert found["growth"] < 8 * MIB + MEMORY_ALLOWANCE
 
 
-# What becomes of a batch request, and in how many of a hundred.
+# How many of a hundred batch requests meet which fault.
 TROUBLES = [
     (15, Fault(status=503)),
     (5, Fault(status=429)),
@@ -199,7 +201,7 @@ TROUBLES = [
 
 
 class Storm:
-    """A server's bad day: faults, outages and revoked tokens at random, until it is over."""
+    """Faults, outages and revoked tokens of a server at random, until `over` is set."""
 
     def __init__(self, server: DevServer, seed: int, over: threading.Event) -> None:
         self._server = server
@@ -224,7 +226,7 @@ class Storm:
                 self._server.accept_connections()
 
     def _script(self) -> None:
-        """Keeps a few faults in store, so that few are left when the day is over."""
+        """Script a few faults at a time, so that few remain at the end."""
         if sum(self._server.stats()["answers"].get("batch", {}).values()) >= self._scripted:
             weights, troubles = zip(*TROUBLES, strict=True)
             faults = self._random.choices(troubles, weights=weights, k=5)
@@ -233,7 +235,7 @@ class Storm:
 
 
 class Crowd:
-    """Threads that log at their own pace, each entry known by its tag, until it is over."""
+    """Threads that log entries with different tags, until `over` is set."""
 
     def __init__(
         self, logger: VoyageLogger, size: int, pause: float, over: threading.Event
@@ -253,11 +255,11 @@ class Crowd:
 
 
 class Recorded(Transport):
-    """The transport as it is, with a memory of what it has delivered as far as the client knows.
+    """The ordinary transport, which also counts entries by the outcome of their requests.
 
     Attributes:
-        delivered: How often each entry was.
-        unanswered: How often a request with it came to no answer: it may have arrived.
+        delivered: The number of deliveries of each entry.
+        unanswered: The number of requests without an answer for each entry, which may have arrived.
     """
 
     def __init__(self, server: DevServer, **settings: Any) -> None:
@@ -277,7 +279,7 @@ class Recorded(Transport):
 
 
 class Sampler:
-    """Looks at the counts all the while: they must add up each time, and never go back."""
+    """Reads the counts all the time: they must always add up, and must never decrease."""
 
     def __init__(self, logger: VoyageLogger, over: threading.Event) -> None:
         self._logger = logger
@@ -304,14 +306,14 @@ class Sampler:
 @pytest.mark.parametrize(
     ("threads", "seconds"), [(16, 2.0), pytest.param(64, 30.0, marks=pytest.mark.soak)]
 )
-def test_storm(
+def test_every_entry_of_a_storm_is_counted_and_arrives_under_one_log_id(
     server: DevServer,
     make_logger: MakeLogger,
     monkeypatch: pytest.MonkeyPatch,
     threads: int,
     seconds: float,
 ) -> None:
-    """Counts add up at each look; what is not shed comes once, or again with the same log_id."""
+    """Counts always add up; entries that are not shed arrive, duplicates with the same `log_id`."""
     seed = int(os.environ.get("STORM_SEED") or random.randrange(1_000_000))
     print(f"STORM_SEED={seed}")
     monkeypatch.setattr(backoff, "BASE", 0.02)
@@ -333,7 +335,7 @@ def test_storm(
     for runner in runners[:-1]:
         runner.join()
     logger.flush(timeout=60)
-    logger.info("after", tags=["after"])  # goes with the notice of the last losses, or after it
+    logger.info("after", tags=["after"])  # makes the worker send a notice of the last losses
     logger.flush(timeout=60)
     until(lambda: sampler.samples > 10)
     calm.set()
@@ -352,13 +354,13 @@ def test_storm(
     logged.add("after")
     assert (stats.pending, stats.rejected) == (0, 0)
     assert stats.dropped == stats.dropped_by.get("queue_full", 0)
-    # Each of those not shed arrived, under one id however often; nothing else did.
+    # Each entry that was not shed arrived, always under one id; no other entry arrived.
     assert set(ids_of) <= logged
     assert len(logged) - len(ids_of) == stats.dropped
     assert all(len(ids) == 1 for ids in ids_of.values())
     log_ids = {entry["meta_data"]["log_id"] for entry in entries}
     assert len(log_ids) == stats.delivered
-    # What came twice did so because its answer was lost: nothing was sent again that had one.
+    # An entry came twice only if an answer was lost.
     assert (len(transport.delivered), {*transport.delivered.values()}) == (stats.delivered, {1})
     arrived = Counter(entry["meta_data"]["log_id"] for entry in entries)
     unanswered = Counter(
@@ -366,7 +368,7 @@ def test_storm(
     )
     assert all(count <= 1 + unanswered[log_id] for log_id, count in arrived.items())
     assert stats.accepted == len(logged) + stats.delivered - len(ids_of)
-    # What was shed was told, in the stream and to `on_error`.
+    # The stream and `on_error` were told of every shed entry.
     told = {entry["meta_data"]["log_id"]: entry["meta_data"]["lost"] for entry in notices}
     assert sum(told.values()) == stats.dropped
     logger.close()
@@ -375,7 +377,7 @@ def test_storm(
 
 
 def test_twenty_threads_flush_while_others_log(server: DevServer, make_logger: MakeLogger) -> None:
-    """Each flush ends, true, with all delivered that its thread had logged before."""
+    """Each flush is true, and delivers every entry that its thread logged before."""
     logger = make_logger(flush_interval=600, max_queue_size=1_000_000)
     over = threading.Event()
     barrier = threading.Barrier(20)
@@ -409,8 +411,8 @@ def test_twenty_threads_flush_while_others_log(server: DevServer, make_logger: M
     assert server.count() == 100 + sum(logged) == logger.stats().delivered
 
 
-def test_close_during_another_thread_s_flush(server: DevServer, make_logger: MakeLogger) -> None:
-    """A flush that waits for a server that hangs ends when the logger is closed, and says so."""
+def test_close_ends_the_flush_of_another_thread(server: DevServer, make_logger: MakeLogger) -> None:
+    """The close of the logger ends a flush that waits for a hanging server; the flush is false."""
     logger = make_logger()
     server.script(*[Fault(hang=True)] * 9)
     logger.critical("x")
@@ -428,14 +430,14 @@ def test_close_during_another_thread_s_flush(server: DevServer, make_logger: Mak
     is_flushing.wait()
     closed = logger.close(timeout=0.3)
     flusher.join(20)
-    assert time.monotonic() - started < 20  # not the flush's own time limit
+    assert time.monotonic() - started < 20  # less than the time limit of the flush
     assert (bool(closed), closed.dropped, closed.pending) == (False, 1, 0)
     assert [bool(result) for result in results] == [False]
     server.release()
 
 
-def test_closing_twice_changes_nothing(server: DevServer, make_logger: MakeLogger) -> None:
-    """The second close returns at once, true if nothing came in between."""
+def test_second_close_changes_nothing(server: DevServer, make_logger: MakeLogger) -> None:
+    """The second close returns at once, and is true."""
     logger = make_logger()
     logger.info("x")
     assert logger.close().delivered == 1
@@ -444,8 +446,10 @@ def test_closing_twice_changes_nothing(server: DevServer, make_logger: MakeLogge
     assert server.count() == 1
 
 
-def test_two_loggers_with_different_endpoints(server: DevServer, make_logger: MakeLogger) -> None:
-    """Each delivers to its own; one that is away holds the other up in nothing."""
+def test_loggers_with_different_endpoints_do_not_hinder_each_other(
+    server: DevServer, make_logger: MakeLogger
+) -> None:
+    """Each logger delivers to its own server, even while the other server is unreachable."""
     with DevServer(api_key="other-key", api_secret="other-secret") as other:
         one = make_logger("one")
         two = make_logger(

@@ -1,4 +1,4 @@
-"""When a flush is due, and which failure it was."""
+"""When a flush is due, and how failed attempts are counted."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def middle() -> float:
 
 
 class TestRhythm:
-    def test_begins_anywhere_within_an_interval(self) -> None:
-        """The first flush of a process is at random: a fleet that starts at once is not in step."""
+    def test_begins_at_a_random_time_within_an_interval(self) -> None:
+        """The first flush is at a random time, so that a fleet is not in step."""
         assert Rhythm(10).remaining(0, lambda: 0.0) == pytest.approx(1)
         assert Rhythm(10).remaining(0, lambda: 1.0) == pytest.approx(11)
 
     def test_is_an_interval_from_the_first_entry_that_waits(self) -> None:
-        """A busy process sends after each interval, counted from the entry that waits longest."""
+        """A flush is due one interval after the first entry that waits."""
         rhythm = Rhythm(10)
         rhythm.begin(100, middle)
         rhythm.rest()
@@ -31,24 +31,24 @@ class TestRhythm:
         assert rhythm.remaining(103, middle) == pytest.approx(10)
         assert rhythm.remaining(105, middle) == pytest.approx(8)
 
-    def test_goes_on_if_entries_came_while_a_batch_was_sent(self) -> None:
-        """What came meanwhile has waited since the batch was taken."""
+    def test_counts_from_the_last_batch_for_entries_that_came_during_its_request(self) -> None:
+        """Entries that came during a request are due one interval after its batch was taken."""
         rhythm = Rhythm(10)
         rhythm.begin(100, middle)
 
         assert rhythm.remaining(108, middle) == pytest.approx(2)
         assert rhythm.remaining(111, middle) == pytest.approx(-1)
 
-    def test_begins_anew_after_a_quiet_interval(self) -> None:
-        """Whatever wakes a whole fleet that was silent does not put its flushes in step."""
+    def test_is_random_again_after_a_quiet_interval(self) -> None:
+        """An event that wakes a silent fleet does not put its flushes in step."""
         rhythm = Rhythm(10)
         rhythm.begin(100, middle)
         rhythm.rest()
 
         assert rhythm.remaining(110.1, lambda: 0.0) == pytest.approx(1)
 
-    def test_rests_as_long_as_it_takes(self) -> None:
-        """Looking at an empty queue more than once changes nothing."""
+    def test_may_rest_more_than_once(self) -> None:
+        """Several looks at an empty queue have the same effect as one."""
         rhythm = Rhythm(10)
         rhythm.begin(100, middle)
         for _ in range(3):
@@ -59,14 +59,14 @@ class TestRhythm:
 
 class TestFailures:
     def test_count_up(self) -> None:
-        """Each failure in a row is a number higher, for the pauses to grow."""
+        """Each failure in a row has a higher number, so that the pauses grow."""
         failures = Failures()
 
         assert [failures.add(Kind.TRY_AGAIN) for _ in range(3)] == [1, 2, 3]
         assert failures.in_a_row == 3
 
     def test_are_half_made_up_by_a_success(self) -> None:
-        """Two batches have to get through for each failure before pauses are short again."""
+        """Two delivered batches are needed to make up for one failure."""
         failures = Failures()
         for _ in range(3):
             failures.add(Kind.TRY_AGAIN)
@@ -76,7 +76,7 @@ class TestFailures:
         assert failures.add(Kind.TRY_AGAIN) == 3.5
 
     def test_are_forgotten_in_the_end(self) -> None:
-        """However long an outage was, sixteen batches later a failure is a first one again."""
+        """Sixteen batches after an outage of any length, a failure counts as a first failure."""
         failures = Failures()
         for _ in range(1000):
             failures.add(Kind.TRY_AGAIN)
@@ -86,7 +86,7 @@ class TestFailures:
         assert failures.add(Kind.TRY_AGAIN) == 1
 
     def test_of_a_token_have_their_own_count(self) -> None:
-        """A refused token is a first one, however many other failures there were before it."""
+        """A first refused token counts as one, even after many other failures."""
         failures = Failures()
         failures.add(Kind.TRY_AGAIN)
 
@@ -96,8 +96,8 @@ class TestFailures:
 
     @given(st.lists(st.sampled_from([Kind.TRY_AGAIN, Kind.BLOCKED, None]), max_size=60))
     @quick
-    def test_number_is_a_first_one_at_least(self, history: list[Kind | None]) -> None:
-        """Whatever came before, a failure counts for one at least, and for eight at most."""
+    def test_number_is_from_one_to_eight(self, history: list[Kind | None]) -> None:
+        """After any history, the number of a failure is at least one and at most eight."""
         failures = Failures()
         for kind in history:
             if kind is None:

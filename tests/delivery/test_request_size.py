@@ -16,15 +16,15 @@ MIB = 1 << 20
 
 class TestEntries:
     def test_are_batch_size_in_quiet_times(self) -> None:
-        """A request carries `batch_size` entries, as a reader of that name expects."""
+        """A request carries `batch_size` entries while the client is not behind."""
         size = RequestSize(100, MIB)
         for queued in (1, 100, 5000):
             size.adapt(queued, is_behind=False)
 
             assert size.entries == 100
 
-    def test_take_all_that_waits_once_more_comes_than_they_carry(self) -> None:
-        """At 5,000 entries a second and 0.1 s a request, the third one catches up."""
+    def test_include_all_waiting_entries_once_more_come_than_a_request_carries(self) -> None:
+        """With 5,000 entries a second and 0.1 s a request, the third request catches up."""
         size = RequestSize(100, MIB)
         queued, seen = 100, []
         for _ in range(6):
@@ -35,7 +35,7 @@ class TestEntries:
         assert seen == [100, 100, 900, 500, 500, 500]
 
     def test_are_batch_size_for_a_burst_that_is_over(self) -> None:
-        """What waits and gets no more is no reason for larger requests, however much it is."""
+        """A large backlog that does not grow is no reason for larger requests."""
         size = RequestSize(100, MIB)
         for queued in (100, 2000, 1900, 1900, 100, 3000):
             size.adapt(queued, is_behind=False)
@@ -43,7 +43,7 @@ class TestEntries:
             assert size.entries == 100
 
     def test_double_while_the_client_is_behind(self) -> None:
-        """A client that falls behind sends twice as much with each request."""
+        """While the client is behind, each request carries twice as many entries."""
         size = RequestSize(100, MIB)
         seen = []
         for _ in range(3):
@@ -53,7 +53,7 @@ class TestEntries:
         assert seen == [200, 400, 800]
 
     def test_stay_large_until_the_backlog_is_gone(self) -> None:
-        """No longer behind is not yet done: the rest of a backlog goes in large requests, too."""
+        """The rest of a backlog is sent in large requests, too."""
         size = RequestSize(100, MIB)
         size.adapt(9000, is_behind=True)
         size.adapt(101, is_behind=False)
@@ -61,7 +61,7 @@ class TestEntries:
         assert size.entries == 200
 
     def test_shrink_back_once_the_backlog_is_gone(self) -> None:
-        """After a backlog requests are as small as before it."""
+        """After a backlog, requests are as small as before."""
         size = RequestSize(100, MIB)
         size.adapt(9000, is_behind=True)
         size.adapt(100, is_behind=False)
@@ -69,7 +69,7 @@ class TestEntries:
         assert size.entries == 100
 
     def test_stop_growing_at_what_was_refused(self) -> None:
-        """A server that refuses 800 entries at once is not sent more than 400 again."""
+        """After the refusal of 800 entries, a request carries at most 400."""
         size = RequestSize(100, MIB)
         for _ in range(3):
             size.adapt(9000, is_behind=True)
@@ -79,10 +79,10 @@ class TestEntries:
 
             assert size.entries <= 400
 
-    def test_forget_no_lesson_over_a_later_one(self) -> None:
-        """Another half of an older, larger request does not raise the bound again."""
+    def test_are_not_raised_by_a_later_refusal(self) -> None:
+        """The refusal of the second half of a larger request does not raise the bound."""
         size = RequestSize(100, MIB)
-        for count in (800, 400, 200, 400):  # the second half of the 800 is still to be sent
+        for count in (800, 400, 200, 400):  # the second half of the 800 comes last
             size.learn_refused(count)
         for _ in range(5):
             size.adapt(9000, is_behind=True)
@@ -90,7 +90,7 @@ class TestEntries:
             assert size.entries == 100
 
     def test_learn_nothing_from_a_poison_entry(self) -> None:
-        """A refusal of an ordinary batch is about an entry, not about the size."""
+        """The refusal of an ordinary batch does not lower the bound."""
         size = RequestSize(100, MIB)
         for count in (100, 50, 1):
             size.learn_refused(count)
@@ -98,8 +98,8 @@ class TestEntries:
 
         assert size.entries == 200
 
-    def test_may_be_more_than_any_growth_if_the_user_says_so(self) -> None:
-        """A large `batch_size` is taken at its word, and does not grow beyond it."""
+    def test_are_not_limited_below_a_large_batch_size(self) -> None:
+        """Requests carry as many entries as a large `batch_size`, and do not grow more."""
         size = RequestSize(100_000, MIB)
         size.adapt(500_000, is_behind=True)
 
@@ -109,20 +109,20 @@ class TestEntries:
 class TestBytes:
     @pytest.mark.parametrize("entries", [1, 2, 1000])
     def test_leave_room_for_the_envelope(self, entries: int) -> None:
-        """Entries, commas and envelope together make `max_batch_bytes` at the most."""
+        """Entries, commas and envelope together are at most `max_batch_bytes`."""
         size = RequestSize(100, MIB)
         payloads = size.bytes - entries  # each entry is counted with a comma
 
         assert payloads + (entries - 1) + BODY_OVERHEAD == MIB
 
     def test_are_halved_after_a_413(self) -> None:
-        """What the server found too large is not sent again."""
+        """After a 413, the bound is half of the refused size."""
         size = RequestSize(100, MIB)
         size.learn_too_large(800_000, 100)
 
         assert size.bytes == 400_000
 
-    def test_forget_no_lesson_over_a_later_one(self) -> None:
+    def test_are_not_raised_by_a_later_413(self) -> None:
         """A later 413 for a larger request does not raise the bound."""
         size = RequestSize(100, MIB)
         size.learn_too_large(1000, 2)
@@ -132,7 +132,7 @@ class TestBytes:
         assert size.bytes == 500
 
     def test_stay_above_nothing(self) -> None:
-        """Even a server that takes nothing leaves a bound of one byte."""
+        """The bound is at least one byte, even if the server takes nothing."""
         size = RequestSize(100, MIB)
         size.learn_too_large(0, 2)
 
@@ -140,7 +140,7 @@ class TestBytes:
 
     @pytest.mark.parametrize("taught", [1, 100_000])
     def test_learn_little_from_a_single_entry(self, taught: int) -> None:
-        """The refusal of one small entry is no reason for requests of one entry each."""
+        """The refusal of one small entry lowers the bound to 16 KiB at most."""
         size = RequestSize(100, MIB)
         size.learn_too_large(taught, 1)
 
@@ -148,10 +148,10 @@ class TestBytes:
 
 
 class TestLearnedBounds:
-    """A learned bound is tried again ever less often."""
+    """A refused size is tried again, but less often after each refusal."""
 
     def test_grow_back_once_the_server_takes_all(self) -> None:
-        """A moment's 413 costs a few hundred requests of less, not all of the process's life."""
+        """After a short time of 413, the bound grows back within a few hundred requests."""
         size = RequestSize(100, MIB)
         most = size.bytes
         for _ in range(8):
@@ -163,7 +163,7 @@ class TestLearnedBounds:
         assert size.bytes == most
 
     def test_grow_back_in_entries(self) -> None:
-        """A 400 for a large request, of whatever cause, is not for good, either."""
+        """The bound of entries grows back, too, after a 400 for a large request."""
         size = RequestSize(100, MIB)
         for _ in range(3):
             size.adapt(9000, is_behind=True)
@@ -174,8 +174,8 @@ class TestLearnedBounds:
 
         assert size.entries == 800
 
-    def test_stay_while_requests_are_small_anyway(self) -> None:
-        """What a bound does not keep from being larger says nothing about the bound."""
+    def test_stay_while_requests_are_smaller_than_the_bound(self) -> None:
+        """A request that the bound did not limit does not raise the bound."""
         size = RequestSize(100, MIB)
         size.learn_too_large(80_000, 100)
         for _ in range(10_000):
@@ -183,8 +183,8 @@ class TestLearnedBounds:
 
         assert size.bytes == 40_000
 
-    def test_are_tried_ever_less_often(self) -> None:
-        """Of 100,000 requests to a server with a limit, few are refused, and each fits again."""
+    def test_are_tried_less_often_after_each_refusal(self) -> None:
+        """A server with a limit refuses less than 45 of 100,000 requests."""
         size = RequestSize(100, MIB)
         limit, refused = 50_000, []
         for number in range(100_000):
@@ -200,7 +200,7 @@ class TestLearnedBounds:
         assert size.bytes > limit // 2
 
     def test_are_as_before_after_a_failed_trial(self) -> None:
-        """A refusal of little more than the bound does not halve what works."""
+        """After a failed trial of a larger size, the bound is the size that worked."""
         size = RequestSize(100, MIB)
         size.learn_too_large(80_000, 100)
         for _ in range(16):
@@ -219,10 +219,10 @@ steps = st.one_of(
 
 @given(st.integers(1, 500), st.lists(steps, max_size=40))
 @settings(max_examples=40, deadline=None)
-def test_bounds_hold_over_any_history(
+def test_bounds_hold_after_any_history(
     batch_size: int, history: list[tuple[str, int, bool | None]]
 ) -> None:
-    """Never below `batch_size`, never above twice what is there to send, never above any lesson."""
+    """The bounds are never below `batch_size`, and never above twice the backlog or a refusal."""
     size = RequestSize(batch_size, MIB)
     most_bytes = MIB
     most_entries = 1 << 62

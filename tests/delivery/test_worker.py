@@ -1,4 +1,4 @@
-"""The worker's orders, seen alone: what ends its loop, and who is told of that."""
+"""The worker without a pipeline: which orders end its loop, and which threads learn of the end."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     MakeWorker = Callable[..., Worker]
 
-LIMIT = 30.0  # seconds, after which a thread counts as stuck
+LIMIT = 30.0  # seconds; a thread that runs longer hangs
 ROOMY = 1 << 30
 
 
 class Passing(Recorder):
-    """A server whose first answer is that it is busy."""
+    """A transport to a server that is busy at the first request only."""
 
     attempts = 0
 
@@ -42,7 +42,7 @@ class Passing(Recorder):
 
 
 class Stuck(Recorder):
-    """A server that does not answer until it is told to."""
+    """A transport to a server that answers only after `may_answer` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def queue() -> MemoryQueue:
 
 @pytest.fixture
 def errors() -> list[VoyageError]:
-    """What `on_error` was called with."""
+    """Return the errors that `on_error` was called with."""
     return []
 
 
@@ -76,7 +76,6 @@ def make_worker(make_logger: MakeLogger, errors: list[VoyageError]) -> MakeWorke
             make_logger(transport=Recorder())._settings,
             Diagnostics(errors.append),
             write_notice=lambda _fields: None,
-            on_end=lambda: None,
             clock=clock,
             random=lambda: 0.1,
         )
@@ -84,13 +83,13 @@ def make_worker(make_logger: MakeLogger, errors: list[VoyageError]) -> MakeWorke
     return make
 
 
-class TestLastChance:
-    """A loop with little time left, and a server that is busy at first."""
+class TestEntryAtADeadline:
+    """The worker has a deadline, and the server is busy at the first request."""
 
-    def test_is_not_taken_by_what_will_be_kept(
+    def test_is_not_sent_again_if_it_is_on_the_disk(
         self, make_worker: MakeWorker, tmp_path: Path
     ) -> None:
-        """A process in a hurry leaves entries on the disk with the first attempt that fails."""
+        """After the first failed attempt, an ending process leaves its entries on the disk."""
         settings = SpoolSettings(tmp_path / "spool", ROOMY, None, "nowhere")
         queue = SpoolQueue(1000, ROOMY, settings, Diagnostics())
         queue.append(b'{"m":"x"}', INFO)
@@ -101,16 +100,31 @@ class TestLastChance:
         assert (queue.stats().pending, queue.stats().dropped) == (1, 0)
         queue.close("closed")
 
-    def test_is_taken_by_what_would_be_lost(
+    def test_is_sent_again_if_it_is_in_memory(
         self, make_worker: MakeWorker, queue: MemoryQueue
     ) -> None:
-        """What memory alone has is tried again, as long as there is time."""
+        """An entry in memory is sent again as long as there is time."""
         queue.append(b'{"m":"x"}', INFO)
         transport = Passing()
         make_worker(queue, transport).run_here(time.monotonic() + LIMIT)
 
         assert transport.attempts == 2
         assert queue.stats().delivered == 1
+
+
+def test_run_in_the_caller_s_thread_does_not_end_a_later_worker(
+    make_worker: MakeWorker, queue: MemoryQueue
+) -> None:
+    """After `run_here`, a started worker waits for entries without an earlier deadline."""
+    worker = make_worker(queue, Recorder())
+    worker.run_here(time.monotonic() + LIMIT)
+    worker.start()
+    until(lambda: len(queue.changed._waiters) == 1)  # type: ignore[attr-defined]
+    orders = worker.orders.deadline, worker.orders.stops_when_empty, worker.orders.is_stopped
+    worker.orders.stop()
+    worker.join(time.monotonic() + LIMIT)
+
+    assert orders == (None, False, False)
 
 
 class TestStop:
@@ -121,15 +135,17 @@ class TestStop:
         worker = make_worker(queue, Recorder())
         worker.start()
         until(lambda: len(queue.changed._waiters) == 1)  # type: ignore[attr-defined]
-        worker.stop()
+        worker.orders.stop()
         worker.join(time.monotonic() + LIMIT)
         is_over = not worker.is_running
-        worker.nudge(0)
+        worker.orders.flush(0)
 
         assert is_over
 
-    def test_wakes_all_who_wait(self, make_worker: MakeWorker, queue: MemoryQueue) -> None:
-        """Whoever waits for entries to be settled learns that they will not be."""
+    def test_wakes_all_threads_that_wait_for_settled_entries(
+        self, make_worker: MakeWorker, queue: MemoryQueue
+    ) -> None:
+        """All threads that wait for settled entries are woken, because no more will be settled."""
         worker = make_worker(queue, Recorder())
         woken: list[bool] = []
 
@@ -141,7 +157,7 @@ class TestStop:
         for thread in threads:
             thread.start()
         until(lambda: len(queue.settled._waiters) == 3)  # type: ignore[attr-defined]
-        worker.stop()
+        worker.orders.stop()
         for thread in threads:
             thread.join(2 * LIMIT)
 
@@ -150,7 +166,7 @@ class TestStop:
     def test_ends_a_flush_that_waits_for_a_stuck_server(
         self, make_logger: MakeLogger, tmp_path: Path
     ) -> None:
-        """Once the logger is closed nobody waits for a request that may never end."""
+        """The close of the logger ends a flush that waits for a request without an answer."""
         transport = Stuck()
         logger = make_logger(transport=transport, spool_dir=tmp_path / "spool", flush_interval=600)
         logger.info("a")
@@ -166,21 +182,21 @@ class TestStop:
         assert is_over
 
 
-class TestGivingUp:
-    def test_is_told_by_who_gives_up(
+class TestStopAndDrop:
+    def test_loss_is_told_by_the_thread_that_drops(
         self, make_worker: MakeWorker, queue: MemoryQueue, errors: list[VoyageError]
     ) -> None:
-        """No other thread can take over to tell it, and then end with the process before it has."""
+        """No other thread can claim the loss and then end with the process before it is told."""
         is_tempted = True
 
         def claim() -> None:
             if queue.lock.acquire(blocking=False):
-                worker._losses.claim("", at_once=True)
+                worker.losses.claim_last(at_once=True)
                 queue.lock.release()
 
         def clock() -> float:
             nonlocal is_tempted
-            if is_tempted:  # once, when the loss is about to be claimed
+            if is_tempted:  # once, just before the loss is claimed
                 is_tempted = False
                 other = threading.Thread(target=claim)
                 other.start()

@@ -129,7 +129,7 @@ def test_child_outlives_its_parent(recorder: Recorder) -> None:
     child.flush()
     child.info("two")
     workers = [thread for thread in threading.enumerate() if thread.name == "voyage-logger"]
-    assert not child._pipeline._worker._stops_when_empty
+    assert not child._pipeline._worker.orders.stops_when_empty
     del child
     gc.collect()
     for worker in workers:

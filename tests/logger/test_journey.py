@@ -625,7 +625,7 @@ def test_journey_of_a_freed_logger_still_delivers(recorder: Recorder) -> None:
     """A journey keeps the pipeline of a freed logger alive."""
     journey = VoyageLogger("app", transport=recorder, flush_interval=0.01).journey("checkout")
     assert isinstance(journey, Journey)
-    assert not journey._calls._pipeline._worker._stops_when_empty
+    assert not journey._calls._pipeline._worker.orders.stops_when_empty
     with journey:
         pass
     journey._calls._pipeline.flush(10)

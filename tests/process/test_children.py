@@ -1,4 +1,4 @@
-"""Children: each entry arrives once, from the process that logged it, however they came to be."""
+"""Child processes of any kind: each entry arrives once, from the process that logged it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @needs_fork
 def test_fork_sends_each_entry_once(server: DevServer) -> None:
-    """Entries before and after a fork, in parent and child, arrive once each."""
+    """Entries of parent and child, from before and after a fork, arrive once each."""
     done = run(
         server,
         """\
@@ -44,7 +44,7 @@ def test_fork_sends_each_entry_once(server: DevServer) -> None:
 
 @needs_fork
 def test_child_makes_connections_of_its_own(server: DevServer) -> None:
-    """Two processes on one connection would read each other's answers."""
+    """A forked child opens a new connection, so that it reads no answer to its parent."""
     done = run(
         server,
         """\
@@ -65,7 +65,7 @@ def test_child_makes_connections_of_its_own(server: DevServer) -> None:
 
 @needs_fork
 def test_child_that_does_not_log_leaves_the_parent_s_entries_alone(server: DevServer) -> None:
-    """A child's exit neither sends nor reports what its parent has queued."""
+    """The exit of a child neither sends nor reports the entries of its parent."""
     done = run(
         server,
         """\
@@ -83,7 +83,7 @@ def test_child_that_does_not_log_leaves_the_parent_s_entries_alone(server: DevSe
 
 @needs_fork
 def test_grandchildren_send_their_own_entries(server: DevServer) -> None:
-    """Three generations, each forked with entries of the one before in its memory."""
+    """Each of three generations of processes sends only its own entries."""
     done = run(
         server,
         """\
@@ -104,8 +104,8 @@ def test_grandchildren_send_their_own_entries(server: DevServer) -> None:
 
 
 @needs_fork
-def test_child_may_exit_in_any_way_that_runs_exit_hooks(server: DevServer) -> None:
-    """An exception or `sys.exit` in a forked child sends its entries, and keeps its exit code."""
+def test_child_that_calls_sys_exit_sends_its_entries(server: DevServer) -> None:
+    """A forked child that calls `sys.exit` sends its entries, and keeps its exit code."""
     done = run(
         server,
         """\
@@ -131,12 +131,12 @@ fork_at_exit = pytest.mark.skipif(
 
 @needs_fork
 @fork_at_exit
-def test_fork_in_an_exit_hook_begins_an_exit_of_its_own(server: DevServer) -> None:
-    """The parent's exit was given up by Ctrl-C; what its child logs still has the full time."""
+def test_child_that_is_forked_in_an_exit_hook_has_the_full_time(server: DevServer) -> None:
+    """Ctrl-C ended the drain of the parent, but its child has the full time to send an entry."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
-        server.wait_for_requests(1, endpoint="batch")  # it is sent by nothing but the drain
+        server.wait_for_requests(1, endpoint="batch")  # only the drain sends this request
         process.send_signal(signal.SIGINT)
 
     done = run(
@@ -159,8 +159,8 @@ def test_fork_in_an_exit_hook_begins_an_exit_of_its_own(server: DevServer) -> No
 
 @needs_fork
 @fork_at_exit
-def test_fork_during_the_drain_at_exit_leaves_its_orders_to_the_parent(server: DevServer) -> None:
-    """A SIGTERM that the parent's drain holds back is not the child's, whose own is not held."""
+def test_sigterm_that_the_drain_defers_is_not_deferred_in_a_child(server: DevServer) -> None:
+    """A SIGTERM that waits for the parent's drain does not reach the child, which has its own."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -176,7 +176,7 @@ def test_fork_during_the_drain_at_exit_leaves_its_orders_to_the_parent(server: D
 
         def work():
             while not voyage_logger._delivery.process._afterwards:
-                time.sleep(0.001)  # nobody announces it
+                time.sleep(0.001)  # no event tells of this state
             child = os.fork()
             if child == 0:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -186,7 +186,7 @@ def test_fork_during_the_drain_at_exit_leaves_its_orders_to_the_parent(server: D
             process.start()
             process.join()
             say(process.exitcode)
-            os.kill(os.getpid(), signal.SIGINT)  # the drain has nothing more to wait for
+            os.kill(os.getpid(), signal.SIGINT)  # this ends the drain
 
         threading.Thread(target=work, daemon=True).start()
         logger.info("parent")
@@ -199,12 +199,12 @@ def test_fork_during_the_drain_at_exit_leaves_its_orders_to_the_parent(server: D
     assert (done.code, messages(server)) == (-signal.SIGTERM, ["x"])
 
 
-# As if forked from C, as by uWSGI: for this package no hook of Python's has run.
+# A fork in C, as of uWSGI, does not run the package's fork hooks.
 BARE_FORK = """\
 from voyage_logger._delivery import process as _process
 logger.info("parent")
 pipelines = set(_process._pipelines)
-_process._pipelines.clear()  # so the hooks find nothing to do
+_process._pipelines.clear()  # now the hooks do nothing
 child = os.fork()
 _process._pipelines.update(pipelines)
 """
@@ -215,7 +215,7 @@ _process._pipelines.update(pipelines)
 def test_child_of_a_fork_that_skipped_the_hooks_starts_empty(
     server: DevServer, ending: str
 ) -> None:
-    """The first log call of such a child notices by the pid."""
+    """The first log call of the child notices the fork by the process id."""
     code = f"""
 if child == 0:
     logger.info("child")
@@ -229,15 +229,15 @@ os.waitpid(child, 0)
 
 @needs_fork
 def test_silent_child_of_a_fork_that_skipped_the_hooks_sends_nothing(server: DevServer) -> None:
-    """Its exit hook, inherited with the parent's entries in memory, leaves them alone."""
+    """The exit hook of the child does not send the entries of the parent."""
     done = run(server, BARE_FORK + "if child: os.waitpid(child, 0)", flags=FORKING)
     assert (done.code, done.err) == (0, "")
     assert messages(server) == ["parent"]
 
 
 @needs_fork
-def test_fork_in_the_middle_of_a_request_lets_the_child_end(server: DevServer) -> None:
-    """A child that was forked while the worker took a connection from its pool exits as ever."""
+def test_child_that_is_forked_during_a_request_can_exit(server: DevServer) -> None:
+    """A child that was forked while the worker held a lock of its connection pool can exit."""
     done = run(
         server,
         """\
@@ -251,7 +251,7 @@ def test_fork_in_the_middle_of_a_request_lets_the_child_end(server: DevServer) -
                 go_on.wait()
             return None
 
-        threading.settrace(hold)  # of threads to come: the worker
+        threading.settrace(hold)  # for later threads, such as the worker
         logger.info("parent")
         threading.settrace(None)
         inside.wait()
@@ -267,8 +267,8 @@ def test_fork_in_the_middle_of_a_request_lets_the_child_end(server: DevServer) -
 
 
 @needs_fork
-def test_fork_while_another_thread_holds_the_lock(server: DevServer) -> None:
-    """A child that was forked in the middle of somebody's append logs all the same."""
+def test_child_can_log_if_another_thread_held_the_lock_at_the_fork(server: DevServer) -> None:
+    """A child that was forked during an append of another thread can log and flush."""
     done = run(
         server,
         """\
@@ -296,8 +296,8 @@ def test_fork_while_another_thread_holds_the_lock(server: DevServer) -> None:
 
 
 @needs_fork
-def test_child_may_drop_a_logger_whose_lock_was_held_at_the_fork(server: DevServer) -> None:
-    """Nothing of the parent's is waited for in a child, by garbage collection neither."""
+def test_child_can_delete_a_logger_whose_lock_was_held_at_the_fork(server: DevServer) -> None:
+    """In a child, the end of a logger does not wait for a lock of the parent."""
     done = run(
         server,
         """\
@@ -397,9 +397,9 @@ KINDS = {
 def test_children_of_multiprocessing_deliver_when_they_end(
     server: DevServer, tmp_path: Path, method: str, kind: str, expected: list[str]
 ) -> None:
-    """They run no exit hooks; each entry arrives once all the same.
+    """Each entry arrives once, although children of multiprocessing run no exit hooks.
 
-    A pool's `with` block ends its children by SIGTERM: for them there is `flush_on_sigterm`.
+    The `with` block of a pool ends its children by SIGTERM, so they call `flush_on_sigterm`.
     """
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"the system has no {method}")
@@ -434,7 +434,7 @@ if __name__ == "__main__":
 def test_children_of_billiard_deliver_when_they_end(
     server: DevServer, tmp_path: Path, method: str
 ) -> None:
-    """Celery's own `multiprocessing` has finalizers of its own, which are asked as well."""
+    """Children of billiard, which is Celery's multiprocessing, send their entries."""
     script = tmp_path / "script.py"
     script.write_text(BILLIARD)
     done = run_script(server, script, method)
@@ -454,10 +454,10 @@ def test_children_of_billiard_deliver_when_they_end(
 def test_uwsgi_without_threads_is_warned_of_once(
     server: DevServer, version: tuple[object, ...], options: dict[str, object], is_warned_of: bool
 ) -> None:
-    """One line says what to do, with the first entry.
+    """With the first entry, one line says which option uWSGI needs.
 
-    A stand-in for the module that uWSGI puts into its processes, with the values that 2.0.31 was
-    seen to put there: to compile uWSGI takes longer than all tests together.
+    The test replaces the module `uwsgi`, with the values of 2.0.31. To compile uWSGI would take
+    longer than all tests.
     """
     done = run(
         server,

@@ -1,6 +1,7 @@
-"""However a program ends, whatever the server does: exit sends, is bounded, and says its losses.
+"""Exit sends entries within its time limit and tells of losses, for all endings and servers.
 
-The matrix runs all its programs beforehand, four at a time: most of their time is waiting.
+The first test of a variant runs all programs of the variant, four at a time, because they mostly
+wait.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ builtins.mortal = Mortal()
 mortal.counts = COUNTS
 """
 LOG = "for n in range(7): logger.info(f'entry {n}')\nlogger.error('entry 7')\n"
-# With the HTTP stack in place an interrupt's exit code is Python's own: see README, "Limits".
+# An interrupt during the import of the HTTP stack changes the exit code: see README, "Limits".
 LOADED = "import requests\n"
 THREADS = """\
 enough = threading.Semaphore(0)
@@ -43,7 +44,7 @@ def work(name, last):
         logger.info(f"{name} {n}")
         say(f"{name} {n}")
         enough.release()
-        time.sleep(0.001)  # a thread that has other things to do; nothing is waited for
+        time.sleep(0.001)  # a thread also does other work; no test waits for this
         n += 1
 def start(last, daemon):
     threads = [threading.Thread(target=work, args=(name, last), daemon=daemon) for name in "abcd"]
@@ -88,9 +89,9 @@ CODES = {
 }
 AWAY = ("refusing", "hanging", "unresolvable")
 SERVERS = ("healthy", *AWAY)
-PATIENT = 5.0  # seconds: a busy machine must not lose what a healthy server would have taken
+PATIENT = 5.0  # seconds, so that a busy machine can send all entries to a healthy server
 
-# How the programs are run: the flags, and whether stderr is closed.
+# The variants of a run: the flags, and True if stderr is closed.
 VARIANTS = {
     "plain": (("-W", "error"), False),
     "development mode": (("-X", "dev", "-W", "error"), False),
@@ -99,26 +100,26 @@ VARIANTS = {
 
 
 def shutdown_of(kind: str) -> float:
-    """The `shutdown_timeout` with such a server, seconds."""
+    """Return the `shutdown_timeout` for a kind of server, in seconds."""
     return PATIENT if kind == "healthy" else BRIEF
 
 
 def is_in_time(done: Done, kind: str) -> bool:
-    """True if the exit hooks kept to the limit; a process that a signal ends runs none."""
+    """True if the exit kept its time limit; after a signal, there are no exit hooks to measure."""
     most = shutdown_of(kind) + 1
     return done.hook_seconds < most if done.hook_seconds > 0 else done.exit_seconds < most + SLACK
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What became of one program of the matrix."""
+    """One program of the matrix after its end, and the entries that arrived."""
 
     done: Done
     arrived: Sequence[str]
 
     @property
     def logged(self) -> set[str]:
-        """The entries whose log calls are known to have returned."""
+        """Return the entries whose log calls certainly returned."""
         return set(self.done.said) or {f"entry {n}" for n in range(8)}
 
 
@@ -127,14 +128,14 @@ Matrix = Callable[[str, str, str], Cell]
 
 
 def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
-    """Runs each ending with each server."""
+    """Run each ending with each server."""
     flags, closed_stderr = VARIANTS[variant]
     with ExitStack() as stack:
         taken = stack.enter_context(socket.socket())
-        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        taken.bind(("127.0.0.1", 0))  # no program listens here
         silent = stack.enter_context(socket.socket())
         silent.bind(("127.0.0.1", 0))
-        silent.listen(64)  # the system accepts, and nobody ever answers
+        silent.listen(64)  # the system accepts connections, but no program answers
         urls = {
             "refusing": f"http://127.0.0.1:{taken.getsockname()[1]}",
             "hanging": f"http://127.0.0.1:{silent.getsockname()[1]}",
@@ -142,7 +143,7 @@ def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
         }
 
         def run_one(cell: tuple[str, str]) -> Cell:
-            """Again if it took too long: a busy machine holds up any, a bad limit shows always."""
+            """Run a program again if it took too long, because the machine may be busy."""
             for _ in range(3):
                 found = run_once(cell)
                 if is_in_time(found.done, cell[1]):
@@ -170,14 +171,14 @@ def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
 
 
 def words_of(done: Done) -> list[str]:
-    """What stderr says beside the program's own traceback: warnings, for one."""
+    """Return the lines of stderr without the program's own traceback."""
     own = r"^Traceback .*\n(?:  .*\n)+(?:ValueError|KeyboardInterrupt)\n"
     return re.sub(own, "", done.err, count=1, flags=re.MULTILINE).splitlines()
 
 
 @pytest.fixture(scope="module")
 def matrix() -> Matrix:
-    """Gives cells; runs all programs of a kind with the first of them."""
+    """Return a function that gives a cell; its first call for a variant runs all programs."""
     run_all = cache(run_matrix)
 
     def cell(variant: str, ending: str, kind: str) -> Cell:
@@ -204,7 +205,7 @@ each_ending = pytest.mark.parametrize(
 def test_entries_arrive_when_the_server_can_take_them(
     matrix: Matrix, variant: str, ending: str
 ) -> None:
-    """However a program ends, what it logged arrives, once, and nothing is said."""
+    """After each way to end, all entries arrive once, and stderr is empty."""
     cell = matrix(variant, ending, "healthy")
     assert cell.logged <= set(cell.arrived)
     assert len(set(cell.arrived)) == len(cell.arrived)
@@ -218,9 +219,9 @@ def test_entries_arrive_when_the_server_can_take_them(
 def test_exit_is_bounded_and_its_code_is_the_program_s(
     matrix: Matrix, variant: str, ending: str, kind: str
 ) -> None:
-    """Whatever the server does, it holds exit up for `shutdown_timeout` and a second at most.
+    """Any server delays exit by at most `shutdown_timeout` and a second.
 
-    The interpreter's own end, which comes after the hooks, does not count.
+    The end of the interpreter after the exit hooks does not count.
     """
     done = matrix(variant, ending, kind).done
     assert done.code == CODES.get(ending, 0), done.err
@@ -234,25 +235,25 @@ def test_exit_is_bounded_and_its_code_is_the_program_s(
 def test_losses_at_exit_are_counted_exactly(
     matrix: Matrix, variant: str, ending: str, kind: str
 ) -> None:
-    """One line tells how many entries of which level were lost, one more what exit hooks lost."""
+    """One line tells the lost entries of each level, and a second line those of exit hooks."""
     cell = matrix(variant, ending, kind)
     assert cell.arrived == []
     losses = cell.done.losses
-    told = (" lost (", ": entries are waiting: ")  # the latter if a busy machine leaves the time
+    told = (" lost (", ": entries are waiting: ")  # the second line comes if a busy machine is slow
     assert [line for line in words_of(cell.done) if not any(map(line.__contains__, told))] == []
-    if VARIANTS[variant][1] or ending == "sigterm":  # by Python's default: at once, wordless
+    if VARIANTS[variant][1] or ending == "sigterm":  # SIGTERM ends Python at once
         assert losses == []
-    elif ending.startswith("logging in"):  # it runs after the line
+    elif ending.startswith("logging in"):  # the hook runs after the first line
         assert losses == [
             "voyage-logger: 7 entries lost (7 info): 7 shutdown",
             "voyage-logger: 1 entry lost (1 error): 1 shutdown",
         ]
-    elif ending == "first entry in an exit hook":  # each call is an exit of its own
+    elif ending == "first entry in an exit hook":  # each log call waits by itself
         assert losses == [
             "voyage-logger: 1 entry lost (1 info): 1 shutdown",
             "voyage-logger: 7 entries lost (6 info, 1 error): 7 shutdown",
         ]
-    elif ending == "daemon threads":  # they go on after the line
+    elif ending == "daemon threads":  # the threads log on after the line
         assert len(losses) <= 2
         assert sum(int(line.split()[1]) for line in losses) >= 40
     elif ending == "threads":
@@ -262,15 +263,15 @@ def test_losses_at_exit_are_counted_exactly(
 
 
 def test_entry_of_a_destructor_at_the_very_end_is_counted(server: DevServer) -> None:
-    """Too late to be sent, it is dropped by the books; what was logged before is not touched."""
+    """An entry that comes too late to be sent is counted as dropped; earlier entries are sent."""
     code = TOO_LATE.replace("COUNTS", "True") + "logger.info('x')\nending()"
     done = run(server, code)
     assert (done.code, done.said) == (0, ("True {'shutdown': 1}",))
     assert messages(server) == ["x"]
 
 
-def test_destructor_at_the_very_end_waits_for_no_frozen_thread(server: DevServer) -> None:
-    """A daemon thread that is stopped in the middle of a log call holds the lock for good."""
+def test_destructor_at_the_very_end_does_not_wait_for_a_frozen_thread(server: DevServer) -> None:
+    """A destructor can log at the end, even if a frozen daemon thread holds the queue's lock."""
     code = """\
 taking, taken = threading.Event(), threading.Event()
 def hold():
@@ -279,10 +280,10 @@ def hold():
         taken.set()
         time.sleep(1000)
 threading.Thread(target=hold, daemon=True).start()
-# The last of all exit hooks: after the one that speaks last.
-atexit.unregister(voyage_logger._delivery.process._speak_last)
+# This hook runs after all exit hooks of the package.
+atexit.unregister(voyage_logger._delivery.process._tell_rest)
 atexit.register(lambda: (taking.set(), taken.wait()))
-atexit.register(voyage_logger._delivery.process._speak_last)
+atexit.register(voyage_logger._delivery.process._tell_rest)
 logger.info("x")
 ending()
 """

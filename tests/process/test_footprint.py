@@ -1,11 +1,11 @@
-"""What the package does beside its work is promised to be nothing.
+"""The import, an idle worker and a log call ask little of the system.
 
-- `import voyage_logger` loads no HTTP stack and no other library that is slow to load. (How many
-  instructions it takes is in `budget.toml`.)
-- With nothing queued the worker sleeps: not one wakeup, now or later. With `spool_dir` it looks at
-  the folder every half minute.
-- A log call makes no system call but `getpid`, by which it notices a fork; with `spool_dir` it
-  makes one `write` more. What gets memory, opens a file or wakes the worker is rare.
+- `import voyage_logger` loads no HTTP stack and no other library that is slow to load.
+  (`budget.toml` has the number of instructions.)
+- While nothing is queued, the worker sleeps and is never woken. With `spool_dir` it looks at the
+  folder every half minute.
+- A log call makes one system call, `getpid`, to notice a fork; with `spool_dir` it also makes one
+  `write`. Calls that get memory, open a file or wake the worker are rare.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SLOW = (
     *("sqlite3", "logging.config", "concurrent.futures", "socket", "subprocess"),
     *("inspect", "dataclasses", "pathlib", "urllib.parse", "ipaddress", "pickle", "random", "uuid"),
 )
-WINDOW = 1.5  # seconds: a worker that never sleeps shows within a fraction of that
+WINDOW = 1.5  # seconds; a worker that does not sleep is seen much earlier
 SETTLED = 0.3  # seconds without a wakeup
 CALLS = 300
 
@@ -55,19 +55,19 @@ needs_strace = pytest.mark.skipif(
 
 
 def test_import_is_cheap() -> None:
-    """`import voyage_logger` brings in nothing that is slow to load."""
+    """`import voyage_logger` loads no library that is slow to load."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import voyage_logger;"
         "print(*set(sys.argv[2:]) & set(sys.modules))"
     )
     source = str(Path(voyage_logger.__file__).parent.parent)
-    # -S: what site-packages may import by itself is not ours
+    # -S: site-packages may import other modules
     found = python("-I", "-S", "-c", code, source, *SLOW)
     assert (found.returncode, found.stdout.split()) == (0, [])
 
 
 def wakeups(thread: threading.Thread) -> int:
-    """How often a thread has gone to sleep so far."""
+    """Return how often a thread has gone to sleep so far."""
     status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
     match = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)
     assert match
@@ -75,7 +75,7 @@ def wakeups(thread: threading.Thread) -> int:
 
 
 def idle_wakeups(thread: threading.Thread) -> int:
-    """Wakeups in a stretch of time that begins when there has been none for a while."""
+    """Wait until a thread sleeps; return its wakeups in the seconds after that."""
     deadline = time.monotonic() + 30
     before, now, pause = -1, wakeups(thread), threading.Event()
     while now != before:
@@ -87,7 +87,7 @@ def idle_wakeups(thread: threading.Thread) -> int:
 
 
 def worker_of(logger: VoyageLogger) -> threading.Thread:
-    """The thread of a worker that has had something to do and has done it."""
+    """Return the thread of a worker that has sent its first entry."""
     before = set(threading.enumerate())
     logger.info("the first")
     (worker,) = set(threading.enumerate()) - before
@@ -97,13 +97,13 @@ def worker_of(logger: VoyageLogger) -> threading.Thread:
 
 @needs_proc
 def test_idle_worker_sleeps() -> None:
-    """With nothing queued, the worker's thread is not woken once."""
+    """While nothing is queued, the worker's thread is not woken."""
     with VoyageLogger("app", transport=Recorder(), flush_interval=0.1) as logger:
         assert idle_wakeups(worker_of(logger)) == 0
 
 
 def test_idle_worker_waits_without_a_time_limit() -> None:
-    """Nor will it be woken later, as one would that looks every ten seconds."""
+    """The wait of an idle worker has no time limit, so that it is never woken later."""
 
     def is_asleep_for_good() -> bool:
         frame = sys._current_frames().get(worker.ident or 0)
@@ -119,16 +119,16 @@ def test_idle_worker_waits_without_a_time_limit() -> None:
 @needs_proc
 @pytest.mark.soak
 def test_idle_worker_of_a_spool_sleeps_between_two_looks(tmp_path: Path) -> None:
-    """With a spool, too, but for a look at the folder in half a minute."""
+    """With a spool, the idle worker wakes only for a look at the folder every half minute."""
     settings: dict[str, Any] = {"spool_dir": tmp_path, "flush_interval": 0.1}
     with VoyageLogger("app", transport=Recorder(), **settings) as logger:
         worker = worker_of(logger)
-        # One look may fall into one of two stretches, but not into both.
+        # A look can be in one of two measured times, but not in both.
         assert min(idle_wakeups(worker), idle_wakeups(worker)) == 0
 
 
 def system_calls(tmp_path: Path, scenario: str, count: int) -> Counter[str]:
-    """What so many log calls ask of the system, in all threads, start and end included."""
+    """Count the system calls of a process that makes `count` log calls, in all threads."""
     environment = {
         "PYTHONPATH": str(budget.SOURCE),
         "PYTHONHASHSEED": "0",
@@ -150,8 +150,8 @@ def system_calls(tmp_path: Path, scenario: str, count: int) -> Counter[str]:
 def test_log_call_asks_little_of_the_system(
     tmp_path: Path, scenario: str, expected: dict[str, int]
 ) -> None:
-    """A call makes these system calls; what comes less than once in twenty calls is no matter."""
-    for _ in range(3):  # a process may be ended in the middle of what the worker does but once
+    """A log call makes only these system calls; rare system calls do not count."""
+    for _ in range(3):  # a process may end during a rare action of the worker
         once = system_calls(tmp_path, scenario, CALLS)
         twice = system_calls(tmp_path, scenario, 2 * CALLS)
         a_call = {name: round((twice[name] - once[name]) / CALLS, 1) for name in twice}
@@ -173,7 +173,7 @@ def test_log_call_asks_little_of_the_system(
 def test_log_call_reads_and_writes_nothing_else(
     tmp_path: Path, code: str, expected: list[int]
 ) -> None:
-    """The same, as far as it can be seen without strace: reads and writes."""
+    """A log call reads nothing, and writes only to the spool, also as counted without strace."""
     program = (
         "import os, re, sys\n"
         "from scenarios import make, usual\n"
@@ -182,7 +182,7 @@ def test_log_call_reads_and_writes_nothing_else(
         "    return [int(count) for count in re.findall(r'sysc[rw]: (\\d+)', text)]\n"
         f"call = {code}\n"
         "for _ in range(10): call()\n"
-        "io(); first = io(); second = io()\n"  # what such a look itself costs
+        "io(); first = io(); second = io()\n"  # the cost of one look
         f"for _ in range({CALLS}): call()\n"
         "third = io()\n"
         "print(*(c - b - (b - a) for a, b, c in zip(first, second, third)))\n"

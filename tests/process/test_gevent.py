@@ -1,6 +1,6 @@
-"""A process patched by gevent, before or after the import: the worker is a greenlet like any other.
+"""A process that gevent has patched, before or after the import: the worker is a greenlet.
 
-Everything is run in processes of its own, against a server in this one.
+Each test runs a process that logs to a server in the test's process.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ patched = pytest.mark.parametrize(
 def run(
     server: DevServer, patch: str, code: str, shutdown: float = SHUTDOWN
 ) -> subprocess.CompletedProcess[str]:
-    """Runs code in a patched process of its own, to its end."""
+    """Run code in a patched process until the process ends."""
     prelude = f"""\
         import atexit, os, sys, time, threading, gevent
         logger = VoyageLogger("app", shutdown_timeout={shutdown}, flush_interval=600)
@@ -60,8 +60,8 @@ def numbered(word: str, numbers: Iterable[int]) -> list[str]:
 
 
 @patched
-def test_greenlets_log_flush_and_exit(server: DevServer, patch: str) -> None:
-    """Fifty greenlets that log and flush: each entry once, what is left goes at exit."""
+def test_entries_of_greenlets_arrive_by_flush_and_exit(server: DevServer, patch: str) -> None:
+    """Fifty greenlets log and flush; each entry arrives once, the last entries at exit."""
     done = run(
         server,
         patch,
@@ -85,8 +85,8 @@ def test_greenlets_log_flush_and_exit(server: DevServer, patch: str) -> None:
 
 
 @patched
-def test_other_greenlets_run_while_one_waits(server: DevServer, patch: str) -> None:
-    """A flush that waits for a server that hangs returns in time, and holds up nobody else."""
+def test_other_greenlets_run_while_one_flushes(server: DevServer, patch: str) -> None:
+    """A flush that waits for a hanging server returns in time; other greenlets run meanwhile."""
     server.script(*[Fault(hang=True)] * 50)
     done = run(
         server,
@@ -95,7 +95,7 @@ def test_other_greenlets_run_while_one_waits(server: DevServer, patch: str) -> N
         atexit.register(lambda: print(time.monotonic() - began))  # runs after the logger's hook
         logger.info("x")
         flusher = gevent.spawn(logger.flush, 25)
-        for _ in range(50): gevent.sleep(0.001)  # if it were held up, the flush would be over
+        for _ in range(50): gevent.sleep(0.001)  # without a switch, the flush would be over
         assert not flusher.ready()
         result = logger.flush(0.2)
         assert not result and result.pending == 1 and result.elapsed < 5, result
@@ -110,8 +110,8 @@ def test_other_greenlets_run_while_one_waits(server: DevServer, patch: str) -> N
 
 
 @patched
-def test_outage_is_outlived(server: DevServer, patch: str) -> None:
-    """Pauses between attempts are a greenlet's, and a flush still ends them."""
+def test_entries_arrive_after_an_outage(server: DevServer, patch: str) -> None:
+    """A pause between attempts lets other greenlets run, and a flush ends the pause."""
     server.script(Fault(status=503), Fault(reset="before"), Fault(status=401))
     done = run(
         server,
@@ -130,7 +130,7 @@ def test_outage_is_outlived(server: DevServer, patch: str) -> None:
 @pytest.mark.parametrize("fork", ["os.fork", "gevent.os.fork", "gevent.fork"])
 @patched
 def test_forked_children_deliver_their_own(server: DevServer, patch: str, fork: str) -> None:
-    """As a gevent worker of gunicorn is made: entries before and after, on both sides, arrive."""
+    """Entries of parent and child, from before and after a fork under gevent, arrive."""
     done = run(
         server,
         patch,
@@ -163,8 +163,10 @@ def test_forked_children_deliver_their_own(server: DevServer, patch: str, fork: 
 
 
 @patched
-def test_real_threads_beside_greenlets(server: DevServer, patch: str) -> None:
-    """A thread of gevent's pool, which is a real one, logs and flushes with the greenlets."""
+def test_entries_of_real_threads_arrive_beside_those_of_greenlets(
+    server: DevServer, patch: str
+) -> None:
+    """A real thread of gevent's pool can log and flush beside greenlets."""
     done = run(
         server,
         patch,

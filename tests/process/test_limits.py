@@ -1,4 +1,4 @@
-"""The ends of a process that are no matter of a matrix: limits, interrupts, odd moments."""
+"""Special ends of a process: time limits, interrupts, missing threads and a blocked stderr."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_entry_logged_by_del_at_the_very_end_is_harmless(server: DevServer) -> None:
-    """A `__del__` that logs while modules are torn down neither hangs nor prints."""
+    """A `__del__` that logs at the end of the interpreter neither hangs nor prints."""
     done = run(
         server,
         """\
@@ -37,14 +37,14 @@ def test_entry_logged_by_del_at_the_very_end_is_harmless(server: DevServer) -> N
 
 @pytest.fixture
 def refusing_port() -> Iterator[int]:
-    """A port that is taken but where nobody listens."""
+    """Return a port that is taken, but where no program listens."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         yield unused.getsockname()[1]
 
 
-def test_exit_does_not_wait_where_waiting_is_no_use(server: DevServer) -> None:
-    """Refused credentials will not become right within seconds: exit does not use up its time."""
+def test_exit_does_not_wait_if_the_credentials_are_refused(server: DevServer) -> None:
+    """If the server refuses the credentials, exit does not use up its time limit."""
     done = run(
         server,
         """\
@@ -69,7 +69,7 @@ socket.getaddrinfo = resolve
 
 
 def test_loggers_share_the_time_at_exit(server: DevServer) -> None:
-    """The limit holds for all loggers together, not for each; here none of them ends by itself."""
+    """The time limit at exit holds for all loggers together, not for each logger."""
     shutdown = 2.0
     done = run(
         server,
@@ -82,8 +82,8 @@ def test_loggers_share_the_time_at_exit(server: DevServer) -> None:
     assert len(done.losses) == 5
 
 
-def test_closed_stderr_is_no_trouble(server: DevServer) -> None:
-    """A daemon without a standard error logs, loses and exits like any other."""
+def test_process_with_a_closed_stderr_logs_and_exits(server: DevServer) -> None:
+    """A daemon without a standard error logs, loses entries and exits like other programs."""
     done = run(
         server,
         "sys.stderr = None\nos.close(2)\nlogger.log('odd', 'x')\nlogger.close()\nlogger.info('y')",
@@ -107,8 +107,8 @@ watch.start()
 """
 
 
-def test_stderr_that_nobody_reads_holds_up_nothing(server: DevServer, refusing_port: int) -> None:
-    """A pipe that is full makes neither a log call wait, nor a flush, nor the exit."""
+def test_full_pipe_as_stderr_delays_nothing(server: DevServer, refusing_port: int) -> None:
+    """Log calls, flush and exit do not wait for a stderr that is a full pipe."""
     done = run(
         server,
         UNREAD + "logger.log('odd', 'x')\nprint(logger.flush(0.1).pending, flush=True)\nending()",
@@ -119,8 +119,8 @@ def test_stderr_that_nobody_reads_holds_up_nothing(server: DevServer, refusing_p
     assert 0 <= done.exit_seconds < BRIEF + SLACK
 
 
-def test_console_that_nobody_reads_holds_up_nothing(server: DevServer) -> None:
-    """Entries of a logger without credentials, too: those that are not printed are dropped."""
+def test_full_pipe_as_console_delays_nothing(server: DevServer) -> None:
+    """A logger without credentials drops the entries that it cannot print to a full pipe."""
     code = """
 logger.info("x" * 100_000)
 for _ in range(1000): logger.info("x")
@@ -134,8 +134,8 @@ ending()
     assert 0 <= done.exit_seconds < SLACK
 
 
-def test_module_that_is_not_there_is_named(server: DevServer) -> None:
-    """Without `requests` the line says so at once, and the exit waits for nothing."""
+def test_missing_module_is_named(server: DevServer) -> None:
+    """Without `requests`, a line names the missing module, and the exit does not wait."""
     code = f"""\
 import os, sys, time
 sys.path.insert(0, {str(budget.SOURCE)!r})
@@ -156,7 +156,7 @@ logger.info("x")
 
 
 def test_without_threads_flush_and_exit_deliver(server: DevServer) -> None:
-    """At a system's limit of threads the caller of flush, and the exit, do the worker's job."""
+    """If the system gives no thread, the calling thread of flush and of exit sends the entries."""
     done = run(
         server,
         """\
@@ -175,7 +175,7 @@ def test_without_threads_flush_and_exit_deliver(server: DevServer) -> None:
 
 
 def test_without_threads_flush_keeps_its_time_limit(server: DevServer) -> None:
-    """The caller's thread is not held by a server that hangs."""
+    """A flush that sends in the calling thread keeps its time limit with a hanging server."""
     server.script(*[Fault(hang=True)] * 9)
     done = run(
         server,
@@ -191,8 +191,8 @@ def test_without_threads_flush_keeps_its_time_limit(server: DevServer) -> None:
     assert done.out.split() == ["False", "1", "True"]
 
 
-def test_threads_that_outlive_the_main_thread_are_no_exit(server: DevServer) -> None:
-    """A program that lives in its non-daemon threads goes on logging; nothing is dropped."""
+def test_threads_after_the_end_of_the_main_thread_log_as_before(server: DevServer) -> None:
+    """Non-daemon threads log and flush after the main thread has ended; no entry is dropped."""
     done = run(
         server,
         """\
@@ -201,7 +201,7 @@ def test_threads_that_outlive_the_main_thread_are_no_exit(server: DevServer) -> 
             threading.main_thread().join()
             logger.info("early")
             logger.flush()
-            time.sleep(SHUTDOWN + 0.2)  # what is tested is that this time does not matter
+            time.sleep(SHUTDOWN + 0.2)  # longer than the time limit at exit
             for n in range(20): logger.info(f"late {n}")
             logger.flush()
         threading.Thread(target=work).start()
@@ -212,20 +212,20 @@ def test_threads_that_outlive_the_main_thread_are_no_exit(server: DevServer) -> 
     assert messages(server) == ["early", *(f"late {n}" for n in range(20))]
 
 
-def test_interrupt_during_the_drain_is_accounted_for(server: DevServer) -> None:
-    """Ctrl-C at exit ends the waiting; what is left is still counted in one line."""
+def test_interrupt_during_the_drain_counts_the_rest_as_lost(server: DevServer) -> None:
+    """Ctrl-C ends the drain at exit, and one line still counts the lost entries."""
     server.script(*[Fault(hang=True)] * 9)
 
     def interrupt(process: subprocess.Popen[str]) -> None:
-        server.wait_for_requests(1, endpoint="batch")  # it is sent by nothing but the drain
+        server.wait_for_requests(1, endpoint="batch")  # only the drain sends this request
         process.send_signal(signal.SIGINT)
 
     done = run(server, "logger.info('x')", shutdown=50, meanwhile=interrupt)
     assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"]
 
 
-def test_other_loggers_account_when_the_drain_of_one_is_interrupted(server: DevServer) -> None:
-    """Ctrl-C ends the waiting for all loggers, and each of them says what it has lost."""
+def test_interrupt_during_the_drain_counts_the_losses_of_all_loggers(server: DevServer) -> None:
+    """Ctrl-C ends the drain of all loggers, and each of them tells its losses."""
     server.script(*[Fault(hang=True)] * 9)
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -243,10 +243,10 @@ def test_other_loggers_account_when_the_drain_of_one_is_interrupted(server: DevS
     assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"] * 2
 
 
-def test_exit_inside_the_exit_gets_no_time_of_its_own(
+def test_entry_that_is_logged_during_exit_gets_no_extra_time(
     server: DevServer, refusing_port: int
 ) -> None:
-    """An entry that is logged while exit waits, here by `on_error`, shares that exit's time."""
+    """An entry that `on_error` logs during exit shares the time limit of the exit."""
     done = run(
         server,
         """\
@@ -265,10 +265,10 @@ def test_exit_inside_the_exit_gets_no_time_of_its_own(
     assert (done.code, done.said) == (0, ("True",))
 
 
-def test_daemon_threads_that_log_on_do_not_fill_stderr(
+def test_daemon_threads_that_log_during_exit_do_not_fill_stderr(
     server: DevServer, refusing_port: int
 ) -> None:
-    """What exit gives up is told in one line and what comes after in a second, however much."""
+    """One line tells the losses of the exit, and one more line all later losses."""
     done = run(
         server,
         """\
@@ -290,12 +290,12 @@ def test_daemon_threads_that_log_on_do_not_fill_stderr(
     assert sum(int(line.split()[1]) for line in lost) >= 40
 
 
-# A hook as one that was registered before the import: it runs after all of ours.
+# This hook runs after the package's hooks, like a hook that was registered before the import.
 LAST_OF_ALL = """\
-from voyage_logger._delivery.process import _speak_last
-atexit.unregister(_speak_last)
+from voyage_logger._delivery.process import _tell_rest
+atexit.unregister(_tell_rest)
 atexit.register(hook)
-atexit.register(_speak_last)
+atexit.register(_tell_rest)
 """
 HOOKS = {
     "first entry": ("atexit.register(hook)", [1, 299]),
@@ -316,10 +316,10 @@ HOOKS = {
         for when in HOOKS
     ],
 )
-def test_hooks_that_log_on_do_not_fill_stderr(
+def test_exit_hooks_that_log_do_not_fill_stderr(
     server: DevServer, refusing_port: int, when: str
 ) -> None:
-    """The first loss is told at once, the others in one line by a last hook that is to come."""
+    """The first loss is told at once, and the last exit hook tells the others in one line."""
     register, told = HOOKS[when]
     done = run(
         server,
@@ -331,8 +331,8 @@ def test_hooks_that_log_on_do_not_fill_stderr(
     assert [int(line.split()[1]) for line in done.losses] == told
 
 
-def test_name_server_that_does_not_answer_cannot_hold_up_exit(server: DevServer) -> None:
-    """No time limit of a request covers the look-up of a name; that of exit does."""
+def test_name_server_that_does_not_answer_does_not_delay_exit(server: DevServer) -> None:
+    """Exit keeps its time limit although the look-up of a name has none."""
     code = DEAF + "logger.info('x')\nlogger.flush(0.2)\nending()"
     done = run(server, code, shutdown=BRIEF)
     assert done.exit_seconds < BRIEF + SLACK
@@ -342,10 +342,10 @@ def test_name_server_that_does_not_answer_cannot_hold_up_exit(server: DevServer)
 @pytest.mark.skipif(
     (3, 12) <= sys.version_info < (3, 12, 3), reason="no thread can be started at exit"
 )
-def test_name_server_that_does_not_answer_cannot_hold_up_the_first_entry_at_exit(
+def test_name_server_that_does_not_answer_does_not_delay_the_first_entry_at_exit(
     server: DevServer,
 ) -> None:
-    """An exit hook that logs the first entry of the process is held up no longer."""
+    """Exit keeps its time limit, too, if an exit hook logs the first entry of the process."""
     code = DEAF + "atexit.register(lambda: (ending(), logger.info('x')))"
     done = run(server, code, shutdown=BRIEF)
     assert 0 <= done.exit_seconds < BRIEF + SLACK
@@ -353,8 +353,8 @@ def test_name_server_that_does_not_answer_cannot_hold_up_the_first_entry_at_exit
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
-def test_exception_from_a_signal_handler_leaves_no_lock_held(server: DevServer) -> None:
-    """Ctrl-C, or a time limit by alarm, may hit any place of a log call; others can go on."""
+def test_exception_from_a_signal_handler_releases_the_lock(server: DevServer) -> None:
+    """An exception from a signal handler at any place of a log call leaves no lock held."""
     done = run(
         server,
         """\
@@ -371,7 +371,7 @@ def test_exception_from_a_signal_handler_leaves_no_lock_held(server: DevServer) 
             global is_armed
             try:
                 is_armed = True
-                # One at a time: CPython 3.10 lets a second one in before the lock is let go.
+                # One signal at a time, because a second one could interrupt the release.
                 signal.setitimer(signal.ITIMER_REAL, 0.001)
                 while time.monotonic() < deadline: logger.info("x")
             except Interrupt:

@@ -1,6 +1,6 @@
-"""Log calls from places that interrupt other code, and from code that the logger itself runs.
+"""Log calls from signal handlers, destructors, and functions that the logger itself calls.
 
-All in processes of their own: a deadlock or an endless loop ends with the time limit.
+Each test runs a process, so that a deadlock or an endless loop ends at the time limit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-TIME_LIMIT = 40.0  # seconds; none of these takes a tenth of that
+TIME_LIMIT = 40.0  # seconds; ten times the time of each test
 
 PRELUDE = """\
 import gc, json, logging, os, signal, sys, threading, time
@@ -37,7 +37,7 @@ def report(**values):
 def run(
     code: str, server: DevServer | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], str]:
-    """Runs code in a process of its own; gives what it reported and what it wrote to stderr."""
+    """Run code in a process; return the reported values and the text on stderr."""
     variables = {**UNMEASURED, **(server.environ if server else {}), **(environ or {})}
     done = python("-W", "error", "-c", PRELUDE + textwrap.dedent(code), environ=variables)
     assert done.returncode == 0, done.stderr
@@ -48,8 +48,8 @@ needs_timer = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no in
 
 
 @needs_timer
-def test_signal_handler_logs_a_thousand_times_a_second(server: DevServer) -> None:
-    """Wherever it hits (in a log call, a flush, a look at the stats), every entry arrives once."""
+def test_entries_of_a_frequent_signal_handler_arrive_once(server: DevServer) -> None:
+    """A signal handler may interrupt a log call, a flush or `stats`; every entry arrives once."""
     found, stderr = run(
         """\
         logger = VoyageLogger("app", max_queue_size=1_000_000, flush_interval=0.01)
@@ -93,8 +93,8 @@ def test_signal_handler_logs_a_thousand_times_a_second(server: DevServer) -> Non
 
 
 @needs_timer
-def test_signal_handler_meets_a_full_queue(server: DevServer) -> None:
-    """A queue that sheds all the while keeps its counts, down to the last entry."""
+def test_counts_are_right_if_a_signal_handler_logs_to_a_full_queue(server: DevServer) -> None:
+    """A full queue counts every entry, although a signal handler logs while it sheds entries."""
     server.refuse_connections()
     found, stderr = run(
         """\
@@ -120,7 +120,7 @@ def test_signal_handler_meets_a_full_queue(server: DevServer) -> None:
     )
     assert found["ticks"] >= 200
     assert found["accepted"] == found["total"] == found["settled"] + found["pending"]
-    assert found["pending"] <= 2 * 50  # as many queued as the queue holds, and a request's
+    assert found["pending"] <= 2 * 50  # the full queue, and a batch in flight
     assert sum(lost(stderr)) == found["total"]
 
 
@@ -135,10 +135,8 @@ def test_signal_handler_meets_a_full_queue(server: DevServer) -> None:
         ),
     ],
 )
-def test_recursion_without_end_keeps_the_accounts_right(
-    tmp_path: Path, call: str, kept: str
-) -> None:
-    """Wherever in a log call the stack is at its end, an entry is counted wholly or not at all."""
+def test_counts_are_right_after_a_recursion_error(tmp_path: Path, call: str, kept: str) -> None:
+    """A recursion error at any place of a log call leaves the counts right."""
     spool = {"spool_dir": str(tmp_path), "max_spool_bytes": 1 << 17, "max_batch_bytes": 1 << 16}
     settings = spool | {"max_entry_bytes": 1 << 14} if kept == "in a spool" else {}
     found, _ = run(
@@ -156,7 +154,7 @@ def test_recursion_without_end_keeps_the_accounts_right(
                 {call}
                 recur()
 
-            def begin(depth):  # the end is to come at another place each time
+            def begin(depth):  # each depth ends at another place
                 begin(depth - 1) if depth else recur()
 
             for depth in range(12):
@@ -176,8 +174,8 @@ def test_recursion_without_end_keeps_the_accounts_right(
     assert found["bad"] == [0, 0, 0, 0]
 
 
-def test_destructors_log_at_any_allocation(server: DevServer) -> None:
-    """With a collection at every allocation, in whatever thread, the entries of `__del__` come."""
+def test_entries_of_destructors_at_any_allocation_arrive(server: DevServer) -> None:
+    """With a garbage collection at every allocation, in any thread, entries of `__del__` arrive."""
     found, stderr = run(
         """\
         logger = VoyageLogger("app", max_queue_size=1_000_000, flush_interval=0.01)
@@ -222,8 +220,8 @@ def test_destructors_log_at_any_allocation(server: DevServer) -> None:
     ["Mortal()", "weakref.finalize(Cycle(), logger.info, 'died')"],
     ids=["del", "finalize"],
 )
-def test_destructor_that_runs_while_a_batch_is_sent_is_kept(garbage: str) -> None:
-    """The garbage collector may choose the worker's thread, in the middle of a request."""
+def test_entry_of_a_destructor_that_runs_while_a_batch_is_sent_arrives(garbage: str) -> None:
+    """A destructor that runs in the worker's thread during a request can log an entry."""
     found, _ = run(
         f"""\
         import weakref
@@ -280,10 +278,10 @@ app = logging.getLogger("app")
         pytest.param([Fault(reset="before"), Fault(cut=True)], id="resets"),
     ],
 )
-def test_handler_on_the_root_logger_does_not_feed_itself(
+def test_handler_on_the_root_logger_makes_no_entries_of_the_client_s_own_records(
     server: DevServer, trouble: list[Fault]
 ) -> None:
-    """A handler as users write it, at DEBUG: what the client's own HTTP stack says is no entry."""
+    """Records of the client's own HTTP stack become no entries, even at DEBUG."""
     server.script(*trouble)
     found, _ = run(
         HANDLER
@@ -306,8 +304,8 @@ def test_handler_on_the_root_logger_does_not_feed_itself(
     assert found["echoed"] >= 10
 
 
-def test_two_loggers_on_the_root_logger_do_not_feed_each_other(server: DevServer) -> None:
-    """What one logger's sending logs is no entry of the other's either."""
+def test_requests_of_one_logger_make_no_entries_of_another_logger(server: DevServer) -> None:
+    """Records that the requests of one logger write become no entries of another logger."""
     found, _ = run(
         HANDLER
         + textwrap.dedent("""\
@@ -325,8 +323,8 @@ def test_two_loggers_on_the_root_logger_do_not_feed_each_other(server: DevServer
     assert (found["accepted"], found["other"], server.count()) == (1, 1, 2)
 
 
-def test_lines_about_losses_make_no_losses(server: DevServer) -> None:
-    """In an outage with a full queue, our own warnings do not come back as entries to be lost."""
+def test_lines_about_losses_become_no_entries(server: DevServer) -> None:
+    """In an outage with a full queue, the client's own warnings become no new entries."""
     server.refuse_connections()
     found, stderr = run(
         HANDLER
@@ -360,8 +358,8 @@ sys.stderr = ToLogger()
 """
 
 
-def test_standard_error_that_logs_makes_no_loop() -> None:
-    """An app that turns its stderr into entries, with a logger that prints for want of keys."""
+def test_console_on_a_stderr_that_logs_makes_no_loop() -> None:
+    """An entry that is printed, because there are no keys, does not become a new entry."""
     found, _ = run(
         TO_LOGGER
         + textwrap.dedent("""\
@@ -378,8 +376,8 @@ def test_standard_error_that_logs_makes_no_loop() -> None:
     assert (found["accepted"], found["settled"]) == (2, 2)
 
 
-def test_lines_on_a_standard_error_that_logs_are_no_entries(server: DevServer) -> None:
-    """The same app in an outage: what the client says of it does not add to what waits."""
+def test_lines_on_a_stderr_that_logs_become_no_entries(server: DevServer) -> None:
+    """In an outage, the client's lines on a stderr that logs become no new entries."""
     server.script(*[Fault(status=403)] * 2)
     found, _ = run(
         TO_LOGGER
@@ -398,7 +396,7 @@ def test_lines_on_a_standard_error_that_logs_are_no_entries(server: DevServer) -
 
 
 def test_on_error_may_log_and_flush(server: DevServer) -> None:
-    """Entries logged by `on_error` in the worker's thread are the user's: they arrive."""
+    """Entries that `on_error` logs in the worker's thread arrive."""
     server.script(Fault(status=403))
     server.rules = Rules(refuse_containing="poison")
     found, _ = run(
@@ -427,8 +425,8 @@ def test_on_error_may_log_and_flush(server: DevServer) -> None:
 
 
 @pytest.mark.parametrize("ending", ["", "logger.close()"], ids=["exit", "close"])
-def test_on_error_that_logs_of_a_loss_ends(server: DevServer, ending: str) -> None:
-    """Told of what was lost at the end, it logs: that, too, is lost and counted, and no more."""
+def test_on_error_that_logs_at_the_end_makes_no_loop(server: DevServer, ending: str) -> None:
+    """An entry that `on_error` logs about a loss at the end is counted, and makes no loop."""
     server.refuse_connections()
     found, stderr = run(
         f"""\
@@ -448,6 +446,6 @@ def test_on_error_that_logs_of_a_loss_ends(server: DevServer, ending: str) -> No
         """,
         server,
     )
-    assert found["calls"] <= 3  # at most one of them of the connection
+    assert found["calls"] <= 3  # at most one call is about the connection
     assert found["accepted"] == found["settled"] == 10 + found["calls"]
     assert sum(lost(stderr)) == found["accepted"]

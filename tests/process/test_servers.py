@@ -1,4 +1,4 @@
-"""Real servers: their workers come, are restarted and go, and each entry arrives once."""
+"""Real servers start, restart and end their workers, and each entry arrives once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def app(environ, start_response):
 def running(
     server: DevServer, arguments: list[str], cwd: Path, fds: tuple[int, ...] = ()
 ) -> Iterator[subprocess.Popen[str]]:
-    """A server's main process; killed if the test fails before it has ended."""
+    """Run a server's main process; kill it if the test fails before the process has ended."""
     with Child("-m", *arguments, environ=server.environ, cwd=cwd, pass_fds=fds) as child:
         try:
             yield child.process
@@ -63,7 +63,7 @@ def paths(server: DevServer) -> list[str]:
 
 
 def wait_for_paths(server: DevServer, count: int) -> None:
-    """Waits for so many entries of requests, among those that workers log when they load."""
+    """Wait for `count` entries of requests, without the entries that loading workers log."""
     seen = server.count()
     while len(paths(server)) < count:
         server.wait_for_entries(seen + 1)
@@ -81,23 +81,23 @@ def wait_for_paths(server: DevServer, count: int) -> None:
         pytest.param("gthread", True, signal.SIGINT, marks=soak),
     ],
 )
-def test_gunicorn(
+def test_entries_of_gunicorn_workers_arrive_once_through_restarts(
     server: DevServer, tmp_path: Path, worker: str, is_preloaded: bool, number: int
 ) -> None:
-    """Through restarts by `max_requests` and HUP, and the end, each entry arrives once."""
+    """Each entry arrives once, through restarts by `max_requests` and HUP and at the end."""
     (tmp_path / "shop.py").write_text(WSGI)
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         port = listener.getsockname()[1]
         arguments = ["gunicorn", "--bind", f"fd://{listener.fileno()}", "--workers", "2"]
         arguments += ["--worker-class", worker, "--threads", "2", "--max-requests", "3"]
-        # A worker that is told to go while it boots does not hear it, and is killed after this.
+        # A worker that gets its signal while it boots ignores it, and is killed after this time.
         arguments += ["--graceful-timeout", "10"]
         arguments += ["--preload"] * is_preloaded + ["shop:app"]
         with running(server, arguments, tmp_path, (listener.fileno(),)) as process:
             for n in range(8):
                 get(port, f"/{n}")
             process.send_signal(signal.SIGHUP)
-            wait_for_paths(server, 8)  # the workers that took them have ended
+            wait_for_paths(server, 8)  # the old workers have ended
             for n in range(8, 16):
                 get(port, f"/{n}")
             process.send_signal(number)
@@ -146,7 +146,7 @@ def end(**_): logger.info("main ends")
 def celery(
     server: DevServer, cwd: Path, *arguments: str, method: str = "fork", tasks: int
 ) -> Iterator[subprocess.Popen[str]]:
-    """A worker with a prefork pool that has run so many tasks; its end is a warm shutdown."""
+    """Run a worker with a prefork pool until its tasks are done, and end it by a warm shutdown."""
     program = CELERY.replace("METHOD", method).replace("TASKS", str(tasks))
     (cwd / "shop.py").write_text(program)
     (cwd / "queue").mkdir()
@@ -166,10 +166,10 @@ def celery(
 
 @soak
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_celery_children_send_what_they_have_at_a_warm_shutdown(
+def test_celery_children_send_their_entries_at_a_warm_shutdown(
     server: DevServer, tmp_path: Path, method: str
 ) -> None:
-    """They run no exit hooks; all arrives once, also what handlers of the shutdown log."""
+    """Celery's children run no exit hooks, but all entries arrive, also those of the shutdown."""
     with celery(server, tmp_path, "--concurrency", "2", method=method, tasks=5):
         pass
     children = set((tmp_path / "done").read_text().split())
@@ -182,11 +182,11 @@ def test_celery_children_send_what_they_have_at_a_warm_shutdown(
 
 
 @soak
-def test_celery_child_that_is_replaced_sends_what_it_has(server: DevServer, tmp_path: Path) -> None:
-    """A child ends after so many tasks, while the worker goes on; its entries arrive then.
+def test_celery_child_that_is_replaced_sends_its_entries(server: DevServer, tmp_path: Path) -> None:
+    """The entries of a child arrive when the child ends, while the Celery worker goes on.
 
-    Its successor does nothing here: with transports that have no event loop, Celery (5.7) forks
-    it in a thread, and the system kills it when that thread ends, at the worker's shutdown.
+    The next child runs no task. Celery 5.7 forks this child in a thread if the broker's transport
+    has no event loop, and the system kills the child when the thread ends.
     """
     arguments = ("--concurrency", "1", "--max-tasks-per-child", "2")
     with celery(server, tmp_path, *arguments, tasks=2):

@@ -1,4 +1,4 @@
-"""`flush_on_sigterm()`: what is queued is sent, and what was there before happens all the same."""
+"""`flush_on_sigterm()` sends the queued entries, and then the previous handler is called."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ HANG = [Fault(hang=True)] * 20
 
 @pytest.fixture
 def own_handler() -> Iterator[None]:
-    """Puts the test process's own handler of SIGTERM back."""
+    """Restore the test process's handler of SIGTERM after the test."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
 
 
 def test_no_signal_handler_unless_asked_for(server: DevServer) -> None:
-    """Making loggers, logging and sending leave the process's handlers as they were."""
+    """Loggers, log calls and flushes do not change the signal handlers of the process."""
     done = run(
         server,
         """\
@@ -54,8 +54,8 @@ def test_no_signal_handler_unless_asked_for(server: DevServer) -> None:
 
 
 @pytest.mark.usefixtures("own_handler")
-def test_calling_it_twice_installs_once() -> None:
-    """A second call leaves the handler of the first."""
+def test_second_call_installs_nothing() -> None:
+    """A second call keeps the handler of the first call."""
     flush_on_sigterm()
     installed = signal.getsignal(signal.SIGTERM)
     flush_on_sigterm()
@@ -63,8 +63,8 @@ def test_calling_it_twice_installs_once() -> None:
 
 
 @pytest.mark.usefixtures("own_handler")
-def test_other_threads_are_told_that_they_cannot() -> None:
-    """Python sets handlers in the main thread only; the error says so."""
+def test_call_in_another_thread_raises_an_error() -> None:
+    """The error says that the function must be called in the main thread."""
     caught: list[Exception] = []
 
     def install() -> None:
@@ -81,13 +81,13 @@ def test_other_threads_are_told_that_they_cannot() -> None:
     ]
 
 
-def test_a_handler_that_python_does_not_know_is_not_replaced() -> None:
-    """What an embedding program has set from C cannot be called, so it is left in place."""
+def test_handler_from_c_is_not_replaced() -> None:
+    """A handler that was set in C is not replaced, because Python cannot call the handler."""
     code = """\
         import ctypes, signal, sys
         handle = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: None)
         ctypes.CDLL(None).signal(signal.SIGTERM, handle)
-        # As it is where Python starts in such a program: it asks for the handlers as it starts.
+        # Python reads the handlers when it starts, so in such a program this happens later.
         for name in ("_signal", "signal"): del sys.modules[name]
         import signal
         assert signal.getsignal(signal.SIGTERM) is None
@@ -99,8 +99,8 @@ def test_a_handler_that_python_does_not_know_is_not_replaced() -> None:
     assert done.stdout.endswith("must be called where the signal's handler is Python's own\n")
 
 
-def test_handler_that_was_there_is_called_once_entries_are_sent(server: DevServer) -> None:
-    """A program with a handler goes on as it always did, and so does its logging."""
+def test_previous_handler_is_called_after_the_entries_are_sent(server: DevServer) -> None:
+    """The previous handler is called after the entries are sent, and the program can log on."""
     done = run(
         server,
         f"""\
@@ -118,8 +118,8 @@ def test_handler_that_was_there_is_called_once_entries_are_sent(server: DevServe
     assert messages(server) == ["before", "after"]
 
 
-def test_ignored_signal_stays_ignored_and_gives_nothing_up(server: DevServer) -> None:
-    """What cannot be sent within the limit waits on, for the process does."""
+def test_ignored_signal_stays_ignored_and_no_entry_is_dropped(server: DevServer) -> None:
+    """If SIGTERM was ignored, entries that are not sent within the time limit stay queued."""
     server.script(*[Fault(status=503)] * 2)
     done = run(
         server,
@@ -138,8 +138,8 @@ def test_ignored_signal_stays_ignored_and_gives_nothing_up(server: DevServer) ->
     assert messages(server) == ["before", "after"]
 
 
-def test_two_handlers_that_know_each_other_are_no_loop(server: DevServer) -> None:
-    """One that is put on top, and calls ours, can be chained to again."""
+def test_two_handlers_that_call_each_other_make_no_loop(server: DevServer) -> None:
+    """A handler that calls ours can be the previous handler of a second call."""
     done = run(
         server,
         f"""\
@@ -156,8 +156,8 @@ def test_two_handlers_that_know_each_other_are_no_loop(server: DevServer) -> Non
     assert messages(server) == ["x"]
 
 
-def test_handler_that_raises_system_exit_ends_the_program_as_ever(server: DevServer) -> None:
-    """Many servers turn SIGTERM into an exit; entries of the way out arrive too, none twice."""
+def test_handler_that_raises_system_exit_ends_the_program_with_its_code(server: DevServer) -> None:
+    """If the previous handler exits, entries that are logged after that arrive once, too."""
     done = run(
         server,
         f"""\
@@ -175,7 +175,7 @@ def test_handler_that_raises_system_exit_ends_the_program_as_ever(server: DevSer
 
 @pytest.mark.soak
 def test_sigterm_and_the_exit_that_follows_share_one_time_limit(server: DevServer) -> None:
-    """A server that is away holds up the program once, not twice."""
+    """An unreachable server delays the program by one time limit, not by two."""
     server.script_sign_in(*HANG)
     code = f"""\
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
@@ -193,7 +193,7 @@ def test_sigterm_and_the_exit_that_follows_share_one_time_limit(server: DevServe
 
 @pytest.mark.soak
 def test_program_that_goes_on_after_sigterm_has_its_full_time_at_exit(server: DevServer) -> None:
-    """The time that SIGTERM took long ago is not missing at exit."""
+    """An exit long after a SIGTERM has its full time limit."""
     server.script(Fault(hang=True))
 
     def go_on(process: subprocess.Popen[str]) -> None:
@@ -221,7 +221,7 @@ def test_program_that_goes_on_after_sigterm_has_its_full_time_at_exit(server: De
 
 @needs_fork
 def test_forked_child_sends_its_own_entries_only(server: DevServer) -> None:
-    """The handler is inherited, what is queued is not."""
+    """A forked child inherits the handler, but not the queued entries."""
     done = run(
         server,
         f"""\
@@ -243,8 +243,8 @@ def test_forked_child_sends_its_own_entries_only(server: DevServer) -> None:
 
 
 @needs_fork
-def test_child_that_logs_nothing_leaves_the_parent_s_entries_alone(server: DevServer) -> None:
-    """A child that is told to go, and has nothing of its own, sends nothing."""
+def test_child_that_logs_nothing_does_not_send_the_parent_s_entries(server: DevServer) -> None:
+    """A child without entries sends nothing when SIGTERM ends it."""
     done = run(
         server,
         f"""\
@@ -272,11 +272,11 @@ atexit.register(hook)
 
 @pytest.mark.parametrize("logging", ["logger.info('x')", INLINE], ids=["thread", "inline"])
 def test_sigterm_during_the_drain_at_exit_waits_for_it(server: DevServer, logging: str) -> None:
-    """A process that is already sending what is queued is not interrupted, and then dies."""
+    """SIGTERM during the drain at exit ends the process after the drain."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
-        server.wait_for_requests(1, endpoint="batch")  # it is sent by nothing but the drain
+        server.wait_for_requests(1, endpoint="batch")  # only the drain sends this request
         process.send_signal(signal.SIGTERM)
         server.release()
 
@@ -288,8 +288,8 @@ def test_sigterm_during_the_drain_at_exit_waits_for_it(server: DevServer, loggin
 EXITING = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
 
 
-def test_handler_that_exits_cuts_the_drain_at_exit_short(server: DevServer) -> None:
-    """By Python's rule for exit hooks, with any server; what is left is told, and nothing hangs."""
+def test_handler_that_exits_ends_the_drain_at_exit(server: DevServer) -> None:
+    """An app's handler that exits ends the drain, and the lost entry is told."""
     server.script(*HANG)
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -301,8 +301,8 @@ def test_handler_that_exits_cuts_the_drain_at_exit_short(server: DevServer) -> N
     assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"]
 
 
-def test_handler_that_exits_waits_for_the_drain_if_asked_to(server: DevServer) -> None:
-    """With `flush_on_sigterm` on top of it nothing is lost."""
+def test_handler_that_exits_waits_for_the_drain_with_flush_on_sigterm(server: DevServer) -> None:
+    """With `flush_on_sigterm`, a handler that exits is called after the drain."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -317,7 +317,7 @@ def test_handler_that_exits_waits_for_the_drain_if_asked_to(server: DevServer) -
 
 
 def test_second_sigterm_waits_for_the_first(server: DevServer) -> None:
-    """An orchestrator that repeats itself costs no entry."""
+    """A second SIGTERM during the drain loses no entry."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -332,8 +332,8 @@ def test_second_sigterm_waits_for_the_first(server: DevServer) -> None:
     assert messages(server) == ["x"]
 
 
-def test_interrupt_ends_the_sending_and_not_the_dying(server: DevServer) -> None:
-    """Ctrl-C during the drain: what is left is counted, and the status is that of SIGTERM."""
+def test_interrupt_ends_the_drain_and_sigterm_still_ends_the_process(server: DevServer) -> None:
+    """Ctrl-C ends the drain, the lost entry is counted, and SIGTERM ends the process."""
     server.script(*HANG)
 
     def interrupt(process: subprocess.Popen[str]) -> None:

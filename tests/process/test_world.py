@@ -1,4 +1,4 @@
-"""The app's world stays as it was: what a process can observe of itself, before and after."""
+"""The package does not change the state of the app's process, such as hooks and handlers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ app = logging.getLogger("app")
 app.addHandler(AppHandler())
 app.setLevel("INFO")
 for name in ("urllib3", "urllib3.connectionpool", "requests", "charset_normalizer"):
-    logging.getLogger(name)  # so that levels set on them would show
+    logging.getLogger(name)  # so that a changed level is seen
 
-def is_foreign(filter):  # requests and urllib3 add some when imported, for warnings of their own
+def is_foreign(filter):  # requests and urllib3 add filters for their own warnings
     return filter[2].__module__.partition(".")[0] in ("requests", "urllib3")
 
 def world():
@@ -82,7 +82,7 @@ def run(server: DevServer, code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_nothing_of_the_process_is_changed(server: DevServer) -> None:
-    """Not by the import, the constructor, an entry, its delivery, trouble, or the end."""
+    """Import, constructor, entries, delivery, trouble and close do not change the process."""
     done = run(
         server,
         """\
@@ -108,7 +108,7 @@ def test_nothing_of_the_process_is_changed(server: DevServer) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_nothing_of_a_child_is_changed(server: DevServer) -> None:
-    """The fork hooks look after the client's own things only."""
+    """The fork hooks do not change the state of the child's process."""
     done = run(
         server,
         """\
@@ -117,7 +117,7 @@ def test_nothing_of_a_child_is_changed(server: DevServer) -> None:
         assert logger.flush()
         child = os.fork()
         if child == 0:
-            del before["random"]  # which Python itself seeds anew
+            del before["random"]  # Python seeds it in a child
             compare("the fork")
             logger.info("child")
             assert logger.flush()
@@ -131,8 +131,8 @@ def test_nothing_of_a_child_is_changed(server: DevServer) -> None:
     assert server.count() == 2
 
 
-def test_its_own_logger_is_like_any_other(server: DevServer) -> None:
-    """No level, no handler that prints, and its records reach the app's handlers as usual."""
+def test_standard_logger_of_the_package_is_an_ordinary_one(server: DevServer) -> None:
+    """The logger `voyage_logger` has no level and prints nothing; its records reach the app."""
     done = run(
         server,
         """\

@@ -35,7 +35,7 @@ FILES = {f"src/{path}": text for path, text in SOURCES.items()} | {
 # The goals are 350 lines a file, 50 lines a function, and nine short functions in ten. Some files
 # are still being rewritten, so these limits are what is there now.
 FILE_LINES = {"src": 385, "tests": 1110}
-FUNCTION_LINES = {"src": 78, "tests": 78}
+FUNCTION_LINES = {"src": 50, "tests": 90}
 SHORT_SHARE = {"src": 0.88, "tests": 0.9}
 
 VAGUE_NAMES = {"utils", "helpers", "common", "misc"}

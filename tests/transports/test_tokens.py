@@ -100,7 +100,7 @@ class Day:
             self.server.revoke_tokens()
         self.spoil_sign_in()
         if self.now >= self.END:
-            self.worker.stop()
+            self.worker.orders.stop()
         return False
 
     def spoil_sign_in(self) -> None:
@@ -131,7 +131,6 @@ def test_hours_of_wrong_credentials(
             settings,
             Diagnostics(errors.append, clock=day),
             write_notice=lambda _fields: None,
-            on_end=lambda: None,
             clock=day,
             random=Random(seed).random,
         )

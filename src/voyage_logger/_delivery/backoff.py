@@ -1,11 +1,11 @@
-"""When to try again: pure functions of an outcome, the attempt's number, the clock and chance.
+"""How long to wait after a failure: pure functions of an outcome, an attempt's number and chance.
 
-Jitter spreads the clients of a fleet, so that they do not come back as one wave; a pause that the
-server asked for is a minimum, after which they come back spread over as long again.
+Jitter spreads the clients of a fleet, so that they do not return as one wave. A pause that the
+server asked for is a minimum; the clients return spread over the same time after the minimum.
 
-The numbers are chosen by `benchmarks/fleet.py`, and docs/fleet.md has what they are worth. Jitter
-is the upper half of each pause: from 0 on (full jitter) there would be half as many attempts more
-in an outage, and a higher peak after it, which would be over no sooner.
+`benchmarks/fleet.py` chose the numbers, and docs/fleet.md has their effect. Jitter is the upper
+half of each pause. With jitter over the whole pause, an outage would cost half as many attempts
+more, and the peak after the outage would be higher but not shorter.
 
 Source of the method: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 """
@@ -24,42 +24,40 @@ BASE = 0.5
 CAP = 40.0
 BLOCKED_CAP = 60.0
 
-INTERVAL_JITTER = 0.1  # of an interval, either way
+INTERVAL_JITTER = 0.1  # part of an interval, in both directions
 
 
 def pause(outcome: Outcome, attempt: float, random: Callable[[], float]) -> float:
-    """How long to wait before the same batch is sent again.
+    """Return the seconds to wait before the same batch is sent again.
+
+    The result is at most `RETRY_AFTER_CAP + BLOCKED_CAP`.
 
     Args:
-        outcome: What the last attempt came to.
-        attempt: How many attempts have failed so far, from 1, as `Failures` counts them; for a
-            refused token, how many of them in a row for that reason.
+        outcome: The result of the last attempt.
+        attempt: The number of failed attempts, from 1, as `Failures.add` returns the number.
         random: A source of numbers from 0 to below 1.
-
-    Returns:
-        Seconds, at most `RETRY_AFTER_CAP + BLOCKED_CAP`.
     """
     if outcome.kind is Kind.UNAUTHORIZED and attempt == 1:
-        return 0.0  # the token may just have been revoked; a new one is worth one try at once
+        return 0.0  # a new token is worth one attempt at once: the old one may be revoked
     cap = BLOCKED_CAP if outcome.kind in PERSISTENT else CAP
     growth: float = 2.0 ** min(attempt - 1, 16)
     ceiling = min(cap, BASE * growth)
     wish = min(max(0.0, outcome.retry_after or 0.0), RETRY_AFTER_CAP)
     chance = random()
-    if wish > 0:  # all clients may have been told the same moment
+    if wish > 0:  # the server may have told all clients the same time
         return wish + chance * max(ceiling, min(wish, CAP))
     return ceiling * (1 + chance) / 2
 
 
 def interval(flush_interval: float, random: Callable[[], float]) -> float:
-    """The flush interval with its jitter, so that a fleet's flushes do not fall together."""
+    """Return the flush interval with jitter, so that the flushes of a fleet spread."""
     return flush_interval * (1 - INTERVAL_JITTER + 2 * INTERVAL_JITTER * random())
 
 
 def phase(flush_interval: float, random: Callable[[], float]) -> float:
-    """The first interval after a start, or after a quiet one.
+    """Return the first interval after a start or after an interval without entries.
 
-    Whatever started or woke a whole fleet at once, its flushes are spread evenly from then on: by
-    the jitter of `interval` alone it would take minutes.
+    This spreads the flushes of a fleet that was started or woken at once. With the jitter of
+    `interval` alone, the flushes would stay in step for minutes.
     """
     return flush_interval * (INTERVAL_JITTER + random())

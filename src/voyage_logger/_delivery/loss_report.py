@@ -1,11 +1,12 @@
-"""Telling people of losses: a line while it happens, and an entry in the stream once it can.
+"""Lost entries are told by a line on stderr, and by an entry once the server works.
 
-What must stay true: every loss is told in both places, in totals that add up however seldom they
-are told, and the loss of a notice causes no further notice.
+What must stay true: stderr and the stream are told of every loss, in counts that add up. The
+loss of a notice causes no further notice.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -20,46 +21,67 @@ from voyage_logger.transports import UNCONFIGURED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voyage_logger._delivery.server_state import ServerState
     from voyage_logger._queue.memory import MemoryQueue
 
-_AT_END = {"closed", "shutdown"}  # reasons that do not say why
+_AT_END = {"closed", "shutdown"}  # reasons that do not say why the server was not reached
 
 
-class LossTeller:
-    """Keeps what has been told of one queue's losses.
+class LossReport:
+    """Tells people of one queue's losses.
 
-    Thread-safe: what is news is found out, and from then on old, under the queue's lock.
+    Attributes:
+        is_due: True from a rejection until people have been told; the queue's lock guards it.
 
-    Args:
-        queue: Whose losses to tell.
-        diagnostics: Where lines go.
-        clock: The monotonic clock, seconds.
+    Thread-safe: the queue's lock guards what has been told, so that no loss is told twice.
     """
 
     def __init__(
-        self, queue: MemoryQueue, diagnostics: Diagnostics, clock: Callable[[], float]
+        self,
+        queue: MemoryQueue,
+        server: ServerState,
+        diagnostics: Diagnostics,
+        write_notice: Callable[[dict[str, Any]], object],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
+        self._server = server
         self._diagnostics = diagnostics
+        self._write_notice = write_notice
         self._clock = clock
+        self.is_due = False
+        self._words = ""  # what the server said of the last entry that it rejected
         self._told: Counter[Loss] = Counter()  # on stderr
         self._told_at: float | None = None
         self._noted: Counter[Loss] = Counter()  # in the stream
-        self._told_kept = self._noted_kept = 0  # how many of those are no more than rejected
+        self._noted_at = 0  # the number of confirmed batches at the last notice
+        self._told_kept = self._noted_kept = 0  # how many of these entries are dead letters
 
-    def claim(
-        self, words: str, *, at_once: bool = False, problem: str | None = None
-    ) -> EntriesLost | None:
-        """Finds out what was lost since the last report: the caller is to report it.
+    def expect(self, words: str) -> None:
+        """Note what the server said of an entry that the caller rejects under the queue's lock."""
+        self.is_due = True
+        self._words = words
 
-        Args:
-            words: What the server said of the last entry that it rejected.
-            at_once: Do so even if the last report is less than a minute old.
-            problem: At the end, what the last attempt came to, if it failed.
+    def end(self) -> None:
+        """Wake threads that wait for a report: there is nothing more to tell now."""
+        with self._queue.lock:
+            self.is_due = False
+            self._queue.settled.notify_all()
 
-        Returns:
-            None if there is nothing to report, or it has to wait.
-        """
+    def tell(self, *, at_once: bool = False) -> None:
+        """Tell people of new losses; `at_once` also within a minute of the last report."""
+        self.report(self._claim("", at_once=at_once))
+
+    def tell_last(self, *, at_once: bool = False) -> None:
+        """Tell people of losses at the end, with the problem of the last attempt as the cause."""
+        self.report(self.claim_last(at_once=at_once))
+
+    def claim_last(self, *, at_once: bool) -> EntriesLost | None:
+        """Return the losses to report at the end; the caller must report them."""
+        return self._claim(self._server.last_problem or "", at_once=at_once)
+
+    def _claim(self, problem: str, *, at_once: bool) -> EntriesLost | None:
+        """Return the losses since the last report, or None if there is nothing to report now."""
         now = self._clock()
         with self._queue.lock:
             is_soon = self._told_at is not None and now - self._told_at < QUIET_SECONDS
@@ -70,51 +92,64 @@ class LossTeller:
             self._told, self._told_at = losses, now
             kept, self._told_kept = self._queue.kept - self._told_kept, self._queue.kept
         reasons = by_reason(news)
-        if not reasons.keys() & self._queue.stats().rejected_by.keys():
-            words = ""
-        if not reasons.keys() & _AT_END:
-            problem = None
-        return EntriesLost(news.total(), _levels(news), reasons, words, kept, problem or "")
+        is_rejected = reasons.keys() & self._queue.stats().rejected_by.keys()
+        words = self._words if is_rejected else ""
+        problem = problem if reasons.keys() & _AT_END else ""
+        return EntriesLost(news.total(), _levels(news), reasons, words, kept, problem)
 
-    def report(self, error: EntriesLost) -> None:
-        """Tells people; not to be called under the queue's lock."""
-        advice = ""
-        if error.kept and self._queue.place:
-            from shlex import quote  # noqa: PLC0415 - rarely wanted
+    def report(self, error: EntriesLost | None) -> None:
+        """Tell people of claimed losses. The caller must not hold the queue's lock."""
+        if error is not None:
+            advice = ""
+            if error.kept and self._queue.place:
+                from shlex import quote  # noqa: PLC0415 - rarely wanted
 
-            folder = printable(quote(self._queue.place))
-            advice = f"; see `voyage-logger spool show --dead-letters {folder}`"
-        self._diagnostics.report("lost", error, suffix=advice, at_once=True)
+                folder = printable(quote(self._queue.place))
+                advice = f"; see `voyage-logger spool show --dead-letters {folder}`"
+            self._diagnostics.report("lost", error, suffix=advice, at_once=True)
+            self._words = ""
+        if self.is_due:
+            self.end()
 
-    def notice(self) -> dict[str, Any] | None:
-        """The fields of an entry on the losses since the last such entry, or None."""
+    def tell_all(self) -> None:
+        """Tell people of losses, and the stream if a batch was confirmed since the last notice."""
         with self._queue.lock:
             losses = self._all()
             news = losses - self._noted
-            if not news:
-                return None
-            self._noted = losses
-            kept, self._noted_kept = self._queue.kept - self._noted_kept, self._queue.kept
-        count = news.total()
-        what = f": {fate(count, kept)}" if kept else f" lost {entries(count)}"
-        return {
-            "message": f"voyage-logger{what}: {tally(by_reason(news))}",
-            "event_name": ENTRIES_LOST,
-            "meta_data": {
-                "lost": count,
-                "levels": _levels(news),
-                "reasons": by_reason(news),
-                **({"kept": kept} if kept else {}),
-            },
-        }
+            is_noted = news and self._server.batches != self._noted_at
+            if is_noted:
+                self._noted, self._noted_at = losses, self._server.batches
+                kept, self._noted_kept = self._queue.kept - self._noted_kept, self._queue.kept
+        if is_noted:
+            self._write_notice(_notice(news, kept))
+        if losses - self._told:
+            self.tell()
+        elif self.is_due:
+            self.end()
 
     def _all(self) -> Counter[Loss]:
-        """All losses so far, but for notices, and entries that were printed instead."""
+        """Return all losses so far, without notices and without entries that were printed."""
         losses = self._queue.losses()
         for reason, lane in list(losses):
             if lane == NOTICE_LANE or reason == UNCONFIGURED:
                 del losses[reason, lane]
         return losses
+
+
+def _notice(news: Counter[Loss], kept: int) -> dict[str, Any]:
+    """Return the fields of an entry about losses."""
+    count = news.total()
+    what = f": {fate(count, kept)}" if kept else f" lost {entries(count)}"
+    return {
+        "message": f"voyage-logger{what}: {tally(by_reason(news))}",
+        "event_name": ENTRIES_LOST,
+        "meta_data": {
+            "lost": count,
+            "levels": _levels(news),
+            "reasons": by_reason(news),
+            **({"kept": kept} if kept else {}),
+        },
+    }
 
 
 def _levels(losses: Counter[Loss]) -> dict[str, int]:

@@ -1,7 +1,7 @@
-"""When the next request is due, and which failure in a row it was: pure bookkeeping.
+"""When the next request is due, and how many attempts have failed: pure bookkeeping.
 
-What must stay true: no clock, thread or source of chance of its own, so that a model of ten
-thousand processes can be run on the very code that one process runs.
+What must stay true: this module has no clock, thread or source of chance, so that
+`benchmarks/fleet.py` can run the code of ten thousand processes in one.
 """
 
 from __future__ import annotations
@@ -16,20 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-FORGIVENESS = 0.5  # failures that a success makes up for
-_MOST = 8.0  # failures: with them every pause has reached its cap
+FORGIVENESS = 0.5  # the part of a failure that a success makes up for
+_MOST = 8.0  # failures, after which every pause has reached its cap
 
 
 class Rhythm:
-    """When entries that are too few to make a batch are sent all the same.
+    """Decides when a batch is sent that is not full: one interval after its first entry.
 
-    An interval after the first of them; the first time, and after an interval in which there was
-    nothing to send, at random within it.
+    After a start, and after an interval without entries, the time is random within the interval.
 
-    Args:
-        flush_interval: The setting, seconds.
-
-    Not thread-safe: the worker's own.
+    Not thread-safe: only the worker's loop uses it.
     """
 
     __slots__ = ("_due", "_flush_interval", "_is_resting")
@@ -40,16 +36,16 @@ class Rhythm:
         self._is_resting = True
 
     def begin(self, now: float, random: Callable[[], float]) -> None:
-        """Notes that a batch is taken; what comes from now on has its own time."""
+        """Note that a batch is taken, so that later entries are due an interval from now."""
         self._is_resting = False
         self._due = now + backoff.interval(self._flush_interval, random)
 
     def rest(self) -> None:
-        """Notes that nothing waits."""
+        """Note that no entry waits."""
         self._is_resting = True
 
     def remaining(self, now: float, random: Callable[[], float]) -> float:
-        """Seconds until what waits is due; zero or less: now."""
+        """Return the seconds until the waiting entries are due; zero or less means now."""
         if self._is_resting:
             self._is_resting = False
             was_quiet = self._due <= now
@@ -61,16 +57,15 @@ class Rhythm:
 class Failures:
     """The attempts that have failed, as the next pause counts them.
 
-    A success makes up for half a failure. If it made up for all of them, a backlog that the server
-    cannot take at once would be offered to it again within half a second of each refusal, by each
-    client that has just got a batch through. Like this, pauses grow while more than a third of the
-    attempts fail.
+    A success makes up for half a failure, so pauses grow while more than a third of the attempts
+    fail. If a success made up for all failures, each client with a backlog would ask an overloaded
+    server again within half a second of each refusal.
 
-    Not thread-safe: the worker's own.
+    Not thread-safe: only the worker's loop uses it.
 
     Attributes:
-        in_a_row: How many of the latest attempts failed, whatever the reason.
-        unauthorized: How many of the latest because the token was refused.
+        in_a_row: The number of latest attempts that failed, for any reason.
+        unauthorized: The number of latest attempts that failed because the token was refused.
     """
 
     __slots__ = ("_level", "in_a_row", "unauthorized")
@@ -80,17 +75,17 @@ class Failures:
         self.in_a_row = self.unauthorized = 0
 
     def add(self, kind: Kind) -> float:
-        """Counts a failure; gives the number of the attempt for `_retry.pause`."""
+        """Count a failure; return the number of the attempt for `backoff.pause`."""
         self._level = min(self._level + 1, _MOST)
         self.in_a_row += 1
         self.unauthorized = self.unauthorized + 1 if kind is Kind.UNAUTHORIZED else 0
         return self.unauthorized or self._level
 
     def ease(self) -> None:
-        """Begins anew with short pauses: somebody waits for the next attempts."""
+        """Start again with short pauses."""
         self._level = 0.0
 
     def make_up(self) -> None:
-        """Counts a success: the server has dealt with a batch."""
+        """Count a success: the server has answered for a batch."""
         self._level = max(0.0, self._level - FORGIVENESS)
         self.in_a_row = self.unauthorized = 0

@@ -1,8 +1,8 @@
 """A pipeline: the queue, the worker and the transport of a logger and of all bound from it.
 
-What must stay true: `submit` is all that a log call does here, and costs one comparison and one
-append; everything rare (the first entry of a process, a fork that skipped the hooks, a closed
-logger, the end of the process) leaves by one other door.
+What must stay true: a log call only calls `submit`, which costs one comparison and one append. All
+rare cases go through `_submit_with_checks`: the first entry of a process, a fork that skipped the
+hooks, a closed logger, and the end of the process.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from os import getpid
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.clock import monotonic
-from voyage_logger._base.frozen import replace
 from voyage_logger._base.levels import NOTICE_LANE
 from voyage_logger._base.stats import FlushResult, Stats
-from voyage_logger._delivery import pool_hosts, process
+from voyage_logger._delivery import process
 from voyage_logger._delivery.worker import Worker
 from voyage_logger._queue import queue_for
 from voyage_logger._queue.lanes import LAST, NEVER
@@ -29,25 +28,22 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
 FLUSH_TIMEOUT = 30.0
-_THREAD_RETRY_SECONDS = 1.0
-# Seconds without a confirmed batch, at the end of a process, from a server not known to work.
+# Seconds that the end of a process waits for a batch, if the server is not known to work.
 _DURABLE_PATIENCE = 1.0
 
 
 class Pipeline:
-    """Takes encoded entries in and gets them delivered.
-
-    Args:
-        settings: The logger's settings.
-        transport: How entries leave.
-        diagnostics: Where trouble is reported.
-        make_notice: Makes the bytes of an entry about losses from its fields.
-        on_fork: Called in a forked child, before anything else is made anew; takes no lock.
-
-    Attributes:
-        is_closed: True once nothing more is taken in.
+    """Accepts encoded entries and delivers them.
 
     Thread-safe, and safe to re-enter from signal handlers and `__del__`.
+
+    Args:
+        make_notice: Makes the bytes of an entry about losses from its fields.
+        on_fork: Called first in a forked child; it takes no lock.
+
+    Attributes:
+        is_closed: True once the pipeline accepts no more entries.
+        queue: Where the entries wait; a forked child has a new one.
     """
 
     def __init__(
@@ -69,62 +65,51 @@ class Pipeline:
         process.watch(self)
 
     def start_empty(self) -> None:
-        """Makes a forked child's pipeline its own: the entries of the parent are the parent's."""
+        """Start again in a forked child without the parent's entries, which the parent sends."""
         self._on_fork()
         self._transport.reset()
         self.queue.release_in_child()
         self._make_empty()
 
     def _make_empty(self) -> None:
-        settings = self._settings
+        settings, transport, diagnostics = self._settings, self._transport, self._diagnostics
         self._pid = getpid()
-        # The process whose worker is known to run; None sends log calls through the other door.
-        self._home: int | None = None
-        self._no_thread_until = 0.0
-        self._is_starting = False
+        # The process whose worker runs; None makes log calls check everything.
+        self._served_pid: int | None = None
         self._is_draining = False  # between begin_exit and end_exit, in the main thread
-        self.queue = queue_for(settings, self._transport.destination, self._diagnostics)
-        self._reported = self.queue.stats()  # what flush() has accounted for
+        self.queue = queue = queue_for(settings, transport.destination, diagnostics)
+        self._reported = queue.stats()  # what flush() has accounted for
         self._worker = Worker(
-            self.queue,
-            self._transport,
+            queue,
+            transport,
             settings,
-            self._diagnostics,
+            diagnostics,
             write_notice=self._write_notice,
-            on_end=self._leave_home,
+            on_start=self._rely_on_worker,
+            on_end=self._rely_on_nothing,
         )
 
     def submit(self, payload: bytes | bytearray, lane: int) -> int | None:
-        """Takes in an encoded entry. Never raises, never waits for the network (but at exit).
+        """Queue an encoded entry; return its sequence number, or None if it was dropped.
 
-        Returns:
-            The entry's sequence number in the queue, or None if it has not been taken in.
+        This never raises, and waits for the network only at exit.
         """
-        if self._home == getpid():
+        if self._served_pid == getpid():
             return self.queue.append(payload, lane)
-        return self._submit_elsewhere(payload, lane)
+        return self._submit_with_checks(payload, lane)
 
     def drop_new(self, lane: int, reason: str) -> None:
-        """Accounts for an entry that could not be made."""
+        """Count an entry that could not be made as accepted and dropped."""
         self.notice_fork()
         self.queue.drop_new(lane, reason)
 
     def stats(self) -> Stats:
-        """The counts at this moment."""
+        """Return the counts at this moment."""
         self.notice_fork()
-        delivery = self._worker.delivery
-        return replace(
-            self.queue.stats(),
-            requests=delivery.requests,
-            batches=delivery.batches,
-            retries=delivery.retries,
-            sign_ins=self._transport.sign_ins,
-            last_delivery=delivery.last_delivery,
-            last_problem=delivery.last_problem,
-        )
+        return self._worker.server.add_to(self.queue.stats())
 
     def flush(self, timeout: float) -> FlushResult:
-        """Has all sent that was submitted before the call, and waits `timeout` seconds at most."""
+        """Send all entries that were accepted before the call; wait `timeout` seconds at most."""
         started = monotonic()
         target = self.begin_flush()
         before = self._reported
@@ -132,31 +117,26 @@ class Pipeline:
         return self._result(before, target, started)
 
     def close(self, timeout: float | None) -> FlushResult:
-        """Sends what is queued and takes in nothing more.
-
-        Args:
-            timeout: The most seconds to wait; None: as long as the exit of a process would.
-        """
+        """Send the queued entries, and accept no more; without `timeout`, wait as exit does."""
         self.notice_fork()
         started = monotonic()
         before = self._reported
         self.is_closed = True
-        self._home = None
+        self._served_pid = None
         limit = self._settings.shutdown_timeout if timeout is None else timeout
-        patience = _DURABLE_PATIENCE if timeout is None else timeout
         self.queue.is_ending = True
-        self._worker.drain(started + limit)
-        self._await_end(started + limit, patience)
-        self._worker.stop()
+        self._worker.orders.drain(started + limit)
+        self._await_end(started + limit, _DURABLE_PATIENCE if timeout is None else timeout)
+        self._worker.orders.stop()
         self.queue.close("closed")
-        self._worker.tell_last_losses(at_once=True)
+        self._worker.losses.tell_last(at_once=True)
         self._transport.close()
         return self._result(before, self.queue.newest(), started)
 
     def stop_when_empty(self) -> None:
-        """Lets the worker end once it has nothing left: the last logger that used it is gone."""
-        self._worker.stop_when_empty()
-        if self.queue.oldest() != NEVER and not self._start_worker():
+        """End the worker once the queue is empty, because the last logger that used it is gone."""
+        self._worker.orders.stop_when_empty()
+        if self.queue.oldest() != NEVER and not self._worker.start():
             process.hold(self)
         if not self._worker.is_running:
             self.queue.release()
@@ -168,149 +148,98 @@ class Pipeline:
 
     def stop_worker(self, deadline: float) -> None:
         """Stop the worker, and wait until `deadline` for a request or a write in progress."""
-        self._worker.stop()
+        self._worker.orders.stop()
         self._worker.join(deadline)
 
     def begin_flush(self) -> int:
-        """Has everything sent, without waiting; gives the newest entry that this is about."""
+        """Make the worker send everything; return the sequence number of the newest entry."""
         self.notice_fork()
-        self._worker.nudge(target := self.queue.newest())
+        self._worker.orders.flush(target := self.queue.newest())
         return target
 
     def end_flush(self, target: int, began_at: float) -> None:
-        """Waits until all entries up to `target` are settled, `shutdown_timeout` at most."""
+        """Wait until all entries up to `target` are settled, `shutdown_timeout` at most."""
         self._await(target, began_at + self._settings.shutdown_timeout)
 
     def begin_exit(self) -> None:
-        """Has everything sent within `shutdown_timeout` from the exit's begin, without waiting."""
+        """Make the worker send everything within `shutdown_timeout` from the exit's begin."""
         self.notice_fork()
-        self._home = None  # entries that come during exit leave by the other door
+        self._served_pid = None
         self._is_draining = True
         self.queue.is_ending = True
-        self._worker.drain(self._exit_deadline())
+        self._worker.orders.drain(self._exit_deadline())
 
     def end_exit(self, *, at_once: bool) -> None:
-        """Waits until nothing is left, notices of loss included, and gives up what then is."""
+        """Wait until nothing is pending; then drop what was not sent, and tell people of it."""
         is_done = False
         try:
             is_done = self._await_end(self._exit_deadline(), _DURABLE_PATIENCE)
-        finally:  # Ctrl-C ends the waiting, not the accounting
+        finally:  # Ctrl-C ends the wait, but every loss is still counted and told
             if is_done:
                 self._is_draining = False
-                self._worker.tell_losses(at_once=at_once)
+                self._worker.losses.tell(at_once=at_once)
             else:
                 self._worker.stop_and_drop("shutdown", at_once=at_once)
                 self._is_draining = False
-                self.queue.drop_all("shutdown")  # what daemon threads have left to this one since
+                self.queue.drop_all("shutdown")  # daemon threads may have logged meanwhile
             self.queue.release()
 
     def tell_rest(self) -> None:
-        """Tells of losses that were left for later."""
-        self._worker.tell_last_losses(at_once=True)
+        """Tell people of losses that no earlier line told."""
+        self._worker.losses.tell_last(at_once=True)
 
     def _exit_deadline(self) -> float:
         return process.exit_began_at() + self._settings.shutdown_timeout
 
-    def _submit_elsewhere(self, payload: bytes | bytearray, lane: int) -> int | None:
-        if sys.is_finalizing():  # threads are frozen, and nobody can be told
+    def _submit_with_checks(self, payload: bytes | bytearray, lane: int) -> int | None:
+        if sys.is_finalizing():  # other threads are frozen, and nobody can be told of a loss
             self.queue.try_drop_new(lane, "shutdown")
             return None
         self.notice_fork()
         is_exiting = process.is_exiting()
         if self.is_closed:
             self.queue.drop_new(lane, "closed")
-            self._worker.tell_losses(at_once=is_exiting and self._is_told_now())
+            self._worker.losses.tell(at_once=is_exiting and self._is_told_now())
             return None
-        if is_exiting:  # first: what an earlier drain has left of time is not this entry's
-            self._worker.drain(self._exit_deadline())
+        if is_exiting:  # before the append: an earlier drain may have less time left
+            self._worker.orders.drain(self._exit_deadline())
         sequence = self.queue.append(payload, lane)
         if not is_exiting:
-            self._start_worker()
+            self._worker.start()
         elif threading.current_thread() is threading.main_thread():
             process.drain([self], at_once=self._is_told_now())
         else:
-            self._outlast_exit()
+            self._wait_in_daemon_thread()
         return sequence
 
     def _is_told_now(self) -> bool:
-        """False if a later hook can tell of a loss; `on_error` would hear of its own from that."""
+        """False if a later exit hook can tell people of a loss, outside of `on_error`."""
         return self._diagnostics.is_inside_on_error or not process.is_told_later(self)
 
-    def _outlast_exit(self) -> None:
-        """Has an entry sent that a daemon thread logs during exit, before its call returns.
+    def _wait_in_daemon_thread(self) -> None:
+        """Wait until an entry is sent that a daemon thread logs during exit.
 
-        What cannot be sent is given up and told by the main thread, in one line for all, and what
-        comes after that by the last exit hook: a thread that goes on is not to fill stderr.
+        If the main thread is draining, it drops this entry, and tells people in one line for all.
+        Otherwise the last exit hook tells, so that daemon threads that go on do not fill stderr.
         """
         if self._await(self.queue.newest(), self._exit_deadline()):
             return
         if not self._is_draining:
             self.queue.drop_all("shutdown")
-            self._worker.tell_last_losses()
-
-    def notice_fork(self) -> None:
-        """For servers that fork without running Python's hooks."""
-        if self._pid != getpid():
-            self.start_empty()
-
-    def _start_worker(self) -> bool:
-        """Starts the worker's thread; False if there is none to be had."""
-        with self.queue.lock:
-            if self._worker.is_running:
-                self._home = self._pid
-                return True
-            if self._is_starting:
-                return True
-            if monotonic() < self._no_thread_until:
-                return False
-            self._is_starting = True
-        self._home = self._pid  # before the start: the worker may end, and leave home, at once
-        try:
-            process.hook_exit()
-            if pool_hosts.has_dead_threads():
-                self._diagnostics.say("uwsgi", pool_hosts.DEAD_THREADS)
-            self._worker.start()
-        except BaseException as error:
-            self._home = None
-            if not isinstance(error, RuntimeError):
-                raise
-            self._no_thread_until = monotonic() + _THREAD_RETRY_SECONDS
-            self._diagnostics.say(
-                "no thread", "no thread to be had: entries wait for flush or exit"
-            )
-            return False
-        finally:
-            self._is_starting = False
-        return True
-
-    def _start_late(self) -> bool:
-        """Starts the worker for somebody who waits for it; False if there is none to be had.
-
-        A thread rather than the caller's own, wherever there is one: a wait for it has an end,
-        and a name server that does not answer has none.
-        """
-        if not self.is_closed and not process.is_exiting():
-            return self._start_worker()
-        try:
-            self._worker.start()  # and log calls go on leaving by the other door
-        except RuntimeError:  # at exit on Python 3.12.0 to 3.12.2
-            return False
-        return True
-
-    def _leave_home(self) -> None:
-        self._home = None
+            self._worker.losses.tell_last()
 
     def _await(self, target: int, deadline: float) -> bool:
-        """Waits until all entries up to `target` are settled; False if the deadline came first."""
+        """Wait until all entries up to `target` are settled; return False if one is pending."""
         queue, worker = self.queue, self._worker
         is_ending = self.is_closed or process.is_exiting()
-        # A spool may hold what dead processes have left, which only a worker will find.
+        # A spool may have files of dead processes, which only a running worker finds.
         is_wanted = queue.is_pending(target) or (queue.is_durable and not is_ending)
-        is_idle = is_wanted and not worker.is_running
-        if is_idle and monotonic() < deadline and not self._start_late():
+        is_idle = is_wanted and not worker.is_running and monotonic() < deadline
+        start = worker.start_late if is_ending else worker.start
+        if is_idle and not start():  # a look-up of a name in this thread can exceed the limit
             worker.run_here(deadline)
         with queue.lock:
-            while (is_pending := queue.is_pending(target)) or worker.delivery.has_news:
+            while (is_pending := queue.is_pending(target)) or worker.losses.is_due:
                 remaining = deadline - monotonic()
                 if remaining <= 0 or not worker.can_settle:
                     break
@@ -318,29 +247,39 @@ class Pipeline:
         return not is_pending
 
     def _await_end(self, deadline: float, patience: float) -> bool:
-        """Waits until nothing is left; where that would be kept, only while there is hope.
+        """Wait until no entry is pending; for a durable queue, only while the server answers.
 
-        Args:
-            deadline: When to give up in any case.
-            patience: For how many seconds a server is waited for that is not known to work.
+        With a server that is not known to work, this waits at most `patience` seconds.
         """
         if not self.queue.is_durable:
             return self._await(LAST, deadline)
-        queue, delivery = self.queue, self._worker.delivery
+        worker, server = self._worker, self._worker.server
         while True:
-            settled = delivery.batches
+            settled = server.batches
             end = min(deadline, monotonic() + patience)
             is_done = self._await(LAST, end)
-            is_over = not self._worker.can_settle or monotonic() >= deadline
-            # Where the server works, the worker is sending whatever there is.
-            is_busy = delivery.is_well and queue.oldest() != NEVER
-            if is_done or is_over or (settled == delivery.batches and not is_busy):
+            is_over = not worker.can_settle or monotonic() >= deadline
+            is_busy = server.is_well and self.queue.oldest() != NEVER
+            if is_done or is_over or (settled == server.batches and not is_busy):
                 break
-        if queue.oldest() == 0:  # what dead processes have left must not hold this one up
-            self._worker.stop()
-            # But for an answer to what is under way: without it, the batch would come twice.
-            self._worker.join(deadline if delivery.is_well else end)
+        if self.queue.oldest() == 0:  # files of dead processes must not hold up this one
+            # Without the answer to the present request, its batch would be sent a second time.
+            self.stop_worker(deadline if server.is_well else end)
         return is_done
+
+    def notice_fork(self) -> None:
+        """Start again if this is a forked child in which Python's fork hooks did not run."""
+        if self._pid != getpid():
+            self.start_empty()
+
+    def _write_notice(self, fields: dict[str, Any]) -> None:
+        self.queue.append(self._make_notice(fields), NOTICE_LANE)
+
+    def _rely_on_worker(self) -> None:
+        self._served_pid = self._pid
+
+    def _rely_on_nothing(self) -> None:
+        self._served_pid = None
 
     def _result(self, before: Stats, target: int, started: float) -> FlushResult:
         pending = self.queue.pending_until(target)
@@ -352,7 +291,3 @@ class Pipeline:
             pending=pending,
             elapsed=monotonic() - started,
         )
-
-    def _write_notice(self, fields: dict[str, Any]) -> None:
-        """Puts an entry about losses into the queue."""
-        self.queue.append(self._make_notice(fields), NOTICE_LANE)

@@ -1,10 +1,11 @@
-"""The process's life: the exit hooks and the fork hook, one of each for all pipelines.
+"""The exit hooks and the fork hook, which serve all pipelines of the process.
 
-One exit hook sends, as early as can be; one says what was lost since, as late as can be.
+One exit hook sends entries and runs as early as possible. The other tells of later losses and runs
+as late as possible.
 
-What must stay true: exit takes no longer than the longest `shutdown_timeout`, for all pipelines
-together, beside what the app's own hooks take; the hooks hold no pipeline alive; in a forked child
-they take no lock, start no thread and write no log.
+What must stay true: all pipelines together delay exit by at most the longest `shutdown_timeout`,
+not counting the app's own hooks. The hooks hold only weak references to pipelines. In a forked
+child the fork hook takes no lock, starts no thread and writes no log.
 """
 
 from __future__ import annotations
@@ -44,27 +45,26 @@ class Drainable(Protocol):
 _pipelines: weakref.WeakSet[Drainable] = weakref.WeakSet()
 _held: set[Drainable] = set()
 _is_hooked = False
-_has_spoken_last = False  # whether the first hook of ours, which runs as the last, has run
+_is_rest_told = False  # True once the exit hook that runs last has run
 _exit_began_at: float | None = None
-# Since when the app has had the exit for itself again; None before it, and while a drain goes on.
-_drained_at: float | None = None
-# When `flush_all` last held the process up: an exit right after that has so much less time.
+_drained_at: float | None = None  # the end of the last drain at exit; None while a drain runs
+# The time that `flush_all` last took: an exit soon after a SIGTERM has less time by that.
 _flushed_from = _flushed_until = 0.0
-# Used by the main thread alone, which is where signal handlers run.
+# Only the main thread uses these, because signal handlers run there.
 _drains_under_way = 0
 _afterwards: list[Callable[[], None]] = []
 
 
 def watch(pipeline: Drainable) -> None:
-    """Has a pipeline reset in forked children and drained at exit."""
+    """Reset a pipeline in forked children, and drain it at exit."""
     _pipelines.add(pipeline)
 
 
 def hook_exit() -> None:
-    """Registers the exit hook, once.
+    """Register the exit hook, once.
 
-    Called with the first entry of a process, not at import: hooks run in reverse order, and those
-    of urllib3 and weakref, which close connections, are to find the work done.
+    The worker's start calls this, not the import. Hooks run in reverse order, and entries must be
+    sent before the hooks of urllib3 and weakref close connections.
     """
     global _is_hooked  # noqa: PLW0603 - the process has one list of hooks
     if not _is_hooked:
@@ -74,18 +74,18 @@ def hook_exit() -> None:
 
 
 def hold(pipeline: Drainable) -> None:
-    """Keeps a pipeline that nobody else holds until exit, which will drain it."""
+    """Hold a pipeline without a logger until exit, which drains it."""
     _held.add(pipeline)
 
 
 def is_exiting() -> bool:
-    """True once exit hooks run: ours, or one that logs the first entry of the process.
+    """True once exit hooks run: ours, or an app's hook that logs the first entry of the process.
 
-    Hooks run in the main thread, after its end as far as `threading` is concerned. Other threads
-    that outlive it are no sign of exit: a program may live in them for days.
+    Exit hooks run in the main thread after `threading` has marked this thread as ended. In any
+    other thread the end of the main thread is no exit: the program may run on for days.
 
-    Entries logged from then on have to be delivered by the call that logs them: nobody will wait
-    for the worker again, as a hook registered during exit does not run.
+    During exit a log call delivers its entry itself. No later hook waits for the worker, because
+    Python does not run a hook that is registered during exit.
     """
     if _exit_began_at is not None:
         return True
@@ -94,14 +94,13 @@ def is_exiting() -> bool:
 
 
 def exit_began_at() -> float:
-    """When the exit would have begun, by the monotonic clock, had the app taken no time for itself.
+    """Return when the exit began, moved on by the time that the app's own exit hooks took.
 
-    Now, if nobody has noted it yet. What a `flush_all` has just taken counts as part of it, less
-    the time that the app has since had; so does what drains take, and not what the app's own exit
-    hooks take between two of them.
+    The first call sets the begin to now, or earlier by the time of a `flush_all` just before. The
+    time of drains counts as time of the exit; the time between two drains does not.
     """
     global _exit_began_at  # noqa: PLW0603 - a process exits once
-    now, drained_at = monotonic(), _drained_at  # once: daemon threads ask, too
+    now, drained_at = monotonic(), _drained_at  # read once: daemon threads call this, too
     if _exit_began_at is None:
         taken, since = _flushed_until - _flushed_from, now - _flushed_until
         _exit_began_at = now - max(0.0, taken - since)
@@ -109,16 +108,14 @@ def exit_began_at() -> float:
 
 
 def drain_all() -> None:
-    """Sends what all pipelines have, and gives up what is left: the process ends after this."""
+    """Send the entries of all pipelines at the end of the process, and drop the rest."""
     drain(_all_pipelines(), at_once=True)
 
 
 def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
-    """The same for some pipelines.
+    """Send the entries of some pipelines at the end of the process, and drop the rest.
 
-    Args:
-        pipelines: Which.
-        at_once: Tell of losses also where some were told within the last minute.
+    With `at_once`, people are told of losses even within a minute of the last report.
     """
     global _exit_began_at  # noqa: PLW0603 - see exit_began_at
     pipelines = list(pipelines)
@@ -129,7 +126,7 @@ def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
         for step in steps:
             try:
                 step()
-            except BaseException as error:  # noqa: BLE001, PERF203 - Ctrl-C: the others only account
+            except BaseException as error:  # noqa: BLE001, PERF203 - after Ctrl-C the others only count
                 interrupt = error
                 _exit_began_at = float("-inf")
         if interrupt is not None:
@@ -138,10 +135,12 @@ def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
 
 @contextlib.contextmanager
 def _exit_clock_running() -> Iterator[None]:
-    """What passes inside counts as the exit's time; a drain in a drain leaves that to the outer."""
+    """Count the time inside as time of the exit; in a nested drain the outer context does so."""
     global _exit_began_at, _drained_at  # noqa: PLW0603 - see exit_began_at
     is_inner = _exit_began_at is not None and _drained_at is None
-    _exit_began_at = exit_began_at()  # before the next: a daemon thread is to have no less time
+    _exit_began_at = (
+        exit_began_at()
+    )  # before `_drained_at`, or a daemon thread reads too early a begin
     _drained_at = None
     try:
         yield
@@ -151,27 +150,26 @@ def _exit_clock_running() -> Iterator[None]:
 
 
 def is_told_later(pipeline: Drainable) -> bool:
-    """True if an exit hook that is still to come will tell of what the pipeline loses now.
+    """True if a later exit hook tells of present losses; the pipeline is held until then.
 
-    It keeps the pipeline until then. Exit hooks run in the interpreter's exit alone: what ends a
-    child of `multiprocessing` or Celery runs none.
+    Children of `multiprocessing` or Celery run no exit hooks, and their main thread is alive.
     """
-    if _has_spoken_last or threading.main_thread().is_alive():
+    if _is_rest_told or threading.main_thread().is_alive():
         return False
     _held.add(pipeline)
     return True
 
 
-def _speak_last() -> None:
-    """Tells what was lost since the drain, in one line however much exit hooks have logged."""
-    global _has_spoken_last  # noqa: PLW0603 - a process exits once
-    _has_spoken_last = True
+def _tell_rest() -> None:
+    """Tell of all losses since the drain in one line, even if exit hooks logged many entries."""
+    global _is_rest_told  # noqa: PLW0603 - a process exits once
+    _is_rest_told = True
     for pipeline in _all_pipelines():
         pipeline.tell_rest()
 
 
 def flush_all() -> None:
-    """Has everything sent, within `shutdown_timeout`, and gives nothing up: life may go on."""
+    """Send everything within `shutdown_timeout`; drop nothing, because the process may go on."""
     global _flushed_from, _flushed_until
     with _signals_deferred():
         began = monotonic()
@@ -184,12 +182,12 @@ def flush_all() -> None:
 
 
 def after_drain(action: Callable[[], None]) -> bool:
-    """Has a signal handler's action done at the end of the drain that the signal has interrupted.
+    """Call a signal handler's action at the end of the drain that the signal has interrupted.
 
-    A drain inside that drain would find its worker, which may be the same thread, busy for good.
+    A drain inside the drain could wait for ever, because the worker may run in the same thread.
 
     Returns:
-        False if no drain is under way in the main thread.
+        False if the main thread does not drain.
     """
     if not _drains_under_way:
         return False
@@ -217,19 +215,19 @@ def _all_pipelines() -> list[Drainable]:
     while True:
         try:
             return list(_pipelines)
-        except RuntimeError:  # noqa: PERF203 - another thread is making a logger at this moment
+        except RuntimeError:  # noqa: PERF203 - another thread has just made a logger
             continue
 
 
 def _before_fork() -> None:
-    # A module that another thread is half-way through importing stays so in the child for ever.
+    # If another thread is importing a module, the module would stay half-imported in the child.
     loading.acquire(timeout=LOADING_SECONDS)
     opening.acquire(timeout=OPENING_SECONDS)
 
 
 def _after_fork_in_parent() -> None:
     for lock in (opening, loading):
-        with contextlib.suppress(RuntimeError):  # the time limit above has passed
+        with contextlib.suppress(RuntimeError):  # the lock was not acquired in time
             lock.release()
 
 
@@ -244,8 +242,8 @@ def _after_fork_in_child() -> None:
         pipeline.start_empty()
 
 
-# Hooks run in reverse order: all that an app has registered since this import have run by then.
-atexit.register(_speak_last)
+# Exit hooks run in reverse order: those that an app registers after this import run earlier.
+atexit.register(_tell_rest)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(

@@ -1,7 +1,7 @@
-"""SIGTERM, for programs that do not handle it: send what is queued, then do what was there before.
+"""`flush_on_sigterm`: send queued entries at SIGTERM, then call the previous handler.
 
-What must stay true: nothing is installed unless the user asks for it; what was there before happens
-in any case, at most `shutdown_timeout` later; nothing is given up if the process goes on.
+What must stay true: no handler is installed unless the user asks for it. The previous handler is
+always called, at most `shutdown_timeout` later. No entry is dropped if the process goes on.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 def flush_on_sigterm() -> None:
-    """Has SIGTERM send what all loggers of the process have queued, within `shutdown_timeout`.
+    """Make SIGTERM send the queued entries of all loggers, within `shutdown_timeout`.
 
-    Then what was there before happens: by Python's default the process dies of the signal, as it
-    would have without this; a handler is called, and a process that ignores SIGTERM goes on. In
-    these two cases entries that could not be sent in time stay queued. While exit, or an earlier
-    SIGTERM, is already sending what is queued, what was there before happens after that.
+    Then the previous handler is called. By Python's default the signal ends the process, as it
+    does without this function. If the process goes on, entries that could not be sent in time stay
+    queued. If exit or an earlier SIGTERM is already sending, the previous handler is called after
+    that.
 
-    Without this function Python dies of SIGTERM at once, exit hooks are not run and what is queued
-    is lost. uvicorn needs it as well, for it raises the signal again after its shutdown. It is of
-    no use in servers that turn SIGTERM into a regular exit, as gunicorn and Celery do. Call it in
-    the main thread, after your own code has set a handler for SIGTERM, if it does. Called again, it
-    does nothing. Forked children inherit it, and send their own entries.
+    Without this function, SIGTERM ends Python at once: exit hooks are not run, and queued entries
+    are lost. uvicorn needs this function, because uvicorn raises the signal again after its
+    shutdown. gunicorn and Celery do not need it, because they turn SIGTERM into a regular exit.
+    Call this function in the main thread, after your own code has set its handler of SIGTERM. A
+    second call does nothing. Forked children inherit the handler, and send their own entries.
 
-    On Windows, SIGTERM comes from the process itself only (`signal.raise_signal`): what other
-    processes send there ends this one without a word.
+    On Windows, only a SIGTERM of the process itself (`signal.raise_signal`) can be handled. Other
+    processes end this one without calling a handler.
 
     Raises:
         ConfigurationError: This is not the main thread, or the present handler was not set from
@@ -57,33 +57,33 @@ def flush_on_sigterm() -> None:
 
 @frozen
 class _Chain:
-    """The handler, which knows the one before: two that are installed must not call each other."""
+    """The handler of SIGTERM. Each one has its own `previous`, so that no two call each other."""
 
     previous: Handler
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if process.after_drain(_Rest(self.previous, number)):
+        if process.after_drain(_Previous(self.previous, number)):
             return
         try:
             if self.previous == signal.SIG_DFL:
                 process.drain_all()
             else:
                 process.flush_all()
-        finally:  # Ctrl-C, too, ends the sending only
-            _Rest(self.previous, number, frame)()
+        finally:  # Ctrl-C ends the sending, but the previous handler is still called
+            _Previous(self.previous, number, frame)()
 
 
 @frozen
-class _Rest:
-    """What was there before."""
+class _Previous:
+    """A call of the previous handler."""
 
-    previous: Handler
+    handler: Handler
     number: int
     frame: FrameType | None = None
 
     def __call__(self) -> None:
-        if callable(self.previous):
-            self.previous(self.number, self.frame)
-        elif self.previous == signal.SIG_DFL:
+        if callable(self.handler):
+            self.handler(self.number, self.frame)
+        elif self.handler == signal.SIG_DFL:
             signal.signal(self.number, signal.SIG_DFL)
             signal.raise_signal(self.number)

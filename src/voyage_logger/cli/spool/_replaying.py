@@ -139,9 +139,7 @@ def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
     queue.maintain_every(_LOOK_SECONDS)  # before the first look, which sets the time of the second
     looks = idle_since = adopted = 0
     while looks - idle_since <= _LOOKS and (remaining := deadline - time.monotonic()) > 0:
-        if (
-            not pipeline.is_working
-        ):  # a flush starts the worker, or does its work if no thread can start
+        if not pipeline.is_working:  # a flush starts a worker, or does the work of one
             pipeline.flush(_LOOK_SECONDS)
         with queue.lock:
             queue.settled.wait(min(remaining, 2 * _LOOK_SECONDS))

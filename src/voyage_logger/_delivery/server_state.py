@@ -1,0 +1,77 @@
+"""What the attempts so far say about the server: their counts, and the present trouble.
+
+What must stay true: only the thread that sends writes here; every thread may read.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from voyage_logger._base.errors import ConnectionFailed, VoyageError
+from voyage_logger._base.frozen import replace
+
+if TYPE_CHECKING:
+    from voyage_logger._base.diagnostics import Diagnostics
+    from voyage_logger._base.stats import Stats
+    from voyage_logger.transports import BaseTransport
+
+_QUIET_FAILURES = 3  # failed attempts before a passing trouble is worth a line
+
+
+class ServerState:
+    """The server as one transport has met it.
+
+    Attributes:
+        batches: The number of batches that the server has confirmed.
+        last_problem: What the last attempt failed with; None if it did not fail.
+    """
+
+    def __init__(self, transport: BaseTransport, diagnostics: Diagnostics) -> None:
+        self._transport = transport
+        self._diagnostics = diagnostics
+        self._reported: tuple[type, int | None] | None = None  # the trouble that people know of
+        self._requests = self._retries = self.batches = 0
+        self._last_delivery: float | None = None
+        self.last_problem: str | None = None
+
+    @property
+    def is_well(self) -> bool:
+        """True if the server has accepted the credentials, and no attempt has failed since."""
+        is_known = self.batches > 0 or self._transport.sign_ins > 0
+        return is_known and self.last_problem is None
+
+    def add_to(self, stats: Stats) -> Stats:
+        """Return the queue's counts together with the counts of requests."""
+        return replace(
+            stats,
+            requests=self._requests,
+            batches=self.batches,
+            retries=self._retries,
+            sign_ins=self._transport.sign_ins,
+            last_delivery=self._last_delivery,
+            last_problem=self.last_problem,
+        )
+
+    def note_request(self, *, is_retry: bool) -> None:
+        """Count a request that is about to be sent."""
+        self._requests += 1
+        self._retries += is_retry
+
+    def note_delivery(self) -> None:
+        """Count a confirmed batch, and report the end of a reported trouble."""
+        self.batches += 1
+        self._last_delivery = time.time()
+        self.last_problem = None
+        if self._reported is not None:
+            self._reported = None
+            self._diagnostics.say("recovered", "entries are being delivered again")
+
+    def note_trouble(self, error: VoyageError, attempt: int) -> None:
+        """Report a new trouble; a passing one only at its third failed attempt in a row."""
+        self.last_problem = str(error)
+        trouble = (type(error), error.status)
+        is_transient = isinstance(error, ConnectionFailed) and error.is_transient
+        if trouble != self._reported and not (is_transient and attempt < _QUIET_FAILURES):
+            self._reported = trouble
+            self._diagnostics.report(type(error).__name__, error, "entries are waiting: ")
