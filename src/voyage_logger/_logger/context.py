@@ -16,7 +16,6 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from voyage_logger._entry.field_conversion import as_mapping
-from voyage_logger._logger.callables import body_of, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -162,6 +161,8 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
     Raises:
         TypeError: The function is a generator function, whose body runs in the consumer's context.
     """
+    from voyage_logger._logger.callables import body_of, is_async  # noqa: PLC0415 - rarely used
+
     layer = AMBIENT.get()
 
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

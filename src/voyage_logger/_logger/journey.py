@@ -21,7 +21,6 @@ from voyage_logger._base.event_names import (
 from voyage_logger._base.levels import ERROR, INFO, WARN
 from voyage_logger._entry.json_data import clip, to_text
 from voyage_logger._entry.timeline import Timeline
-from voyage_logger._logger.callables import is_async, name_of
 from voyage_logger._logger.context import AMBIENT, Layer, Scope, merged, within
 from voyage_logger._logger.ticketed_errors import Ticketed
 
@@ -120,6 +119,8 @@ class Journey(Scope):
             TypeError: The function is a generator function, whose body runs in the context of the
                 consumer. The journey's fields would leak there.
         """
+        from voyage_logger._logger.callables import is_async, name_of  # noqa: PLC0415 - rarely used
+
         name = name_of(function)
 
         @functools.wraps(function)

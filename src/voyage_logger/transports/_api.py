@@ -24,13 +24,13 @@ from voyage_logger.transports._base import LEAST_TIME, BaseTransport
 from voyage_logger.transports._endpoint import endpoint_from, missing
 from voyage_logger.transports._outcome import Kind, Outcome, error_of
 from voyage_logger.transports._token import Token, renewal, token_in
-from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from voyage_logger.transports._endpoint import Endpoint
     from voyage_logger.transports._session import Session
+    from voyage_logger.transports._verdict import Answer
 
 _ENTRY_LIMIT = 1 * MIB
 _DETAIL = 300  # characters
@@ -184,6 +184,8 @@ class Transport(Restorable, BaseTransport):
         answer = self._post(wire.BATCH_PATH, body, headers, bearer, time_limit)
         if isinstance(answer, Outcome):
             return answer
+        from voyage_logger.transports._verdict import batch_outcome  # noqa: PLC0415 - see `_post`
+
         outcome = batch_outcome(answer, time.time(), self._mask(token))
         if outcome.kind is Kind.UNAUTHORIZED:
             self._forget(token)
@@ -200,9 +202,8 @@ class Transport(Restorable, BaseTransport):
         credentials = self._endpoint.credentials
         if credentials is None or self._endpoint.problems:
             return Outcome(Kind.BLOCKED, str(missing(self._endpoint)))
-        asked_at = (
-            self._clock()
-        )  # The lifetime counts from here, so the token is not used too long.
+        # The lifetime counts from before the request, so the token is not used too long.
+        asked_at = self._clock()
         secrets = _Hidden(
             {
                 wire.API_KEY_HEADER: credentials.api_key,
@@ -214,6 +215,10 @@ class Transport(Restorable, BaseTransport):
             return answer
         found = token_in(answer)
         if found is None:
+            from voyage_logger.transports._verdict import (  # noqa: PLC0415 - see `_post`
+                sign_in_outcome,
+            )
+
             outcome = sign_in_outcome(answer, time.time(), self._mask(self._token))
             return replace(outcome, detail=outcome.detail + self._hint(answer.status))
         value, life = found
@@ -244,7 +249,7 @@ class Transport(Restorable, BaseTransport):
         secret_headers: Mapping[str, str],
         time_limit: float | None,
     ) -> Answer | Outcome:
-        with loading:
+        with loading:  # The package's import stays cheap: `_session` loads requests and `_verdict`.
             from voyage_logger.transports._session import (  # noqa: PLC0415 - imports requests
                 RequestFailed,
                 Session,
