@@ -482,7 +482,7 @@ def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
         # The app's own call must raise this error, not code inside the package.
         package = str(Path(voyage_logger.__file__).parent)
         own = [entry.name for entry in caught.traceback if str(entry.path).startswith(package)]
-        assert set(own) <= {"info", "take"}
+        assert set(own) <= {"info", "log"}
 
     sent(log, max_queue_size=1_000_000)
     assert len(depths) > 100
