@@ -28,21 +28,21 @@ from voyage_logger._base.levels import (
     TICKET_LANE,
     WARN,
 )
-from voyage_logger._queue import lanes as _records
-from voyage_logger._queue import memory
+from voyage_logger._queue import contract, flight, lanes, ledger, memory
 from voyage_logger._queue.lanes import NEVER
-from voyage_logger._queue.memory import MemoryQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
 
     from voyage_logger import Stats
-    from voyage_logger._queue.memory import MemoryQueue
+    from voyage_logger._queue.contract import Queue
+    from voyage_logger._queue.lanes import Record
 
-    MakeQueue = Callable[[int], MemoryQueue]  # of how many entries it holds
+    MakeQueue = Callable[[int], Queue]  # of how many entries it holds
 
 ROOMY = 1 << 30
+FILES = tuple(str(each.__file__) for each in (memory, ledger, flight, lanes, contract))
 
 
 def entry(text: object) -> bytes:
@@ -57,28 +57,28 @@ def assert_law(stats: Stats) -> None:
     assert stats.dropped == sum(stats.dropped_by.values())
 
 
-def payloads(records: list[_records.Record]) -> list[bytes]:
+def payloads(records: list[Record]) -> list[bytes]:
     return [bytes(payload) for _, _, payload in records]
 
 
-def take_all(queue: MemoryQueue) -> list[bytes]:
+def take_all(queue: Queue) -> list[bytes]:
     return payloads(queue.take(NEVER, NEVER))
 
 
 @pytest.fixture
-def queue(make_queue: MakeQueue) -> MemoryQueue:
+def queue(make_queue: MakeQueue) -> Queue:
     return make_queue(1000)
 
 
 class Order:
-    def test_of_taking_is_that_of_appending(self, queue: MemoryQueue) -> None:
+    def test_of_taking_is_that_of_appending(self, queue: Queue) -> None:
         """Entries of all levels are sent in the order of their log calls."""
         for number in range(50):
             queue.append(entry(number), number * 5 % len(LANES))
 
         assert take_all(queue) == [entry(number) for number in range(50)]
 
-    def test_is_kept_over_several_requests(self, queue: MemoryQueue) -> None:
+    def test_is_kept_over_several_requests(self, queue: Queue) -> None:
         """What one request leaves behind is the next one's, in order."""
         for number in range(10):
             queue.append(entry(number), number % 3)
@@ -89,7 +89,7 @@ class Order:
 
         assert seen == [entry(number) for number in range(10)]
 
-    def test_those_in_flight_come_again_alone(self, queue: MemoryQueue) -> None:
+    def test_those_in_flight_come_again_alone(self, queue: Queue) -> None:
         """A batch is sent again as it was, whatever has come in between."""
         queue.append(entry("first"), INFO)
         queue.take(10, ROOMY)
@@ -99,7 +99,7 @@ class Order:
 
 
 class Take:
-    def test_keeps_to_a_number_of_entries(self, queue: MemoryQueue) -> None:
+    def test_keeps_to_a_number_of_entries(self, queue: Queue) -> None:
         """A request carries as many entries as it may, and no more."""
         for _ in range(5):
             queue.append(entry("x"), INFO)
@@ -107,14 +107,14 @@ class Take:
         assert len(queue.take(3, ROOMY)) == 3
 
     @pytest.mark.parametrize(("room", "count"), [(22, 2), (21, 1), (11, 1), (10, 1), (1, 1)])
-    def test_keeps_to_a_number_of_bytes(self, queue: MemoryQueue, room: int, count: int) -> None:
+    def test_keeps_to_a_number_of_bytes(self, queue: Queue, room: int, count: int) -> None:
         """Each entry counts with its comma; the first goes whatever its size."""
         for _ in range(3):
             queue.append(entry("xx"), INFO)
 
         assert len(queue.take(10, room)) == count
 
-    def test_of_nothing_is_nothing(self, queue: MemoryQueue) -> None:
+    def test_of_nothing_is_nothing(self, queue: Queue) -> None:
         """An empty queue gives an empty batch."""
         assert queue.take(10, ROOMY) == []
 
@@ -131,7 +131,7 @@ class Bounded:
         reason: What it says of those.
     """
 
-    queue: MemoryQueue
+    queue: Queue
     size: int
     capacity: int
     granule: int
@@ -152,7 +152,7 @@ class Bounded:
         return texts
 
     def take_all(self) -> list[str]:
-        self.queue.is_urgent = False  # as the worker does
+        self.queue.clear_urgent()  # as the worker does
         found = [payload.split(b'"')[3].decode() for payload in take_all(self.queue)]
         self.queue.settle(len(found))
         return found
@@ -265,7 +265,7 @@ class FullQueue:
 
 
 class Settle:
-    def test_more_than_is_in_flight_ends_what_is(self, queue: MemoryQueue) -> None:
+    def test_more_than_is_in_flight_ends_what_is(self, queue: Queue) -> None:
         """Entries abandoned while their request was under way are not counted twice."""
         queue.append(entry("x"), INFO)
         queue.take(1, ROOMY)
@@ -276,7 +276,7 @@ class Settle:
         assert stats.delivered + stats.dropped == 1
         assert_law(stats)
 
-    def test_wakes_all_who_wait_for_it(self, queue: MemoryQueue) -> None:
+    def test_wakes_all_who_wait_for_it(self, queue: Queue) -> None:
         """Each flush ends with the delivery, not with its time limit."""
         queue.append(entry("x"), INFO)
         queue.take(1, ROOMY)
@@ -298,7 +298,7 @@ class Settle:
 
 
 class Waking:
-    def wait_for_change(self, queue: MemoryQueue, cause: Callable[[], object]) -> bool:
+    def wait_for_change(self, queue: Queue, cause: Callable[[], object]) -> bool:
         """Whether that wakes who waits: known once it is done, however long it takes."""
 
         def wait() -> None:
@@ -317,23 +317,23 @@ class Waking:
         return is_woken
 
     @pytest.mark.parametrize("lane", [CRITICAL, TICKET_LANE])
-    def test_comes_with_an_urgent_entry(self, queue: MemoryQueue, lane: int) -> None:
+    def test_comes_with_an_urgent_entry(self, queue: Queue, lane: int) -> None:
         """A critical or ticket entry wakes the worker at once."""
         assert self.wait_for_change(queue, lambda: queue.append(entry("x"), lane))
         assert queue.is_urgent
 
     @pytest.mark.parametrize("lane", [INFO, ERROR, NOTICE_LANE])
-    def test_does_not_come_with_an_ordinary_entry(self, queue: MemoryQueue, lane: int) -> None:
+    def test_does_not_come_with_an_ordinary_entry(self, queue: Queue, lane: int) -> None:
         """An ordinary entry, or our own notice of a loss, waits for its batch."""
         assert not self.wait_for_change(queue, lambda: queue.append(entry("x"), lane))
 
-    def test_comes_with_as_many_entries_as_were_asked_for(self, queue: MemoryQueue) -> None:
+    def test_comes_with_as_many_entries_as_were_asked_for(self, queue: Queue) -> None:
         """A full batch wakes the worker; one entry less does not."""
-        queue.wake_at = 2
+        queue.ledger.wake_at = 2
 
         assert not self.wait_for_change(queue, lambda: queue.append(entry("x"), INFO))
         assert self.wait_for_change(queue, lambda: queue.append(entry("x"), INFO))
-        assert queue.wake_at == NEVER
+        assert queue.ledger.wake_at == NEVER
 
 
 class Threads:
@@ -387,7 +387,7 @@ class Threads:
         assert at > 5
 
 
-def settle_if_free(queue: MemoryQueue) -> None:
+def settle_if_free(queue: Queue) -> None:
     """Ends the flight of an entry, unless the queue is held."""
     if queue.lock.acquire(blocking=False):
         try:
@@ -422,7 +422,7 @@ def run_together(
 
 
 class Signals:
-    files: tuple[str, ...] = (memory.__file__, _records.__file__)  # where a handler may come in
+    files: tuple[str, ...] = FILES  # where a handler may come in
 
     def test_in_the_middle_of_stats_leave_them_those_of_one_moment(
         self, make_queue: MakeQueue
@@ -511,7 +511,7 @@ class Interruption:
         self,
         at: int,
         foreign: Callable[[], object],
-        files: tuple[str, ...] = (memory.__file__, _records.__file__),
+        files: tuple[str, ...] = FILES,
     ) -> None:
         self.at, self.foreign, self.count = at, foreign, 0
         self.files = files

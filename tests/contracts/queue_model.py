@@ -18,8 +18,8 @@ from voyage_logger._base.levels import CRITICAL, LANES, NOTICE_LANE
 from voyage_logger._queue.lanes import NEVER
 
 if TYPE_CHECKING:
+    from voyage_logger._queue.contract import Queue
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.memory import MemoryQueue
 
 LANE = st.integers(0, len(LANES) - 1)
 
@@ -37,7 +37,7 @@ class Model(RuleBasedStateMachine):
     reason = "queue_full"
     turns = 0
 
-    def make(self, some: int, more: int) -> MemoryQueue:
+    def make(self, some: int, more: int) -> Queue:
         """A queue with small bounds, by two numbers from 1 to 8."""
         raise NotImplementedError
 
@@ -94,7 +94,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 6), eighths=st.integers(0, 24), rest=st.integers(1, 30))
     def take(self, count: int, eighths: int, rest: int) -> None:
-        self.queue.is_urgent = False  # as the worker does
+        self.queue.clear_urgent()  # as the worker does
         left = eighths * self.unit + rest
         is_boarding = not self.flight
         expected = list(self.flight)

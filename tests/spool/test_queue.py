@@ -28,17 +28,26 @@ from tests.contracts.queue import (
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, WARN
 from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, Record
-from voyage_logger._queue.spool import SpoolQueue, SpoolSettings, owner, segment, writer
+from voyage_logger._queue.spool import (
+    SpoolQueue,
+    SpoolSettings,
+    owner,
+    segment,
+    segments,
+    writer,
+)
+from voyage_logger._queue.spool import queue as _queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.contracts.queue import MakeQueue
-    from voyage_logger._queue.memory import MemoryQueue
+    from voyage_logger._queue.contract import Queue
 
 __all__ = ["alarm", "queue"]
 
 KIB = 1024
+FILES = tuple(str(each.__file__) for each in (_queue, writer, segments, segment))
 SEGMENT = 64 * KIB  # the least size of a file
 
 
@@ -78,8 +87,8 @@ def fail(*_: object) -> int:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def look(queue: MemoryQueue) -> None:
-    queue._maintain_at = 0.0  # type: ignore[attr-defined]
+def look(queue: Queue) -> None:
+    queue._schedule.due_at = 0.0  # type: ignore[attr-defined]
     queue.maintain()
 
 
@@ -226,7 +235,7 @@ class TestThreads(queue_contract.Threads):
 
 
 class TestSignals(queue_contract.Signals):
-    files = (*queue_contract.Signals.files, writer.__file__)
+    files = (*queue_contract.FILES, *FILES)
 
 
 class TestReentry:
@@ -237,7 +246,7 @@ class TestReentry:
         while has_come:
             at += 1
             queue = make_queue(1000)
-            files = (writer.__file__, segment.__file__)
+            files = FILES
             with Interruption(at, lambda queue=queue: queue.append(entry("y"), INFO), files) as it:  # type: ignore[misc]
                 queue.append(entry("first"), INFO)
                 queue.append(entry("x" * 70), INFO)
@@ -274,7 +283,7 @@ class TestReentry:
             full.take_all()
             for number in range(16 - delivered):
                 full.append(number, (WARN, ERROR)[number % 2])
-            files = (writer.__file__, segment.__file__, owner.__file__)
+            files = (*FILES, str(owner.__file__))
             with Interruption(at, lambda full=full: full.append("y", foreign), files) as it:  # type: ignore[misc]
                 full.append("x", ours)
             has_come = it.has_come

@@ -14,7 +14,16 @@ from tests.contracts.queue import Interruption, assert_law, entry, payloads
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import ERROR, INFO
 from voyage_logger._queue.lanes import NEVER
-from voyage_logger._queue.spool import SpoolQueue, SpoolSettings, owner, reader, store, writer
+from voyage_logger._queue.spool import (
+    SpoolQueue,
+    SpoolSettings,
+    owner,
+    reader,
+    segments,
+    store,
+    turns,
+    writer,
+)
 from voyage_logger._queue.spool import folder as _folder
 from voyage_logger._queue.spool import queue as _queue
 
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-FILES = tuple(str(module.__file__) for module in (_folder, store, owner, writer))
+FILES = tuple(str(module.__file__) for module in (_folder, store, owner, segments, writer))
 
 
 def test_anywhere_in_the_first_log_call_loses_no_entry(tmp_path: Path) -> None:
@@ -66,7 +75,7 @@ def test_anywhere_in_a_take_changes_no_lane_under_it(tmp_path: Path) -> None:
         with Interruption(
             at,
             lambda queue=queue, late=late: queue.append(late, INFO),  # type: ignore[misc]
-            (str(_queue.__file__), str(reader.__file__)),
+            tuple(str(each.__file__) for each in (_queue, reader, turns)),
         ) as it:
             queue.take(NEVER, NEVER)
         has_come = it.has_come

@@ -65,7 +65,7 @@ def entry(text: object) -> bytes:
 
 def adopted(queue: SpoolQueue) -> int:
     """How many entries a queue has taken over, now that it has looked."""
-    queue._maintain_at = 0.0
+    queue._schedule.due_at = 0.0
     queue.maintain()
     return queue.stats().adopted
 
@@ -74,11 +74,11 @@ class Watched:
     """A queue's `_disk`: it sees who takes it too late, and who waits for it."""
 
     def __init__(self, queue: Any) -> None:
-        self.inner, self.lock = queue._disk, queue.lock
+        self.inner, self.lock = queue._segments.disk_lock, queue.lock
         self.taken = 0
         self.too_late: list[str] = []
         self.is_wanted = threading.Event()
-        queue._disk = self
+        queue._segments.disk_lock = self
 
     def acquire(self, *, timeout: float = -1) -> bool:
         if self.lock._is_owned() and not self.inner._is_owned():

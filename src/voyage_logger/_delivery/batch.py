@@ -22,8 +22,8 @@ from voyage_logger.transports._outcome import Kind, Outcome, error_of
 if TYPE_CHECKING:
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._base.settings import Settings
+    from voyage_logger._queue.contract import Queue
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.memory import MemoryQueue
     from voyage_logger.transports import BaseTransport
 
 MOST_REFUSALS = 32
@@ -64,7 +64,7 @@ class Delivery:
 
     def __init__(
         self,
-        queue: MemoryQueue,
+        queue: Queue,
         transport: BaseTransport,
         settings: Settings,
         diagnostics: Diagnostics,

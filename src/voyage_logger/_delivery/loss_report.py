@@ -14,13 +14,13 @@ from voyage_logger._base.errors import EntriesLost, entries, fate, tally
 from voyage_logger._base.event_names import ENTRIES_LOST
 from voyage_logger._base.levels import LANES, NOTICE_LANE
 from voyage_logger._entry.line import printable
-from voyage_logger._queue.lanes import Loss, by_reason
+from voyage_logger._queue.ledger import Loss, by_reason
 from voyage_logger.transports import UNCONFIGURED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voyage_logger._queue.memory import MemoryQueue
+    from voyage_logger._queue.contract import Queue
 
 _AT_END = {"closed", "shutdown"}  # reasons that do not say why
 
@@ -36,9 +36,7 @@ class LossTeller:
         clock: The monotonic clock, seconds.
     """
 
-    def __init__(
-        self, queue: MemoryQueue, diagnostics: Diagnostics, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, queue: Queue, diagnostics: Diagnostics, clock: Callable[[], float]) -> None:
         self._queue = queue
         self._diagnostics = diagnostics
         self._clock = clock

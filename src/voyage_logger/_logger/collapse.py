@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from voyage_logger._delivery.pipeline import Pipeline
     from voyage_logger._logger.call_counts import CallCounts
-    from voyage_logger._queue.memory import MemoryQueue
+    from voyage_logger._queue.contract import Queue
 
 _MOST_BURSTS = 1000
 _TRIES = 16
@@ -49,7 +49,7 @@ class _Burst:
 
     def __init__(
         self,
-        queue: MemoryQueue,
+        queue: Queue,
         sequence: int,
         payload: bytearray,
         stamps: dict[str, Any],

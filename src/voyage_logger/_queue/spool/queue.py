@@ -1,85 +1,207 @@
-"""A queue whose entries are on the disk before the log call returns.
+"""The queue on the disk: an entry is in a file before its log call returns.
 
-What log calls do stands in `_writing`, the care of the folder in `_upkeep`, how the worker takes
-entries in `_reading`. Here is how they end: noted on the disk as settled, buried, or left there.
-
-What must stay true: what is settled is noted before anybody can see it; what is left stays there.
+What must stay true: settled entries are noted on the disk before another thread can see their
+count. Entries on the disk that are not sent stay there.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING
 
+from voyage_logger._base.clock import real_clock
 from voyage_logger._base.levels import NOTICE_LANE
-from voyage_logger._queue.lanes import LAST
+from voyage_logger._queue.contract import Queue
+from voyage_logger._queue.lanes import LAST, NEVER, head
+from voyage_logger._queue.memory import SLICE, MemoryQueue
+from voyage_logger._queue.spool.caretaker import Caretaker
 from voyage_logger._queue.spool.lines import letter_of
-from voyage_logger._queue.spool.reader import ReadingQueue
+from voyage_logger._queue.spool.reader import Reader
+from voyage_logger._queue.spool.schedule import Schedule
+from voyage_logger._queue.spool.segments import Segments
+from voyage_logger._queue.spool.store import Store
+from voyage_logger._queue.spool.writer import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voyage_logger._base.diagnostics import Diagnostics
+    from voyage_logger._base.stats import Stats
     from voyage_logger._queue.lanes import Record
     from voyage_logger._queue.spool.owner import OwnerFiles
+    from voyage_logger._queue.spool.reader import Origin
     from voyage_logger._queue.spool.segment import Segment
-    from voyage_logger._queue.spool.writer import Origin
+    from voyage_logger._queue.spool.settings import SpoolSettings
 
-_DISK_SECONDS = 1.0  # how long the end waits for the worker's present read or write
+_DISK_SECONDS = 1.0  # how long `release` waits for a read or write of the worker
 
 
-class SpoolQueue(ReadingQueue):
-    """An `MemoryQueue` that a killed process does not lose.
+class SpoolQueue(Queue):
+    """A queue whose entries survive the end of the process.
 
     Args:
-        max_entries: How many entries may wait in memory while the disk fails.
-        max_bytes: How much memory they may take.
-        spool: Where and how to keep entries.
+        max_entries: The most entries that wait in memory while the disk fails.
+        max_bytes: The most memory of those entries.
+        spool: Where and how to keep entries on the disk.
         diagnostics: Where trouble with the disk is told.
         clock: The monotonic clock, seconds.
 
-    Thread-safe, and re-entrant, as `MemoryQueue` is.
+    Attributes:
+        looks: How many looks at the folder have ended.
     """
 
+    is_durable = True
+
+    def __init__(
+        self,
+        max_entries: int,
+        max_bytes: int,
+        spool: SpoolSettings,
+        diagnostics: Diagnostics,
+        clock: Callable[[], float] = real_clock(),  # noqa: B008 - see `clock`
+    ) -> None:
+        self._memory = memory = MemoryQueue(max_entries, max_bytes)
+        super().__init__(memory.ledger)
+        self.place = str(spool.path)
+        self._flight = memory.flight
+        self._store = store = Store(spool, diagnostics)
+        self._schedule = schedule = Schedule(clock)
+        self._segments = segments = Segments(memory, store, schedule)
+        self._writer = writer = Writer(memory, store, segments, clock)
+        self._reader = Reader(memory, store, segments)
+        self._caretaker = Caretaker(self.ledger, store, segments, writer, schedule, clock)
+
+    def append(self, payload: bytes | bytearray, lane: int) -> int:
+        store = self._store
+        with self.lock:
+            sequence = self._writer.append(payload, lane)
+        if store.has_news:
+            store.tell()
+        return sequence
+
+    def amend(self, lane: int, sequence: int, payload: bytearray, amended: bytes) -> bool:
+        """Return False: a line on the disk is never changed."""
+        del lane, sequence, payload, amended
+        return False
+
+    def take(self, max_entries: int, max_bytes: int) -> list[Record]:
+        return self._reader.take(max_entries, max_bytes, is_ending=self.is_ending)
+
+    def replace_first(self, payload: bytes) -> None:
+        self._memory.replace_first(payload)
+
+    @property
+    def maintenance_interval(self) -> float:
+        return self._schedule.interval
+
+    def maintain(self) -> None:
+        self._caretaker.maintain(self.release)
+
+    def maintain_every(self, seconds: float) -> None:
+        """Change the usual interval of `maintain`."""
+        with self.lock:
+            self._schedule.set_usual(seconds)
+
+    @property
+    def looks(self) -> int:
+        return self._caretaker.looks
+
+    # How many entries wait.
+
+    def fill(self) -> float:
+        """Return the waiting entries as a share of what would fill the memory."""
+        with self.lock:
+            size = self.ledger.queued_bytes + sum(
+                segment.size - segment.taken
+                for owner_files in self._store.all_owners()
+                for segment in owner_files.segments()
+            )
+            return self._memory.fill_with(len(self), size)
+
+    def stats(self) -> Stats:
+        return self.ledger.stats(self._reader.origins)
+
+    def oldest(self) -> int:
+        """See `Queue.oldest`; segments that are set aside do not count."""
+        with self.lock:
+            if any(owner_files.ready for owner_files in self._store.adopted):
+                return 0
+            own = self._store.own
+            ready = NEVER if own is None else own.ready_head()
+            return min(head(self._flight.records), ready, self._memory.oldest_queued())
+
+    def is_pending(self, sequence: int) -> bool:
+        with self.lock:
+            numbers = (number for number, *_ in self._flight.records if number)
+            own = self._store.own
+            unread = NEVER if own is None else own.head()
+            oldest = min(min(numbers, default=NEVER), unread, self._memory.oldest_queued())
+            return oldest <= sequence
+
+    def pending_until(self, sequence: int) -> int:
+        count = self._memory.pending_until(sequence)
+        with self.lock:
+            count += self._segments.left
+            count -= sum(not number for number, *_ in self._flight.records)
+            own = self._store.own
+            segments = list(own.segments()) if own is not None else []
+            count += sum(segment.unread for segment in segments if segment.last <= sequence)
+            partly = [
+                (segment, segment.taken, segment.size)
+                for segment in segments
+                if segment.unread and segment.head <= sequence < segment.last
+            ]
+        return count + sum(
+            segment.count_until(self._store.folder, sequence, begin, end)
+            for segment, begin, end in partly
+        )
+
+    # How entries are settled.
+
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
-        super().settle(count, rejected=rejected, dropped=dropped, words=words)
+        while count > 0:
+            with self.lock:
+                self._settle(min(count, SLICE), rejected, dropped, words)
+                count -= SLICE
+                self.settled.notify_all()
         if self._store.has_news:
             self._store.tell()
 
     def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:
-        # With its note on the disk, all in one: a thread that waited for it may close the files, or
-        # the process be killed, once nothing is pending, and nothing may then come twice.
-        before = self._in_flight
+        """Settle entries and note them on the disk, both under one hold of the lock.
+
+        Once nothing is pending, another thread may close the files, or the process may be killed;
+        no entry may be sent twice after that.
+        """
+        origins, before = self._reader.origins, self.ledger.in_flight
         if rejected:
-            ended = list(zip(islice(self._flight, count), self._origins))  # noqa: B905
-            self._bury(ended, rejected, words)
-        super()._settle(count, rejected, dropped, words)
+            self._keep(self._flight.records[:count], list(origins), rejected, words)
+        self._flight.settle(count, rejected, dropped)
         touched: dict[Segment, OwnerFiles] = {}
-        # Those that `drop_all` drops from memory have no origin.
-        for _ in range(min(before - self._in_flight, len(self._origins))):
-            origin = self._origins.popleft()
-            if origin is not None:
-                owner_files, segment, end, lines = origin
-                segment.settle(end, lines)
-                touched[segment] = owner_files
+        # Entries that come from memory have no origin.
+        for _ in range(min(before - self.ledger.in_flight, len(origins))):
+            owner_files, segment, end, lines = origins.popleft()
+            segment.settle(end, lines)
+            touched[segment] = owner_files
         for owner_files in dict.fromkeys(touched.values()):
             self._store.note_sent(
-                owner_files, [s for s, of in touched.items() if of is owner_files]
+                owner_files, [each for each, of in touched.items() if of is owner_files]
             )
         for segment, owner_files in touched.items():
-            if self._discard_if_settled(owner_files, segment) or not segment.unread:
+            if self._segments.remove_if_settled(owner_files, segment) or not segment.unread:
                 segment.stop_reading()
             if self._store.finish(owner_files) and self._store.has_left:
-                self._maintain_at = self._clock()  # there is a place for the next one
+                self._schedule.look_now()  # There is room for the files of another process.
 
-    def _bury(self, ended: list[tuple[Record, Origin | None]], reason: str, words: str) -> None:
-        """Keeps rejected entries where a person can find them."""
-        letters: dict[OwnerFiles, list[bytes]] = {}
+    def _keep(self, records: list[Record], origins: list[Origin], reason: str, words: str) -> None:
+        """Keep rejected entries in the dead-letter files of their owners."""
+        owners: list[OwnerFiles | None] = [owner_files for owner_files, *_ in origins]
+        owners = owners or [self._store.own] * len(records)
         lanes: dict[OwnerFiles, list[int]] = {}
-        for (_, lane, payload), origin in ended:
-            owner_files = self._store.own if origin is None else origin[0]
+        letters: dict[OwnerFiles, list[bytes]] = {}
+        for (_, lane, payload), owner_files in zip(records, owners):  # noqa: B905
             if owner_files is not None:
-                letter = letter_of(payload, reason, words)
-                letters.setdefault(owner_files, []).append(letter)
                 lanes.setdefault(owner_files, []).append(lane)
+                letters.setdefault(owner_files, []).append(letter_of(payload, reason, words))
         for owner_files, of_owner in letters.items():
             are_kept = self._store.bury(owner_files, of_owner)
             self.kept += sum(
@@ -90,50 +212,32 @@ class SpoolQueue(ReadingQueue):
     # The end.
 
     def drop_all(self, reason: str) -> int:
-        """Drops what is in memory and finds no place on the disk; what is there, stays there."""
         with self.lock:
-            if self._in_flight and self._origins[0] is None:
-                self._return_to_memory()
-            self._move_to_disk()
-            from_disk, self._in_flight = self._in_flight, 0
-            flight, self._flight = self._flight, deque()
-            origins, self._origins = self._origins, deque()
-            size, self._flight_bytes = self._flight_bytes, 0
-            count = super().drop_all(reason)
-            self._flight, self._origins = flight, origins
-            self._in_flight, self._flight_bytes = from_disk, size
-            return count
-
-    def _return_to_memory(self) -> None:
-        """Puts a flight that came from memory back to where it was."""
-        for record in reversed(self._flight):
-            self._lanes[record[1]].appendleft(record)
-        self._queued += self._in_flight
-        self._queued_bytes += self._flight_bytes
-        self._in_flight = self._flight_bytes = 0
-        self._flight.clear()
-        self._origins.clear()
+            if not self._reader.origins:
+                self._memory.return_flight()
+            self._writer.move_to_disk()
+            return self._memory.drop_queued(reason)
 
     def close(self, reason: str) -> None:
         with self.lock:
-            super().close(reason)
-            self._is_shut = True
+            self.drop_all(reason)
+            self._memory.drop_later(reason)
+            self._segments.is_closed = True
         self.release()
 
     def release(self) -> None:
-        if self.is_ending and not self._is_shut and self.is_pending(LAST):
-            return  # to the process's end: an exit hook's entries find room in the files there are
-        is_ours = self._disk.acquire(timeout=_DISK_SECONDS)
+        if self.is_ending and not self._segments.is_closed and self.is_pending(LAST):
+            return  # The files stay open for the entries of exit hooks.
+        disk_lock = self._segments.disk_lock
+        is_ours = disk_lock.acquire(timeout=_DISK_SECONDS)
         try:
             with self.lock:
-                self._seal_all()
-                if is_ours:  # else the worker is stuck in the disk, and the files stay open
-                    own = self._store.own
-                    self._left += own.unread if own is not None else 0
-                    self._store.release()
+                self._segments.seal_all()
+                if is_ours:  # Else the worker still waits for the disk, and the files stay open.
+                    self._segments.release()
         finally:
             if is_ours:
-                self._disk.release()
+                disk_lock.release()
 
     def release_in_child(self) -> None:
         self._store.release_in_child()

@@ -1,0 +1,159 @@
+"""The segments that log calls write to, and how a segment ends.
+
+The writer, the reader and the caretaker share this part: a full spool, a delivered file, a file
+that somebody has removed and a broken disk can be found by any of them.
+
+What must stay true: each entry of a segment is counted once, however the segment ends, and even if
+a signal handler that logs ends the same segment meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from voyage_logger._base.levels import LANES
+from voyage_logger._queue.spool.folder import SpoolUnusable
+
+if TYPE_CHECKING:
+    from voyage_logger._queue.lanes import Record
+    from voyage_logger._queue.memory import MemoryQueue
+    from voyage_logger._queue.spool.owner import OwnerFiles
+    from voyage_logger._queue.spool.schedule import Schedule
+    from voyage_logger._queue.spool.segment import Segment
+    from voyage_logger._queue.spool.store import Store
+
+DELETED = "spool_deleted"
+
+FILE_REMOVED = "files in use were removed"
+FOLDER_REMOVED = "the folder was removed, or moved away"
+
+
+class Segments:
+    """The segments of one spool. All methods expect that the caller holds the ledger's lock.
+
+    Attributes:
+        disk_lock: The worker holds it while it reads or writes without the ledger's lock, and so
+            does each thread that closes files: else the number of a closed descriptor could belong
+            to another file by the time of its use. Take it before the ledger's lock.
+        active: For each lane the segment that log calls write to, or None.
+        is_closed: True once the queue is closed: nothing more is written.
+        left: How many entries of this process were on the disk when the files were released.
+    """
+
+    def __init__(self, memory: MemoryQueue, store: Store, schedule: Schedule) -> None:
+        self._memory = memory
+        self._ledger = memory.ledger
+        self._store = store
+        self._schedule = schedule
+        self.disk_lock = threading.RLock()
+        self.active: list[Segment | None] = [None] * len(LANES)
+        self.is_closed = False
+        self.left = 0
+
+    def seal(self, segment: Segment) -> None:
+        """Make log calls write to another segment."""
+        if self.active[segment.lane] is segment:
+            self.active[segment.lane] = None
+        segment.seal()
+
+    def seal_all(self) -> None:
+        """Make log calls write to new segments only."""
+        for segment in filter(None, list(self.active)):
+            self.seal(segment)
+            if self._store.own is not None:
+                self.remove_if_settled(self._store.own, segment)
+
+    def remove_if_settled(self, owner_files: OwnerFiles, segment: Segment) -> bool:
+        """Remove a sealed segment of which all entries are settled.
+
+        Returns:
+            True if the segment is gone.
+        """
+        if segment.is_gone:
+            return True
+        if not segment.is_settled or self.active[segment.lane] is segment:
+            return False
+        # A handler that logs can have removed the segment since the first check.
+        if not segment.is_gone:
+            segment.is_gone = True
+            self._store.size -= segment.size
+            owner_files.remove(segment)
+        return True
+
+    def drop(self, owner_files: OwnerFiles, segment: Segment, reason: str) -> None:
+        """Drop the entries of a segment that are not taken, and remove the file if it can go."""
+        self.seal(segment)
+        ledger, store, loss = self._ledger, self._store, (reason, segment.lane)
+        ledger.dropped[loss] += 0  # See `MemoryQueue.shed_to`.
+        # A run without a call or a jump: a handler that logs can drop the same segment.
+        count, freed = segment.entries - segment.taken_entries, segment.size - segment.taken
+        segment.size, segment.entries = segment.taken, segment.taken_entries
+        store.size -= freed
+        ledger.spooled -= count
+        ledger.dropped[loss] += count
+        segment.cut()
+        ledger.settled.notify_all()
+        if not self.remove_if_settled(owner_files, segment):
+            owner_files.shorten(segment)
+
+    def drop_file(
+        self, owner_files: OwnerFiles, segment: Segment, reason: str, *, is_left: bool
+    ) -> None:
+        """Drop the entries of a segment that are not taken, and leave the file as it is."""
+        self.seal(segment)
+        self._store.size -= segment.size
+        self._ledger.drop_spooled((reason, segment.lane), segment.cut())
+        owner_files.forget(segment, is_left=is_left)
+
+    def save(self, owner_files: OwnerFiles, segment: Segment, why: str = FILE_REMOVED) -> None:
+        """Queue in memory what can still be read of a removed file, and drop the rest."""
+        saved = segment.rescue()
+        size = segment.size
+        lost = segment.cut() - len(saved)
+        self.seal(segment)
+        self._store.size -= size
+        owner_files.forget(segment)
+        self.queue_in_memory(segment.lane, saved)
+        self._ledger.drop_spooled((DELETED, segment.lane), lost)
+        self._store.note("spool removed", why)
+        self.fail(SpoolUnusable(why))
+
+    def queue_in_memory(self, lane: int, entries: list[tuple[int, bytes]]) -> None:
+        """Move entries whose place on the disk is lost to memory."""
+        records: list[Record] = [(sequence, lane, payload) for sequence, payload in entries]
+        self._ledger.spooled -= len(records)
+        self._memory.put_first(lane, records)
+
+    def fail(self, error: OSError | SpoolUnusable) -> None:
+        """Queue in memory from now on, until `maintain` finds that the disk works."""
+        self._store.fail(error)
+        self._save_open()
+        self.seal_all()
+        self.look_soon()
+
+    def _save_open(self) -> None:
+        """Save removed files before they are sealed: only their descriptors still reach them."""
+        own = self._store.own
+        if own is None:
+            return
+        is_removed = self._store.is_removed()
+        for segment in list(own.segments()):
+            if segment.is_open and (is_removed or not segment.is_linked()):
+                self.save(own, segment, FOLDER_REMOVED if is_removed else FILE_REMOVED)
+
+    def recover(self) -> None:
+        """Write to the disk again."""
+        self._store.recover()
+        self._schedule.return_to_usual()
+
+    def look_soon(self) -> None:
+        """Make the worker look at the folder soon."""
+        self._schedule.hurry()
+        self._ledger.changed.notify()
+
+    def release(self) -> None:
+        """Close all files, and leave their entries for other processes or a later call."""
+        own = self._store.own
+        self.left += own.unread if own is not None else 0
+        self._store.release()
