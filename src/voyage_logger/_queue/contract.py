@@ -1,7 +1,7 @@
 """The contract: what the worker and the pipeline may ask of any queue.
 
-What must stay true: all methods can be called from any thread, and from a signal handler or a
-`__del__` that runs inside another method of the same queue. No method raises.
+What must stay true: each method can be called from any thread, and from a signal handler or a
+`__del__` that runs inside another method of the queue. No method raises.
 """
 
 from __future__ import annotations
@@ -9,12 +9,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from voyage_logger._queue.lanes import NEVER
+
 if TYPE_CHECKING:
     from collections import Counter
 
     from voyage_logger._base.stats import Stats
+    from voyage_logger._queue.flight import Flight
     from voyage_logger._queue.lanes import Record
     from voyage_logger._queue.ledger import Ledger, Loss
+
+SLICE = 500  # The most entries that are moved in one go, because log calls wait for the lock.
 
 
 class Queue(ABC):
@@ -22,9 +27,10 @@ class Queue(ABC):
 
     Attributes:
         ledger: The counts, and the lock that guards the queue.
-        lock, changed, settled: Those of the ledger.
+        lock, changed, settled: The lock and the conditions of the ledger.
+        flight: The entries in flight.
         is_durable: True if entries that are not sent stay on the disk for the next process.
-        place: The folder of those entries, or "".
+        place: The folder of entries on the disk, or "".
         is_ending: The pipeline sets this to True once the time that is left is limited.
         kept: How many rejected entries, without notices, are in dead-letter files.
     """
@@ -34,21 +40,16 @@ class Queue(ABC):
     is_ending = False
     kept = 0
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, flight: Flight) -> None:
         self.ledger = ledger
-        self.lock = ledger.lock
-        self.changed = ledger.changed
-        self.settled = ledger.settled
+        self.lock, self.changed, self.settled = ledger.lock, ledger.changed, ledger.settled
+        self.flight = flight
 
     # What log calls ask.
 
     @abstractmethod
     def append(self, payload: bytes | bytearray, lane: int) -> int:
-        """Accept an entry, and shed entries of the lowest lane if the queue is full.
-
-        Returns:
-            The sequence number of the entry.
-        """
+        """Accept an entry, shed the lowest lane if the queue is full, return the new number."""
 
     @abstractmethod
     def amend(self, lane: int, sequence: int, payload: bytearray, amended: bytes) -> bool:
@@ -86,15 +87,17 @@ class Queue(ABC):
         self.ledger.is_urgent = False
 
     def wait_for_entries(self, count: int, time_limit: float | None) -> None:
-        """Wait for entries, for an urgent entry, or for a notification of `changed`.
-
-        The caller holds the lock.
+        """Wait for `count` queued entries, an urgent entry, or a notification of `changed`.
 
         Args:
-            count: How many queued entries end the wait.
+            count: How many entries.
             time_limit: The most seconds to wait; None: no limit.
+
+        The caller holds the lock.
         """
-        self.ledger.wait_for_entries(count, time_limit)
+        self.ledger.wake_at = count
+        self.changed.wait(time_limit)
+        self.ledger.wake_at = NEVER
 
     @abstractmethod
     def take(self, max_entries: int, max_bytes: int) -> list[Record]:
@@ -102,14 +105,13 @@ class Queue(ABC):
 
         Args:
             max_entries: The most entries to take.
-            max_bytes: The most bytes of JSON, with one comma for each entry. The first entry is
-                taken even if it is larger.
+            max_bytes: The most bytes of JSON, with a comma for each entry. The first entry is taken
+                even if it is larger.
 
         Returns:
             All entries in flight.
         """
 
-    @abstractmethod
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
         """Settle the oldest entries in flight: delivered, unless a reason is given.
 
@@ -119,14 +121,23 @@ class Queue(ABC):
             dropped: Why the client drops the entries.
             words: The answer of the server, for the dead-letter file.
         """
+        while count > 0:
+            with self.lock:
+                self._settle(min(count, SLICE), rejected, dropped, words)
+                count -= SLICE
+                self.settled.notify_all()
 
-    @abstractmethod
+    def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:  # noqa: ARG002 - a queue on the disk keeps the words
+        self.flight.settle(count, rejected, dropped)
+
     def replace_first(self, payload: bytes) -> None:
         """Replace the encoding of the oldest entry in flight by a shorter one."""
+        with self.lock:
+            self.flight.replace_first(payload)
 
     @property
     def maintenance_interval(self) -> float | None:
-        """The most seconds between two calls of `maintain`; None if it is not needed."""
+        """The most seconds between two calls of `maintain`; None if the queue needs none."""
         return None
 
     def maintain(self) -> None:  # noqa: B027 - only a queue on the disk does this
@@ -144,14 +155,11 @@ class Queue(ABC):
 
     @abstractmethod
     def oldest(self) -> int:
-        """Return the sequence number of the oldest pending entry, `NEVER` if there is none.
+        """Return the number of the oldest pending entry: 0 if adopted, `NEVER` if there is none."""
 
-        Adopted entries count as number 0.
-        """
-
-    @abstractmethod
     def is_pending(self, sequence: int) -> bool:
         """Return True if an entry of this process up to a sequence number is pending."""
+        return self.oldest() <= sequence
 
     @abstractmethod
     def pending_until(self, sequence: int) -> int:
@@ -175,7 +183,7 @@ class Queue(ABC):
 
     @abstractmethod
     def close(self, reason: str) -> None:
-        """Drop all entries that are not on the disk; later ones are dropped by `append`."""
+        """Drop all entries that are not on the disk, also those that are appended later."""
 
     def release(self) -> None:  # noqa: B027 - only a queue on the disk does this
         """Release files and locks at the end of the process or of the logger."""

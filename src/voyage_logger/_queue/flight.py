@@ -1,7 +1,7 @@
-"""The entries in flight: the worker has taken them, and the server has not answered yet.
+"""The entries in flight: the worker has taken them, and no answer of the server is known.
 
 What must stay true: entries in flight are never shed, and they are settled in their order. A
-re-entrant call can only drop all of them, or none.
+re-entrant call can drop all of them or none.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Flight:
     """The entries in flight of one queue. The lock of the ledger guards them.
 
     Attributes:
-        records: The entries, oldest first. A queue adds to this list in the run of statements that
-            changes the counts; see `ledger`.
+        records: The entries, oldest first. A queue adds entries to this list in the run of
+            statements that changes the counts; see `ledger`.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -34,43 +34,37 @@ class Flight:
         return max_bytes - (ledger.flight_bytes - ledger.in_flight * (RECORD_OVERHEAD - 1))
 
     def settle(self, count: int, rejected: str, dropped: str) -> None:
-        """Settle the oldest entries: delivered, unless a reason is given.
-
-        Args:
-            count: How many entries. Fewer can be left, because `drop_all` can run meanwhile.
-            rejected: The reason of the server, if the entries are rejected.
-            dropped: The reason of the client, if the entries are dropped.
-        """
+        """Settle the oldest entries, for a reason if one is given, else as delivered."""
+        ledger, records = self._ledger, self.records
         if not rejected and not dropped:
             self._settle_delivered(count)
             return
-        ledger, records = self._ledger, self.records
         counts = ledger.rejected if rejected else ledger.dropped
         for lane in range(len(LANES)):
-            counts[rejected or dropped, lane] += 0  # See `MemoryQueue.shed_to`.
+            counts[rejected or dropped, lane] += 0  # See `MemoryQueue._shed_to`.
         for _, lane, payload in records[:count]:
             size = len(payload) + RECORD_OVERHEAD
             loss = (rejected or dropped, lane)
-            if ledger.in_flight:
+            if ledger.in_flight:  # A handler can have dropped all entries.
                 ledger.in_flight -= 1
                 ledger.flight_bytes -= size
                 counts[loss] += 1
                 del records[0]
 
     def _settle_delivered(self, count: int) -> None:
-        """Settle delivered entries in one step, because most entries are delivered."""
+        """Settle all entries in one step, because most entries are delivered."""
         ledger, records = self._ledger, self.records
         ended = records[:count]
         count, size = len(ended), size_of(ended)
-        leaving = slice(count)  # made before the counts change, because it is an allocation
-        if ledger.in_flight >= count:
+        leaving = slice(count)  # made before the counts change, because this is an allocation
+        if ledger.in_flight >= count:  # A handler can have dropped all entries.
             ledger.in_flight -= count
             ledger.flight_bytes -= size
             ledger.delivered += count
             del records[leaving]
 
     def replace_first(self, payload: bytes) -> None:
-        """Replace the encoding of the oldest entry in flight by a shorter one."""
+        """Replace the encoding of the oldest entry by a shorter one."""
         ledger, records = self._ledger, self.records
         try:
             sequence, lane, old = records[0]

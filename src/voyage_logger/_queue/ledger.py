@@ -71,23 +71,17 @@ class Ledger:
             self.wake_at = NEVER  # The worker sets the number again when it waits again.
             self.changed.notify()
 
-    def wait_for_entries(self, count: int, time_limit: float | None) -> None:
-        """Wait until `count` entries are queued; see `Queue.wait_for_entries`."""
-        self.wake_at = count
-        self.changed.wait(time_limit)
-        self.wake_at = NEVER
-
     def drop_new(self, lane: int, reason: str) -> None:
         """Count an entry that no queue takes as accepted and dropped."""
         loss = (reason, lane)
         with self.lock:
-            self.dropped[loss] += 0  # See `MemoryQueue.shed_to`.
+            self.dropped[loss] += 0  # See `MemoryQueue._shed_to`.
             self.accepted += 1
             self.dropped[loss] += 1
 
     def drop_spooled(self, loss: Loss, count: int) -> None:
         """Count entries that wait on the disk as dropped. The caller holds the lock."""
-        self.dropped[loss] += 0  # See `MemoryQueue.shed_to`.
+        self.dropped[loss] += 0  # See `MemoryQueue._shed_to`.
         self.spooled -= count
         if count:
             self.dropped[loss] += count
@@ -136,4 +130,4 @@ def by_reason(losses: dict[Loss, int]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for (reason, _), count in losses.items():
         counts[reason] += count
-    return dict(+counts)  # The `+` removes zeros, which `MemoryQueue.shed_to` can leave.
+    return dict(+counts)  # The `+` removes zeros, which `MemoryQueue._shed_to` can leave.

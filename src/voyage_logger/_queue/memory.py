@@ -3,7 +3,7 @@
 Entries wait in one lane for each level, so that a full queue sheds the lowest level first. Sequence
 numbers keep the order of the log calls across the lanes.
 
-What must stay true: the counts of the ledger agree with the lanes and the flight; see `ledger` for
+What must stay true: the counts of the ledger agree with the lanes and the flight. See `ledger` for
 the runs of statements without a call.
 """
 
@@ -14,24 +14,14 @@ from itertools import repeat, starmap
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.levels import CRITICAL, LANES
-from voyage_logger._queue.contract import Queue
+from voyage_logger._queue.contract import SLICE, Queue
 from voyage_logger._queue.flight import Flight
-from voyage_logger._queue.lanes import (
-    NEVER,
-    RECORD_OVERHEAD,
-    fitting,
-    head,
-    run_of,
-    size_of,
-)
+from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, fitting, head, run_of, size_of
 from voyage_logger._queue.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from voyage_logger._queue.lanes import Record
 
-SLICE = 500  # The most entries that are moved in one go, because log calls wait for the lock.
 _SHORTEST_RUN = 16  # entries of a lane that are read in one go
 
 
@@ -42,17 +32,13 @@ class MemoryQueue(Queue):
         max_entries: The most entries that may wait.
         max_bytes: The most memory of the waiting entries, `RECORD_OVERHEAD` each included.
 
-    Attributes:
-        flight: The entries in flight.
-
     A `SpoolQueue` has a `MemoryQueue` for the entries that the disk does not take. The methods
     below `fill` are for that use, and their caller holds the lock.
     """
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         ledger = Ledger()
-        super().__init__(ledger)
-        self.flight = Flight(ledger)
+        super().__init__(ledger, Flight(ledger))
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._shed_reason = "queue_full"
@@ -101,17 +87,6 @@ class MemoryQueue(Queue):
                 if ledger.in_flight < limit or limit == max_entries:
                     return list(self.flight.records)
 
-    def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:  # noqa: ARG002 - a `SpoolQueue` keeps the words
-        while count > 0:
-            with self.lock:
-                self.flight.settle(min(count, SLICE), rejected, dropped)
-                count -= SLICE
-                self.settled.notify_all()
-
-    def replace_first(self, payload: bytes) -> None:
-        with self.lock:
-            self.flight.replace_first(payload)
-
     def drop_all(self, reason: str) -> int:
         with self.lock:
             count = self.ledger.in_flight
@@ -126,9 +101,6 @@ class MemoryQueue(Queue):
     def oldest(self) -> int:
         with self.lock:
             return min(head(self.flight.records), self.oldest_queued())
-
-    def is_pending(self, sequence: int) -> bool:
-        return self.oldest() <= sequence
 
     def pending_until(self, sequence: int) -> int:
         with self.lock:
@@ -162,8 +134,8 @@ class MemoryQueue(Queue):
         self.ledger.queued -= 1
         self.ledger.queued_bytes -= len(payload) + RECORD_OVERHEAD
 
-    def put_first(self, lane: int, records: Sequence[Record]) -> None:
-        """Put entries of the disk or of the flight before all others of a lane, and shed."""
+    def put_first(self, lane: int, records: list[Record]) -> None:
+        """Put entries from the disk before all others of a lane, and shed."""
         ledger, put = self.ledger, self._lanes[lane].extendleft
         count, size, newest_first = len(records), size_of(records), records[::-1]
         self._changes += 1
@@ -186,7 +158,7 @@ class MemoryQueue(Queue):
     def drop_queued(self, reason: str) -> int:
         """Drop all entries that wait, and return how many those were."""
         count = self.ledger.queued
-        self.shed_to(0, 0, reason)
+        self._shed_to(0, 0, reason)
         self.settled.notify_all()
         return count
 
@@ -196,9 +168,9 @@ class MemoryQueue(Queue):
         self._shed_reason = reason
 
     def _shed(self) -> None:
-        self.shed_to(self._max_entries, self._max_bytes, self._shed_reason)
+        self._shed_to(self._max_entries, self._max_bytes, self._shed_reason)
 
-    def shed_to(self, max_entries: int, max_bytes: int, reason: str) -> None:
+    def _shed_to(self, max_entries: int, max_bytes: int, reason: str) -> None:
         """Drop entries of the lowest lanes until no more than so many wait."""
         ledger = self.ledger
         for lane in self._lanes:
@@ -212,7 +184,7 @@ class MemoryQueue(Queue):
                 size = len(payload) + RECORD_OVERHEAD
                 loss = (reason, number)
                 # A lookup needs more stack than the statements below. If the stack has no room for
-                # it, this line fails, and no count has changed.
+                # the lookup, the lookup fails in this line, before any count changes.
                 ledger.dropped[loss] += 0
                 # A handler can have shed or amended the entry since `changes` was read.
                 if self._changes == changes:
@@ -224,7 +196,7 @@ class MemoryQueue(Queue):
 
     def take_more(self, max_entries: int, max_bytes: int) -> None:
         """Move the oldest entries that wait into flight, in the order of their log calls."""
-        ledger, longest = self.ledger, _SHORTEST_RUN
+        ledger, flight, longest = self.ledger, self.flight, _SHORTEST_RUN
         while (wanted := max_entries - ledger.in_flight) > 0:
             changes = self._changes
             lane, run, is_whole = run_of(self._lanes, min(longest, wanted))
@@ -232,27 +204,17 @@ class MemoryQueue(Queue):
                 return
             # Runs are short if levels alternate, so more entries are read only after a whole run.
             longest = longest * 2 if is_whole else _SHORTEST_RUN
-            count = fitting(run, self.flight.room(max_bytes))
-            if count == 0 and not ledger.in_flight:
-                count = 1
-            if self._move(lane, run[:count], changes) and count < len(run):
-                return
-
-    def _move(self, lane: deque[Record], run: list[Record], changes: int) -> bool:
-        """Move the first entries of a lane into flight, in one step.
-
-        Returns:
-            False if a handler has shed or amended an entry since `changes` was read.
-        """
-        ledger = self.ledger
-        count, size = len(run), size_of(run)
-        moving, put = starmap(lane.popleft, repeat((), count)), self.flight.records.extend
-        if self._changes == changes:
-            self._changes += 1
-            ledger.queued -= count
-            ledger.queued_bytes -= size
-            ledger.in_flight += count
-            ledger.flight_bytes += size
-            put(moving)
-            return True
-        return False
+            fit = fitting(run, flight.room(max_bytes)) or int(not ledger.in_flight)
+            moved = run[:fit]
+            count, size = len(moved), size_of(moved)
+            moving, put = starmap(lane.popleft, repeat((), count)), flight.records.extend
+            # A handler can have shed or amended entries of the run since `changes` was read.
+            if self._changes == changes:
+                self._changes += 1
+                ledger.queued -= count
+                ledger.queued_bytes -= size
+                ledger.in_flight += count
+                ledger.flight_bytes += size
+                put(moving)
+                if fit < len(run):
+                    return

@@ -12,16 +12,13 @@ import threading
 from typing import TYPE_CHECKING
 
 from voyage_logger._queue.spool.folder import SpoolUnusable
-from voyage_logger._queue.spool.segments import FILE_REMOVED, FOLDER_REMOVED
+from voyage_logger._queue.spool.segments import FOLDER_REMOVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voyage_logger._queue.ledger import Ledger
     from voyage_logger._queue.spool.owner import OwnerFiles
-    from voyage_logger._queue.spool.schedule import Schedule
     from voyage_logger._queue.spool.segments import Segments
-    from voyage_logger._queue.spool.store import Store
     from voyage_logger._queue.spool.writer import Writer
 
 EXPIRED = "expired"
@@ -34,20 +31,11 @@ class Caretaker:
         looks: How many looks at the folder have ended.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        store: Store,
-        segments: Segments,
-        writer: Writer,
-        schedule: Schedule,
-        clock: Callable[[], float],
-    ) -> None:
-        self._ledger = ledger
-        self._store = store
+    def __init__(self, segments: Segments, writer: Writer, clock: Callable[[], float]) -> None:
         self._segments = segments
+        self._ledger, self._store = segments.ledger, segments.store
+        self._schedule = segments.schedule
         self._writer = writer
-        self._schedule = schedule
         self._clock = clock
         self.looks = 0
         # Two looks at once would share the cursor of the folder, and miss or repeat names.
@@ -91,9 +79,7 @@ class Caretaker:
             for segment in list(owner_files.segments()):
                 # One call of `save` can have saved other segments: see `Segments.fail`.
                 if not segment.is_gone and (is_removed or not segment.is_linked()):
-                    segments.save(
-                        owner_files, segment, FOLDER_REMOVED if is_removed else FILE_REMOVED
-                    )
+                    segments.save(owner_files, segment)
                 elif segment.is_open and not segment.is_ours():
                     # The app has closed the descriptor, and the number can become another file's.
                     # Lines that went into that file are counted as missing when this one is read.

@@ -12,7 +12,7 @@ from voyage_logger._base.clock import real_clock
 from voyage_logger._base.levels import NOTICE_LANE
 from voyage_logger._queue.contract import Queue
 from voyage_logger._queue.lanes import LAST, NEVER, head
-from voyage_logger._queue.memory import SLICE, MemoryQueue
+from voyage_logger._queue.memory import MemoryQueue
 from voyage_logger._queue.spool.caretaker import Caretaker
 from voyage_logger._queue.spool.lines import letter_of
 from voyage_logger._queue.spool.reader import Reader
@@ -60,15 +60,14 @@ class SpoolQueue(Queue):
         clock: Callable[[], float] = real_clock(),  # noqa: B008 - see `clock`
     ) -> None:
         self._memory = memory = MemoryQueue(max_entries, max_bytes)
-        super().__init__(memory.ledger)
+        super().__init__(memory.ledger, memory.flight)
         self.place = str(spool.path)
-        self._flight = memory.flight
-        self._store = store = Store(spool, diagnostics)
-        self._schedule = schedule = Schedule(clock)
-        self._segments = segments = Segments(memory, store, schedule)
-        self._writer = writer = Writer(memory, store, segments, clock)
-        self._reader = Reader(memory, store, segments)
-        self._caretaker = Caretaker(self.ledger, store, segments, writer, schedule, clock)
+        self._store = Store(spool, diagnostics)
+        self._schedule = Schedule(clock)
+        self._segments = segments = Segments(memory, self._store, self._schedule)
+        self._writer = writer = Writer(segments, clock)
+        self._reader = Reader(segments)
+        self._caretaker = Caretaker(segments, writer, clock)
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
         store = self._store
@@ -85,9 +84,6 @@ class SpoolQueue(Queue):
 
     def take(self, max_entries: int, max_bytes: int) -> list[Record]:
         return self._reader.take(max_entries, max_bytes, is_ending=self.is_ending)
-
-    def replace_first(self, payload: bytes) -> None:
-        self._memory.replace_first(payload)
 
     @property
     def maintenance_interval(self) -> float:
@@ -127,11 +123,11 @@ class SpoolQueue(Queue):
                 return 0
             own = self._store.own
             ready = NEVER if own is None else own.ready_head()
-            return min(head(self._flight.records), ready, self._memory.oldest_queued())
+            return min(head(self.flight.records), ready, self._memory.oldest_queued())
 
     def is_pending(self, sequence: int) -> bool:
         with self.lock:
-            numbers = (number for number, *_ in self._flight.records if number)
+            numbers = (number for number, *_ in self.flight.records if number)
             own = self._store.own
             unread = NEVER if own is None else own.head()
             oldest = min(min(numbers, default=NEVER), unread, self._memory.oldest_queued())
@@ -141,7 +137,7 @@ class SpoolQueue(Queue):
         count = self._memory.pending_until(sequence)
         with self.lock:
             count += self._segments.left
-            count -= sum(not number for number, *_ in self._flight.records)
+            count -= sum(not number for number, *_ in self.flight.records)
             own = self._store.own
             segments = list(own.segments()) if own is not None else []
             count += sum(segment.unread for segment in segments if segment.last <= sequence)
@@ -158,11 +154,7 @@ class SpoolQueue(Queue):
     # How entries are settled.
 
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
-        while count > 0:
-            with self.lock:
-                self._settle(min(count, SLICE), rejected, dropped, words)
-                count -= SLICE
-                self.settled.notify_all()
+        super().settle(count, rejected=rejected, dropped=dropped, words=words)
         if self._store.has_news:
             self._store.tell()
 
@@ -174,8 +166,8 @@ class SpoolQueue(Queue):
         """
         origins, before = self._reader.origins, self.ledger.in_flight
         if rejected:
-            self._keep(self._flight.records[:count], list(origins), rejected, words)
-        self._flight.settle(count, rejected, dropped)
+            self._keep(self.flight.records[:count], list(origins), rejected, words)
+        self.flight.settle(count, rejected, dropped)
         touched: dict[Segment, OwnerFiles] = {}
         # Entries that come from memory have no origin.
         for _ in range(min(before - self.ledger.in_flight, len(origins))):

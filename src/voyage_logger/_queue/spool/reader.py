@@ -14,8 +14,8 @@ from collections import deque
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from voyage_logger._queue.contract import SLICE
 from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD
-from voyage_logger._queue.memory import SLICE
 from voyage_logger._queue.spool.folder import SpoolUnusable, is_lasting
 from voyage_logger._queue.spool.lines import letter_of_line
 from voyage_logger._queue.spool.segments import DELETED
@@ -23,12 +23,10 @@ from voyage_logger._queue.spool.turns import Turns, heads_of
 
 if TYPE_CHECKING:
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.memory import MemoryQueue
     from voyage_logger._queue.spool.lines import Line
     from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.segments import Segments
-    from voyage_logger._queue.spool.store import Store
 
     # The files, the segment, where the line ends, and how many lines are settled with it.
     Origin = tuple[OwnerFiles, Segment, int, int]
@@ -45,13 +43,11 @@ class Reader:
             from memory: `drop_all` drops those, so both kinds are never in flight together.
     """
 
-    def __init__(self, memory: MemoryQueue, store: Store, segments: Segments) -> None:
-        self._memory = memory
-        self._ledger = memory.ledger
-        self._flight = memory.flight
-        self._store = store
+    def __init__(self, segments: Segments) -> None:
         self._segments = segments
-        self._turns = Turns(memory, store, segments)
+        self._memory, self._flight = segments.memory, segments.memory.flight
+        self._ledger, self._store = segments.ledger, segments.store
+        self._turns = Turns(segments)
         self.origins: deque[Origin] = deque()
         self._being_read: set[Segment] = set()
 

@@ -1,7 +1,6 @@
-"""The segments that log calls write to, and how a segment ends.
+"""What the writer, the reader and the caretaker share: how a segment ends, and the broken disk.
 
-The writer, the reader and the caretaker share this part: a full spool, a delivered file, a file
-that somebody has removed and a broken disk can be found by any of them.
+Each of them can find that a file is delivered, too old or removed, or that the disk fails.
 
 What must stay true: each entry of a segment is counted once, however the segment ends, and even if
 a signal handler that logs ends the same segment meanwhile.
@@ -24,15 +23,14 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.store import Store
 
 DELETED = "spool_deleted"
-
-FILE_REMOVED = "files in use were removed"
 FOLDER_REMOVED = "the folder was removed, or moved away"
 
 
 class Segments:
-    """The segments of one spool. All methods expect that the caller holds the ledger's lock.
+    """The segments of one spool. The callers of all methods hold the ledger's lock.
 
     Attributes:
+        memory, ledger, store, schedule: The other things that the parts share.
         disk_lock: The worker holds it while it reads or writes without the ledger's lock, and so
             does each thread that closes files: else the number of a closed descriptor could belong
             to another file by the time of its use. Take it before the ledger's lock.
@@ -42,10 +40,10 @@ class Segments:
     """
 
     def __init__(self, memory: MemoryQueue, store: Store, schedule: Schedule) -> None:
-        self._memory = memory
-        self._ledger = memory.ledger
-        self._store = store
-        self._schedule = schedule
+        self.memory = memory
+        self.ledger = memory.ledger
+        self.store = store
+        self.schedule = schedule
         self.disk_lock = threading.RLock()
         self.active: list[Segment | None] = [None] * len(LANES)
         self.is_closed = False
@@ -61,8 +59,8 @@ class Segments:
         """Make log calls write to new segments only."""
         for segment in filter(None, list(self.active)):
             self.seal(segment)
-            if self._store.own is not None:
-                self.remove_if_settled(self._store.own, segment)
+            if self.store.own is not None:
+                self.remove_if_settled(self.store.own, segment)
 
     def remove_if_settled(self, owner_files: OwnerFiles, segment: Segment) -> bool:
         """Remove a sealed segment of which all entries are settled.
@@ -77,19 +75,19 @@ class Segments:
         # A handler that logs can have removed the segment since the first check.
         if not segment.is_gone:
             segment.is_gone = True
-            self._store.size -= segment.size
+            self.store.size -= segment.size
             owner_files.remove(segment)
         return True
 
     def drop(self, owner_files: OwnerFiles, segment: Segment, reason: str) -> None:
         """Drop the entries of a segment that are not taken, and remove the file if it can go."""
         self.seal(segment)
-        ledger, store, loss = self._ledger, self._store, (reason, segment.lane)
-        ledger.dropped[loss] += 0  # See `MemoryQueue.shed_to`.
+        ledger, loss = self.ledger, (reason, segment.lane)
+        ledger.dropped[loss] += 0  # See `MemoryQueue._shed_to`.
         # A run without a call or a jump: a handler that logs can drop the same segment.
         count, freed = segment.entries - segment.taken_entries, segment.size - segment.taken
         segment.size, segment.entries = segment.taken, segment.taken_entries
-        store.size -= freed
+        self.store.size -= freed
         ledger.spooled -= count
         ledger.dropped[loss] += count
         segment.cut()
@@ -102,58 +100,54 @@ class Segments:
     ) -> None:
         """Drop the entries of a segment that are not taken, and leave the file as it is."""
         self.seal(segment)
-        self._store.size -= segment.size
-        self._ledger.drop_spooled((reason, segment.lane), segment.cut())
+        self.store.size -= segment.size
+        self.ledger.drop_spooled((reason, segment.lane), segment.cut())
         owner_files.forget(segment, is_left=is_left)
 
-    def save(self, owner_files: OwnerFiles, segment: Segment, why: str = FILE_REMOVED) -> None:
+    def save(self, owner_files: OwnerFiles, segment: Segment) -> None:
         """Queue in memory what can still be read of a removed file, and drop the rest."""
+        why = FOLDER_REMOVED if self.store.is_removed() else "files in use were removed"
         saved = segment.rescue()
         size = segment.size
         lost = segment.cut() - len(saved)
         self.seal(segment)
-        self._store.size -= size
+        self.store.size -= size
         owner_files.forget(segment)
         self.queue_in_memory(segment.lane, saved)
-        self._ledger.drop_spooled((DELETED, segment.lane), lost)
-        self._store.note("spool removed", why)
+        self.ledger.drop_spooled((DELETED, segment.lane), lost)
+        self.store.note("spool removed", why)
         self.fail(SpoolUnusable(why))
 
     def queue_in_memory(self, lane: int, entries: list[tuple[int, bytes]]) -> None:
         """Move entries whose place on the disk is lost to memory."""
         records: list[Record] = [(sequence, lane, payload) for sequence, payload in entries]
-        self._ledger.spooled -= len(records)
-        self._memory.put_first(lane, records)
+        self.ledger.spooled -= len(records)
+        self.memory.put_first(lane, records)
 
     def fail(self, error: OSError | SpoolUnusable) -> None:
         """Queue in memory from now on, until `maintain` finds that the disk works."""
-        self._store.fail(error)
-        self._save_open()
+        self.store.fail(error)
+        own = self.store.own
+        is_removed = self.store.is_removed()
+        for segment in list(own.segments()) if own is not None else ():
+            # After `seal`, nothing reaches a removed file any more.
+            if own is not None and segment.is_open and (is_removed or not segment.is_linked()):
+                self.save(own, segment)
         self.seal_all()
         self.look_soon()
 
-    def _save_open(self) -> None:
-        """Save removed files before they are sealed: only their descriptors still reach them."""
-        own = self._store.own
-        if own is None:
-            return
-        is_removed = self._store.is_removed()
-        for segment in list(own.segments()):
-            if segment.is_open and (is_removed or not segment.is_linked()):
-                self.save(own, segment, FOLDER_REMOVED if is_removed else FILE_REMOVED)
-
     def recover(self) -> None:
         """Write to the disk again."""
-        self._store.recover()
-        self._schedule.return_to_usual()
+        self.store.recover()
+        self.schedule.return_to_usual()
 
     def look_soon(self) -> None:
         """Make the worker look at the folder soon."""
-        self._schedule.hurry()
-        self._ledger.changed.notify()
+        self.schedule.hurry()
+        self.ledger.changed.notify()
 
     def release(self) -> None:
         """Close all files, and leave their entries for other processes or a later call."""
-        own = self._store.own
+        own = self.store.own
         self.left += own.unread if own is not None else 0
-        self._store.release()
+        self.store.release()

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 from voyage_logger._base.levels import CRITICAL, NOTICE_LANE
 
 if TYPE_CHECKING:
-    from voyage_logger._queue.memory import MemoryQueue
     from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.segments import Segments
-    from voyage_logger._queue.spool.store import Store
 
 _FRESH_TURN = 4  # One request of so many carries new entries while a backlog waits.
 _FRESH_TURN_AT_END = 2  # At the end of a process there may be time for few requests.
@@ -37,11 +35,9 @@ def heads_of(owner_files: OwnerFiles | None, after: int) -> list[Segment]:
 class Turns:
     """Chooses between new entries and a backlog. The ledger's lock guards it."""
 
-    def __init__(self, memory: MemoryQueue, store: Store, segments: Segments) -> None:
-        self._memory = memory
-        self._ledger = memory.ledger
-        self._store = store
+    def __init__(self, segments: Segments) -> None:
         self._segments = segments
+        self._memory, self._store = segments.memory, segments.store
         self._mark = 0  # Own entries with a later number are new, the others are a backlog.
         self._turn = 0  # requests since one of new entries, while there is a backlog
         self._urgent_turns = 0  # requests in a row that carried new entries for an urgent one
@@ -107,6 +103,6 @@ class Turns:
         is_more = count > requests * max_entries or size > requests * max_bytes
         if not is_more or all(segment.is_open for segment in new):
             return
-        self._mark = self._ledger.sequence
+        self._mark = self._segments.ledger.sequence
         for segment in new:
             self._segments.seal(segment)

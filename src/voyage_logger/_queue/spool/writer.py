@@ -21,11 +21,8 @@ from voyage_logger._queue.spool.lines import line_of, lines_in
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voyage_logger._queue.memory import MemoryQueue
-    from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.segments import Segments
-    from voyage_logger._queue.spool.store import Store
 
 FULL = "spool_full"
 
@@ -33,16 +30,12 @@ FULL = "spool_full"
 class Writer:
     """The part of a `SpoolQueue` that writes. The ledger's lock guards it; its callers hold it."""
 
-    def __init__(
-        self, memory: MemoryQueue, store: Store, segments: Segments, clock: Callable[[], float]
-    ) -> None:
-        self._memory = memory
-        self._ledger = memory.ledger
-        self._store = store
+    def __init__(self, segments: Segments, clock: Callable[[], float]) -> None:
         self._segments = segments
-        self._active = segments.active
+        self._memory, self._ledger = segments.memory, segments.ledger
+        self._store, self._active = segments.store, segments.active
         self._clock = clock
-        self._bound = store.settings.max_bytes  # the most bytes on the disk
+        self._bound = segments.store.settings.max_bytes  # the most bytes on the disk
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
         """Write an entry, or queue it in memory, or drop it; and return its sequence number."""
@@ -124,7 +117,10 @@ class Writer:
             return None
         try:
             owner_files = store.open_own()
-            self._seal_full(owner_files, lane, size)
+            segment = self._active[lane]
+            if segment is not None and segment.size + size > store.segment_bytes:
+                self._segments.seal(segment)
+                self._segments.remove_if_settled(owner_files, segment)
             self._shed(lane, size)
             if store.size + size > self._bound:
                 return None
@@ -133,12 +129,6 @@ class Writer:
         except (OSError, SpoolUnusable) as error:
             self._segments.fail(error)
         return self._active[lane]
-
-    def _seal_full(self, owner_files: OwnerFiles, lane: int, size: int) -> None:
-        segment = self._active[lane]
-        if segment is not None and segment.size + size > self._store.segment_bytes:
-            self._segments.seal(segment)
-            self._segments.remove_if_settled(owner_files, segment)
 
     # Room on the disk.
 
@@ -194,8 +184,13 @@ class Writer:
                 store.is_failing = True  # Entries in flight take all the room.
                 return
             memory.remove_first(lane)
-        if not store.is_failing and self._can_open():
-            self._segments.recover()
+        if not store.is_failing:
+            try:
+                store.open_own()
+            except (OSError, SpoolUnusable) as error:
+                self._segments.fail(error)
+            else:
+                self._segments.recover()
 
     def _move(self, segment: Segment, line: bytes, sequence: int) -> bool:
         """Write the line of an entry that waits in memory; return False if the disk fails."""
@@ -210,12 +205,4 @@ class Writer:
                 return False
         self._ledger.spooled += 1
         self._store.size += len(line)
-        return True
-
-    def _can_open(self) -> bool:
-        try:
-            self._store.open_own()
-        except (OSError, SpoolUnusable) as error:
-            self._segments.fail(error)
-            return False
         return True
