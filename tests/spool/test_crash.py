@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LOG_ON = """\
     seed, run = int(sys.argv[2]), sys.argv[3]
     choose = random.Random(seed).choice
-    schedule._SECONDS = schedule._SECONDS_WHILE_FAILING = 0.05
+    segments._SECONDS = segments._SECONDS_WHILE_FAILING = 0.05
     logger = logger_on(folder, batch_size=20, flush_interval=0.05)
     levels = [logger.debug, logger.info, logger.warn, logger.error]
     say("ready")
@@ -261,7 +261,7 @@ def test_a_process_that_is_stopped_keeps_its_entries(server: DevServer, tmp_path
 def test_orphans_are_found_while_running(server: DevServer, tmp_path: Path) -> None:
     """A process that runs on takes over, after a while, what another one has left since."""
     with (
-        Child(server, tmp_path, "    schedule._SECONDS = 0.05\n" + ADOPT) as living,
+        Child(server, tmp_path, "    segments._SECONDS = 0.05\n" + ADOPT) as living,
         Child(server, tmp_path, LOG_SOME) as dying,
     ):
         assert living.hears() == "started"

@@ -88,7 +88,7 @@ def fail(*_: object) -> int:
 
 
 def look(queue: Queue) -> None:
-    queue._schedule.due_at = 0.0  # type: ignore[attr-defined]
+    queue._segments.look_at = 0.0  # type: ignore[attr-defined]
     queue.maintain()
 
 

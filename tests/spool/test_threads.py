@@ -65,7 +65,7 @@ def entry(text: object) -> bytes:
 
 def adopted(queue: SpoolQueue) -> int:
     """How many entries a queue has taken over, now that it has looked."""
-    queue._schedule.due_at = 0.0
+    queue._segments.look_at = 0.0
     queue.maintain()
     return queue.stats().adopted
 

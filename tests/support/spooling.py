@@ -29,7 +29,7 @@ PRELUDE = """\
     import errno, json, os, random, signal, sys, threading, time
     import voyage_logger
     from voyage_logger import VoyageLogger
-    from voyage_logger._queue.spool import schedule
+    from voyage_logger._queue.spool import segments
 
     def logger_on(folder, **settings):
         return VoyageLogger("app", spool_dir=folder, **{"flush_interval": 600, **settings})
@@ -39,7 +39,7 @@ PRELUDE = """\
 
     def look(logger):
         queue = logger._pipeline.queue
-        queue._schedule.due_at = 0.0
+        queue._segments.look_at = 0.0
         queue.maintain()
 
     def import_all():
@@ -139,7 +139,7 @@ def messages(server: DevServer) -> list[Any]:
 def look(logger: VoyageLogger) -> None:
     """Has a logger of this process look after its folder now."""
     queue = logger._pipeline.queue
-    queue._schedule.due_at = 0.0  # type: ignore[attr-defined]
+    queue._segments.look_at = 0.0  # type: ignore[attr-defined]
     queue.maintain()
 
 

@@ -45,25 +45,17 @@ class Queue(ABC):
         self.lock, self.changed, self.settled = ledger.lock, ledger.changed, ledger.settled
         self.flight = flight
 
-    # What log calls ask.
-
     @abstractmethod
     def append(self, payload: bytes | bytearray, lane: int) -> int:
         """Accept an entry, shed the lowest lane if the queue is full, return the new number."""
 
-    @abstractmethod
     def amend(self, lane: int, sequence: int, payload: bytearray, amended: bytes) -> bool:
-        """Replace the bytes of an entry that still waits.
+        """Replace the bytes of an entry, if it still waits and the queue can replace bytes.
 
-        Args:
-            lane: The lane of the entry.
-            sequence: The sequence number of the entry.
-            payload: The very object that was appended.
-            amended: The new content.
-
-        Returns:
-            False if the entry does not wait any more, or if this queue cannot amend entries.
+        `payload` is the very object that was appended. Returns False if nothing was replaced.
         """
+        del lane, sequence, payload, amended
+        return False
 
     def drop_new(self, lane: int, reason: str) -> None:
         """Count an entry that cannot be queued as accepted and dropped."""
@@ -74,8 +66,6 @@ class Queue(ABC):
         if self.lock.acquire(blocking=False):
             self.drop_new(lane, reason)
             self.lock.release()
-
-    # What the worker asks.
 
     @property
     def is_urgent(self) -> bool:
@@ -89,11 +79,7 @@ class Queue(ABC):
     def wait_for_entries(self, count: int, time_limit: float | None) -> None:
         """Wait for `count` queued entries, an urgent entry, or a notification of `changed`.
 
-        Args:
-            count: How many entries.
-            time_limit: The most seconds to wait; None: no limit.
-
-        The caller holds the lock.
+        `time_limit` is the most seconds to wait, or None. The caller holds the lock.
         """
         self.ledger.wake_at = count
         self.changed.wait(time_limit)
@@ -101,15 +87,10 @@ class Queue(ABC):
 
     @abstractmethod
     def take(self, max_entries: int, max_bytes: int) -> list[Record]:
-        """Move the oldest entries into flight, unless entries are in flight already.
+        """Take the oldest entries, unless entries are in flight; return all entries in flight.
 
-        Args:
-            max_entries: The most entries to take.
-            max_bytes: The most bytes of JSON, with a comma for each entry. The first entry is taken
-                even if it is larger.
-
-        Returns:
-            All entries in flight.
+        `max_bytes` counts JSON and a comma for each entry. The first entry is taken even if it is
+        larger.
         """
 
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
@@ -117,7 +98,7 @@ class Queue(ABC):
 
         Args:
             count: How many entries.
-            rejected: Why the server has rejected the entries.
+            rejected: Why the server rejected the entries.
             dropped: Why the client drops the entries.
             words: The answer of the server, for the dead-letter file.
         """
@@ -142,8 +123,6 @@ class Queue(ABC):
 
     def maintain(self) -> None:  # noqa: B027 - only a queue on the disk does this
         """Do what is due from time to time. The worker calls this without the lock."""
-
-    # What is left, and the end.
 
     def __len__(self) -> int:
         """Return how many entries wait; entries in flight do not count."""

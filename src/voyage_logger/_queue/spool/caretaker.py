@@ -31,24 +31,24 @@ class Caretaker:
         looks: How many looks at the folder have ended.
     """
 
-    def __init__(self, segments: Segments, writer: Writer, clock: Callable[[], float]) -> None:
+    def __init__(self, segments: Segments, writer: Writer) -> None:
         self._segments = segments
         self._ledger, self._store = segments.ledger, segments.store
-        self._schedule = segments.schedule
+        self._clock = segments.clock
         self._writer = writer
-        self._clock = clock
         self.looks = 0
         # Two looks at once would share the cursor of the folder, and miss or repeat names.
         self._looking = threading.RLock()
 
     def maintain(self, release: Callable[[], None]) -> None:
         """Look at the folder if it is time; `release` releases all files if they were removed."""
-        if not self._schedule.is_due():
+        segments = self._segments
+        if self._clock() < segments.look_at:
             return
         with self._looking:
-            with self._segments.disk_lock, self._ledger.lock:
-                self._schedule.postpone()
-                if self._segments.is_closed:
+            with segments.disk_lock, self._ledger.lock:
+                segments.look_at = self._clock() + segments.interval
+                if segments.is_closed:
                     return
                 self._check_own(release)
             for owner_files in self._store.find_orphans():
@@ -108,7 +108,7 @@ class Caretaker:
             for segment in owner_files.segments():
                 segment.is_set_aside = False
         if not self._store.is_failing:
-            self._schedule.return_to_usual()
+            self._segments.interval = self._segments.usual_interval
 
     def _adopt(self, owner_files: OwnerFiles) -> bool:
         """Count the entries of a dead process; return False if the queue is closed."""

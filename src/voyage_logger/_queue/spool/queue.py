@@ -16,7 +16,6 @@ from voyage_logger._queue.memory import MemoryQueue
 from voyage_logger._queue.spool.caretaker import Caretaker
 from voyage_logger._queue.spool.lines import letter_of
 from voyage_logger._queue.spool.reader import Reader
-from voyage_logger._queue.spool.schedule import Schedule
 from voyage_logger._queue.spool.segments import Segments
 from voyage_logger._queue.spool.store import Store
 from voyage_logger._queue.spool.writer import Writer
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._base.stats import Stats
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.spool.owner import OwnerFiles
-    from voyage_logger._queue.spool.reader import Origin
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.settings import SpoolSettings
 
@@ -63,11 +60,10 @@ class SpoolQueue(Queue):
         super().__init__(memory.ledger, memory.flight)
         self.place = str(spool.path)
         self._store = Store(spool, diagnostics)
-        self._schedule = Schedule(clock)
-        self._segments = segments = Segments(memory, self._store, self._schedule)
-        self._writer = writer = Writer(segments, clock)
+        self._segments = segments = Segments(memory, self._store, clock)
+        self._writer = Writer(segments)
         self._reader = Reader(segments)
-        self._caretaker = Caretaker(segments, writer, clock)
+        self._caretaker = Caretaker(segments, self._writer)
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
         store = self._store
@@ -77,17 +73,12 @@ class SpoolQueue(Queue):
             store.tell()
         return sequence
 
-    def amend(self, lane: int, sequence: int, payload: bytearray, amended: bytes) -> bool:
-        """Return False: a line on the disk is never changed."""
-        del lane, sequence, payload, amended
-        return False
-
     def take(self, max_entries: int, max_bytes: int) -> list[Record]:
         return self._reader.take(max_entries, max_bytes, is_ending=self.is_ending)
 
     @property
     def maintenance_interval(self) -> float:
-        return self._schedule.interval
+        return self._segments.interval
 
     def maintain(self) -> None:
         self._caretaker.maintain(self.release)
@@ -95,7 +86,7 @@ class SpoolQueue(Queue):
     def maintain_every(self, seconds: float) -> None:
         """Change the usual interval of `maintain`."""
         with self.lock:
-            self._schedule.set_usual(seconds)
+            self._segments.interval = self._segments.usual_interval = seconds
 
     @property
     def looks(self) -> int:
@@ -166,39 +157,34 @@ class SpoolQueue(Queue):
         """
         origins, before = self._reader.origins, self.ledger.in_flight
         if rejected:
-            self._keep(self.flight.records[:count], list(origins), rejected, words)
+            self._keep(self.flight.records[:count], rejected, words)
         self.flight.settle(count, rejected, dropped)
-        touched: dict[Segment, OwnerFiles] = {}
-        # Entries that come from memory have no origin.
+        touched: list[Segment] = []
         for _ in range(min(before - self.ledger.in_flight, len(origins))):
             owner_files, segment, end, lines = origins.popleft()
             segment.settle(end, lines)
-            touched[segment] = owner_files
-        for owner_files in dict.fromkeys(touched.values()):
-            self._store.note_sent(
-                owner_files, [each for each, of in touched.items() if of is owner_files]
-            )
-        for segment, owner_files in touched.items():
+            touched.append(segment)
+        if not touched:
+            return
+        segments = dict.fromkeys(touched)
+        self._store.note_sent(owner_files, segments)
+        for segment in segments:
             if self._segments.remove_if_settled(owner_files, segment) or not segment.unread:
                 segment.stop_reading()
-            if self._store.finish(owner_files) and self._store.has_left:
-                self._schedule.look_now()  # There is room for the files of another process.
+        if self._store.finish(owner_files) and self._store.has_left:
+            # There is room for the files of another process.
+            self._segments.look_at = self._segments.clock()
 
-    def _keep(self, records: list[Record], origins: list[Origin], reason: str, words: str) -> None:
-        """Keep rejected entries in the dead-letter files of their owners."""
-        owners: list[OwnerFiles | None] = [owner_files for owner_files, *_ in origins]
-        owners = owners or [self._store.own] * len(records)
-        lanes: dict[OwnerFiles, list[int]] = {}
-        letters: dict[OwnerFiles, list[bytes]] = {}
-        for (_, lane, payload), owner_files in zip(records, owners):  # noqa: B905
-            if owner_files is not None:
-                lanes.setdefault(owner_files, []).append(lane)
-                letters.setdefault(owner_files, []).append(letter_of(payload, reason, words))
-        for owner_files, of_owner in letters.items():
-            are_kept = self._store.bury(owner_files, of_owner)
+    def _keep(self, records: list[Record], reason: str, words: str) -> None:
+        """Keep rejected entries in the dead-letter file of their owner."""
+        origins = self._reader.origins
+        owner_files = origins[0][0] if origins else self._store.own
+        if owner_files is not None:
+            letters = [letter_of(payload, reason, words) for *_, payload in records]
+            are_kept = self._store.bury(owner_files, letters)
             self.kept += sum(
                 is_kept and lane != NOTICE_LANE
-                for is_kept, lane in zip(are_kept, lanes[owner_files], strict=True)
+                for is_kept, (_, lane, _) in zip(are_kept, records, strict=True)
             )
 
     # The end.

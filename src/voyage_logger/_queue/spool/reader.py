@@ -39,8 +39,9 @@ class Reader:
     """The part of a `SpoolQueue` that gives entries to the worker.
 
     Attributes:
-        origins: Where each entry in flight comes from. It is empty while the entries in flight come
-            from memory: `drop_all` drops those, so both kinds are never in flight together.
+        origins: Where each entry in flight comes from: all from the files of one owner. It is empty
+            while the entries in flight come from memory. Both kinds are never in flight together,
+            because `drop_all` drops only those from memory.
     """
 
     def __init__(self, segments: Segments) -> None:
@@ -217,8 +218,8 @@ class Reader:
         sequence, _, end, corrupt = line
         ledger, is_own = self._ledger, owner_files is self._store.own
         segment.advance()
-        self._flight.records.append((sequence if is_own else 0, segment.lane, payload))
         self.origins.append((owner_files, segment, end, 1 + len(corrupt)))
+        self._flight.records.append((sequence if is_own else 0, segment.lane, payload))
         size = len(payload) + RECORD_OVERHEAD
         ledger.spooled -= 1
         ledger.in_flight += 1

@@ -15,39 +15,47 @@ from voyage_logger._base.levels import LANES
 from voyage_logger._queue.spool.folder import SpoolUnusable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from voyage_logger._queue.lanes import Record
     from voyage_logger._queue.memory import MemoryQueue
     from voyage_logger._queue.spool.owner import OwnerFiles
-    from voyage_logger._queue.spool.schedule import Schedule
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.store import Store
 
 DELETED = "spool_deleted"
 FOLDER_REMOVED = "the folder was removed, or moved away"
 
+_SECONDS = 30.0  # between two looks of the worker at the folder
+_SECONDS_WHILE_FAILING = 1.0  # between two such looks while the disk fails
+
 
 class Segments:
     """The segments of one spool. The callers of all methods hold the ledger's lock.
 
     Attributes:
-        memory, ledger, store, schedule: The other things that the parts share.
+        memory, ledger, store: The other things that the parts share.
         disk_lock: The worker holds it while it reads or writes without the ledger's lock, and so
             does each thread that closes files: else the number of a closed descriptor could belong
             to another file by the time of its use. Take it before the ledger's lock.
         active: For each lane the segment that log calls write to, or None.
         is_closed: True once the queue is closed: nothing more is written.
         left: How many entries of this process were on the disk when the files were released.
+        interval, usual_interval: Seconds between two looks of the worker at the folder.
+        look_at: The time of the next look, by `clock`.
     """
 
-    def __init__(self, memory: MemoryQueue, store: Store, schedule: Schedule) -> None:
+    def __init__(self, memory: MemoryQueue, store: Store, clock: Callable[[], float]) -> None:
         self.memory = memory
         self.ledger = memory.ledger
         self.store = store
-        self.schedule = schedule
+        self.clock = clock
         self.disk_lock = threading.RLock()
         self.active: list[Segment | None] = [None] * len(LANES)
         self.is_closed = False
         self.left = 0
+        self.interval = self.usual_interval = _SECONDS
+        self.look_at = clock()
 
     def seal(self, segment: Segment) -> None:
         """Make log calls write to another segment."""
@@ -139,11 +147,12 @@ class Segments:
     def recover(self) -> None:
         """Write to the disk again."""
         self.store.recover()
-        self.schedule.return_to_usual()
+        self.interval = self.usual_interval
 
     def look_soon(self) -> None:
         """Make the worker look at the folder soon."""
-        self.schedule.hurry()
+        self.interval = min(_SECONDS_WHILE_FAILING, self.usual_interval)
+        self.look_at = self.clock() + self.interval
         self.ledger.changed.notify()
 
     def release(self) -> None:

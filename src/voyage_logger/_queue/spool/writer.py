@@ -19,8 +19,6 @@ from voyage_logger._queue.spool.folder import SpoolUnusable
 from voyage_logger._queue.spool.lines import line_of, lines_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.segments import Segments
 
@@ -30,11 +28,11 @@ FULL = "spool_full"
 class Writer:
     """The part of a `SpoolQueue` that writes. The ledger's lock guards it; its callers hold it."""
 
-    def __init__(self, segments: Segments, clock: Callable[[], float]) -> None:
+    def __init__(self, segments: Segments) -> None:
         self._segments = segments
         self._memory, self._ledger = segments.memory, segments.ledger
         self._store, self._active = segments.store, segments.active
-        self._clock = clock
+        self._clock = segments.clock
         self._bound = segments.store.settings.max_bytes  # the most bytes on the disk
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
