@@ -1,11 +1,11 @@
 """The queue: what waits to be sent, in memory or on the disk, and every count.
 
-This room imports `_base` only. Read its files in this order:
+This room imports `_base` and `_entry` only. Read its files in this order:
 
-lanes.py     records in the order of their log calls, one lane for each level
-ledger.py    the lock, its conditions, the counts, and the law that the counts keep
-flight.py    the entries that the worker has taken
 contract.py  what the worker and the pipeline may ask of any queue
+ledger.py    the lock, its conditions, the counts, and the law that the counts keep
+lanes.py     records in the order of their log calls, one lane for each level
+flight.py    the entries that the worker has taken
 memory.py    the queue in memory
 spool/       the queue on the disk
 """

@@ -4,11 +4,11 @@ What must stay true, whenever another thread can look:
 `accepted == delivered + rejected + dropped + pending`; pending is `queued + spooled + in_flight`.
 
 A signal handler or a `__del__` can log while its own thread is inside a method of the queue. The
-lock is re-entrant, so that call does not wait. The counts stay right, because CPython runs such
-code only at a call, at an allocation, at a jump backward and (3.10 only) at any jump: a queue
-changes all counts of one step in a run of statements without a call and without a jump, directly
-before the one call that moves the entries. The body of an `if` follows its test without a jump.
-For this reason the counts are public attributes, and most steps are not methods of the ledger.
+lock is re-entrant, so this log call does not wait. CPython runs such code only at a call, at an
+allocation, at a jump backward and, in 3.10, at any jump. Therefore a queue changes all counts of
+one step in a *run*: statements without a call and without a jump, directly before the one call that
+moves the entries. The body of an `if` follows its test without a jump. A run cannot call a method
+of the ledger, so the counts are public attributes.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Ledger:
     """The lock, the conditions and the counts of one queue.
 
     Attributes:
-        lock: It guards everything in the ledger, in the queue and in the parts of the queue. Take
-            the lock itself, never through a condition: conditions run Python code, and an exception
-            of a signal handler in that code would leave the lock held for good.
+        lock: It guards the ledger and all parts of the queue. Take the lock itself, never through a
+            condition: conditions run Python code, and an exception of a signal handler in that code
+            would leave the lock held for good.
         changed: The worker waits on this condition for entries.
         settled: Flush and exit wait on this condition for fewer pending entries.
         wake_at: The worker is woken when this many entries are queued.

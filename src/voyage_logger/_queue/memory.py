@@ -4,7 +4,7 @@ Entries wait in one lane for each level, so that a full queue sheds the lowest l
 numbers keep the order of the log calls across the lanes.
 
 What must stay true: the counts of the ledger agree with the lanes and the flight. See `ledger` for
-the runs of statements without a call.
+the runs of statements that a handler cannot interrupt.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""What the writer, the reader and the caretaker share: how a segment ends, and the broken disk.
-
-Each of them can find that a file is delivered, too old or removed, or that the disk fails.
+"""What the writer, the reader and the caretaker share: how a segment ends, and a disk that fails.
 
 What must stay true: each entry of a segment is counted once, however the segment ends, and even if
 a signal handler that logs ends the same segment meanwhile.
@@ -35,9 +33,10 @@ class Segments:
 
     Attributes:
         memory, ledger, store: The other things that the parts share.
-        disk_lock: The worker holds it while it reads or writes without the ledger's lock, and so
-            does each thread that closes files: else the number of a closed descriptor could belong
-            to another file by the time of its use. Take it before the ledger's lock.
+        disk_lock: A thread holds this lock while it closes files, and the worker holds it while it
+            uses files without the ledger's lock. Without it, the worker could use the number of a
+            closed descriptor, which can belong to another file. It is taken before the ledger's
+            lock.
         active: For each lane the segment that log calls write to, or None.
         is_closed: True once the queue is closed: nothing more is written.
         left: How many entries of this process were on the disk when the files were released.
@@ -92,7 +91,7 @@ class Segments:
         self.seal(segment)
         ledger, loss = self.ledger, (reason, segment.lane)
         ledger.dropped[loss] += 0  # See `MemoryQueue._shed_to`.
-        # A run without a call or a jump: a handler that logs can drop the same segment.
+        # All of this is one run (see `ledger`): a handler that logs can drop the same segment.
         count, freed = segment.entries - segment.taken_entries, segment.size - segment.taken
         segment.size, segment.entries = segment.taken, segment.taken_entries
         self.store.size -= freed
@@ -138,7 +137,7 @@ class Segments:
         own = self.store.own
         is_removed = self.store.is_removed()
         for segment in list(own.segments()) if own is not None else ():
-            # After `seal`, nothing reaches a removed file any more.
+            # Only the open descriptor of a removed file reaches the entries in the file.
             if own is not None and segment.is_open and (is_removed or not segment.is_linked()):
                 self.save(own, segment)
         self.seal_all()

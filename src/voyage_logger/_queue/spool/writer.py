@@ -26,7 +26,7 @@ FULL = "spool_full"
 
 
 class Writer:
-    """The part of a `SpoolQueue` that writes. The ledger's lock guards it; its callers hold it."""
+    """The part of a `SpoolQueue` that writes. The callers of all methods hold the ledger's lock."""
 
     def __init__(self, segments: Segments) -> None:
         self._segments = segments
@@ -49,9 +49,9 @@ class Writer:
             segment = self._segment_for(lane, size)
             if segment is None:
                 return self._append_elsewhere(payload, lane, size)
-        # Counted before the write, in a run without a call or a jump (see `ledger`): a handler
-        # that logs finds all of the line or nothing. For this reason the statements of
-        # `Segment.write` are repeated, and `head` is chosen without an `if`.
+        # The line is counted in one run (see `ledger`) before the write, so a handler that logs
+        # finds all of the line or nothing. Therefore this repeats the statements of
+        # `Segment.write`, and chooses `head` without an `if`, whose other side would be a jump.
         before, first = segment.size, segment.head
         ledger.sequence = sequence = ledger.sequence + 1
         ledger.accepted += 1
