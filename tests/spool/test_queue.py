@@ -34,6 +34,7 @@ from voyage_logger._queue.spool import (
     owner,
     segment,
     segments,
+    store,
     writer,
 )
 from voyage_logger._queue.spool import queue as _queue
@@ -246,7 +247,7 @@ class TestReentry:
         while has_come:
             at += 1
             queue = make_queue(1000)
-            files = FILES
+            files = (*FILES, str(owner.__file__), str(store.__file__))
             with Interruption(at, lambda queue=queue: queue.append(entry("y"), INFO), files) as it:  # type: ignore[misc]
                 queue.append(entry("first"), INFO)
                 queue.append(entry("x" * 70), INFO)

@@ -88,6 +88,35 @@ def test_anywhere_in_a_take_changes_no_lane_under_it(tmp_path: Path) -> None:
     assert at > 20
 
 
+def test_drop_all_anywhere_in_a_take_leaves_each_entry_on_the_disk_once(tmp_path: Path) -> None:
+    """A handler that drops all entries drops none that is on the disk, and doubles none."""
+    at = 0
+    has_come = True
+    while has_come:
+        at += 1
+        spool = SpoolSettings(tmp_path / str(at), 1 << 20, None, "nowhere")
+        queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
+        expected = [entry(number) for number in range(3)]
+        for payload in expected:
+            queue.append(payload, INFO)
+        with Interruption(
+            at,
+            lambda queue=queue: queue.drop_all("closed"),  # type: ignore[misc]
+            tuple(str(each.__file__) for each in (_queue, reader, turns)),
+        ) as it:
+            queue.settle(len(taken := queue.take(2, NEVER)))
+        has_come = it.has_come
+
+        taken += (rest := queue.take(NEVER, NEVER))
+        assert payloads(taken) == expected, f"place {at}"
+        queue.settle(len(rest))
+        stats = queue.stats()
+        assert_law(stats)
+        assert (stats.delivered, stats.pending_bytes) == (3, 0), f"place {at}"
+        queue.close("closed")
+    assert at > 20
+
+
 class Disk:
     """Writes as it is told, and has a handler log right after one of its writes.
 
