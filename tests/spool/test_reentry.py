@@ -146,6 +146,38 @@ class Disk:
         return written
 
 
+@pytest.mark.parametrize("outer", ["half", "error"])
+def test_anywhere_in_a_log_call_whose_write_fails_loses_no_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outer: str
+) -> None:
+    """The failed write is undone, and the entry of the handler stays whole."""
+    files = tuple(str(each.__file__) for each in (_queue, writer, segments, owner))
+    at = 0
+    has_come = True
+    while has_come:
+        at += 1
+        spool = SpoolSettings(tmp_path / str(at), 1 << 20, None, "nowhere")
+        queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
+        expected = [entry("first"), entry("outer" + "x" * 100)]
+        queue.append(expected[0], INFO)
+        monkeypatch.setattr(os, "write", Disk(outer, [], lambda: None))
+        with Interruption(at, lambda queue=queue: queue.append(entry("late"), INFO), files) as it:  # type: ignore[misc]
+            queue.append(expected[1], INFO)
+        has_come = it.has_come
+        monkeypatch.undo()
+
+        used = sum(path.stat().st_size for path in (tmp_path / str(at)).glob("*.ndjson"))
+        assert queue._store.size == used, f"place {at}"
+        taken = []
+        for _ in range(3):  # Entries in memory are taken apart.
+            taken += payloads(batch := queue.take(100, 1 << 20))
+            queue.settle(len(batch))
+        assert sorted(taken) == sorted(expected + [entry("late")] * has_come), f"place {at}"
+        assert_law(queue.stats())
+        queue.close("closed")
+    assert at > 20
+
+
 @pytest.mark.parametrize("before", [0, 3])
 @pytest.mark.parametrize("outer", ["half", "error"])
 @pytest.mark.parametrize(

@@ -130,9 +130,10 @@ class MemoryQueue(Queue):
     def remove_first(self, lane: deque[Record]) -> None:
         """Remove the first entry of a lane, because the entry is on the disk or dropped."""
         _, _, payload = lane.popleft()
+        size = len(payload) + RECORD_OVERHEAD
         self._changes += 1
         self.ledger.queued -= 1
-        self.ledger.queued_bytes -= len(payload) + RECORD_OVERHEAD
+        self.ledger.queued_bytes -= size
 
     def put_first(self, lane: int, records: list[Record]) -> None:
         """Put entries from the disk before all others of a lane, and shed."""

@@ -128,7 +128,8 @@ class Segments:
     def queue_in_memory(self, lane: int, entries: list[tuple[int, bytes]]) -> None:
         """Move entries whose place on the disk is lost to memory."""
         records: list[Record] = [(sequence, lane, payload) for sequence, payload in entries]
-        self.ledger.spooled -= len(records)
+        count = len(records)
+        self.ledger.spooled -= count
         self.memory.put_first(lane, records)
 
     def fail(self, error: OSError | SpoolUnusable) -> None:

@@ -103,7 +103,8 @@ class Writer:
         lost = segment.take_back(size, before)
         if was_sealed:
             segment.seal()
-        self._store.size -= len(lost)
+        lost_size = len(lost)  # `size -= len(lost)` would forget a log call of a handler.
+        self._store.size -= lost_size
         lines, _ = lines_in(lost, 0, needs_check=False)
         entries = [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
         self._segments.queue_in_memory(segment.lane, entries)
@@ -192,15 +193,15 @@ class Writer:
 
     def _move(self, segment: Segment, line: bytes, sequence: int) -> bool:
         """Write the line of an entry that waits in memory; return False if the disk fails."""
-        before = segment.size
+        before, size = segment.size, len(line)
         try:
             segment.write(line, sequence, self._clock())
         except OSError as error:
             # A handler can have logged and dropped the line.
-            if segment.size >= before + len(line):
-                self._take_back(segment, len(line), before)
+            if segment.size >= before + size:
+                self._take_back(segment, size, before)
                 self._segments.fail(error)
                 return False
         self._ledger.spooled += 1
-        self._store.size += len(line)
+        self._store.size += size
         return True
