@@ -1,4 +1,4 @@
-"""What every queue promises, whether it keeps entries in memory or on the disk.
+"""The promises of every queue, in memory and on the disk.
 
 A test module inherits these classes and provides the fixtures `make_queue` and `full`.
 """
@@ -28,51 +28,51 @@ from voyage_logger._base.levels import (
     TICKET_LANE,
     WARN,
 )
-from voyage_logger._queue import lanes as _records
-from voyage_logger._queue import memory
+from voyage_logger._queue import contract, flight, lanes, ledger, memory
 from voyage_logger._queue.lanes import NEVER
-from voyage_logger._queue.memory import MemoryQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
 
     from voyage_logger import Stats
-    from voyage_logger._queue.memory import MemoryQueue
+    from voyage_logger._queue.contract import Queue
+    from voyage_logger._queue.lanes import Record
 
-    MakeQueue = Callable[[int], MemoryQueue]  # of how many entries it holds
+    MakeQueue = Callable[[int], Queue]  # The argument is the most entries in memory.
 
 ROOMY = 1 << 30
+FILES = tuple(str(each.__file__) for each in (memory, ledger, flight, lanes, contract))
 
 
 def entry(text: object) -> bytes:
-    """An encoded entry."""
+    """Return an encoded entry."""
     return b'{"m":"%b"}' % str(text).encode()
 
 
-def payloads(records: list[_records.Record]) -> list[bytes]:
+def payloads(records: list[Record]) -> list[bytes]:
     return [bytes(payload) for _, _, payload in records]
 
 
-def take_all(queue: MemoryQueue) -> list[bytes]:
+def take_all(queue: Queue) -> list[bytes]:
     return payloads(queue.take(NEVER, NEVER))
 
 
 @pytest.fixture
-def queue(make_queue: MakeQueue) -> MemoryQueue:
+def queue(make_queue: MakeQueue) -> Queue:
     return make_queue(1000)
 
 
 class Order:
-    def test_of_taking_is_that_of_appending(self, queue: MemoryQueue) -> None:
+    def test_entries_are_taken_in_the_order_of_their_log_calls(self, queue: Queue) -> None:
         """Entries of all levels are sent in the order of their log calls."""
         for number in range(50):
             queue.append(entry(number), number * 5 % len(LANES))
 
         assert take_all(queue) == [entry(number) for number in range(50)]
 
-    def test_is_kept_over_several_requests(self, queue: MemoryQueue) -> None:
-        """What one request leaves behind is the next one's, in order."""
+    def test_order_is_kept_across_requests(self, queue: Queue) -> None:
+        """Entries that do not fit into a request are in the next one, in order."""
         for number in range(10):
             queue.append(entry(number), number % 3)
         seen = []
@@ -82,8 +82,8 @@ class Order:
 
         assert seen == [entry(number) for number in range(10)]
 
-    def test_those_in_flight_come_again_alone(self, queue: MemoryQueue) -> None:
-        """A batch is sent again as it was, whatever has come in between."""
+    def test_take_returns_the_same_batch_until_it_is_settled(self, queue: Queue) -> None:
+        """A batch is sent again without the entries that have come since."""
         queue.append(entry("first"), INFO)
         queue.take(10, ROOMY)
         queue.append(entry("second"), CRITICAL)
@@ -92,39 +92,39 @@ class Order:
 
 
 class Take:
-    def test_keeps_to_a_number_of_entries(self, queue: MemoryQueue) -> None:
-        """A request carries as many entries as it may, and no more."""
+    def test_take_returns_at_most_max_entries(self, queue: Queue) -> None:
+        """A request carries as many entries as its limit allows."""
         for _ in range(5):
             queue.append(entry("x"), INFO)
 
         assert len(queue.take(3, ROOMY)) == 3
 
     @pytest.mark.parametrize(("room", "count"), [(22, 2), (21, 1), (11, 1), (10, 1), (1, 1)])
-    def test_keeps_to_a_number_of_bytes(self, queue: MemoryQueue, room: int, count: int) -> None:
-        """Each entry counts with its comma; the first goes whatever its size."""
+    def test_take_returns_at_most_max_bytes(self, queue: Queue, room: int, count: int) -> None:
+        """Each entry counts with a comma, and the first entry is taken even if it is too large."""
         for _ in range(3):
             queue.append(entry("xx"), INFO)
 
         assert len(queue.take(10, room)) == count
 
-    def test_of_nothing_is_nothing(self, queue: MemoryQueue) -> None:
-        """An empty queue gives an empty batch."""
+    def test_empty_queue_gives_an_empty_batch(self, queue: Queue) -> None:
+        """A worker that takes from an empty queue gets no entries."""
         assert queue.take(10, ROOMY) == []
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """A queue to be filled with entries of one size.
+    """A queue, and the size of entries that fill it evenly.
 
     Attributes:
         queue: The queue.
         size: The bytes of an entry.
-        capacity: How many it holds.
-        granule: How many of a level it gives up at once.
-        reason: What it says of those.
+        capacity: How many entries the queue holds.
+        granule: How many entries of a level the queue sheds at once.
+        reason: The reason under which the queue counts shed entries.
     """
 
-    queue: MemoryQueue
+    queue: Queue
     size: int
     capacity: int
     granule: int
@@ -137,7 +137,7 @@ class Bounded:
         self.queue.append(self.entry(text), lane)
 
     def fill(self, *lanes: int) -> list[str]:
-        """Fills it with entries of some levels in turn, and gives their texts."""
+        """Fill the queue with entries of some levels in turn, and return their texts."""
         texts = [f"{LANES[lanes[n % len(lanes)]]} {n}" for n in range(self.capacity)]
         for number, text in enumerate(texts):
             self.append(text, lanes[number % len(lanes)])
@@ -145,13 +145,13 @@ class Bounded:
         return texts
 
     def take_all(self) -> list[str]:
-        self.queue.is_urgent = False  # as the worker does
+        self.queue.clear_urgent()  # as the worker does
         found = [payload.split(b'"')[3].decode() for payload in take_all(self.queue)]
         self.queue.settle(len(found))
         return found
 
     def assert_lost(self, *expected: tuple[int, int]) -> None:
-        """Checks the losses, given as lanes and numbers."""
+        """Check the losses, given as lanes and numbers."""
         assert self.queue.losses() == Counter(
             {(self.reason, lane): count for lane, count in expected}
         )
@@ -160,8 +160,8 @@ class Bounded:
 
 
 class FullQueue:
-    def test_gives_up_the_lowest_level_first(self, full: Bounded) -> None:
-        """An old debug line goes before a new error, even the newest of them."""
+    def test_full_queue_sheds_the_lowest_level_first(self, full: Bounded) -> None:
+        """Even the newest debug entry is shed before an error."""
         texts = full.fill(INFO, DEBUG, ERROR, DEBUG)
         full.append("one more", ERROR)
 
@@ -169,8 +169,8 @@ class FullQueue:
         full.assert_lost((DEBUG, full.granule))
         assert full.take_all() == [text for text in texts if text not in low] + ["one more"]
 
-    def test_gives_up_the_oldest_of_a_level_first(self, full: Bounded) -> None:
-        """Of equal entries the newest tell most."""
+    def test_full_queue_sheds_the_oldest_entries_of_a_level_first(self, full: Bounded) -> None:
+        """The newest entries of a level are the most useful ones."""
         texts = full.fill(INFO)
         full.append("one more", INFO)
 
@@ -178,8 +178,8 @@ class FullQueue:
         assert full.take_all() == [*texts[full.granule :], "one more"]
 
     @pytest.mark.parametrize("lane", [INFO, ERROR, CRITICAL, TICKET_LANE, NOTICE_LANE])
-    def test_gives_up_nothing_for_an_entry_of_a_lower_level(self, full: Bounded, lane: int) -> None:
-        """A debug line that finds nothing but better ones is itself the one to go."""
+    def test_full_queue_sheds_nothing_for_a_lower_level(self, full: Bounded, lane: int) -> None:
+        """A new entry is dropped if all entries in the queue have a higher level."""
         texts = full.fill(lane)
         for number in range(3):
             full.append(f"late {number}", lane - 1)
@@ -188,10 +188,10 @@ class FullQueue:
         assert full.take_all() == texts
 
     @pytest.mark.parametrize("lane", [ERROR, CRITICAL, TICKET_LANE, NOTICE_LANE])
-    def test_gives_up_nothing_important_while_anything_lower_waits(
+    def test_full_queue_keeps_an_important_entry_while_lower_ones_wait(
         self, full: Bounded, lane: int
     ) -> None:
-        """A flood of all lower levels cannot push out one important entry."""
+        """A flood of entries of lower levels does not drop one important entry."""
         full.append("important", lane)
         for number in range(10 * full.capacity):
             full.append(f"{number}", number % lane)
@@ -199,17 +199,17 @@ class FullQueue:
         assert (full.reason, lane) not in full.queue.losses()
         assert full.take_all()[0] == "important"
 
-    def test_gives_up_one_level_after_the_other(self, full: Bounded) -> None:
-        """Tickets take the place of all others, from the lowest level upward, and no more."""
+    def test_full_queue_sheds_one_level_after_the_other(self, full: Bounded) -> None:
+        """Tickets replace the entries of all lower levels, from the lowest level upward."""
         lanes = (DEBUG, INFO, WARN, ERROR)
         full.fill(*lanes)
         lost = Counter[tuple[str, int]]()
         for number in range(full.capacity):
             full.append(f"ticket {number}", TICKET_LANE)
             now = full.queue.losses()
-            given_up = {lane for _, lane in now - lost}
+            shed = {lane for _, lane in now - lost}
             lost = now
-            for lane in given_up:
+            for lane in shed:
                 assert all(
                     now[full.reason, lower] == full.capacity // len(lanes)
                     for lower in lanes
@@ -219,8 +219,8 @@ class FullQueue:
         full.assert_lost(*[(lane, full.capacity // len(lanes)) for lane in lanes])
         assert full.take_all() == [f"ticket {number}" for number in range(full.capacity)]
 
-    def test_never_gives_up_what_is_in_flight(self, full: Bounded) -> None:
-        """A request under way is complete however much comes meanwhile."""
+    def test_entries_in_flight_are_never_shed(self, full: Bounded) -> None:
+        """A batch stays complete while a flood of entries fills the queue."""
         texts = full.fill(DEBUG)
         assert len(full.queue.take(2, ROOMY)) == 2
         for number in range(3 * full.capacity):
@@ -230,8 +230,8 @@ class FullQueue:
         assert full.take_all() == texts[:2]
         assert_law(full.queue.stats())
 
-    def test_never_gives_up_what_is_in_flight_of_several_levels(self, full: Bounded) -> None:
-        """The same for a request with entries of many levels, of which others wait."""
+    def test_entries_of_several_levels_in_flight_are_never_shed(self, full: Bounded) -> None:
+        """A batch of several levels stays complete while other entries of these levels are shed."""
         lanes = (DEBUG, INFO, WARN, ERROR)
         texts = full.fill(*lanes)
         assert len(full.queue.take(6, ROOMY)) == 6
@@ -248,8 +248,8 @@ class FullQueue:
         assert full.take_all() == []
         assert_law(full.queue.stats())
 
-    def test_gives_up_no_more_than_it_must(self, full: Bounded) -> None:
-        """A queue that has given up entries is full but for what goes at once."""
+    def test_full_queue_sheds_no_more_than_it_must(self, full: Bounded) -> None:
+        """After shedding, the queue is full except for the entries of one file."""
         for number in range(5 * full.capacity):
             full.append(number, INFO)
             assert len(full.queue) <= full.capacity
@@ -258,8 +258,8 @@ class FullQueue:
 
 
 class Settle:
-    def test_more_than_is_in_flight_ends_what_is(self, queue: MemoryQueue) -> None:
-        """Entries abandoned while their request was under way are not counted twice."""
+    def test_entries_dropped_during_their_request_are_counted_once(self, queue: Queue) -> None:
+        """A request can end after its entries were dropped; they do not count as delivered too."""
         queue.append(entry("x"), INFO)
         queue.take(1, ROOMY)
         queue.drop_all("closed")
@@ -269,8 +269,8 @@ class Settle:
         assert stats.delivered + stats.dropped == 1
         assert_law(stats)
 
-    def test_wakes_all_who_wait_for_it(self, queue: MemoryQueue) -> None:
-        """Each flush ends with the delivery, not with its time limit."""
+    def test_settle_wakes_all_waiting_threads(self, queue: Queue) -> None:
+        """Each flush ends when the entries are delivered, not at its time limit."""
         queue.append(entry("x"), INFO)
         queue.take(1, ROOMY)
         woken: list[bool] = []
@@ -291,8 +291,8 @@ class Settle:
 
 
 class Waking:
-    def wait_for_change(self, queue: MemoryQueue, cause: Callable[[], object]) -> bool:
-        """Whether that wakes who waits: known once it is done, however long it takes."""
+    def wait_for_change(self, queue: Queue, cause: Callable[[], object]) -> bool:
+        """Return True if `cause` wakes a thread that waits for `changed`."""
 
         def wait() -> None:
             with queue.lock:
@@ -310,28 +310,30 @@ class Waking:
         return is_woken
 
     @pytest.mark.parametrize("lane", [CRITICAL, TICKET_LANE])
-    def test_comes_with_an_urgent_entry(self, queue: MemoryQueue, lane: int) -> None:
+    def test_urgent_entry_wakes_the_worker(self, queue: Queue, lane: int) -> None:
         """A critical or ticket entry wakes the worker at once."""
         assert self.wait_for_change(queue, lambda: queue.append(entry("x"), lane))
         assert queue.is_urgent
 
     @pytest.mark.parametrize("lane", [INFO, ERROR, NOTICE_LANE])
-    def test_does_not_come_with_an_ordinary_entry(self, queue: MemoryQueue, lane: int) -> None:
-        """An ordinary entry, or our own notice of a loss, waits for its batch."""
+    def test_ordinary_entry_does_not_wake_the_worker(self, queue: Queue, lane: int) -> None:
+        """An ordinary entry, or a notice of a loss, waits until the batch is due."""
         assert not self.wait_for_change(queue, lambda: queue.append(entry("x"), lane))
 
-    def test_comes_with_as_many_entries_as_were_asked_for(self, queue: MemoryQueue) -> None:
-        """A full batch wakes the worker; one entry less does not."""
-        queue.wake_at = 2
+    def test_full_batch_wakes_the_worker(self, queue: Queue) -> None:
+        """The worker is woken by the last entry of a full batch, and not before."""
+        queue.ledger.wake_at = 2
 
         assert not self.wait_for_change(queue, lambda: queue.append(entry("x"), INFO))
         assert self.wait_for_change(queue, lambda: queue.append(entry("x"), INFO))
-        assert queue.wake_at == NEVER
+        assert queue.ledger.wake_at == NEVER
 
 
 class Threads:
-    def test_lose_nothing_and_count_everything(self, make_queue: MakeQueue) -> None:
-        """Eight threads append while one delivers: each entry once, and the law at each look."""
+    def test_entries_of_eight_threads_arrive_once_and_the_law_holds(
+        self, make_queue: MakeQueue
+    ) -> None:
+        """Eight threads append while one delivers, and another one reads the counts."""
         total, threads = 400, 8
         queue = make_queue(total * threads)
         delivered: list[bytes] = []
@@ -362,8 +364,10 @@ class Threads:
         for stats in seen:
             assert_law(stats)
 
-    def test_get_in_nowhere_while_one_looks_at_the_counts(self, make_queue: MakeQueue) -> None:
-        """Whatever place of `stats` the system stops a thread at, its counts are of one moment."""
+    def test_stats_are_of_one_moment_while_another_thread_settles(
+        self, make_queue: MakeQueue
+    ) -> None:
+        """Another thread cannot settle an entry at any place inside `stats`."""
         at = 0
         has_come = True
         while has_come:
@@ -380,8 +384,8 @@ class Threads:
         assert at > 5
 
 
-def settle_if_free(queue: MemoryQueue) -> None:
-    """Ends the flight of an entry, unless the queue is held."""
+def settle_if_free(queue: Queue) -> None:
+    """Settle an entry, unless another thread holds the lock."""
     if queue.lock.acquire(blocking=False):
         try:
             queue.settle(1)
@@ -390,7 +394,7 @@ def settle_if_free(queue: MemoryQueue) -> None:
 
 
 def elsewhere(function: Callable[[], object]) -> None:
-    """Calls a function in another thread, to its end."""
+    """Call a function in another thread, and wait for its end."""
     thread = threading.Thread(target=function)
     thread.start()
     thread.join(20)
@@ -399,7 +403,7 @@ def elsewhere(function: Callable[[], object]) -> None:
 def run_together(
     threads: list[threading.Thread], until_then: list[threading.Thread], has_ended: threading.Event
 ) -> None:
-    """Runs threads that switch as often as can be; some end by themselves, the others then."""
+    """Run threads that switch often; `until_then` run until all `threads` have ended."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
@@ -415,12 +419,10 @@ def run_together(
 
 
 class Signals:
-    files: tuple[str, ...] = (memory.__file__, _records.__file__)  # where a handler may come in
+    files: tuple[str, ...] = FILES  # the files in which a handler can run
 
-    def test_in_the_middle_of_stats_leave_them_those_of_one_moment(
-        self, make_queue: MakeQueue
-    ) -> None:
-        """A handler that logs while its thread looks at the counts makes no entry appear twice."""
+    def test_stats_are_of_one_moment_though_a_handler_logs(self, make_queue: MakeQueue) -> None:
+        """A handler that logs at any place inside `stats` leaves the law true."""
         at = 0
         has_come = True
         while has_come:
@@ -438,10 +440,10 @@ class Signals:
 
     @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
     @pytest.mark.parametrize("max_entries", [20, 1_000_000])
-    def test_by_signals_loses_nothing_in_silence(
+    def test_handler_that_logs_all_the_time_loses_no_count(
         self, make_queue: MakeQueue, max_entries: int, alarm: Any
     ) -> None:
-        """A handler that logs a thousand times a second neither hangs nor loses count."""
+        """A handler that logs a thousand times a second does not block, and all entries count."""
         queue = make_queue(max_entries)
         by_handler = by_main = 0
 
@@ -471,7 +473,7 @@ class Signals:
 
 @pytest.fixture
 def alarm() -> Iterator[Callable[[Any], None]]:
-    """Has a handler called about a thousand times a second, until it is given None."""
+    """Call a handler about a thousand times a second, until the handler is None."""
     before = signal.getsignal(signal.SIGALRM)
 
     def set_alarm(handler: Any) -> None:
@@ -487,24 +489,24 @@ def alarm() -> Iterator[Callable[[Any], None]]:
 
 @cache
 def following(code: CodeType) -> dict[int, tuple[str, int]]:
-    """The name of each instruction, and where the next one begins."""
+    """Return the name of each instruction, and the offset of the next one."""
     found = list(dis.get_instructions(code))
     ends = [instruction.offset for instruction in found[1:]] + [len(code.co_code)]
     return {here.offset: (here.opname, end) for here, end in zip(found, ends, strict=True)}
 
 
 class Interruption:
-    """Foreign code at the `at`-th place where CPython lets it in, in methods of the queue.
+    """Run `foreign` at the `at`-th place in `files` where CPython runs signal handlers.
 
-    That is where signal handlers run: at the start of a function, after a call, after a jump
-    backward and, on 3.10, after any jump.
+    Those places are the start of a function, the end of a call, a jump backward and, on 3.10, any
+    jump.
     """
 
     def __init__(
         self,
         at: int,
         foreign: Callable[[], object],
-        files: tuple[str, ...] = (memory.__file__, _records.__file__),
+        files: tuple[str, ...] = FILES,
     ) -> None:
         self.at, self.foreign, self.count = at, foreign, 0
         self.files = files
@@ -530,7 +532,7 @@ class Interruption:
         name, following_offset = instructions[last]
         if "JUMP" in name or name == "FOR_ITER":
             return here < last or (here != following_offset and sys.version_info < (3, 11))
-        return "CALL" in name and name != "PRECALL"  # 3.11's, which only prepares the call
+        return "CALL" in name and name != "PRECALL"  # `PRECALL` of 3.11 only prepares a call.
 
     @property
     def has_come(self) -> bool:

@@ -1,8 +1,7 @@
-"""A queue at random: calls in any order, against lists that do the same in the plainest way.
+"""A model of a queue: random calls are made of a queue and of simple lists, and compared.
 
-A test module derives from `Model` and says what queue it is about. What a full queue gives up is
-read from its own count of losses, and judged here by rules that hold for single entries and for
-whole files alike.
+A test module derives from `Model` and makes the queue. The model reads from the losses which
+entries the queue has shed, and checks them by rules that hold for single entries and for files.
 """
 
 from __future__ import annotations
@@ -18,35 +17,35 @@ from voyage_logger._base.levels import CRITICAL, LANES, NOTICE_LANE
 from voyage_logger._queue.lanes import NEVER
 
 if TYPE_CHECKING:
+    from voyage_logger._queue.contract import Queue
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.memory import MemoryQueue
 
 LANE = st.integers(0, len(LANES) - 1)
 
 
 class Model(RuleBasedStateMachine):
-    """Any queue; those that derive from it fill in what differs.
+    """The model of any queue; subclasses define the differences.
 
     Attributes:
         unit: An eighth of the longest entry, in bytes.
-        reason: Why entries are given up when the queue is full.
-        turns: Of so many batches, one may be of the newest entries; 0: none.
+        reason: The reason under which the queue counts shed entries.
+        turns: One of so many batches may carry the newest entries; 0: no batch may.
     """
 
     unit = 50
     reason = "queue_full"
     turns = 0
 
-    def make(self, some: int, more: int) -> MemoryQueue:
-        """A queue with small bounds, by two numbers from 1 to 8."""
+    def make(self, some: int, more: int) -> Queue:
+        """Return a queue with small bounds, which follow from two numbers from 1 to 8."""
         raise NotImplementedError
 
     def is_full(self, waiting: list[Record]) -> bool:
-        """True if the queue may hold no more than that."""
+        """Return True if the queue has no room for more than these entries."""
         raise NotImplementedError
 
     def is_over(self) -> bool:
-        """True if the queue holds more than it may."""
+        """Return True if the queue holds more than its bounds allow."""
         raise NotImplementedError
 
     @initialize(some=st.integers(1, 8), more=st.integers(1, 8))
@@ -76,7 +75,7 @@ class Model(RuleBasedStateMachine):
             self.append(eighths, 0, lane)
 
     def judge(self, losses: Counter[tuple[str, int]]) -> None:
-        """Looks at what a full queue has given up, and forgets it here, too."""
+        """Check which entries a full queue has shed, and remove them from the model."""
         if not losses:
             return
         shed: list[Record] = []
@@ -84,17 +83,17 @@ class Model(RuleBasedStateMachine):
             assert reason == self.reason
             of_lane = [record for record in self.waiting if record[1] == lane]
             assert count <= len(of_lane)
-            shed += of_lane[:count]  # the oldest: the next batches show whether that is true
+            shed += of_lane[:count]  # The next batches show whether these are the oldest.
         self.waiting = [record for record in self.waiting if record not in shed]
         self.dropped += losses
-        # Nothing lower is left, and with the last of what was given up there was no room.
+        # No lower level is left, and there was no room for the last entry that was shed.
         last = max(shed, key=lambda record: (record[1], record[0]))
         assert all(lane >= last[1] for _, lane, _ in self.waiting)
         assert self.is_full([*self.waiting, last])
 
     @rule(count=st.integers(1, 6), eighths=st.integers(0, 24), rest=st.integers(1, 30))
     def take(self, count: int, eighths: int, rest: int) -> None:
-        self.queue.is_urgent = False  # as the worker does
+        self.queue.clear_urgent()  # as the worker does
         left = eighths * self.unit + rest
         is_boarding = not self.flight
         expected = list(self.flight)
@@ -137,7 +136,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def drop_all(self) -> None:
         records: list[Record] = []
-        if not self.queue.is_durable:  # else all stays where it is
+        if not self.queue.is_durable:  # Else all entries stay on the disk.
             records = self.flight + self.waiting
             self.flight, self.waiting = [], []
         self.dropped.update(("closed", lane) for _, lane, _ in records)
@@ -168,7 +167,7 @@ class Model(RuleBasedStateMachine):
     def order_is_known(self) -> None:
         numbers = [number for number, _, _ in self.flight + self.waiting]
         oldest = self.queue.oldest()
-        # What is not read yet may be taken for older than it is, until it is read.
+        # Until a segment is read, its first entry can count as older than it is.
         assert 0 < oldest <= min(numbers, default=NEVER)
         assert (oldest == NEVER) == (not numbers)
         assert self.queue.newest() == self.newest

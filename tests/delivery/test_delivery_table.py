@@ -514,12 +514,12 @@ def test_full_batch_is_sent_at_once(server: DevServer, make_logger: MakeLogger) 
     queue = logger._pipeline.queue
     for number in range(9):
         logger.info("entry %d", number)
-    until(lambda: queue.wake_at == 10)  # the worker has seen the entries, and waits for more
+    until(lambda: queue.ledger.wake_at == 10)  # the worker has seen the entries, and waits for more
     assert server.count() == 0
     for number in range(9, 19):
         logger.info("entry %d", number)
     until(lambda: logger.stats().pending == 9)
-    until(lambda: queue.wake_at == 10)
+    until(lambda: queue.ledger.wake_at == 10)
     assert [len(batch) for batch in batches(server)] == [10]
 
 
@@ -542,7 +542,7 @@ def test_urgent_entry_at_an_idle_worker_is_sent_at_once(
     """An urgent first entry after a quiet time does not wait for the interval."""
     logger.info("before")
     assert logger.flush()
-    until(lambda: logger._pipeline.queue.wake_at == 1)
+    until(lambda: logger._pipeline.queue.ledger.wake_at == 1)
     logger.log(level, "urgent", **fields)
     server.wait_for_entries(2)
 

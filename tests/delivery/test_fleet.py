@@ -95,7 +95,7 @@ class Rehearsal:
             clock=self,
             random=self._random,
         )
-        self.queue.changed = self  # type: ignore[assignment]
+        self.queue.changed = self.queue.ledger.changed = self  # type: ignore[assignment]
         self._log()
         self.worker._run()
 

@@ -163,10 +163,10 @@ def test_counts_are_right_after_a_recursion_error(tmp_path: Path, call: str, kep
             queue = logger._pipeline.queue
             with queue.lock:
                 stats = logger.stats()
-                waiting = sum(map(len, queue._lanes))
+                waiting = sum(map(len, getattr(queue, "_memory", queue)._lanes))
                 settled = stats.delivered + stats.rejected + stats.dropped
                 bad.append(stats.accepted - settled - stats.pending)
-                bad.append(queue._queued - waiting)
+                bad.append(queue.ledger.queued - waiting)
         report(bad=bad)
         os._exit(0)
         """

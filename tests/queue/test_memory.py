@@ -1,4 +1,4 @@
-"""The queue: its order, its bounds, and the count of all that ever came."""
+"""The queue in memory: its order, its bounds and its counts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TestSignals(queue_contract.Signals):
 
 
 class Model(queue_model.Model):
-    """The queue in memory, of which each promise is exact."""
+    """The model of the queue in memory, whose bounds are exact."""
 
     def make(self, some: int, more: int) -> MemoryQueue:
         self.max_entries, self.max_bytes = some, more * (RECORD_OVERHEAD + 20)
@@ -92,8 +92,8 @@ def full() -> Bounded:
 
 
 class TestFullQueue(queue_contract.FullQueue):
-    def test_is_bounded_in_entries(self) -> None:
-        """Small entries are bounded by their number."""
+    def test_queue_is_bounded_in_entries(self) -> None:
+        """The number of small entries is bounded."""
         queue = MemoryQueue(2, ROOMY)
         for payload in (b"1", b"2", b"3"):
             queue.append(payload, INFO)
@@ -101,8 +101,8 @@ class TestFullQueue(queue_contract.FullQueue):
         assert take_all(queue) == [b"2", b"3"]
         assert queue.stats().dropped_by == {"queue_full": 1}
 
-    def test_is_bounded_in_bytes(self) -> None:
-        """Memory is bounded by what entries take, not by their number alone."""
+    def test_queue_is_bounded_in_bytes(self) -> None:
+        """The memory of large entries is bounded."""
         queue = MemoryQueue(1000, 10 * (RECORD_OVERHEAD + 100))
         for _ in range(50):
             queue.append(b"x" * 100, INFO)
@@ -110,16 +110,16 @@ class TestFullQueue(queue_contract.FullQueue):
         assert len(queue) == 10
         assert queue.stats().pending_bytes == 10 * (RECORD_OVERHEAD + 100)
 
-    def test_gives_up_an_entry_larger_than_itself(self) -> None:
-        """What can never fit is counted, and leaves no trace in the accounts."""
+    def test_entry_larger_than_the_queue_is_dropped_and_counted(self) -> None:
+        """An entry that can never fit counts as dropped and takes no memory."""
         queue = MemoryQueue(10, 1000)
         queue.append(b"x" * 1001, CRITICAL)
 
         stats = queue.stats()
         assert (stats.dropped, stats.pending, stats.pending_bytes) == (1, 0, 0)
 
-    def test_counts_losses_by_level(self) -> None:
-        """A report can say which levels were lost."""
+    def test_losses_are_counted_by_level(self) -> None:
+        """A report of losses can name the levels."""
         queue = MemoryQueue(1, ROOMY)
         for lane in (DEBUG, DEBUG, INFO, ERROR):
             queue.append(b"x", lane)
@@ -128,8 +128,8 @@ class TestFullQueue(queue_contract.FullQueue):
 
 
 class TestAccounts:
-    def test_leaves_no_bytes_behind(self, queue: MemoryQueue) -> None:
-        """An empty queue accounts for no memory, whatever way it got there."""
+    def test_empty_queue_counts_no_bytes(self, queue: MemoryQueue) -> None:
+        """After entries have left in every way, the counts of memory are zero."""
         for length in range(100):
             queue.append(b"x" * length, length % len(LANES))
         queue.take(30, ROOMY)
@@ -143,7 +143,7 @@ class TestAccounts:
 
 
 def busy(queue: MemoryQueue) -> int:
-    """All that may be under way in a thread when a signal comes; says how many entries come."""
+    """Call all methods, and return how many entries were accepted."""
     for length in range(4):
         queue.append(b"x" * 10 * length, length % 3)
     queue.take(2, ROOMY)
@@ -160,8 +160,8 @@ def busy(queue: MemoryQueue) -> int:
 
 
 class TestReentry:
-    def test_anywhere_keeps_the_accounts_right(self) -> None:
-        """A handler that logs anywhere inside the queue is accounted for, and spoils nothing."""
+    def test_handler_that_logs_anywhere_keeps_the_counts_right(self) -> None:
+        """A handler logs at each place inside the queue, and its entry is counted."""
         at = 0
         has_come = True
         while has_come:
@@ -180,19 +180,19 @@ class TestReentry:
             assert_law(stats)
         assert at > 50
 
-    def test_with_a_shower_of_entries_keeps_the_accounts_right(self) -> None:
-        """The same for a handler that logs much more than the queue holds."""
+    def test_handler_that_fills_the_queue_anywhere_keeps_the_counts_right(self) -> None:
+        """A handler logs more entries than the queue holds, at each place inside the queue."""
         at = 0
         has_come = True
         while has_come:
             at += 1
             queue = MemoryQueue(3, 3 * RECORD_OVERHEAD)
 
-            def shower(queue: MemoryQueue = queue) -> None:
+            def log_many(queue: MemoryQueue = queue) -> None:
                 for number in range(8):
                     queue.append(b"y" * number * 9, number % 5)
 
-            with Interruption(at, shower) as interruption:
+            with Interruption(at, log_many) as interruption:
                 accepted = busy(queue)
             has_come = interruption.has_come
             queue.take(NEVER, NEVER)
@@ -203,8 +203,8 @@ class TestReentry:
             assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
             assert_law(stats)
 
-    def test_that_abandons_everything_keeps_the_accounts_right(self) -> None:
-        """A handler that closes the logger at any place inside the queue spoils nothing."""
+    def test_handler_that_drops_all_anywhere_keeps_the_counts_right(self) -> None:
+        """A handler drops all entries, at each place inside the queue."""
         at = 0
         has_come = True
         while has_come:
@@ -221,8 +221,10 @@ class TestReentry:
             assert_law(stats)
 
     @pytest.mark.parametrize("is_amending", [False, True])
-    def test_that_changes_what_boards_keeps_the_sizes_right(self, *, is_amending: bool) -> None:
-        """A handler that sheds or amends what is just being moved leaves no byte behind."""
+    def test_handler_that_changes_entries_during_a_take_keeps_the_sizes_right(
+        self, *, is_amending: bool
+    ) -> None:
+        """A handler sheds or amends an entry while the worker takes it."""
         at = 0
         has_come = True
         while has_come:

@@ -1,4 +1,4 @@
-"""Segments that somebody else writes to, which nobody should: the counts stay right."""
+"""Segments that another program changes: the counts stay right."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def log(queue: SpoolQueue, *texts: str) -> None:
 
 
 def sent(queue: SpoolQueue) -> list[str]:
-    """What is sent until nothing is left to send."""
+    """Take and settle all entries, and return their texts."""
     found = []
     for _ in range(10):
         batch = queue.take(100, 1 << 20)
@@ -55,14 +55,14 @@ ENTRY = '{"spool_seq":7,"message":"forged"}\n'
         ("\n" * 200, ["a", "b", "c", "d"], 200),
         ("junk\n", ["a", "b", "c", "d"], 1),
         (ENTRY, ["a", "b", "forged", "c", "d"], 0),
-        ("half of", ["a", "b", "d"], 1),  # the next line is its other half
+        ("half of", ["a", "b", "d"], 1),  # The next line becomes the other half.
     ],
     ids=["empty", "junk", "entry", "half"],
 )
-def test_lines_that_are_added_cost_no_other(
+def test_foreign_lines_in_a_segment_lose_no_other_line(
     queue: SpoolQueue, folder: Path, added: str, arrive: list[str], lost: int
 ) -> None:
-    """Each entry that was logged arrives, or is kept with what spoiled it."""
+    """Each logged entry arrives, or is kept together with the foreign bytes."""
     log(queue, "a", "b")
     (path,) = folder.glob("*.info.*")
     with path.open("a") as file:
@@ -82,10 +82,10 @@ def test_lines_that_are_added_cost_no_other(
 
 
 @pytest.mark.parametrize(("old", "new", "lost"), [(b"}\n{", b"},{", 2), (b",", b"\n", 4)])
-def test_lines_that_are_changed_are_counted_as_they_are(
+def test_changed_lines_are_counted_again(
     queue: SpoolQueue, folder: Path, old: bytes, new: bytes, lost: int
 ) -> None:
-    """Whether fewer or more of them than there were: nothing is waited for that is not there."""
+    """The queue does not wait for lines that another program has removed."""
     log(queue, "a", "b", "c")
     (path,) = folder.glob("*.info.*")
     content = path.read_bytes()
@@ -101,11 +101,11 @@ def test_lines_that_are_changed_are_counted_as_they_are(
     assert sent(queue) == ["later"]
 
 
-def test_lines_written_over_a_large_file_cost_no_other(folder: Path) -> None:
-    """The rest of a file of which only the beginning was read is neither deleted nor waited for."""
+def test_overwritten_lines_of_a_large_file_lose_no_other_line(folder: Path) -> None:
+    """The unread rest of a file is not removed, and the queue does not wait for lost lines."""
     spool = SpoolSettings(folder, 1 << 28, None, "x")
     queue = SpoolQueue(1000, 1 << 20, spool, Diagnostics())
-    long = "x" * 150_000  # the second is beyond the first piece that is read
+    long = "x" * 150_000  # The second entry is not in the first piece that is read.
     log(queue, *(f"{name}{long}" for name in "abc"))
     (path,) = folder.glob("*.ndjson")
     with path.open("r+b") as file:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LOG_ON = """\
     seed, run = int(sys.argv[2]), sys.argv[3]
     choose = random.Random(seed).choice
-    writer._LOOK_SECONDS = writer._FAILING_SECONDS = 0.05
+    segments._SECONDS = segments._SECONDS_WHILE_FAILING = 0.05
     logger = logger_on(folder, batch_size=20, flush_interval=0.05)
     levels = [logger.debug, logger.info, logger.warn, logger.error]
     say("ready")
@@ -264,7 +264,7 @@ def test_running_process_adopts_entries_of_a_new_dead_process(
 ) -> None:
     """A running process takes over files that another process leaves later."""
     with (
-        Child(server, tmp_path, "    writer._LOOK_SECONDS = 0.05\n" + ADOPT) as running,
+        Child(server, tmp_path, "    segments._SECONDS = 0.05\n" + ADOPT) as running,
         Child(server, tmp_path, LOG_SOME) as ending,
     ):
         assert running.hears() == "started"

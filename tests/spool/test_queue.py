@@ -1,4 +1,4 @@
-"""The queue on the disk: it promises what the one in memory does."""
+"""The queue on the disk has the promises of the queue in memory."""
 
 from __future__ import annotations
 
@@ -20,18 +20,28 @@ from tests.support.loggers import assert_law
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, WARN
 from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, Record
-from voyage_logger._queue.spool import SpoolQueue, SpoolSettings, owner, segment, writer
+from voyage_logger._queue.spool import (
+    SpoolQueue,
+    SpoolSettings,
+    owner,
+    segment,
+    segments,
+    store,
+    writer,
+)
+from voyage_logger._queue.spool import queue as _queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.contracts.queue import MakeQueue
-    from voyage_logger._queue.memory import MemoryQueue
+    from voyage_logger._queue.contract import Queue
 
 __all__ = ["alarm", "queue"]
 
 KIB = 1024
-SEGMENT = 64 * KIB  # the least size of a file
+FILES = tuple(str(each.__file__) for each in (_queue, writer, segments, segment))
+SEGMENT = 64 * KIB  # bytes of the smallest file
 
 
 @pytest.fixture
@@ -50,7 +60,7 @@ def make_queue(tmp_path: Path) -> Iterator[MakeQueue]:
 
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Bounded]:
-    """Sixteen entries in a spool; four in each of its files."""
+    """A spool that has room for sixteen entries, four in each file."""
     settings = SpoolSettings(tmp_path / "spool", 256 * KIB, None, "nowhere")
     queue = SpoolQueue(1000, ROOMY, settings, Diagnostics())
     yield Bounded(queue, 16 * KIB - 40, 16, 4, "spool_full")
@@ -62,7 +72,7 @@ class TestOrder(queue_contract.Order):
 
 
 def used(folder: Path) -> int:
-    """The bytes of all segments."""
+    """Return the bytes of all segments."""
     return sum(path.stat().st_size for path in folder.glob("*.ndjson") if ".dead." not in path.name)
 
 
@@ -70,16 +80,16 @@ def fail(*_: object) -> int:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def look(queue: MemoryQueue) -> None:
-    queue._maintain_at = 0.0  # type: ignore[attr-defined]
+def look(queue: Queue) -> None:
+    queue._segments.look_at = 0.0  # type: ignore[attr-defined]
     queue.maintain()
 
 
 class TestFullQueue(queue_contract.FullQueue):
-    def test_is_bounded_when_the_disk_works_again(
+    def test_entries_that_move_to_the_disk_keep_to_its_bound(
         self, full: Bounded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """What waited in memory moves to the disk by the same rules, the newest of it stay."""
+        """Entries in memory move to the disk once it works, and the oldest are shed."""
         full.append("0", INFO)
         with monkeypatch.context() as disk:
             disk.setattr(os, "write", fail)
@@ -94,14 +104,14 @@ class TestFullQueue(queue_contract.FullQueue):
         full.assert_lost((INFO, 40 - stats.pending))
         assert full.take_all() == [f"{number}" for number in range(40 - stats.pending, 40)]
 
-    def test_drops_the_lowest_when_the_disk_works_again(
+    def test_lowest_level_is_shed_when_entries_move_to_the_disk(
         self, full: Bounded, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A debug line in memory neither takes an error's place nor holds up what comes after."""
+        """A debug entry in memory replaces no error and does not block later entries."""
         errors = full.fill(ERROR)
         with monkeypatch.context() as disk:
             disk.setattr(os, "write", fail)
-            full.append("critical", CRITICAL)  # has taken the place of the oldest errors
+            full.append("critical", CRITICAL)  # This has shed the oldest errors.
             for number in range(5):
                 full.append(f"debug {number}", DEBUG)
                 full.append(f"warn {number}", WARN)
@@ -113,8 +123,8 @@ class TestFullQueue(queue_contract.FullQueue):
         expected = [*errors[full.granule :], "critical", "warn 3", "debug 4", "warn 4"]
         assert full.take_all() == expected
 
-    def test_gives_up_nothing_while_delivered_entries_take_room(self, full: Bounded) -> None:
-        """What was delivered of a file that is being written goes first, whatever its level."""
+    def test_delivered_entries_make_room_before_any_is_shed(self, full: Bounded) -> None:
+        """An active file whose entries are all delivered is removed first, whatever its level."""
         for number in range(3):
             full.append(f"critical {number}", CRITICAL)
         assert len(full.take_all()) == 3
@@ -125,8 +135,8 @@ class TestFullQueue(queue_contract.FullQueue):
         assert not full.queue.losses()
         assert full.take_all() == texts
 
-    def test_of_entries_in_flight_alone_gives_up_nothing(self, full: Bounded) -> None:
-        """What finds only entries in flight on the disk waits in memory, and is sent."""
+    def test_spool_full_of_entries_in_flight_drops_nothing(self, full: Bounded) -> None:
+        """A new entry waits in memory while entries in flight take all the room."""
         texts = full.fill(ERROR)
         assert len(full.queue.take(100, ROOMY)) == full.capacity
         full.append("one more", DEBUG)
@@ -136,8 +146,8 @@ class TestFullQueue(queue_contract.FullQueue):
         assert full.take_all() == texts
         assert full.take_all() == ["one more"]
 
-    def test_leaves_what_is_in_flight_on_the_disk(self, full: Bounded, tmp_path: Path) -> None:
-        """A kill after a flood costs nothing of the request that was under way."""
+    def test_entries_in_flight_stay_on_the_disk(self, full: Bounded, tmp_path: Path) -> None:
+        """A process that is killed after a flood loses no entry in flight."""
         texts = full.fill(DEBUG)
         assert len(full.queue.take(6, ROOMY)) == 6
         for number in range(3 * full.capacity):
@@ -153,7 +163,7 @@ class TestFullQueue(queue_contract.FullQueue):
 
 
 class Model(queue_model.Model):
-    """The queue on the disk; what is in flight of it is never as much as it holds."""
+    """The model of the queue on the disk, where the entries in flight are few."""
 
     unit = 7 * KIB
     reason = "spool_full"
@@ -167,7 +177,7 @@ class Model(queue_model.Model):
         return SpoolQueue(1000, ROOMY, settings, Diagnostics())
 
     def used(self) -> int:
-        """The bytes of all segments."""
+        """Return the bytes of all segments."""
         return sum(
             path.stat().st_size
             for path in self.folder.glob("*.ndjson")
@@ -175,7 +185,7 @@ class Model(queue_model.Model):
         )
 
     def is_full(self, waiting: list[Record]) -> bool:
-        return used(self.folder) + SEGMENT > self.max_bytes  # a file goes at once, not an entry
+        return used(self.folder) + SEGMENT > self.max_bytes  # The queue sheds a whole file at once.
 
     def is_over(self) -> bool:
         return used(self.folder) > self.max_bytes
@@ -197,7 +207,7 @@ class TestModel(Model.TestCase):  # type: ignore[valid-type,misc]
         max_examples=30,
         stateful_step_count=50,
         deadline=None,
-        phases=set(Phase) - {Phase.shrink},  # it would take minutes
+        phases=set(Phase) - {Phase.shrink},  # Shrinking would take minutes.
     )
 
 
@@ -218,18 +228,20 @@ class TestThreads(queue_contract.Threads):
 
 
 class TestSignals(queue_contract.Signals):
-    files = (*queue_contract.Signals.files, writer.__file__)
+    files = (*queue_contract.FILES, *FILES)
 
 
 class TestReentry:
-    def test_anywhere_in_a_log_call_keeps_the_accounts_right(self, make_queue: MakeQueue) -> None:
-        """A handler that logs at any place while an entry is written spoils neither."""
+    def test_handler_that_logs_anywhere_in_a_log_call_loses_no_entry(
+        self, make_queue: MakeQueue
+    ) -> None:
+        """A handler logs at each place of a log call; both entries are delivered once."""
         at = 0
         has_come = True
         while has_come:
             at += 1
             queue = make_queue(1000)
-            files = (writer.__file__, segment.__file__)
+            files = (*FILES, str(owner.__file__), str(store.__file__))
             with Interruption(at, lambda queue=queue: queue.append(entry("y"), INFO), files) as it:  # type: ignore[misc]
                 queue.append(entry("first"), INFO)
                 queue.append(entry("x" * 70), INFO)
@@ -248,10 +260,10 @@ class TestReentry:
 
     @pytest.mark.parametrize("delivered", [0, 3])
     @pytest.mark.parametrize("lanes", [(WARN, WARN), (ERROR, DEBUG), (DEBUG, ERROR)])
-    def test_anywhere_in_a_log_call_that_makes_room_keeps_the_accounts_right(
+    def test_handler_that_logs_while_files_are_shed_keeps_the_counts_right(
         self, tmp_path: Path, lanes: tuple[int, int], delivered: int
     ) -> None:
-        """The same while files are given up: by whom, and how often, does not matter."""
+        """A handler logs at each place of a log call that sheds files."""
         ours, foreign = lanes
         at = 0
         has_come = True
@@ -266,7 +278,7 @@ class TestReentry:
             full.take_all()
             for number in range(16 - delivered):
                 full.append(number, (WARN, ERROR)[number % 2])
-            files = (writer.__file__, segment.__file__, owner.__file__)
+            files = (*FILES, str(owner.__file__))
             with Interruption(at, lambda full=full: full.append("y", foreign), files) as it:  # type: ignore[misc]
                 full.append("x", ours)
             has_come = it.has_come
@@ -276,10 +288,10 @@ class TestReentry:
             assert_law(stats)
             assert stats.accepted == 17 + has_come, f"place {at}"
             waiting = len(queue)
-            # One for which there is room again by the time that it has found none is in memory.
+            # One entry can be in memory, if it found no room before the other call made room.
             assert waiting - 1 <= stats.spooled <= stats.pending == waiting, f"place {at}"
             taken = len(full.take_all())
-            taken += len(full.take_all())  # what is in memory goes apart
+            taken += len(full.take_all())  # Entries in memory are taken apart.
             assert taken == waiting, f"place {at}"
             stats = queue.stats()
             assert_law(stats)

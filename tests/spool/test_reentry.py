@@ -15,7 +15,16 @@ from tests.support.loggers import assert_law
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import ERROR, INFO
 from voyage_logger._queue.lanes import NEVER
-from voyage_logger._queue.spool import SpoolQueue, SpoolSettings, owner, reader, store, writer
+from voyage_logger._queue.spool import (
+    SpoolQueue,
+    SpoolSettings,
+    owner,
+    reader,
+    segments,
+    store,
+    turns,
+    writer,
+)
 from voyage_logger._queue.spool import folder as _folder
 from voyage_logger._queue.spool import queue as _queue
 
@@ -23,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-FILES = tuple(str(module.__file__) for module in (_folder, store, owner, writer))
+FILES = tuple(str(module.__file__) for module in (_folder, store, owner, segments, writer))
 
 
 def test_anywhere_in_the_first_log_call_loses_no_entry(tmp_path: Path) -> None:
@@ -67,7 +76,7 @@ def test_anywhere_in_a_take_changes_no_lane_under_it(tmp_path: Path) -> None:
         with Interruption(
             at,
             lambda queue=queue, late=late: queue.append(late, INFO),  # type: ignore[misc]
-            (str(_queue.__file__), str(reader.__file__)),
+            tuple(str(each.__file__) for each in (_queue, reader, turns)),
         ) as it:
             queue.take(NEVER, NEVER)
         has_come = it.has_come
@@ -77,6 +86,35 @@ def test_anywhere_in_a_take_changes_no_lane_under_it(tmp_path: Path) -> None:
         assert_law(queue.stats())
         queue.close("closed")
         assert list(folder.iterdir()) == [], f"place {at}"
+    assert at > 20
+
+
+def test_drop_all_anywhere_in_a_take_leaves_each_entry_on_the_disk_once(tmp_path: Path) -> None:
+    """A handler that drops all entries drops none that is on the disk, and doubles none."""
+    at = 0
+    has_come = True
+    while has_come:
+        at += 1
+        spool = SpoolSettings(tmp_path / str(at), 1 << 20, None, "nowhere")
+        queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
+        expected = [entry(number) for number in range(3)]
+        for payload in expected:
+            queue.append(payload, INFO)
+        with Interruption(
+            at,
+            lambda queue=queue: queue.drop_all("closed"),  # type: ignore[misc]
+            tuple(str(each.__file__) for each in (_queue, reader, turns)),
+        ) as it:
+            queue.settle(len(taken := queue.take(2, NEVER)))
+        has_come = it.has_come
+
+        taken += (rest := queue.take(NEVER, NEVER))
+        assert payloads(taken) == expected, f"place {at}"
+        queue.settle(len(rest))
+        stats = queue.stats()
+        assert_law(stats)
+        assert (stats.delivered, stats.pending_bytes) == (3, 0), f"place {at}"
+        queue.close("closed")
     assert at > 20
 
 
@@ -107,6 +145,38 @@ class Disk:
         if what == "error":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return written
+
+
+@pytest.mark.parametrize("outer", ["half", "error"])
+def test_anywhere_in_a_log_call_whose_write_fails_loses_no_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outer: str
+) -> None:
+    """The failed write is undone, and the entry of the handler stays whole."""
+    files = tuple(str(each.__file__) for each in (_queue, writer, segments, owner))
+    at = 0
+    has_come = True
+    while has_come:
+        at += 1
+        spool = SpoolSettings(tmp_path / str(at), 1 << 20, None, "nowhere")
+        queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
+        expected = [entry("first"), entry("outer" + "x" * 100)]
+        queue.append(expected[0], INFO)
+        monkeypatch.setattr(os, "write", Disk(outer, [], lambda: None))
+        with Interruption(at, lambda queue=queue: queue.append(entry("late"), INFO), files) as it:  # type: ignore[misc]
+            queue.append(expected[1], INFO)
+        has_come = it.has_come
+        monkeypatch.undo()
+
+        used = sum(path.stat().st_size for path in (tmp_path / str(at)).glob("*.ndjson"))
+        assert queue._store.size == used, f"place {at}"
+        taken = []
+        for _ in range(3):  # Entries in memory are taken apart.
+            taken += payloads(batch := queue.take(100, 1 << 20))
+            queue.settle(len(batch))
+        assert sorted(taken) == sorted(expected + [entry("late")] * has_come), f"place {at}"
+        assert_law(queue.stats())
+        queue.close("closed")
+    assert at > 20
 
 
 @pytest.mark.parametrize("before", [0, 3])

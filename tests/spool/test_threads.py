@@ -1,7 +1,6 @@
-"""The spool between threads: the order of its two locks, and descriptors that two of them use.
+"""The spool and threads: the order of the two locks, and descriptors that two threads use.
 
-Each race is staged: a thread is held up in the very call to the system that the other one is to
-meet, and goes on when the test says so.
+Each test stages its race: a thread stops inside a system call until the test lets it continue.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from voyage_logger.devserver import DevServer
 
 KIB = 1024
-LIMIT = 30.0  # seconds, after which a thread counts as stuck
+LIMIT = 30.0  # seconds; after this a thread counts as blocked
 ROOMY = 1 << 30
 
 
@@ -55,26 +54,26 @@ def queue(make_queue: Callable[[], SpoolQueue]) -> SpoolQueue:
 
 
 def entry(text: object) -> bytes:
-    """An entry of which four fill a file, and sixteen the spool."""
+    """Return an entry; four entries fill a file, and sixteen fill the spool."""
     return b'{"m":"%b"}' % str(text).encode().ljust(16 * KIB - 60, b".")
 
 
 def adopted(queue: SpoolQueue) -> int:
-    """How many entries a queue has taken over, now that it has looked."""
-    queue._maintain_at = 0.0
+    """Look at the folder, and return how many entries the queue has adopted."""
+    queue._segments.look_at = 0.0
     queue.maintain()
     return queue.stats().adopted
 
 
 class Watched:
-    """A queue's `_disk`: it sees who takes it too late, and who waits for it."""
+    """A `disk_lock` that notes who takes it after the other lock, and who waits for it."""
 
     def __init__(self, queue: Any) -> None:
-        self.inner, self.lock = queue._disk, queue.lock
+        self.inner, self.lock = queue._segments.disk_lock, queue.lock
         self.taken = 0
         self.too_late: list[str] = []
         self.is_wanted = threading.Event()
-        queue._disk = self
+        queue._segments.disk_lock = self
 
     def acquire(self, *, timeout: float = -1) -> bool:
         if self.lock._is_owned() and not self.inner._is_owned():
@@ -96,15 +95,15 @@ class Watched:
 
 
 class HeldUp:
-    """A thread that stops inside a function of `os`, with a descriptor, until `go`.
+    """A thread that stops inside a function of `os` until `go` is called.
 
     Args:
         monkeypatch: pytest's.
-        name: The function, whose first argument is a descriptor.
-        target: What the thread does.
+        name: The name of the function. Its first argument is a descriptor.
+        target: The function that the thread runs.
 
     Attributes:
-        before, after: What file the descriptor was, and is when the thread goes on.
+        before, after: The file of the descriptor when the thread stops and when it continues.
     """
 
     def __init__(
@@ -138,7 +137,7 @@ class HeldUp:
         return self
 
     def go(self) -> Any:
-        """Lets it go on to its end, and gives its result."""
+        """Let the thread continue, and return its result."""
         self.may_go.set()
         self.thread.join(LIMIT)
         assert not self.thread.is_alive()
@@ -149,10 +148,10 @@ class HeldUp:
 
 
 class TestLocks:
-    def test_are_always_taken_in_one_order(
+    def test_two_locks_are_always_taken_in_one_order(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Nobody who has the queue's lock waits for the disk's, so no two wait for each other."""
+        """No thread waits for the disk lock while it holds the lock of the ledger."""
         logger = make_logger(spool_dir=folder, flush_interval=600)
         disk = Watched(logger._pipeline.queue)
         leave(folder, server, ["left"])
@@ -175,10 +174,10 @@ class TestLocks:
         assert disk.taken > 0
         assert disk.too_late == []
 
-    def test_a_log_call_does_not_wait_for_the_disks(
+    def test_log_call_does_not_wait_for_the_disk_lock(
         self, queue: SpoolQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """While the worker reads from a slow disk, log calls write, make room, and are counted."""
+        """Log calls write and make room while the worker reads from a slow disk."""
         queue.append(entry(0), INFO)
         with HeldUp(monkeypatch, "read", lambda: queue.take(1, NEVER)) as reader:
 
@@ -198,13 +197,13 @@ class TestLocks:
 
 
 class TestClosing:
-    def test_waits_for_a_read_under_way(
+    def test_close_waits_for_the_read_of_the_worker(
         self,
         queue: SpoolQueue,
         make_queue: Callable[[], SpoolQueue],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """What the worker is about to send is not left to another process meanwhile."""
+        """Another process does not adopt entries that the worker reads to send."""
         monkeypatch.setattr(_queue, "_DISK_SECONDS", LIMIT)
         disk = Watched(queue)
         other = make_queue()
@@ -220,13 +219,13 @@ class TestClosing:
         assert not closing.is_alive()
         assert adopted(other) == 1
 
-    def test_leaves_open_what_a_read_that_does_not_end_uses(
+    def test_close_leaves_files_open_that_a_blocked_read_uses(
         self,
         queue: SpoolQueue,
         make_queue: Callable[[], SpoolQueue],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A disk that hangs holds up nobody, and its entries are left to no one else."""
+        """A blocked disk does not block `close`, and no other process adopts the entries."""
         monkeypatch.setattr(_queue, "_DISK_SECONDS", 0.0)
         other = make_queue()
         queue.append(entry(0), INFO)
@@ -239,7 +238,7 @@ class TestClosing:
         queue.release()
         assert adopted(other) == 1
 
-    def test_leaves_what_is_found_meanwhile_to_others(
+    def test_close_during_a_look_adopts_nothing(
         self,
         server: DevServer,
         queue: SpoolQueue,
@@ -247,7 +246,7 @@ class TestClosing:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """The folder that the worker looks through stays open, and nothing in it is kept locked."""
+        """The folder stays open for the look, and found files are unlocked for other processes."""
         queue.append(entry(0), INFO)
         assert len(queue.take(1, NEVER)) == 1
         queue.settle(1)
@@ -261,20 +260,20 @@ class TestClosing:
 
 
 class TestLooking:
-    def test_waits_for_the_look_under_way(
+    def test_second_look_waits_for_the_first(
         self,
         queue: SpoolQueue,
         server: DevServer,
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Two at once would share the folder's cursor, and miss an owner or take it over twice."""
+        """Two looks at once would share the cursor of the folder, and miss or repeat an owner."""
         queue.append(entry(0), INFO)
         leave(folder, server, ["left", "too"], destination="nowhere")
         with HeldUp(monkeypatch, "listdir", lambda: adopted(queue)) as first:
             second = threading.Thread(target=adopted, args=(queue,))
             second.start()
-            second.join(0.5)  # without a look under way it ends well within this
+            second.join(0.5)  # Without another look, the thread ends much earlier.
             is_waiting = second.is_alive()
             assert first.go() == 2
         second.join(LIMIT)
@@ -282,11 +281,11 @@ class TestLooking:
         assert queue.stats().adopted == 2
 
 
-class TestGivingUp:
-    def test_a_file_that_is_being_read_leaves_it_open_to_the_reader(
+class TestShedding:
+    def test_shed_file_stays_open_for_the_reader(
         self, queue: SpoolQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A log call that makes room does not put another file under the worker's hands."""
+        """A log call that sheds a file does not close the descriptor that the worker reads."""
         for number in range(8):
             queue.append(entry(f"info {number}"), INFO)
         with HeldUp(monkeypatch, "read", lambda: queue.take(1, NEVER)) as reader:

@@ -61,7 +61,7 @@ def test_what_is_urgent_has_the_next_request(make_queue: MakeQueue, lane: int) -
     for number in range(5):
         assert request(queue, 10) == [f"old {10 * number + count}" for count in range(10)]
         queue.append(entry("now"), lane)
-        queue.is_urgent = False  # as the worker leaves it before it takes
+        queue.clear_urgent()  # as the worker leaves it before it takes
         assert request(queue, 10) == ["now"]
 
 

@@ -1,4 +1,4 @@
-"""Segments that cannot be read: for good, or only now."""
+"""Segments that cannot be read now, or that can never be read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ names = errno.errorcode.__getitem__
 
 @pytest.fixture
 def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
-    """Has the opening of info segments fail, to read or to write on; gives the failures."""
+    """Make the opening of info segments fail, and return the failures."""
 
     def fail(number: int, *, first: int = 1) -> list[int]:
         real, count, failures = os.open, itertools.count(1), []
@@ -54,7 +54,7 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
 
 
 @pytest.mark.parametrize("number", PASSING, ids=names)
-def test_what_cannot_be_read_now_is_kept_and_tried_again(
+def test_segment_that_cannot_be_read_now_is_tried_again(
     server: DevServer,
     make_logger: MakeLogger,
     folder: Path,
@@ -63,7 +63,7 @@ def test_what_cannot_be_read_now_is_kept_and_tried_again(
     caplog: pytest.LogCaptureFixture,
     number: int,
 ) -> None:
-    """Nothing is given up, people are told once, and the worker does not run in circles."""
+    """No entry is dropped, the user is told once, and the worker does not loop."""
     logger = make_logger(spool_dir=folder, flush_interval=600)
     failures = fail(number)
     queue = logger._pipeline.queue
@@ -91,17 +91,17 @@ def test_what_cannot_be_read_now_is_kept_and_tried_again(
 
 
 @pytest.mark.parametrize("number", LASTING, ids=names)
-def test_what_never_will_be_read_is_given_up(
+def test_entries_that_can_never_be_read_are_dropped(
     server: DevServer,
     make_logger: MakeLogger,
     folder: Path,
     fail: Fail,
     number: int,
 ) -> None:
-    """Entries of dead owners that are out of reach are a loss that is told."""
+    """Unreadable entries of a dead process count as dropped."""
     leave(folder, server, ["a", "b"])
     logger = make_logger(spool_dir=folder, flush_interval=600)
-    fail(number, first=2)  # once it is opened to be taken over
+    fail(number, first=2)  # The first opening adopts the segment.
     logger.error("own")
     look(logger)
     until(lambda: logger.stats().adopted == 2)
@@ -114,14 +114,14 @@ def test_what_never_will_be_read_is_given_up(
     assert "own" in messages(server)
 
 
-def test_what_cannot_be_read_now_holds_up_nothing_else(
+def test_segment_that_cannot_be_read_now_delays_no_other(
     server: DevServer,
     make_logger: MakeLogger,
     folder: Path,
     fail: Fail,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """New entries do not wait for a dead owner's that are out of reach, and those arrive later."""
+    """New entries do not wait for unreadable entries of a dead process, which arrive later."""
     leave(folder, server, ["left"])
     logger = make_logger(spool_dir=folder, flush_interval=600)
     fail(errno.EMFILE, first=2)
@@ -139,17 +139,15 @@ def test_what_cannot_be_read_now_holds_up_nothing_else(
     assert sorted(messages(server)) == ["end", "left", "own"]
 
 
-def test_a_process_without_a_descriptor_to_spare_loses_nothing(
-    server: DevServer, folder: Path
-) -> None:
-    """Entries that are logged while all descriptors are taken arrive once some are free."""
+def test_process_without_free_descriptors_loses_nothing(server: DevServer, folder: Path) -> None:
+    """Entries that are logged while all descriptors are in use arrive once some are free."""
     code = """\
         import resource
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
         logger = logger_on(folder)
         logger.info("a")
         logger.flush()
-        logger.info("b")  # its file is open, to be written
+        logger.info("b")  # The file of this entry is already open.
         taken = []
         try:
             while True:
@@ -172,8 +170,8 @@ def test_a_process_without_a_descriptor_to_spare_loses_nothing(
     assert list(folder.iterdir()) == []
 
 
-def test_how_often_to_look_is_kept_over_trouble_with_the_disk(folder: Path) -> None:
-    """Who looks often, as a replay does, goes on doing so while the disk fails, and after that."""
+def test_interval_of_looks_is_the_same_after_the_disk_has_failed(folder: Path) -> None:
+    """A short interval, such as that of a replay, stays while the disk fails and after it."""
     folder.write_text("in the way")
     spool = SpoolSettings(folder, 1 << 20, None, "nowhere")
     queue = SpoolQueue(100, 1 << 20, spool, Diagnostics(), clock=itertools.count().__next__)

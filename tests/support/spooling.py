@@ -24,7 +24,7 @@ PRELUDE = """\
     import errno, json, os, random, signal, sys, threading, time
     import voyage_logger
     from voyage_logger import VoyageLogger
-    from voyage_logger._queue.spool import writer
+    from voyage_logger._queue.spool import segments
 
     def logger_on(folder, **settings):
         return VoyageLogger("app", spool_dir=folder, **{"flush_interval": 600, **settings})
@@ -34,7 +34,7 @@ PRELUDE = """\
 
     def look(logger):
         queue = logger._pipeline.queue
-        queue._maintain_at = 0.0
+        queue._segments.look_at = 0.0
         queue.maintain()
 
     def import_all():
@@ -77,7 +77,7 @@ def lines(folder: Path) -> int:
 def look(logger: VoyageLogger) -> None:
     """Run the maintenance of a logger's spool now, in this thread."""
     queue = logger._pipeline.queue
-    queue._maintain_at = 0.0  # type: ignore[attr-defined]
+    queue._segments.look_at = 0.0  # type: ignore[attr-defined]
     queue.maintain()
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from voyage_logger._base.settings import Settings
     from voyage_logger._delivery.loss_report import LossReport
     from voyage_logger._delivery.server_state import ServerState
+    from voyage_logger._queue.contract import Queue
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.memory import MemoryQueue
     from voyage_logger.transports import BaseTransport
 
 MOST_REFUSALS = 32
@@ -52,7 +52,7 @@ class BatchDelivery:
 
     def __init__(
         self,
-        queue: MemoryQueue,
+        queue: Queue,
         transport: BaseTransport,
         settings: Settings,
         server: ServerState,

@@ -15,14 +15,14 @@ from voyage_logger._base.errors import EntriesLost, entries, fate, tally
 from voyage_logger._base.event_names import ENTRIES_LOST
 from voyage_logger._base.levels import LANES, NOTICE_LANE
 from voyage_logger._entry.readable_line import printable
-from voyage_logger._queue.lanes import Loss, by_reason
+from voyage_logger._queue.ledger import Loss, by_reason
 from voyage_logger.transports import UNCONFIGURED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voyage_logger._delivery.server_state import ServerState
-    from voyage_logger._queue.memory import MemoryQueue
+    from voyage_logger._queue.contract import Queue
 
 _AT_END = {"closed", "shutdown"}  # reasons that do not say why the server was not reached
 
@@ -38,7 +38,7 @@ class LossReport:
 
     def __init__(
         self,
-        queue: MemoryQueue,
+        queue: Queue,
         server: ServerState,
         diagnostics: Diagnostics,
         write_notice: Callable[[dict[str, Any]], object],

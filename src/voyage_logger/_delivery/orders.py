@@ -13,7 +13,7 @@ from voyage_logger._queue.lanes import LAST
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from voyage_logger._queue.memory import MemoryQueue
+    from voyage_logger._queue.contract import Queue
 
 
 class Orders:
@@ -29,7 +29,7 @@ class Orders:
     Thread-safe.
     """
 
-    def __init__(self, queue: MemoryQueue) -> None:
+    def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self.flush_until = 0
         self.deadline: float | None = None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._base.settings import Settings
-    from voyage_logger._queue.memory import MemoryQueue
+    from voyage_logger._queue.contract import Queue
     from voyage_logger.transports import BaseTransport
 
 _REFUSED_ALL = Outcome(Kind.TRY_AGAIN, "every entry of a batch was refused")
@@ -55,7 +55,7 @@ class Worker:
 
     def __init__(
         self,
-        queue: MemoryQueue,
+        queue: Queue,
         transport: BaseTransport,
         settings: Settings,
         diagnostics: Diagnostics,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voyage_logger._delivery.pipeline import Pipeline
-    from voyage_logger._queue.memory import MemoryQueue
+    from voyage_logger._queue.contract import Queue
 
 _MOST_BURSTS = 1000
 _TRIES = 16
@@ -34,7 +34,7 @@ class _Burst:
 
     def __init__(
         self,
-        queue: MemoryQueue,
+        queue: Queue,
         sequence: int,
         payload: bytearray,
         stamps: dict[str, Any],

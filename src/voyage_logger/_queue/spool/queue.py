@@ -1,43 +1,148 @@
-"""A queue whose entries are on the disk before the log call returns.
+"""The queue on the disk: an entry is in a file before its log call returns.
 
-What log calls do stands in `_writing`, the care of the folder in `_upkeep`, how the worker takes
-entries in `_reading`. Here is how they end: noted on the disk as settled, buried, or left there.
-
-What must stay true: what is settled is noted before anybody can see it; what is left stays there.
+What must stay true: settled entries are noted on the disk before another thread can see their
+count. Entries on the disk that are not sent stay there.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING
 
+from voyage_logger._base.clock import real_clock
 from voyage_logger._base.levels import NOTICE_LANE
-from voyage_logger._queue.lanes import LAST
+from voyage_logger._queue.contract import Queue
+from voyage_logger._queue.lanes import LAST, NEVER, head
+from voyage_logger._queue.memory import MemoryQueue
+from voyage_logger._queue.spool.caretaker import Caretaker
 from voyage_logger._queue.spool.lines import dead_letter_of
-from voyage_logger._queue.spool.reader import ReadingQueue
+from voyage_logger._queue.spool.reader import Reader
+from voyage_logger._queue.spool.segments import Segments
+from voyage_logger._queue.spool.store import Store
+from voyage_logger._queue.spool.writer import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voyage_logger._base.diagnostics import Diagnostics
+    from voyage_logger._base.stats import Stats
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segment import Segment
-    from voyage_logger._queue.spool.writer import Origin
+    from voyage_logger._queue.spool.settings import SpoolSettings
 
-_DISK_SECONDS = 1.0  # how long the end waits for the worker's present read or write
+_DISK_SECONDS = 1.0  # how long `release` waits for a read or write of the worker
 
 
-class SpoolQueue(ReadingQueue):
-    """An `MemoryQueue` that a killed process does not lose.
+class SpoolQueue(Queue):
+    """A queue whose entries survive the end of the process.
 
     Args:
-        max_entries: How many entries may wait in memory while the disk fails.
-        max_bytes: How much memory they may take.
-        spool: Where and how to keep entries.
+        max_entries: The most entries that wait in memory while the disk fails.
+        max_bytes: The most memory of those entries.
+        spool: Where and how to keep entries on the disk.
         diagnostics: Where trouble with the disk is told.
         clock: The monotonic clock, seconds.
 
-    Thread-safe, and re-entrant, as `MemoryQueue` is.
+    Attributes:
+        looks: How many looks at the folder have ended.
     """
+
+    is_durable = True
+
+    def __init__(
+        self,
+        max_entries: int,
+        max_bytes: int,
+        spool: SpoolSettings,
+        diagnostics: Diagnostics,
+        clock: Callable[[], float] = real_clock(),  # noqa: B008 - see `clock`
+    ) -> None:
+        self._memory = memory = MemoryQueue(max_entries, max_bytes)
+        super().__init__(memory.ledger, memory.flight)
+        self.place = str(spool.path)
+        self._store = Store(spool, diagnostics)
+        self._segments = segments = Segments(memory, self._store, clock)
+        self._writer = Writer(segments)
+        self._reader = Reader(segments)
+        self._caretaker = Caretaker(segments, self._writer)
+
+    def append(self, payload: bytes | bytearray, lane: int) -> int:
+        store = self._store
+        with self.lock:
+            sequence = self._writer.append(payload, lane)
+        if store.has_news:
+            store.tell()
+        return sequence
+
+    def take(self, max_entries: int, max_bytes: int) -> list[Record]:
+        return self._reader.take(max_entries, max_bytes, is_ending=self.is_ending)
+
+    @property
+    def maintenance_interval(self) -> float:
+        return self._segments.interval
+
+    def maintain(self) -> None:
+        self._caretaker.maintain(self.release)
+
+    def maintain_every(self, seconds: float) -> None:
+        """Change the usual interval of `maintain`."""
+        with self.lock:
+            self._segments.interval = self._segments.usual_interval = seconds
+
+    @property
+    def looks(self) -> int:
+        return self._caretaker.looks
+
+    # How many entries wait.
+
+    def fill(self) -> float:
+        """Return the waiting entries as a share of what would fill the memory."""
+        with self.lock:
+            size = self.ledger.queued_bytes + sum(
+                segment.size - segment.taken
+                for owner_files in self._store.all_owners()
+                for segment in owner_files.segments()
+            )
+            return self._memory.fill_with(len(self), size)
+
+    def stats(self) -> Stats:
+        return self.ledger.stats(self._reader.origins)
+
+    def oldest(self) -> int:
+        """See `Queue.oldest`; segments that are set aside do not count."""
+        with self.lock:
+            if any(owner_files.ready for owner_files in self._store.adopted):
+                return 0
+            own = self._store.own
+            ready = NEVER if own is None else own.ready_head()
+            return min(head(self.flight.records), ready, self._memory.oldest_queued())
+
+    def is_pending(self, sequence: int) -> bool:
+        with self.lock:
+            numbers = (number for number, *_ in self.flight.records if number)
+            own = self._store.own
+            unread = NEVER if own is None else own.head()
+            oldest = min(min(numbers, default=NEVER), unread, self._memory.oldest_queued())
+            return oldest <= sequence
+
+    def pending_until(self, sequence: int) -> int:
+        count = self._memory.pending_until(sequence)
+        with self.lock:
+            count += self._segments.left
+            count -= sum(not number for number, *_ in self.flight.records)
+            own = self._store.own
+            segments = list(own.segments()) if own is not None else []
+            count += sum(segment.unread for segment in segments if segment.last <= sequence)
+            partly = [
+                (segment, segment.taken, segment.size)
+                for segment in segments
+                if segment.unread and segment.head <= sequence < segment.last
+            ]
+        return count + sum(
+            segment.count_until(self._store.folder, sequence, begin, end)
+            for segment, begin, end in partly
+        )
+
+    # How entries are settled.
 
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
         super().settle(count, rejected=rejected, dropped=dropped, words=words)
@@ -45,97 +150,72 @@ class SpoolQueue(ReadingQueue):
             self._store.tell()
 
     def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:
-        # With its note on the disk, all in one: a thread that waited for it may close the files, or
-        # the process be killed, once nothing is pending, and nothing may then come twice.
-        before = self._in_flight
-        if rejected:
-            ended = list(zip(islice(self._flight, count), self._origins))  # noqa: B905
-            self._keep_dead_letters(ended, rejected, words)
-        super()._settle(count, rejected, dropped, words)
-        touched: dict[Segment, OwnerFiles] = {}
-        # Those that `drop_all` drops from memory have no origin.
-        for _ in range(min(before - self._in_flight, len(self._origins))):
-            origin = self._origins.popleft()
-            if origin is not None:
-                owner_files, segment, end, lines = origin
-                segment.settle(end, lines)
-                touched[segment] = owner_files
-        for owner_files in dict.fromkeys(touched.values()):
-            self._store.note_sent(
-                owner_files, [s for s, of in touched.items() if of is owner_files]
-            )
-        for segment, owner_files in touched.items():
-            if self._discard_if_settled(owner_files, segment) or not segment.unread:
-                segment.stop_reading()
-            if self._store.finish(owner_files) and self._store.has_left:
-                self._maintain_at = self._clock()  # there is a place for the next one
+        """Settle entries and note them on the disk, both under one hold of the lock.
 
-    def _keep_dead_letters(
-        self, ended: list[tuple[Record, Origin | None]], reason: str, words: str
-    ) -> None:
-        """Keeps rejected entries where a person can find them."""
-        letters: dict[OwnerFiles, list[bytes]] = {}
-        lanes: dict[OwnerFiles, list[int]] = {}
-        for (_, lane, payload), origin in ended:
-            owner_files = self._store.own if origin is None else origin[0]
-            if owner_files is not None:
-                letter = dead_letter_of(payload, reason, words)
-                letters.setdefault(owner_files, []).append(letter)
-                lanes.setdefault(owner_files, []).append(lane)
-        for owner_files, of_owner in letters.items():
-            are_kept = self._store.keep_dead_letters(owner_files, of_owner)
+        Once nothing is pending, another thread may close the files, or the process may be killed;
+        no entry may be sent twice after that.
+        """
+        origins, before = self._reader.origins, self.ledger.in_flight
+        if rejected:
+            self._keep(self.flight.records[:count], rejected, words)
+        self.flight.settle(count, rejected, dropped)
+        touched: list[Segment] = []
+        for _ in range(min(before - self.ledger.in_flight, len(origins))):
+            owner_files, segment, end, lines = origins.popleft()
+            segment.settle(end, lines)
+            touched.append(segment)
+        if not touched:
+            return
+        segments = dict.fromkeys(touched)
+        self._store.note_sent(owner_files, segments)
+        for segment in segments:
+            if self._segments.remove_if_settled(owner_files, segment) or not segment.unread:
+                segment.stop_reading()
+        if self._store.finish(owner_files) and self._store.has_left:
+            # There is room for the files of another process.
+            self._segments.look_at = self._segments.clock()
+
+    def _keep(self, records: list[Record], reason: str, words: str) -> None:
+        """Keep rejected entries in the dead-letter file of their owner."""
+        origins = self._reader.origins
+        owner_files = origins[0][0] if origins else self._store.own
+        if owner_files is not None:
+            letters = [dead_letter_of(payload, reason, words) for *_, payload in records]
+            are_kept = self._store.keep_dead_letters(owner_files, letters)
             self.kept += sum(
                 is_kept and lane != NOTICE_LANE
-                for is_kept, lane in zip(are_kept, lanes[owner_files], strict=True)
+                for is_kept, (_, lane, _) in zip(are_kept, records, strict=True)
             )
 
     # The end.
 
     def drop_all(self, reason: str) -> int:
-        """Drops what is in memory and finds no place on the disk; what is there, stays there."""
         with self.lock:
-            if self._in_flight and self._origins[0] is None:
-                self._return_to_memory()
-            self._move_to_disk()
-            from_disk, self._in_flight = self._in_flight, 0
-            flight, self._flight = self._flight, deque()
-            origins, self._origins = self._origins, deque()
-            size, self._flight_bytes = self._flight_bytes, 0
-            count = super().drop_all(reason)
-            self._flight, self._origins = flight, origins
-            self._in_flight, self._flight_bytes = from_disk, size
-            return count
-
-    def _return_to_memory(self) -> None:
-        """Puts a flight that came from memory back to where it was."""
-        for record in reversed(self._flight):
-            self._lanes[record[1]].appendleft(record)
-        self._queued += self._in_flight
-        self._queued_bytes += self._flight_bytes
-        self._in_flight = self._flight_bytes = 0
-        self._flight.clear()
-        self._origins.clear()
+            if not self._reader.origins:
+                self._memory.return_flight()
+            self._writer.move_to_disk()
+            return self._memory.drop_queued(reason)
 
     def close(self, reason: str) -> None:
         with self.lock:
-            super().close(reason)
-            self._is_shut = True
+            self.drop_all(reason)
+            self._memory.drop_later(reason)
+            self._segments.is_closed = True
         self.release()
 
     def release(self) -> None:
-        if self.is_ending and not self._is_shut and self.is_pending(LAST):
-            return  # to the process's end: an exit hook's entries find room in the files there are
-        is_ours = self._disk.acquire(timeout=_DISK_SECONDS)
+        if self.is_ending and not self._segments.is_closed and self.is_pending(LAST):
+            return  # The files stay open for the entries of exit hooks.
+        disk_lock = self._segments.disk_lock
+        is_ours = disk_lock.acquire(timeout=_DISK_SECONDS)
         try:
             with self.lock:
-                self._seal_all()
-                if is_ours:  # else the worker is stuck in the disk, and the files stay open
-                    own = self._store.own
-                    self._left += own.unread if own is not None else 0
-                    self._store.release()
+                self._segments.seal_all()
+                if is_ours:  # Else the worker still waits for the disk, and the files stay open.
+                    self._segments.release()
         finally:
             if is_ours:
-                self._disk.release()
+                disk_lock.release()
 
     def release_in_child(self) -> None:
         self._store.release_in_child()

@@ -1,0 +1,75 @@
+"""The entries in flight: the worker has taken them, and no answer of the server is known.
+
+What must stay true: entries in flight are never shed, and they are settled in their order. A
+re-entrant call can drop all of them or none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voyage_logger._base.levels import LANES
+from voyage_logger._queue.lanes import RECORD_OVERHEAD, size_of
+
+if TYPE_CHECKING:
+    from voyage_logger._queue.lanes import Record
+    from voyage_logger._queue.ledger import Ledger
+
+
+class Flight:
+    """The entries in flight of one queue. The lock of the ledger guards them.
+
+    Attributes:
+        records: The entries, oldest first. A queue adds entries to this list in the run of
+            statements that changes the counts; see `ledger`.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.records: list[Record] = []
+
+    def room(self, max_bytes: int) -> int:
+        """Return how many bytes of JSON can be added to a request of at most `max_bytes`."""
+        ledger = self._ledger
+        return max_bytes - (ledger.flight_bytes - ledger.in_flight * (RECORD_OVERHEAD - 1))
+
+    def settle(self, count: int, rejected: str, dropped: str) -> None:
+        """Settle the oldest entries, for a reason if one is given, else as delivered."""
+        ledger, records = self._ledger, self.records
+        if not rejected and not dropped:
+            self._settle_delivered(count)
+            return
+        counts = ledger.rejected if rejected else ledger.dropped
+        for lane in range(len(LANES)):
+            counts[rejected or dropped, lane] += 0  # See `MemoryQueue._shed_to`.
+        for _, lane, payload in records[:count]:
+            size = len(payload) + RECORD_OVERHEAD
+            loss = (rejected or dropped, lane)
+            if ledger.in_flight:  # A handler can have dropped all entries.
+                ledger.in_flight -= 1
+                ledger.flight_bytes -= size
+                counts[loss] += 1
+                del records[0]
+
+    def _settle_delivered(self, count: int) -> None:
+        """Settle all entries in one step, because most entries are delivered."""
+        ledger, records = self._ledger, self.records
+        ended = records[:count]
+        count, size = len(ended), size_of(ended)
+        leaving = slice(count)  # made before the counts change, because this is an allocation
+        if ledger.in_flight >= count:  # A handler can have dropped all entries.
+            ledger.in_flight -= count
+            ledger.flight_bytes -= size
+            ledger.delivered += count
+            del records[leaving]
+
+    def replace_first(self, payload: bytes) -> None:
+        """Replace the encoding of the oldest entry by a shorter one."""
+        ledger, records = self._ledger, self.records
+        try:
+            sequence, lane, old = records[0]
+            record = (sequence, lane, payload)
+            size = ledger.flight_bytes + len(payload) - len(old)
+            records[0], ledger.flight_bytes = record, size
+        except IndexError:
+            return  # The entry was dropped while it was encoded again.
