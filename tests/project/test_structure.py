@@ -32,11 +32,11 @@ FILES = {f"src/{path}": text for path, text in SOURCES.items()} | {
     f"tests/{path}": text for path, text in sources_in(TESTS).items()
 }
 
-# The goals are 350 lines a file, 50 lines a function, and nine short functions in ten. Some files
-# are still being rewritten, so these limits are what is there now.
-FILE_LINES = {"src": 385, "tests": 1110}
+# A file of the package has at most 350 lines, a function at most 50, and nine in ten are short. Long
+# scenarios and matrices make the limits of the tests larger.
+FILE_LINES = {"src": 350, "tests": 1150}
 FUNCTION_LINES = {"src": 50, "tests": 90}
-SHORT_SHARE = {"src": 0.88, "tests": 0.9}
+SHORT_SHARE = {"src": 0.9, "tests": 0.9}
 
 VAGUE_NAMES = {"utils", "helpers", "common", "misc"}
 
