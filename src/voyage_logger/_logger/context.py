@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType, TracebackType
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
+    from voyage_logger._entry.log_fields import LogFields
     from voyage_logger._entry.timeline import Timeline
 
 P = ParamSpec("P")
@@ -134,6 +135,21 @@ class Scope:
         layer, layer.left_to = self._entered.pop()
         layer.is_left = True
         return layer
+
+
+class ContextMethods:
+    """The method of `VoyageLogger` for contexts."""
+
+    def context(self, **fields: Unpack[LogFields]) -> Scope:
+        """Return a context manager that adds fields to all entries of this thread or task.
+
+        The fields are added to entries of all loggers. `async with` works, too. Tasks that start
+        inside the block inherit the fields; for threads and executors, use `propagate`.
+
+        Args:
+            fields: The fields, as for `debug`.
+        """
+        return Scope(dict(fields))
 
 
 @contextlib.contextmanager

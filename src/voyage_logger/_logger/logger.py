@@ -16,10 +16,11 @@ from voyage_logger._delivery.pipeline import FLUSH_TIMEOUT, Pipeline
 from voyage_logger._entry.encoding import encode
 from voyage_logger._entry.factory import EntryFactory
 from voyage_logger._entry.redaction import DEFAULT_REDACTED_KEYS, Redaction
+from voyage_logger._logger.context import ContextMethods
+from voyage_logger._logger.journey import JourneyMethods
 from voyage_logger._logger.log_call import CallCounts, LogCalls
 from voyage_logger._logger.log_methods import LogMethods
 from voyage_logger._logger.options import a_transport, settings_from
-from voyage_logger._logger.scope_methods import ScopeMethods
 from voyage_logger.transports import (
     BaseTransport,
     ConsoleTransport,
@@ -30,6 +31,7 @@ from voyage_logger.transports import (
 
 if TYPE_CHECKING:
     import os
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
@@ -45,7 +47,7 @@ _CONSOLE_INTERVAL = 0.1  # seconds: a person at a terminal waits for the lines
 _PRINTED = "entries are printed here and sent nowhere"
 
 
-class VoyageLogger(Restorable, LogMethods, ScopeMethods):
+class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
     """Sends log entries to the Voyage AI Logs API from a background thread.
 
     A log call never raises, never waits for the network or the worker, and takes any value. The
@@ -186,6 +188,25 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         child._log_call = child._calls.log
         child._unbound = self._unbound or self
         return child
+
+    def capture_uncaught(self, loop: AbstractEventLoop | None = None) -> Callable[[], None]:
+        """Log uncaught exceptions: of the program, of threads and of an event loop.
+
+        The previous hooks (`sys.excepthook`, `threading.excepthook`, the loop's exception handler)
+        are called afterwards. Ctrl-C is not logged. Each exception is logged once, even if this
+        method is called several times, for example for another loop. An exception that ends the
+        logger's own `with` block is logged before the logger closes.
+
+        Args:
+            loop: The event loop to watch; default: the loop that runs in this thread, if any. No
+                loop runs before `asyncio.run`, so call this method inside.
+
+        Returns:
+            A function that restores the previous hooks.
+        """
+        from voyage_logger._logger.uncaught import Uncaught  # noqa: PLC0415 - few apps use it
+
+        return Uncaught(self._calls, loop).undo
 
     def flush(self, timeout: float | None = None) -> FlushResult:
         """Send all entries that were logged before the call, and wait until they are sent.
