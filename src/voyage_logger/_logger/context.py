@@ -34,15 +34,7 @@ _CODE_NAME = "co_qualname" if sys.version_info >= (3, 11) else "co_name"
 
 
 class Layer:
-    """The ambient fields within one scope, with the fields of all outer scopes.
-
-    Attributes:
-        fields: The fields; the dict never changes.
-        journey: The innermost journey, or None.
-        timeline: The steps of that journey.
-        is_left: True if its scope was left before a scope inside it.
-        left_to: The layer that was around it when it was left.
-    """
+    """The ambient fields within one scope, and the innermost journey with its timeline."""
 
     __slots__ = ("fields", "is_left", "journey", "left_to", "timeline")
 
@@ -55,8 +47,8 @@ class Layer:
         self.fields = fields
         self.journey = journey
         self.timeline = timeline
-        self.is_left = False
-        self.left_to: Layer | None = None
+        self.is_left = False  # True if the scope was left before a scope inside it
+        self.left_to: Layer | None = None  # the layer around this one when its scope was left
 
 
 AMBIENT: ContextVar[Layer | None] = ContextVar("voyage_logger", default=None)

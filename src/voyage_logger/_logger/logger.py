@@ -21,13 +21,7 @@ from voyage_logger._logger.journey import JourneyMethods
 from voyage_logger._logger.log_call import CallCounts, LogCalls
 from voyage_logger._logger.log_methods import LogMethods
 from voyage_logger._logger.options import a_transport, settings_from
-from voyage_logger.transports import (
-    BaseTransport,
-    ConsoleTransport,
-    Transport,
-    endpoint_from,
-    missing,
-)
+from voyage_logger.transports import ConsoleTransport, Transport, endpoint_from, missing
 
 if TYPE_CHECKING:
     import os
@@ -42,6 +36,7 @@ if TYPE_CHECKING:
     from voyage_logger._base.stats import FlushResult, Stats
     from voyage_logger._entry.log_fields import LogFields
     from voyage_logger._logger.log_call import BeforeSend
+    from voyage_logger.transports import BaseTransport
 
 _CONSOLE_INTERVAL = 0.1  # seconds: a person at a terminal waits for the lines
 _PRINTED = "entries are printed here and sent nowhere"
@@ -324,8 +319,7 @@ def _parts(
         on_fork=partial(_reset, factory, counts),
     )
     calls = LogCalls(settings, pipeline, factory, counts, diagnostics, redaction)
-    # A logger that is freed must not leave its thread behind. Its bound loggers and journeys, which
-    # may be in use longer, share this object.
+    # The thread stops after the logger, its bound loggers and its journeys are freed.
     weakref.finalize(calls.shared, pipeline.stop_when_empty).atexit = False
     return calls, pipeline
 

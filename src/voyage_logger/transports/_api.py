@@ -108,8 +108,8 @@ class Transport(Restorable, BaseTransport):
         self._random = Random().random  # noqa: S311 - jitter, not cryptography
         known = self._endpoint.credentials
         self._secrets = Secrets((known.api_key, known.api_secret) if known is not None else ())
-        # Guards the token. A thread holds the lock during a sign-in, so that the others wait for
-        # its token. The lock does not guard the session: of two new sessions, one stays.
+        # The lock guards the token, not the session. A thread holds the lock during a sign-in, so
+        # that other threads wait for the new token.
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._session: Session | None = None

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from voyage_logger.transports._outcome import Outcome
 
 
-LEAST_TIME = 0.05  # seconds that a request may take at least, even near its deadline
+LEAST_TIME = 0.05  # seconds: the time limit of a request near its deadline
 
 
 class BaseTransport:

@@ -29,7 +29,7 @@ class ConsoleTransport(BaseTransport):
     would abort the interpreter at exit.
     """
 
-    _left_out = 0  # entries that were not printed since the latest one that was
+    _left_out = 0  # the number of entries that were not printed since the last printed entry
 
     def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
         patience = _PATIENCE if time_limit is None else min(_PATIENCE, time_limit)
@@ -40,7 +40,7 @@ class ConsoleTransport(BaseTransport):
     def _print(self, text: str, patience: float) -> None:
         """Print an entry, unless nobody reads stderr."""
         if self._left_out:
-            patience = 0.0  # The entry before has waited already.
+            patience = 0.0  # The previous entry has waited already.
             text = f"voyage-logger: {self._left_out} entries not printed: nobody read them\n{text}"
         for start in range(0, len(text), _PIECE):
             if not takes_a_line(sys.stderr, patience):
