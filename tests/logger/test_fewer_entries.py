@@ -83,6 +83,18 @@ class TestSampling:
         assert len(recorder.entries) == 2
         assert capfd.readouterr().err.count("sample raised ZeroDivisionError") == 1
 
+    def test_ctrl_c_in_the_function_passes_through_to_the_app(
+        self, make_logger: MakeLogger, recorder: Recorder
+    ) -> None:
+        """If Ctrl-C comes while the function runs, the app gets the `KeyboardInterrupt`."""
+
+        def sample(_entry: dict[str, Any]) -> bool:
+            raise KeyboardInterrupt
+
+        logger = make_logger(transport=recorder, sample=sample)
+        with pytest.raises(KeyboardInterrupt):
+            logger.info("x")
+
     def test_tasks_are_sampled_separately(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:

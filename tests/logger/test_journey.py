@@ -702,3 +702,14 @@ def test_chain_of_tasks_holds_no_old_journey(logger: VoyageLogger) -> None:
         assert [journey() is None for journey in journeys[:-2]] == [True] * 19
 
     asyncio.run(main())
+
+
+def test_journey_that_is_left_twice_writes_one_closing_entry(
+    logger: VoyageLogger, sent: Any
+) -> None:
+    """A second exit of a journey writes no entry and does not raise."""
+    journey = logger.journey("checkout")
+    with journey:
+        pass
+    journey.__exit__(None, None, None)
+    assert len(sent()) == 1
