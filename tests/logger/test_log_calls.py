@@ -690,9 +690,11 @@ def test_ctrl_c_in_a_level_passes_through_to_the_app(
 ) -> None:
     """If Ctrl-C comes while a level is read, the app gets the `KeyboardInterrupt`."""
 
+    interruptions = [KeyboardInterrupt]
+
     class Slow:
         def __repr__(self) -> str:
-            raise KeyboardInterrupt
+            raise interruptions.pop() if interruptions else ValueError
 
     logger = make_logger(transport=recorder)
     with pytest.raises(KeyboardInterrupt):
