@@ -689,7 +689,6 @@ def test_ctrl_c_in_a_level_passes_through_to_the_app(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
     """If Ctrl-C comes while a level is read, the app gets the `KeyboardInterrupt`."""
-
     interruptions = [KeyboardInterrupt]
 
     class Slow:

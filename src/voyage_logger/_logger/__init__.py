@@ -12,5 +12,5 @@ this order:
     journey          the methods `journey` and `continue_journey`: a flow of one user
     journey_header, ticketed_errors              what a journey uses
     uncaught         the hooks of `capture_uncaught`
-    callables        what a decorator must know of a function
+    callables        facts about a function that a decorator needs
 """

@@ -41,8 +41,7 @@ class _Burst(NamedTuple):
 class Collapser:
     """Submits the first of several identical entries to a pipeline, and counts the others.
 
-    The window is the seconds after the first entry in which identical ones are counted.
-    Thread-safe.
+    Identical entries within `window` seconds after the first are counted. Thread-safe.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Collapser:
         return {name: meta_data[name] for name in STAMPS if name in meta_data and name not in own}
 
     def submit(self, entry: dict[str, Any], lane: int, stamps: dict[str, Any]) -> bool:
-        """Submit an entry, or return True after counting the entry in an identical one."""
+        """Submit an entry and return False, or count it in an identical one and return True."""
         meta_data = entry.get("meta_data", {})
         if type(meta_data) is not dict or any(name in meta_data for name in _WRITTEN):
             self._pipeline.submit(self._encode(entry), lane)

@@ -102,7 +102,7 @@ class Scope:
         self._leave(error, sys._getframe(1))  # noqa: SLF001 - the only quick way
 
     def _leave(self, error: BaseException | None, frame: FrameType | None) -> None:
-        """End the innermost layer of this scope, which an exception may leave."""
+        """End the innermost layer of this scope."""
         del error, frame  # Only a journey uses the arguments.
         self._pop()
 

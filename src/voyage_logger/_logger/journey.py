@@ -46,10 +46,11 @@ _MAX_REASON = 200  # characters of an exception's text in the closing entry's me
 class Journey(Scope):
     """One run of a flow, made by `VoyageLogger.journey`: a context manager and a decorator.
 
-    Inside, each entry of the thread or task carries the journey's fields and the `event_timeline`
-    so far. The end writes one closing entry: "completed" at level info; after an error "failed" at
-    level error, with the traceback; after another exception, such as the cancellation of a task,
-    "interrupted" at level warn. The exception passes on unchanged.
+    Inside the block, each entry of the thread or task carries the journey's fields and the
+    `event_timeline` so far. The end writes one closing entry, mostly "completed" at level info.
+    After an error, the entry is "failed" at level error, with the traceback. After another
+    exception, such as the cancellation of a task, the entry is "interrupted" at level warn. The
+    exception passes on unchanged.
 
     A journey that is entered again begins a new run, which `as` returns. Each call of a decorated
     function is a run of its own. Thread-safe. Tasks that start inside share the journey.
@@ -101,7 +102,7 @@ class Journey(Scope):
         """Return the journey as an HTTP header, for `VoyageLogger.continue_journey` elsewhere.
 
         The header has at most 2 KiB: the flow's name, the session, the user's id and the latest
-        steps. It holds no user names, no e-mail addresses and nothing that redaction masks.
+        steps. The header holds no user names, no e-mail addresses and nothing that redaction masks.
 
         Call this method inside the `with` block: the session begins with the block.
         """
@@ -261,7 +262,7 @@ class JourneyMethods:
                 Without a journey in the headers, a new one begins.
             name: The flow's name if the carrier has none. `event_flow_name=` takes precedence.
             ticket_on_error: Whether an exception opens a ticket.
-            fields: More fields, as for `journey`. They take precedence over the carrier's.
+            fields: More fields, as for `journey`. These fields take precedence.
         """
         from voyage_logger._logger.journey_header import unpack  # noqa: PLC0415 - few apps use it
 

@@ -1,7 +1,7 @@
 """A journey as an HTTP header, for the next process.
 
 The header is `voyage-journey: flow=checkout;session=6f1c...;user=user_123;step=paid@1767323045000`,
-with percent-encoded values. It holds no names and no e-mail addresses of users.
+with percent-encoded values.
 
 What must stay true: a written header is short, valid in HTTP, and without values that redaction
 masks. A header that is read comes from outside, so its type, length and characters are checked.

@@ -92,7 +92,7 @@ class LogCalls:
         self._level = settings.level
         self._entry_limit = settings.max_entry_bytes
         self._sample = settings.sample
-        # A rule for fields is asked first, because it saves the building of entries.
+        # Rates are applied first, because then no entry is built for a call that is left out.
         self._samples_fields = self._sample is not None and not self._sample.needs_entry
         self._before_send = settings.before_send
         self._nesting = threading.local()  # `depth`: how deep a thread is inside `before_send`
@@ -294,7 +294,7 @@ def _collapser(
 
 
 def _incident(entry: dict[str, Any], message: object) -> str:
-    """Return what a ticket is about: the event, else the message before it was formatted."""
+    """Return the subject of a ticket: the event, else the message before it was formatted."""
     event = entry.get("event_name")
     if event == JOURNEY_FAILED:  # All failed journeys have this event name: the flow tells more.
         return f"{event} {entry.get('event_flow_name')}"

@@ -77,7 +77,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         redact: Names of keys whose values are masked, at any depth, in any case and with any
             separators; None for none. The logger's own credentials are always masked.
         before_send: A function that gets each entry (a dict) at the log call and returns it,
-            another dict, or None to leave the entry out. If it raises, the entry is sent.
+            another dict, or None to leave the entry out. After an error, the entry is sent.
         sample: The share of entries to send, by level ({"debug": 0.1}), or a function that gets an
             entry (a dict) and returns whether to send it. Critical and ticket entries are always
             sent. Default: all entries are sent.
@@ -107,7 +107,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
     logger itself. Elsewhere it becomes an open logger with the credentials of that environment.
     All pickles of this logger, or of an equal one, become the same logger there.
 
-    Source: vendor docs, the reference class of the same name, which takes the first four.
+    Source: vendor docs, the reference class of the same name, which takes the first four arguments.
     """
 
     _left_out = ("strict",)  # Unpickling must not raise where credentials are missing.
@@ -207,7 +207,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         """Send all entries that were logged before the call, and wait until they are sent.
 
         Signal handlers may call this method, and other threads may log meanwhile. In the worker's
-        thread, such as in `on_error`, it returns at once.
+        thread, such as in `on_error`, this method returns at once.
 
         Args:
             timeout: The most seconds to wait; default: 30.
@@ -246,7 +246,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         stats = replace(
             stats, filtered=counts.filtered, echoed=counts.echoed, collapsed=counts.collapsed
         )
-        if self._missing is not None:  # Otherwise a health check would see no problem.
+        if self._missing is not None:  # A health check must see the problem.
             return replace(stats, last_problem=f"{self._missing}: {_PRINTED}")
         return stats
 

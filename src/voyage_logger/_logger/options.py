@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def settings_from(**arguments: object) -> Settings:
-    """Return the settings, after a check of each argument. Arguments that are not settings pass."""
+    """Return the settings, after a check of each argument; other arguments are ignored."""
     settings = Settings(**{name: rule(name, arguments[name]) for name, rule in _RULES.items()})
     if settings.max_batch_bytes < settings.max_entry_bytes + BODY_OVERHEAD:
         rule = f"at least max_entry_bytes + {BODY_OVERHEAD} (a batch has room for any entry)"

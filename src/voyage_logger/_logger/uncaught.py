@@ -1,8 +1,8 @@
 """Logs uncaught exceptions, only if the app asks for it, because hooks belong to the app.
 
-What must stay true: the previous hook is always called. A logger logs an exception once, even if it
-has several hooks. Undoing restores the previous hook; if another library has set a hook since, the
-hook of this module stays in place and logs nothing.
+What must stay true: the previous hook is always called. A logger logs an exception once, even with
+several hooks. An undo restores the previous hook. If another library has set a hook since, the hook
+of this module stays in place and logs nothing.
 """
 
 from __future__ import annotations

@@ -84,8 +84,7 @@ class Transport(Restorable, BaseTransport):
 
     @classmethod
     def _from(cls, arguments: dict[str, Any]) -> Transport:
-        # The constructor would raise without credentials. A pool waits forever for a task that
-        # cannot be unpickled.
+        # If unpickling raised an error, a pool would wait for its task forever.
         made = cls.__new__(cls)
         settings = {"api_key": None, "api_secret": None, **arguments}
         clock = settings.pop("clock")
@@ -179,7 +178,7 @@ class Transport(Restorable, BaseTransport):
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, compresslevel=6)
         bearer = _Hidden({"Authorization": f"Bearer {token.value}"})
-        if end is not None:  # A sign-in has used a part of the time.
+        if end is not None:  # A sign-in may have used a part of the time limit.
             time_limit = max(LEAST_TIME, end - self._clock())
         answer = self._post(wire.BATCH_PATH, body, headers, bearer, time_limit)
         if isinstance(answer, Outcome):

@@ -22,11 +22,9 @@ _PIECE = 1024  # characters, at most 4 KiB: a pipe that can be written has room 
 class ConsoleTransport(BaseTransport):
     """Prints entries instead of sending them.
 
-    Printed entries count as dropped, with the reason "unconfigured", so that a health check that
-    reads `stats()` reports a problem.
-
-    A full pipe that nobody reads does not block the worker. A thread that is blocked in a write
-    would abort the interpreter at exit.
+    Printed entries count as dropped, with the reason "unconfigured". So a health check that reads
+    `stats()` reports a problem. A full pipe that nobody reads does not block the worker, because a
+    thread that is blocked in a write would abort the interpreter at exit.
     """
 
     _left_out = 0  # the number of entries that were not printed since the last printed entry

@@ -73,7 +73,7 @@ class Session:
         adapter = _Adapter(max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
-        # The proxies and certificates of the environment. They are read again only after a failure,
+        # The proxies and certificates of the environment are read again only after a failure,
         # because reading them takes as long as the rest of a request.
         self._surroundings: Mapping[str, Any] | None = None
 
@@ -95,7 +95,7 @@ class Session:
             with self._session.send(
                 self._session.prepare_request(request),
                 timeout=timeout,
-                allow_redirects=False,  # Another server must not get the secrets.
+                allow_redirects=False,  # A redirect could send the secrets to another server.
                 **surroundings,
             ) as response:
                 self._surroundings = surroundings
@@ -108,7 +108,7 @@ class Session:
                 )
         except (exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(error) from None
-        # `requests` raises these for some malformed host names and URLs of proxies.
+        # `requests` raises these errors for some malformed host names and URLs of proxies.
         except (ValueError, TypeError, LookupError) as error:
             raise RequestFailed(_brief(error), is_permanent=True) from None
 
@@ -117,7 +117,7 @@ class Session:
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter whose connection pools have no lock, which a fork could copy while it is held."""
+    """An adapter whose connection pools have no locks, because a fork can copy a held lock."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -158,8 +158,8 @@ class _FinalResponse(HTTPResponse):
 class _Idle:
     """The idle connections of a pool: the methods of `queue.LifoQueue` that urllib3 uses.
 
-    A `LifoQueue` has a lock. If a process is forked while a thread holds that lock, the child would
-    wait for the lock forever at its exit, because urllib3 then empties all pools.
+    A `LifoQueue` has a lock, and a fork can copy the lock while a thread holds it. Then the child
+    would wait for the lock forever at its exit, because urllib3 empties all pools there.
     """
 
     def __init__(self, maxsize: int) -> None:

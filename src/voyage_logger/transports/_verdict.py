@@ -99,7 +99,7 @@ def _words(answer: Answer, mask: Callable[[str], str]) -> str:
             body = None
         if isinstance(body, dict):
             parts = [str(body[key]) for key in ("error", "message", "detail") if body.get(key)]
-            said = mask(": ".join(parts))  # A cut secret would not be found.
+            said = mask(": ".join(parts))  # Before the cut: a cut secret is not found.
     printable = "".join(char if char.isprintable() else " " for char in said[:_WORDS])
     return f"HTTP {answer.status} {printable}".rstrip()
 
