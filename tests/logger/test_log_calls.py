@@ -468,7 +468,7 @@ def test_no_argument_makes_a_log_call_raise(sent: Any, call: Any) -> None:
 
 
 def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
-    """Near the recursion limit, a log call counts its entry or returns."""
+    """Near the recursion limit, a log call counts the entry or returns."""
     depths: list[int] = []
 
     def dive(logger: VoyageLogger, depth: int) -> None:
