@@ -83,10 +83,22 @@ class TestSampling:
         assert len(recorder.entries) == 2
         assert capfd.readouterr().err.count("sample raised ZeroDivisionError") == 1
 
+    def test_ctrl_c_in_the_function_passes_through_to_the_app(
+        self, make_logger: MakeLogger, recorder: Recorder
+    ) -> None:
+        """If Ctrl-C comes while the function runs, the app gets the `KeyboardInterrupt`."""
+
+        def sample(_entry: dict[str, Any]) -> bool:
+            raise KeyboardInterrupt
+
+        logger = make_logger(transport=recorder, sample=sample)
+        with pytest.raises(KeyboardInterrupt):
+            logger.info("x")
+
     def test_tasks_are_sampled_separately(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """The function sees each task's own context, also while a task is cancelled."""
+        """The function sees the context of the task that logs, even during a cancellation."""
         logger = make_logger(
             transport=recorder, sample=lambda entry: entry["app_user_id"] in ("u1", "u3")
         )
@@ -150,7 +162,7 @@ class TestTicketCooldown:
         assert entry["meta_data"] == {"own": 1}
 
     def test_all_entries_are_sent(self, server: DevServer, make_logger: MakeLogger) -> None:
-        """Each entry is sent; only its flag is removed."""
+        """The option removes the flag of an entry, but each entry is sent."""
         logger = make_logger(ticket_cooldown=3600)
         for number in range(5):
             logger.error("Payment %d failed", number, add_ticket=True)

@@ -1,4 +1,4 @@
-"""Journeys: each entry inside describes the flow, and one closing entry tells its end."""
+"""Each entry inside a journey describes the flow, and one closing entry tells the outcome."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def steps(entry: dict[str, Any]) -> list[str]:
 
 
 def test_entries_inside_carry_the_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Entries inside have name, session, user and steps so far; later entries have not."""
+    """Only entries inside a journey have its name, session, user and steps so far."""
     with logger.journey("checkout", app_user_id="u", session_id="s") as journey:
         logger.info("one")
         journey.step("cart_opened")
@@ -170,7 +170,7 @@ def test_another_exception_opens_another_ticket(logger: VoyageLogger, sent: Any)
 
 
 def test_broken_exception_is_logged_and_passes(logger: VoyageLogger, sent: Any) -> None:
-    """An exception whose text cannot be made ends the journey as any other."""
+    """An exception whose `str` fails ends the journey as any other exception does."""
 
     class Broken(Exception):  # noqa: N818 - the name says what it is
         def __str__(self) -> str:
@@ -186,7 +186,7 @@ def test_broken_exception_is_logged_and_passes(logger: VoyageLogger, sent: Any) 
 def test_ctrl_c_and_exit_interrupt_a_journey(
     logger: VoyageLogger, sent: Any, error: BaseException
 ) -> None:
-    """Ctrl-C and exit make a warning without a ticket, and pass unchanged."""
+    """Ctrl-C and exit make a warning without a ticket, and pass through unchanged."""
     with pytest.raises(type(error)) as caught, logger.journey("checkout", ticket_on_error=True):
         raise error
     assert caught.value is error
@@ -702,3 +702,14 @@ def test_chain_of_tasks_holds_no_old_journey(logger: VoyageLogger) -> None:
         assert [journey() is None for journey in journeys[:-2]] == [True] * 19
 
     asyncio.run(main())
+
+
+def test_journey_that_is_left_twice_writes_one_closing_entry(
+    logger: VoyageLogger, sent: Any
+) -> None:
+    """A second exit of a journey writes no entry and does not raise."""
+    journey = logger.journey("checkout")
+    with journey:
+        pass
+    journey.__exit__(None, None, None)
+    assert len(sent()) == 1

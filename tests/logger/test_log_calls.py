@@ -468,7 +468,7 @@ def test_no_argument_makes_a_log_call_raise(sent: Any, call: Any) -> None:
 
 
 def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
-    """Near the recursion limit, a log call counts its entry or returns."""
+    """Near the recursion limit, a log call counts the entry or returns."""
     depths: list[int] = []
 
     def dive(logger: VoyageLogger, depth: int) -> None:
@@ -667,3 +667,34 @@ def test_repr_shows_where_entries_go_and_no_secret(make_logger: MakeLogger) -> N
     assert "app" in text
     assert "127.0.0.1" in text
     assert "hidden" not in text
+
+
+def test_log_call_of_a_transport_makes_no_entry(make_logger: MakeLogger) -> None:
+    """A log call inside `send` is counted and makes no entry, or the sending would never end."""
+
+    class Chatty(Recorder):
+        def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
+            logger.info("an echo")
+            return super().send(entries, time_limit=time_limit)
+
+    chatty = Chatty()
+    logger = make_logger(transport=chatty)
+    logger.info("x")
+    logger.flush()
+    assert [entry["message"] for entry in chatty.entries] == ["x"]
+    assert logger.stats().echoed == 1
+
+
+def test_ctrl_c_in_a_level_passes_through_to_the_app(
+    make_logger: MakeLogger, recorder: Recorder
+) -> None:
+    """If Ctrl-C comes while a level is read, the app gets the `KeyboardInterrupt`."""
+    interruptions = [KeyboardInterrupt]
+
+    class Slow:
+        def __repr__(self) -> str:
+            raise interruptions.pop() if interruptions else ValueError
+
+    logger = make_logger(transport=recorder)
+    with pytest.raises(KeyboardInterrupt):
+        logger.log(Slow(), "x")

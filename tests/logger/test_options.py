@@ -143,7 +143,7 @@ class TestBadArguments:
         ],
     )
     def test_of_a_pair_of_time_limits_are_refused(self, timeout: Any, wrong: object) -> None:
-        """The error names the wrong half of `timeout`."""
+        """The error names the wrong one of the two values of `timeout`."""
         error = refusal(timeout=timeout)
 
         assert error.parameter == "timeout"

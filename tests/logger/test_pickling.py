@@ -97,6 +97,15 @@ def test_pickle_gives_the_logger_itself_where_it_was_made(protocol: int) -> None
     assert loads(pickle.dumps(transport, protocol)) is transport
 
 
+def test_pickle_of_a_bound_logger_keeps_the_bound_fields(make_logger: Any) -> None:
+    """In the same process, a pickle of a bound logger gives a logger with the same fields."""
+    logger = make_logger()
+    bound = logger.bind(app_user_id="u")
+    found = loads(dumps(bound))
+    assert found._calls.bound == {"app_user_id": "u"}
+    assert found._unbound is logger
+
+
 def test_closed_logger_is_itself_where_it_was_made(make_logger: Any) -> None:
     """In the same process, a pickle of a closed logger stays closed."""
     logger = make_logger()

@@ -31,7 +31,7 @@ class Group(Exception):  # noqa: N818 - as that of Python 3.11 and its backport
 
 
 class Marked:
-    """An exception that a weak reference can watch."""
+    """An exception to which a weak reference is possible."""
 
 
 @pytest.fixture

@@ -233,7 +233,7 @@ def run_in_the_loop(logger: VoyageLogger, main: Callable[[], Awaitable[object]])
 def test_freed_task_keeps_its_own_context(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The entry of a freed task has its own context, before Python 3.12 none."""
+    """The entry of a freed task has the task's context, or no context before Python 3.12."""
 
     async def work() -> None:
         fail()
@@ -282,7 +282,7 @@ def test_freed_future_has_no_context(
 
 
 def test_callback_keeps_its_own_context(logger: VoyageLogger, recorder: Recorder) -> None:
-    """The entry of a failed callback has its own context, before 3.12 the loop's."""
+    """The entry of a failed callback has its own context, or the loop's before Python 3.12."""
 
     async def main() -> None:
         with logger.context(app_user_id="alice"):

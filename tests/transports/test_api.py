@@ -19,7 +19,7 @@ import responses
 
 from tests.support.loggers import sign_ins
 from tests.support.processes import python
-from voyage_logger import AuthenticationError, ConnectionFailed, Kind, Transport
+from voyage_logger import AuthenticationError, BaseTransport, ConnectionFailed, Kind, Transport
 from voyage_logger._base import wire
 from voyage_logger.devserver import OMIT, DevServer, Fault
 from voyage_logger.transports import _session
@@ -479,3 +479,35 @@ def test_transport_is_importable_without_requests() -> None:
     )
     done = python("-c", code)
     assert (done.returncode, done.stdout) == (0, "False\n")
+
+
+def test_more_threads_than_idle_connections_may_send_at_once(server: DevServer) -> None:
+    """A transport delivers the batches of more threads than it has idle connections."""
+    threads = 14  # a pool of `requests` has ten connections
+    transport = transport_to(server)
+    transport.sign_in()
+    server.script(*[Fault(delay=0.5)] * threads)
+    outcomes: list[bool] = []
+    senders = [
+        threading.Thread(target=lambda: outcomes.append(bool(transport.send([ENTRY]))))
+        for _ in range(threads)
+    ]
+    for each in senders:
+        each.start()
+    for each in senders:
+        each.join(30)
+    transport.close()
+    assert outcomes == [True] * threads
+
+
+@pytest.mark.parametrize("entry", [b"{}", "{}", {"message": "x"}])
+def test_single_entry_in_place_of_a_list_raises_an_error(transport: Transport, entry: Any) -> None:
+    """An entry that is passed without a list raises an error that says so."""
+    with pytest.raises(TypeError, match="a list of entries, not one"):
+        transport.send(entry)
+
+
+def test_transport_without_a_send_method_raises_an_error() -> None:
+    """The method `send` of the base class raises, because each transport must define it."""
+    with pytest.raises(NotImplementedError):
+        BaseTransport().send([])

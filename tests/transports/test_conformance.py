@@ -1,7 +1,7 @@
 """The same calls make the same requests as the vendor's Python class.
 
 `vendor_requests.json` holds calls and the requests that the vendor's class made for them against
-the dev server: data, recorded once. Its credentials are the dev server's.
+the dev server: data, recorded once. The credentials are those of the dev server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Proxies, certificates, netrc and redirects."""
+"""The transport obeys proxies and certificates, and ignores netrc and redirects."""
 
 from __future__ import annotations
 

@@ -3,12 +3,14 @@
 The room may import `_base`, `_entry`, `_queue`, `transports` and `_delivery`. Read its files in
 this order:
 
-    logger           VoyageLogger, with the methods of log_methods and scope_methods
+    logger           VoyageLogger: a logger's own methods, such as flush and capture_uncaught
+    log_methods      the methods info, error, ...
     options          the arguments, environment variables and defaults, checked
     log_call         one log call, from its arguments to the queue
     sampling, ticket_cooldown, collapse          the options `sample`, `ticket_cooldown`, `collapse`
-    context          fields that a thread or task carries, and `propagate`
-    journey          a flow of one user; with journey_header, ticketed_errors
-    uncaught         uncaught exceptions
-    callables        what a decorator must know of a function
+    context          the method `context`: fields that a thread or task carries; and `propagate`
+    journey          the methods `journey` and `continue_journey`: a flow of one user
+    journey_header, ticketed_errors              what a journey uses
+    uncaught         the hooks of `capture_uncaught`
+    callables        facts about a function that a decorator needs
 """

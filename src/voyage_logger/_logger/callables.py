@@ -1,7 +1,4 @@
-"""What a decorator must know of a function, method, partial or callable object.
-
-What must stay true: nothing here calls the function.
-"""
+"""Facts about a function, method, partial or callable object that a decorator needs."""
 
 from __future__ import annotations
 
@@ -27,11 +24,9 @@ def body_of(function: Any) -> Any:
 
 
 def is_async(function: Any) -> bool:
-    """Return True if a call returns a coroutine.
+    """Return True if a call returns a coroutine. If a call returns a generator, raise `TypeError`.
 
-    Raises:
-        TypeError: A call returns a generator. The consumer of a generator runs the body, so a
-            decorator cannot run anything around the body.
+    The consumer of a generator runs the body, so a decorator cannot run code around the body.
     """
     import inspect  # noqa: PLC0415 - makes the package's import slower
 

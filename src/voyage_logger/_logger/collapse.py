@@ -1,8 +1,8 @@
 """The option `collapse`: identical entries become one entry with an exact count.
 
-The first of several identical entries goes into the queue as any other. While it waits there, it is
-replaced by an entry with a higher count. An entry that was taken or shed is not replaced: the next
-identical one is queued by itself. So flush, exit and a full queue need no special treatment.
+The first of several identical entries is queued as usual. While that entry is in the queue, an
+entry with a higher count replaces it. After that entry was taken or shed, the next identical entry
+is queued by itself. So flush, exit and a full queue need no special treatment.
 
 What must stay true: the sum of all counts is the number of log calls. Entries that differ in a
 value of the caller, or that have a field that this module writes, are never collapsed.
@@ -11,7 +11,7 @@ value of the caller, or that have a field that this module writes, are never col
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from voyage_logger._entry.field_conversion import as_mapping
 from voyage_logger._entry.trimming import STAMPS
@@ -27,37 +27,21 @@ _TRIES = 16
 _WRITTEN = ("repeat_count", "last_logged_at")
 
 
-class _Burst:
-    """An entry in a queue that stands for several. The queue's lock guards the count."""
+class _Burst(NamedTuple):
+    """An entry in a queue that stands for `calls` log calls."""
 
-    __slots__ = ("began_at", "count", "payload", "queue", "sequence", "stamps")
-
-    def __init__(
-        self,
-        queue: Queue,
-        sequence: int,
-        payload: bytearray,
-        stamps: dict[str, Any],
-        began_at: float,
-    ) -> None:
-        self.queue = queue
-        self.sequence = sequence
-        self.payload = payload
-        self.stamps = stamps
-        self.began_at = began_at
-        self.count = 1
+    queue: Queue
+    sequence: int
+    payload: bytearray
+    stamps: dict[str, Any]
+    began_at: float
+    calls: int = 1
 
 
 class Collapser:
     """Submits the first of several identical entries to a pipeline, and counts the others.
 
-    Args:
-        window: Seconds after the first entry in which identical ones are counted.
-        pipeline: The pipeline that delivers the entries.
-        encode: The function that turns an entry into bytes.
-        clock: The monotonic clock, seconds.
-
-    Thread-safe.
+    Identical entries within `window` seconds after the first are counted. Thread-safe.
     """
 
     def __init__(
@@ -80,7 +64,7 @@ class Collapser:
         return {name: meta_data[name] for name in STAMPS if name in meta_data and name not in own}
 
     def submit(self, entry: dict[str, Any], lane: int, stamps: dict[str, Any]) -> bool:
-        """Submit an entry, or return True after counting the entry in an identical one."""
+        """Submit an entry and return False, or count it in an identical one and return True."""
         meta_data = entry.get("meta_data", {})
         if type(meta_data) is not dict or any(name in meta_data for name in _WRITTEN):
             self._pipeline.submit(self._encode(entry), lane)
@@ -102,19 +86,19 @@ class Collapser:
         stamps: dict[str, Any],
     ) -> bool:
         """Raise the count of an identical entry; return False if there is none in the queue."""
-        for _ in range(_TRIES):
+        for _ in range(_TRIES):  # pragma: no branch - no test makes other threads win each time
             burst = self._bursts.get(key)
             if burst is None or not self._is_open(burst):
                 break
-            count = burst.count
-            meta_data = {**burst.stamps, **data, **_repeats(count + 1, stamps)}
+            count = burst.calls + 1
+            meta_data = {**burst.stamps, **data, **_repeats(count, stamps)}
             payload = self._encode({**entry, "meta_data": meta_data})
             with burst.queue.lock:
-                if burst.count != count:
+                if self._bursts.get(key) is not burst:
                     continue  # Another thread has raised the count meanwhile.
                 if not burst.queue.amend(key[0], burst.sequence, burst.payload, payload):
                     break
-                burst.count = count + 1
+                self._bursts[key] = burst._replace(calls=count)
                 return True
         return False
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType, TracebackType
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
+    from voyage_logger._entry.log_fields import LogFields
     from voyage_logger._entry.timeline import Timeline
 
 P = ParamSpec("P")
@@ -33,15 +34,7 @@ _CODE_NAME = "co_qualname" if sys.version_info >= (3, 11) else "co_name"
 
 
 class Layer:
-    """The ambient fields within one scope, with the fields of all outer scopes.
-
-    Attributes:
-        fields: The fields; the dict never changes.
-        journey: The innermost journey, or None.
-        timeline: The steps of that journey.
-        is_left: True if its scope was left before a scope inside it.
-        left_to: The layer that was around it when it was left.
-    """
+    """The ambient fields within one scope, and the innermost journey with its timeline."""
 
     __slots__ = ("fields", "is_left", "journey", "left_to", "timeline")
 
@@ -54,8 +47,8 @@ class Layer:
         self.fields = fields
         self.journey = journey
         self.timeline = timeline
-        self.is_left = False
-        self.left_to: Layer | None = None
+        self.is_left = False  # True if the scope was left before a scope inside it
+        self.left_to: Layer | None = None  # the layer around this one when its scope was left
 
 
 AMBIENT: ContextVar[Layer | None] = ContextVar("voyage_logger", default=None)
@@ -109,7 +102,7 @@ class Scope:
         self._leave(error, sys._getframe(1))  # noqa: SLF001 - the only quick way
 
     def _leave(self, error: BaseException | None, frame: FrameType | None) -> None:
-        """End the innermost layer of this scope, which an exception may leave."""
+        """End the innermost layer of this scope."""
         del error, frame  # Only a journey uses the arguments.
         self._pop()
 
@@ -134,6 +127,21 @@ class Scope:
         layer, layer.left_to = self._entered.pop()
         layer.is_left = True
         return layer
+
+
+class ContextMethods:
+    """The method of `VoyageLogger` for contexts."""
+
+    def context(self, **fields: Unpack[LogFields]) -> Scope:
+        """Return a context manager that adds fields to all entries of this thread or task.
+
+        The fields are added to entries of all loggers. `async with` works, too. Tasks that start
+        inside the block inherit the fields; for threads and executors, use `propagate`.
+
+        Args:
+            fields: The fields, as for `debug`.
+        """
+        return Scope(dict(fields))
 
 
 @contextlib.contextmanager

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FrameType
 
+    from typing_extensions import Unpack
+
+    from voyage_logger._entry.log_fields import LogFields
     from voyage_logger._logger.log_call import LogCalls
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,10 +46,11 @@ _MAX_REASON = 200  # characters of an exception's text in the closing entry's me
 class Journey(Scope):
     """One run of a flow, made by `VoyageLogger.journey`: a context manager and a decorator.
 
-    Inside, each entry of the thread or task carries the journey's fields and the `event_timeline`
-    so far. The end writes one closing entry: "completed" at level info; after an error "failed" at
-    level error, with the traceback; after another exception, such as the cancellation of a task,
-    "interrupted" at level warn. The exception passes on unchanged.
+    Inside the block, each entry of the thread or task carries the journey's fields and the
+    `event_timeline` so far. The end writes one closing entry, mostly "completed" at level info.
+    After an error, the entry is "failed" at level error, with the traceback. After another
+    exception, such as the cancellation of a task, the entry is "interrupted" at level warn. The
+    exception passes on unchanged.
 
     A journey that is entered again begins a new run, which `as` returns. Each call of a decorated
     function is a run of its own. Thread-safe. Tasks that start inside share the journey.
@@ -98,7 +102,7 @@ class Journey(Scope):
         """Return the journey as an HTTP header, for `VoyageLogger.continue_journey` elsewhere.
 
         The header has at most 2 KiB: the flow's name, the session, the user's id and the latest
-        steps. It holds no user names, no e-mail addresses and nothing that redaction masks.
+        steps. The header holds no user names, no e-mail addresses and nothing that redaction masks.
 
         Call this method inside the `with` block: the session begins with the block.
         """
@@ -218,6 +222,59 @@ class Journey(Scope):
             fields["add_ticket"] = is_open = True
         if is_open and self._parent is not None:
             self._parent._ticketed.add(error)  # noqa: SLF001 - an object of this class
+
+
+class JourneyMethods:
+    """The methods of `VoyageLogger` for journeys."""
+
+    _calls: LogCalls
+
+    def journey(
+        self, name: str, /, *, ticket_on_error: bool = False, **fields: Unpack[LogFields]
+    ) -> Journey:
+        """Return a journey: a context manager, also for `async with`, and a decorator.
+
+        Inside, all entries carry `event_flow_name`, `session_id` (a new one, unless one is given or
+        ambient) and the `event_timeline` so far. The end of the journey writes one closing entry
+        with the duration. An exception is logged with its traceback and passes on unchanged.
+
+        Args:
+            name: The name of the flow, such as "checkout".
+            ticket_on_error: Whether an exception opens a ticket.
+            fields: More fields for the entries, as for `debug`.
+        """
+        return Journey(self._calls, name, dict(fields), ticket_on_error=ticket_on_error)
+
+    def continue_journey(
+        self,
+        carrier: object,
+        name: str = "journey",
+        /,
+        *,
+        ticket_on_error: bool = False,
+        **fields: Unpack[LogFields],
+    ) -> Journey:
+        """Return the journey that another process has begun.
+
+        Args:
+            carrier: The result of `Journey.carrier()` in the other process, or all headers of a
+                request: a mapping or pairs, in any case. The content is checked, not trusted.
+                Without a journey in the headers, a new one begins.
+            name: The flow's name if the carrier has none. `event_flow_name=` takes precedence.
+            ticket_on_error: Whether an exception opens a ticket.
+            fields: More fields, as for `journey`. These fields take precedence.
+        """
+        from voyage_logger._logger.journey_header import unpack  # noqa: PLC0415 - few apps use it
+
+        carried = unpack(carrier)
+        return Journey(
+            self._calls,
+            name,
+            {**carried.fields, **fields},
+            ticket_on_error=ticket_on_error,
+            steps=carried.steps,
+            is_continued=bool(carried.fields or carried.steps),
+        )
 
 
 def current_journey() -> Journey | None:

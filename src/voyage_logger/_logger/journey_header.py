@@ -1,7 +1,7 @@
 """A journey as an HTTP header, for the next process.
 
 The header is `voyage-journey: flow=checkout;session=6f1c...;user=user_123;step=paid@1767323045000`,
-with percent-encoded values. It holds no names and no e-mail addresses of users.
+with percent-encoded values.
 
 What must stay true: a written header is short, valid in HTTP, and without values that redaction
 masks. A header that is read comes from outside, so its type, length and characters are checked.
@@ -26,7 +26,7 @@ HEADER = "voyage-journey"
 MAX_LENGTH = 2048  # characters; servers refuse 8 KiB of headers
 
 _MAX_VALUE = MAX_STEP  # characters
-_MAX_QUOTED = 3 * _MAX_VALUE  # characters: so steps have room beside three values
+_MAX_QUOTED = 3 * _MAX_VALUE  # characters; a header with three such values has room for steps
 _MOST_PARTS = 100
 _MOST_HEADERS = 1000
 _LATEST_TIME = 1 << 43  # epoch milliseconds: the year 2248
@@ -36,24 +36,16 @@ _FIELDS = {"flow": "event_flow_name", "session": "session_id", "user": "app_user
 
 @frozen
 class Carried:
-    """The checked content of a carrier.
-
-    Attributes:
-        fields: The fields for the journey's entries.
-        steps: The name and the epoch milliseconds of each step so far.
-    """
+    """The checked content of a carrier."""
 
     fields: dict[str, Any]
-    steps: list[tuple[str, int]]
+    steps: list[tuple[str, int]]  # the name and the epoch milliseconds of each step so far
 
 
 def pack(
     fields: Mapping[str, Any], steps: list[Step], redaction: Redaction = NOTHING
 ) -> dict[str, str]:
-    """Return the carrier of a journey: one header, with as many of the latest steps as fit.
-
-    A field that redaction masks in entries is left out.
-    """
+    """Return the carrier of a journey: one header, with as many of the latest steps as fit."""
     parts = []
     for key, name in _FIELDS.items():
         if fields.get(name) is None or redaction.hides_at_top(name):
@@ -78,10 +70,9 @@ def _latest(steps: list[Step], parts: list[str], redaction: Redaction) -> list[s
 
 
 def unpack(carrier: object) -> Carried:
-    """Return the content of a carrier from outside, which may be empty.
+    """Return the content of a carrier from outside: the headers, or the WSGI environ, of a request.
 
-    Args:
-        carrier: Headers, as a mapping or pairs of text or bytes, in any case; or a WSGI environ.
+    A carrier without a valid journey has an empty content.
     """
     try:
         return _parsed(_header_in(carrier))

@@ -40,15 +40,7 @@ _MAX_NESTED = 3  # A `before_send` that logs is called again, at most this deep.
 
 
 class CallCounts:
-    """Counts the log calls of one logger, in this process, that made no entry of their own.
-
-    Attributes:
-        filtered: Calls that `sample` or `before_send` left out.
-        echoed: Calls that the client's own sending made.
-        collapsed: Calls that were added to an identical entry in the queue.
-
-    Thread-safe, as far as additions of the interpreter are.
-    """
+    """The numbers of log calls, in this process, that made no entry: see `Stats`."""
 
     __slots__ = ("collapsed", "echoed", "filtered")
 
@@ -61,29 +53,20 @@ class CallCounts:
 
 
 class Shared:
-    """What a logger shares with its bound loggers and journeys.
+    """The object that a logger shares with its bound loggers and journeys.
 
-    The pipeline stops when this object is freed, so nothing in the pipeline may refer to it.
-
-    Attributes:
-        captures: How many calls of `capture_uncaught` have not been undone.
-        left_with: The id of the exception that ended the logger's `with` block and was logged.
+    The pipeline stops when this object is freed. So no part of the pipeline may refer to it.
     """
 
     __slots__ = ("__weakref__", "captures", "left_with")
 
     def __init__(self) -> None:
-        self.captures = 0
-        self.left_with = 0
+        self.captures = 0  # the calls of `capture_uncaught` that have not been undone
+        self.left_with = 0  # the id of the logged exception that ended the logger's `with` block
 
 
 class LogCalls:
     """Turns log calls into entries of a pipeline.
-
-    Attributes:
-        bound: The fields that all entries carry.
-        captures_method: True if `method_name` is filled in.
-        shared: The object that this one shares with all its copies.
 
     Thread-safe. Signal handlers and `__del__` may log while a log call runs.
     """
@@ -102,13 +85,14 @@ class LogCalls:
         self._diagnostics = diagnostics
         self.counts = counts
         self.redaction = redaction
-        self.bound: dict[str, Any] = {}  # Copies share the dict, so it is replaced, never changed.
+        # All entries carry these fields. Copies share the dict, so the dict is never changed.
+        self.bound: dict[str, Any] = {}
         self.shared = Shared()
         self.captures_method = settings.capture_method
         self._level = settings.level
         self._entry_limit = settings.max_entry_bytes
         self._sample = settings.sample
-        # A rule for fields is asked first, because it saves the building of entries.
+        # Rates are applied first, because then no entry is built for a call that is left out.
         self._samples_fields = self._sample is not None and not self._sample.needs_entry
         self._before_send = settings.before_send
         self._nesting = threading.local()  # `depth`: how deep a thread is inside `before_send`
@@ -134,8 +118,8 @@ class LogCalls:
     ) -> None:
         """Log one call. The method that the app calls must call this method directly.
 
-        The message is `MISSING` if the fields hold it. This method changes the dict of fields.
-        Without a frame, `method_name` becomes the name of the function in the app that logs.
+        This method changes the dict of fields. If the fields hold the message, the argument
+        `message` is `MISSING`. Without a frame, `method_name` names the app's function that logs.
         """
         lane = rank
         payload = b""
@@ -264,11 +248,7 @@ class LogCalls:
     def _filtered(
         self, entry: dict[str, Any], lane: int, before_send: BeforeSend
     ) -> dict[str, Any] | None:
-        """Return the entry after `before_send`.
-
-        A `before_send` may log. Its entries pass through `before_send`, too, because the function
-        may remove secrets. Entries that are nested too deep are dropped.
-        """
+        """Return the entry after `before_send`, which may log: these entries are filtered, too."""
         depth = getattr(self._nesting, "depth", 0)
         if depth >= _MAX_NESTED:
             self._pipeline.drop_new(lane, "before_send")
@@ -298,11 +278,9 @@ class LogCalls:
 def _cooldown(period: float | None) -> TicketCooldown | None:
     if period is None:
         return None
-    from voyage_logger._logger.ticket_cooldown import (  # noqa: PLC0415 - few apps use the option
-        TicketCooldown,
-    )
+    from voyage_logger._logger import ticket_cooldown  # noqa: PLC0415 - few apps use the option
 
-    return TicketCooldown(period)
+    return ticket_cooldown.TicketCooldown(period)
 
 
 def _collapser(
@@ -316,7 +294,7 @@ def _collapser(
 
 
 def _incident(entry: dict[str, Any], message: object) -> str:
-    """Return what a ticket is about: the event, else the message before it was formatted."""
+    """Return the subject of a ticket: the event, else the message before it was formatted."""
     event = entry.get("event_name")
     if event == JOURNEY_FAILED:  # All failed journeys have this event name: the flow tells more.
         return f"{event} {entry.get('event_flow_name')}"

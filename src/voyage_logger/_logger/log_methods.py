@@ -40,7 +40,7 @@ class LogMethods:
                 `meta_data`, `tags`, `add_ticket`, and any other. `exc_info` (True, an exception
                 or a tuple) becomes `exception_info`.
 
-        Never raises and never waits for the network. Thread-safe.
+        The call never raises and never waits for the network. Thread-safe.
         """
         self._log_call(DEBUG, message, args, fields)
 

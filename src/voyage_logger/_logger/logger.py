@@ -16,20 +16,16 @@ from voyage_logger._delivery.pipeline import FLUSH_TIMEOUT, Pipeline
 from voyage_logger._entry.encoding import encode
 from voyage_logger._entry.factory import EntryFactory
 from voyage_logger._entry.redaction import DEFAULT_REDACTED_KEYS, Redaction
+from voyage_logger._logger.context import ContextMethods
+from voyage_logger._logger.journey import JourneyMethods
 from voyage_logger._logger.log_call import CallCounts, LogCalls
 from voyage_logger._logger.log_methods import LogMethods
 from voyage_logger._logger.options import a_transport, settings_from
-from voyage_logger._logger.scope_methods import ScopeMethods
-from voyage_logger.transports import (
-    BaseTransport,
-    ConsoleTransport,
-    Transport,
-    endpoint_from,
-    missing,
-)
+from voyage_logger.transports import ConsoleTransport, Transport, endpoint_from, missing
 
 if TYPE_CHECKING:
     import os
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
@@ -40,12 +36,13 @@ if TYPE_CHECKING:
     from voyage_logger._base.stats import FlushResult, Stats
     from voyage_logger._entry.log_fields import LogFields
     from voyage_logger._logger.log_call import BeforeSend
+    from voyage_logger.transports import BaseTransport
 
 _CONSOLE_INTERVAL = 0.1  # seconds: a person at a terminal waits for the lines
 _PRINTED = "entries are printed here and sent nowhere"
 
 
-class VoyageLogger(Restorable, LogMethods, ScopeMethods):
+class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
     """Sends log entries to the Voyage AI Logs API from a background thread.
 
     A log call never raises, never waits for the network or the worker, and takes any value. The
@@ -80,7 +77,7 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         redact: Names of keys whose values are masked, at any depth, in any case and with any
             separators; None for none. The logger's own credentials are always masked.
         before_send: A function that gets each entry (a dict) at the log call and returns it,
-            another dict, or None to leave the entry out. If it raises, the entry is sent.
+            another dict, or None to leave the entry out. After an error, the entry is sent.
         sample: The share of entries to send, by level ({"debug": 0.1}), or a function that gets an
             entry (a dict) and returns whether to send it. Critical and ticket entries are always
             sent. Default: all entries are sent.
@@ -110,7 +107,7 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
     logger itself. Elsewhere it becomes an open logger with the credentials of that environment.
     All pickles of this logger, or of an equal one, become the same logger there.
 
-    Source: vendor docs, the reference class of the same name, which takes the first four.
+    Source: vendor docs, the reference class of the same name, which takes the first four arguments.
     """
 
     _left_out = ("strict",)  # Unpickling must not raise where credentials are missing.
@@ -187,11 +184,30 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         child._unbound = self._unbound or self
         return child
 
+    def capture_uncaught(self, loop: AbstractEventLoop | None = None) -> Callable[[], None]:
+        """Log uncaught exceptions: of the program, of threads and of an event loop.
+
+        The previous hooks (`sys.excepthook`, `threading.excepthook`, the loop's exception handler)
+        are called afterwards. Ctrl-C is not logged. Each exception is logged once, even if this
+        method is called several times, for example for another loop. An exception that ends the
+        logger's own `with` block is logged before the logger closes.
+
+        Args:
+            loop: The event loop to watch; default: the loop that runs in this thread, if any. No
+                loop runs before `asyncio.run`, so call this method inside.
+
+        Returns:
+            A function that restores the previous hooks.
+        """
+        from voyage_logger._logger.uncaught import Uncaught  # noqa: PLC0415 - few apps use it
+
+        return Uncaught(self._calls, loop).undo
+
     def flush(self, timeout: float | None = None) -> FlushResult:
         """Send all entries that were logged before the call, and wait until they are sent.
 
         Signal handlers may call this method, and other threads may log meanwhile. In the worker's
-        thread, such as in `on_error`, it returns at once.
+        thread, such as in `on_error`, this method returns at once.
 
         Args:
             timeout: The most seconds to wait; default: 30.
@@ -230,7 +246,7 @@ class VoyageLogger(Restorable, LogMethods, ScopeMethods):
         stats = replace(
             stats, filtered=counts.filtered, echoed=counts.echoed, collapsed=counts.collapsed
         )
-        if self._missing is not None:  # Otherwise a health check would see no problem.
+        if self._missing is not None:  # A health check must see the problem.
             return replace(stats, last_problem=f"{self._missing}: {_PRINTED}")
         return stats
 
@@ -303,8 +319,7 @@ def _parts(
         on_fork=partial(_reset, factory, counts),
     )
     calls = LogCalls(settings, pipeline, factory, counts, diagnostics, redaction)
-    # A logger that is freed must not leave its thread behind. Its bound loggers and journeys, which
-    # may be in use longer, share this object.
+    # The thread stops after the logger, its bound loggers and its journeys are freed.
     weakref.finalize(calls.shared, pipeline.stop_when_empty).atexit = False
     return calls, pipeline
 

@@ -41,19 +41,8 @@ if TYPE_CHECKING:
 
 
 def settings_from(**arguments: object) -> Settings:
-    """Return the settings, after a check of each argument and of the sizes together.
-
-    The arguments hold a value for every field of `Settings`. Other arguments are ignored.
-
-    Raises:
-        ConfigurationError: An argument breaks its rule. The error names parameter, value and rule.
-    """
+    """Return the settings, after a check of each argument; other arguments are ignored."""
     settings = Settings(**{name: rule(name, arguments[name]) for name, rule in _RULES.items()})
-    _check_sizes(settings)
-    return settings
-
-
-def _check_sizes(settings: Settings) -> None:
     if settings.max_batch_bytes < settings.max_entry_bytes + BODY_OVERHEAD:
         rule = f"at least max_entry_bytes + {BODY_OVERHEAD} (a batch has room for any entry)"
         raise ConfigurationError("max_batch_bytes", settings.max_batch_bytes, rule)
@@ -63,6 +52,7 @@ def _check_sizes(settings: Settings) -> None:
     if settings.max_spool_bytes < 2 * settings.max_batch_bytes:
         rule = "at least twice max_batch_bytes (one batch is sent while other entries come)"
         raise ConfigurationError("max_spool_bytes", settings.max_spool_bytes, rule)
+    return settings
 
 
 def a_transport(parameter: str, value: Any) -> Any:
@@ -101,7 +91,7 @@ def _spool_dir(parameter: str, value: object) -> Path | None:
 def _sample(parameter: str, value: object) -> Sample | None:
     if value is None:
         return None
-    from voyage_logger._logger.sampling import sample_rule  # noqa: PLC0415 - few apps use the option
+    from voyage_logger._logger.sampling import sample_rule  # noqa: PLC0415 - few apps use sampling
 
     return sample_rule(parameter, value)
 

@@ -18,12 +18,7 @@ _RULE = "a mapping of levels to rates from 0 to 1, such as {'debug': 0.1}, or a 
 
 
 class Rates:
-    """Sends a share of each level, by chance.
-
-    Args:
-        rates: The share of each level, by rank, from 0 to 1.
-        random: A source of numbers from 0 to below 1.
-    """
+    """Sends a random share, from 0 to 1, of the entries of each level."""
 
     needs_entry = False
 
@@ -31,7 +26,7 @@ class Rates:
         from random import Random  # noqa: PLC0415 - makes the package's import slower
 
         self._rates = rates
-        # The functions of the module `random` share a generator, which an app may seed.
+        # An app may seed the generator that the functions of the module `random` share.
         self._random = random or Random().random  # noqa: S311 - a sample, not cryptography
 
     def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
@@ -56,11 +51,7 @@ class Choice:
 
 
 def sample_rule(parameter: str, value: Any) -> Sample:
-    """Return the rule for the argument `sample`: a mapping of levels to rates, or a function.
-
-    Raises:
-        ConfigurationError: The value is neither, or a level or a rate is not valid.
-    """
+    """Return the rule for the argument `sample`: a mapping of levels to rates, or a function."""
     if callable(value):
         return Choice(value)
     if not isinstance(value, Mapping):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from voyage_logger._entry.field_conversion import as_mapping
 
@@ -20,22 +20,15 @@ _MOST_INCIDENTS = 1000
 _MAX_NAME = 256  # characters
 
 
-class _Incident:
-    """When an incident opened its latest ticket, and how many tickets were held back since."""
+class _Incident(NamedTuple):
+    """The time of an incident's latest ticket, and the number of tickets held back since."""
 
-    __slots__ = ("held_back", "opened_at")
-
-    def __init__(self, opened_at: float) -> None:
-        self.opened_at = opened_at
-        self.held_back = 0
+    opened_at: float
+    held_back: int = 0
 
 
 class TicketCooldown:
-    """Remembers which incidents have opened a ticket.
-
-    Args:
-        period: Seconds in which an incident opens no second ticket.
-        clock: The monotonic clock, seconds.
+    """Remembers which incidents have opened a ticket in the last `period` seconds.
 
     Thread-safe. A forked child starts without incidents.
     """
@@ -53,7 +46,7 @@ class TicketCooldown:
     def apply(self, entry: dict[str, Any], incident: str) -> dict[str, Any]:
         """Return the entry, without its flag if the incident opened a ticket in this period."""
         if self._pid != os.getpid():
-            self._reset()
+            self._reset()  # pragma: no cover - only in forked children, without coverage
         held_back = self._open(incident[:_MAX_NAME])
         if held_back is None:
             entry = {name: value for name, value in entry.items() if name != "add_ticket"}
@@ -61,12 +54,12 @@ class TicketCooldown:
         return _noted(entry, "tickets_held_back", held_back) if held_back else entry
 
     def _open(self, incident: str) -> int | None:
-        """Return how many tickets were held back since the last; None: hold this one back."""
+        """Return the number of tickets held back since the last one; None to hold this one back."""
         with self._lock:
             now = self._clock()
             known = self._incidents.get(incident)
             if known is not None and now - known.opened_at < self._period:
-                known.held_back += 1
+                self._incidents[incident] = known._replace(held_back=known.held_back + 1)
                 return None
             self._incidents.pop(incident, None)
             if len(self._incidents) >= _MOST_INCIDENTS:

@@ -11,9 +11,9 @@ from typing import Any
 
 _MOST = 100  # exceptions that are remembered, and members of a group that are examined
 
-# An exception is remembered by its dict of attributes. A weak reference to a builtin exception is
-# not possible, and a new object may get the id of a freed one. A dict that is held keeps its id,
-# and holds no frames. `vars()` does not serve: a class may define a `__dict__` of its own.
+# The dict of its attributes identifies an exception. The dict holds no frames, and a new object
+# cannot get its id while the dict is held. A builtin exception has no weak references. `vars()`
+# would fail for a class that defines `__dict__`.
 _attributes_of = BaseException.__dict__["__dict__"].__get__
 
 
@@ -43,10 +43,7 @@ class Ticketed:
 
 
 def _members(error: BaseException) -> list[BaseException]:
-    """Return the exceptions in a group, at any depth; for another exception, the exception itself.
-
-    A group is recognized by its attribute, because Python 3.10 has groups only from a backport.
-    """
+    """Return the exceptions in a group, at any depth; else a list of the exception itself."""
     found: list[BaseException] = []
     waiting = [error]
     for _ in range(2 * _MOST):
@@ -62,6 +59,7 @@ def _members(error: BaseException) -> list[BaseException]:
 
 
 def _exceptions_of(error: BaseException) -> tuple[BaseException, ...]:
+    # Python 3.10 has no `BaseExceptionGroup`, so the attribute shows whether the error is a group.
     try:
         members = getattr(error, "exceptions", ())
     except Exception:  # noqa: BLE001 - a failing property of the app; leaving a journey never raises

@@ -1,8 +1,8 @@
 """Logs uncaught exceptions, only if the app asks for it, because hooks belong to the app.
 
-What must stay true: the previous hook is always called. A logger logs an exception once, even if it
-has several hooks. Undoing restores the previous hook; if another library has set a hook since, the
-hook of this module stays in place and logs nothing.
+What must stay true: the previous hook is always called. A logger logs an exception once, even with
+several hooks. An undo restores the previous hook. If another library has set a hook since, the hook
+of this module stays in place and logs nothing.
 """
 
 from __future__ import annotations
@@ -80,8 +80,7 @@ class Uncaught:
     ) -> None:
         """Log, unless another hook of this logger has logged, and call the previous hook.
 
-        The object `what`, which each hook passes to the previous one, identifies the exception.
-        Meanwhile, a hook may be called for another exception, such as that of a task being freed.
+        Each hook passes the object `what` to the previous hook, so the object identifies the event.
         """
         logged: tuple[object, ...] = getattr(_thread, "logged", ())
         key = (self._calls.shared, id(what))
@@ -106,10 +105,7 @@ class Uncaught:
 
 
 def log_leaving(calls: LogCalls, error: BaseException) -> None:
-    """Log an exception that ends the logger's `with` block, before the logger is closed.
-
-    The hooks are called later.
-    """
+    """Log an exception that ends the logger's `with` block, because the hooks run after `close`."""
     if not isinstance(error, Exception):
         return
     calls.shared.left_with = id(error)
@@ -128,15 +124,15 @@ def _log_error(calls: LogCalls, rank: int, what: str, error: BaseException | Non
 
 
 def _layer_of(context: dict[str, Any], present: Layer | None) -> Layer | None:
-    """Return the layer of the task or callback that raised an exception.
+    """Return the layer of the task or callback that raised an exception, or None if not known.
 
-    The loop reports a failed task or future when it is freed, in any context. The context of a
-    future is not known, nor that of a task before Python 3.12. Then there is no layer.
+    The loop reports a failed task or future later, in any context. A future does not know its
+    context. A task knows its context only since Python 3.12.
     """
     lost = context.get("task") or context.get("future")
     source: Any = lost or context.get("handle")
     found = source.get_context() if hasattr(source, "get_context") else None
-    if isinstance(found, Context):
+    if isinstance(found, Context):  # pragma: no cover - only since Python 3.12
         return found.get(AMBIENT)
     return present if lost is None else None
 

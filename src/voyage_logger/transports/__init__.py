@@ -4,7 +4,7 @@ To write a transport, for example to Kafka, subclass `BaseTransport`, define `se
 instance as `VoyageLogger(transport=...)`. The room may import `_base` and `_entry`. Read its files
 in this order:
 
-    _base       BaseTransport: what the worker calls
+    _base       BaseTransport: the methods that the worker calls
     _outcome    Outcome: the result of one attempt
     _api        Transport: sign-in, token, and one attempt to send a batch to the Logs API
     _endpoint   the URL and the credentials

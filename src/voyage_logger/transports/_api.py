@@ -84,8 +84,7 @@ class Transport(Restorable, BaseTransport):
 
     @classmethod
     def _from(cls, arguments: dict[str, Any]) -> Transport:
-        # The constructor would raise without credentials. A pool waits forever for a task that
-        # cannot be unpickled.
+        # If unpickling raised an error, a pool would wait for its task forever.
         made = cls.__new__(cls)
         settings = {"api_key": None, "api_secret": None, **arguments}
         clock = settings.pop("clock")
@@ -108,8 +107,8 @@ class Transport(Restorable, BaseTransport):
         self._random = Random().random  # noqa: S311 - jitter, not cryptography
         known = self._endpoint.credentials
         self._secrets = Secrets((known.api_key, known.api_secret) if known is not None else ())
-        # Guards the token. A thread holds the lock during a sign-in, so that the others wait for
-        # its token. The lock does not guard the session: of two new sessions, one stays.
+        # The lock guards the token, not the session. A thread holds the lock during a sign-in, so
+        # that other threads wait for the new token.
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._session: Session | None = None
@@ -179,7 +178,7 @@ class Transport(Restorable, BaseTransport):
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, compresslevel=6)
         bearer = _Hidden({"Authorization": f"Bearer {token.value}"})
-        if end is not None:  # A sign-in has used a part of the time.
+        if end is not None:  # A sign-in may have used a part of the time limit.
             time_limit = max(LEAST_TIME, end - self._clock())
         answer = self._post(wire.BATCH_PATH, body, headers, bearer, time_limit)
         if isinstance(answer, Outcome):

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from voyage_logger.transports._outcome import Outcome
 
 
-LEAST_TIME = 0.05  # seconds that a request may take at least, even near its deadline
+LEAST_TIME = 0.05  # seconds: the time limit of a request near its deadline
 
 
 class BaseTransport:
     """Sends batches to one kind of server; subclass it for `VoyageLogger(transport=...)`.
 
-    A transport makes one attempt per call, in the calling thread. It never waits to try again,
-    because only the worker knows how much time is left. If `send` raises an exception, the worker
-    sends the batch again later.
+    A transport makes one attempt per call, in the calling thread. A transport never waits to
+    try again, because only the worker knows how much time is left. If `send` raises an exception,
+    the worker sends the batch again later.
 
     Attributes:
         sign_ins: The number of tokens that the transport has obtained.
@@ -34,7 +34,7 @@ class BaseTransport:
 
     @property
     def destination(self) -> str:
-        """The address of the server, without secrets. A spool sends its entries only there."""
+        """The server's address, without secrets. A spool sends its entries only to this address."""
         return repr(self)
 
     def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
@@ -60,7 +60,7 @@ class BaseTransport:
         self.sign_in()
 
     def sign_in(self) -> None:
-        """Obtain a token or the like, if the server needs one.
+        """Obtain a token or a similar credential, if the server needs one.
 
         Raises:
             AuthenticationError: The server refuses the credentials.

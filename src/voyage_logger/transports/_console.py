@@ -22,14 +22,12 @@ _PIECE = 1024  # characters, at most 4 KiB: a pipe that can be written has room 
 class ConsoleTransport(BaseTransport):
     """Prints entries instead of sending them.
 
-    Printed entries count as dropped, with the reason "unconfigured", so that a health check that
-    reads `stats()` reports a problem.
-
-    A full pipe that nobody reads does not block the worker. A thread that is blocked in a write
-    would abort the interpreter at exit.
+    Printed entries count as dropped, with the reason "unconfigured". So a health check that reads
+    `stats()` reports a problem. A full pipe that nobody reads does not block the worker, because a
+    thread that is blocked in a write would abort the interpreter at exit.
     """
 
-    _left_out = 0  # entries that were not printed since the latest one that was
+    _left_out = 0  # the number of entries that were not printed since the last printed entry
 
     def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
         patience = _PATIENCE if time_limit is None else min(_PATIENCE, time_limit)
@@ -40,7 +38,7 @@ class ConsoleTransport(BaseTransport):
     def _print(self, text: str, patience: float) -> None:
         """Print an entry, unless nobody reads stderr."""
         if self._left_out:
-            patience = 0.0  # The entry before has waited already.
+            patience = 0.0  # The previous entry has waited already.
             text = f"voyage-logger: {self._left_out} entries not printed: nobody read them\n{text}"
         for start in range(0, len(text), _PIECE):
             if not takes_a_line(sys.stderr, patience):

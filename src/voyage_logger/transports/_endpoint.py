@@ -44,21 +44,13 @@ class Credentials:
 
 @frozen
 class Endpoint:
-    """The address, the credentials and the options of a `Transport`.
+    """The address, the credentials and the options of a `Transport`."""
 
-    Attributes:
-        base_url: The root of the API, without a slash at the end.
-        credentials: The key and secret, or None if they are missing.
-        timeout: Limits for connecting and for each read, seconds.
-        compress: Whether request bodies are sent as gzip.
-        problems: Descriptions of what is missing or wrong in the environment.
-    """
-
-    base_url: str
+    base_url: str  # without a slash at the end
     credentials: Credentials | None
-    timeout: tuple[float, float]
+    timeout: tuple[float, float]  # seconds, for connecting and for each read
     compress: bool
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # the missing or wrong environment variables
 
     @property
     def is_exposed(self) -> bool:
@@ -78,11 +70,7 @@ def endpoint_from(
     compress: object,
     environ: Mapping[str, str] = os.environ,
 ) -> Endpoint:
-    """Return the endpoint. An argument that is None is read from an environment variable.
-
-    Raises:
-        ConfigurationError: An argument breaks its rule.
-    """
+    """Return the endpoint. An argument that is None is read from an environment variable."""
     problems: list[str] = []
     credentials = _credentials(api_key, api_secret, environ, problems)
     if base_url is not None:
@@ -106,9 +94,7 @@ def endpoint_from(
 def missing(endpoint: Endpoint) -> ConfigurationError:
     """Return the error for an endpoint that has problems."""
     problems = "; ".join(endpoint.problems)
-    parameter = (
-        "base_url" if endpoint.credentials else "credentials"
-    )  # the first one with a problem
+    parameter = "base_url" if endpoint.credentials else "credentials"
     error = ConfigurationError(parameter, "<incomplete>", f"complete ({problems})")
     error.message = problems if endpoint.credentials else f"no credentials: {problems}"
     return error

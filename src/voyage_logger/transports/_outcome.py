@@ -37,7 +37,7 @@ class Kind(Enum):
 
 RETRY_AFTER_CAP = 300.0  # seconds: a server may ask for hours
 
-# Kinds that rarely end without a person's help, so the worker waits longer.
+# After these kinds the worker waits longer, because mostly a person must fix the cause.
 PERSISTENT = (Kind.BLOCKED, Kind.UNAUTHORIZED)
 
 

@@ -48,15 +48,12 @@ _PERMANENT = (
     ssl.SSLCertVerificationError,
 )
 
-# Raised for a URL that cannot be parsed.
+# Errors for a URL that cannot be parsed.
 _MALFORMED = (exceptions.InvalidURL, urllib3.exceptions.LocationValueError)
 
 
 class RequestFailed(Exception):  # noqa: N818 - it states what happened
-    """The server gave no answer.
-
-    The `detail` holds no secrets. A permanent failure lasts until the configuration changes.
-    """
+    """The server gave no answer. A permanent failure lasts until the configuration changes."""
 
     def __init__(self, detail: str, *, is_permanent: bool) -> None:
         super().__init__(detail)
@@ -76,7 +73,7 @@ class Session:
         adapter = _Adapter(max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
-        # The proxies and certificates of the environment. They are read again only after a failure,
+        # The proxies and certificates of the environment are read again only after a failure,
         # because reading them takes as long as the rest of a request.
         self._surroundings: Mapping[str, Any] | None = None
 
@@ -88,11 +85,7 @@ class Session:
         secret_headers: Mapping[str, str],
         timeout: tuple[float, float],
     ) -> Answer:
-        """Make one request. The timeout limits connecting and each read, in seconds.
-
-        Raises:
-            RequestFailed: The server gave no answer.
-        """
+        """Make one request. The timeout limits connecting and each read, in seconds."""
         secrets = _SecretHeaders(secret_headers)
         request = requests.Request("POST", url, headers=headers, data=body, auth=secrets)
         surroundings, self._surroundings = self._surroundings, None
@@ -102,7 +95,7 @@ class Session:
             with self._session.send(
                 self._session.prepare_request(request),
                 timeout=timeout,
-                allow_redirects=False,  # Another server must not get the secrets.
+                allow_redirects=False,  # A redirect could send the secrets to another server.
                 **surroundings,
             ) as response:
                 self._surroundings = surroundings
@@ -115,7 +108,7 @@ class Session:
                 )
         except (exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(error) from None
-        # `requests` raises these for some malformed host names and URLs of proxies.
+        # `requests` raises these errors for some malformed host names and URLs of proxies.
         except (ValueError, TypeError, LookupError) as error:
             raise RequestFailed(_brief(error), is_permanent=True) from None
 
@@ -124,7 +117,7 @@ class Session:
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter whose connection pools have no lock, which a fork could copy while it is held."""
+    """An adapter whose connection pools have no locks, because a fork can copy a held lock."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -148,9 +141,9 @@ def _amended(pool: Any) -> Any:
 
 
 class _FinalResponse(HTTPResponse):
-    """An HTTP response that skips interim answers. The standard library skips only 100.
+    """An HTTP response that skips all interim answers; the standard library skips only 100.
 
-    If a 102 or 103 counted as the answer, a delivered batch would be sent again.
+    If a 102 or 103 counted as the answer, the client would send a delivered batch again.
     """
 
     def begin(self) -> None:
@@ -165,8 +158,8 @@ class _FinalResponse(HTTPResponse):
 class _Idle:
     """The idle connections of a pool: the methods of `queue.LifoQueue` that urllib3 uses.
 
-    A `LifoQueue` has a lock. If a process is forked while a thread holds that lock, the child would
-    wait for the lock forever at its exit, because urllib3 then empties all pools.
+    A `LifoQueue` has a lock, and a fork can copy the lock while a thread holds it. Then the child
+    would wait for the lock forever at its exit, because urllib3 empties all pools there.
     """
 
     def __init__(self, maxsize: int) -> None:
@@ -189,10 +182,7 @@ class _Idle:
 
 
 class _SecretHeaders(AuthBase):
-    """Sets headers as an authentication, because `requests` replaces other ones from ~/.netrc.
-
-    See https://github.com/psf/requests/issues/3929.
-    """
+    """Sets headers that ~/.netrc cannot replace: https://github.com/psf/requests/issues/3929."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._headers = headers
@@ -203,13 +193,12 @@ class _SecretHeaders(AuthBase):
 
 
 def _body(response: requests.Response, time_limit: float) -> bytes:
-    """Return the beginning of the body. A body that is read to its end frees the connection.
+    """Return the beginning of the body. Reading to the end frees the connection.
 
-    A server may send single bytes, each within the read timeout, so the whole body has a time
-    limit. Before urllib3 2.1, which has no `read1`, the limit holds for each piece.
+    The whole body has a time limit, because a server may send single bytes slowly.
     """
     end = monotonic() + time_limit
-    read = getattr(response.raw, "read1", response.raw.read)
+    read = getattr(response.raw, "read1", response.raw.read)  # urllib3 has `read1` since 2.1.
     pieces: list[bytes] = []
     size = 0
     # A failure is ignored: the status has arrived, and another attempt could duplicate the batch.
@@ -234,7 +223,7 @@ def _failure(error: Exception) -> RequestFailed:
 def _chain(error: BaseException) -> list[BaseException]:
     """Return the error and its causes; requests and urllib3 wrap causes in four ways."""
     chain = [error]
-    while len(chain) < 10:  # noqa: PLR2004 - a limit, because causes may form a cycle
+    for _ in range(10):  # pragma: no branch - a limit, if causes ever form a cycle
         inner = (getattr(chain[-1], "reason", None), *chain[-1].args, chain[-1].__cause__)
         below = next((link for link in inner if isinstance(link, BaseException)), None)
         if below is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # A token is renewed this many seconds before it expires, as in the vendor's reference classes.
 RENEWAL = 300.0
-RENEWAL_SHARE = 0.2  # the same as a share of the lifetime, for tokens with a short one
+RENEWAL_SHARE = 0.2  # A short-lived token is renewed this share of its lifetime before it expires.
 
 
 @frozen
@@ -56,9 +56,8 @@ def token_in(answer: Answer) -> tuple[str, float] | None:
 
 
 def renewal(life: float, random: Callable[[], float]) -> float:
-    """Return after how many seconds a token is renewed.
+    """Return the number of seconds after which a token is renewed.
 
-    The time is random, within a period before the last moment. Otherwise all servers that were
-    started together would sign in together each time. The random numbers are from 0 to below 1.
+    The number is random. Otherwise servers that started together would always sign in together.
     """
     return life - min(RENEWAL, life * RENEWAL_SHARE) * (1 + random())

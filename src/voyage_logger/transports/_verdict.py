@@ -31,24 +31,15 @@ _SERVER_ERROR = range(500, 600)
 
 @frozen
 class Answer:
-    """The parts of an HTTP answer that the client reads.
-
-    Attributes:
-        status: The status code.
-        content_type: The Content-Type header, lower case.
-        retry_after: The Retry-After header, or None.
-        location: The Location header, or None.
-        body: The beginning of the body; empty if it could not be read. `repr` leaves the body out,
-            because it may hold a token.
-    """
+    """The parts of an HTTP answer that the client reads."""
 
     status: int
-    content_type: str
+    content_type: str  # in lower case
     retry_after: str | None
     location: str | None
-    body: bytes
+    body: bytes  # the beginning of the body; empty if the body could not be read
 
-    def __repr__(self) -> str:
+    def __repr__(self) -> str:  # The body may hold a token.
         return f"Answer({self.status}, {self.content_type!r})"
 
     @property
@@ -63,10 +54,7 @@ class Answer:
 
 
 def batch_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) -> Outcome:
-    """Return the outcome of a batch request at a present time, epoch seconds.
-
-    The function `mask` removes secrets from a text, because a server may repeat what it received.
-    """
+    """Return the outcome of a batch request. The server may repeat secrets: `mask` removes them."""
     if answer.is_success and not answer.is_page:
         return Outcome(Kind.DELIVERED, status=answer.status)
     return Outcome(
@@ -78,10 +66,7 @@ def batch_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) 
 
 
 def sign_in_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) -> Outcome:
-    """Return the outcome of a sign-in that gave no token.
-
-    The server refuses a sign-in because of the credentials or the URL, never because of an entry.
-    """
+    """Return the outcome of a sign-in that gave no token. A sign-in is never too large."""
     kind = _kind(answer)
     return Outcome(
         kind if kind is Kind.TRY_AGAIN else Kind.BLOCKED,
@@ -114,16 +99,13 @@ def _words(answer: Answer, mask: Callable[[str], str]) -> str:
             body = None
         if isinstance(body, dict):
             parts = [str(body[key]) for key in ("error", "message", "detail") if body.get(key)]
-            said = mask(": ".join(parts))  # A cut secret would not be found.
+            said = mask(": ".join(parts))  # Before the cut: a cut secret is not found.
     printable = "".join(char if char.isprintable() else " " for char in said[:_WORDS])
     return f"HTTP {answer.status} {printable}".rstrip()
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for, at most `RETRY_AFTER_CAP`.
-
-    The header holds seconds or an HTTP date. A missing or invalid header gives None.
-    """
+    """Return the seconds that a valid `Retry-After` header asks for, at most `RETRY_AFTER_CAP`."""
     if value is None:
         return None
     text = value.strip()
