@@ -17,7 +17,7 @@ from math import floor, inf
 from typing import TYPE_CHECKING
 
 from voyage_logger._delivery import backoff
-from voyage_logger._delivery.pacing import Failures, Rhythm
+from voyage_logger._delivery.flush_interval import Failures, Rhythm
 from voyage_logger._delivery.request_size import BEHIND, RequestSize
 from voyage_logger._queue.lanes import RECORD_OVERHEAD
 from voyage_logger.transports._outcome import Kind, Outcome

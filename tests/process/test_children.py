@@ -175,7 +175,7 @@ def test_sigterm_that_the_drain_defers_is_not_deferred_in_a_child(server: DevSer
         flush_on_sigterm()
 
         def work():
-            while not voyage_logger._delivery.process._afterwards:
+            while not voyage_logger._delivery.exit_and_fork._afterwards:
                 time.sleep(0.001)  # no event tells of this state
             child = os.fork()
             if child == 0:
@@ -201,12 +201,12 @@ def test_sigterm_that_the_drain_defers_is_not_deferred_in_a_child(server: DevSer
 
 # A fork in C, as of uWSGI, does not run the package's fork hooks.
 BARE_FORK = """\
-from voyage_logger._delivery import process as _process
+from voyage_logger._delivery import exit_and_fork
 logger.info("parent")
-pipelines = set(_process._pipelines)
-_process._pipelines.clear()  # now the hooks do nothing
+pipelines = set(exit_and_fork._pipelines)
+exit_and_fork._pipelines.clear()  # now the hooks do nothing
 child = os.fork()
-_process._pipelines.update(pipelines)
+exit_and_fork._pipelines.update(pipelines)
 """
 
 

@@ -250,7 +250,7 @@ def test_entry_that_is_logged_during_exit_gets_no_extra_time(
     done = run(
         server,
         """\
-        from voyage_logger._delivery.process import exit_began_at
+        from voyage_logger._delivery.exit_and_fork import exit_began_at
         def on_error(error):
             if type(error).__name__ != "EntriesLost": return
             began_at = exit_began_at()
@@ -292,7 +292,7 @@ def test_daemon_threads_that_log_during_exit_do_not_fill_stderr(
 
 # This hook runs after the package's hooks, like a hook that was registered before the import.
 LAST_OF_ALL = """\
-from voyage_logger._delivery.process import _tell_rest
+from voyage_logger._delivery.exit_and_fork import _tell_rest
 atexit.unregister(_tell_rest)
 atexit.register(hook)
 atexit.register(_tell_rest)

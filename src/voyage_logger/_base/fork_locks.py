@@ -1,4 +1,4 @@
-"""The two locks that a fork waits for (see `_delivery/process.py`).
+"""The two locks that a fork waits for (see `_delivery/exit_and_fork.py`).
 
 A thread holds `loading` while it imports the HTTP stack. A child that is forked in the middle of an
 import has half-made modules, and no thread that completes them. A thread holds `opening` while it

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.errors import ConfigurationError
 from voyage_logger._base.frozen import frozen
-from voyage_logger._delivery import process
+from voyage_logger._delivery import exit_and_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,13 +62,13 @@ class _Chain:
     previous: Handler
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if process.after_drain(_Previous(self.previous, number)):
+        if exit_and_fork.after_drain(_Previous(self.previous, number)):
             return
         try:
             if self.previous == signal.SIG_DFL:
-                process.drain_all()
+                exit_and_fork.drain_all()
             else:
-                process.flush_all()
+                exit_and_fork.flush_all()
         finally:  # Ctrl-C ends the sending, but the previous handler is still called
             _Previous(self.previous, number, frame)()
 

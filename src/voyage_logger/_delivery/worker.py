@@ -14,11 +14,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._delivery import backoff, pool_hosts, process
+from voyage_logger._delivery import backoff, exit_and_fork, pool_hosts
 from voyage_logger._delivery.batch import BatchDelivery
 from voyage_logger._delivery.loss_report import LossReport
 from voyage_logger._delivery.orders import Orders
-from voyage_logger._delivery.pacing import Rhythm
+from voyage_logger._delivery.flush_interval import Rhythm
 from voyage_logger._delivery.request_size import BEHIND
 from voyage_logger._delivery.server_state import ServerState
 from voyage_logger._queue.lanes import NEVER
@@ -95,7 +95,7 @@ class Worker:
                 return True
             self.is_running = True
         try:
-            process.hook_exit()
+            exit_and_fork.hook_exit()
             if pool_hosts.has_dead_threads():
                 self._diagnostics.say("uwsgi", pool_hosts.DEAD_THREADS)
         except BaseException:  # an interrupt must not leave a worker that only seems to run

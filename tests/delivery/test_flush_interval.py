@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voyage_logger._delivery.pacing import Failures, Rhythm
+from voyage_logger._delivery.flush_interval import Failures, Rhythm
 from voyage_logger.transports._outcome import Kind
 
 quick = settings(max_examples=60, deadline=None)
