@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from voyage_logger._base.errors import VoyageError
 from voyage_logger._base.feedback import apart
-from voyage_logger._delivery.flush_interval import Failures
+from voyage_logger._delivery.backoff import Failures
 from voyage_logger._delivery.request_size import RequestSize
 from voyage_logger._entry.encoding import shorten
 from voyage_logger._entry.trimming import MIN_LIMIT

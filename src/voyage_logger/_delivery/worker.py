@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._delivery import backoff, exit_and_fork, pool_hosts
 from voyage_logger._delivery.batch import BatchDelivery
+from voyage_logger._delivery.flush_interval import FlushInterval
 from voyage_logger._delivery.loss_report import LossReport
 from voyage_logger._delivery.orders import Orders
-from voyage_logger._delivery.flush_interval import Rhythm
 from voyage_logger._delivery.request_size import BEHIND
 from voyage_logger._delivery.server_state import ServerState
 from voyage_logger._queue.lanes import NEVER
@@ -78,7 +78,7 @@ class Worker:
         self.server = ServerState(transport, diagnostics)
         self.losses = LossReport(queue, self.server, diagnostics, write_notice, clock)
         self._delivery = BatchDelivery(queue, transport, settings, self.server, self.losses, self)
-        self._rhythm = Rhythm(settings.flush_interval)
+        self._flush_interval = FlushInterval(settings.flush_interval)
         self.orders = Orders(queue)
         # The queue's lock guards what follows.
         self.is_running = False
@@ -179,7 +179,7 @@ class Worker:
             if self.orders.deadline is None:
                 self._delivery.warm_up()
             while self._wait_until_due():
-                self._rhythm.begin(self._clock(), self._random)
+                self._flush_interval.begin(self._clock(), self._random)
                 self._delivery.deliver_next(is_behind=self._is_behind())
                 self._end_round()
         finally:
@@ -206,7 +206,7 @@ class Worker:
         if queue.is_urgent:
             orders.flush_until = max(orders.flush_until, queue.newest())
             queue.clear_urgent()
-        remaining = self._rhythm.remaining(self._clock(), self._random)
+        remaining = self._flush_interval.remaining(self._clock(), self._random)
         is_full = len(queue) >= self._batch_size
         if is_full or oldest <= orders.flush_until or remaining <= 0:
             return True
@@ -217,7 +217,7 @@ class Worker:
         """Wait for the first entry; return False if the loop must end instead."""
         if self.orders.stops_when_empty:
             return False
-        self._rhythm.rest()
+        self._flush_interval.rest()
         self._queue.wait_for_entries(1, self._queue.maintenance_interval)
         return None
 
