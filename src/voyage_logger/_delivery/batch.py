@@ -7,7 +7,7 @@ most `MOST_REFUSALS` requests a batch. An exception from a transport counts as a
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from voyage_logger._base.errors import VoyageError
 from voyage_logger._base.feedback import apart
@@ -19,6 +19,8 @@ from voyage_logger._queue.lanes import json_bytes, payload_of
 from voyage_logger.transports import Kind, Outcome, error_of
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from voyage_logger._base.settings import Settings
     from voyage_logger._delivery.loss_report import LossReport
     from voyage_logger._delivery.server_state import ServerState
@@ -26,21 +28,16 @@ if TYPE_CHECKING:
     from voyage_logger._queue.memory import MemoryQueue
     from voyage_logger.transports import BaseTransport
 
+    class Pacer(Protocol):
+        """The worker, which decides when an attempt is made."""
+
+        def begin_attempt(self) -> float | None: ...
+        def back_off(self, outcome: Outcome, attempt: float) -> None: ...
+        @property
+        def is_stopped(self) -> bool: ...
+
+
 MOST_REFUSALS = 32
-
-
-class Pacer(Protocol):
-    """What decides about time: the worker."""
-
-    def begin_attempt(self) -> float | None:
-        """Note that an attempt begins; return the most seconds that its waits may take."""
-
-    def back_off(self, outcome: Outcome, attempt: float) -> None:
-        """Wait until the next attempt is due."""
-
-    @property
-    def is_stopped(self) -> bool:
-        """True once the delivery must make no further attempt."""
 
 
 class BatchDelivery:

@@ -16,7 +16,7 @@ import os
 import threading
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from voyage_logger._base.clock import monotonic
 from voyage_logger._base.fork_locks import LOADING_SECONDS, OPENING_SECONDS, loading, opening
@@ -24,22 +24,17 @@ from voyage_logger._delivery import pool_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Protocol
 
+    class Drainable(Protocol):
+        """What the hooks ask of a pipeline."""
 
-class Drainable(Protocol):
-    """What the hooks ask of a pipeline."""
-
-    def begin_flush(self) -> int: ...
-
-    def end_flush(self, target: int, began_at: float) -> None: ...
-
-    def begin_exit(self) -> None: ...
-
-    def end_exit(self, *, at_once: bool) -> None: ...
-
-    def tell_rest(self) -> None: ...
-
-    def start_empty(self) -> None: ...
+        def begin_flush(self) -> int: ...
+        def end_flush(self, target: int, began_at: float) -> None: ...
+        def begin_exit(self) -> None: ...
+        def end_exit(self, *, at_once: bool) -> None: ...
+        def tell_rest(self) -> None: ...
+        def start_empty(self) -> None: ...
 
 
 _pipelines: weakref.WeakSet[Drainable] = weakref.WeakSet()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.diagnostics import QUIET_SECONDS, Diagnostics
 from voyage_logger._base.errors import EntriesLost, entries, fate, tally
-from voyage_logger._base.event_names import ENTRIES_LOST
 from voyage_logger._base.levels import LANES, NOTICE_LANE
+from voyage_logger._base.wire import ENTRIES_LOST
 from voyage_logger._entry.readable_line import printable
 from voyage_logger._queue.lanes import Loss, by_reason
 from voyage_logger.transports import UNCONFIGURED

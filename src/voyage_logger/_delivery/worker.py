@@ -2,7 +2,8 @@
 
 What must stay true: the worker alone decides when entries are sent. The loop ends only by an order,
 even if a transport or a user's function raises. Every wait is on the queue's condition, so that
-flush, close and exit can end the wait. While nothing is queued, a wait has no time limit.
+flush, close and exit can end the wait. The queue's lock guards all orders, and each new order wakes
+the worker.
 
 The system may give no thread: at exit on Python 3.12.0 to 3.12.2, or at its limit of threads. Then
 `run_here` runs the loop in the caller's thread.
@@ -12,20 +13,20 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._delivery import backoff, exit_and_fork, pool_hosts
 from voyage_logger._delivery.batch import BatchDelivery
 from voyage_logger._delivery.flush_interval import FlushInterval
 from voyage_logger._delivery.loss_report import LossReport
-from voyage_logger._delivery.orders import Orders
 from voyage_logger._delivery.request_size import BEHIND
 from voyage_logger._delivery.server_state import ServerState
-from voyage_logger._queue.lanes import NEVER
+from voyage_logger._queue.lanes import LAST, NEVER
 from voyage_logger.transports import LEAST_TIME, PERSISTENT, Kind, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._base.settings import Settings
@@ -37,6 +38,66 @@ _REFUSED_ALL = Outcome(Kind.TRY_AGAIN, "every entry of a batch was refused")
 _LEAST_PAUSE = 0.5
 _LEAST_BLOCKED_PAUSE = 5.0
 _THREAD_RETRY_SECONDS = 1.0
+
+
+class Orders:
+    """What other threads tell one worker to do: flush, drain, stop. Thread-safe.
+
+    Attributes:
+        flush_until: The sequence number up to which entries are sent at once.
+        deadline: The monotonic time at which sending ends; None: sending has no time limit.
+        stops_when_empty: True if the worker ends once the queue is empty.
+        is_stopped: True if the worker makes no further attempt.
+        is_flush_new: True from a flush to the next attempt.
+    """
+
+    def __init__(self, queue: MemoryQueue) -> None:
+        self._queue = queue
+        self.flush_until = 0
+        self.deadline: float | None = None
+        self.stops_when_empty = self.is_stopped = self.is_flush_new = False
+
+    def flush(self, until: int) -> None:
+        """Make the worker send all entries up to a sequence number now.
+
+        A flush ends a pause between attempts, unless the server asked for the pause.
+        """
+        with self._queue.lock:
+            self.flush_until = max(self.flush_until, until)
+            self.is_flush_new = True
+            self._queue.changed.notify_all()
+
+    def drain(self, deadline: float) -> None:
+        """Make the worker send every present and later entry at once, until `deadline`."""
+        with self._queue.lock:
+            self.deadline = deadline
+            self.flush(LAST)
+
+    def stop_when_empty(self) -> None:
+        """Make the worker end once the queue is empty."""
+        with self._queue.lock:
+            self.stops_when_empty = True
+            self._queue.changed.notify_all()
+
+    def stop(self) -> None:
+        """Make the worker end after the present attempt, and wake all threads that wait for it."""
+        with self._queue.lock:
+            self.is_stopped = True
+            self._queue.changed.notify_all()
+            self._queue.settled.notify_all()
+
+    @contextmanager
+    def drain_only(self, deadline: float) -> Iterator[None]:
+        """Drain until `deadline` inside the context, and restore the earlier orders at its end."""
+        with self._queue.lock:
+            earlier = self.flush_until, self.deadline, self.stops_when_empty, self.is_stopped
+            self.drain(deadline)
+            self.stop_when_empty()
+        try:
+            yield
+        finally:
+            with self._queue.lock:
+                self.flush_until, self.deadline, self.stops_when_empty, self.is_stopped = earlier
 
 
 class Worker:
