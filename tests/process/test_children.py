@@ -203,7 +203,7 @@ def test_sigterm_that_the_drain_defers_is_not_deferred_in_a_child(server: DevSer
 BARE_FORK = """\
 from voyage_logger._delivery import exit_and_fork
 logger.info("parent")
-pipelines = set(exit_and_fork._pipelines)
+pipelines = dict(exit_and_fork._pipelines)
 exit_and_fork._pipelines.clear()  # now the hooks do nothing
 child = os.fork()
 exit_and_fork._pipelines.update(pipelines)

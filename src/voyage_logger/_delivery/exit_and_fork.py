@@ -37,7 +37,8 @@ if TYPE_CHECKING:
         def start_empty(self) -> None: ...
 
 
-_pipelines: weakref.WeakSet[Drainable] = weakref.WeakSet()
+# By id. A single operation on the dict is atomic, so another thread may add a pipeline meanwhile.
+_pipelines: weakref.WeakValueDictionary[int, Drainable] = weakref.WeakValueDictionary()
 _held: set[Drainable] = set()
 _is_hooked = False
 _is_rest_told = False  # True once the exit hook that runs last has run
@@ -52,7 +53,7 @@ _afterwards: list[Callable[[], None]] = []
 
 def watch(pipeline: Drainable) -> None:
     """Reset a pipeline in forked children, and drain it at exit."""
-    _pipelines.add(pipeline)
+    _pipelines[id(pipeline)] = pipeline
 
 
 def hook_exit() -> None:
@@ -76,11 +77,10 @@ def hold(pipeline: Drainable) -> None:
 def is_exiting() -> bool:
     """True once exit hooks run: ours, or an app's hook that logs the first entry of the process.
 
-    Exit hooks run in the main thread after `threading` has marked this thread as ended. In any
-    other thread the end of the main thread is no exit: the program may run on for days.
-
-    During exit a log call delivers its entry itself. No later hook waits for the worker, because
-    Python does not run a hook that is registered during exit.
+    Exit hooks run in the main thread after `threading` has marked the main thread as ended. For
+    other threads the end of the main thread is no exit, because the program may run on for days.
+    During exit a log call delivers its own entry, because Python runs no hook that is registered
+    during exit.
     """
     if _exit_began_at is not None:
         return True
@@ -91,8 +91,8 @@ def is_exiting() -> bool:
 def exit_began_at() -> float:
     """Return when the exit began, moved on by the time that the app's own exit hooks took.
 
-    The first call sets the begin to now, or earlier by the time of a `flush_all` just before. The
-    time of drains counts as time of the exit; the time between two drains does not.
+    The first call sets this time to now, or earlier by the time of a `flush_all` just before. The
+    time of drains counts as time of the exit; the time between two drains does not count.
     """
     global _exit_began_at  # noqa: PLW0603 - a process exits once
     now, drained_at = monotonic(), _drained_at  # read once: daemon threads call this, too
@@ -102,8 +102,11 @@ def exit_began_at() -> float:
     return _exit_began_at if drained_at is None else _exit_began_at + now - drained_at
 
 
-def drain_all() -> None:
-    """Send the entries of all pipelines at the end of the process, and drop the rest."""
+def drain_all(**_: object) -> None:
+    """Send the entries of all pipelines at the end of the process, and drop the rest.
+
+    Celery calls this with keywords, which mean nothing.
+    """
     drain(_all_pipelines(), at_once=True)
 
 
@@ -133,10 +136,8 @@ def _exit_clock_running() -> Iterator[None]:
     """Count the time inside as time of the exit; in a nested drain the outer context does so."""
     global _exit_began_at, _drained_at  # noqa: PLW0603 - see exit_began_at
     is_inner = _exit_began_at is not None and _drained_at is None
-    _exit_began_at = (
-        exit_began_at()
-    )  # before `_drained_at`, or a daemon thread reads too early a begin
-    _drained_at = None
+    _exit_began_at = exit_began_at()
+    _drained_at = None  # after `_exit_began_at`, so that no daemon thread reads too early a begin
     try:
         yield
     finally:
@@ -180,9 +181,7 @@ def after_drain(action: Callable[[], None]) -> bool:
     """Call a signal handler's action at the end of the drain that the signal has interrupted.
 
     A drain inside the drain could wait for ever, because the worker may run in the same thread.
-
-    Returns:
-        False if the main thread does not drain.
+    The result is False if the main thread does not drain.
     """
     if not _drains_under_way:
         return False
@@ -207,11 +206,8 @@ def _signals_deferred() -> Iterator[None]:
 
 
 def _all_pipelines() -> list[Drainable]:
-    while True:
-        try:
-            return list(_pipelines)
-        except RuntimeError:  # noqa: PERF203 - another thread has just made a logger
-            continue
+    references = _pipelines.valuerefs()
+    return [pipeline for reference in references if (pipeline := reference()) is not None]
 
 
 def _before_fork() -> None:
@@ -240,7 +236,7 @@ def _after_fork_in_child() -> None:
 # Exit hooks run in reverse order: those that an app registers after this import run earlier.
 atexit.register(_tell_rest)
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(
         before=_before_fork,
         after_in_parent=_after_fork_in_parent,

@@ -21,18 +21,16 @@ DEAD_THREADS = (
     "Set `enable-threads = true`"
 )
 _finalizing_pid: int | None = None
-_drain: Callable[[], None] | None = None
 
 
-def join(drain: Callable[[], None]) -> None:
+def join(drain: Callable[..., None]) -> None:
     """Register `drain` with the library that ends this process without exit hooks.
 
     Children of `multiprocessing` and of billiard run finalizers, and clear inherited finalizers
     when they start. A child of Celery's pool runs neither finalizers nor exit hooks: it sends a
     Celery signal and ends by `os._exit`. So `drain` may be called more than once.
     """
-    global _drain, _finalizing_pid  # noqa: PLW0603 - the process has one list of finalizers
-    _drain = drain
+    global _finalizing_pid  # noqa: PLW0603 - the process has one list of finalizers
     if _finalizing_pid != os.getpid():
         util = _util_of_child()
         if util is not None:
@@ -41,7 +39,7 @@ def join(drain: Callable[[], None]) -> None:
     signals = sys.modules.get("celery.signals")
     if signals is not None:
         # Celery sends this signal only in the children of a pool. A second connect does nothing.
-        signals.worker_process_shutdown.connect(_on_celery_shutdown, weak=False)
+        signals.worker_process_shutdown.connect(drain, weak=False)
 
 
 def _util_of_child() -> ModuleType | None:
@@ -57,11 +55,6 @@ def _util_of_child() -> ModuleType | None:
 
         return billiard.util  # type: ignore[no-any-return]
     return None
-
-
-def _on_celery_shutdown(**_: object) -> None:
-    if _drain is not None:
-        _drain()
 
 
 def has_dead_threads() -> bool:
