@@ -31,14 +31,7 @@ _last_said: dict[str, float] = {}
 
 
 class Diagnostics:
-    """Report the trouble of one logger.
-
-    Args:
-        on_error: The user's function for errors, or None.
-        clock: The monotonic clock, seconds.
-
-    Thread-safe.
-    """
+    """Report the trouble of one logger to stderr, to `logging`, and to `on_error`. Thread-safe."""
 
     def __init__(
         self,
@@ -57,10 +50,7 @@ class Diagnostics:
     def say(self, cause: str, message: str, *, at_once: bool = False) -> None:
         """Write a line to `logging`, and to stderr at most once a minute for each cause.
 
-        Args:
-            cause: The kind of trouble.
-            message: The line, without secrets and entries.
-            at_once: True if the line goes to stderr now; the caller limits such lines.
+        With `at_once`, the line goes to stderr in any case, and the caller limits such lines.
         """
         _to_logging(message)
         now = self._clock()

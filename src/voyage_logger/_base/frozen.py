@@ -104,8 +104,7 @@ class Value:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(as_dict(self).values())
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
+    def _refuse(self, name: str, _: object = None) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is a value: {name} does not change")
 
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} is a value: {name} does not change")
+    __setattr__ = __delattr__ = _refuse

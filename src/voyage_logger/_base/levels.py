@@ -29,13 +29,9 @@ _STDLIB_STEPS = ((50, CRITICAL), (40, ERROR), (30, WARN), (20, INFO))
 
 
 def rank_of(level: object) -> int | None:
-    """Return the rank of a level.
+    """Return the rank of a level, or None if the level is unknown.
 
-    Args:
-        level: A name in any case, an alias, or a `logging` number: "INFO", "warning", 30, ...
-
-    Returns:
-        The rank, or None if the level is unknown.
+    A level is a name in any case, an alias, or a number of `logging`: "INFO", "warning", 30.
     """
     if isinstance(level, str):
         return _ALIASES.get(level.strip().lower())

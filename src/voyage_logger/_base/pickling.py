@@ -41,9 +41,8 @@ class Restorable:
     def _remember(self, constructor: Callable[..., None], arguments: Mapping[str, Any]) -> None:
         """Store the arguments that a pickle will contain.
 
-        Args:
-            constructor: The `__init__` that calls this method.
-            arguments: The `locals()` of that `__init__`, taken in its first line.
+        `constructor` is the `__init__` that calls this method in its first line. `arguments` are
+        the `locals()` of this `__init__`.
         """
         left_out = ("self", *_SECRETS, *self._left_out)
         self._arguments = {name: arguments[name] for name in arguments if name not in left_out}
@@ -112,13 +111,10 @@ def _equal(kind: type[Restorable], arguments: dict[str, Any]) -> Restorable | No
 
 
 def _key(arguments: dict[str, Any]) -> Key | None:
-    """Return arguments in a form that can be compared without their own `__eq__`.
+    """Return the pickle of each argument, or None if one cannot be pickled, such as a lambda.
 
-    Each argument has a pickle of its own. In a common pickle, an object that appears twice is
-    written once, so two equal sets of arguments could differ.
-
-    Returns:
-        The pickles by name, or None if an argument cannot be pickled, such as a lambda.
+    Pickles can be compared without the `__eq__` of the arguments. In a pickle of all arguments, an
+    object that appears twice is written once, so two equal sets of arguments could differ.
     """
     import pickle  # noqa: PLC0415 - slow to import, rarely needed
 

@@ -32,12 +32,8 @@ def pause(outcome: Outcome, attempt: float, random: Callable[[], float]) -> floa
     """Return the seconds to wait before the same batch is sent again.
 
     A pause that the server asked for is a minimum. The clients return spread over as much time
-    again. The result is at most `RETRY_AFTER_CAP + BLOCKED_CAP`.
-
-    Args:
-        outcome: The result of the last attempt.
-        attempt: The number of failed attempts, from 1, as `Failures.add` returns the number.
-        random: A source of numbers from 0 to below 1.
+    again. `Failures.add` returns the number of the attempt, and `random` returns a number from 0
+    to below 1. The result is at most `RETRY_AFTER_CAP + BLOCKED_CAP`.
     """
     if outcome.kind is Kind.UNAUTHORIZED and attempt == 1:
         return 0.0  # a new token is worth one attempt at once: the old one may be revoked
@@ -52,15 +48,12 @@ def pause(outcome: Outcome, attempt: float, random: Callable[[], float]) -> floa
 
 
 class Failures:
-    """Counts failed attempts for the next pause. Not thread-safe.
+    """Counts failed attempts for the next pause. Only the worker's thread may use an object.
 
     A success makes up for half a failure, so pauses grow while more than a third of the attempts
     fail. If a success made up for all failures, each client with a backlog would ask an overloaded
-    server again within half a second of each refusal.
-
-    Attributes:
-        in_a_row: The number of latest attempts that failed, for any reason.
-        unauthorized: The number of latest attempts that failed because the token was refused.
+    server again within half a second of each refusal. `in_a_row` counts the failures since the last
+    success, and `unauthorized` the refusals of a token among the latest of these failures.
     """
 
     __slots__ = ("_level", "in_a_row", "unauthorized")

@@ -41,10 +41,9 @@ MOST_REFUSALS = 32
 
 
 class BatchDelivery:
-    """Sends the batches of one queue. Only the thread that runs the worker's loop may use it.
+    """Sends the batches of one queue. Only the worker's thread may use an object.
 
-    Attributes:
-        refused_in_a_row: The number of latest batches of which the server took nothing.
+    `refused_in_a_row` counts the latest batches of which the server took nothing.
     """
 
     def __init__(

@@ -30,10 +30,8 @@ _AT_END = {"closed", "shutdown"}  # reasons that do not say why the server was n
 class LossReport:
     """Tells people of one queue's losses.
 
-    Attributes:
-        is_due: True from a rejection until people have been told; the queue's lock guards it.
-
-    Thread-safe: the queue's lock guards what has been told, so that no loss is told twice.
+    `is_due` is True from a rejection until people have been told. Thread-safe: the queue's lock
+    guards all attributes, so that no loss is told twice.
     """
 
     def __init__(

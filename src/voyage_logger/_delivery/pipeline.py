@@ -35,15 +35,15 @@ _DURABLE_PATIENCE = 1.0
 class Pipeline:
     """Accepts encoded entries and delivers them.
 
-    Thread-safe, and safe to re-enter from signal handlers and `__del__`.
+    Thread-safe. A signal handler or a `__del__` may interrupt a method and call the pipeline again.
 
     Args:
         make_notice: Makes the bytes of an entry about losses from its fields.
-        on_fork: Called first in a forked child; it takes no lock.
+        on_fork: A function that a forked child calls first; the function takes no lock.
 
     Attributes:
         is_closed: True once the pipeline accepts no more entries.
-        queue: Where the entries wait; a forked child has a new one.
+        queue: The queue of the entries; a forked child has a new queue.
     """
 
     def __init__(
@@ -192,7 +192,8 @@ class Pipeline:
         return exit_and_fork.exit_began_at() + self._settings.shutdown_timeout
 
     def _submit_with_checks(self, payload: bytes | bytearray, lane: int) -> int | None:
-        if sys.is_finalizing():  # other threads are frozen, and nobody can be told of a loss
+        # Now other threads are frozen, and no one can be told of a loss.
+        if sys.is_finalizing():  # pragma: no cover - these are the last moments of the interpreter
             self.queue.try_drop_new(lane, "shutdown")
             return None
         self.notice_fork()

@@ -59,12 +59,10 @@ class _Bound:
 
 
 class RequestSize:
-    """The bounds of the next request. Not thread-safe: only the worker's loop uses it.
+    """The bounds of the next request. Only the worker's thread may use an object.
 
-    Attributes:
-        entries: The most entries of the next request.
-        bytes: The most bytes of these entries, with one comma for each.
-        is_taught: True from a refusal until the bounds have grown back.
+    The next request has at most `entries` entries, which take `bytes` bytes with a comma for each.
+    `is_taught` is True from a refusal until the bounds have grown back.
     """
 
     def __init__(self, batch_size: int, max_bytes: int) -> None:
@@ -77,7 +75,7 @@ class RequestSize:
 
     @property
     def lessons(self) -> tuple[int, int]:
-        """The two bounds. The caller sets them back if a refusal was not about the size."""
+        """The two bounds. The caller restores them if a refusal was not about the size."""
         return self.bytes, self._most
 
     @lessons.setter
@@ -91,10 +89,7 @@ class RequestSize:
         self.is_taught = self._by_bytes.is_lowered or self._by_entries.is_lowered
 
     def adapt(self, queued: int, *, is_behind: bool) -> None:
-        """Make requests larger or smaller, for the number of entries that wait.
-
-        `is_behind` is True if the queue fills up or the time for sending is limited.
-        """
+        """Make requests larger or smaller, for the number of entries that wait."""
         is_growing = self._left is not None and queued > self._left
         self._left = queued if queued > self._batch_size else None
         if is_growing:

@@ -1,4 +1,4 @@
-"""What the attempts so far say about the server: their counts, and the present trouble.
+"""The counts of the attempts, and whether the server works.
 
 What must stay true: only the thread that sends writes here; every thread may read.
 """
@@ -20,17 +20,17 @@ _QUIET_FAILURES = 3  # failed attempts before a passing trouble is worth a line
 
 
 class ServerState:
-    """The server as one transport has met it.
+    """What the attempts of one transport say about the server.
 
     Attributes:
         batches: The number of batches that the server has confirmed.
-        last_problem: What the last attempt failed with; None if it did not fail.
+        last_problem: Why the last attempt failed; None if the attempt did not fail.
     """
 
     def __init__(self, transport: BaseTransport, diagnostics: Diagnostics) -> None:
         self._transport = transport
         self._diagnostics = diagnostics
-        self._reported: tuple[type, int | None] | None = None  # the trouble that people know of
+        self._reported: tuple[type, int | None] | None = None  # the latest trouble on stderr
         self._requests = self._retries = self.batches = 0
         self._last_delivery: float | None = None
         self.last_problem: str | None = None

@@ -66,7 +66,7 @@ class _Chain:
             return
         try:
             if self.previous == signal.SIG_DFL:
-                exit_and_fork.drain_all()
+                exit_and_fork.drain_all()  # pragma: no cover - the signal then ends the process
             else:
                 exit_and_fork.flush_all()
         finally:  # Ctrl-C ends the sending, but the previous handler is still called
@@ -84,6 +84,6 @@ class _Previous:
     def __call__(self) -> None:
         if callable(self.handler):
             self.handler(self.number, self.frame)
-        elif self.handler == signal.SIG_DFL:
+        elif self.handler == signal.SIG_DFL:  # pragma: no cover - this ends the process
             signal.signal(self.number, signal.SIG_DFL)
             signal.raise_signal(self.number)

@@ -41,21 +41,14 @@ _THREAD_RETRY_SECONDS = 1.0
 
 
 class Orders:
-    """What other threads tell one worker to do: flush, drain, stop. Thread-safe.
-
-    Attributes:
-        flush_until: The sequence number up to which entries are sent at once.
-        deadline: The monotonic time at which sending ends; None: sending has no time limit.
-        stops_when_empty: True if the worker ends once the queue is empty.
-        is_stopped: True if the worker makes no further attempt.
-        is_flush_new: True from a flush to the next attempt.
-    """
+    """What other threads tell one worker to do: flush, drain, stop. Thread-safe."""
 
     def __init__(self, queue: MemoryQueue) -> None:
         self._queue = queue
-        self.flush_until = 0
-        self.deadline: float | None = None
-        self.stops_when_empty = self.is_stopped = self.is_flush_new = False
+        self.flush_until = 0  # entries up to this sequence number are sent at once
+        self.deadline: float | None = None  # the monotonic time at which sending ends
+        self.stops_when_empty = self.is_stopped = False
+        self.is_flush_new = False  # True from a flush to the next attempt
 
     def flush(self, until: int) -> None:
         """Make the worker send all entries up to a sequence number now.
@@ -103,15 +96,8 @@ class Orders:
 class Worker:
     """Delivers the entries of a queue.
 
-    Args:
-        on_start: Called under the queue's lock when `start` finds or makes a running worker.
-        on_end: Called under the queue's lock when the loop has ended for any reason.
-
-    Attributes:
-        orders: What other threads tell the worker to do.
-        server: What the attempts say about the server.
-        losses: What people and the stream have been told of losses.
-        is_running: True from the loop's start to its end; the queue's lock guards it.
+    `start` calls `on_start` if the worker runs or begins to run. The end of the loop calls
+    `on_end`. Both calls are made under the queue's lock.
     """
 
     def __init__(
@@ -141,7 +127,7 @@ class Worker:
         self._delivery = BatchDelivery(queue, transport, settings, self.server, self.losses, self)
         self._flush_interval = FlushInterval(settings.flush_interval)
         self.orders = Orders(queue)
-        # The queue's lock guards what follows.
+        # The queue's lock guards these three.
         self.is_running = False
         self._driver: int | None = None  # the thread that runs the loop
         self._no_thread_until = 0.0
@@ -169,7 +155,7 @@ class Worker:
         return False
 
     def start_late(self) -> bool:
-        """Start the thread at the end of the logger or the process, for one wait; see `start`."""
+        """Start the thread without `on_start`, as needed at the end of the process; see `start`."""
         self.is_running = True
         try:
             threading.Thread(target=self._live, name="voyage-logger", daemon=True).start()
@@ -220,7 +206,7 @@ class Worker:
 
     def _live(self) -> None:
         self._run()
-        if self.orders.stops_when_empty:  # nobody will log here again
+        if self.orders.stops_when_empty:  # the last logger of this queue is gone
             self._queue.release()
 
     def _end(self) -> None:

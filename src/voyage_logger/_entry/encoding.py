@@ -73,17 +73,8 @@ def encode_call(
 ) -> bytes | None:
     """Return the same bytes as `encode`, a fifth of a log call faster, or None.
 
-    Args:
-        message: The message.
-        common: An `EntryFactory.common`: the JSON of the fields that all entries have.
-        fields: The other fields.
-        said: What `conform` returned for `fields`.
-        limit: As for `encode`.
-        redaction: As for `encode`.
-        timeline: As for `encode`.
-
-    Returns:
-        None if only `encode` can encode the entry.
+    None means that only `encode` can encode the entry. `common` is an `EntryFactory.common`, which
+    has the fields of all entries, and `said` is the result of `conform` for the other fields.
     """
     characters, others = said
     budget = limit - len(message) - characters - 5 * len(fields)
@@ -108,12 +99,7 @@ def encode_call(
 
 
 def shorten(payload: bytes, limit: int) -> bytes:
-    """Return an entry that the server found too large in fewer bytes.
-
-    Args:
-        payload: The encoded entry.
-        limit: The most bytes of the result.
-    """
+    """Return an encoded entry again, in at most `limit` bytes."""
     return _encode_with_care(json.loads(payload), limit, NOTHING)
 
 
@@ -179,7 +165,7 @@ def _encode_with_care(
         if type(plain) is dict:
             return trim(plain, limit, dumps)
         why = str(plain)  # `to_plain` returns a text for a broken dict, or if the stack is full.
-    # No case is known, but a log call must not raise, not even close to the recursion limit.
-    except Exception as error:  # noqa: BLE001 - see the line above
+    # A log call must not raise, not even close to the recursion limit.
+    except Exception as error:  # noqa: BLE001  # pragma: no cover - no entry is known to get here
         why = f"<not encodable: {type(error).__name__}>"
     return bare(entry, limit, dumps, why, redaction)

@@ -58,12 +58,9 @@ _nested = threading.local()
 
 
 def to_plain(value: object, limit: int, redaction: Redaction = NOTHING) -> Any:
-    """Return the value as plain JSON data.
+    """Return any value as plain JSON data. The outermost keys are the fields of an entry.
 
-    Args:
-        value: Any value.
-        limit: The longest text to keep, characters. All texts together may be a few times longer.
-        redaction: What to mask; the outermost keys are the fields of an entry.
+    A text has at most `limit` characters. All texts together may be a few times longer.
     """
     return _asking(lambda may_ask: _Conversion(limit, redaction, may_ask=may_ask).convert(value))
 
@@ -158,9 +155,8 @@ class _Conversion:
         if hasattr(kind, "model_dump"):  # pydantic
             return self._inside(value, lambda: self.convert(_dumped(value)))
         is_array = kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist")
-        if (
-            is_array and getattr(value, "size", 1) <= self._limit // 2
-        ):  # An element takes two bytes or more.
+        most = self._limit // 2  # An element takes two bytes or more.
+        if is_array and getattr(value, "size", 1) <= most:
             return self._inside(value, lambda: self._array(value))
         return self._text(render(repr, value))
 

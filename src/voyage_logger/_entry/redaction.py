@@ -93,27 +93,17 @@ _MOST_READ = 1 << 16  # characters of a key that are compared
 
 @frozen
 class Secrets:
-    """Secrets to mask. A tool that prints the attributes of an object shows only `Secrets()`.
-
-    Attributes:
-        texts: The secrets.
-        encoded: The secrets as JSON writes them.
-        source: The tuple of the secrets' owner; another tuple means that they have changed.
-    """
+    """Secrets to mask. A tool that prints the attributes of an object shows only `Secrets()`."""
 
     texts: tuple[str, ...] = ()
-    encoded: tuple[str, ...] = ()
-    source: tuple[str, ...] = ()
+    encoded: tuple[str, ...] = ()  # the secrets as JSON writes them
+    source: tuple[str, ...] = ()  # the tuple of the secrets' owner, which is new after a change
 
     def __repr__(self) -> str:
         return "Secrets()"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("secrets are not pickled")
-
-
-def _no_secrets() -> tuple[str, ...]:
-    return ()
 
 
 def _bare(name: str) -> str:
@@ -136,7 +126,7 @@ class Redaction:
     """
 
     def __init__(
-        self, keys: Iterable[str] = (), secrets: Callable[[], tuple[str, ...]] = _no_secrets
+        self, keys: Iterable[str] = (), secrets: Callable[[], tuple[str, ...]] = tuple
     ) -> None:
         self._names = frozenset(map(_bare, keys))
         self._secrets = secrets
@@ -145,11 +135,7 @@ class Redaction:
         self.hides_steps = self.hides("step") or self.hides("timestamp")
 
     def examine(self, container: dict[Any, Any], *, is_top: bool) -> tuple[int, bool]:
-        """Look at the keys of a dict that are not in `harmless`, and add harmless ones.
-
-        Args:
-            container: The dict.
-            is_top: True if the keys are the fields of an entry.
+        """Look at the keys of a dict that are not in `harmless`, and add harmless keys.
 
         Returns:
             The number of characters of these keys, or -1 if a key is not a text; and True if the
@@ -226,11 +212,7 @@ NOTHING = Redaction()
 
 
 def redacted_keys(parameter: str, value: Any) -> frozenset[str]:
-    """Check the argument `redact`: a list of names, or None for no names.
-
-    Raises:
-        ConfigurationError: The value is a single text, or a name is not a text.
-    """
+    """Check the argument `redact`: a list of names, or None for no names."""
     if value is None:
         return frozenset()
     rule = "a list of key names such as DEFAULT_REDACTED_KEYS | {'iban'}, or None"

@@ -41,9 +41,7 @@ _SHOWS_NOTES = sys.version_info >= (3, 11)
 def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
     """Return the exception as the interpreter would print it, within bounds.
 
-    Args:
-        error: The exception.
-        mask: Removes secrets from the text before the text is cut.
+    `mask` removes secrets from the text before the text is cut.
     """
     try:
         text = _as_printed(error) if _is_usual(error) else "".join(_links(error, set()))
@@ -92,16 +90,13 @@ def _is_usual(error: BaseException) -> bool:
         for link, _ in chain:
             depth = sum(1 for _ in _walk(link.__traceback__))
             frames += depth
-            if depth > _MOST_FRAMES or frames > _MOST_FRAMES_IN_ALL or _has_hidden_notes(link):
+            has_hidden_notes = not _SHOWS_NOTES and bool(getattr(link, "__notes__", ()))
+            if depth > _MOST_FRAMES or frames > _MOST_FRAMES_IN_ALL or has_hidden_notes:
                 return False
             if bounded(link) is not link:
                 return False
             todo += _members(link)
     return True
-
-
-def _has_hidden_notes(error: BaseException) -> bool:
-    return not _SHOWS_NOTES and bool(getattr(error, "__notes__", ()))
 
 
 def _members(error: BaseException) -> list[BaseException]:
@@ -121,14 +116,11 @@ def _as_printed(error: BaseException) -> str:
 def _frames_of(error: BaseException) -> TracebackType | None:
     """Return the traceback without the first frames if these are of this package's decorators."""
     frames = error.__traceback__
-    while frames and frames.tb_next and _is_ours(frames):
+    while frames and frames.tb_next:
+        if not str(frames.tb_frame.f_globals.get("__name__")).startswith(_PACKAGE):
+            break
         frames = frames.tb_next
     return frames
-
-
-def _is_ours(frames: TracebackType) -> bool:
-    """Return True if the first frame belongs to this package."""
-    return str(frames.tb_frame.f_globals.get("__name__")).startswith(_PACKAGE)
 
 
 def _links(error: BaseException, seen: set[int], room: int = _MOST_FRAMES_IN_ALL) -> Iterator[str]:

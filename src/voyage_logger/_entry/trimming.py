@@ -47,12 +47,7 @@ def bare(
 ) -> bytes:
     """Return as JSON bytes the fields that the API requires, the ids, and why the rest is missing.
 
-    Args:
-        entry: The entry, plain or not.
-        limit: The most bytes of the result, at least `MIN_LIMIT`.
-        dumps: The JSON encoder.
-        why: The reason, for a reader of the entry.
-        redaction: What to mask.
+    The entry may be plain or not. The limit is at least `MIN_LIMIT`.
     """
     # The methods of `dict` itself, because those of a subclass may raise.
     found = {key: dict.get(entry, key) for key in _KEPT if dict.__contains__(entry, key)}
