@@ -4,8 +4,7 @@ This package imports `_base`, `_entry`, `_queue` and `transports`. It does not k
 Read the files in this order:
 
     pipeline      what one logger and the loggers bound from it have in the background
-    worker        the daemon thread that sends
-    orders        what other threads tell the worker to do
+    worker        the daemon thread that sends, and the orders of other threads to it
     batch         one batch, sent until each of its entries is settled
     request_size  how large the next request may be
     flush_interval  when a batch that is not full is due

@@ -4,8 +4,8 @@ What must stay true: this module has no clock, thread or source of chance, so th
 `benchmarks/fleet.py` can run the code of ten thousand processes in one.
 
 `benchmarks/fleet.py` chose the numbers, and docs/fleet.md has their effect. Jitter is the upper
-half of each pause. With jitter over the whole pause, an outage would cost half as many attempts
-more, and the peak after the outage would be higher but not shorter.
+half of each pause. Jitter over the whole pause would add half as many attempts to an outage, and
+the peak of requests after the outage would be higher but not shorter.
 
 Source of the method: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 """
@@ -24,19 +24,19 @@ BASE = 0.5
 CAP = 40.0
 BLOCKED_CAP = 60.0
 
-FORGIVENESS = 0.5  # the part of a failure that a success makes up for
-_MOST = 8.0  # failures, after which every pause has reached its cap
+FORGIVENESS = 0.5  # a success makes up for this part of a failure
+_MOST = 8.0  # failures; after so many, every pause has reached its cap
 
 
 def pause(outcome: Outcome, attempt: float, random: Callable[[], float]) -> float:
     """Return the seconds to wait before the same batch is sent again.
 
-    A pause that the server asked for is a minimum. The clients return spread over as much time
-    again. `Failures.add` returns the number of the attempt, and `random` returns a number from 0
-    to below 1. The result is at most `RETRY_AFTER_CAP + BLOCKED_CAP`.
+    If the server asked for a pause, the result is between that pause and about twice that pause.
+    `Failures.add` returns the number of the attempt, and `random` returns a number from 0 to below
+    1. The result is at most `RETRY_AFTER_CAP + BLOCKED_CAP`.
     """
     if outcome.kind is Kind.UNAUTHORIZED and attempt == 1:
-        return 0.0  # a new token is worth one attempt at once: the old one may be revoked
+        return 0.0  # a revoked token costs no pause, because a new token may work
     cap = BLOCKED_CAP if outcome.kind in PERSISTENT else CAP
     growth: float = 2.0 ** min(attempt - 1, 16)
     ceiling = min(cap, BASE * growth)
@@ -53,7 +53,7 @@ class Failures:
     A success makes up for half a failure, so pauses grow while more than a third of the attempts
     fail. If a success made up for all failures, each client with a backlog would ask an overloaded
     server again within half a second of each refusal. `in_a_row` counts the failures since the last
-    success, and `unauthorized` the refusals of a token among the latest of these failures.
+    success. `unauthorized` counts the refused tokens since another result.
     """
 
     __slots__ = ("_level", "in_a_row", "unauthorized")

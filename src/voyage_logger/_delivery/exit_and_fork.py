@@ -1,7 +1,7 @@
 """The exit hooks and the fork hook, which serve all pipelines of the process.
 
-One exit hook sends entries and runs as early as possible. The other tells of later losses and runs
-as late as possible.
+The first exit hook sends entries and runs as early as possible. The last exit hook tells people of
+later losses, and runs as late as possible.
 
 What must stay true: all pipelines together delay exit by at most the longest `shutdown_timeout`,
 not counting the app's own hooks. The hooks hold only weak references to pipelines. In a forked
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Drainable(Protocol):
-        """What the hooks ask of a pipeline."""
+        """The methods of a pipeline that the hooks call."""
 
         def begin_flush(self) -> int: ...
         def end_flush(self, target: int, began_at: float) -> None: ...
@@ -44,9 +44,9 @@ _is_hooked = False
 _is_rest_told = False  # True once the exit hook that runs last has run
 _exit_began_at: float | None = None
 _drained_at: float | None = None  # the end of the last drain at exit; None while a drain runs
-# The time that `flush_all` last took: an exit soon after a SIGTERM has less time by that.
+# The times of the last `flush_all`. An exit soon after a SIGTERM has less time by their difference.
 _flushed_from = _flushed_until = 0.0
-# Only the main thread uses these, because signal handlers run there.
+# Only the main thread uses these two variables, because signal handlers run in the main thread.
 _drains_under_way = 0
 _afterwards: list[Callable[[], None]] = []
 
@@ -57,10 +57,10 @@ def watch(pipeline: Drainable) -> None:
 
 
 def hook_exit() -> None:
-    """Register the exit hook, once.
+    """Register the exit hook, once, when a worker starts.
 
-    The worker's start calls this, not the import. Hooks run in reverse order, and entries must be
-    sent before the hooks of urllib3 and weakref close connections.
+    Hooks run in reverse order. A hook that the import registered would run after the hooks of
+    urllib3 and weakref, which close connections.
     """
     global _is_hooked  # noqa: PLW0603 - the process has one list of hooks
     if not _is_hooked:
@@ -102,19 +102,13 @@ def exit_began_at() -> float:
     return _exit_began_at if drained_at is None else _exit_began_at + now - drained_at
 
 
-def drain_all(**_: object) -> None:
-    """Send the entries of all pipelines at the end of the process, and drop the rest.
-
-    Celery calls this with keywords, which mean nothing.
-    """
+def drain_all(**_: object) -> None:  # Celery calls this function with keywords.
+    """Send the entries of all pipelines at the end of the process, and drop the rest."""
     drain(_all_pipelines(), at_once=True)
 
 
 def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
-    """Send the entries of some pipelines at the end of the process, and drop the rest.
-
-    With `at_once`, people are told of losses even within a minute of the last report.
-    """
+    """Send the entries of some pipelines at the end of the process, and drop the rest."""
     global _exit_began_at  # noqa: PLW0603 - see exit_began_at
     pipelines = list(pipelines)
     with _signals_deferred(), _exit_clock_running():
@@ -124,7 +118,7 @@ def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
         for step in steps:
             try:
                 step()
-            except BaseException as error:  # noqa: BLE001, PERF203 - after Ctrl-C the others only count
+            except BaseException as error:  # noqa: BLE001, PERF203 - after Ctrl-C the other steps only count
                 interrupt = error
                 _exit_began_at = float("-inf")
         if interrupt is not None:
@@ -133,7 +127,7 @@ def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
 
 @contextlib.contextmanager
 def _exit_clock_running() -> Iterator[None]:
-    """Count the time inside as time of the exit; in a nested drain the outer context does so."""
+    """Count the time inside the context as time of the exit; a nested context changes nothing."""
     global _exit_began_at, _drained_at  # noqa: PLW0603 - see exit_began_at
     is_inner = _exit_began_at is not None and _drained_at is None
     _exit_began_at = exit_began_at()
@@ -146,7 +140,7 @@ def _exit_clock_running() -> Iterator[None]:
 
 
 def is_told_later(pipeline: Drainable) -> bool:
-    """True if a later exit hook tells of present losses; the pipeline is held until then.
+    """True if a later exit hook tells people of present losses; the pipeline is held until then.
 
     Children of `multiprocessing` or Celery run no exit hooks, and their main thread is alive.
     """
@@ -157,7 +151,7 @@ def is_told_later(pipeline: Drainable) -> bool:
 
 
 def _tell_rest() -> None:
-    """Tell of all losses since the drain in one line, even if exit hooks logged many entries."""
+    """Tell people of all losses since the drain in one line, even of those in exit hooks."""
     global _is_rest_told  # noqa: PLW0603 - a process exits once
     _is_rest_told = True
     for pipeline in _all_pipelines():
@@ -211,7 +205,7 @@ def _all_pipelines() -> list[Drainable]:
 
 
 def _before_fork() -> None:
-    # If another thread is importing a module, the module would stay half-imported in the child.
+    # A module that another thread is importing would stay half-imported in the child.
     loading.acquire(timeout=LOADING_SECONDS)
     opening.acquire(timeout=OPENING_SECONDS)
 
@@ -223,7 +217,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _exit_began_at, _drained_at, _drains_under_way  # noqa: PLW0603 - the child's own exit
+    global _exit_began_at, _drained_at, _drains_under_way  # noqa: PLW0603 - the child has its own exit
     _exit_began_at = _drained_at = None
     _drains_under_way = 0
     _afterwards.clear()

@@ -1,8 +1,8 @@
-"""A pipeline: the queue, the worker and the transport of a logger and of all bound from it.
+"""A pipeline: the queue, the worker and the transport that a logger and its bound loggers share.
 
-What must stay true: a log call only calls `submit`, which costs one comparison and one append. All
-rare cases go through `_submit_with_checks`: the first entry of a process, a fork that skipped the
-hooks, a closed logger, and the end of the process.
+What must stay true: a log call only calls `submit`, which makes one comparison and one append. The
+method `_submit_with_checks` handles all rare cases: the first entry of a process, a fork that
+skipped the hooks, a closed logger, and the end of the process.
 """
 
 from __future__ import annotations
@@ -33,17 +33,13 @@ _DURABLE_PATIENCE = 1.0
 
 
 class Pipeline:
-    """Accepts encoded entries and delivers them.
+    """Accepts encoded entries and delivers them. `is_closed` is True once it accepts no more.
 
     Thread-safe. A signal handler or a `__del__` may interrupt a method and call the pipeline again.
 
     Args:
         make_notice: Makes the bytes of an entry about losses from its fields.
         on_fork: A function that a forked child calls first; the function takes no lock.
-
-    Attributes:
-        is_closed: True once the pipeline accepts no more entries.
-        queue: The queue of the entries; a forked child has a new queue.
     """
 
     def __init__(
@@ -74,7 +70,7 @@ class Pipeline:
     def _make_empty(self) -> None:
         settings, transport, diagnostics = self._settings, self._transport, self._diagnostics
         self._pid = getpid()
-        # The process whose worker runs; None makes log calls check everything.
+        # The process whose worker runs. With None, each log call checks for all rare cases.
         self._served_pid: int | None = None
         self._is_draining = False  # between begin_exit and end_exit, in the main thread
         self.queue = queue = queue_for(settings, transport.destination, diagnostics)
@@ -192,8 +188,8 @@ class Pipeline:
         return exit_and_fork.exit_began_at() + self._settings.shutdown_timeout
 
     def _submit_with_checks(self, payload: bytes | bytearray, lane: int) -> int | None:
-        # Now other threads are frozen, and no one can be told of a loss.
-        if sys.is_finalizing():  # pragma: no cover - these are the last moments of the interpreter
+        # Other threads are frozen then, and people cannot be told of a loss.
+        if sys.is_finalizing():  # pragma: no cover - coverage has ended before these last moments
             self.queue.try_drop_new(lane, "shutdown")
             return None
         self.notice_fork()

@@ -1,7 +1,7 @@
 """Pools and servers that end a process without exit hooks: multiprocessing, Celery and uWSGI.
 
-What must stay true: no library is imported that the app has not imported. Each process registers
-with its first entry, because a child may not have the registrations of its parent.
+What must stay true: this module imports no library that the app has not imported. Each process
+registers with its first entry, because a child may not have the registrations of its parent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-_PRIORITY = 10  # of our finalizer; finalizers without a priority, as of open pools, run later
+_PRIORITY = 10  # Finalizers without a priority, such as those of open pools, run later.
 _UWSGI_HAS_THREADS = (2, 0, 27)
 DEAD_THREADS = (
     "uWSGI runs without threads: entries are sent only while a request is handled. "
@@ -43,7 +43,7 @@ def join(drain: Callable[..., None]) -> None:
 
 
 def _util_of_child() -> ModuleType | None:
-    """Return the `util` module of the library that started this process, if it did so."""
+    """Return the `util` module of the library that started this process, or None."""
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         import multiprocessing.util  # noqa: PLC0415 - most processes do not need it

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
 _REFUSED_ALL = Outcome(Kind.TRY_AGAIN, "every entry of a batch was refused")
-# Seconds between attempts, however often somebody flushes.
+# The least seconds between two attempts, even if the app calls `flush` very often.
 _LEAST_PAUSE = 0.5
 _LEAST_BLOCKED_PAUSE = 5.0
 _THREAD_RETRY_SECONDS = 1.0
@@ -120,7 +120,7 @@ class Worker:
         self._on_start = on_start
         self._on_end = on_end
         self._clock = clock
-        # Not the module's functions: an app that seeds them would put a fleet in step.
+        # An app may seed the functions of `random`, so that all its processes would wait equally.
         self._random = random or Random().random  # noqa: S311 - jitter, not cryptography
         self.server = ServerState(transport, diagnostics)
         self.losses = LossReport(queue, self.server, diagnostics, write_notice, clock)
@@ -145,7 +145,7 @@ class Worker:
             exit_and_fork.hook_exit()
             if pool_hosts.has_dead_threads():
                 self._diagnostics.say("uwsgi", pool_hosts.DEAD_THREADS)
-        except BaseException:  # an interrupt must not leave a worker that only seems to run
+        except BaseException:  # after an interrupt, the next log call must start the worker
             self._end()
             raise
         if self.start_late():
@@ -155,7 +155,7 @@ class Worker:
         return False
 
     def start_late(self) -> bool:
-        """Start the thread without `on_start`, as needed at the end of the process; see `start`."""
+        """Start the thread as `start` does, but without `on_start`: the logger or process ends."""
         self.is_running = True
         try:
             threading.Thread(target=self._live, name="voyage-logger", daemon=True).start()
@@ -189,13 +189,13 @@ class Worker:
         with self._queue.lock:
             self.orders.stop()
             self._queue.drop_all(reason)
-            # Under the same lock, so that no other thread tells of these losses in its own line.
+            # The lock prevents that another thread tells of these losses in a line of its own.
             error = self.losses.claim_last(at_once=at_once)
         self.losses.report(error)
 
     @property
     def is_stopped(self) -> bool:
-        """True once nothing more is sent, by an order or because no attempt can succeed in time."""
+        """True once an order or the lack of time has ended the sending."""
         return self.orders.is_stopped
 
     @property
@@ -278,13 +278,13 @@ class Worker:
         return self._queue.fill() > BEHIND or self.orders.deadline is not None
 
     def _end_round(self) -> None:
-        """Tell the stream and people of new losses; wait if the server refuses everything."""
+        """Tell people of new losses; wait if the server refuses everything."""
         self.losses.tell_all()
         refused = self._delivery.refused_in_a_row
         if refused > 1 and self.orders.deadline is None:
             self.back_off(_REFUSED_ALL, refused - 1)
 
-    # The pacer of the delivery.
+    # `BatchDelivery` calls these methods of its `Pacer`.
 
     def begin_attempt(self) -> float | None:
         """Note that an attempt begins; return the most seconds that its waits may take."""
@@ -303,7 +303,7 @@ class Worker:
     def back_off(self, outcome: Outcome, attempt: float) -> None:
         """Wait before the next attempt; a flush or the end of the process shortens the wait."""
         if outcome.kind is Kind.BLOCKED and self.orders.deadline is not None:
-            self.orders.stop()  # the server's answer will not change in the time that is left
+            self.orders.stop()  # a later attempt would fail, too
         now = self._clock()
         least = _LEAST_BLOCKED_PAUSE if outcome.kind in PERSISTENT else _LEAST_PAUSE
         pause = backoff.pause(outcome, attempt, self._random)
@@ -311,10 +311,10 @@ class Worker:
         self.losses.tell()
 
     def _wait(self, now: float, end: float, wanted: float, least: float) -> None:
-        """Wait until `end`; a flush shortens the wait.
+        """Wait until `end`, or after a flush until `wanted` and `least`.
 
-        After a flush, the server still gets the pause that it wanted, and a pause until `least`, so
-        that many flushes do not make many requests.
+        The server asked for a pause until `wanted`. With the pause until `least`, many flushes do
+        not make many requests.
         """
         queue, orders = self._queue, self.orders
         while not orders.is_stopped and now < end:

@@ -50,12 +50,8 @@ MISSING = _Missing()
 class EntryFactory:
     """Builds the entries of one logger in one process. Thread-safe.
 
-    Args:
-        timestamps: True if the client adds a time and an id to each entry.
-        mask: Removes the logger's own secrets from a text before the text is cut.
-
-    Attributes:
-        common: The JSON of the fields that all entries of a level have, by rank.
+    With `timestamps`, each entry has a time and an id. `mask` removes secrets from a text before
+    the text is cut. `common` has the JSON of the fields that all entries of a rank have.
     """
 
     def __init__(
@@ -92,11 +88,8 @@ class EntryFactory:
     ) -> tuple[str, tuple[int, list[Any]]]:
         """Turn the keywords of a log call into the fields of an entry, in place.
 
-        The message may be `MISSING`, and is formatted with `args` as in `logging`. The function of
-        `frame` becomes the `method_name`.
-
-        Returns:
-            The message, and the result of `conform` for the fields.
+        The message is formatted with `args` as in `logging`. The function of `frame` becomes the
+        `method_name`. The results are the message, and what `conform` returns for the fields.
         """
         if message is MISSING:
             message = fields.pop("message", "")
@@ -114,7 +107,7 @@ class EntryFactory:
         if "level" in fields:
             keep(fields, "level", fields.pop("level"))
         if self._timestamps:
-            # This code is not in functions of its own, and uses "%", because both save time.
+            # This code has no functions of its own and formats by "%", which saves time.
             second, rest = divmod(time_ns(), _NANOSECONDS)
             known, text = self._second
             if known != second:

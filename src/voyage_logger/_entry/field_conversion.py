@@ -48,9 +48,8 @@ _NO_TEXTS = frozenset(_DOCUMENTED) - frozenset(_TEXTS)
 def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
     """Convert the documented fields in place; None leaves a field out.
 
-    Returns:
-        The number of characters in all texts, and the other values except flags and None. An
-        encoder has to look at these values.
+    The results are the number of characters in all texts, and the values that an encoder has to
+    check: all except texts, flags and None.
     """
     characters, others, odd = 0, [], None
     documented = _DOCUMENTED.get

@@ -38,7 +38,7 @@ TRIMMED = "...[trimmed]"
 
 # ECMAScript and the JSON form of protobuf use these names.
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-# Types that are sent as their `str`. They are named, so that they need not be imported.
+# Types that are sent as their `str`. The names save the imports.
 _TOLD_BY_STR = {
     ("collections", "UserString"),
     ("datetime", "timedelta"),
@@ -46,12 +46,12 @@ _TOLD_BY_STR = {
     ("fractions", "Fraction"),
     ("uuid", "UUID"),
 }
-# All texts together may have `_GENEROSITY` times the limit, so that `trimming` can choose the texts
-# to cut. Each further text is cut to `_CLIPPED` characters.
+# All texts together may have `_GENEROSITY` times the limit, so that `trimming` has a choice. Each
+# further text is cut to `_CLIPPED` characters.
 _GENEROSITY = 4
 _CLIPPED = 64
-# A `__repr__` may log, and the values of that entry have a `__repr__` again. Inside this many
-# conversions of one thread, foreign code is no longer called, so the recursion ends.
+# A `__repr__` may log an entry with further values that have a `__repr__`. To end this recursion, a
+# thread calls no foreign code inside this many conversions.
 _MAX_NESTED = 3
 
 _nested = threading.local()
@@ -66,10 +66,7 @@ def to_plain(value: object, limit: int, redaction: Redaction = NOTHING) -> Any:
 
 
 def to_text(value: object) -> str:
-    """Return the value as a text: its `str`, or a placeholder if `str` fails.
-
-    The text of a large container or exception is only its beginning.
-    """
+    """Return the `str` of a value, only the beginning if it is large, or a placeholder."""
     if type(value) is bytes:
         return value.decode("utf-8", "backslashreplace")
     return str(_asking(lambda may_ask: render(str, value) if may_ask else unprintable(value)))
