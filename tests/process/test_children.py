@@ -410,6 +410,34 @@ def test_children_of_multiprocessing_deliver_when_they_end(
     assert sorted(messages(server)) == sorted(["main", *expected])
 
 
+SECOND_LOGGER = """\
+import multiprocessing, multiprocessing.util
+from voyage_logger import VoyageLogger
+
+def work(sender):
+    for number in range(3):
+        VoyageLogger("app", flush_interval=600).info(f"logger {number}")
+    finalizers = multiprocessing.util._finalizer_registry.values()
+    sender.send(sum("drain_all" in repr(finalizer._callback) for finalizer in finalizers))
+
+if __name__ == "__main__":
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("spawn").Process(target=work, args=(sender,))
+    child.start()
+    print(receiver.recv())
+    child.join()
+"""
+
+
+def test_child_with_many_loggers_registers_once(server: DevServer, tmp_path: Path) -> None:
+    """A child of multiprocessing that makes many loggers registers one finalizer for all."""
+    script = tmp_path / "script.py"
+    script.write_text(SECOND_LOGGER)
+    done = run_script(server, script)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "1", "")
+    assert sorted(messages(server)) == [f"logger {number}" for number in range(3)]
+
+
 BILLIARD = """\
 import sys
 import billiard
