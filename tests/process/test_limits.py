@@ -183,6 +183,8 @@ def test_without_threads_deleted_logger_delivers_at_exit(server: DevServer) -> N
         threading.Thread.start = no_more
         logger.info("one")
         del logger
+        import gc
+        gc.collect()
         """,
     )
     assert done.code == 0
