@@ -17,7 +17,8 @@ from math import floor, inf
 from typing import TYPE_CHECKING
 
 from voyage_logger._delivery import backoff
-from voyage_logger._delivery.pacing import Failures, Rhythm
+from voyage_logger._delivery.backoff import Failures
+from voyage_logger._delivery.flush_interval import FlushInterval
 from voyage_logger._delivery.request_size import BEHIND, RequestSize
 from voyage_logger._queue.lanes import RECORD_OVERHEAD
 from voyage_logger.transports._outcome import Kind, Outcome
@@ -74,9 +75,25 @@ class Process:
     """
 
     __slots__ = (
-        "_answered", "_app", "_boarding", "_counted", "_failures", "_first", "_gap", "_is_starting",
-        "_leaves", "_random", "_renew_at", "_rhythm", "_server", "_size", "delivered", "dropped",
-        "in_flight", "logged", "queued",
+        "_answered",
+        "_app",
+        "_boarding",
+        "_counted",
+        "_failures",
+        "_first",
+        "_flush_interval",
+        "_gap",
+        "_is_starting",
+        "_leaves",
+        "_random",
+        "_renew_at",
+        "_server",
+        "_size",
+        "delivered",
+        "dropped",
+        "in_flight",
+        "logged",
+        "queued",
     )  # fmt: skip
 
     def __init__(
@@ -97,7 +114,7 @@ class Process:
     def _begin(self, start: float) -> None:
         self._first, self._counted = start, 0
         self._boarding = self._answered = start
-        self._rhythm = Rhythm(self._app.flush_interval)
+        self._flush_interval = FlushInterval(self._app.flush_interval)
         self._size = RequestSize(self._app.batch_size, self._app.max_batch_bytes)
         self._failures = Failures()
         self._renew_at = -inf
@@ -159,18 +176,18 @@ class Process:
         """Return the time at which `Worker._look` decides to send."""
         self._count(now)
         if not self.queued:
-            self._rhythm.rest()
+            self._flush_interval.rest()
             now = self._arrival(self._counted)
             self._count(now)
         full_at = self._arrival(self._counted + self._app.batch_size - self.queued - 1)
-        due = now + self._rhythm.remaining(now, self._random)
+        due = now + self._flush_interval.remaining(now, self._random)
         self._boarding = max(now, min(due, full_at))
         return self._boarding
 
     def _take(self, now: float, *, is_ending: bool) -> None:
         """Do the part of `Worker._run` before the first attempt."""
         self._count(now)
-        self._rhythm.begin(now, self._random)
+        self._flush_interval.begin(now, self._random)
         is_behind = is_ending or self.queued / self._app.most_queued > BEHIND
         self._size.adapt(self.queued, is_behind=is_behind)
         fitting = self._size.bytes // (self._app.entry_bytes + 1)

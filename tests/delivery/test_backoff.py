@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voyage_logger._delivery.backoff import BLOCKED_CAP, CAP, interval, pause, phase
+from voyage_logger._delivery.backoff import BLOCKED_CAP, CAP, Failures, pause
 from voyage_logger.transports._outcome import RETRY_AFTER_CAP, Kind, Outcome
 from voyage_logger.transports._token import renewal
 from voyage_logger.transports._verdict import parse_retry_after
@@ -120,31 +120,53 @@ class TestPause:
         assert unauthorized == pause(Outcome(Kind.BLOCKED), attempt, lambda: chance) > 0.4
 
 
-class TestInterval:
-    @given(st.floats(0.001, 86_400), chances)
+class TestFailures:
+    def test_count_up(self) -> None:
+        """Each failure in a row has a higher number, so that the pauses grow."""
+        failures = Failures()
+
+        assert [failures.add(Kind.TRY_AGAIN) for _ in range(3)] == [1, 2, 3]
+        assert failures.in_a_row == 3
+
+    def test_are_half_made_up_by_a_success(self) -> None:
+        """Two delivered batches are needed to make up for one failure."""
+        failures = Failures()
+        for _ in range(3):
+            failures.add(Kind.TRY_AGAIN)
+        failures.make_up()
+
+        assert failures.in_a_row == 0
+        assert failures.add(Kind.TRY_AGAIN) == 3.5
+
+    def test_are_forgotten_in_the_end(self) -> None:
+        """Sixteen batches after an outage of any length, a failure counts as a first failure."""
+        failures = Failures()
+        for _ in range(1000):
+            failures.add(Kind.TRY_AGAIN)
+        for _ in range(16):
+            failures.make_up()
+
+        assert failures.add(Kind.TRY_AGAIN) == 1
+
+    def test_of_a_token_have_their_own_count(self) -> None:
+        """A first refused token counts as one, even after many other failures."""
+        failures = Failures()
+        failures.add(Kind.TRY_AGAIN)
+
+        assert [failures.add(Kind.UNAUTHORIZED) for _ in range(2)] == [1, 2]
+        failures.make_up()
+        assert failures.add(Kind.UNAUTHORIZED) == 1
+
+    @given(st.lists(st.sampled_from([Kind.TRY_AGAIN, Kind.BLOCKED, None]), max_size=60))
     @quick
-    def test_is_within_ten_percent(self, flush_interval: float, chance: float) -> None:
-        """Jitter changes an interval by a tenth at most."""
-        jittered = interval(flush_interval, lambda: chance)
-
-        assert 0.9 * flush_interval <= jittered * (1 + 1e-9)
-        assert jittered <= 1.1 * flush_interval * (1 + 1e-9)
-
-    def test_reaches_both_ends(self) -> None:
-        """Jitter uses its whole range, so that the flushes of a fleet spread."""
-        assert interval(10, lambda: 0.0) == pytest.approx(9)
-        assert interval(10, lambda: 0.999999) == pytest.approx(11, abs=0.001)
-
-
-class TestPhase:
-    @given(st.floats(0.001, 86_400), chances)
-    @quick
-    def test_is_spread_evenly_over_one_interval(self, flush_interval: float, chance: float) -> None:
-        """The first interval is spread evenly from a tenth to eleven tenths of `flush_interval`."""
-        spread = phase(flush_interval, lambda: chance) - phase(flush_interval, lambda: 0.0)
-
-        assert phase(flush_interval, lambda: 0.0) == pytest.approx(flush_interval / 10)
-        assert spread == pytest.approx(chance * flush_interval, abs=1e-6)
+    def test_number_is_from_one_to_eight(self, history: list[Kind | None]) -> None:
+        """After any history, the number of a failure is at least one and at most eight."""
+        failures = Failures()
+        for kind in history:
+            if kind is None:
+                failures.make_up()
+            else:
+                assert 1 <= failures.add(kind) <= 8
 
 
 class TestRenewal:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.loggers import until
+from tests.support.loggers import Recorder, until
 from voyage_logger import (
     AuthenticationError,
     BaseTransport,
@@ -69,6 +69,39 @@ def test_exception_of_a_transport_is_named_but_not_quoted(make_logger: MakeLogge
     until(lambda: logger.stats().last_problem)
     words = f"the transport raised OSError ({os.strerror(errno.EMFILE)})"
     assert logger.stats().last_problem == words
+
+
+def test_missing_module_of_a_transport_is_named_and_blocks(make_logger: MakeLogger) -> None:
+    """A transport that cannot import its library names the library, and the entries wait."""
+
+    class WithoutLibrary(BaseTransport):
+        def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
+            raise ModuleNotFoundError("planted-secret", name="kafka")
+
+    errors: list[VoyageError] = []
+    logger = make_logger(transport=WithoutLibrary(), flush_interval=0.01, on_error=errors.append)
+    logger.info("x")
+    until(lambda: errors)
+    assert str(errors[0]) == "the transport raised ModuleNotFoundError (kafka)"
+    assert isinstance(errors[0], DeliveryError)
+    assert logger.stats().pending == 1
+
+
+def test_exception_of_a_warm_up_does_not_end_the_delivery(make_logger: MakeLogger) -> None:
+    """A transport whose `warm_up` raises is reported, and still gets the entries."""
+
+    class Cold(Recorder):
+        def warm_up(self) -> None:
+            raise LookupError("planted-secret")
+
+    errors: list[VoyageError] = []
+    transport = Cold()
+    logger = make_logger(transport=transport, flush_interval=600, on_error=errors.append)
+    logger.info("first")
+    until(lambda: logger.stats().last_problem)
+    assert logger.stats().last_problem == "the transport raised LookupError"
+    assert logger.flush()
+    assert [entry["message"] for entry in transport.entries] == ["first"]
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])

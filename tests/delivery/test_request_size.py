@@ -174,6 +174,16 @@ class TestLearnedBounds:
 
         assert size.entries == 800
 
+    def test_are_half_of_a_refused_size_that_the_server_took_before(self) -> None:
+        """If the server refuses what it took before a trial, the bound is half of the new size."""
+        size = RequestSize(100, MIB)
+        size.learn_too_large(80_000, 100)
+        for _ in range(16):
+            size.learn_taken(40_000, 1)
+        size.learn_too_large(30_000, 100)
+
+        assert size.bytes == 15_000
+
     def test_stay_while_requests_are_smaller_than_the_bound(self) -> None:
         """A request that the bound did not limit does not raise the bound."""
         size = RequestSize(100, MIB)

@@ -127,6 +127,58 @@ def test_run_in_the_caller_s_thread_does_not_end_a_later_worker(
     assert orders == (None, False, False)
 
 
+class TestSecondLoop:
+    """While a loop runs, a second loop of the same worker ends at once."""
+
+    @pytest.fixture
+    def transport(self) -> Stuck:
+        return Stuck()
+
+    @pytest.fixture
+    def busy(self, make_worker: MakeWorker, queue: MemoryQueue, transport: Stuck) -> Worker:
+        """Return a worker in the middle of a request."""
+        worker = make_worker(queue, transport)
+        queue.append(b'{"m":"x"}', INFO)
+        worker.start()
+        worker.orders.drain(time.monotonic() + 2 * LIMIT)
+        assert transport.is_asked.wait(LIMIT)
+        return worker
+
+    def end(self, worker: Worker, transport: Stuck) -> None:
+        """End the worker after its request."""
+        worker.orders.stop_when_empty()
+        transport.may_answer.set()
+        worker.join(time.monotonic() + LIMIT)
+        assert not worker.is_running
+
+    def test_in_the_caller_s_thread_sends_nothing_twice(
+        self, busy: Worker, queue: MemoryQueue, transport: Stuck
+    ) -> None:
+        """`run_here` returns, and gives no orders to the running loop."""
+        busy.run_here(0.0)
+
+        assert busy.is_running
+        assert not busy.orders.is_flush_new
+        self.end(busy, transport)
+        assert [entry["m"] for entry in transport.entries] == ["x"]
+        assert queue.stats().delivered == 1
+
+    def test_in_a_second_thread_sends_nothing_twice(
+        self, busy: Worker, queue: MemoryQueue, transport: Stuck
+    ) -> None:
+        """If two threads start the worker at the same time, one of both sends."""
+        before = set(threading.enumerate())
+        assert busy.start_late()
+        for second in set(threading.enumerate()) - before:
+            second.join(LIMIT)
+            assert not second.is_alive()
+
+        assert busy.is_running
+        self.end(busy, transport)
+        assert [entry["m"] for entry in transport.entries] == ["x"]
+        assert queue.stats().delivered == 1
+
+
 class TestStop:
     def test_ends_a_loop_that_has_nothing_to_do(
         self, make_worker: MakeWorker, queue: MemoryQueue

@@ -849,6 +849,16 @@ class TestForeignCode:
 
         assert calls
 
+    def test_that_is_interrupted_lets_the_app_know(self) -> None:
+        """Ctrl-C in a `__repr__` is not swallowed."""
+
+        class Interrupted:
+            def __repr__(self) -> str:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            encode({"value": Interrupted()}, ROOMY)
+
     def test_that_encodes_another_value_gives_two_whole_entries(self) -> None:
         """If a repr logs, both the inner and the outer entry are whole."""
         inner: list[Any] = []
@@ -955,6 +965,12 @@ class TestTrimming:
         assert data["meta_data"]["log_id"] == "run-1"
         assert data["meta_data"]["logged_at"] == "now"
         assert data["meta_data"]["trimmed"].startswith("<cut: ")
+
+    def test_the_bare_entry_still_opens_a_ticket(self) -> None:
+        """An entry that is too large for trimming keeps `add_ticket` as a flag."""
+        entry = {"message": "m", "add_ticket": True, "meta_data": {"n": list(range(5000))}}
+
+        assert parse(encode(entry, 2048))["add_ticket"] is True
 
     def test_the_bare_entry_cuts_a_long_reason(self) -> None:
         """A long name of an exception class does not make the bare entry too large."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import uuid
 from collections import deque
 from datetime import datetime, timezone
+from inspect import signature
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pytest
 
-from voyage_logger import LogFields
+from voyage_logger import LogFields, VoyageLogger
 from voyage_logger._entry import field_conversion
 
 if TYPE_CHECKING:
-    from voyage_logger import VoyageLogger
     from voyage_logger.devserver import DevServer
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -138,6 +138,23 @@ def test_entry_of_before_send_is_completed(server: DevServer, make_logger: Any) 
             "app_user_id": "7",
         }
     ]
+
+
+def test_exception_that_before_send_returns_becomes_a_traceback(
+    server: DevServer, make_logger: Any
+) -> None:
+    """An exception as `exception_info` is sent as its traceback, from `before_send`, too."""
+    error = ValueError("wrong")
+    logger = make_logger(before_send=lambda entry: {**entry, "exception_info": error})
+    logger.error("x")
+    assert logger.flush()
+    assert server.entries()[0]["exception_info"] == "ValueError: wrong\n"
+
+
+def test_signature_shows_that_a_message_may_be_missing() -> None:
+    """`help` and an editor show the default of the message without an address in memory."""
+    message = signature(VoyageLogger.info).parameters["message"]
+    assert repr(message.default) == "<missing>"
 
 
 def test_entry_that_before_send_leaves_out_is_counted(make_logger: Any) -> None:

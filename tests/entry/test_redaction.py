@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pickle
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from tests.support.loggers import Recorder
 from voyage_logger import DEFAULT_REDACTED_KEYS, ConfigurationError, VoyageLogger
 from voyage_logger._entry.encoding import encode
 from voyage_logger._entry.json_codecs import dumps
-from voyage_logger._entry.redaction import MASK, Redaction
+from voyage_logger._entry.redaction import MASK, Redaction, Secrets
 from voyage_logger._entry.safe_text import MAX_DEPTH
 from voyage_logger._entry.trimming import bare
 
@@ -471,3 +472,12 @@ def test_enum_key_is_judged_by_its_value(make_logger: MakeLogger) -> None:
     logger.info("x", meta_data=data)
     logger.flush()
     assert recorder.entries[0]["meta_data"]["password"] == MASK
+
+
+def test_secrets_are_neither_shown_nor_pickled() -> None:
+    """A tool that shows or pickles the attributes of an object writes no secret to a disk."""
+    secrets = Secrets(("planted-secret",))
+
+    assert repr(secrets) == "Secrets()"
+    with pytest.raises(TypeError, match="secrets are not pickled"):
+        pickle.dumps(secrets)

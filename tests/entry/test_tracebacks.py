@@ -100,6 +100,42 @@ def test_long_chain_is_cut() -> None:
     assert "<cut: 184 exceptions>" in lines
 
 
+def test_very_long_chain_is_followed_to_a_bound() -> None:
+    """Of a chain of 5,000 exceptions, the latest are shown, at a bounded cost."""
+    error: BaseException | None = None
+    for number in range(5000):
+        link = ValueError(f"link {number}")
+        link.__cause__ = error
+        error = link
+    assert error is not None
+    text = traceback_of(error)
+    assert text.endswith("ValueError: link 4999\n")
+    assert text.count("ValueError: link") == 16
+    assert "<cut: 984 exceptions>" in text
+
+
+def test_message_with_many_shared_lists_is_cut() -> None:
+    """An exception whose `str` would need gigabytes shows the beginning of its message."""
+    value: Any = "x"
+    for _ in range(30):
+        value = [value, value]
+    text = traceback_of(ValueError(value))
+    assert text.startswith("ValueError: ValueError([[[[")
+    assert len(text) <= MAX_TEXT
+
+
+def test_interrupt_of_an_exception_s_own_code_reaches_the_app() -> None:
+    """Ctrl-C while an exception is printed is not swallowed."""
+
+    class ImpatientError(Exception):
+        @property
+        def exceptions(self) -> Any:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        traceback_of(ImpatientError("x"))
+
+
 def test_cyclic_chain_ends() -> None:
     """Two exceptions that cause each other appear once each."""
     one, two = ValueError("one"), ValueError("two")

@@ -175,7 +175,7 @@ def test_sigterm_that_the_drain_defers_is_not_deferred_in_a_child(server: DevSer
         flush_on_sigterm()
 
         def work():
-            while not voyage_logger._delivery.process._afterwards:
+            while not voyage_logger._delivery.exit_and_fork._afterwards:
                 time.sleep(0.001)  # no event tells of this state
             child = os.fork()
             if child == 0:
@@ -201,12 +201,12 @@ def test_sigterm_that_the_drain_defers_is_not_deferred_in_a_child(server: DevSer
 
 # A fork in C, as of uWSGI, does not run the package's fork hooks.
 BARE_FORK = """\
-from voyage_logger._delivery import process as _process
+from voyage_logger._delivery import exit_and_fork
 logger.info("parent")
-pipelines = set(_process._pipelines)
-_process._pipelines.clear()  # now the hooks do nothing
+pipelines = dict(exit_and_fork._pipelines)
+exit_and_fork._pipelines.clear()  # now the hooks do nothing
 child = os.fork()
-_process._pipelines.update(pipelines)
+exit_and_fork._pipelines.update(pipelines)
 """
 
 
@@ -408,6 +408,34 @@ def test_children_of_multiprocessing_deliver_when_they_end(
     done = run_script(server, script, method, kind)
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(messages(server)) == sorted(["main", *expected])
+
+
+SECOND_LOGGER = """\
+import multiprocessing, multiprocessing.util
+from voyage_logger import VoyageLogger
+
+def work(sender):
+    for number in range(3):
+        VoyageLogger("app", flush_interval=600).info(f"logger {number}")
+    finalizers = multiprocessing.util._finalizer_registry.values()
+    sender.send(sum("drain_all" in repr(finalizer._callback) for finalizer in finalizers))
+
+if __name__ == "__main__":
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("spawn").Process(target=work, args=(sender,))
+    child.start()
+    print(receiver.recv())
+    child.join()
+"""
+
+
+def test_child_with_many_loggers_registers_once(server: DevServer, tmp_path: Path) -> None:
+    """A child of multiprocessing that makes many loggers registers one finalizer for all."""
+    script = tmp_path / "script.py"
+    script.write_text(SECOND_LOGGER)
+    done = run_script(server, script)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "1", "")
+    assert sorted(messages(server)) == [f"logger {number}" for number in range(3)]
 
 
 BILLIARD = """\

@@ -281,9 +281,9 @@ def hold():
         time.sleep(1000)
 threading.Thread(target=hold, daemon=True).start()
 # This hook runs after all exit hooks of the package.
-atexit.unregister(voyage_logger._delivery.process._tell_rest)
+atexit.unregister(voyage_logger._delivery.exit_and_fork._tell_rest)
 atexit.register(lambda: (taking.set(), taken.wait()))
-atexit.register(voyage_logger._delivery.process._tell_rest)
+atexit.register(voyage_logger._delivery.exit_and_fork._tell_rest)
 logger.info("x")
 ending()
 """

@@ -174,6 +174,24 @@ def test_without_threads_flush_and_exit_deliver(server: DevServer) -> None:
     assert messages(server) == ["one", "two"]
 
 
+def test_without_threads_deleted_logger_delivers_at_exit(server: DevServer) -> None:
+    """If the system gives no thread, exit sends the entries of a logger that the app deleted."""
+    done = run(
+        server,
+        """\
+        def no_more(self): raise RuntimeError("can't start new thread")
+        threading.Thread.start = no_more
+        logger.info("one")
+        del logger
+        import gc
+        gc.collect()
+        """,
+    )
+    assert done.code == 0
+    assert done.losses == []
+    assert messages(server) == ["one"]
+
+
 def test_without_threads_flush_keeps_its_time_limit(server: DevServer) -> None:
     """A flush that sends in the calling thread keeps its time limit with a hanging server."""
     server.script(*[Fault(hang=True)] * 9)
@@ -250,7 +268,7 @@ def test_entry_that_is_logged_during_exit_gets_no_extra_time(
     done = run(
         server,
         """\
-        from voyage_logger._delivery.process import exit_began_at
+        from voyage_logger._delivery.exit_and_fork import exit_began_at
         def on_error(error):
             if type(error).__name__ != "EntriesLost": return
             began_at = exit_began_at()
@@ -292,7 +310,7 @@ def test_daemon_threads_that_log_during_exit_do_not_fill_stderr(
 
 # This hook runs after the package's hooks, like a hook that was registered before the import.
 LAST_OF_ALL = """\
-from voyage_logger._delivery.process import _tell_rest
+from voyage_logger._delivery.exit_and_fork import _tell_rest
 atexit.unregister(_tell_rest)
 atexit.register(hook)
 atexit.register(_tell_rest)
@@ -353,6 +371,33 @@ def test_name_server_that_does_not_answer_does_not_delay_the_first_entry_at_exit
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
+def test_interrupt_of_the_first_log_call_does_not_stop_later_ones(server: DevServer) -> None:
+    """After Ctrl-C during the start of the worker, the next log call starts the worker.
+
+    The interrupt comes in a handler of `logging`, to which the client reports a wrong uWSGI.
+    """
+    done = run(
+        server,
+        """\
+        import logging, types
+        class Interrupt(logging.Handler):
+            def emit(self, record):
+                logging.getLogger("voyage_logger").removeHandler(self)
+                raise KeyboardInterrupt
+        logging.getLogger("voyage_logger").addHandler(Interrupt())
+        uwsgi = sys.modules["uwsgi"] = types.ModuleType("uwsgi")
+        uwsgi.version_info, uwsgi.opt = (2, 0, 26), {}
+        try: logger.info("one")
+        except KeyboardInterrupt: say("interrupted")
+        say(logger._pipeline.is_working)
+        logger.info("two")
+        say(logger._pipeline.is_working)
+        """,
+    )
+    assert done.said == ("interrupted", "False", "True")
+    assert messages(server) == ["one", "two"]
+
+
 def test_exception_from_a_signal_handler_releases_the_lock(server: DevServer) -> None:
     """An exception from a signal handler at any place of a log call leaves no lock held."""
     done = run(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.loggers import until
-from tests.support.processes import TIME_LIMIT, Child, messages
+from tests.support.processes import TIME_LIMIT, Child, messages, python
 
 pytest.importorskip("fcntl", reason="gunicorn and prefork need a POSIX system")
 
@@ -179,6 +179,24 @@ def test_celery_children_send_their_entries_at_a_warm_shutdown(
     ]
     assert {f"child {pid} ends" for pid in children} <= set(sent)
     assert sent.count("main ends") == 1
+
+
+def test_signal_at_the_end_of_a_celery_child_sends_the_entries(server: DevServer) -> None:
+    """The signal that Celery sends in a child that ends makes the child send its entries."""
+    code = """\
+import os
+from celery.signals import worker_process_shutdown
+from voyage_logger import VoyageLogger
+
+VoyageLogger("app", flush_interval=600).info("kept")
+logger = VoyageLogger("app", flush_interval=600)
+logger.info("x")
+worker_process_shutdown.send(sender=None, pid=os.getpid(), exitcode=0)
+print(logger.stats().delivered, flush=True)
+"""
+    done = python("-c", code, environ=server.environ)
+    assert (done.stdout.split(), done.stderr) == (["1"], "")
+    assert sorted(messages(server)) == ["kept", "x"]
 
 
 @soak

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.loggers import until
 from tests.support.processes import (
     AN_HOUR_LATER,
     FORKING,
@@ -23,6 +24,7 @@ from voyage_logger.devserver import Fault
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
+    from pathlib import Path
 
     from voyage_logger.devserver import DevServer
 
@@ -329,6 +331,68 @@ def test_second_sigterm_waits_for_the_first(server: DevServer) -> None:
         server, f"flush_on_sigterm()\nlogger.info('x')\n{TERM}", shutdown=30, meanwhile=interrupt
     )
     assert (done.code, done.err) == (-signal.SIGTERM, "")
+    assert messages(server) == ["x"]
+
+
+def test_two_sigterms_during_the_drain_call_the_previous_handler_once(
+    server: DevServer, tmp_path: Path
+) -> None:
+    """After the drain at exit, the previous handler is called once for both signals."""
+    server.script(Fault(hang=True))
+    handled = tmp_path / "handled"
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")
+        process.send_signal(signal.SIGUSR1)
+        until(handled.exists)
+        server.release()
+
+    code = f"""\
+        def twice(number, frame):
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+            open({str(handled)!r}, "x").close()
+        signal.signal(signal.SIGUSR1, twice)
+        signal.signal(signal.SIGTERM, lambda *_: say("previous"))
+        flush_on_sigterm()
+        logger.info("x")
+        """
+    done = run(server, code, shutdown=30, meanwhile=interrupt)
+    assert (done.code, done.said) == (0, ("previous",))
+    assert messages(server) == ["x"]
+
+
+def test_sigterm_while_another_thread_drains_ends_the_process(server: DevServer) -> None:
+    """If a host runs the exit hooks in another thread, SIGTERM still ends the process."""
+    server.script(*HANG)
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        server.wait_for_requests(1, endpoint="batch")
+        process.send_signal(signal.SIGTERM)
+
+    code = """\
+        flush_on_sigterm()
+        logger.info("x")
+        threading.Thread(target=atexit._run_exitfuncs, daemon=True).start()
+        threading.Event().wait()
+        """
+    done = run(server, code, shutdown=2, meanwhile=interrupt)
+    assert done.code == -signal.SIGTERM
+    assert done.losses == ["voyage-logger: 1 entry lost (1 info): 1 shutdown"]
+
+
+def test_exit_hooks_in_another_thread_send_the_entries(server: DevServer) -> None:
+    """A host, such as a C program, may run the exit hooks in a thread that it made itself."""
+    done = run(
+        server,
+        """\
+        logger.info("x")
+        hooks = threading.Thread(target=atexit._run_exitfuncs)
+        hooks.start()
+        hooks.join()
+        """,
+    )
+    assert (done.code, done.err) == (0, "")
     assert messages(server) == ["x"]
 
 

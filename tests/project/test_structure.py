@@ -32,8 +32,8 @@ FILES = {f"src/{path}": text for path, text in SOURCES.items()} | {
     f"tests/{path}": text for path, text in sources_in(TESTS).items()
 }
 
-# A file of the package has at most 350 lines, a function at most 50, and nine in ten are short. Long
-# scenarios and matrices make the limits of the tests larger.
+# A file of the package has at most 350 lines, a function at most 50, and nine in ten are short.
+# Long scenarios and matrices make the limits of the tests larger.
 FILE_LINES = {"src": 350, "tests": 1150}
 FUNCTION_LINES = {"src": 50, "tests": 90}
 SHORT_SHARE = {"src": 0.9, "tests": 0.9}

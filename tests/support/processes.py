@@ -39,8 +39,9 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has 
 
 # This code moves the clock of the time limits forward, as if the program had worked for an hour.
 AN_HOUR_LATER = (
-    "from voyage_logger._delivery import pipeline, process; clock = process.monotonic; "
-    "process.monotonic = pipeline.monotonic = lambda: clock() + 3600"
+    "from voyage_logger._delivery import exit_and_fork, pipeline; "
+    "clock = exit_and_fork.monotonic; "
+    "exit_and_fork.monotonic = pipeline.monotonic = lambda: clock() + 3600"
 )
 
 _TIME = r"(hooks until )?\d+\.\d+"

@@ -2,7 +2,7 @@
 
 May import: nothing of `voyage_logger` but the other files of this room.
 
-Read first what users see: `errors`, `stats`, `levels`, `event_names`. Then what the rooms share:
+Read first what users see: `errors`, `stats`, `levels`. Then what the rooms share:
 `settings`, `rules`, `wire`, `frozen`. Then what concerns the process: `clock`, `fork_locks`,
 `feedback`, `diagnostics`, `pickling`.
 """

@@ -1,9 +1,8 @@
 """The monotonic clock, which measures all waits and limits.
 
-What must stay true: the clock goes on while an app's tests freeze time. freezegun replaces the
-functions of the module `time`, `monotonic` included, in every module that imports them. A limit is
-never reached by a clock that stands still. A module that may be imported while time is frozen takes
-the clock from this file, because its own default `time.monotonic` could be the frozen function.
+What must stay true: the clock goes on while an app's tests freeze time, because a stopped clock
+never reaches a limit. freezegun replaces the functions of `time` in every module that imports them,
+even `time.monotonic`. So a module that may be imported while time is frozen uses this clock.
 Source: https://github.com/spulec/freezegun
 """
 
@@ -22,5 +21,5 @@ def monotonic(_clock: Callable[[], float] = time.monotonic) -> float:
 
 
 def real_clock(_clock: Callable[[], float] = time.monotonic) -> Callable[[], float]:
-    """Return the function behind `monotonic`, which saves each log call one call."""
+    """Return the function that `monotonic` calls; a log call uses it directly to save time."""
     return _clock

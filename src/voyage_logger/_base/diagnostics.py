@@ -31,14 +31,7 @@ _last_said: dict[str, float] = {}
 
 
 class Diagnostics:
-    """Report the trouble of one logger.
-
-    Args:
-        on_error: The user's function for errors, or None.
-        clock: The monotonic clock, seconds.
-
-    Thread-safe.
-    """
+    """Report the trouble of one logger to stderr, to `logging`, and to `on_error`. Thread-safe."""
 
     def __init__(
         self,
@@ -55,13 +48,7 @@ class Diagnostics:
         return getattr(self._inside, "on_error", False)
 
     def say(self, cause: str, message: str, *, at_once: bool = False) -> None:
-        """Write a line to `logging`, and to stderr at most once a minute for each cause.
-
-        Args:
-            cause: The kind of trouble.
-            message: The line, without secrets and entries.
-            at_once: True if the line goes to stderr now; the caller limits such lines.
-        """
+        """Write a line to `logging`, and, at once or at most once a minute per cause, to stderr."""
         _to_logging(message)
         now = self._clock()
         last = _last_said.get(cause)
@@ -110,7 +97,6 @@ def _to_stderr_at_once(text: str) -> None:
     """Write a text to stderr, unless the write would wait.
 
     A full pipe without a reader, or a stopped terminal, must not delay a log call or the exit.
-    `logging`, `on_error` and `stats()` still have a report that stderr does not show.
     """
     if takes_a_line(sys.stderr):
         to_stderr(text)

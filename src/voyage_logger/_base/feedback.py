@@ -1,11 +1,10 @@
 """Recognize an echo: a log call that is made because entries are being sent.
 
-An app may turn each record of `logging` into an entry. The records include those of urllib3 at
-DEBUG and the client's own lines, so each request would make entries for another request, forever.
+An app may turn each record of `logging` into an entry. Some records come from the client's own
+requests, so each request would make entries for another request, without end.
 
-What must stay true: no log call of a function that runs `apart` makes an entry, even through other
-handlers and loggers. Every other log call makes an entry, even the log call of a
-destructor that the garbage collector runs inside such a function.
+What must stay true: no log call of a function that runs `apart` makes an entry. Every other log
+call makes an entry, even the log call of a destructor that runs inside such a function.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
     _P = ParamSpec("_P")
     _R = TypeVar("_R")
 
-# The threads that run a function apart. Each log call reads this set, which is mostly empty. It
-# needs no lock, because a thread adds and removes only itself. A forked child may find threads of
-# its parent in the set, so `is_echo` also looks at the stack.
+# The threads that run a function apart. The set needs no lock, because a thread adds and removes
+# only itself. A forked child may have threads of its parent in the set, so `is_echo` also looks at
+# the stack.
 apart_threads: set[int] = set()
 
 
@@ -45,7 +44,7 @@ def is_echo() -> bool:
     """Return True if a function that runs `apart` made the present log call."""
     if get_ident() not in apart_threads:
         return False
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - only the stack can tell
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - only the stack shows the callers
     while frame is not None:
         code = frame.f_code
         if code is _APART:

@@ -1,9 +1,9 @@
-"""The two locks that a fork waits for (see `_delivery/process.py`).
+"""The two locks that a fork waits for (see `_delivery/exit_and_fork.py`).
 
-A thread holds `loading` while it imports the HTTP stack. A child that is forked in the middle of an
-import has half-made modules, and no thread that completes them. A thread holds `opening` while it
-opens or closes a lock file. A child that is forked at that moment has a descriptor that no code in
-the child knows, and this descriptor keeps the parent's entries locked after the parent has ended.
+A thread holds `loading` while it imports the HTTP stack. A child that is forked during the import
+would have incomplete modules. A thread holds `opening` while it opens or closes a lock file. A
+child that is forked at that moment would inherit the open file without knowing it. The open file
+would keep the parent's entries locked after the parent has ended.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Values: classes of named fields whose objects never change.
 
 The import of `voyage_logger` makes ten of these classes. In Python 3.11, `frozen` takes 10 us for a
-class. A `typing.NamedTuple` takes 80 us, and a dataclass needs the slow import of `inspect`. A
-`NamedTuple` has a second fault, because it is a tuple: if an app logs `logger.stats()`, the numbers
-would be sent as a list without names.
-
+class. A `typing.NamedTuple` takes 80 us, and a dataclass needs the slow import of `inspect`. If
+`Stats` were a `NamedTuple`, an app that logs `logger.stats()` would send a list without names.
 Modules that `import voyage_logger` does not load use the standard library's dataclasses.
 
 What must stay true: a value has no attributes but its fields, and a value is equal only to a value
@@ -104,8 +102,7 @@ class Value:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(as_dict(self).values())
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
+    def _refuse(self, name: str, _: object = None) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is a value: {name} does not change")
 
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} is a value: {name} does not change")
+    __setattr__ = __delattr__ = _refuse

@@ -29,14 +29,7 @@ _STDLIB_STEPS = ((50, CRITICAL), (40, ERROR), (30, WARN), (20, INFO))
 
 
 def rank_of(level: object) -> int | None:
-    """Return the rank of a level.
-
-    Args:
-        level: A name in any case, an alias, or a `logging` number: "INFO", "warning", 30, ...
-
-    Returns:
-        The rank, or None if the level is unknown.
-    """
+    """Return the rank of a name, alias or `logging` number: "INFO", "warning", 30; else None."""
     if isinstance(level, str):
         return _ALIASES.get(level.strip().lower())
     if isinstance(level, int) and not isinstance(level, bool):

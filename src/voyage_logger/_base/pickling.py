@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _SECRETS = ("api_key", "api_secret")
 
-# The objects that were made in this process, by the name in their pickles. A single operation on a
-# dict is atomic. At worst, two threads make one object too many, which is then never used.
+# The objects that were made in this process, by the name in their pickles. No lock is needed: at
+# worst, two threads make one object too many, which is then never used.
 _originals: weakref.WeakValueDictionary[str, Restorable] = weakref.WeakValueDictionary()
 # The objects that were unpickled, by the name in their pickles. The process keeps them until it
 # ends, because no other code refers to them between two tasks of a pool.
@@ -39,12 +39,7 @@ class Restorable:
     _has_own_constructor: bool
 
     def _remember(self, constructor: Callable[..., None], arguments: Mapping[str, Any]) -> None:
-        """Store the arguments that a pickle will contain.
-
-        Args:
-            constructor: The `__init__` that calls this method.
-            arguments: The `locals()` of that `__init__`, taken in its first line.
-        """
+        """Store the arguments that a pickle will contain: the `locals()` of the constructor."""
         left_out = ("self", *_SECRETS, *self._left_out)
         self._arguments = {name: arguments[name] for name in arguments if name not in left_out}
         self._has_own_secrets = any(arguments[name] is not None for name in _SECRETS)
@@ -59,7 +54,7 @@ class Restorable:
 
     @property
     def _is_spent(self) -> bool:
-        """True if unpickling shall make a new object in place of this one."""
+        """True if unpickling must make a new object instead of returning this object."""
         return False
 
     def __copy__(self) -> Any:
@@ -96,8 +91,7 @@ def restore(kind: type[Restorable], name: str, arguments: dict[str, Any]) -> Res
 def _equal(kind: type[Restorable], arguments: dict[str, Any]) -> Restorable | None:
     """Return an object of this process with the same class and arguments, or None.
 
-    An object with secrets as arguments does not count, because an unpickled object uses the secrets
-    of the environment.
+    An object with secrets of its own does not count, because an unpickled object has none.
     """
     key = _key(arguments)
     if key is None:
@@ -112,13 +106,10 @@ def _equal(kind: type[Restorable], arguments: dict[str, Any]) -> Restorable | No
 
 
 def _key(arguments: dict[str, Any]) -> Key | None:
-    """Return arguments in a form that can be compared without their own `__eq__`.
+    """Return the pickle of each argument, or None if one cannot be pickled, such as a lambda.
 
-    Each argument has a pickle of its own. In a common pickle, an object that appears twice is
-    written once, so two equal sets of arguments could differ.
-
-    Returns:
-        The pickles by name, or None if an argument cannot be pickled, such as a lambda.
+    Pickles can be compared without the `__eq__` of the arguments. One pickle of all arguments would
+    depend on whether two equal arguments are one object.
     """
     import pickle  # noqa: PLC0415 - slow to import, rarely needed
 

@@ -1,6 +1,6 @@
-"""Constants of the API: paths, header names, limits.
+"""Constants of the API: paths, header names, limits, and the client's own event names.
 
-What must stay true: no other module spells a path or a header of the API.
+What must stay true: no other module spells a path or a header of the API, or an `event_name`.
 
 Source: vendor docs, "v1.0, REST API", and the vendor's reference classes.
 """
@@ -22,3 +22,10 @@ BODY_OVERHEAD = len(BODY_OPEN) + len(BODY_CLOSE)
 
 # The life of a token whose `expires_in` is missing or invalid, as in the reference classes.
 DEFAULT_TOKEN_SECONDS = 3600.0
+
+# The `event_name` of each event that the client itself logs.
+JOURNEY_COMPLETED = "journey_completed"
+JOURNEY_FAILED = "journey_failed"
+JOURNEY_INTERRUPTED = "journey_interrupted"
+UNCAUGHT_EXCEPTION = "uncaught_exception"
+ENTRIES_LOST = "voyage_logger.entries_lost"

@@ -1,11 +1,11 @@
-"""How long to wait after a failure: pure functions of an outcome, an attempt's number and chance.
+"""Decide the next pause after a failed attempt. Jitter spreads the retries of many clients.
 
-Jitter spreads the clients of a fleet, so that they do not return as one wave. A pause that the
-server asked for is a minimum; the clients return spread over the same time after the minimum.
+What must stay true: this module has no clock, thread or source of chance, so that
+`benchmarks/fleet.py` can run the code of ten thousand processes in one.
 
 `benchmarks/fleet.py` chose the numbers, and docs/fleet.md has their effect. Jitter is the upper
-half of each pause. With jitter over the whole pause, an outage would cost half as many attempts
-more, and the peak after the outage would be higher but not shorter.
+half of each pause. Jitter over the whole pause would add half as many attempts to an outage, and
+the peak of requests after the outage would be higher but not shorter.
 
 Source of the method: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 """
@@ -24,21 +24,19 @@ BASE = 0.5
 CAP = 40.0
 BLOCKED_CAP = 60.0
 
-INTERVAL_JITTER = 0.1  # part of an interval, in both directions
+FORGIVENESS = 0.5  # a success makes up for this part of a failure
+_MOST = 8.0  # failures; after so many, every pause has reached its cap
 
 
 def pause(outcome: Outcome, attempt: float, random: Callable[[], float]) -> float:
     """Return the seconds to wait before the same batch is sent again.
 
-    The result is at most `RETRY_AFTER_CAP + BLOCKED_CAP`.
-
-    Args:
-        outcome: The result of the last attempt.
-        attempt: The number of failed attempts, from 1, as `Failures.add` returns the number.
-        random: A source of numbers from 0 to below 1.
+    If the server asked for a pause, the result is between that pause and about twice that pause.
+    `Failures.add` returns the number of the attempt, and `random` returns a number from 0 to below
+    1. The result is at most `RETRY_AFTER_CAP + BLOCKED_CAP`.
     """
     if outcome.kind is Kind.UNAUTHORIZED and attempt == 1:
-        return 0.0  # a new token is worth one attempt at once: the old one may be revoked
+        return 0.0  # a revoked token costs no pause, because a new token may work
     cap = BLOCKED_CAP if outcome.kind in PERSISTENT else CAP
     growth: float = 2.0 ** min(attempt - 1, 16)
     ceiling = min(cap, BASE * growth)
@@ -49,15 +47,33 @@ def pause(outcome: Outcome, attempt: float, random: Callable[[], float]) -> floa
     return ceiling * (1 + chance) / 2
 
 
-def interval(flush_interval: float, random: Callable[[], float]) -> float:
-    """Return the flush interval with jitter, so that the flushes of a fleet spread."""
-    return flush_interval * (1 - INTERVAL_JITTER + 2 * INTERVAL_JITTER * random())
+class Failures:
+    """Counts failed attempts for the next pause. Only the worker's thread may use an object.
 
-
-def phase(flush_interval: float, random: Callable[[], float]) -> float:
-    """Return the first interval after a start or after an interval without entries.
-
-    This spreads the flushes of a fleet that was started or woken at once. With the jitter of
-    `interval` alone, the flushes would stay in step for minutes.
+    A success makes up for half a failure, so pauses grow while more than a third of the attempts
+    fail. If a success made up for all failures, each client with a backlog would ask an overloaded
+    server again within half a second of each refusal. `in_a_row` counts the failures since the last
+    success. `unauthorized` counts the refused tokens since another result.
     """
-    return flush_interval * (INTERVAL_JITTER + random())
+
+    __slots__ = ("_level", "in_a_row", "unauthorized")
+
+    def __init__(self) -> None:
+        self._level = 0.0
+        self.in_a_row = self.unauthorized = 0
+
+    def add(self, kind: Kind) -> float:
+        """Count a failure; return the number of the attempt for `pause`."""
+        self._level = min(self._level + 1, _MOST)
+        self.in_a_row += 1
+        self.unauthorized = self.unauthorized + 1 if kind is Kind.UNAUTHORIZED else 0
+        return self.unauthorized or self._level
+
+    def ease(self) -> None:
+        """Make the next pauses short again."""
+        self._level = 0.0
+
+    def make_up(self) -> None:
+        """Count a success: the server has answered for a batch."""
+        self._level = max(0.0, self._level - FORGIVENESS)
+        self.in_a_row = self.unauthorized = 0

@@ -7,11 +7,11 @@ most `MOST_REFUSALS` requests a batch. An exception from a transport counts as a
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from voyage_logger._base.errors import VoyageError
 from voyage_logger._base.feedback import apart
-from voyage_logger._delivery.pacing import Failures
+from voyage_logger._delivery.backoff import Failures
 from voyage_logger._delivery.request_size import RequestSize
 from voyage_logger._entry.encoding import shorten
 from voyage_logger._entry.trimming import MIN_LIMIT
@@ -19,6 +19,8 @@ from voyage_logger._queue.lanes import json_bytes, payload_of
 from voyage_logger.transports import Kind, Outcome, error_of
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from voyage_logger._base.settings import Settings
     from voyage_logger._delivery.loss_report import LossReport
     from voyage_logger._delivery.server_state import ServerState
@@ -26,28 +28,22 @@ if TYPE_CHECKING:
     from voyage_logger._queue.lanes import Record
     from voyage_logger.transports import BaseTransport
 
+    class Pacer(Protocol):
+        """The worker, which decides when an attempt is made."""
+
+        def begin_attempt(self) -> float | None: ...
+        def back_off(self, outcome: Outcome, attempt: float) -> None: ...
+        @property
+        def is_stopped(self) -> bool: ...
+
+
 MOST_REFUSALS = 32
 
 
-class Pacer(Protocol):
-    """What decides about time: the worker."""
-
-    def begin_attempt(self) -> float | None:
-        """Note that an attempt begins; return the most seconds that its waits may take."""
-
-    def back_off(self, outcome: Outcome, attempt: float) -> None:
-        """Wait until the next attempt is due."""
-
-    @property
-    def is_stopped(self) -> bool:
-        """True once the delivery must make no further attempt."""
-
-
 class BatchDelivery:
-    """Sends the batches of one queue. Only the thread that runs the worker's loop may use it.
+    """Sends the batches of one queue. Only the worker's thread may use an object.
 
-    Attributes:
-        refused_in_a_row: The number of latest batches of which the server took nothing.
+    `refused_in_a_row` counts the latest batches of which the server took nothing.
     """
 
     def __init__(
@@ -67,7 +63,7 @@ class BatchDelivery:
         self._failures = Failures()
         self._size = RequestSize(settings.batch_size, settings.max_batch_bytes)
         self._shortened = 0  # the entry that was shortened because the server refused it
-        self._reason = self._words = ""  # of the latest rejection
+        self._reason = self._words = ""  # why the server rejected the latest entry
         self.refused_in_a_row = 0
 
     def warm_up(self) -> None:
@@ -75,12 +71,12 @@ class BatchDelivery:
         try:
             apart(self._transport.warm_up)
         except VoyageError as error:
-            self._server.note_trouble(error, attempt=1)
+            self._server.note_problem(error, attempt=1)
         except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
-            self._server.note_trouble(error_of(_raised(error)), attempt=1)
+            self._server.note_problem(error_of(_raised(error)), attempt=1)
 
     def shorten_pauses(self) -> None:
-        """Start again with short pauses, because somebody waits for the next attempts."""
+        """Make the next pauses short again, because a caller of `flush` waits."""
         self._failures.ease()
 
     def deliver_next(self, *, is_behind: bool) -> None:
@@ -94,16 +90,16 @@ class BatchDelivery:
             self.refused_in_a_row = 0
         elif batch and not chunks:
             self.refused_in_a_row += 1
-            size.lessons = lessons  # a server that refuses every request teaches no size
+            size.lessons = lessons  # the refusal of every request is not about the size
 
     def _deliver(self, chunks: list[list[Record]]) -> bool:
-        """Send chunks until none is left; return True if any entry has left the client."""
+        """Send the chunks until all are settled; return True if the transport took any entry."""
         is_any_taken, refusals = False, 0  # refusals of chunks in a row
         while chunks and not self._pacer.is_stopped:
             while len(chunk := chunks.pop()) > 1 and json_bytes(chunk) > self._size.bytes:
                 chunks += _halves(chunk)
             if refusals >= MOST_REFUSALS:
-                self._reject(chunk)  # without asking a server that has refused so often
+                self._reject(chunk)  # the server has refused so often that it is not asked
                 continue
             outcome = self._attempt(chunk)
             if outcome.kind is Kind.DELIVERED:
@@ -135,7 +131,7 @@ class BatchDelivery:
     def _send(self, chunk: list[Record]) -> Outcome:
         time_limit = self._pacer.begin_attempt()
         self._server.note_request(is_retry=self._failures.in_a_row > 0)
-        # Entries that could be amended while they waited become bytes, which cannot change.
+        # A waiting entry may be a `bytearray` that log calls change. Bytes cannot change.
         payloads = [*map(bytes, map(payload_of, chunk))]
         try:
             outcome = apart(self._transport.send, payloads, time_limit=time_limit)
@@ -148,14 +144,14 @@ class BatchDelivery:
     def _back_off(self, outcome: Outcome) -> None:
         """Count a failed attempt, report it, and wait until the next attempt is due."""
         attempt = self._failures.add(outcome.kind)
-        if self._failures.unauthorized != 1:  # one refused token is no trouble, a second one is
-            self._server.note_trouble(error_of(outcome), self._failures.in_a_row)
+        if self._failures.unauthorized != 1:  # the first is no problem, because a token may end
+            self._server.note_problem(error_of(outcome), self._failures.in_a_row)
         self._pacer.back_off(outcome, attempt)
 
     def _split(self, chunk: list[Record], outcome: Outcome, spent: int) -> list[list[Record]]:
-        """Return what to send instead of a chunk that the server does not take as it is.
+        """Return the chunks to send instead of a chunk that the server has refused.
 
-        `spent` is the number of refused requests in a row, and of chunks that are still to come.
+        `spent` is the number of refused requests in a row plus the number of chunks to send.
         """
         self._failures.make_up()
         is_too_large = outcome.kind is Kind.TOO_LARGE
@@ -194,8 +190,8 @@ class BatchDelivery:
 def _raised(error: Exception) -> Outcome:
     """Return the outcome of an attempt in which the transport raised an exception.
 
-    The outcome does not quote the exception, because its text may hold a secret. A missing module
-    (as with `python -S`) blocks sending, because a pause does not install the module.
+    The outcome does not quote the text of the exception, which may contain a secret. A missing
+    module blocks sending, because a pause does not install the module.
     """
     cause = None
     if isinstance(error, ImportError):

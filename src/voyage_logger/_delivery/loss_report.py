@@ -1,7 +1,7 @@
-"""Lost entries are told by a line on stderr, and by an entry once the server works.
+"""Tell people of lost entries: by a line on stderr, and by an entry once the server works.
 
-What must stay true: stderr and the stream are told of every loss, in counts that add up. The
-loss of a notice causes no further notice.
+What must stay true: the lines and the entries count every loss exactly once each. The loss of such
+an entry, a notice, causes no further notice.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.diagnostics import QUIET_SECONDS, Diagnostics
 from voyage_logger._base.errors import EntriesLost, entries, fate, tally
-from voyage_logger._base.event_names import ENTRIES_LOST
 from voyage_logger._base.levels import LANES, NOTICE_LANE
+from voyage_logger._base.wire import ENTRIES_LOST
 from voyage_logger._entry.readable_line import printable
 from voyage_logger._queue.ledger import Loss, by_reason
 from voyage_logger.transports import UNCONFIGURED
@@ -24,16 +24,14 @@ if TYPE_CHECKING:
     from voyage_logger._delivery.server_state import ServerState
     from voyage_logger._queue.contract import Queue
 
-_AT_END = {"closed", "shutdown"}  # reasons that do not say why the server was not reached
+_AT_END = {"closed", "shutdown"}  # with these reasons, the last attempt explains the loss
 
 
 class LossReport:
     """Tells people of one queue's losses.
 
-    Attributes:
-        is_due: True from a rejection until people have been told; the queue's lock guards it.
-
-    Thread-safe: the queue's lock guards what has been told, so that no loss is told twice.
+    `is_due` is True from a rejection until people have been told. Thread-safe: the queue's lock
+    guards all attributes, so that no loss is told twice.
     """
 
     def __init__(
@@ -63,13 +61,13 @@ class LossReport:
         self._words = words
 
     def end(self) -> None:
-        """Wake threads that wait for a report: there is nothing more to tell now."""
+        """Wake the threads that wait for a report, because all losses are reported."""
         with self._queue.lock:
             self.is_due = False
             self._queue.settled.notify_all()
 
     def tell(self, *, at_once: bool = False) -> None:
-        """Tell people of new losses; `at_once` also within a minute of the last report."""
+        """Tell people of new losses; with `at_once`, even within a minute of the last report."""
         self.report(self._claim("", at_once=at_once))
 
     def tell_last(self, *, at_once: bool = False) -> None:

@@ -1,8 +1,8 @@
-"""A pipeline: the queue, the worker and the transport of a logger and of all bound from it.
+"""A pipeline: the queue, the worker and the transport that a logger and its bound loggers share.
 
-What must stay true: a log call only calls `submit`, which costs one comparison and one append. All
-rare cases go through `_submit_with_checks`: the first entry of a process, a fork that skipped the
-hooks, a closed logger, and the end of the process.
+What must stay true: a log call only calls `submit`, which makes one comparison and one append. The
+method `_submit_with_checks` handles all rare cases: the first entry of a process, a fork that
+skipped the hooks, a closed logger, and the end of the process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from voyage_logger._base.clock import monotonic
 from voyage_logger._base.levels import NOTICE_LANE
 from voyage_logger._base.stats import FlushResult, Stats
-from voyage_logger._delivery import process
+from voyage_logger._delivery import exit_and_fork
 from voyage_logger._delivery.worker import Worker
 from voyage_logger._queue import queue_for
 from voyage_logger._queue.lanes import LAST, NEVER
@@ -33,17 +33,13 @@ _DURABLE_PATIENCE = 1.0
 
 
 class Pipeline:
-    """Accepts encoded entries and delivers them.
+    """Accepts encoded entries and delivers them. `is_closed` is True once it accepts no more.
 
-    Thread-safe, and safe to re-enter from signal handlers and `__del__`.
+    Thread-safe. A signal handler or a `__del__` may interrupt a method and call the pipeline again.
 
     Args:
         make_notice: Makes the bytes of an entry about losses from its fields.
-        on_fork: Called first in a forked child; it takes no lock.
-
-    Attributes:
-        is_closed: True once the pipeline accepts no more entries.
-        queue: Where the entries wait; a forked child has a new one.
+        on_fork: A function that a forked child calls first; the function takes no lock.
     """
 
     def __init__(
@@ -62,7 +58,7 @@ class Pipeline:
         self._on_fork = on_fork
         self.is_closed = False
         self._make_empty()
-        process.watch(self)
+        exit_and_fork.watch(self)
 
     def start_empty(self) -> None:
         """Start again in a forked child without the parent's entries, which the parent sends."""
@@ -74,7 +70,7 @@ class Pipeline:
     def _make_empty(self) -> None:
         settings, transport, diagnostics = self._settings, self._transport, self._diagnostics
         self._pid = getpid()
-        # The process whose worker runs; None makes log calls check everything.
+        # The process whose worker runs. With None, each log call checks for all rare cases.
         self._served_pid: int | None = None
         self._is_draining = False  # between begin_exit and end_exit, in the main thread
         self.queue = queue = queue_for(settings, transport.destination, diagnostics)
@@ -137,7 +133,7 @@ class Pipeline:
         """End the worker once the queue is empty, because the last logger that used it is gone."""
         self._worker.orders.stop_when_empty()
         if self.queue.oldest() != NEVER and not self._worker.start():
-            process.hold(self)
+            exit_and_fork.hold(self)
         if not self._worker.is_running:
             self.queue.release()
 
@@ -189,14 +185,15 @@ class Pipeline:
         self._worker.losses.tell_last(at_once=True)
 
     def _exit_deadline(self) -> float:
-        return process.exit_began_at() + self._settings.shutdown_timeout
+        return exit_and_fork.exit_began_at() + self._settings.shutdown_timeout
 
     def _submit_with_checks(self, payload: bytes | bytearray, lane: int) -> int | None:
-        if sys.is_finalizing():  # other threads are frozen, and nobody can be told of a loss
+        # Other threads are frozen then, and people cannot be told of a loss.
+        if sys.is_finalizing():  # pragma: no cover - coverage has ended before these last moments
             self.queue.try_drop_new(lane, "shutdown")
             return None
         self.notice_fork()
-        is_exiting = process.is_exiting()
+        is_exiting = exit_and_fork.is_exiting()
         if self.is_closed:
             self.queue.drop_new(lane, "closed")
             self._worker.losses.tell(at_once=is_exiting and self._is_told_now())
@@ -207,14 +204,14 @@ class Pipeline:
         if not is_exiting:
             self._worker.start()
         elif threading.current_thread() is threading.main_thread():
-            process.drain([self], at_once=self._is_told_now())
+            exit_and_fork.drain([self], at_once=self._is_told_now())
         else:
             self._wait_in_daemon_thread()
         return sequence
 
     def _is_told_now(self) -> bool:
         """False if a later exit hook can tell people of a loss, outside of `on_error`."""
-        return self._diagnostics.is_inside_on_error or not process.is_told_later(self)
+        return self._diagnostics.is_inside_on_error or not exit_and_fork.is_told_later(self)
 
     def _wait_in_daemon_thread(self) -> None:
         """Wait until an entry is sent that a daemon thread logs during exit.
@@ -231,7 +228,7 @@ class Pipeline:
     def _await(self, target: int, deadline: float) -> bool:
         """Wait until all entries up to `target` are settled; return False if one is pending."""
         queue, worker = self.queue, self._worker
-        is_ending = self.is_closed or process.is_exiting()
+        is_ending = self.is_closed or exit_and_fork.is_exiting()
         # A spool may have files of dead processes, which only a running worker finds.
         is_wanted = queue.is_pending(target) or (queue.is_durable and not is_ending)
         is_idle = is_wanted and not worker.is_running and monotonic() < deadline

@@ -1,7 +1,7 @@
 """Pools and servers that end a process without exit hooks: multiprocessing, Celery and uWSGI.
 
-What must stay true: no library is imported that the app has not imported. Each process registers
-with its first entry, because a child may not have the registrations of its parent.
+What must stay true: this module imports no library that the app has not imported. Each process
+registers with its first entry, because a child may not have the registrations of its parent.
 """
 
 from __future__ import annotations
@@ -14,25 +14,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-_PRIORITY = 10  # of our finalizer; finalizers without a priority, as of open pools, run later
+_PRIORITY = 10  # Finalizers without a priority, such as those of open pools, run later.
 _UWSGI_HAS_THREADS = (2, 0, 27)
 DEAD_THREADS = (
     "uWSGI runs without threads: entries are sent only while a request is handled. "
     "Set `enable-threads = true`"
 )
 _finalizing_pid: int | None = None
-_drain: Callable[[], None] | None = None
 
 
-def join(drain: Callable[[], None]) -> None:
+def join(drain: Callable[..., None]) -> None:
     """Register `drain` with the library that ends this process without exit hooks.
 
     Children of `multiprocessing` and of billiard run finalizers, and clear inherited finalizers
     when they start. A child of Celery's pool runs neither finalizers nor exit hooks: it sends a
     Celery signal and ends by `os._exit`. So `drain` may be called more than once.
     """
-    global _drain, _finalizing_pid  # noqa: PLW0603 - the process has one list of finalizers
-    _drain = drain
+    global _finalizing_pid  # noqa: PLW0603 - the process has one list of finalizers
     if _finalizing_pid != os.getpid():
         util = _util_of_child()
         if util is not None:
@@ -41,11 +39,11 @@ def join(drain: Callable[[], None]) -> None:
     signals = sys.modules.get("celery.signals")
     if signals is not None:
         # Celery sends this signal only in the children of a pool. A second connect does nothing.
-        signals.worker_process_shutdown.connect(_on_celery_shutdown, weak=False)
+        signals.worker_process_shutdown.connect(drain, weak=False)
 
 
 def _util_of_child() -> ModuleType | None:
-    """Return the `util` module of the library that started this process, if it did so."""
+    """Return the `util` module of the library that started this process, or None."""
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         import multiprocessing.util  # noqa: PLC0415 - most processes do not need it
@@ -57,11 +55,6 @@ def _util_of_child() -> ModuleType | None:
 
         return billiard.util  # type: ignore[no-any-return]
     return None
-
-
-def _on_celery_shutdown(**_: object) -> None:
-    if _drain is not None:
-        _drain()
 
 
 def has_dead_threads() -> bool:

@@ -1,12 +1,11 @@
 """How large the next request may be: pure bookkeeping, without clock or thread.
 
-A request carries `batch_size` entries. A request carries more only if the client falls behind:
-during the last request more entries were queued than it carried. Then the next request takes all
-waiting entries, so that none waits for more than two round trips. Requests grow, too, if the queue
-fills up or the time for sending is limited.
+A request carries `batch_size` entries. If more entries than that were queued during the last
+request, the next request takes all waiting entries, so that no entry waits for more than two round
+trips. Requests also grow if the queue fills up or the time for sending is limited.
 
-The server may refuse a size for a short time only, such as with a 413 of a wrong proxy. So a
-refused size is tried again, but less often after each refusal.
+The server may refuse a size for a short time only, such as with a 413 of a wrong proxy. So the
+client tries a refused size again, but less often after each refusal.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from __future__ import annotations
 from voyage_logger._base.wire import BODY_OVERHEAD
 
 BEHIND = 0.25  # the part of the queue's bound above which the client is behind
-_MOST = 1 << 13  # entries; the bound in bytes ends the growth much earlier
+_MOST = 1 << 13  # entries; a request reaches the bound in bytes much earlier
 _LEAST_BY_ONE = 16 << 10  # bytes; the refusal of one entry says little about requests
 
-# Requests in a row at a learned bound, after which twice the bound is tried. Each refusal of such
-# a trial doubles the number.
+# After so many requests in a row at a lowered bound, the client tries twice the bound. A refusal of
+# the trial doubles this number.
 _PATIENCE = 16
 _MOST_PATIENCE = 1 << 12
 
 
 class _Bound:
-    """A bound that each refusal lowers; later it slowly grows back to `most`."""
+    """A bound that each refusal lowers. Successful requests slowly raise the bound to `most`."""
 
     __slots__ = ("_before", "_most", "_patience", "_taken", "now")
 
@@ -59,25 +58,23 @@ class _Bound:
 
 
 class RequestSize:
-    """The bounds of the next request. Not thread-safe: only the worker's loop uses it.
+    """The bounds of the next request. Only the worker's thread may use an object.
 
-    Attributes:
-        entries: The most entries of the next request.
-        bytes: The most bytes of these entries, with one comma for each.
-        is_taught: True from a refusal until the bounds have grown back.
+    The next request has at most `entries` entries. With a comma for each, they have at most `bytes`
+    bytes. `is_taught` is True from a refusal until the bounds have grown back.
     """
 
     def __init__(self, batch_size: int, max_bytes: int) -> None:
         self._batch_size = batch_size
         self._by_entries = _Bound(max(_MOST, batch_size))
         self._by_bytes = _Bound(max_bytes - BODY_OVERHEAD + 1)  # n entries have n - 1 commas
-        self._left: int | None = None  # entries that waited before a request that left some
+        self._left: int | None = None  # entries that waited before the last request
         self.entries = batch_size
         self._conclude()
 
     @property
     def lessons(self) -> tuple[int, int]:
-        """The two bounds. The caller sets them back if a refusal was not about the size."""
+        """The two bounds. The caller restores them if a refusal was not about the size."""
         return self.bytes, self._most
 
     @lessons.setter
@@ -91,10 +88,7 @@ class RequestSize:
         self.is_taught = self._by_bytes.is_lowered or self._by_entries.is_lowered
 
     def adapt(self, queued: int, *, is_behind: bool) -> None:
-        """Make requests larger or smaller, for the number of entries that wait.
-
-        `is_behind` is True if the queue fills up or the time for sending is limited.
-        """
+        """Make requests larger or smaller, for the number of entries that wait."""
         is_growing = self._left is not None and queued > self._left
         self._left = queued if queued > self._batch_size else None
         if is_growing:

@@ -1,6 +1,6 @@
-"""What the attempts so far say about the server: their counts, and the present trouble.
+"""The counts of the attempts, and whether the server works.
 
-What must stay true: only the thread that sends writes here; every thread may read.
+What must stay true: only the thread that sends changes a `ServerState`; every thread may read it.
 """
 
 from __future__ import annotations
@@ -16,24 +16,20 @@ if TYPE_CHECKING:
     from voyage_logger._base.stats import Stats
     from voyage_logger.transports import BaseTransport
 
-_QUIET_FAILURES = 3  # failed attempts before a passing trouble is worth a line
+_QUIET_FAILURES = 3  # failed attempts before a passing problem is reported
 
 
 class ServerState:
-    """The server as one transport has met it.
-
-    Attributes:
-        batches: The number of batches that the server has confirmed.
-        last_problem: What the last attempt failed with; None if it did not fail.
-    """
+    """Counts the requests of one transport, and reports a problem once."""
 
     def __init__(self, transport: BaseTransport, diagnostics: Diagnostics) -> None:
         self._transport = transport
         self._diagnostics = diagnostics
-        self._reported: tuple[type, int | None] | None = None  # the trouble that people know of
-        self._requests = self._retries = self.batches = 0
+        self._reported: tuple[type, int | None] | None = None  # the problem that people know of
+        self._requests = self._retries = 0
+        self.batches = 0  # batches that the server has confirmed
         self._last_delivery: float | None = None
-        self.last_problem: str | None = None
+        self.last_problem: str | None = None  # why the last attempt failed, or None
 
     @property
     def is_well(self) -> bool:
@@ -59,7 +55,7 @@ class ServerState:
         self._retries += is_retry
 
     def note_delivery(self) -> None:
-        """Count a confirmed batch, and report the end of a reported trouble."""
+        """Count a confirmed batch, and report the end of a reported problem."""
         self.batches += 1
         self._last_delivery = time.time()
         self.last_problem = None
@@ -67,8 +63,8 @@ class ServerState:
             self._reported = None
             self._diagnostics.say("recovered", "entries are being delivered again")
 
-    def note_trouble(self, error: VoyageError, attempt: int) -> None:
-        """Report a new trouble; a passing one only at its third failed attempt in a row."""
+    def note_problem(self, error: VoyageError, attempt: int) -> None:
+        """Report a new problem; report a passing problem at the third failed attempt in a row."""
         self.last_problem = str(error)
         trouble = (type(error), error.status)
         is_transient = isinstance(error, ConnectionFailed) and error.is_transient

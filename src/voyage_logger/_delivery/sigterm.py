@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.errors import ConfigurationError
 from voyage_logger._base.frozen import frozen
-from voyage_logger._delivery import process
+from voyage_logger._delivery import exit_and_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 def flush_on_sigterm() -> None:
     """Make SIGTERM send the queued entries of all loggers, within `shutdown_timeout`.
 
-    Then the previous handler is called. By Python's default the signal ends the process, as it
-    does without this function. If the process goes on, entries that could not be sent in time stay
-    queued. If exit or an earlier SIGTERM is already sending, the previous handler is called after
-    that.
+    Then the previous handler is called; Python's default handler ends the process. If the process
+    goes on, entries that could not be sent in time stay queued. If exit or an earlier SIGTERM is
+    already sending, the previous handler is called after the sending.
 
     Without this function, SIGTERM ends Python at once: exit hooks are not run, and queued entries
     are lost. uvicorn needs this function, because uvicorn raises the signal again after its
-    shutdown. gunicorn and Celery do not need it, because they turn SIGTERM into a regular exit.
+    shutdown. gunicorn and Celery turn SIGTERM into a regular exit, so they do not need it.
     Call this function in the main thread, after your own code has set its handler of SIGTERM. A
     second call does nothing. Forked children inherit the handler, and send their own entries.
 
@@ -57,18 +56,18 @@ def flush_on_sigterm() -> None:
 
 @frozen
 class _Chain:
-    """The handler of SIGTERM. Each one has its own `previous`, so that no two call each other."""
+    """A handler of SIGTERM. Each has its own `previous`, so two handlers never call each other."""
 
     previous: Handler
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if process.after_drain(_Previous(self.previous, number)):
+        if exit_and_fork.after_drain(_Previous(self.previous, number)):
             return
         try:
             if self.previous == signal.SIG_DFL:
-                process.drain_all()
+                exit_and_fork.drain_all()  # pragma: no cover - SIGTERM ends coverage, too
             else:
-                process.flush_all()
+                exit_and_fork.flush_all()
         finally:  # Ctrl-C ends the sending, but the previous handler is still called
             _Previous(self.previous, number, frame)()
 
@@ -84,6 +83,6 @@ class _Previous:
     def __call__(self) -> None:
         if callable(self.handler):
             self.handler(self.number, self.frame)
-        elif self.handler == signal.SIG_DFL:
+        elif self.handler == signal.SIG_DFL:  # pragma: no cover - SIGTERM ends coverage, too
             signal.signal(self.number, signal.SIG_DFL)
             signal.raise_signal(self.number)

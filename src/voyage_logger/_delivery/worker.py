@@ -2,7 +2,8 @@
 
 What must stay true: the worker alone decides when entries are sent. The loop ends only by an order,
 even if a transport or a user's function raises. Every wait is on the queue's condition, so that
-flush, close and exit can end the wait. While nothing is queued, a wait has no time limit.
+flush, close and exit can end the wait. The queue's lock guards all orders, and each new order wakes
+the worker.
 
 The system may give no thread: at exit on Python 3.12.0 to 3.12.2, or at its limit of threads. Then
 `run_here` runs the loop in the caller's thread.
@@ -12,20 +13,20 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._delivery import backoff, pool_hosts, process
+from voyage_logger._delivery import backoff, exit_and_fork, pool_hosts
 from voyage_logger._delivery.batch import BatchDelivery
+from voyage_logger._delivery.flush_interval import FlushInterval
 from voyage_logger._delivery.loss_report import LossReport
-from voyage_logger._delivery.orders import Orders
-from voyage_logger._delivery.pacing import Rhythm
 from voyage_logger._delivery.request_size import BEHIND
 from voyage_logger._delivery.server_state import ServerState
-from voyage_logger._queue.lanes import NEVER
+from voyage_logger._queue.lanes import LAST, NEVER
 from voyage_logger.transports import LEAST_TIME, PERSISTENT, Kind, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._base.settings import Settings
@@ -33,24 +34,70 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
 _REFUSED_ALL = Outcome(Kind.TRY_AGAIN, "every entry of a batch was refused")
-# Seconds between attempts, however often somebody flushes.
+# The least seconds between two attempts, even if the app calls `flush` very often.
 _LEAST_PAUSE = 0.5
 _LEAST_BLOCKED_PAUSE = 5.0
 _THREAD_RETRY_SECONDS = 1.0
 
 
+class Orders:
+    """What other threads tell one worker to do: flush, drain, stop. Thread-safe."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self.flush_until = 0  # entries up to this sequence number are sent at once
+        self.deadline: float | None = None  # the monotonic time at which sending ends
+        self.stops_when_empty = self.is_stopped = False
+        self.is_flush_new = False  # True from a flush to the next attempt
+
+    def flush(self, until: int) -> None:
+        """Make the worker send all entries up to a sequence number now.
+
+        A flush ends a pause between attempts, unless the server asked for the pause.
+        """
+        with self._queue.lock:
+            self.flush_until = max(self.flush_until, until)
+            self.is_flush_new = True
+            self._queue.changed.notify_all()
+
+    def drain(self, deadline: float) -> None:
+        """Make the worker send every present and later entry at once, until `deadline`."""
+        with self._queue.lock:
+            self.deadline = deadline
+            self.flush(LAST)
+
+    def stop_when_empty(self) -> None:
+        """Make the worker end once the queue is empty."""
+        with self._queue.lock:
+            self.stops_when_empty = True
+            self._queue.changed.notify_all()
+
+    def stop(self) -> None:
+        """Make the worker end after the present attempt, and wake all threads that wait for it."""
+        with self._queue.lock:
+            self.is_stopped = True
+            self._queue.changed.notify_all()
+            self._queue.settled.notify_all()
+
+    @contextmanager
+    def drain_only(self, deadline: float) -> Iterator[None]:
+        """Drain until `deadline` inside the context, and restore the earlier orders at its end."""
+        with self._queue.lock:
+            earlier = self.flush_until, self.deadline, self.stops_when_empty, self.is_stopped
+            self.drain(deadline)
+            self.stop_when_empty()
+        try:
+            yield
+        finally:
+            with self._queue.lock:
+                self.flush_until, self.deadline, self.stops_when_empty, self.is_stopped = earlier
+
+
 class Worker:
     """Delivers the entries of a queue.
 
-    Args:
-        on_start: Called under the queue's lock when `start` finds or makes a running worker.
-        on_end: Called under the queue's lock when the loop has ended for any reason.
-
-    Attributes:
-        orders: What other threads tell the worker to do.
-        server: What the attempts say about the server.
-        losses: What people and the stream have been told of losses.
-        is_running: True from the loop's start to its end; the queue's lock guards it.
+    `start` calls `on_start` if the worker runs or begins to run. The end of the loop calls
+    `on_end`. Both calls are made under the queue's lock.
     """
 
     def __init__(
@@ -73,14 +120,14 @@ class Worker:
         self._on_start = on_start
         self._on_end = on_end
         self._clock = clock
-        # Not the module's functions: an app that seeds them would put a fleet in step.
+        # An app may seed the functions of `random`, so that all its processes would wait equally.
         self._random = random or Random().random  # noqa: S311 - jitter, not cryptography
         self.server = ServerState(transport, diagnostics)
         self.losses = LossReport(queue, self.server, diagnostics, write_notice, clock)
         self._delivery = BatchDelivery(queue, transport, settings, self.server, self.losses, self)
-        self._rhythm = Rhythm(settings.flush_interval)
+        self._flush_interval = FlushInterval(settings.flush_interval)
         self.orders = Orders(queue)
-        # The queue's lock guards what follows.
+        # The queue's lock guards these three.
         self.is_running = False
         self._driver: int | None = None  # the thread that runs the loop
         self._no_thread_until = 0.0
@@ -95,10 +142,10 @@ class Worker:
                 return True
             self.is_running = True
         try:
-            process.hook_exit()
+            exit_and_fork.hook_exit()
             if pool_hosts.has_dead_threads():
                 self._diagnostics.say("uwsgi", pool_hosts.DEAD_THREADS)
-        except BaseException:  # an interrupt must not leave a worker that only seems to run
+        except BaseException:  # after an interrupt, the next log call must start the worker
             self._end()
             raise
         if self.start_late():
@@ -108,7 +155,7 @@ class Worker:
         return False
 
     def start_late(self) -> bool:
-        """Start the thread at the end of the logger or the process, for one wait; see `start`."""
+        """Start the thread as `start` does, but without `on_start`: the logger or process ends."""
         self.is_running = True
         try:
             threading.Thread(target=self._live, name="voyage-logger", daemon=True).start()
@@ -142,13 +189,13 @@ class Worker:
         with self._queue.lock:
             self.orders.stop()
             self._queue.drop_all(reason)
-            # Under the same lock, so that no other thread tells of these losses in its own line.
+            # The lock prevents that another thread tells of these losses in a line of its own.
             error = self.losses.claim_last(at_once=at_once)
         self.losses.report(error)
 
     @property
     def is_stopped(self) -> bool:
-        """True once nothing more is sent, by an order or because no attempt can succeed in time."""
+        """True once an order or the lack of time has ended the sending."""
         return self.orders.is_stopped
 
     @property
@@ -159,7 +206,7 @@ class Worker:
 
     def _live(self) -> None:
         self._run()
-        if self.orders.stops_when_empty:  # nobody will log here again
+        if self.orders.stops_when_empty:  # the last logger of this queue is gone
             self._queue.release()
 
     def _end(self) -> None:
@@ -179,7 +226,7 @@ class Worker:
             if self.orders.deadline is None:
                 self._delivery.warm_up()
             while self._wait_until_due():
-                self._rhythm.begin(self._clock(), self._random)
+                self._flush_interval.begin(self._clock(), self._random)
                 self._delivery.deliver_next(is_behind=self._is_behind())
                 self._end_round()
         finally:
@@ -206,7 +253,7 @@ class Worker:
         if queue.is_urgent:
             orders.flush_until = max(orders.flush_until, queue.newest())
             queue.clear_urgent()
-        remaining = self._rhythm.remaining(self._clock(), self._random)
+        remaining = self._flush_interval.remaining(self._clock(), self._random)
         is_full = len(queue) >= self._batch_size
         if is_full or oldest <= orders.flush_until or remaining <= 0:
             return True
@@ -217,7 +264,7 @@ class Worker:
         """Wait for the first entry; return False if the loop must end instead."""
         if self.orders.stops_when_empty:
             return False
-        self._rhythm.rest()
+        self._flush_interval.rest()
         self._queue.wait_for_entries(1, self._queue.maintenance_interval)
         return None
 
@@ -231,13 +278,13 @@ class Worker:
         return self._queue.fill() > BEHIND or self.orders.deadline is not None
 
     def _end_round(self) -> None:
-        """Tell the stream and people of new losses; wait if the server refuses everything."""
+        """Tell people of new losses; wait if the server refuses everything."""
         self.losses.tell_all()
         refused = self._delivery.refused_in_a_row
         if refused > 1 and self.orders.deadline is None:
             self.back_off(_REFUSED_ALL, refused - 1)
 
-    # The pacer of the delivery.
+    # `BatchDelivery` calls these methods of its `Pacer`.
 
     def begin_attempt(self) -> float | None:
         """Note that an attempt begins; return the most seconds that its waits may take."""
@@ -256,7 +303,7 @@ class Worker:
     def back_off(self, outcome: Outcome, attempt: float) -> None:
         """Wait before the next attempt; a flush or the end of the process shortens the wait."""
         if outcome.kind is Kind.BLOCKED and self.orders.deadline is not None:
-            self.orders.stop()  # the server's answer will not change in the time that is left
+            self.orders.stop()  # a later attempt would fail, too
         now = self._clock()
         least = _LEAST_BLOCKED_PAUSE if outcome.kind in PERSISTENT else _LEAST_PAUSE
         pause = backoff.pause(outcome, attempt, self._random)
@@ -264,10 +311,10 @@ class Worker:
         self.losses.tell()
 
     def _wait(self, now: float, end: float, wanted: float, least: float) -> None:
-        """Wait until `end`; a flush shortens the wait.
+        """Wait until `end`, or after a flush until `wanted` and `least`.
 
-        After a flush, the server still gets the pause that it wanted, and a pause until `least`, so
-        that many flushes do not make many requests.
+        The server asked for a pause until `wanted`. With the pause until `least`, many flushes do
+        not make many requests.
         """
         queue, orders = self._queue, self.orders
         while not orders.is_stopped and now < end:

@@ -48,18 +48,10 @@ MISSING = _Missing()
 
 
 class EntryFactory:
-    """Builds the entries of one logger in one process.
+    """Builds the entries of one logger in one process. Thread-safe.
 
-    Args:
-        app_name: The `app_name` of all entries.
-        environment: The `environment` of all entries.
-        timestamps: True if the client adds a time and an id to each entry.
-        mask: Removes the logger's own secrets from a text before the text is cut.
-
-    Attributes:
-        common: The JSON of the fields that all entries of a level have, by rank.
-
-    Thread-safe.
+    With `timestamps`, each entry has a time and an id. `mask` removes secrets from a text before
+    the text is cut. `common` has the JSON of the fields that all entries of a rank have.
     """
 
     def __init__(
@@ -94,16 +86,10 @@ class EntryFactory:
         fields: dict[str, Any],
         frame: FrameType | None,
     ) -> tuple[str, tuple[int, list[Any]]]:
-        """Turn the keywords of a log call into the fields of an entry.
+        """Turn the keywords of a log call into the fields of an entry, in place.
 
-        Args:
-            message: The message, or `MISSING` if the fields may contain the message.
-            args: The arguments that the message is formatted with, as in `logging`.
-            fields: The keywords of the call, which this method changes.
-            frame: The caller's frame if its function is the `method_name`, else None.
-
-        Returns:
-            The message, and what `conform` returns for the fields.
+        The message is formatted with `args` as in `logging`. The function of `frame` becomes the
+        `method_name`. The results are the message, and what `conform` returns for the fields.
         """
         if message is MISSING:
             message = fields.pop("message", "")
@@ -121,7 +107,7 @@ class EntryFactory:
         if "level" in fields:
             keep(fields, "level", fields.pop("level"))
         if self._timestamps:
-            # This code is not in functions of its own, and uses "%", because both save time.
+            # This code has no functions of its own and formats by "%", which saves time.
             second, rest = divmod(time_ns(), _NANOSECONDS)
             known, text = self._second
             if known != second:

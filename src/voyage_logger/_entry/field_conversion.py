@@ -48,12 +48,8 @@ _NO_TEXTS = frozenset(_DOCUMENTED) - frozenset(_TEXTS)
 def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
     """Convert the documented fields in place; None leaves a field out.
 
-    Args:
-        fields: The keywords of a log call, or an entry that `before_send` has returned.
-
-    Returns:
-        The number of characters in all texts, and the other values except flags and None. An
-        encoder has to look at these values.
+    The results are the number of characters in all texts, and the values that an encoder has to
+    check: all except texts, flags and None.
     """
     characters, others, odd = 0, [], None
     documented = _DOCUMENTED.get
@@ -147,11 +143,7 @@ def _texts(value: object) -> list[str]:
 
 
 def _limited(values: Iterable[Any]) -> list[Any]:
-    """Return the values of a field that contains a list.
-
-    Raises:
-        ValueError: There are more values than an entry may have.
-    """
+    """Return the values of a field as a list; raise `ValueError` if there are too many."""
     found = list(islice(values, _MOST_ITEMS + 1))
     if len(found) > _MOST_ITEMS:
         raise ValueError("too many")

@@ -38,7 +38,7 @@ TRIMMED = "...[trimmed]"
 
 # ECMAScript and the JSON form of protobuf use these names.
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-# Types that are sent as their `str`. They are named, so that they need not be imported.
+# Types that are sent as their `str`. The names save the imports.
 _TOLD_BY_STR = {
     ("collections", "UserString"),
     ("datetime", "timedelta"),
@@ -46,33 +46,27 @@ _TOLD_BY_STR = {
     ("fractions", "Fraction"),
     ("uuid", "UUID"),
 }
-# All texts together may have `_GENEROSITY` times the limit, so that `trimming` can choose the texts
-# to cut. Each further text is cut to `_CLIPPED` characters.
+# All texts together may have `_GENEROSITY` times the limit, so that `trimming` has a choice. Each
+# further text is cut to `_CLIPPED` characters.
 _GENEROSITY = 4
 _CLIPPED = 64
-# A `__repr__` may log, and the values of that entry have a `__repr__` again. Inside this many
-# conversions of one thread, foreign code is no longer called, so the recursion ends.
+# A `__repr__` may log an entry with further values that have a `__repr__`. To end this recursion, a
+# thread calls no foreign code inside this many conversions.
 _MAX_NESTED = 3
 
 _nested = threading.local()
 
 
 def to_plain(value: object, limit: int, redaction: Redaction = NOTHING) -> Any:
-    """Return the value as plain JSON data.
+    """Return any value as plain JSON data. The outermost keys are the fields of an entry.
 
-    Args:
-        value: Any value.
-        limit: The longest text to keep, characters. All texts together may be a few times longer.
-        redaction: What to mask; the outermost keys are the fields of an entry.
+    A text has at most `limit` characters. All texts together may be a few times longer.
     """
     return _asking(lambda may_ask: _Conversion(limit, redaction, may_ask=may_ask).convert(value))
 
 
 def to_text(value: object) -> str:
-    """Return the value as a text: its `str`, or a placeholder if `str` fails.
-
-    The text of a large container or exception is only its beginning.
-    """
+    """Return the `str` of a value, only the beginning if it is large, or a placeholder."""
     if type(value) is bytes:
         return value.decode("utf-8", "backslashreplace")
     return str(_asking(lambda may_ask: render(str, value) if may_ask else unprintable(value)))
@@ -158,9 +152,8 @@ class _Conversion:
         if hasattr(kind, "model_dump"):  # pydantic
             return self._inside(value, lambda: self.convert(_dumped(value)))
         is_array = kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist")
-        if (
-            is_array and getattr(value, "size", 1) <= self._limit // 2
-        ):  # An element takes two bytes or more.
+        most = self._limit // 2  # An element takes two bytes or more.
+        if is_array and getattr(value, "size", 1) <= most:
             return self._inside(value, lambda: self._array(value))
         return self._text(render(repr, value))
 

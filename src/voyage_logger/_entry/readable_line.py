@@ -15,9 +15,7 @@ _OURS = f"2026-01-31T12:00:00.000000{_UTC}"  # the form of `logged_at`
 def readable(entry: dict[str, Any], *, is_dated: bool = False) -> str:
     """Return an entry as one line, `time LEVEL app: message  field=value ...`, and its traceback.
 
-    Args:
-        entry: The entry.
-        is_dated: True to show the date and the time zone, too.
+    With `is_dated`, the line has the date and the time zone, too.
     """
     entry = dict(entry)
     meta_data = entry.pop("meta_data", None)
@@ -29,15 +27,13 @@ def readable(entry: dict[str, Any], *, is_dated: bool = False) -> str:
         logged_at = f"{logged_at[:23]}Z"
     data.pop("log_id", None)
     traceback = str(entry.pop("exception_info", ""))
-    level, app_name, message = (
-        printable(str(entry.pop(key, ""))) for key in ("level", "app_name", "message")
-    )
+    required = ("level", "app_name", "message")
+    level, app_name, message = (printable(str(entry.pop(key, ""))) for key in required)
     entry.pop("environment", None)
     fields = "".join(f"  {printable(key)}={value!r}" for key, value in {**entry, **data}.items())
     below = "".join(f"    {printable(line)}\n" for line in traceback.splitlines())
-    return (
-        f"{printable(logged_at)} {level.upper():<8} {app_name}: {message}{fields}\n{below}".lstrip()
-    )
+    head = f"{printable(logged_at)} {level.upper():<8} {app_name}:"
+    return f"{head} {message}{fields}\n{below}".lstrip()
 
 
 def printable(text: str) -> str:

@@ -2,8 +2,8 @@
 
 What must stay true: the value of such a key is masked at any depth. Case and separators of a key do
 not matter, but the whole name counts: "authenticated" is not "auth". The API key, secret and token
-of the logger are masked in every text. For an entry without any of these, a call needs one set
-operation for each dict and one search for each secret. A regular expression would take 10 us.
+of the logger are masked in every text. An entry without secrets costs one set operation for each
+dict and one search for each secret. A regular expression would take 10 us.
 """
 
 from __future__ import annotations
@@ -93,27 +93,17 @@ _MOST_READ = 1 << 16  # characters of a key that are compared
 
 @frozen
 class Secrets:
-    """Secrets to mask. A tool that prints the attributes of an object shows only `Secrets()`.
-
-    Attributes:
-        texts: The secrets.
-        encoded: The secrets as JSON writes them.
-        source: The tuple of the secrets' owner; another tuple means that they have changed.
-    """
+    """Secrets to mask. A tool that prints the attributes of an object shows only `Secrets()`."""
 
     texts: tuple[str, ...] = ()
-    encoded: tuple[str, ...] = ()
-    source: tuple[str, ...] = ()
+    encoded: tuple[str, ...] = ()  # the secrets as JSON writes them
+    source: tuple[str, ...] = ()  # the tuple that the secrets were read from
 
     def __repr__(self) -> str:
         return "Secrets()"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("secrets are not pickled")
-
-
-def _no_secrets() -> tuple[str, ...]:
-    return ()
 
 
 def _bare(name: str) -> str:
@@ -124,19 +114,13 @@ def _bare(name: str) -> str:
 class Redaction:
     """The keys and the secrets of one logger, and the functions that mask them.
 
-    Args:
-        keys: The names of keys whose values are masked.
-        secrets: Returns the present secrets, in the same tuple until a secret changes.
-
-    Attributes:
-        harmless: Short keys whose values are not masked.
-        hides_steps: True if `keys` contains a key of a timeline's steps.
-
-    Thread-safe: `harmless` only grows, or is replaced by an empty set.
+    `secrets` returns the present secrets, in the same tuple until a secret changes. `hides_steps`
+    is True if `keys` contains a key of a timeline's steps. `harmless` has short keys whose values
+    are not masked. Thread-safe: `harmless` only grows, or is replaced by an empty set.
     """
 
     def __init__(
-        self, keys: Iterable[str] = (), secrets: Callable[[], tuple[str, ...]] = _no_secrets
+        self, keys: Iterable[str] = (), secrets: Callable[[], tuple[str, ...]] = tuple
     ) -> None:
         self._names = frozenset(map(_bare, keys))
         self._secrets = secrets
@@ -145,15 +129,10 @@ class Redaction:
         self.hides_steps = self.hides("step") or self.hides("timestamp")
 
     def examine(self, container: dict[Any, Any], *, is_top: bool) -> tuple[int, bool]:
-        """Look at the keys of a dict that are not in `harmless`, and add harmless ones.
+        """Check the keys of a dict that are not in `harmless`, and add harmless keys to the set.
 
-        Args:
-            container: The dict.
-            is_top: True if the keys are the fields of an entry.
-
-        Returns:
-            The number of characters of these keys, or -1 if a key is not a text; and True if the
-            value of a key is to be masked.
+        The results are the number of characters of these keys, or -1 if a key is not a text, and
+        True if the value of a key must be masked.
         """
         characters, is_hiding = 0, False
         for key in container:
@@ -226,11 +205,7 @@ NOTHING = Redaction()
 
 
 def redacted_keys(parameter: str, value: Any) -> frozenset[str]:
-    """Check the argument `redact`: a list of names, or None for no names.
-
-    Raises:
-        ConfigurationError: The value is a single text, or a name is not a text.
-    """
+    """Check the argument `redact`: a list of names, or None for no names."""
     if value is None:
         return frozenset()
     rule = "a list of key names such as DEFAULT_REDACTED_KEYS | {'iban'}, or None"

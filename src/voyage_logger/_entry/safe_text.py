@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_DEPTH = 32
-# The most characters of a container's text. Each value in the container counts as `_A_VALUE` more,
-# because a look at a value takes as long as a copy of that many characters.
+# The most characters of a container's text. Each value in the container counts as `_A_VALUE` more
+# characters, because visiting a value takes as long as copying so many characters.
 MAX_PRINTED, _A_VALUE = 1 << 24, 1 << 8
 
 CYCLE = "<cycle>"
@@ -54,9 +54,9 @@ def render(method: Callable[[Any], str], value: object) -> str:
 def is_defect(error: BaseException) -> bool:
     """Return True if the error comes from a broken value, False if the app must receive it.
 
-    An interrupt, an exit, or a time limit of a signal handler or of gevent may be raised at any
-    place of a log call, and the app must receive it. A cancelled future in a property or a panic in
-    an extension in Rust comes from a value, although its class is not an `Exception`.
+    The app must receive an interrupt, an exit, or a time limit of a signal handler or of gevent,
+    even from the middle of a log call. A cancelled future in a property or a panic of Rust code
+    comes from a value, although such an error is not an `Exception`.
     """
     return isinstance(error, Exception) or name_of(type(error)) in _DEFECTS
 
@@ -88,10 +88,7 @@ class _Large:
 
 
 def _base_of(kind: Any) -> Any:
-    """Return the type in `_HOLDERS` that prints a value of this type, or None.
-
-    A subclass with its own text has none, because that text may leave out the contents.
-    """
+    """Return the type in `_HOLDERS` that prints a value of this type; None for its own text."""
     if kind in _LEAVES:
         return None
     base = next((base for base in _HOLDERS if issubclass(kind, base)), None)

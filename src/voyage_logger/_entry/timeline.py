@@ -27,12 +27,7 @@ Step = tuple[int, str, int]  # number, name, epoch milliseconds
 
 
 class Timeline:
-    """The steps of one journey so far.
-
-    Args:
-        steps: Names and epoch milliseconds of the steps in another process.
-        mask: Removes secrets from a name before the name is cut.
-    """
+    """The steps of one journey so far; `mask` removes secrets from a name before the cut."""
 
     def __init__(
         self, steps: Iterable[tuple[str, int]] = (), mask: Callable[[str], str] = str

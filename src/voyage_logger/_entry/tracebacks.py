@@ -1,12 +1,11 @@
 """An exception as text, with its causes and notes, of bounded size and cost.
 
-The standard library prints an exception that is small, and `_links` prints a large one, because
-`traceback.TracebackException` reads every frame and message before anything can be cut. With Python
-3.13, a chain of 1,000 exceptions with 20 frames each takes 2 s with it, and 0.02 s with `_links`.
-The `str` of one message may need gigabytes. Python 3.10 also prints neither groups nor notes.
+The standard library prints small exceptions, and `_links` prints large exceptions. With Python
+3.13, a chain of 1,000 exceptions with 20 frames each takes the standard library 2 s, and `_links`
+0.02 s. The `str` of one message may need gigabytes. Python 3.10 prints neither groups nor notes.
 
-What must stay true: `traceback_of` never raises for a broken exception and changes no exception.
-It keeps the beginning and the end of a long text, because the end says what happened.
+What must stay true: `traceback_of` never raises for a broken exception and changes no exception. A
+long text keeps its beginning and its end, because the end says what happened.
 """
 
 from __future__ import annotations
@@ -39,12 +38,7 @@ _SHOWS_NOTES = sys.version_info >= (3, 11)
 
 
 def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
-    """Return the exception as the interpreter would print it, within bounds.
-
-    Args:
-        error: The exception.
-        mask: Removes secrets from the text before the text is cut.
-    """
+    """Return the exception as the interpreter would print it, masked and of bounded size."""
     try:
         text = _as_printed(error) if _is_usual(error) else "".join(_links(error, set()))
     except BaseException as failure:  # The exception's own code may raise anything.
@@ -61,8 +55,8 @@ def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
 def _chain(error: BaseException, seen: set[int]) -> list[tuple[BaseException, str]]:
     """Return the exception and its causes, latest first, each with the words that follow it.
 
-    `seen` has the ids of exceptions that are in the text already. The chain ends at one of these,
-    because the context of a group's member is often the group.
+    The chain ends at an exception whose id is in `seen`, because this exception is in the text
+    already. The context of a group's member is often the group.
     """
     chain = [(error, "")]
     seen.add(id(error))
@@ -92,16 +86,13 @@ def _is_usual(error: BaseException) -> bool:
         for link, _ in chain:
             depth = sum(1 for _ in _walk(link.__traceback__))
             frames += depth
-            if depth > _MOST_FRAMES or frames > _MOST_FRAMES_IN_ALL or _has_hidden_notes(link):
+            has_hidden_notes = not _SHOWS_NOTES and bool(getattr(link, "__notes__", ()))
+            if depth > _MOST_FRAMES or frames > _MOST_FRAMES_IN_ALL or has_hidden_notes:
                 return False
             if bounded(link) is not link:
                 return False
             todo += _members(link)
     return True
-
-
-def _has_hidden_notes(error: BaseException) -> bool:
-    return not _SHOWS_NOTES and bool(getattr(error, "__notes__", ()))
 
 
 def _members(error: BaseException) -> list[BaseException]:
@@ -121,14 +112,11 @@ def _as_printed(error: BaseException) -> str:
 def _frames_of(error: BaseException) -> TracebackType | None:
     """Return the traceback without the first frames if these are of this package's decorators."""
     frames = error.__traceback__
-    while frames and frames.tb_next and _is_ours(frames):
+    while frames and frames.tb_next:
+        if not str(frames.tb_frame.f_globals.get("__name__")).startswith(_PACKAGE):
+            break
         frames = frames.tb_next
     return frames
-
-
-def _is_ours(frames: TracebackType) -> bool:
-    """Return True if the first frame belongs to this package."""
-    return str(frames.tb_frame.f_globals.get("__name__")).startswith(_PACKAGE)
 
 
 def _links(error: BaseException, seen: set[int], room: int = _MOST_FRAMES_IN_ALL) -> Iterator[str]:

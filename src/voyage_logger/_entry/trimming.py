@@ -45,16 +45,8 @@ def bare(
     why: str,
     redaction: Redaction = NOTHING,
 ) -> bytes:
-    """Return as JSON bytes the fields that the API requires, the ids, and why the rest is missing.
-
-    Args:
-        entry: The entry, plain or not.
-        limit: The most bytes of the result, at least `MIN_LIMIT`.
-        dumps: The JSON encoder.
-        why: The reason, for a reader of the entry.
-        redaction: What to mask.
-    """
-    # The methods of `dict` itself, because those of a subclass may raise.
+    """Return the required fields and the ids as JSON bytes, and why the rest is missing."""
+    # A subclass of dict may have methods that raise, so this code calls the methods of `dict`.
     found = {key: dict.get(entry, key) for key in _KEPT if dict.__contains__(entry, key)}
     meta_data = dict.get(entry, "meta_data")
     ids = meta_data if type(meta_data) is dict else {}

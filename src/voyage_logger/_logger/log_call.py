@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._base.event_names import JOURNEY_FAILED
 from voyage_logger._base.feedback import apart_threads, is_echo
 from voyage_logger._base.levels import CRITICAL, LEVELS, TICKET_LANE
+from voyage_logger._base.wire import JOURNEY_FAILED
 from voyage_logger._entry.encoding import encode, encode_call
 from voyage_logger._entry.safe_text import is_defect
 from voyage_logger._logger.context import AMBIENT, merged

@@ -13,8 +13,8 @@ from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._base.event_names import UNCAUGHT_EXCEPTION
 from voyage_logger._base.levels import CRITICAL, ERROR
+from voyage_logger._base.wire import UNCAUGHT_EXCEPTION
 from voyage_logger._logger.context import AMBIENT, within
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._base.event_names import JOURNEY_COMPLETED
+from voyage_logger._base.wire import JOURNEY_COMPLETED
 from voyage_logger._logger.logger import VoyageLogger
 from voyage_logger.devserver import DevServer, Fault
 

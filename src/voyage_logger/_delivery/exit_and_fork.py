@@ -1,7 +1,7 @@
 """The exit hooks and the fork hook, which serve all pipelines of the process.
 
-One exit hook sends entries and runs as early as possible. The other tells of later losses and runs
-as late as possible.
+The first exit hook sends entries and runs as early as possible. The last exit hook tells people of
+later losses, and runs as late as possible.
 
 What must stay true: all pipelines together delay exit by at most the longest `shutdown_timeout`,
 not counting the app's own hooks. The hooks hold only weak references to pipelines. In a forked
@@ -16,7 +16,7 @@ import os
 import threading
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from voyage_logger._base.clock import monotonic
 from voyage_logger._base.fork_locks import LOADING_SECONDS, OPENING_SECONDS, loading, opening
@@ -24,47 +24,43 @@ from voyage_logger._delivery import pool_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Protocol
+
+    class Drainable(Protocol):
+        """The methods of a pipeline that the hooks call."""
+
+        def begin_flush(self) -> int: ...
+        def end_flush(self, target: int, began_at: float) -> None: ...
+        def begin_exit(self) -> None: ...
+        def end_exit(self, *, at_once: bool) -> None: ...
+        def tell_rest(self) -> None: ...
+        def start_empty(self) -> None: ...
 
 
-class Drainable(Protocol):
-    """What the hooks ask of a pipeline."""
-
-    def begin_flush(self) -> int: ...
-
-    def end_flush(self, target: int, began_at: float) -> None: ...
-
-    def begin_exit(self) -> None: ...
-
-    def end_exit(self, *, at_once: bool) -> None: ...
-
-    def tell_rest(self) -> None: ...
-
-    def start_empty(self) -> None: ...
-
-
-_pipelines: weakref.WeakSet[Drainable] = weakref.WeakSet()
+# By id. A single operation on the dict is atomic, so another thread may add a pipeline meanwhile.
+_pipelines: weakref.WeakValueDictionary[int, Drainable] = weakref.WeakValueDictionary()
 _held: set[Drainable] = set()
 _is_hooked = False
 _is_rest_told = False  # True once the exit hook that runs last has run
 _exit_began_at: float | None = None
 _drained_at: float | None = None  # the end of the last drain at exit; None while a drain runs
-# The time that `flush_all` last took: an exit soon after a SIGTERM has less time by that.
+# The times of the last `flush_all`. An exit soon after a SIGTERM has less time by their difference.
 _flushed_from = _flushed_until = 0.0
-# Only the main thread uses these, because signal handlers run there.
+# Only the main thread uses these two variables, because signal handlers run in the main thread.
 _drains_under_way = 0
 _afterwards: list[Callable[[], None]] = []
 
 
 def watch(pipeline: Drainable) -> None:
     """Reset a pipeline in forked children, and drain it at exit."""
-    _pipelines.add(pipeline)
+    _pipelines[id(pipeline)] = pipeline
 
 
 def hook_exit() -> None:
-    """Register the exit hook, once.
+    """Register the exit hook, once, when a worker starts.
 
-    The worker's start calls this, not the import. Hooks run in reverse order, and entries must be
-    sent before the hooks of urllib3 and weakref close connections.
+    Hooks run in reverse order. A hook that the import registered would run after the hooks of
+    urllib3 and weakref, which close connections.
     """
     global _is_hooked  # noqa: PLW0603 - the process has one list of hooks
     if not _is_hooked:
@@ -81,11 +77,10 @@ def hold(pipeline: Drainable) -> None:
 def is_exiting() -> bool:
     """True once exit hooks run: ours, or an app's hook that logs the first entry of the process.
 
-    Exit hooks run in the main thread after `threading` has marked this thread as ended. In any
-    other thread the end of the main thread is no exit: the program may run on for days.
-
-    During exit a log call delivers its entry itself. No later hook waits for the worker, because
-    Python does not run a hook that is registered during exit.
+    Exit hooks run in the main thread after `threading` has marked the main thread as ended. For
+    other threads the end of the main thread is no exit, because the program may run on for days.
+    During exit a log call delivers its own entry, because Python runs no hook that is registered
+    during exit.
     """
     if _exit_began_at is not None:
         return True
@@ -96,8 +91,8 @@ def is_exiting() -> bool:
 def exit_began_at() -> float:
     """Return when the exit began, moved on by the time that the app's own exit hooks took.
 
-    The first call sets the begin to now, or earlier by the time of a `flush_all` just before. The
-    time of drains counts as time of the exit; the time between two drains does not.
+    The first call sets this time to now, or earlier by the time of a `flush_all` just before. The
+    time of drains counts as time of the exit; the time between two drains does not count.
     """
     global _exit_began_at  # noqa: PLW0603 - a process exits once
     now, drained_at = monotonic(), _drained_at  # read once: daemon threads call this, too
@@ -107,16 +102,13 @@ def exit_began_at() -> float:
     return _exit_began_at if drained_at is None else _exit_began_at + now - drained_at
 
 
-def drain_all() -> None:
+def drain_all(**_: object) -> None:  # Celery calls this function with keywords.
     """Send the entries of all pipelines at the end of the process, and drop the rest."""
     drain(_all_pipelines(), at_once=True)
 
 
 def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
-    """Send the entries of some pipelines at the end of the process, and drop the rest.
-
-    With `at_once`, people are told of losses even within a minute of the last report.
-    """
+    """Send the entries of some pipelines at the end of the process, and drop the rest."""
     global _exit_began_at  # noqa: PLW0603 - see exit_began_at
     pipelines = list(pipelines)
     with _signals_deferred(), _exit_clock_running():
@@ -126,7 +118,7 @@ def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
         for step in steps:
             try:
                 step()
-            except BaseException as error:  # noqa: BLE001, PERF203 - after Ctrl-C the others only count
+            except BaseException as error:  # noqa: BLE001, PERF203 - after Ctrl-C the other steps only count
                 interrupt = error
                 _exit_began_at = float("-inf")
         if interrupt is not None:
@@ -135,13 +127,11 @@ def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
 
 @contextlib.contextmanager
 def _exit_clock_running() -> Iterator[None]:
-    """Count the time inside as time of the exit; in a nested drain the outer context does so."""
+    """Count the time inside the context as time of the exit; a nested context changes nothing."""
     global _exit_began_at, _drained_at  # noqa: PLW0603 - see exit_began_at
     is_inner = _exit_began_at is not None and _drained_at is None
-    _exit_began_at = (
-        exit_began_at()
-    )  # before `_drained_at`, or a daemon thread reads too early a begin
-    _drained_at = None
+    _exit_began_at = exit_began_at()
+    _drained_at = None  # after `_exit_began_at`, so that no daemon thread reads too early a begin
     try:
         yield
     finally:
@@ -150,7 +140,7 @@ def _exit_clock_running() -> Iterator[None]:
 
 
 def is_told_later(pipeline: Drainable) -> bool:
-    """True if a later exit hook tells of present losses; the pipeline is held until then.
+    """True if a later exit hook tells people of present losses; the pipeline is held until then.
 
     Children of `multiprocessing` or Celery run no exit hooks, and their main thread is alive.
     """
@@ -161,7 +151,7 @@ def is_told_later(pipeline: Drainable) -> bool:
 
 
 def _tell_rest() -> None:
-    """Tell of all losses since the drain in one line, even if exit hooks logged many entries."""
+    """Tell people of all losses since the drain in one line, even of those in exit hooks."""
     global _is_rest_told  # noqa: PLW0603 - a process exits once
     _is_rest_told = True
     for pipeline in _all_pipelines():
@@ -185,9 +175,7 @@ def after_drain(action: Callable[[], None]) -> bool:
     """Call a signal handler's action at the end of the drain that the signal has interrupted.
 
     A drain inside the drain could wait for ever, because the worker may run in the same thread.
-
-    Returns:
-        False if the main thread does not drain.
+    The result is False if the main thread does not drain.
     """
     if not _drains_under_way:
         return False
@@ -212,15 +200,12 @@ def _signals_deferred() -> Iterator[None]:
 
 
 def _all_pipelines() -> list[Drainable]:
-    while True:
-        try:
-            return list(_pipelines)
-        except RuntimeError:  # noqa: PERF203 - another thread has just made a logger
-            continue
+    references = _pipelines.valuerefs()
+    return [pipeline for reference in references if (pipeline := reference()) is not None]
 
 
 def _before_fork() -> None:
-    # If another thread is importing a module, the module would stay half-imported in the child.
+    # A module that another thread is importing would stay half-imported in the child.
     loading.acquire(timeout=LOADING_SECONDS)
     opening.acquire(timeout=OPENING_SECONDS)
 
@@ -232,7 +217,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _exit_began_at, _drained_at, _drains_under_way  # noqa: PLW0603 - the child's own exit
+    global _exit_began_at, _drained_at, _drains_under_way  # noqa: PLW0603 - the child has its own exit
     _exit_began_at = _drained_at = None
     _drains_under_way = 0
     _afterwards.clear()
@@ -245,7 +230,7 @@ def _after_fork_in_child() -> None:
 # Exit hooks run in reverse order: those that an app registers after this import run earlier.
 atexit.register(_tell_rest)
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(
         before=_before_fork,
         after_in_parent=_after_fork_in_parent,
