@@ -17,7 +17,7 @@ from voyage_logger._queue.memory import MemoryQueue
 from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tests.support.loggers import MakeLogger
@@ -135,14 +135,19 @@ class TestSecondLoop:
         return Stuck()
 
     @pytest.fixture
-    def busy(self, make_worker: MakeWorker, queue: MemoryQueue, transport: Stuck) -> Worker:
-        """Return a worker in the middle of a request."""
+    def busy(
+        self, make_worker: MakeWorker, queue: MemoryQueue, transport: Stuck
+    ) -> Iterator[Worker]:
+        """Yield a worker in the middle of a request."""
         worker = make_worker(queue, transport)
         queue.append(b'{"m":"x"}', INFO)
+        worker.orders.drain(time.monotonic() + 2 * LIMIT)  # before the start, so for its request
         worker.start()
-        worker.orders.drain(time.monotonic() + 2 * LIMIT)
         assert transport.is_asked.wait(LIMIT)
-        return worker
+        yield worker
+        worker.orders.stop()  # a failed test must leave no thread behind
+        transport.may_answer.set()
+        worker.join(time.monotonic() + LIMIT)
 
     def end(self, worker: Worker, transport: Stuck) -> None:
         """End the worker after its request."""
