@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from dataclasses import replace
@@ -84,6 +85,12 @@ def test_version_tells_that_orjson_is_turned_off(monkeypatch: pytest.MonkeyPatch
     """After VOYAGE_LOGS_ORJSON=0, `--version` prints "without orjson"."""
     monkeypatch.setenv("VOYAGE_LOGS_ORJSON", "0")
     assert run("--version").stdout == f"voyage-logger {__version__} (without orjson)\n"
+
+
+def test_import_of_main_runs_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """A tool that imports all modules of the package does not start the command line."""
+    importlib.import_module("voyage_logger.__main__")
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["demo", "--nonsense"]])

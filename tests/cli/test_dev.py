@@ -151,6 +151,13 @@ def test_dev_warns_about_a_public_address(started: list[Dev]) -> None:
     assert errors.startswith("warning: 0.0.0.0 ")
 
 
+def test_dev_does_not_warn_about_localhost(started: list[Dev]) -> None:
+    """Other machines cannot reach a server on this name, so stderr has no warning."""
+    dev = Dev("--host", "localhost")
+    started.append(dev)
+    assert dev.end() == (0, "")
+
+
 def run(*arguments: str) -> tuple[int, list[str]]:
     done = python("-c", MAIN, "dev", *arguments)
     return done.returncode, done.stderr.splitlines()

@@ -1,114 +1,33 @@
-"""Tests of `voyage-logger spool`: its output, and the files that it sends, removes or leaves."""
+"""Tests of `voyage-logger spool`: the commands that only read, and what all commands share."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import pty
 import re
 import stat
 import subprocess
 import sys
-import threading
+import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import processes
 from tests.support.loggers import until
-from tests.support.processes import messages, python
-from tests.support.spooling import Child, slow_down
-from voyage_logger import VoyageLogger
-from voyage_logger.cli import main
-from voyage_logger.cli.spool import _replaying
-from voyage_logger.devserver import DevServer, Fault
+from tests.support.processes import python
+from tests.support.spooling import Child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
+
+    from voyage_logger import VoyageLogger
+    from voyage_logger.devserver import DevServer
+
+from tests.cli.spooling import AWAY, content, leave, log, owners, reject, run, spool
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="terminals and locks of POSIX")
-
-AWAY = "http://127.0.0.1:9"  # the port "discard", on which nothing listens
-ELSEWHERE = "http://127.0.0.1:7"  # nothing listens on this port
-
-
-def log(logger: VoyageLogger, messages: tuple[str, ...]) -> None:
-    """Log messages of the form "level words"."""
-    for message in messages:
-        logger.log(message.partition(" ")[0], message)
-
-
-def leave(folder: Path, *messages: str, base_url: str = AWAY) -> str:
-    """Leave entries in the folder, and return the name of their dead owner."""
-    before = set(owners(folder))
-    threads = set(threading.enumerate())
-    logger = VoyageLogger(
-        "app",
-        spool_dir=folder,
-        base_url=base_url,
-        api_key="k",
-        api_secret="s",
-        flush_interval=600,
-    )
-    log(logger, messages)
-    logger.close(timeout=0)
-    (owner,) = set(owners(folder)) - before
-    until(
-        lambda: set(threading.enumerate()) <= threads
-    )  # the worker closes its files a moment later
-    return owner
-
-
-def owners(folder: Path) -> list[str]:
-    return sorted(path.name[3:-5] for path in folder.glob("v1.*.lock"))
-
-
-@pytest.fixture
-def live(folder: Path) -> Iterator[VoyageLogger]:
-    """A running logger that has an entry in the folder. It adopts no entries of the tests."""
-    logger = VoyageLogger(
-        "app", spool_dir=folder, base_url=ELSEWHERE, api_key="k", api_secret="s", flush_interval=600
-    )
-    logger.info("info of a running owner")
-    yield logger
-    logger.close(timeout=0)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def spool(*words: object) -> int:
-    return main(["spool", *map(str, words)])
-
-
-def reject(server: DevServer, folder: Path, *messages: str) -> None:
-    """Leave dead letters in the folder, which are entries that the server has rejected."""
-    for message in messages:
-        server.script(Fault(status=422, body=json.dumps({"detail": "no \x1b[2J such"})))
-        logger = VoyageLogger(
-            "app",
-            spool_dir=folder,
-            base_url=server.url,
-            api_key=server.api_key,
-            api_secret=server.api_secret,
-            batch_size=1,
-        )
-        log(logger, (message,))
-        logger.flush()
-        assert logger.stats().rejected == 1
-        logger.close()
-
-
-def letters(folder: Path) -> list[dict[str, Any]]:
-    return [
-        json.loads(line)
-        for path in sorted(folder.glob("v1.*.dead.ndjson"))
-        for line in path.read_text().splitlines()
-    ]
 
 
 class TestLs:
@@ -265,6 +184,22 @@ class TestLs:
         (owner,) = json.loads(capfd.readouterr().out)["owners"]
         assert (owner["entries"], owner["unreadable_lines"]) == (2, 1)
 
+    def test_ls_prints_sizes_ages_and_unreadable_lines(
+        self, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """The row of an owner tells how much is pending, and since when."""
+        leave(folder, f"info {'x' * 5000}")
+        (path,) = folder.glob("*.ndjson")
+        path.write_bytes(path.read_bytes() + b"junk\n")
+        two_hours_ago = time.time() - 7200
+        os.utime(path, (two_hours_ago, two_hours_ago))
+
+        assert spool("ls", folder) == 0
+
+        row = capfd.readouterr().out.splitlines()[1]
+        assert "  1 (info 1) (and 1 unreadable line)  " in row
+        assert re.search(r"  5\.\d KiB  2\.0 h  ", row)
+
     def test_ls_of_an_empty_folder_succeeds(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -409,6 +344,22 @@ class TestShow:
         assert why.isprintable()
         assert "ERROR    app: error b" in what
 
+    @pytest.mark.parametrize("at", [None, "soon", 1e300])
+    def test_show_dead_letters_without_a_valid_time_omits_the_time(
+        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str], at: object
+    ) -> None:
+        """A dead letter is shown even if its time is absent or wrong."""
+        reject(server, folder, "info a")
+        (path,) = folder.glob("*.dead.ndjson")
+        letter = {**json.loads(path.read_text()), "at": at}
+        path.write_text(json.dumps(letter, separators=(",", ":")) + "\n")
+
+        assert spool("show", folder, "--dead-letters") == 0
+
+        why, what = capfd.readouterr().out.splitlines()
+        assert why.startswith("-- rejected, HTTP 422 ")
+        assert "app: info a" in what
+
     @pytest.mark.parametrize("command", ["show", "export"])
     def test_show_and_export_count_unreadable_lines(
         self, folder: Path, capfd: pytest.CaptureFixture[str], command: str
@@ -515,6 +466,33 @@ class TestExport:
         assert json.loads(lines[0])["message"] == "info \x9b\u202e"
         assert '"error \u00e9"' in lines[1]
 
+    def test_export_escapes_characters_that_the_encoding_lacks(self, folder: Path) -> None:
+        """The output is valid JSON in a terminal with any encoding."""
+        leave(folder, "info \u00e9\U0001f600")
+
+        words = ("-m", "voyage_logger", "spool", "export", folder)
+        done = python(*words, environ={"PYTHONIOENCODING": "ascii"})
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.isascii()
+        assert json.loads(done.stdout)["message"] == "info \u00e9\U0001f600"
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+    def test_export_to_a_full_disk_exits_with_1(self, folder: Path) -> None:
+        """A script notices that standard output has not taken all entries."""
+        leave(folder, "info a")
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "voyage_logger", "spool", "export", str(folder)],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+
+        assert done.returncode == 1
+        assert done.stderr == f"voyage-logger spool: {folder}: No space left on device\n"
+
     def test_export_makes_a_private_file(self, folder: Path, tmp_path: Path) -> None:
         """Other users cannot read the new file, as they cannot read the folder."""
         leave(folder, "info a")
@@ -533,448 +511,6 @@ class TestExport:
         assert spool("export", folder, "--output", tmp_path / "out") == 1
         assert (tmp_path / "out").read_text() == "mine"
         assert "exists" in capfd.readouterr().err
-
-
-@pytest.mark.usefixtures("credentials")
-class TestReplay:
-    def test_replay_sends_all_entries_of_dead_owners(
-        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """Each entry is sent once, for any destination, and the folder is then empty."""
-        leave(folder, "info a", "error b", "debug c")
-        leave(folder, "info d", base_url=server.url)
-
-        assert spool("replay", folder) == 0
-
-        assert sorted(messages(server)) == ["debug c", "error b", "info a", "info d"]
-        assert [each for each in messages(server) if each != "info d"] == [
-            "info a",
-            "error b",
-            "debug c",
-        ]
-        assert content(folder) == {}
-        assert capfd.readouterr().out == f"Sent 4 entries to {server.url}.\n"
-
-    def test_replay_sends_segments_without_a_lock_file(
-        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """Apps leave such segments alone, but an operator can send them."""
-        owner = leave(folder, "info a", "error b")
-        rename(folder, owner, with_lock=False)
-
-        assert spool("replay", folder) == 0
-
-        assert messages(server) == ["info a", "error b"]
-        assert content(folder) == {}
-
-    def test_replay_leaves_the_files_of_running_owners_alone(
-        self, server: DevServer, folder: Path, live: VoyageLogger
-    ) -> None:
-        """The files of a running owner do not change."""
-        before = content(folder)
-        leave(folder, "info a")
-
-        assert spool("replay", folder) == 0
-
-        assert messages(server) == ["info a"]
-        assert content(folder) == before
-
-    def test_replay_counts_the_entries_of_running_owners(
-        self,
-        server: DevServer,
-        folder: Path,
-        live: VoyageLogger,
-        capfd: pytest.CaptureFixture[str],
-    ) -> None:
-        """The output tells that the folder still has entries, and the exit code is 0."""
-        assert spool("replay", folder) == 0
-        assert capfd.readouterr().out == (
-            "There is nothing to send.\n1 entry of 1 owner left for running processes to send.\n"
-        )
-
-        leave(folder, "info a")
-        assert spool("replay", folder) == 0
-        assert capfd.readouterr().out == (
-            f"Sent 1 entry to {server.url}.\n"
-            "1 entry of 1 owner left for running processes to send.\n"
-        )
-
-    def test_replay_counts_the_dead_letters_of_running_owners(
-        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """The output tells when the dead letters of a running owner can be sent."""
-        server.script(Fault(status=422))
-        with VoyageLogger("app", spool_dir=folder, batch_size=1) as logger:
-            logger.info("bad")
-            logger.flush()
-
-            assert spool("replay", folder, "--dead-letters") == 0
-            assert capfd.readouterr().out == (
-                "There is nothing to send.\n1 dead letter of 1 running owner left alone: "
-                "it can be sent once that process has ended.\n"
-            )
-        assert spool("replay", folder, "--dead-letters") == 0
-        assert capfd.readouterr().out == f"Sent 1 entry to {server.url}.\n"
-
-    def test_replay_and_purge_leave_a_running_owner_without_lock_file_alone(
-        self, server: DevServer, folder: Path
-    ) -> None:
-        """An owner without a lock file is not dead while its process runs."""
-        owner = leave(folder, "info a")
-        (folder / f"v1.{owner}.lock").unlink()
-        before = content(folder)
-
-        assert spool("replay", folder) == 0
-        assert spool("purge", folder, "--yes") == 0
-
-        assert server.count() == 0
-        assert content(folder) == before
-
-    def test_replay_sends_entries_after_an_operator_makes_the_lock_file(
-        self, server: DevServer, folder: Path
-    ) -> None:
-        """In a container, process 1 always runs, so the lock file tells that the owner is dead."""
-        leave(folder, "info a")
-        (lock,) = folder.glob("*.lock")
-        lock.unlink()
-        (path,) = folder.glob("*.ndjson")
-        path.rename(folder / re.sub(r"-\d+-", "-1-", path.name))
-        assert spool("replay", folder) == 0
-        assert server.count() == 0
-        (folder / re.sub(r"-\d+-", "-1-", lock.name)).touch()
-
-        assert spool("replay", folder) == 0
-
-        assert messages(server) == ["info a"]
-        assert content(folder) == {}
-
-    def test_replay_sends_the_entries_of_many_owners(self, server: DevServer, folder: Path) -> None:
-        """A replay is not limited to the owners that one look adopts."""
-        for number in range(20):
-            leave(folder, f"info {number}")
-
-        assert spool("replay", folder) == 0
-
-        assert server.count() == 20
-        assert server.duplicates() == {}
-        assert content(folder) == {}
-
-    def test_replay_waits_for_a_slow_disk(
-        self, server: DevServer, folder: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A replay ends after a number of looks, even if one look takes long."""
-        leave(folder, "info a")
-        monkeypatch.setattr(_replaying, "_LOOK_SECONDS", 0.001)
-        slow_down(monkeypatch, threading.Event(), threading.Event(), seconds=0.3)
-
-        assert spool("replay", folder) == 0
-
-        assert messages(server) == ["info a"]
-        assert content(folder) == {}
-
-    def test_replay_counts_entries_as_left_if_the_timeout_ends_their_adoption(
-        self,
-        server: DevServer,
-        folder: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        capfd: pytest.CaptureFixture[str],
-    ) -> None:
-        """An entry that was being read at the timeout is counted as left."""
-        leave(folder, "info a")
-        slow_down(monkeypatch, threading.Event(), threading.Event(), seconds=0.5)
-
-        assert spool("replay", folder, "--timeout", "0.2") == 1
-
-        assert capfd.readouterr().out.endswith("1 entry and 0 unreadable lines left\n")
-        assert server.count() == 0
-
-    def test_replay_reports_a_disk_that_hangs(
-        self,
-        server: DevServer,
-        folder: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        capfd: pytest.CaptureFixture[str],
-    ) -> None:
-        """The output does not claim that the folder has no entries."""
-        leave(folder, "info a")
-        monkeypatch.setattr(_replaying, "_GRACE_SECONDS", 0.1)
-        released = threading.Event()
-        slow_down(monkeypatch, released, threading.Event(), seconds=30)
-        try:
-            assert spool("replay", folder, "--timeout", "2") == 1
-        finally:
-            released.set()
-
-        assert "has not answered in time" in capfd.readouterr().err
-
-    def test_replay_names_a_segment_that_it_cannot_read(
-        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """The other segments of the owner are sent, and the exit code is 1."""
-        leave(folder, "info a", "error b")
-        path = spoil(folder)
-
-        assert spool("replay", folder) == 1
-
-        assert messages(server) == ["error b"]
-        assert f"{path.name} cannot be read: it is not a regular file" in capfd.readouterr().err
-
-    def test_replay_keeps_rejected_entries(
-        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """A rejected entry becomes a dead letter, and the exit code is 1."""
-        leave(folder, "info a")
-        server.script(Fault(status=422))
-
-        assert spool("replay", folder) == 1
-
-        assert [letter["entry"]["message"] for letter in letters(folder)] == ["info a"]
-        assert "1 rejected: HTTP 422" in capfd.readouterr().out
-
-    def test_replay_leaves_dead_letters_without_the_option(
-        self, server: DevServer, folder: Path
-    ) -> None:
-        """The server has rejected them, so only an operator can decide to send them again."""
-        reject(server, folder, "info a")
-        before = content(folder)
-
-        assert spool("replay", folder) == 0
-
-        assert content(folder) == before
-        assert server.count() == 0
-
-    def test_replay_sends_dead_letters_with_the_option(
-        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """Dead letters are sent as they were logged, with the same ids."""
-        reject(server, folder, "info a", "error b")
-        kept = [letter["entry"] for letter in letters(folder)]
-
-        assert spool("replay", folder, "--dead-letters") == 0
-
-        assert sorted(server.entries(), key=str) == sorted(kept, key=str)
-        assert content(folder) == {}
-
-    def test_replay_keeps_dead_letters_that_are_rejected_again(
-        self, server: DevServer, folder: Path
-    ) -> None:
-        """The dead letter then has the new answer of the server."""
-        reject(server, folder, "info a")
-        server.script(Fault(status=400))
-
-        assert spool("replay", folder, "--dead-letters") == 1
-
-        (letter,) = letters(folder)
-        assert (letter["reason"], letter["entry"]["message"]) == ("HTTP 400", "info a")
-
-    def test_replay_keeps_unreadable_dead_letters(
-        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """An unreadable line stays in the file, and the other dead letters are sent."""
-        reject(server, folder, "info a")
-        (path,) = folder.glob("*.dead.ndjson")
-        path.write_bytes(b"junk\n" + path.read_bytes())
-
-        assert spool("replay", folder, "--dead-letters") == 1
-
-        assert messages(server) == ["info a"]
-        assert path.read_bytes() == b"junk\n"
-        assert "1 dead letter left" in capfd.readouterr().out
-
-    def test_replay_keeps_dead_letters_if_the_disk_is_full(
-        self, server: DevServer, folder: Path
-    ) -> None:
-        """If there is no room for a segment, the dead-letter files do not change."""
-        reject(server, folder, "info a", f"error {'x' * 5000}")
-        path, other = sorted(folder.iterdir(), key=lambda path: path.stat().st_size)
-        path.write_bytes(path.read_bytes() + other.read_bytes())
-        other.unlink()
-        before = content(folder)
-        limit = (
-            "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
-            "from voyage_logger.cli import main; sys.exit(main(sys.argv[1:]))"
-        )
-        done = python("-c", limit, "spool", "replay", "--dead-letters", folder)
-
-        assert done.returncode == 1
-        assert "File too large" in done.stderr
-        assert content(folder) == before
-        assert server.count() == 0
-
-    def test_replay_stops_after_its_timeout(
-        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """Entries that are not sent in time stay in the folder for the next replay."""
-        leave(folder, "info a", "info b")
-        server.script(*[Fault(status=503)] * 50)
-
-        assert spool("replay", folder, "--timeout", "0.4") == 1
-
-        assert "2 entries and 0 unreadable lines left" in capfd.readouterr().out
-        server.reset()
-        assert spool("replay", folder) == 0
-        assert sorted(messages(server)) == ["info a", "info b"]
-
-    def test_replay_with_wrong_credentials_sends_nothing(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """The output tells the error at once, and the folder does not change."""
-        leave(folder, "info a")
-        before = content(folder)
-        monkeypatch.setenv("VOYAGE_LOGS_KEY", "wrong")
-
-        assert spool("replay", folder) == 1
-
-        assert "nothing was sent" in capfd.readouterr().err
-        assert content(folder) == before
-
-    def test_replay_without_credentials_is_wrong_usage(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """The message names the missing variable."""
-        leave(folder, "info a")
-        monkeypatch.delenv("VOYAGE_LOGS_KEY")
-
-        assert spool("replay", folder) == 2
-        assert capfd.readouterr().err == (
-            "voyage-logger spool: no credentials: VOYAGE_LOGS_KEY is not set; "
-            "export the variables (`voyage-logger dev` prints values for a local server)\n"
-        )
-
-    def test_replay_counts_corrupt_lines_as_dropped(
-        self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """A corrupt line is a loss, so the output counts the line and the exit code is 1."""
-        leave(folder, "info a")
-        (path,) = folder.glob("*.ndjson")
-        path.write_bytes(b"junk\n" + path.read_bytes())
-
-        assert spool("replay", folder) == 1
-
-        assert "info a" in messages(server)
-        assert "1 dropped: corrupt" in capfd.readouterr().out
-
-    def test_replay_shows_a_bar_on_a_terminal(self, server: DevServer, folder: Path) -> None:
-        """The bar shows how many entries are done."""
-        leave(folder, "info a", "info b")
-
-        code, shown = at_terminal("replay", str(folder))
-
-        assert code == 0
-        assert f"[{'#' * 30}] 2 of 2 entries\r\n" in shown
-
-    def test_replay_shows_no_bar_without_a_terminal(
-        self, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """A file or a pipe gets only whole lines."""
-        leave(folder, "info a")
-
-        assert spool("replay", folder) == 0
-        assert capfd.readouterr().err == ""
-
-    def test_replay_of_an_empty_folder_succeeds(
-        self, folder: Path, server: DevServer, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """A replay without entries does not sign in."""
-        folder.mkdir()
-
-        assert spool("replay", folder) == 0
-        assert capfd.readouterr().out == "There is nothing to send.\n"
-        assert server.requests == []
-
-
-class TestPurge:
-    def test_purge_without_terminal_or_option_removes_nothing(
-        self, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A script that lacks `--yes` cannot remove files by mistake."""
-        leave(folder, "info a")
-        before = content(folder)
-        with open(os.devnull) as nobody:  # noqa: PTH123 - the path is a device
-            monkeypatch.setattr(sys, "stdin", nobody)
-            assert spool("purge", folder) == 2
-
-        assert content(folder) == before
-        assert "standard input is not a terminal: use --yes" in capfd.readouterr().err
-
-    def test_purge_removes_only_the_files_of_dead_owners(
-        self,
-        folder: Path,
-        live: VoyageLogger,
-        server: DevServer,
-        capfd: pytest.CaptureFixture[str],
-    ) -> None:
-        """Files of running owners, of newer versions and of other programs are not removed."""
-        (folder / "v2.x.lock").touch()
-        (folder / "note.txt").touch()
-        before = content(folder)
-        owner = leave(folder, "info a", "error b")
-        (folder / f"v1.{owner}.sent.new").touch()
-        reject(server, folder, "info c")
-
-        assert spool("purge", folder, "--yes") == 0
-
-        assert content(folder) == before
-        out, err = capfd.readouterr()
-        assert out.startswith("Removed 4 files, ")
-        assert "1 owner (1 alive): left alone" in err
-
-    def test_purge_names_a_file_that_it_cannot_remove(
-        self, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """The other files are removed. The lock file stays as long as a file is left."""
-        owner = leave(folder, "info a", "error b")
-        path = spoil(folder)
-
-        assert spool("purge", folder, "--yes") == 1
-
-        assert f"{path.name} cannot be removed" in capfd.readouterr().err
-        assert {each.name for each in folder.iterdir()} == {path.name, f"v1.{owner}.lock"}
-        path.rmdir()
-        assert spool("purge", folder, "--yes") == 0
-        assert content(folder) == {}
-
-    def test_purge_with_the_option_removes_only_dead_letters(
-        self, folder: Path, server: DevServer
-    ) -> None:
-        """Pending entries stay in the folder."""
-        reject(server, folder, "info c")
-        (path,) = folder.iterdir()
-        owner = leave(folder, "info a")
-        before = content(folder)
-        del before[path.name]
-        path.rename(folder / f"v1.{owner}.dead.ndjson")
-
-        assert spool("purge", folder, "--yes", "--dead-letters") == 0
-
-        assert content(folder) == before
-
-    def test_purge_removes_segments_without_a_lock_file(self, folder: Path) -> None:
-        """The owner is dead if no process has its id."""
-        rename(folder, leave(folder, "info a"), with_lock=False)
-
-        assert spool("purge", folder, "--yes") == 0
-        assert content(folder) == {}
-
-    @pytest.mark.parametrize(("answer", "code"), [("n", 1), ("", 1), ("y", 0), ("YES", 0)])
-    def test_purge_asks_at_a_terminal(self, folder: Path, answer: str, code: int) -> None:
-        """The question names the entries, and only "y" or "yes" removes them."""
-        leave(folder, "info a")
-
-        found, shown = at_terminal("purge", str(folder), answer=answer)
-
-        assert found == code
-        assert "Remove 1 pending entry and 0 dead letters of 1 dead owner for good?" in shown
-        assert bool(content(folder)) is (code == 1)
-
-    def test_purge_of_an_empty_folder_succeeds(
-        self, folder: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """A purge without files asks no question."""
-        folder.mkdir()
-
-        assert spool("purge", folder) == 0
-        assert capfd.readouterr().out == "There is nothing to remove.\n"
 
 
 COMMANDS = ["ls", "show", "export", "replay", "purge"]
@@ -1047,45 +583,3 @@ def test_help_names_the_exit_codes(capfd: pytest.CaptureFixture[str], words: lis
         spool(*words, "--help")
     out = capfd.readouterr().out
     assert all(f"\n  {code}  " in out for code in range(4))
-
-
-def spoil(folder: Path) -> Path:
-    """Replace the segment of the level info with a folder."""
-    (path,) = folder.glob("*.info.*")
-    path.unlink()
-    path.mkdir()
-    return path
-
-
-def rename(folder: Path, owner: str, *, with_lock: bool) -> None:
-    """Rename the files of an owner as if another process, which has ended, had made them."""
-    ended = python("-c", "import os; print(os.getpid())")
-    began, _, token = owner.split("-")
-    other = f"{began}-{int(ended.stdout)}-{token}"
-    for path in folder.glob(f"v1.{owner}.*"):
-        path.rename(folder / path.name.replace(owner, other))
-    if not with_lock:
-        (folder / f"v1.{other}.lock").unlink()
-
-
-def run(*words: str) -> processes.Child:
-    return processes.Child("-W", "error", "-m", "voyage_logger", "spool", *words)
-
-
-def at_terminal(*words: str, answer: str = "") -> tuple[int, str]:
-    """Run a command in a terminal; return the exit code and the output."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "voyage_logger", "spool", *words],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    os.write(ours, f"{answer}\n".encode())
-    shown = b""
-    with contextlib.suppress(OSError):  # the end of a terminal is an error
-        while data := os.read(ours, 4096):
-            shown += data
-    os.close(ours)
-    return process.wait(30), shown.decode()

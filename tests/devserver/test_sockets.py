@@ -16,12 +16,22 @@ import pytest
 
 from tests.devserver.client import KEYS
 from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
-from voyage_logger.devserver import DevServer, Fault, Rules, html_ok, redirect, slow_down
+from voyage_logger.devserver import (
+    DevServer,
+    Fault,
+    Rules,
+    _handler,
+    html_ok,
+    redirect,
+    slow_down,
+)
 from voyage_logger.devserver._connections import Connections
+from voyage_logger.devserver._http import read_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from voyage_logger.devserver._connections import Connection
 
@@ -154,13 +164,14 @@ def test_delay_delays_the_answer_not_the_entries(server: DevServer, connect: Ope
 
 
 def test_hang_never_answers(server: DevServer, connect: Open) -> None:
-    """The request is recorded, but no entry is stored and no answer is sent."""
+    """The request is recorded, but no entry is stored and no answer is sent, also if more comes."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(hang=True))
     ask(connection, token)
     server.wait_for_requests(1)
     assert server.requests[-1].status is None
+    connection.sock.sendall(b"more")
     connection.sock.settimeout(0.05)
     with pytest.raises(TimeoutError):
         connection.getresponse()
@@ -209,6 +220,16 @@ def test_cut_sends_an_incomplete_body(server: DevServer, connect: Open) -> None:
     with pytest.raises(http.client.IncompleteRead):
         answer.read()
     assert server.count() == 1
+
+
+@pytest.mark.parametrize("method", ["script", "script_sign_in"])
+def test_script_of_something_else_is_a_type_error(server: DevServer, method: str) -> None:
+    """The error names the wrong value, and no fault of the script is queued."""
+    with pytest.raises(TypeError, match=r"made of Fault\(\.\.\.\), not of 503"):
+        getattr(server, method)(Fault(status=503), 503)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    assert send(connection, sign_in(connection))[0] == 200
+    connection.close()
 
 
 # -- Connections and unusual clients ---------------------------------------------------------------
@@ -287,6 +308,13 @@ def test_http_is_strict(server: DevServer, data: bytes, status: int) -> None:
     assert json.loads(body)["status"] == status
 
 
+def test_refused_client_gets_its_answer_although_it_sends_more(server: DevServer) -> None:
+    """The server reads the rest of a refused request, because a reset could destroy the answer."""
+    with raw(server, b"nonsense\r\n\r\n" + b"x" * (1 << 20)) as client:
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client).startswith(b"HTTP/1.1 400 ")
+
+
 def test_batch_needs_a_length(server: DevServer, connect: Open) -> None:
     """A batch without a Content-Length gets 411, and is not read as an empty body."""
     token = sign_in(connect())
@@ -341,6 +369,24 @@ def test_idle_connections_can_be_dropped(server: DevServer, connect: Open) -> No
     assert server.count() == count == 20
 
 
+def test_request_that_arrives_during_a_drop_is_not_handled(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is dropped after the first line of a request gets no answer."""
+    dropped: list[int] = []
+
+    def read_and_drop(reader: BinaryIO) -> bytes:
+        line = read_line(reader)
+        dropped.append(server.drop_idle_connections())
+        return line
+
+    monkeypatch.setattr(_handler, "read_line", read_and_drop)
+    with raw(server, f"POST {SIGN_IN_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) as client:
+        assert read_all(client) == b""
+    assert dropped == [1]
+    assert server.requests == []
+
+
 def test_many_clients_connect_at_once(server: DevServer) -> None:
     """The server accepts 200 clients that connect at the same time."""
     with contextlib.ExitStack() as stack:
@@ -374,6 +420,24 @@ def test_dropped_connection_handles_nothing_more() -> None:
     connections.close()
 
 
+def test_connection_that_is_dropped_during_an_answer_handles_nothing_more() -> None:
+    """`close` ends an answer that the client does not read, and the connection stays dropped."""
+    here, there = socket.socketpair()
+    connections = Connections()
+    answers: list[bool] = []
+
+    def serve(connection: Connection) -> None:
+        with pytest.raises(OSError, match="Broken pipe"):
+            connections.send(connection, b"x" * (32 << 20))
+        answers.append(connections.begin(connection))
+
+    connections.serve(here, serve)
+    assert there.recv(1) == b"x"
+    connections.close()
+    assert answers == [False]
+    there.close()
+
+
 def test_closed_server_accepts_no_client() -> None:
     """A client that connects during `close` is disconnected."""
     here, there = socket.socketpair()
@@ -398,6 +462,27 @@ def test_server_survives_a_lack_of_threads(
     with raw(server) as client:
         assert read_all(client) == b""
     assert sign_in(connect())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the limit of files is one of POSIX")
+def test_server_survives_a_lack_of_files(server: DevServer, connect: Open) -> None:
+    """A client waits while the process can open no more files, and is served afterwards."""
+    import resource  # noqa: PLC0415 - Windows has no such module
+
+    assert sign_in(connect())  # the threads of the server have opened their files
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as client:
+        client.settimeout(0.2)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # stdin, stdout, stderr
+        try:
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        client.settimeout(10)
+        assert client.recv(20).startswith(b"HTTP/1.1 404")
 
 
 # -- Start and close -------------------------------------------------------------------------------
@@ -425,6 +510,18 @@ def test_close_ends_all_connections_at_once() -> None:
         server.close()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", kept.port))
+
+
+def test_close_does_not_wait_for_a_client_that_does_not_read() -> None:
+    """An answer that is being sent ends with its connection."""
+    with DevServer() as server, raw(server) as client:
+        server.script(Fault(status=200, body="x" * (32 << 20)))
+        client.sendall(f"POST {BATCH_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert client.recv(8) == b"HTTP/1.1"
+        began = time.monotonic()
+        server.close()
+        assert time.monotonic() - began < 3
+        assert len(read_all(client)) < 32 << 20
 
 
 def test_start_is_ready_at_once() -> None:

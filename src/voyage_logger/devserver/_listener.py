@@ -12,28 +12,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A small backlog would refuse some of the test clients that connect at the same time.
+# With a small backlog, the system would refuse some clients that connect at the same time.
 _BACKLOG = 512
 
-# A pause between two calls of `accept`, which fails at once while no more files can be opened.
+# While the process can open no more files, `accept` fails at once and is called after this pause.
 _EXHAUSTED_SECONDS = 0.05
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a bound socket that does not listen yet, so that the system refuses clients.
-
-    Args:
-        host: A host name or an address.
-        port: The port, or 0 to let the system choose a port.
-
-    Raises:
-        OSError: The host is unknown, or the port is in use or forbidden.
-    """
+    """Return a bound socket that does not listen yet, so that the system refuses clients."""
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = infos[0]
     bound = socket.socket(family, kind, protocol)
     try:
-        if os.name == "posix":  # on Windows, the option lets two servers share a port
+        # On Windows, this option would let two servers share a port.
+        if os.name == "posix":  # pragma: no branch - the condition is false only on Windows
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError:
@@ -43,19 +36,14 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Listener:
-    """The thread that accepts the clients of a bound socket until `close` is called.
-
-    Args:
-        bound: The socket. The listener closes the socket.
-        take: Called with the socket of each new client, in the thread of the listener.
-    """
+    """A thread that passes the clients of a bound socket to `take` until `close` is called."""
 
     def __init__(self, bound: socket.socket, take: Callable[[socket.socket], None]) -> None:
         self._socket = bound
         self._take = take
         self._stopped = threading.Event()
-        # A byte through this pair ends the wait of the thread. On some systems, the wait goes on
-        # when another thread closes the listening socket.
+        # A byte through this pair ends the wait of the thread. On some systems, the wait does not
+        # end when another thread closes the listening socket.
         self._waker, self._woken = socket.socketpair()
         self._socket.setblocking(False)
         self._socket.listen(_BACKLOG)
@@ -67,7 +55,7 @@ class Listener:
         self._stopped.set()
         self._waker.send(b".")
         self._thread.join()
-        # A forked child may hold the socket too. Without the shutdown, the port would still listen.
+        # Without this shutdown, a copy of the socket in a forked child would still listen.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         for each in (self._socket, self._waker, self._woken):
