@@ -1,8 +1,8 @@
 """A strict local server of the Voyage Logs API, for tests and rehearsals.
 
-The server judges the client, so it shares only the constants of `_base.wire` with the client. This
-room imports nothing else of the package. The server refuses each request that differs from the
-documentation, stores the accepted entries in SQLite, and misbehaves on request.
+The server refuses each request that differs from the documentation, stores the accepted entries in
+SQLite, and misbehaves on request. Of the package, this room imports only the constants of
+`_base.wire`, because a mistake in code that server and client share would stay unnoticed.
 
     with DevServer() as server:
         server.script(Fault(status=503, headers={"Retry-After": "1"}))
@@ -10,8 +10,9 @@ documentation, stores the accepted entries in SQLite, and misbehaves on request.
         server.wait_for_entries(3)
         assert not server.duplicates()
 
-Read `_server` first (the class that users hold), then `_inspection` (its methods that only read),
-`_faults` (the kinds of misbehavior), and then the files in the order in which a request travels:
+Read `_server` first (the class that users hold), then `_inspection` (the methods that only read)
+and `_faults` (the kinds of misbehavior). Then read the files in the order in which a request
+travels:
 
     _listener -> _connections -> _handler -> _http     reads the request
                                     |------> _backend  checks (_checks, _tokens) and stores (_store)

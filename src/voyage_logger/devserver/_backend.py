@@ -1,7 +1,8 @@
 """Answer sign-ins and batches, without sockets.
 
-The checks have the order of a real service: the size limit of the gateway, the token, the format of
-the batch, and the entries. What must stay true: a refused batch leaves no entry in the store.
+A batch is checked as in a real service: first the size limit of the gateway, then the token, the
+format of the batch, and the entries. What must stay true: a refused batch leaves no entry in the
+store.
 """
 
 from __future__ import annotations
@@ -27,14 +28,7 @@ NO_FAULT = Fault()
 
 
 class Backend:
-    """The state of one server and its two endpoints.
-
-    Args:
-        store: Stores the entries.
-        api_key: The key that signs in.
-        api_secret: The secret that signs in.
-        rules: The rules for every request, until they are replaced.
-        clock: A monotonic clock in seconds.
+    """The state of one server, and the answers of its two endpoints.
 
     Thread-safe: store, tokens and journal have their own locks, the methods of a deque are atomic,
     and `rules` is a reference to a frozen value.

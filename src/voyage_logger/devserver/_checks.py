@@ -1,7 +1,6 @@
 """Strict checks of a sign-in, of the header with the token, and of a batch.
 
-What must stay true: any server of the documented API would accept a request that passes. A doubtful
-request is refused with 400 and a message that names the mistake.
+What must stay true: any server of the documented API would accept a request that passes all checks.
 
 Source: vendor docs, the TypeScript interface `LogEntry` and the sign-in request.
 """
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from voyage_logger.devserver._http import Request
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
-# Other names for levels. A search may use these names, but an entry that has one is refused.
+# A search may use these other names of levels, but an entry must not.
 _ALIASES = {
     "notset": "debug",
     "trace": "debug",
@@ -33,21 +32,17 @@ _ALIASES = {
     "fatal": "critical",
 }
 
-# The largest size of a decompressed body, because a few bytes of gzip can become gigabytes.
+# A decompressed body has a limit, because a few bytes of gzip can become gigabytes.
 MAX_INFLATED_BYTES = 256 << 20
 
 _GZIP_WINDOW = 31  # in zlib, this number asks for a gzip header and the largest window
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9._~+/-]+=*)")
-# An escaped surrogate. Pairs of surrogates are valid, so `parse_json` checks each match again.
+# This pattern finds escaped surrogates. Pairs are valid, so `parse_json` checks each match again.
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def level_named(name: object) -> str:
-    """Return the level for a name in any case.
-
-    Raises:
-        ValueError: No level has this name.
-    """
+    """Return the level for a name in any case; raise ValueError if no level has this name."""
     wanted = name.strip().lower() if isinstance(name, str) else ""
     level = _ALIASES.get(wanted, wanted)
     if level not in LEVELS:
@@ -74,7 +69,7 @@ def bearer_token(headers: Mapping[str, str]) -> str:
 
 
 def check_json_type(headers: Mapping[str, str], status: int = 400) -> None:
-    """Refuse a Content-Type other than JSON in UTF-8 with a status."""
+    """Refuse a Content-Type other than JSON in UTF-8; the answer has the given status."""
     value = headers.get("content-type", "")
     kind, *parameters = [part.strip().lower() for part in value.split(";")]
     if kind != JSON_TYPE or any(p not in {"charset=utf-8", 'charset="utf-8"'} for p in parameters):
@@ -100,8 +95,8 @@ def parse_batch(request: Request) -> list[dict[str, Any]]:
 def parse_json(body: bytes) -> Any:
     """Return the value of a strict JSON text in UTF-8; refuse any other body (400).
 
-    In contrast to `json.loads`, this function refuses NaN, infinities and numbers that are too
-    large for a float, repeated members, lone surrogates, byte order marks and UTF-16.
+    Unlike `json.loads`, this function refuses NaN, infinities, repeated members and lone
+    surrogates.
     """
     try:
         value = json.loads(
@@ -168,20 +163,8 @@ def _check_entry(index: int, entry: object) -> None:
             raise Refusal(400, f"logs[{index}].{name} must be {rule[1]}")
 
 
-def _is_string(value: object) -> bool:
-    return type(value) is str
-
-
 def _is_level(value: object) -> bool:
     return type(value) is str and value in LEVELS
-
-
-def _is_object(value: object) -> bool:
-    return type(value) is dict
-
-
-def _is_boolean(value: object) -> bool:
-    return type(value) is bool
 
 
 def _is_tags(value: object) -> bool:
@@ -203,9 +186,9 @@ def _is_step(value: object) -> bool:
 
 _Rule = tuple["Callable[[object], bool]", str]
 
-_STRING: _Rule = (_is_string, "a string")
+_STRING: _Rule = (lambda value: type(value) is str, "a string")
 _REQUIRED = ("message", "level", "app_name", "environment")
-# An optional field is absent and never null, because its type in the interface is `?: string`.
+# An optional field is absent and never null: the interface gives its type as `?: string`.
 _FIELDS: dict[str, _Rule] = {
     "message": _STRING,
     "level": (_is_level, f"one of {', '.join(LEVELS)}"),
@@ -220,7 +203,7 @@ _FIELDS: dict[str, _Rule] = {
     "method_name": _STRING,
     "exception_info": _STRING,
     "tags": (_is_tags, "a list of strings"),
-    "meta_data": (_is_object, "an object"),
-    "add_ticket": (_is_boolean, "true or false"),
+    "meta_data": (lambda value: type(value) is dict, "an object"),
+    "add_ticket": (lambda value: type(value) is bool, "true or false"),
     "event_timeline": (_is_timeline, "a list of {step: string, timestamp: number}"),
 }

@@ -1,12 +1,10 @@
 """The open connections, their states, and the rules for closing a connection.
 
-A connection is *idle* between requests, *busy* after the first line of a request, *answering* while
-the server writes the answer, *hanging* if the request gets no answer, and *dropped* after another
-thread has shut the connection. Only the thread that serves a connection closes the socket. Other
-threads shut the socket down, which ends the wait of the serving thread.
+Only the thread that serves a connection closes the socket. Other threads shut the socket down, and
+the shutdown ends the wait of the serving thread.
 
 What must stay true: a dropped connection handles no further request. When `drop_idle` returns, the
-connections of all clients that have received their answer are closed.
+connections of all clients that have received their answer are shut.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Seconds to wait for an answer that is being written. Only a client that does not read takes long.
+# Seconds to wait for an answer that is being written. The wait is long if a client does not read.
 _ANSWER_SECONDS = 1.0
 _JOIN_SECONDS = 5.0
 
@@ -33,11 +31,11 @@ _NO_LINGER = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 class _State(enum.Enum):
-    IDLE = enum.auto()
-    BUSY = enum.auto()
-    ANSWERING = enum.auto()
-    HANGING = enum.auto()
-    DROPPED = enum.auto()
+    IDLE = enum.auto()  # the server waits for a request
+    BUSY = enum.auto()  # the server has read the first line of a request
+    ANSWERING = enum.auto()  # the server writes the answer
+    HANGING = enum.auto()  # the request gets no answer
+    DROPPED = enum.auto()  # another thread has shut the socket
 
 
 @dataclass(eq=False, slots=True)
@@ -69,7 +67,7 @@ class Connections:
         self._open: set[Connection] = set()
         self._threads: list[threading.Thread] = []
         self._closed = False
-        self.opened = 0  # all connections so far
+        self.opened = 0  # the number of all connections so far
 
     def serve(self, client: socket.socket, serve: Callable[[Connection], None]) -> None:
         """Serve a new client in a new thread, and close its socket at the end."""
@@ -107,11 +105,7 @@ class Connections:
                 connection.state = _State.HANGING
 
     def send(self, connection: Connection, data: bytes) -> bool:
-        """Write an answer; return False if the connection ends after the answer.
-
-        Raises:
-            OSError: The client has gone.
-        """
+        """Write an answer; return False if the connection ends after the answer."""
         with self._changed:
             if connection.state is _State.DROPPED:
                 return False

@@ -1,9 +1,9 @@
 """The JSON API under `/dev/api/`, with which another process reads and controls the server.
 
 What must stay true: a web page of another origin cannot use this API from a browser. The server
-refuses foreign host names, because DNS rebinding uses them, and foreign origins. A request that
-changes the server needs a JSON Content-Type, because a browser asks the server for permission
-before it sends such a request for another origin.
+refuses foreign origins, and foreign host names, because DNS rebinding uses foreign names. A request
+that changes the server needs a JSON Content-Type, because browsers do not send this type to another
+origin without permission.
 """
 
 from __future__ import annotations
@@ -34,13 +34,7 @@ _Value = TypeVar("_Value", Fault, Rules)
 
 
 def control(backend: Backend, request: Request, host: str) -> Answer:
-    """Answer a request whose path begins with `PREFIX`.
-
-    Args:
-        backend: The state of the server, which the request reads or changes.
-        request: The request.
-        host: The host that the server is bound to.
-    """
+    """Answer a request whose path begins with `PREFIX`; `host` is the host of the server."""
     _check_origin(request, host)
     method, act = _ROUTES.get(request.path.removeprefix(PREFIX), (None, None))
     if act is None:

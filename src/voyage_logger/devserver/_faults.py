@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# A value of `Rules.expires_in` that removes the member from the sign-in answer. The value is a
-# string, so that a request of the JSON API can contain it.
+# This value of `Rules.expires_in` removes the member from the sign-in answer. The value is a text,
+# so that a request of the JSON API can contain the value.
 OMIT: Final = "omit"
 
 JSON_TYPE: Final = "application/json"
 
-# A limit is needed, because `Event.wait` overflows at some 292 years.
+# A delay needs a limit, because `Event.wait` raises OverflowError above some 292 years.
 _MAX_DELAY_SECONDS = 3600.0
 _MIN_STATUS, _MAX_STATUS = 200, 599
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -101,7 +101,7 @@ def html_ok() -> Fault:
 
 
 def redirect(location: str, status: int = 307) -> Fault:
-    """Return a redirect. A client must not send its token to the new location.
+    """Return a redirect to a URL. A client must not send its token to the new location.
 
     Args:
         location: The new URL.
@@ -111,18 +111,13 @@ def redirect(location: str, status: int = 307) -> Fault:
 
 
 def slow_down(retry_after: str, status: int = 429) -> Fault:
-    """Return an answer that tells the client when to retry.
-
-    Args:
-        retry_after: The value of the header: seconds, or an HTTP date.
-        status: The status of the answer. Default: 429.
-    """
+    """Return an answer with the header `Retry-After`, in seconds or as an HTTP date."""
     return Fault(status=status, headers={"Retry-After": retry_after})
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules for every request. The default rules misbehave in no way.
+    """The rules for every request. With the default rules, the server does not misbehave.
 
     Args:
         max_body_bytes: Answer a batch with a larger body (as sent, in bytes) with 413.

@@ -41,16 +41,7 @@ _DRAIN_SECONDS = 1.0
 
 
 class Handler:
-    """The handler of all connections. One handler is enough, because it has no state.
-
-    Args:
-        backend: Decides the answers.
-        connections: Tells if a connection may go on.
-        host: The host that the server is bound to.
-        stopped: An event that is set when the server closes, and ends a delay.
-
-    Thread-safe.
-    """
+    """The handler of all connections. Thread-safe, because a handler has no state."""
 
     def __init__(
         self, backend: Backend, connections: Connections, host: str, stopped: threading.Event
@@ -58,11 +49,11 @@ class Handler:
         self._backend = backend
         self._connections = connections
         self._host = host
-        self._stopped = stopped
+        self._stopped = stopped  # this event ends a delay
 
     def serve(self, connection: Connection) -> None:
         """Answer the requests of a connection until the client or the server ends it."""
-        # OSError: the client has gone, or another thread has shut the connection.
+        # OSError means that the client has gone, or that another thread has shut the connection.
         with contextlib.suppress(OSError, Vanished), connection.socket.makefile("rb") as reader:
             connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while line := read_line(reader):
@@ -92,9 +83,8 @@ class Handler:
         endpoint = _endpoint(request)
         fault = self._backend.next_fault(endpoint) if request.method == "POST" else NO_FAULT
         if fault.hang:
-            self._connections.hang(
-                connection
-            )  # first: the record wakes tests that wait for the request
+            # The state changes before the record wakes a test, which may release the request.
+            self._connections.hang(connection)
         if fault.hang or fault.reset == "before":
             self._record(endpoint, request, None)
             _leave_unanswered(connection, fault)

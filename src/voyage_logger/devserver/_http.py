@@ -1,7 +1,7 @@
 """Read HTTP/1.1 requests strictly, and encode answers for one write.
 
-The module `http.server` accepts folded headers, two `Content-Length` headers and HTTP/0.9, which a
-real server may refuse. It also prints a line for each refused request, and imports `email`.
+The module `http.server` is not strict enough: it accepts folded headers, two `Content-Length`
+headers and HTTP/0.9. A real server may refuse such requests.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import BinaryIO
 
-# The server refuses a larger body without reading it. A smaller body is always read first, because
-# the client may lose the answer in a connection reset if a part of the body is unread.
+# The server refuses a larger body without reading the body. Any other body is read to its end,
+# because unread bytes cause a connection reset, which can destroy the answer.
 MAX_BODY_BYTES = 256 << 20
 _MAX_LINE_BYTES = 64 << 10
 _MAX_HEADERS = 100
@@ -43,15 +43,8 @@ _SINGLE = frozenset(
 )
 
 
-class Refusal(Exception):  # noqa: N818 - it stands for an answer, not for an error of the program
-    """Raised for a request that gets an error answer in the format of the vendor.
-
-    Args:
-        status: The status of the answer.
-        message: The mistake in the request.
-        error: A short title. Default: the standard phrase of the status.
-        headers: Headers to add to the answer.
-    """
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, and no error of the program
+    """Raised for a request that gets an error answer in the format of the vendor."""
 
     def __init__(
         self,
@@ -65,7 +58,7 @@ class Refusal(Exception):  # noqa: N818 - it stands for an answer, not for an er
         self.answer = error_answer(status, message, error=error, headers=headers)
 
 
-class Vanished(Exception):  # noqa: N818 - a client may go, so it is no error of the program
+class Vanished(Exception):  # noqa: N818 - a client may go, so this is no error of the program
     """Raised if the connection ends before the request is complete."""
 
 
@@ -110,12 +103,7 @@ class Answer:
         return any(n.lower() == "connection" and has_close(v) for n, v in self.headers.items())
 
     def encode(self, *, bodiless: bool = False, close: bool = False) -> tuple[bytes, bytes]:
-        """Return the bytes of the head and of the body.
-
-        Args:
-            bodiless: True for the answer to a HEAD request, which has a length but no body.
-            close: True to announce the end of the connection to the client.
-        """
+        """Return the bytes of the head and of the body, which is empty if `bodiless` is true."""
         lines = [f"HTTP/1.1 {self.status} {_phrase(self.status)}", "Server: voyage-logger-dev"]
         if self.status not in BODILESS:
             lines += [f"Content-Type: {self.content_type}", f"Content-Length: {len(self.body)}"]
@@ -144,12 +132,7 @@ def error_answer(
 
 
 def read_request(line: bytes, reader: BinaryIO, send: Callable[[bytes], object]) -> Request:
-    """Read the rest of a request after its first line.
-
-    Args:
-        line: The request line, with the line break.
-        reader: The stream of the connection.
-        send: Sends the interim answer that `Expect: 100-continue` asks for.
+    """Read the rest of a request after its first line; `send` sends an interim answer.
 
     Raises:
         Refusal: The request is not strict HTTP/1.1. The caller must end the connection.

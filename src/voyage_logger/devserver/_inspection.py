@@ -33,14 +33,10 @@ class Inspection(ABC):
         """Return the stored entries as they were sent, in the order of arrival.
 
         Args:
-            level: Return only entries of this level. Any name that the logger accepts is valid,
-                such as "warning".
+            level: Return only entries of this level. Any name that the logger accepts is valid.
             contains: Return only entries whose message contains this text. Case matters.
             after: Return only entries with a greater id (see `stored`).
             limit: The largest number of entries to return. Default: no limit.
-
-        Returns:
-            A new dictionary for each entry, with the fields of its JSON.
 
         Raises:
             ValueError: The level does not exist.
@@ -99,8 +95,7 @@ class Inspection(ABC):
             timeout: The most seconds to wait. Default: 30.
 
         Raises:
-            TimeoutError: Too few entries were stored in time. The message tells the count and
-                the answers of the server.
+            TimeoutError: Too few entries were stored in time. The error names the counts.
         """
         backend = self._running()
         nouns = ("stored entry", "stored entries")
@@ -117,7 +112,7 @@ class Inspection(ABC):
             endpoint: "batch", "sign-in", "dev" or "unknown". Default: "batch".
 
         Raises:
-            TimeoutError: Too few requests came in time. The message is as for `wait_for_entries`.
+            TimeoutError: Too few requests came in time. The error names the counts.
         """
         journal = self._running().journal
         nouns = (f"{endpoint} request", f"{endpoint} requests")

@@ -92,17 +92,9 @@ class Journal:
     def wait_until(
         self, count: Callable[[], int], least: int, timeout: float, nouns: tuple[str, str]
     ) -> None:
-        """Wait until a count is high enough.
+        """Wait until `count` returns at least `least`; else raise TimeoutError with the counts.
 
-        Args:
-            count: Returns the count. The caller holds the lock, so this function must not block.
-            least: The count to wait for.
-            timeout: The most seconds to wait.
-            nouns: The name of the counted thing for the message, in singular and plural.
-
-        Raises:
-            TimeoutError: The count is too low after `timeout`. The message tells the count and
-                the answers of the server.
+        The journal calls `count` with its lock held, so `count` must not block.
         """
         with self._changed:
             if self._changed.wait_for(lambda: count() >= least, timeout):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from voyage_logger.devserver._backend import Backend
@@ -66,7 +67,6 @@ class DevServer(Inspection):
         self._stopped = threading.Event()
         self._connections = Connections()
         self._backend: Backend | None = None
-        self._handler: Handler | None = None
         self._pid = os.getpid()
         # The lock guards the two fields below. One of the two is always None.
         self._lock = threading.Lock()
@@ -76,10 +76,7 @@ class DevServer(Inspection):
     # Start and close.
 
     def start(self) -> DevServer:
-        """Open the database and the port. Clients can connect when `start` returns.
-
-        Returns:
-            This server.
+        """Open the database and the port, and return this server, to which clients can connect.
 
         Raises:
             OSError: The host is unknown, or the port is in use or forbidden.
@@ -99,7 +96,8 @@ class DevServer(Inspection):
         self._backend = Backend(
             store, rules=self._first_rules, clock=self._clock, **self._credentials
         )
-        self._handler = Handler(self._backend, self._connections, self._host, self._stopped)
+        handler = Handler(self._backend, self._connections, self._host, self._stopped)
+        self._take = partial(self._connections.serve, serve=handler.serve)
         self._listener = Listener(bound, self._take)
         return self
 
@@ -189,27 +187,22 @@ class DevServer(Inspection):
         self._running().tokens.revoke_all()
 
     def drop_idle_connections(self) -> int:
-        """Close the connections that wait for a request, as the idle limit of a server does.
+        """Close the connections that wait for a request, and return their number.
 
-        Returns:
-            The number of closed connections. Their clients may not have noticed the end yet.
+        A client may notice the end of its connection only when it sends its next request.
         """
         self._running()
         return self._connections.drop_idle()
 
     def release(self) -> int:
-        """Close the connections of hanging requests without an answer.
-
-        Returns:
-            The number of closed connections.
-        """
+        """Close the connections of hanging requests without an answer; return their number."""
         self._running()
         return self._connections.drop_hanging()
 
     def refuse_connections(self) -> None:
         """Start an outage: refuse new connections, and close idle connections.
 
-        Requests in progress are answered first. The port, the entries and the tokens are kept.
+        Requests in progress are answered first. The server keeps its port, entries and tokens.
         """
         self._running()
         with self._lock:
@@ -230,10 +223,6 @@ class DevServer(Inspection):
     def reset(self) -> None:
         """Delete entries, requests and scripts, revoke all tokens, and restore default rules."""
         self._running().reset()
-
-    def _take(self, client: socket.socket) -> None:
-        if self._handler is not None:
-            self._connections.serve(client, self._handler.serve)
 
     def _running(self) -> Backend:
         if self._backend is None:

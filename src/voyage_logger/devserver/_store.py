@@ -29,8 +29,8 @@ CREATE TABLE IF NOT EXISTS entries (
 """
 _COLUMNS = "received_at, batch, level, message, app_name, event_name, add_ticket, log_id, entry"
 
-# One statement inserts many rows, because `executemany` releases the GIL at each row. Next to a
-# busy thread, `executemany` stores 1,000 rows a second instead of 14,000 (CPython 3.11, 2 cores).
+# One statement inserts many rows, because `executemany` releases the GIL at each row. Beside a busy
+# thread, `executemany` stores 1,000 rows a second; one statement stores 14,000 (CPython 3.11).
 # Every SQLite accepts 999 values in a statement, and 100 rows have 900 values.
 _ROWS_A_STATEMENT = 100
 
@@ -55,22 +55,13 @@ class StoredEntry:
 
 
 class Store:
-    """The entries of one server.
-
-    Args:
-        path: A file that keeps the entries after a restart, or ":memory:".
-
-    Raises:
-        sqlite3.Error: The file cannot be opened, or is not a database.
-
-    Thread-safe: one lock guards the connection.
-    """
+    """The entries of one server. Thread-safe: one lock guards the connection to the database."""
 
     def __init__(self, path: str) -> None:
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
-            # With these settings, only a power failure can lose entries, and only the last ones.
+            # With these settings, only a power failure can lose entries: the last ones.
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(_SCHEMA)

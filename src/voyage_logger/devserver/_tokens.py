@@ -14,13 +14,7 @@ if TYPE_CHECKING:
 
 
 class Tokens:
-    """The valid tokens of one server. Each client process has its own token.
-
-    Args:
-        clock: A monotonic clock in seconds. Tests replace the clock to make a token expire.
-
-    Thread-safe.
-    """
+    """The valid tokens of one server. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -29,14 +23,14 @@ class Tokens:
         self._live: dict[str, tuple[float, int]] = {}
 
     def issue(self, expires_in: object) -> str:
-        """Issue a token that expires in `expires_in` seconds; in an hour if that is no number."""
+        """Issue a token that expires in `expires_in` seconds; any other value means an hour."""
         token = secrets.token_urlsafe(24)
         with self._lock:
             self._live[token] = (self._clock() + _life(expires_in), 0)
         return token
 
     def is_live(self, token: str) -> bool:
-        """Return True if this server has issued the token, and it is not revoked or expired."""
+        """Return True if this server has issued the token, which is not revoked or expired."""
         with self._lock:
             return token in self._live and self._clock() < self._live[token][0]
 
