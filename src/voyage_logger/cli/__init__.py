@@ -1,8 +1,7 @@
 """The command line: `voyage-logger dev`, `voyage-logger demo` and `voyage-logger spool`.
 
-This room may import every other room, and no other room imports it. Each command is a module whose
-`add_parser` sets a function `run`, which returns the exit code. As in argparse, the code 2 means
-wrong usage. Read `_dev`, `_demo` and `spool` in any order.
+This room may import every other room, and no other room imports this room. The function `run` of a
+command returns the exit code, and the code 2 means wrong usage. Read the files in any order.
 """
 
 from __future__ import annotations
@@ -21,18 +20,15 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """Run a command, and return the exit code.
 
     Args:
         arguments: The words after `voyage-logger`. Default: the arguments of the process.
-
-    Returns:
-        The exit code.
     """
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except BrokenPipeError:  # the reader has gone, as in `| head`
+    except BrokenPipeError:  # the reader of the output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code

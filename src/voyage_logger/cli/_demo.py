@@ -24,22 +24,10 @@ _FLUSH_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The counts of the demo.
+    """The counts of the demo. The shop counts the log calls, and the server counts the entries."""
 
-    Attributes:
-        sent: The number of log calls in the shop.
-        received: The number of different entries that the server has stored.
-        lost: The number of log calls whose entry the server does not have.
-        duplicates: The number of entries that the server has stored again.
-        batches: The number of requests that the server has confirmed.
-        retries: The number of repeated requests.
-        sign_ins: The number of tokens that the client has obtained.
-        tickets: The number of stored entries that open a ticket.
-        seconds: The duration of the demo.
-    """
-
-    sent: int
-    received: int
+    sent: int  # log calls of the shop
+    received: int  # different entries that the server has stored
     lost: int
     duplicates: int
     batches: int
@@ -59,36 +47,36 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the demo.
-
-    Returns:
-        0 if the server has stored each entry exactly once; else 1.
-    """
+    """Run the demo; return 0 if the server has stored each entry exactly once, else 1."""
     # With --json, only the JSON may be on standard output.
-    say: Callable[[str], object] = (lambda _: None) if options.json else print
-    started = time.monotonic()
-    with DevServer() as server:
-        say(f"A server of the Logs API listens on {server.url}")
-        logger = VoyageLogger(
-            "demo-shop",
-            "demo",
-            base_url=server.url,
-            api_key=server.api_key,
-            api_secret=server.api_secret,
-        )
-        shop = _Shop(logger)
-        with logger:
-            _rehearse(shop, logger, server, say)
-        say(_picture(server))
-        account = _account(shop, logger, server, time.monotonic() - started)
-    if options.json:
-        print(json.dumps(asdict(account)))
-    else:
-        print(_readable(account))
+    account = _rehearse((lambda _: None) if options.json else print)
+    print(json.dumps(asdict(account)) if options.json else _readable(account))
     return 0 if account.received == account.sent and not account.duplicates else 1
 
 
-def _rehearse(
+def _rehearse(say: Callable[[str], object]) -> Account:
+    started = time.monotonic()
+    with DevServer() as server:
+        say(f"A server of the Logs API listens on {server.url}")
+        logger = _logger_on(server)
+        shop = _Shop(logger)
+        with logger:
+            _log_during_faults(shop, logger, server, say)
+        say(_picture(server))
+        return _account(shop, logger, server, time.monotonic() - started)
+
+
+def _logger_on(server: DevServer) -> VoyageLogger:
+    return VoyageLogger(
+        "demo-shop",
+        "demo",
+        base_url=server.url,
+        api_key=server.api_key,
+        api_secret=server.api_secret,
+    )
+
+
+def _log_during_faults(
     shop: _Shop, logger: VoyageLogger, server: DevServer, say: Callable[[str], object]
 ) -> None:
     server.script(Fault(status=503, headers={"Retry-After": "1"}))
@@ -105,12 +93,7 @@ def _rehearse(
 
 
 class _Shop:
-    """A small shop, which counts its log calls without the help of the client.
-
-    Args:
-        logger: The logger of the shop.
-        pause: A function that waits for a number of seconds.
-    """
+    """A small shop, which counts its log calls without the help of the client."""
 
     def __init__(self, logger: VoyageLogger, pause: Callable[[float], object] = time.sleep) -> None:
         self._logger = logger
@@ -141,13 +124,12 @@ class _Shop:
             )
             self._pause(0.02)
             journey.step("paid_by_invoice")
-        self.sent += 4  # three entries, and one at the end of the journey
+        self.sent += 4  # the fourth entry is the one that ends the journey
 
     def rush_hour(self) -> None:
         share = _ENTRIES // _THREADS
-        threads = [
-            threading.Thread(target=self._serve, args=(number, share)) for number in range(_THREADS)
-        ]
+        numbers = range(_THREADS)
+        threads = [threading.Thread(target=self._serve, args=(each, share)) for each in numbers]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -16,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from voyage_logger._entry.readable_line import printable
+from voyage_logger.cli.spool._terminal import encodable
 from voyage_logger.devserver import DevServer
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ _DEFAULT_PORT = 8765
 _MAX_PORT = 65_535
 _PAGE = 1000
 _MAX_SHOWN = 500  # characters of a message
-
-# Seconds between two checks for a signal. A new entry ends the wait at once.
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.2  # the seconds between two checks for a signal
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,19 +55,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the server until Ctrl-C or SIGTERM.
-
-    Args:
-        args: The options `host`, `port` and `db`.
-
-    Returns:
-        0 after a signal; 1 if the port or the database cannot be opened, with a line on stderr.
-    """
+    """Run the server until Ctrl-C or SIGTERM; return 1 if the server cannot start, else 0."""
     if not _is_loopback(args.host):
-        print(
-            f"warning: {args.host} is open to other machines, and everybody knows the API key",
-            file=sys.stderr,
-        )
+        exposed = f"{args.host} is open to other machines, and everybody knows the API key"
+        print(f"warning: {exposed}", file=sys.stderr)
     with _noted_signals() as signals:
         try:
             server = DevServer(host=args.host, port=args.port, db=args.db).start()
@@ -132,8 +122,7 @@ def _line(row: StoredEntry) -> str:
 
 
 def _printable(text: str) -> str:
-    encoding = sys.stdout.encoding or "ascii"
-    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
+    return encodable(printable(text), sys.stdout)
 
 
 def _port(text: str) -> int:

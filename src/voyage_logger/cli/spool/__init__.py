@@ -58,7 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_folder(command: argparse.ArgumentParser, name: str) -> None:
-    if name == "purge":  # no default, because the removed files cannot be restored
+    if name == "purge":  # `purge` has no default, because removed files cannot be restored
         command.add_argument("folder", type=Path, metavar="FOLDER", help=_FOLDER)
     else:
         help_ = f"{_FOLDER} (default: {SPOOL_VARIABLE})"
@@ -70,24 +70,28 @@ def _run(
     parser: argparse.ArgumentParser,
     options: argparse.Namespace,
 ) -> int:
-    """Open the folder, run the command, and print a line for each error."""
     if options.folder is None:
         named = os.environ.get(SPOOL_VARIABLE, "").strip()
         if not named:
             parser.error(f"no FOLDER is given, and {SPOOL_VARIABLE} is not set")
         options.folder = Path(named)
     try:
-        view = View(options.folder)
-        code = act(view, options)
-        sys.stdout.flush()
+        return _act(act, options)
     except BrokenPipeError:
-        raise
+        raise  # this is no error of the folder: the reader of the output has ended
     except SpoolUnusable as error:
         complain(f"{options.folder}: {error}")
         return UNUSABLE
     except OSError as error:
         complain(f"{options.folder}: {words_of(error)}")
         return FAILED
+
+
+def _act(act: Callable[[View, argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Open the folder, run the command, and print a line for each file that cannot be read."""
+    view = View(options.folder)
+    code = act(view, options)
+    sys.stdout.flush()
     for trouble in view.troubles:
         complain(trouble)
     return max(code, FAILED) if view.troubles else code

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _HEAD = ("OWNER", "STATE", "PID", "STARTED", "ENTRIES", "SIZE", "AGE", "DEAD LETTERS", "SENDS TO")
 
-_MOST_NAMES = 5  # of foreign files, so that another kind of folder does not fill the screen
+_MOST_NAMES = 5  # names of foreign files that are printed, if the folder is no spool
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +27,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 @dataclass(frozen=True, slots=True)
 class _Row:
     owner: Owner
-    pending: Counter[str]  # by lane
-    unreadable: int  # lines
-    letters: Counter[str]  # by reason
+    pending: Counter[str]  # the number of entries by lane
+    unreadable: int  # the number of lines
+    letters: Counter[str]  # the number of dead letters by reason
 
 
 def _list(view: View, options: argparse.Namespace) -> int:
@@ -52,7 +52,6 @@ def _list(view: View, options: argparse.Namespace) -> int:
 
 
 def _print_names(names: list[str], what: str) -> None:
-    """Print a line for each of the first names, and the number of the other names."""
     for name in names[:_MOST_NAMES]:
         say(f"{printable(name)}: {what}")
     if len(names) > _MOST_NAMES:

@@ -32,11 +32,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _purge(view: View, options: argparse.Namespace) -> int:
     owners = view.owners()
     alive = [owner for owner in owners if owner.is_alive]
-    chosen = [
-        owner
-        for owner in owners
-        if not owner.is_alive and (owner.has_dead_letters or not options.dead_letters)
-    ]
+    dead = [owner for owner in owners if not owner.is_alive]
+    chosen = [owner for owner in dead if owner.has_dead_letters or not options.dead_letters]
     if alive:
         say(f"{counted(len(alive), 'owner')} ({running(alive)}): left alone", sys.stderr)
     if not chosen:

@@ -1,7 +1,7 @@
 """`voyage-logger spool replay`: send the entries of dead owners.
 
 The command sets the destination of the entries. Then the pipeline of a logger adopts and sends the
-entries, and keeps rejected and unsent entries on the disk, as in any process.
+entries as in any process. Rejected and unsent entries stay on the disk.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.inspection import Owner, View
 
 _TIMEOUT = 3600.0
-_LOOK_SECONDS = 0.05  # between two looks for dead owners, because a look adopts only a few of them
+_LOOK_SECONDS = (
+    0.05  # the seconds between two looks; a look adopts the entries of a few dead owners
+)
 _LOOKS = 5  # the command ends after this number of looks that find no dead owner
-_GRACE_SECONDS = 5.0  # to finish a request after the timeout
-_REFRESH_SECONDS = 0.2  # between two updates of the bar
-_LINE_SECONDS = 5.0  # between two lines without a terminal
+_GRACE_SECONDS = 5.0  # a request may take these seconds after the timeout
+_REFRESH_SECONDS = 0.2  # the seconds between two updates of the bar
+_LINE_SECONDS = 5.0  # the seconds between two lines if stderr is no terminal
 _WIDTH = 30
 _NO_LIMIT = 1 << 50  # bytes; a replay must not drop entries because the folder is large
 
@@ -87,7 +89,7 @@ def _dead(view: View) -> list[Owner]:
 
 
 def _release_all(view: View, path: Path, destination: str, options: argparse.Namespace) -> int:
-    """Let this process adopt the files of all dead owners; return the number of entries."""
+    """Make the entries of all dead owners ready for adoption, and return their number."""
     folder = Folder(path)
     for owner in _dead(view):
         try:
@@ -101,12 +103,24 @@ def _release_all(view: View, path: Path, destination: str, options: argparse.Nam
 
 
 def _send(path: Path, transport: Transport, total: int, deadline: float) -> tuple[Stats, bool]:
-    """Adopt and send entries, until no dead owner is left or the time is over.
+    """Adopt and send entries; return the counts, and False if the worker still runs."""
+    pipeline = pipeline_of(_logger_on(path, transport))
+    progress = _Progress(total)
+    try:
+        _drive(pipeline, progress, deadline)
+    finally:  # this also runs after Ctrl-C
+        try:
+            # The worker ends before the pipeline closes. Else, an owner would not count as dead
+            # while the worker takes over its files. An entry without an answer would be sent again.
+            pipeline.stop_worker(time.monotonic() + _GRACE_SECONDS)
+        finally:
+            pipeline.close(0)
+            progress.show(pipeline.stats(), is_last=True)
+    return pipeline.stats(), not pipeline.is_working
 
-    Returns:
-        The counts, and True if they are final; False if the worker still runs.
-    """
-    logger = VoyageLogger(
+
+def _logger_on(path: Path, transport: Transport) -> VoyageLogger:
+    return VoyageLogger(
         "voyage-logger",
         flush_interval=_LOOK_SECONDS,
         shutdown_timeout=0,
@@ -114,19 +128,6 @@ def _send(path: Path, transport: Transport, total: int, deadline: float) -> tupl
         max_spool_bytes=_NO_LIMIT,
         transport=transport,
     )
-    pipeline = pipeline_of(logger)
-    progress = _Progress(total)
-    try:
-        _drive(pipeline, progress, deadline)
-    finally:  # after Ctrl-C, too
-        try:
-            # The worker must end first. An owner whose files it is taking over would not count as
-            # dead, and an entry whose answer is due would be sent again by the next replay.
-            pipeline.stop_worker(time.monotonic() + _GRACE_SECONDS)
-        finally:
-            pipeline.close(0)
-            progress.show(pipeline.stats(), is_last=True)
-    return pipeline.stats(), not pipeline.is_working
 
 
 def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
@@ -136,14 +137,14 @@ def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
     """
     queue = pipeline.queue
     assert isinstance(queue, SpoolQueue)  # noqa: S101 - the type checker needs this
-    queue.maintain_every(_LOOK_SECONDS)  # before the first look, which sets the time of the second
+    queue.maintain_every(_LOOK_SECONDS)  # the first look already sets the time of the next look
     looks = idle_since = adopted = 0
     while looks - idle_since <= _LOOKS and (remaining := deadline - time.monotonic()) > 0:
-        if not pipeline.is_working:  # a flush starts a worker, or does the work of one
+        if not pipeline.is_working:  # a flush starts a worker, or works in its place
             pipeline.flush(_LOOK_SECONDS)
         with queue.lock:
             queue.settled.wait(min(remaining, 2 * _LOOK_SECONDS))
-        looks = queue.looks  # first, so that the counts below include these looks
+        looks = queue.looks  # this is read first, so that the counts include these looks
         stats = pipeline.stats()
         if stats.adopted != adopted or queue.oldest() != NEVER:
             idle_since, adopted = looks, stats.adopted
@@ -151,11 +152,7 @@ def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
 
 
 class _Progress:
-    """Shows the progress: a bar on a terminal, else a line every few seconds.
-
-    Args:
-        total: The number of entries to send.
-    """
+    """The progress on stderr: a bar on a terminal, else a line every few seconds."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -164,7 +161,6 @@ class _Progress:
         self._due = time.monotonic() + (0 if self._is_terminal else self._pause)
 
     def show(self, stats: Stats, *, is_last: bool = False) -> None:
-        """Show the counts if the next update is due."""
         now = time.monotonic()
         if now < self._due and not (is_last and self._is_terminal):
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -16,13 +17,12 @@ from voyage_logger._entry.readable_line import printable, readable
 from voyage_logger._queue.spool.file_names import dead_name
 from voyage_logger._queue.spool.folder import FILE_MODE, words_of
 from voyage_logger._queue.spool.os_locks import BINARY
-from voyage_logger.cli.spool._terminal import DONE, FAILED, complain, counted, is_encodable, say
+from voyage_logger.cli.spool._terminal import DONE, FAILED, complain, counted, encodable, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from voyage_logger._queue.spool.inspection import View
-
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY
 
@@ -66,7 +66,7 @@ def _pending(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 def _entries(view: View) -> Iterator[bytes]:
-    """Yield the pending entries. Unreadable lines are counted for a message at the end."""
+    """Yield the pending entries, and note the number of unreadable lines."""
     for owner in view.owners():
         corrupt = 0
         for *_, entry in view.pending(owner):
@@ -78,7 +78,7 @@ def _entries(view: View) -> Iterator[bytes]:
 
 
 def _dead(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield entry and facts of each dead letter. For a corrupt line, the facts have the line."""
+    """Yield the entry and the facts of each dead letter; a corrupt line is one of the facts."""
     for owner in view.owners():
         unreadable = 0
         for letter in view.dead_letters(owner):
@@ -100,10 +100,9 @@ def _note_left_out(view: View, lines: int, what: str) -> None:
 def _rejection(facts: dict[str, Any]) -> str:
     when = ""
     if facts["at"] is not None:
-        try:
+        # A number that is too large for a time is left out.
+        with contextlib.suppress(ValueError, OverflowError, OSError):
             when = time.strftime(" at %Y-%m-%dT%H:%M:%SZ", time.gmtime(facts["at"]))
-        except (ValueError, OverflowError, OSError):  # the number is too large for a time
-            when = ""
     reason, words = facts["reason"], facts["words"]
     # The words of the server usually begin with the status, which is the reason.
     told = words if words.startswith(reason) else f"{reason}: {words}".removesuffix(": ")
@@ -119,7 +118,7 @@ def _export(view: View, options: argparse.Namespace) -> int:
     try:
         with os.fdopen(os.open(options.output, _NEW_FILE, FILE_MODE), "wb") as file:
             count = 0
-            for count, entry in enumerate(_entries(view), 1):  # noqa: B007 - the message below uses the count
+            for count, entry in enumerate(_entries(view), 1):  # noqa: B007 - the last message has the count
                 file.write(entry + b"\n")
     except OSError as error:
         complain(f"{options.output}: {words_of(error)}")
@@ -129,9 +128,9 @@ def _export(view: View, options: argparse.Namespace) -> int:
 
 
 def _as_text(entry: bytes) -> str:
-    """Return the JSON of an entry, unchanged unless it could control a terminal."""
+    """Return the JSON of an entry; characters that could control a terminal become JSON escapes."""
     text = entry.decode("utf-8", "backslashreplace")
-    is_harmless = text.isprintable() and is_encodable(text)
+    is_harmless = text.isprintable() and encodable(text, sys.stdout) == text
     return text if is_harmless else json.dumps(json.loads(entry), separators=(",", ":"))
 
 

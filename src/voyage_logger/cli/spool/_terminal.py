@@ -1,4 +1,7 @@
-"""Exit codes and output that all commands share. Foreign text is escaped before it is printed."""
+"""Exit codes and output that all commands of `voyage-logger spool` share.
+
+What must stay true: text of an entry or of a file is escaped before the text is printed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 DONE = 0
 FAILED = 1  # an entry or file is left, was rejected, or could not be read or written
-WRONG_USAGE = 2  # argparse uses the same number
+WRONG_USAGE = 2  # argparse uses this number, too
 UNUSABLE = 3  # the folder cannot be used
 
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -23,28 +26,19 @@ _TIMES = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def say(line: str = "", file: TextIO | None = None) -> None:
-    """Print a line. Characters that the encoding does not have are escaped.
-
-    Args:
-        line: The text. The caller must escape foreign text with `printable`.
-        file: The stream to write to. Default: standard output.
-    """
+    """Print a line. The caller must escape text of entries and files with `printable`."""
     file = file or sys.stdout
+    print(encodable(line, file), file=file)
+
+
+def encodable(text: str, file: TextIO) -> str:
+    """Return a text in which the characters that the encoding of a file lacks are escaped."""
     encoding = file.encoding or "ascii"
-    print(line.encode(encoding, "backslashreplace").decode(encoding), file=file)
-
-
-def is_encodable(text: str) -> bool:
-    """Return True if the encoding of standard output has all characters of the text."""
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def complain(line: str) -> None:
-    """Print a line on stderr, with all foreign text escaped."""
+    """Print a line on stderr. Control characters are escaped."""
     say(f"voyage-logger spool: {printable(line)}", sys.stderr)
 
 
@@ -67,7 +61,7 @@ def age_of(seconds: float | None) -> str:
 
 
 def running(owners: Iterable[Owner]) -> str:
-    """Return the number of owners whose files are in use, such as "2 alive, 1 adopted"."""
+    """Return the numbers of running owners as text, such as "2 alive, 1 adopted"."""
     states = Counter(owner.state for owner in owners)
     adopted = f", {states['adopted']} adopted" if states["adopted"] else ""
     return f"{states['alive']} alive{adopted}"
