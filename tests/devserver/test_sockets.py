@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.devserver.client import KEYS
+from tests.support.loggers import until
 from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
 from voyage_logger.devserver import (
     DevServer,
@@ -383,6 +384,7 @@ def test_request_that_arrives_during_a_drop_is_not_handled(
     monkeypatch.setattr(_handler, "read_line", read_and_drop)
     with raw(server, f"POST {SIGN_IN_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) as client:
         assert read_all(client) == b""
+    until(lambda: dropped)  # the client sees the end before the drop returns
     assert dropped == [1]
     assert server.requests == []
 
