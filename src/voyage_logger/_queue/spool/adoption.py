@@ -69,13 +69,7 @@ def oddities(names: list[str]) -> Iterator[str]:
 
 
 def meant_for_others(count: int, place: str, settings: SpoolSettings) -> str:
-    """Return the report about owners whose entries have another destination.
-
-    Args:
-        count: The number of owners.
-        place: The destination in their lock files.
-        settings: The settings of this spool.
-    """
+    """Return the report about owners whose entries have `place` as their destination."""
     from shlex import quote  # noqa: PLC0415 - rarely needed
 
     of_whom = "1 owner" if count == 1 else f"{count} owners"
@@ -93,21 +87,13 @@ def take_over(
     room: int | None,
     on_unreadable: Callable[[str, OSError], None],
 ) -> OwnerFiles | None:
-    """Take over the files of an owner, if the owner is dead.
+    """Take over the files of a dead owner; return None if another process has the lock.
 
-    Args:
-        folder: The folder of the files.
-        owner: The name of the owner.
-        destination: The server of this process; entries for another server are not taken over.
-        room: The most unsettled bytes that may be taken over; None if there is no limit.
-        on_unreadable: Called for each segment that cannot be read; such a segment is left.
-
-    Returns:
-        The files, or None if another process has the lock.
+    Segments that cannot be read are left in the folder, and reported to `on_unreadable`.
 
     Raises:
         NoRoom: The files have more unsettled bytes than `room`.
-        MeantForAnother: The entries have another destination.
+        MeantForAnother: The entries have another destination than `destination`.
         SpoolUnusable: The file system has no locks.
         OSError: A file cannot be read now.
     """

@@ -1,14 +1,7 @@
-"""The names of a spool's files. A name contains the version of the format, the owner and the kind.
+"""The names of a spool's files, which the docstring of the room `spool` lists.
 
-::
-
-    v1.<owner>.lock                     locked by the process that writes and sends these files
-    v1.<owner>.<lane>.<number>.ndjson   a segment: one entry a line
-    v1.<owner>.sent                     the journal: how much of each segment is settled
-    v1.<owner>.dead.ndjson              dead letters: rejected entries and corrupt lines
-
-An *owner* is one logger in one process. The name of an owner begins with the time, so that a sorted
-listing shows the oldest owner first. No decision depends on this time.
+The name of an owner begins with the time, so that a sorted listing shows the oldest owner first. No
+decision depends on this time.
 """
 
 from __future__ import annotations

@@ -55,12 +55,9 @@ class SpoolUnusable(Exception):  # noqa: N818 - the name states what happened
 
 
 class OpenFile:
-    """A descriptor and the identity of its file.
+    """The descriptor of a file that was just opened, and the identity of the file.
 
     An app may close the descriptor, and its number may then belong to another file.
-
-    Args:
-        descriptor: The descriptor of a file that was just opened.
     """
 
     __slots__ = ("_status", "descriptor")
@@ -115,7 +112,7 @@ class Folder:
             status = path.lstat()
             if not stat.S_ISDIR(status.st_mode):
                 raise SpoolUnusable("it is a link or a file, not a folder")
-            if HAS_DIRECTORIES:
+            if HAS_DIRECTORIES:  # pragma: no branch - Windows cannot open folders
                 flags = os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW
                 self._file = OpenFile(os.open(path, flags))
                 status = os.fstat(self._file.descriptor)
@@ -133,7 +130,7 @@ class Folder:
 
     def is_removed(self) -> bool:
         """True if the folder was removed or moved away."""
-        if self._file is None:
+        if self._file is None:  # pragma: no cover - Windows cannot open folders
             return not self.path.is_dir()
         links = self._file.links()
         if links is None:  # the app has closed the folder
@@ -207,15 +204,10 @@ class Folder:
         return os.stat(place, dir_fd=below, follow_symlinks=False)
 
     def lock(self, name: str, *, is_new: bool = False) -> OpenFile | None:
-        """Open a file and lock the file.
-
-        Args:
-            name: The name of the file.
-            is_new: True to make the file.
+        """Open a file, or make a new file, and lock the file; `unlock` releases the lock.
 
         Returns:
-            The locked file, for `unlock`. None if another process has the lock, or has removed the
-            file before this process had the lock.
+            None if another process has the lock, or removed the file before it was locked.
 
         Raises:
             SpoolUnusable: The file system has no locks.
@@ -299,25 +291,15 @@ def _unforked() -> Iterator[None]:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write data by one system call.
-
-    Raises:
-        OSError: The data was not written; a part of the data may be in the file.
-    """
+    """Write data by one system call; after an error, the file may have a part of the data."""
     if os.write(descriptor, data) < len(data):
         raise OSError(errno.ENOSPC, "the disk is full")
 
 
 def rewrite(file: OpenFile, content: bytes, before: bytes = b"") -> None:
-    """Overwrite a small file by one system call; blanks replace the rest of a longer content.
+    """Overwrite the only line of a file by one system call; blanks fill up a shorter line.
 
-    Args:
-        file: The file.
-        content: The new content, one line.
-        before: The present content.
-
-    Raises:
-        OSError: The file cannot be written, and has its present content.
+    If the new content cannot be written, the file gets the content `before` again.
     """
     if not file.is_ours():
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))

@@ -45,13 +45,9 @@ Pending = tuple[int, int, bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A segment in a view.
+    """A segment in a view: `sent` of `size` bytes are settled.
 
     Attributes:
-        name: The name of the file.
-        lane: The lane of the entries.
-        sent: The number of settled bytes.
-        size: The number of bytes.
         written_at: The time of the last write, in epoch seconds.
     """
 
@@ -127,10 +123,7 @@ class DeadLetter:
 
 
 class View:
-    """A view of a folder.
-
-    Args:
-        path: The path of the folder.
+    """A view of the folder at a path.
 
     Raises:
         SpoolUnusable: The path leads to no folder, to a link, or to a folder of another user.
@@ -146,12 +139,7 @@ class View:
         self.troubles: list[str] = []
 
     def owners(self) -> list[Owner]:
-        """Return all owners, oldest first.
-
-        Raises:
-            SpoolUnusable: The file system has no locks.
-            OSError: The folder cannot be listed.
-        """
+        """Return all owners, oldest first; `SpoolUnusable` if the file system has no locks."""
         files: dict[str, list[tuple[str, FileName]]] = {}
         for name in self.folder.names():
             file = parse(name)

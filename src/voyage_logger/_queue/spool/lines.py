@@ -28,12 +28,7 @@ Line = tuple[int, bytes | None, int, tuple[bytes, ...]]
 
 
 def line_of(sequence: int, payload: bytes | bytearray) -> bytes:
-    """Return the line of an entry.
-
-    Args:
-        sequence: The number of the log call among the log calls of the owner.
-        payload: The encoded entry, a JSON object with at least one member.
-    """
+    """Return the line of an entry; `sequence` is the number of the log call of the owner."""
     return _LINE % (sequence, payload[1:])
 
 
@@ -44,12 +39,9 @@ def count_of(line: Line) -> int:
 
 
 def lines_in(data: bytes, begin: int, *, needs_check: bool) -> tuple[list[Line], int]:
-    """Return the whole lines in a piece of a file, and the position where the last one ends.
+    """Return the whole lines in a piece of a file, and the position where the last line ends.
 
-    Args:
-        data: The piece.
-        begin: The position of the piece in the file, in bytes.
-        needs_check: True if each line must be parsed to know that the line is an entry.
+    The piece starts at the position `begin`. `needs_check` means that each line must be parsed.
     """
     lines: list[Line] = []
     place = begin
@@ -87,18 +79,9 @@ def _entry_in(line: bytes, *, needs_check: bool) -> tuple[int, bytes] | None:
 
 
 def remove_half(descriptor: int, size: int, since: int) -> bytes:
-    """Remove a half-written line before the last `since` bytes of a file, if there is one.
+    """Remove a half-written line of `size` bytes before the last `since` bytes of a file.
 
-    Args:
-        descriptor: The file, open for reading and writing.
-        size: The bytes of the whole line.
-        since: The bytes after the half-written line; these bytes stay in the file.
-
-    Returns:
-        The last `since` bytes if the file could not take them again, else nothing.
-
-    Raises:
-        OSError: The file cannot be changed.
+    The last `since` bytes stay in the file. This returns them if they could not be written again.
     """
     end = os.fstat(descriptor).st_size - since
     os.lseek(descriptor, begin := max(0, end - size), os.SEEK_SET)

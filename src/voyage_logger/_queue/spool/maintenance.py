@@ -48,10 +48,7 @@ class Removed:
 
 
 def redirect(folder: Folder, owner: str, destination: str) -> bool:
-    """Change the destination of a dead owner's entries, and make a lock file if there is none.
-
-    Returns:
-        False if a running process has the files.
+    """Change the destination of an owner's entries; return False if the owner is not dead.
 
     Raises:
         SpoolUnusable: The file system has no locks.
@@ -66,12 +63,9 @@ def redirect(folder: Folder, owner: str, destination: str) -> bool:
 
 
 def requeue_dead_letters(folder: Folder, owner: str, destination: str) -> int:
-    """Move the dead letters of a dead owner into the segments of a new owner.
+    """Move the dead letters of a dead owner to a new owner; return the number of moved entries.
 
     Unreadable lines stay in the dead-letter file. After a crash, the entries may be in both files.
-
-    Returns:
-        The number of moved entries.
 
     Raises:
         SpoolUnusable: The file system has no locks.
@@ -94,15 +88,7 @@ def requeue_dead_letters(folder: Folder, owner: str, destination: str) -> int:
 
 
 def remove(folder: Folder, owner: str, *, only_dead_letters: bool) -> Removed | None:
-    """Remove the files of a dead owner.
-
-    Args:
-        folder: The folder of the files.
-        owner: The name of the owner.
-        only_dead_letters: True to remove only the dead-letter file.
-
-    Returns:
-        The removed files; None if a running process has the files.
+    """Remove the files of a dead owner; return None if a running process has the files.
 
     Raises:
         SpoolUnusable: The file system has no locks.

@@ -17,11 +17,7 @@ if sys.platform == "win32":
         return False
 
     def try_lock(descriptor: int) -> bool:
-        """Lock an open file and return True, or return False if another process has the lock.
-
-        Raises:
-            OSError: The file system has no locks.
-        """
+        """Lock an open file and return True, or return False if another process has the lock."""
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except PermissionError:
@@ -50,9 +46,6 @@ else:
 
         This uses `flock`, because a lock of `lockf` ends when any descriptor of its file is closed.
         A forked child shares the lock: the child must close the descriptor and never unlock it.
-
-        Raises:
-            OSError: The file system has no locks.
         """
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,14 +36,10 @@ _JOURNAL_LIMIT = 64 * 1024  # bytes; a longer journal is replaced by a short one
 
 
 class OwnerFiles:
-    """The files of one owner. The lock of the queue guards all fields.
-
-    Args:
-        folder: The folder of the files.
-        owner: The name of the owner.
-        lock: The locked lock file.
+    """The files of one owner, made with the locked lock file. The queue's lock guards all fields.
 
     Attributes:
+        owner: The name of the owner.
         lanes: The segments of each lane, oldest first.
         is_extra: True if these files do not count against `max_bytes` of the spool.
     """
@@ -62,15 +58,7 @@ class OwnerFiles:
         self._stuck: list[Segment] = []  # settled segments whose files could not be removed
 
     def describe(self, description: bytes, before: bytes = b"") -> None:
-        """Write facts about the owner into the lock file.
-
-        Args:
-            description: The new content of the lock file.
-            before: The present content.
-
-        Raises:
-            OSError: The lock file cannot be written, and has its present content.
-        """
+        """Write a new content into the lock file, or leave the content `before` after an error."""
         assert self._lock is not None  # noqa: S101 - this informs the type checker
         rewrite(self._lock, description, before)
 
@@ -80,11 +68,7 @@ class OwnerFiles:
             yield from tuple(lane)  # this copies, because a signal handler may change the lane
 
     def open_segment(self, lane: int) -> Segment:
-        """Make a new segment, open for writing.
-
-        Raises:
-            OSError: The file cannot be made.
-        """
+        """Make a new segment, open for writing."""
         self._numbers[lane] += 1
         name = segment_name(self.owner, lane, self._numbers[lane])
         segment = Segment(name, lane, self._folder.create(name))
@@ -135,12 +119,7 @@ class OwnerFiles:
                 self._stuck.append(segment)  # `finish` tries again to remove the file
 
     def forget(self, segment: Segment, *, is_left: bool = False) -> None:
-        """Remove a segment from the lanes, and leave its file as it is.
-
-        Args:
-            segment: The segment.
-            is_left: True if another process may be able to read the file.
-        """
+        """Remove a segment from the lanes; `is_left` if another process may read its file later."""
         if is_left:
             self.leave(segment.name, segment.sent)
         segment.is_gone = True
@@ -161,11 +140,7 @@ class OwnerFiles:
                 os.close(descriptor)
 
     def note_sent(self, segments: Iterable[Segment]) -> None:
-        """Append to the journal how much of each segment is settled.
-
-        Raises:
-            OSError: The journal cannot be written; the entries would be sent again after a crash.
-        """
+        """Append to the journal how much of each segment is settled."""
         notes = b"".join(_note(each.name, each.sent) for each in segments if not each.is_gone)
         if not notes or self._lock is None:
             return
@@ -196,18 +171,7 @@ class OwnerFiles:
         self._journal = OpenFile(self._folder.append_to(sent_name(self.owner)))
 
     def keep_dead_letters(self, letters: list[bytes], limit: int) -> list[bool]:
-        """Append dead letters to the dead-letter file.
-
-        Args:
-            letters: The lines of the dead letters.
-            limit: The most bytes that the dead-letter file may have.
-
-        Returns:
-            For each dead letter, True if the file had room for it.
-
-        Raises:
-            OSError: The file cannot be written.
-        """
+        """Append dead letters to a file of at most `limit` bytes; return which letters had room."""
         if self._lock is None:
             return [False] * len(letters)
         dead = self._dead
@@ -224,12 +188,9 @@ class OwnerFiles:
         return are_kept
 
     def finish(self) -> bool:
-        """Remove all files and release the lock, if no entry is left to send.
+        """Remove all files, release the lock and return True, if no entry is left to send.
 
         Unreadable segments stay in the folder, with the journal and the lock file.
-
-        Returns:
-            True if the lock was released.
         """
         if any(not segment.is_settled for segment in self.segments()):
             return False
@@ -286,11 +247,7 @@ class OwnerFiles:
 
 
 def _write_whole(descriptor: int, line: bytes, before: int) -> None:
-    """Append a line or nothing, because half a line would make the next line corrupt.
-
-    Raises:
-        OSError: The line cannot be written.
-    """
+    """Append a line or nothing, because half a line would make the next line corrupt."""
     try:
         write_all(descriptor, line)
     except OSError:

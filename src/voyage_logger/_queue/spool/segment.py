@@ -40,50 +40,23 @@ class _Reader(OpenFile):
 class Segment:
     """One file of a spool.
 
-    Args:
-        name: The name of the file.
-        lane: The lane of the entries.
-        descriptor: The file, open for writing, or None if this process does not write to the file.
-
     The lock of the queue guards all fields; only the worker uses `_reader` and `_fetched`.
 
     Attributes:
+        name: The name of the file.
+        lane: The lane of the entries.
         size, entries: The bytes and the lines of the file that count.
         taken, taken_entries: The bytes and the lines that the worker has taken.
         sent, sent_entries: The bytes and the lines that are settled.
         head: The sequence number of the first line that is not taken, or `NEVER`.
         last: The sequence number of the last line, or `NEVER` if the number is not known.
         needs_check: True if each line must be parsed, because another process wrote the file.
-        descriptor: The file, open for writing, or None.
+        descriptor: The file, open for writing, or None if this process does not write to the file.
         is_gone: True if the file no longer belongs to this process, or will soon be removed.
         is_set_aside: True if the file could not be read, until the next maintenance.
         is_told: True if the failed read was reported.
         written_at: The time of the last write, by the monotonic clock.
     """
-
-    __slots__ = (
-        "_fetched",
-        "_file",
-        "_lines",
-        "_reader",
-        "_torn",
-        "descriptor",
-        "entries",
-        "head",
-        "is_gone",
-        "is_set_aside",
-        "is_told",
-        "lane",
-        "last",
-        "name",
-        "needs_check",
-        "sent",
-        "sent_entries",
-        "size",
-        "taken",
-        "taken_entries",
-        "written_at",
-    )
 
     def __init__(self, name: str, lane: int, descriptor: int | None = None) -> None:
         self.name = name
@@ -133,11 +106,8 @@ class Segment:
     def write(self, line: bytes, sequence: int, now: float) -> None:
         """Append the line of an entry that moves from memory to the disk, and count the line.
 
-        A log call does not use this method: a signal handler that logs could run between the method
-        and the counts of the queue.
-
-        Raises:
-            OSError: The line was not written, and the caller must call `take_back`.
+        A log call does not use this method, because a signal handler that logs could run between
+        the method and the counts of the queue. After an error, the caller calls `take_back`.
         """
         assert self.descriptor is not None  # noqa: S101 - this informs the type checker
         self.size += len(line)
@@ -148,14 +118,10 @@ class Segment:
         write_all(self.descriptor, line)
 
     def take_back(self, size: int, before: int) -> bytes:
-        """Undo a failed write, because half a line would make the next line corrupt.
+        """Undo a failed write of `size` bytes to a segment that had `before` bytes.
 
-        Args:
-            size: The bytes of the line, which are counted already.
-            before: The size of the segment before the write.
-
-        Returns:
-            The lines that a signal handler has logged after the failed write, if they are lost.
+        Half a line would make the next line corrupt. A signal handler can have logged lines after
+        the failed write; this returns the handler's lines if they are lost.
         """
         lost = b""
         # Another signal handler that logs must not write to the file until the file is repaired.
@@ -213,17 +179,9 @@ class Segment:
         return not self._lines and self.taken < self.size and not self.is_gone
 
     def fetch(self, folder: Folder, end: int) -> tuple[list[Line], int]:
-        """Read the next lines; the caller does not hold the lock of the queue.
+        """Read the next lines up to `end`, the size of the segment; return them for `keep`.
 
-        Args:
-            folder: The folder of the file.
-            end: The size of the segment, read under the lock: whole lines end there.
-
-        Returns:
-            The next lines and the position where they end, for `keep`.
-
-        Raises:
-            OSError: The file cannot be read.
+        The caller does not hold the lock of the queue, because a read can take long.
         """
         begin = self._fetched
         reader = self._reader
@@ -239,13 +197,9 @@ class Segment:
             length *= 2  # a line longer than a chunk
 
     def keep(self, lines: list[Line], read_to: int) -> bool:
-        """Keep the lines that `fetch` has read, unless the segment was cut since.
+        """Keep the lines that `fetch` has read, unless the segment was cut since the read.
 
-        Returns:
-            False if another process has changed the file, and the caller must call `recount`.
-
-        Raises:
-            OSError: The file has fewer lines than it had.
+        This returns False if another process has changed the file; then the caller calls `recount`.
         """
         if self.is_gone or read_to > self.size:
             return True
@@ -270,11 +224,7 @@ class Segment:
         return False
 
     def recount(self, folder: Folder) -> tuple[int, int]:
-        """Count the lines again that are not taken; return the change in bytes and in lines.
-
-        Raises:
-            OSError: The file cannot be read.
-        """
+        """Count the lines again that are not taken; return the change in bytes and in lines."""
         with os.fdopen(folder.open(self.name), "rb") as file:
             file.seek(self.taken)
             rest = file.read()

@@ -42,20 +42,14 @@ _MOST_ADOPTED = 8  # so many dead owners at a time; other processes may take the
 
 
 class Store:
-    """The disk side of one `SpoolQueue`.
+    """The disk side of one `SpoolQueue`. The lock of the queue guards the fields.
 
-    The lock of the queue guards the fields. Only the worker uses `is_short`, `has_left` and the
-    methods that take over files of dead owners; the worker calls these without the lock.
-
-    Args:
-        settings: The settings of the spool.
-        diagnostics: The reporter of faults.
+    The worker calls `take_over_dead` without the lock. Only the worker uses `has_left`.
 
     Attributes:
         own: The files that this logger writes, or None before the first entry.
         adopted: The files of dead owners that this process has taken over, oldest owner first.
         size: The bytes of all segments of `own` and `adopted`.
-        is_short: True if there was no room for the files of some dead owners.
         has_left: True if the files of some dead owners were not taken over yet.
         is_failing: True while the disk fails and new entries wait in memory.
         segment_bytes: The most bytes of a segment, unless one line is larger.
@@ -70,8 +64,8 @@ class Store:
         self.own: OwnerFiles | None = None
         self.adopted: list[OwnerFiles] = []
         self.size = 0
-        self.is_short = self.has_left = False
-        self.is_failing = False
+        self.has_left = self.is_failing = False
+        self._is_short = False  # True if some dead owners had too many bytes to be taken over
         self._is_told = False  # True if the fault of the disk was reported
         by_share = settings.max_bytes // _SEGMENTS
         self.segment_bytes = max(_SMALLEST_SEGMENT, min(_LARGEST_SEGMENT, by_share))
@@ -83,46 +77,33 @@ class Store:
 
     @property
     def folder(self) -> Folder:
-        """The open folder.
-
-        Raises:
-            SpoolUnusable: The folder cannot be opened.
-        """
+        """The open folder, which is opened at the first use."""
         if self._folder is None:
             self._folder = Folder(self.settings.path)
         return self._folder
 
     def open_own(self) -> OwnerFiles:
-        """Return the files that this logger writes, and make them if there are none.
-
-        Raises:
-            SpoolUnusable: The folder cannot be opened, or its locks do not work.
-            OSError: A file cannot be made.
-        """
+        """Return the files that this logger writes, and make them if there are none."""
         for _ in range(_ATTEMPTS):
             if self.own is not None:
                 return self.own
-            self._make_own()
+            owner = new_owner()
+            lock = self._make_lock(lock_name(owner))
+            if lock is not None:
+                owner_files = OwnerFiles(self.folder, owner, lock)
+                # A signal handler that logs also makes files. CPython 3.10 runs handlers at calls
+                # and jumps only. The next statement has neither, so no handler interrupts it.
+                self.own = (self.own, owner_files)[self.own is None]
+                if self.own is not owner_files:
+                    owner_files.finish()
         if self.own is None:
             raise SpoolUnusable("its locks do not work")
         return self.own
 
-    def _make_own(self) -> None:
-        owner = new_owner()
-        lock = self._make_lock(lock_name(owner))
-        if lock is None:
-            return
-        owner_files = OwnerFiles(self.folder, owner, lock)
-        # A signal handler that logs also makes files. CPython 3.10 runs handlers at calls and jumps
-        # only: this statement has none, so a handler runs before or after the whole statement.
-        self.own = (self.own, owner_files)[self.own is None]
-        if self.own is not owner_files:
-            owner_files.finish()
-
     def _make_lock(self, name: str) -> OpenFile | None:
-        """Make a lock file, or return None if another process removed it before it was locked.
+        """Make a lock file, or return None if another process locked or removed the new file.
 
-        The file names the destination before the first entry is written: entries without a
+        The file names the destination before the first entry is written, because entries without a
         destination could be sent to any server.
         """
         lock = self.folder.lock(name, is_new=True)
@@ -145,10 +126,8 @@ class Store:
 
     def recover(self) -> None:
         """Note that the disk takes entries again."""
-        self.is_failing = False
-        if self._is_told:
-            self._is_told = False
-            self.note("spool works", "it works again")
+        self.is_failing = self._is_told = False
+        self.note("spool works", "it works again")
 
     def is_removed(self) -> bool:
         """True if the folder was removed or moved away."""
@@ -164,7 +143,7 @@ class Store:
             except (OSError, SpoolUnusable) as error:
                 self.fail(error)
                 continue
-            if lock is not None:
+            if lock is not None:  # else another process has the lock, until it has sent the entries
                 owner_files.relock(lock)
                 self.note("spool lock", "a lock was lost, and the lock file is locked again")
 
@@ -194,8 +173,8 @@ class Store:
     def adopt(self, owner_files: OwnerFiles) -> None:
         """Count the files of a dead owner as files of this logger.
 
-        No entry is dropped for these files. If there is no room, the limit grows until they are
-        sent, because the disk has them already.
+        If there is no room, the limit grows until these files are sent, because the disk has them
+        already: no entry is dropped to make room for adopted entries.
         """
         owner_files.is_extra = self.size + owner_files.size > self.bound
         self.adopted.append(owner_files)
@@ -255,7 +234,7 @@ class Store:
     def take_over_dead(self) -> Iterator[OwnerFiles]:
         """Take over the files of dead owners, one by one, as far as there is room.
 
-        At least one owner is taken over without regard to room. Otherwise a backlog that is larger
+        The first owner is taken over even if there is no room. Otherwise, a backlog that is larger
         than the limit would never be sent.
         """
         try:
@@ -282,10 +261,10 @@ class Store:
             else:
                 if owner_files is not None and not owner_files.finish():
                     yield owner_files
-        if left and not self.is_short:
+        if left and not self._is_short:
             self.note("spool short", f"no room for the files of {left} more dead owners: they wait")
-        self.is_short = bool(left)
-        self.has_left = is_full or self.is_short
+        self._is_short = bool(left)
+        self.has_left = is_full or self._is_short
         self._note_elsewhere(elsewhere, names)
 
     def _take_over(self, folder: Folder, owner: str) -> OwnerFiles | None:
