@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import signal
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +14,9 @@ import pytest
 from tests.support.processes import messages, needs_fork
 from tests.support.spooling import Child, leave, look
 from voyage_logger._base.levels import INFO
+from voyage_logger._queue.spool import folder as folder_module
 from voyage_logger._queue.spool.file_names import lock_name
-from voyage_logger._queue.spool.folder import Folder, unlock
+from voyage_logger._queue.spool.folder import Folder, rewrite, unlock
 from voyage_logger._queue.spool.owner import OwnerFiles
 
 if TYPE_CHECKING:
@@ -240,3 +242,95 @@ def test_fork_during_an_adoption_leaves_the_lock_to_the_parent(
             lock = folder.lock(name)
             assert lock is not None, name
             unlock(lock)
+
+
+def test_lock_file_is_not_written_after_the_app_reused_its_number(tmp_path: Path) -> None:
+    """The app's file stays as it is, and the caller learns that the write has failed."""
+    lock = Folder(tmp_path).lock(lock_name(OWNER), is_new=True)
+    assert lock is not None
+    number = give_to_app(tmp_path / lock_name(OWNER), tmp_path / "own")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        rewrite(lock, b"{}\n")
+
+    assert (tmp_path / "own").read_bytes() == b""
+    unlock(lock)
+    os.close(number)
+
+
+def test_lock_that_another_process_took_is_taken_again_later(
+    tmp_path: Path, away: VoyageLogger
+) -> None:
+    """An app's clean-up can free a lock, and another process can take the lock at once."""
+    (path,) = (tmp_path / "spool").glob("*.lock")
+    number = give_to_app(path, tmp_path / "own")
+    other = os.open(path, os.O_RDWR)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    look(away)
+    assert away.stats().spooled == 1
+    os.close(other)
+    look(away)
+
+    other = os.open(path, os.O_RDWR)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
+    os.close(number)
+
+
+def test_folder_that_the_app_closed_and_that_is_gone_counts_as_removed(
+    server: DevServer, tmp_path: Path, away: VoyageLogger
+) -> None:
+    """The entries of open files wait in memory while a file has the folder's path."""
+    number = give_to_app(tmp_path / "spool", tmp_path / "own")
+    (tmp_path / "spool").rename(tmp_path / "moved")
+    (tmp_path / "spool").touch()
+    look(away)
+
+    assert (away.stats().pending, away.stats().spooled, away.stats().dropped) == (1, 0, 0)
+    server.accept_connections()
+    assert away.flush()
+    assert messages(server) == ["first"]
+    os.close(number)
+
+
+def test_folder_is_used_while_its_path_cannot_be_looked_up(
+    tmp_path: Path, server: DevServer, make_logger: MakeLogger
+) -> None:
+    """The open folder works without its path, which can fail for a while."""
+    server.refuse_connections()
+    (tmp_path / "parent").mkdir()
+    logger = make_logger(spool_dir=tmp_path / "parent" / "spool", flush_interval=600)
+    logger.info("first")
+    (tmp_path / "parent").rename(tmp_path / "moved")
+    (tmp_path / "parent").symlink_to(tmp_path / "parent")  # a loop of links
+    look(logger)
+    logger.info("second")
+
+    assert logger.stats().spooled == 2
+    assert len(list((tmp_path / "moved" / "spool").glob("*.info.*"))) == 1
+
+
+def test_lock_file_that_cannot_be_opened_delays_another_logger_for_a_second(
+    make_logger: MakeLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits for a network disk does not stop the log calls of other loggers."""
+    monkeypatch.setattr(folder_module, "OPENING_SECONDS", 0.05)
+    flock, waits, ends = fcntl.flock, threading.Event(), threading.Event()
+
+    def slow(descriptor: int, operation: int) -> None:
+        if threading.current_thread() is thread:
+            waits.set()
+            assert ends.wait(60)
+        flock(descriptor, operation)
+
+    first = make_logger(spool_dir=tmp_path / "first", flush_interval=600)
+    second = make_logger(spool_dir=tmp_path / "second", flush_interval=600)
+    thread = threading.Thread(target=first.info, args=("a",))
+    monkeypatch.setattr(fcntl, "flock", slow)
+    thread.start()
+    assert waits.wait(60)
+    second.info("b")
+    assert second.stats().spooled == 1
+    ends.set()
+    thread.join(60)
+    assert first.stats().spooled == 1

@@ -82,6 +82,18 @@ class TestLeftFiles:
         logger.close()
         assert list(folder.iterdir()) == []
 
+    def test_file_with_only_half_a_line_is_removed(
+        self, server: DevServer, make_logger: MakeLogger, folder: Path
+    ) -> None:
+        """A process that was killed during its first log call leaves no entry."""
+        leave(folder, server, [], tail=b'{"spool_seq":1,"mess')
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        drain(logger)
+
+        assert messages(server) == []
+        logger.close()
+        assert list(folder.iterdir()) == []
+
     @pytest.mark.parametrize(
         "garbage",
         [
@@ -568,6 +580,82 @@ class TestUnusableFolder:
 
         monkeypatch.setattr(fcntl, "flock", flock)
         self.check(server, make_logger, folder, said, "no locks")
+        assert list(folder.iterdir()) == []
+
+    @pytest.mark.parametrize("times", [1, 100])
+    def test_new_lock_that_another_process_takes_is_not_used(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        times: int,
+    ) -> None:
+        """The logger makes other files, and its entries wait in memory if no lock is ever free."""
+        flock = fcntl.flock
+        others: list[int] = []
+
+        def late(descriptor: int, operation: int) -> None:
+            if len(others) < times:
+                path = Path(f"/proc/self/fd/{descriptor}").readlink()
+                others.append(os.open(path, os.O_RDWR))
+                flock(others[-1], operation)
+            flock(descriptor, operation)
+
+        monkeypatch.setattr(fcntl, "flock", late)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("a")
+        assert (logger.stats().spooled, logger.stats().pending) == (times == 1, 1)
+        monkeypatch.undo()
+        for descriptor in others:
+            os.close(descriptor)
+        logger.flush()
+
+        assert messages(server) == ["a"]
+
+    def test_files_of_dead_processes_stay_without_locks(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Without locks, the files can belong to a running process on another machine."""
+
+        def flock(_descriptor: int, _operation: int) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        path = leave(folder, server, ["left"])
+        before = {each.name for each in folder.iterdir()}
+        monkeypatch.setattr(fcntl, "flock", flock)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("own")
+        look(logger)
+        logger.flush()
+
+        assert messages(server) == ["own"]
+        assert path.exists()
+        assert {each.name for each in folder.iterdir()} == before
+        assert any("cannot be taken over" in line for line in said())
+
+    @needs_root
+    def test_folder_of_another_user_is_named_as_the_reason(
+        self,
+        server: DevServer,
+        make_logger: MakeLogger,
+        folder: Path,
+        said: Callable[[], list[str]],
+    ) -> None:
+        """Even root does not write into a folder whose owner can replace the files."""
+        folder.mkdir()
+        os.chown(folder, NOBODY, NOBODY)
+        logger = make_logger(spool_dir=folder, flush_interval=600)
+        logger.info("a")
+        logger.flush()
+
+        assert messages(server) == ["a"]
+        assert any("it belongs to another user" in line for line in said())
         assert list(folder.iterdir()) == []
 
     @needs_root
