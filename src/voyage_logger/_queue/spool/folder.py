@@ -259,10 +259,10 @@ class Folder:
         return descriptor
 
 
-def unlock(lock: OpenFile) -> None:
-    """Release a lock by closing its file."""
+def unlock(lock: OpenFile | None) -> None:
+    """Release a lock, if there is one, by closing its file."""
     with _unforked():
-        if _held.pop(lock, None) is not None:
+        if lock is not None and _held.pop(lock, None) is not None:
             lock.close()
 
 

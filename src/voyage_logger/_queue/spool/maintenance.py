@@ -141,10 +141,9 @@ def _held(folder: Folder, owner: str, *, is_kept: bool = False) -> Iterator[Open
     try:
         yield lock
     finally:
-        if lock is not None:
-            if is_made and not (is_kept and segments):
-                folder.remove(lock_name(owner))
-            unlock(lock)
+        if lock is not None and is_made and not (is_kept and segments):
+            folder.remove(lock_name(owner))
+        unlock(lock)
 
 
 def _write_segments(folder: Folder, entries: list[bytes], destination: str) -> None:

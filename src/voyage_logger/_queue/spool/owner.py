@@ -213,8 +213,7 @@ class OwnerFiles:
     def relock(self, lock: OpenFile) -> None:
         """Use a new lock file, because the old one was removed or closed by the app."""
         old, self._lock = self._lock, lock
-        if old is not None:
-            unlock(old)
+        unlock(old)
 
     def is_linked(self) -> bool:
         """False if the lock file was removed, or closed by the app."""
@@ -224,8 +223,7 @@ class OwnerFiles:
         """Close all files and release the lock; the files stay in the folder."""
         lock = self._lock
         self.release_in_child()
-        if lock is not None:
-            unlock(lock)
+        unlock(lock)
 
     def release_in_child(self) -> None:
         """Close all files but the lock file: see `release_locks_in_child`."""

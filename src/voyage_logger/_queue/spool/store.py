@@ -84,9 +84,11 @@ class Store:
 
     def open_own(self) -> OwnerFiles:
         """Return the files that this logger writes, and make them if there are none."""
-        for _ in range(_ATTEMPTS):
-            if self.own is not None:
-                return self.own
+        attempts = 0
+        while self.own is None:
+            if attempts == _ATTEMPTS:
+                raise SpoolUnusable("its locks do not work")
+            attempts += 1
             owner = new_owner()
             lock = self._make_lock(lock_name(owner))
             if lock is not None:
@@ -96,8 +98,6 @@ class Store:
                 self.own = (self.own, owner_files)[self.own is None]
                 if self.own is not owner_files:
                     owner_files.finish()
-        if self.own is None:
-            raise SpoolUnusable("its locks do not work")
         return self.own
 
     def _make_lock(self, name: str) -> OpenFile | None:
