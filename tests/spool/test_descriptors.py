@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -11,15 +12,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.loggers import until
 from tests.support.processes import messages, needs_fork
 from tests.support.spooling import Child, leave, look
 from voyage_logger._base.levels import INFO
 from voyage_logger._queue.spool import folder as folder_module
 from voyage_logger._queue.spool.file_names import lock_name
-from voyage_logger._queue.spool.folder import Folder, rewrite, unlock
+from voyage_logger._queue.spool.folder import Folder, release_locks_in_child, rewrite, unlock
 from voyage_logger._queue.spool.owner import OwnerFiles
+from voyage_logger._queue.spool.segment import Segment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.loggers import MakeLogger
@@ -258,7 +262,7 @@ def test_lock_file_is_not_written_after_the_app_reused_its_number(tmp_path: Path
 
 
 def test_lock_that_another_process_took_is_taken_again_later(
-    tmp_path: Path, away: VoyageLogger
+    tmp_path: Path, away: VoyageLogger, said: Callable[[], list[str]]
 ) -> None:
     """An app's clean-up can free a lock, and another process can take the lock at once."""
     (path,) = (tmp_path / "spool").glob("*.lock")
@@ -266,9 +270,10 @@ def test_lock_that_another_process_took_is_taken_again_later(
     other = os.open(path, os.O_RDWR)
     fcntl.flock(other, fcntl.LOCK_EX)
     look(away)
-    assert away.stats().spooled == 1
+    assert (away.stats().spooled, said()) == (1, [])
     os.close(other)
     look(away)
+    assert any("locked again" in line for line in said())
 
     other = os.open(path, os.O_RDWR)
     with pytest.raises(BlockingIOError):
@@ -334,3 +339,90 @@ def test_lock_file_that_cannot_be_opened_delays_another_logger_for_a_second(
     ends.set()
     thread.join(60)
     assert first.stats().spooled == 1
+
+
+def test_forked_child_keeps_its_own_locks(tmp_path: Path) -> None:
+    """A child's handler that logs can take a lock before all of the parent's locks are closed."""
+    folder = Folder(tmp_path)
+    lock = folder.lock(lock_name(OWNER), is_new=True)
+    release_locks_in_child()
+
+    assert folder.lock(lock_name(OWNER)) is None
+    unlock(lock)
+
+
+def test_handler_that_logs_while_files_are_made_leaves_one_lock_file(
+    server: DevServer, make_logger: MakeLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both entries are in the files of one owner, and the other owner's files are removed."""
+    flock, calls = fcntl.flock, []
+
+    def interrupted(descriptor: int, operation: int) -> None:
+        calls.append(descriptor)
+        flock(descriptor, operation)
+        if len(calls) == 1:
+            signal.raise_signal(signal.SIGUSR1)
+
+    server.refuse_connections()
+    logger = make_logger(spool_dir=tmp_path / "spool", flush_interval=600)
+    before = signal.signal(signal.SIGUSR1, lambda *_: logger.info("from the handler"))
+    monkeypatch.setattr(fcntl, "flock", interrupted)
+    logger.info("interrupted")
+    monkeypatch.undo()
+    signal.signal(signal.SIGUSR1, before)
+
+    assert logger.stats().spooled == 2
+    assert len(list((tmp_path / "spool").glob("*.lock"))) == 1
+    server.accept_connections()
+    assert logger.flush()
+    assert sorted(messages(server)) == ["from the handler", "interrupted"]
+
+
+def test_closed_files_keep_no_dead_letter(tmp_path: Path) -> None:
+    """After a release, only the process that takes over the files may write to these files."""
+    folder = Folder(tmp_path)
+    lock = folder.lock(lock_name(OWNER), is_new=True)
+    assert lock is not None
+    owner_files = OwnerFiles(folder, OWNER, lock)
+    owner_files.close()
+
+    assert owner_files.keep_dead_letters([b"{}\n"], 1000) == [False]
+    assert folder.names() == [lock_name(OWNER)]
+
+
+def test_lines_are_kept_if_the_app_closes_the_file_after_a_read(tmp_path: Path) -> None:
+    """The next read opens the file again."""
+    folder = Folder(tmp_path)
+    segment = Segment("s", INFO, folder.create("s"))
+    for number in (1, 2):
+        segment.write(b'{"spool_seq":%d,"m":1}\n' % number, number, 0.0)
+    lines, read_to = segment.fetch(folder, segment.size)
+    (reader,) = [
+        number
+        for number in range(3, 256)
+        if number != segment.descriptor and is_of(number, tmp_path / "s")
+    ]
+    os.close(reader)
+
+    assert segment.keep(lines, read_to)
+    segment.seal()
+
+
+def test_entries_of_a_removed_file_on_a_bad_disk_are_dropped(
+    tmp_path: Path, away: VoyageLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries that cannot be read from the open file are counted as lost."""
+    until(lambda: away._pipeline.queue.looks)  # type: ignore[attr-defined]
+    (path,) = (tmp_path / "spool").glob("*.info.*")
+    file, read = path.stat(), os.read
+
+    def broken(descriptor: int, count: int) -> bytes:
+        if os.path.samestat(os.fstat(descriptor), file):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(descriptor, count)
+
+    path.unlink()
+    monkeypatch.setattr(os, "read", broken)
+    look(away)
+
+    assert away.stats().dropped_by == {"spool_deleted": 1}

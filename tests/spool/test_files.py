@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from tests.support.loggers import assert_law, until
+from tests.support.processes import messages
+from tests.support.spooling import leave, look
 from voyage_logger._base.diagnostics import Diagnostics
-from voyage_logger._base.levels import LEVELS
+from voyage_logger._base.levels import INFO, LEVELS
 from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
@@ -104,3 +109,79 @@ def test_log_agent_reads_each_entry_once(
     for entry in agent.read:
         del entry["spool_seq"]
     assert sorted(server.entries(), key=lambda entry: entry["meta_data"]["log_id"]) == agent.read
+
+
+def test_line_longer_than_one_read_arrives(
+    server: DevServer, make_logger: MakeLogger, tmp_path: Path
+) -> None:
+    """The worker reads a longer piece if a piece of 256 KiB has no whole line."""
+    leave(tmp_path, server, ["x" * 300_000, "y"])
+    logger = make_logger(spool_dir=tmp_path, flush_interval=600)
+    look(logger)
+    until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
+
+    assert [len(text) for text in messages(server)] == [300_000, 1]
+
+
+def test_segment_without_a_line_end_has_no_entries(
+    server: DevServer, make_logger: MakeLogger, tmp_path: Path
+) -> None:
+    """The entries that another program has overwritten are counted as dropped."""
+    server.refuse_connections()
+    logger = make_logger(spool_dir=tmp_path, flush_interval=600)
+    for _ in range(3):
+        logger.info("lost")
+    (path,) = tmp_path.glob("*.info.*")
+    path.write_bytes(b"x" * 10_000)
+    server.accept_connections()
+    logger.flush()
+    logger.info("later")
+    logger.flush()
+
+    assert "later" in messages(server)
+    assert logger.stats().dropped_by == {"corrupt": 3}
+    assert_law(logger.stats())
+
+
+def test_unreadable_segment_counts_as_pending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flush waits rather for too many entries than for too few."""
+    queue = SpoolQueue(100, 1 << 20, SpoolSettings(tmp_path, 1 << 20, None, "x"), Diagnostics())
+    for _ in range(3):
+        queue.append(b'{"message":"m"}', INFO)
+    assert queue.pending_until(2) == 2
+
+    def broken(*_: Any, **__: Any) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", broken)
+    assert queue.pending_until(2) == 3
+    monkeypatch.undo()
+    queue.close("closed")
+
+
+def test_owner_that_removes_its_files_after_the_listing_is_no_fault(
+    server: DevServer,
+    make_logger: MakeLogger,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: Callable[[], list[str]],
+) -> None:
+    """A process can send its last entry while another process looks for dead processes."""
+    logger = make_logger(spool_dir=tmp_path, flush_interval=600)
+    logger.info("own")
+    until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
+    leave(tmp_path, server, ["left"])
+    list_folder = os.listdir
+
+    def list_then_remove(where: Any) -> list[str]:
+        names = list_folder(where)
+        for path in tmp_path.glob("v1.0000000007-*"):
+            path.unlink()
+        return names
+
+    monkeypatch.setattr(os, "listdir", list_then_remove)
+    look(logger)
+
+    assert (logger.stats().adopted, said()) == (0, [])
