@@ -1,7 +1,7 @@
 """Adoption: a process takes over the files of dead processes.
 
 What must stay true: only the process that holds the lock of an owner uses the files of the owner.
-An owner is dead if its lock is free; nothing else decides that.
+An owner is dead if its lock is free. No process id and no clock counts.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _add_segments(
     for name in segments:  # the names are sorted, so the numbers of a lane rise
         try:
             owner_files.add(_resumed(folder, name, sent.get(name, 0)))
-        except OSError as error:  # noqa: PERF203 - the other segments are sent all the same
+        except OSError as error:  # noqa: PERF203 - other segments must be sent, too
             if isinstance(error, FileNotFoundError) or not is_lasting(error):
                 raise
             owner_files.leave(name, sent.get(name, 0))

@@ -1,8 +1,8 @@
 """The spool's folder: files are opened, locked and written in it.
 
 What must stay true: every file is opened inside the folder that was checked, even if another folder
-takes its path later. No link is followed. Only the user of the process can read the files. The
-spool still works after the app has closed a descriptor of the spool.
+takes its path later. The spool follows no link. Only the user of the process can read the files.
+The spool still works after the app has closed a descriptor of the spool.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
-# Errors that last until somebody repairs the file. A bad sector is such an error; too many open
-# files is not.
+# Errors that last until somebody repairs the file. A bad sector is such an error. A lack of free
+# descriptors ends without a repair.
 _LASTING = {
     errno.EACCES,
     errno.EIO,
@@ -277,10 +277,10 @@ def release_locks_in_child() -> None:
 
 @contextlib.contextmanager
 def _unforked() -> Iterator[None]:
-    """Hold the `opening` lock, for which a fork waits up to one second.
+    """Hold the `opening` lock, or go on without the lock after one second.
 
-    The wait for this lock has a limit, too: in a child that was forked without the lock, the lock
-    may belong to a thread that does not exist there.
+    A fork waits for this lock as long. In a child that was forked after that second, the lock may
+    belong to a thread that does not exist in the child.
     """
     is_held = opening.acquire(timeout=OPENING_SECONDS)
     try:

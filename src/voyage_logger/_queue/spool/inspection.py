@@ -149,7 +149,7 @@ class View:
         for owner in sorted(files):
             try:
                 found.append(self._owner(owner, files[owner]))
-            except OSError as error:  # noqa: PERF203 - the other owners are listed all the same
+            except OSError as error:  # noqa: PERF203 - an error must not hide other owners
                 self._note(f"the files of {owner}", error)
         return found
 
@@ -222,7 +222,7 @@ class View:
         for part in parts:
             try:
                 yield from self._lines_in(part)
-            except FileNotFoundError:  # noqa: PERF203 - the other segments are shown all the same
+            except FileNotFoundError:  # noqa: PERF203 - an error must not hide other segments
                 continue  # the segment was just delivered
             except OSError as error:
                 self._note(part.name, error)
@@ -254,8 +254,8 @@ class _ReadOnly(Folder):
 def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
     """True if a running process has the files of an owner.
 
-    The lock decides that. If the lock file was removed, its owner makes a new one within half a
-    minute; until then, any process with the owner's process id counts as the owner.
+    A running process holds the lock. An owner whose lock file was removed makes a new lock file
+    within half a minute. Until then, any process with the owner's process id counts as the owner.
     """
     try:
         lock = folder.lock(lock_name(owner))

@@ -81,7 +81,8 @@ def _entry_in(line: bytes, *, needs_check: bool) -> tuple[int, bytes] | None:
 def remove_half(descriptor: int, size: int, since: int) -> bytes:
     """Remove a half-written line of `size` bytes before the last `since` bytes of a file.
 
-    The last `since` bytes stay in the file. This returns them if they could not be written again.
+    The last `since` bytes stay in the file. If those bytes cannot be written again, they are the
+    result.
     """
     end = os.fstat(descriptor).st_size - since
     os.lseek(descriptor, begin := max(0, end - size), os.SEEK_SET)

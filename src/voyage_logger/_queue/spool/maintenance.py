@@ -112,7 +112,7 @@ def _removed(folder: Folder, names: list[str]) -> Removed:
         try:
             size = folder.status(name).st_size
             folder.remove(name)
-        except FileNotFoundError:  # noqa: PERF203 - the other files are removed all the same
+        except FileNotFoundError:  # noqa: PERF203 - other files must be removed, too
             continue
         except OSError as error:
             left.append((name, error))
@@ -125,8 +125,8 @@ def _removed(folder: Folder, names: list[str]) -> Removed:
 def _held(folder: Folder, owner: str, *, is_kept: bool = False) -> Iterator[OpenFile | None]:
     """Hold the lock of a dead owner; the value is None if a running process has the lock.
 
-    A lock file is made if there is none. At the end such a file is removed, unless `is_kept` is
-    true and the owner has segments.
+    If there is no lock file, this makes a lock file, and removes the new file at the end. The new
+    file stays if `is_kept` is true and the owner has segments.
     """
     lock: OpenFile | None = None
     is_made = False

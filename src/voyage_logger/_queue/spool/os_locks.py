@@ -58,7 +58,7 @@ else:
         return status.st_uid not in (os.geteuid(), 0)
 
 
-# Windows has none of these flags: there, only the check of the folder protects against links.
+# Windows has none of these flags, so only the check of the folder protects against links there.
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe in the folder must not block
 BINARY = getattr(os, "O_BINARY", 0)

@@ -58,7 +58,7 @@ class OwnerFiles:
         self._stuck: list[Segment] = []  # settled segments whose files could not be removed
 
     def describe(self, description: bytes, before: bytes = b"") -> None:
-        """Write a new content into the lock file, or leave the content `before` after an error."""
+        """Write new facts into the lock file; after an error, the file has the old facts."""
         assert self._lock is not None  # noqa: S101 - this informs the type checker
         rewrite(self._lock, description, before)
 
@@ -119,7 +119,7 @@ class OwnerFiles:
                 self._stuck.append(segment)  # `finish` tries again to remove the file
 
     def forget(self, segment: Segment, *, is_left: bool = False) -> None:
-        """Remove a segment from the lanes; `is_left` if another process may read its file later."""
+        """Remove a segment from the lanes; `is_left` means that the file is for other processes."""
         if is_left:
             self.leave(segment.name, segment.sent)
         segment.is_gone = True
@@ -232,8 +232,8 @@ class OwnerFiles:
             segment.seal()
             segment.stop_reading()
         self._close_journal()
-        # The field is emptied first: a signal handler that runs before the file is closed must not
-        # close a descriptor that may belong to another file by then.
+        # The field is emptied first, because a signal handler can call this method, too. A second
+        # close could close another file with the same number.
         dead, self._dead = self._dead, None
         if dead is not None:
             dead.close()

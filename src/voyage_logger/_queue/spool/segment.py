@@ -1,8 +1,8 @@
 """A segment: one file of entries of one lane. Log calls append to the file, the worker reads it.
 
 What must stay true: the settled entries are the first ones of the file; the taken entries are the
-settled ones and those in flight after them. Both parts only grow. The descriptor for writing is
-used only under the lock of the queue, the descriptor for reading only by the worker.
+settled ones and those in flight after them. The number of both only grows. The descriptor for
+writing is used only under the lock of the queue, the descriptor for reading only by the worker.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _CHUNK = 256 * 1024  # bytes of one read
 class _Reader(OpenFile):
     """A descriptor that is closed when no thread uses the object any more.
 
-    A log call may drop a segment while the worker reads the file. If the descriptor were closed at
-    that moment, the worker could read another file with the same number.
+    A log call may drop a segment while the worker reads the file. If the log call closed the
+    descriptor, the worker could read another file with the same number.
     """
 
     __slots__ = ()
@@ -286,5 +286,5 @@ class Segment:
         self.stop_reading()
 
     def stop_reading(self) -> None:
-        """Close the descriptor for reading, after a `fetch` that still uses it."""
+        """Close the descriptor for reading as soon as no `fetch` uses the descriptor."""
         self._reader = None

@@ -94,7 +94,7 @@ class Store:
             if lock is not None:
                 owner_files = OwnerFiles(self.folder, owner, lock)
                 # A signal handler that logs also makes files. CPython 3.10 runs handlers at calls
-                # and jumps only. The next statement has neither, so no handler interrupts it.
+                # and jumps only. The next statement has no call and no jump, so it runs as one.
                 self.own = (self.own, owner_files)[self.own is None]
                 if self.own is not owner_files:
                     owner_files.finish()
@@ -143,7 +143,7 @@ class Store:
             except (OSError, SpoolUnusable) as error:
                 self.fail(error)
                 continue
-            if lock is not None:  # else another process has the lock, until it has sent the entries
+            if lock is not None:  # else another process sends the entries
                 owner_files.relock(lock)
                 self.note("spool lock", "a lock was lost, and the lock file is locked again")
 
