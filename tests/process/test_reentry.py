@@ -347,6 +347,33 @@ def test_lines_about_losses_become_no_entries(server: DevServer) -> None:
     assert sum(lost(stderr)) == 25
 
 
+@pytest.mark.parametrize("ends", ["logger.close(timeout=0)", "pass"], ids=["close", "exit"])
+def test_end_waits_for_a_line_that_the_worker_is_writing(server: DevServer, ends: str) -> None:
+    """The line about shed entries is complete though the process ends while it is written."""
+    server.refuse_connections()
+    _, stderr = run(
+        textwrap.dedent(f"""\
+        import sys, threading
+        class Slow:
+            def write(self, text):
+                if threading.current_thread() is not threading.main_thread():
+                    begun.set()
+                    threading.Event().wait(0.2)
+                sys.__stderr__.write(text)
+            def flush(self):
+                sys.__stderr__.flush()
+        begun, sys.stderr = threading.Event(), Slow()
+        logger = VoyageLogger("app", max_queue_size=5, flush_interval=0.01, shutdown_timeout=0.01)
+        for _ in range(20): logger.info("x")
+        assert begun.wait(30)
+        {ends}
+        report()
+        """),
+        server,
+    )
+    assert sum(lost(stderr)) == 20
+
+
 TO_LOGGER = """\
 class ToLogger:
     def write(self, text):

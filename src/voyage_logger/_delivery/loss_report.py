@@ -6,6 +6,7 @@ an entry, a notice, causes no further notice.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from voyage_logger._delivery.server_state import ServerState
     from voyage_logger._queue.contract import Queue
 
+_LINE_SECONDS = 0.5  # the most time that the end of a logger gives another thread's line
 _AT_END = {"closed", "shutdown"}  # with these reasons, the last attempt explains the loss
 
 
@@ -49,6 +51,7 @@ class LossReport:
         self._clock = clock
         self.is_due = False
         self._words = ""  # what the server said of the last entry that it rejected
+        self._telling: Counter[int] = Counter()  # reports in progress, by thread
         self._told: Counter[Loss] = Counter()  # on stderr
         self._told_at: float | None = None
         self._noted: Counter[Loss] = Counter()  # in the stream
@@ -73,6 +76,17 @@ class LossReport:
     def tell_last(self, *, at_once: bool = False) -> None:
         """Tell people of losses at the end, with the problem of the last attempt as the cause."""
         self.report(self.claim_last(at_once=at_once))
+        self.wait_for_others()
+
+    def wait_for_others(self) -> None:
+        """Wait for the lines of other threads, because exit would end these threads."""
+        deadline, own = self._clock() + _LINE_SECONDS, threading.get_ident()
+        with self._queue.lock:
+            while +self._telling and set(+self._telling) != {own}:
+                remaining = deadline - self._clock()
+                if remaining <= 0:
+                    return
+                self._queue.settled.wait(remaining)
 
     def claim_last(self, *, at_once: bool) -> EntriesLost | None:
         """Return the losses to report at the end; the caller must report them."""
@@ -88,6 +102,7 @@ class LossReport:
             if not news or (is_soon and not at_once):
                 return None
             self._told, self._told_at = losses, now
+            self._telling[threading.get_ident()] += 1
             kept, self._told_kept = self._queue.kept - self._told_kept, self._queue.kept
         reasons = by_reason(news)
         is_rejected = reasons.keys() & self._queue.stats().rejected_by.keys()
@@ -104,7 +119,12 @@ class LossReport:
 
                 folder = printable(quote(self._queue.place))
                 advice = f"; see `voyage-logger spool show --dead-letters {folder}`"
-            self._diagnostics.report("lost", error, suffix=advice, at_once=True)
+            try:
+                self._diagnostics.report("lost", error, suffix=advice, at_once=True)
+            finally:
+                with self._queue.lock:
+                    self._telling[threading.get_ident()] -= 1
+                    self._queue.settled.notify_all()
             self._words = ""
         if self.is_due:
             self.end()

@@ -174,10 +174,12 @@ class Pipeline:
             if is_done:
                 self._is_draining = False
                 self._worker.losses.tell(at_once=at_once)
+                self._worker.losses.wait_for_others()
             else:
                 self._worker.stop_and_drop("shutdown", at_once=at_once)
                 self._is_draining = False
                 self.queue.drop_all("shutdown")  # daemon threads may have logged meanwhile
+                self._worker.losses.wait_for_others()
             self.queue.release()
 
     def tell_rest(self) -> None:
