@@ -443,3 +443,30 @@ def test_exception_from_a_signal_handler_releases_the_lock(server: DevServer) ->
         environ=UNMEASURED,
     )
     assert done.out.split() == ["True", "True"]
+
+
+def test_functions_that_do_not_return_delay_exit_once_for_all_loggers(server: DevServer) -> None:
+    """Twenty `on_error` that hang in the worker threads delay exit by half a second together."""
+    server.refuse_connections()
+    done = run(
+        server,
+        """\
+        hanging = threading.Semaphore(0)
+        def hang(error):
+            if isinstance(error, voyage_logger.EntriesLost):
+                if threading.current_thread() is not threading.main_thread():
+                    hanging.release()
+                    threading.Event().wait()
+        loggers = [
+            VoyageLogger("app", max_queue_size=1, flush_interval=0.01, shutdown_timeout=shutdown,
+                         on_error=hang)
+            for _ in range(20)
+        ]
+        for each in loggers:
+            for _ in range(3): each.info("x")
+        for _ in loggers: assert hanging.acquire(timeout=30)
+        ending()
+        """,
+        shutdown=BRIEF,
+    )
+    assert 0 < done.hook_seconds < BRIEF + 0.5 + SLACK

@@ -76,13 +76,16 @@ class LossReport:
     def tell_last(self, *, at_once: bool = False) -> None:
         """Tell people of losses at the end, with the problem of the last attempt as the cause."""
         self.report(self.claim_last(at_once=at_once))
-        self.wait_for_others()
 
-    def wait_for_others(self) -> None:
-        """Wait for the lines of other threads, because exit would end these threads."""
-        deadline, own = self._clock() + _LINE_SECONDS, threading.get_ident()
+    def wait_for_others(self, limit: float) -> None:
+        """Wait for the lines of other threads, because exit would end these threads.
+
+        This takes `_LINE_SECONDS` at most, and ends so many seconds after `limit`, a monotonic
+        time: a function of the app that does not return must not delay exit for each logger.
+        """
+        deadline = min(self._clock(), limit) + _LINE_SECONDS
         with self._queue.lock:
-            while +self._telling and set(+self._telling) != {own}:
+            while (+self._telling).keys() - {threading.get_ident()}:
                 remaining = deadline - self._clock()
                 if remaining <= 0:
                     return
@@ -113,13 +116,8 @@ class LossReport:
     def report(self, error: EntriesLost | None) -> None:
         """Tell people of claimed losses. The caller must not hold the queue's lock."""
         if error is not None:
-            advice = ""
-            if error.kept and self._queue.place:
-                from shlex import quote  # noqa: PLC0415 - rarely wanted
-
-                folder = printable(quote(self._queue.place))
-                advice = f"; see `voyage-logger spool show --dead-letters {folder}`"
             try:
+                advice = self._advice(error)
                 self._diagnostics.report("lost", error, suffix=advice, at_once=True)
             finally:
                 with self._queue.lock:
@@ -128,6 +126,14 @@ class LossReport:
             self._words = ""
         if self.is_due:
             self.end()
+
+    def _advice(self, error: EntriesLost) -> str:
+        if not error.kept or not self._queue.place:
+            return ""
+        from shlex import quote  # noqa: PLC0415 - rarely wanted
+
+        folder = printable(quote(self._queue.place))
+        return f"; see `voyage-logger spool show --dead-letters {folder}`"
 
     def tell_all(self) -> None:
         """Tell people of losses, and the stream if a batch was confirmed since the last notice."""

@@ -126,6 +126,7 @@ class Pipeline:
         self._worker.orders.stop()
         self.queue.close("closed")
         self._worker.losses.tell_last(at_once=True)
+        self._worker.losses.wait_for_others(started + limit)
         self._transport.close()
         return self._result(before, self.queue.newest(), started)
 
@@ -174,17 +175,17 @@ class Pipeline:
             if is_done:
                 self._is_draining = False
                 self._worker.losses.tell(at_once=at_once)
-                self._worker.losses.wait_for_others()
             else:
                 self._worker.stop_and_drop("shutdown", at_once=at_once)
                 self._is_draining = False
                 self.queue.drop_all("shutdown")  # daemon threads may have logged meanwhile
-                self._worker.losses.wait_for_others()
+            self._worker.losses.wait_for_others(self._exit_deadline())
             self.queue.release()
 
     def tell_rest(self) -> None:
         """Tell people of losses that no earlier line told."""
         self._worker.losses.tell_last(at_once=True)
+        self._worker.losses.wait_for_others(self._exit_deadline())
 
     def _exit_deadline(self) -> float:
         return exit_and_fork.exit_began_at() + self._settings.shutdown_timeout
