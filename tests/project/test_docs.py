@@ -106,6 +106,20 @@ def test_handler_of_the_docs_makes_entries(
     assert (last["level"], last["message"]) == ("info", "Order 6")
 
 
+def test_architecture_names_files_that_exist() -> None:
+    """Each file that the page about the architecture names is there."""
+    page = (ROOT / "docs/architecture.md").read_text()
+    rooms = "|".join(path.name for path in (ROOT / "src/voyage_logger").iterdir() if path.is_dir())
+    named = set(re.findall(rf"`((?:{rooms}|tests)/[\w/]+\.py)`", page))
+    missing = {
+        path
+        for path in named
+        if not any((root / path).exists() for root in (ROOT, ROOT / "src/voyage_logger"))
+    }
+    assert len(named) > 20
+    assert not missing
+
+
 def test_fixture_of_the_docs_works(tmp_path: Path) -> None:
     """The fixture for pytest works as shown, and the test that uses the fixture passes."""
     page = (ROOT / "docs" / "devserver.md").read_text()
