@@ -238,7 +238,7 @@ class TestBound:
         queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
 
         def adopted() -> int:
-            queue._segments.look_at = 0.0
+            queue._failure.look_at = 0.0
             queue.maintain()
             return queue.stats().adopted
 

@@ -81,7 +81,7 @@ def fail(*_: object) -> int:
 
 
 def look(queue: Queue) -> None:
-    queue._segments.look_at = 0.0  # type: ignore[attr-defined]
+    queue._failure.look_at = 0.0  # type: ignore[attr-defined]
     queue.maintain()
 
 

@@ -60,7 +60,7 @@ def entry(text: object) -> bytes:
 
 def adopted(queue: SpoolQueue) -> int:
     """Look at the folder, and return how many entries the queue has adopted."""
-    queue._segments.look_at = 0.0
+    queue._failure.look_at = 0.0
     queue.maintain()
     return queue.stats().adopted
 

@@ -34,7 +34,7 @@ PRELUDE = """\
 
     def look(logger):
         queue = logger._pipeline.queue
-        queue._segments.look_at = 0.0
+        queue._failure.look_at = 0.0
         queue.maintain()
 
     def import_all():
@@ -77,7 +77,7 @@ def lines(folder: Path) -> int:
 def look(logger: VoyageLogger) -> None:
     """Run the maintenance of a logger's spool now, in this thread."""
     queue = logger._pipeline.queue
-    queue._segments.look_at = 0.0  # type: ignore[attr-defined]
+    queue._failure.look_at = 0.0  # type: ignore[attr-defined]
     queue.maintain()
 
 

@@ -19,18 +19,19 @@ Like `disk_v2` of Vector, the queue is made of parts that share a ledger. An ent
 writer to a segment, then by the reader into flight, and is settled by the queue. This room imports
 what `_queue` imports. Read its files in this order:
 
-queue.py        SpoolQueue: the contract on the disk; settling, and the end
-writer.py       what log calls do: one write, and making room
-reader.py       what the worker takes
-turns.py        whose entries are next: new ones or older ones
-caretaker.py    what the worker does every half minute
-segments.py     what those parts share: how a segment ends, and the failing disk
-store.py        what one logger has on the disk
-owner.py        the files of one owner
-segment.py      one file of entries
+queue.py         SpoolQueue: the contract on the disk; settling, and the end
+writer.py        what log calls do: one write, and making room
+reader.py        what the worker takes
+turns.py         whose entries are next: new ones or older ones
+caretaker.py     what the worker does every half minute
+segments.py      what those parts share, and how a segment ends
+disk_failure.py  what happens while the disk is full or fails, or the folder is removed
+store.py         what one logger has on the disk
+owner.py         the files of one owner
+segment.py       one file of entries
 lines.py, file_names.py, folder.py, os_locks.py    formats, and access to the folder
-adoption.py     how the files of dead processes are taken over
-settings.py     SpoolSettings
+adoption.py      how the files of dead processes are taken over
+settings.py      SpoolSettings
 inspection.py, maintenance.py    what the command line does with a folder
 """
 

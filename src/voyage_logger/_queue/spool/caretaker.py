@@ -11,12 +11,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from voyage_logger._queue.spool.disk_failure import FOLDER_REMOVED
 from voyage_logger._queue.spool.folder import SpoolUnusable
-from voyage_logger._queue.spool.segments import FOLDER_REMOVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voyage_logger._queue.spool.disk_failure import DiskFailure
     from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segments import Segments
     from voyage_logger._queue.spool.writer import Writer
@@ -31,8 +32,8 @@ class Caretaker:
         looks: How many looks at the folder have ended.
     """
 
-    def __init__(self, segments: Segments, writer: Writer) -> None:
-        self._segments = segments
+    def __init__(self, segments: Segments, failure: DiskFailure, writer: Writer) -> None:
+        self._segments, self._failure = segments, failure
         self._ledger, self._store = segments.ledger, segments.store
         self._clock = segments.clock
         self._writer = writer
@@ -42,12 +43,12 @@ class Caretaker:
 
     def maintain(self, release: Callable[[], None]) -> None:
         """Look at the folder if it is time; `release` releases all files if they were removed."""
-        segments = self._segments
-        if self._clock() < segments.look_at:
+        segments, failure = self._segments, self._failure
+        if self._clock() < failure.look_at:
             return
         with self._looking:
             with segments.disk_lock, self._ledger.lock:
-                segments.look_at = self._clock() + segments.interval
+                failure.look_at = self._clock() + failure.interval
                 if segments.is_closed:
                     return
                 self._check_own(release)
@@ -77,9 +78,9 @@ class Caretaker:
         is_removed = store.is_removed()
         for owner_files in store.all_owners():
             for segment in list(owner_files.segments()):
-                # One call of `save` can have saved other segments: see `Segments.fail`.
+                # One call of `save` can have saved other segments: see `DiskFailure.begin`.
                 if not segment.is_gone and (is_removed or not segment.is_linked()):
-                    segments.save(owner_files, segment)
+                    self._failure.save(owner_files, segment)
                 elif segment.is_open and not segment.is_ours():
                     # The app has closed the descriptor, and the number can become another file's.
                     # Lines that went into that file are counted as missing when this one is read.
@@ -87,7 +88,7 @@ class Caretaker:
                     segments.remove_if_settled(owner_files, segment)
         if is_removed:
             release()
-            segments.fail(SpoolUnusable(FOLDER_REMOVED))
+            self._failure.begin(SpoolUnusable(FOLDER_REMOVED))
         else:
             store.relock()
 
@@ -108,7 +109,7 @@ class Caretaker:
             for segment in owner_files.segments():
                 segment.is_set_aside = False
         if not self._store.is_failing:
-            self._segments.interval = self._segments.usual_interval
+            self._failure.interval = self._failure.usual_interval
 
     def _adopt(self, owner_files: OwnerFiles) -> bool:
         """Count the entries of a dead process; return False if the queue is closed."""

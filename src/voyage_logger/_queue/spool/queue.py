@@ -14,6 +14,7 @@ from voyage_logger._queue.contract import Queue
 from voyage_logger._queue.lanes import LAST, NEVER, head
 from voyage_logger._queue.memory import MemoryQueue
 from voyage_logger._queue.spool.caretaker import Caretaker
+from voyage_logger._queue.spool.disk_failure import DiskFailure
 from voyage_logger._queue.spool.lines import dead_letter_of
 from voyage_logger._queue.spool.reader import Reader
 from voyage_logger._queue.spool.segments import Segments
@@ -61,9 +62,10 @@ class SpoolQueue(Queue):
         self.place = str(spool.path)
         self._store = Store(spool, diagnostics)
         self._segments = segments = Segments(memory, self._store, clock)
-        self._writer = Writer(segments)
-        self._reader = Reader(segments)
-        self._caretaker = Caretaker(segments, self._writer)
+        self._failure = failure = DiskFailure(segments)
+        self._writer = Writer(segments, failure)
+        self._reader = Reader(segments, failure)
+        self._caretaker = Caretaker(segments, failure, self._writer)
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
         store = self._store
@@ -78,7 +80,7 @@ class SpoolQueue(Queue):
 
     @property
     def maintenance_interval(self) -> float:
-        return self._segments.interval
+        return self._failure.interval
 
     def maintain(self) -> None:
         self._caretaker.maintain(self.release)
@@ -86,7 +88,7 @@ class SpoolQueue(Queue):
     def maintain_every(self, seconds: float) -> None:
         """Change the usual interval of `maintain`."""
         with self.lock:
-            self._segments.interval = self._segments.usual_interval = seconds
+            self._failure.interval = self._failure.usual_interval = seconds
 
     @property
     def looks(self) -> int:
@@ -173,7 +175,7 @@ class SpoolQueue(Queue):
                 segment.stop_reading()
         if self._store.finish(owner_files) and self._store.has_left:
             # There is room for the files of another process.
-            self._segments.look_at = self._segments.clock()
+            self._failure.look_at = self._segments.clock()
 
     def _keep(self, records: list[Record], reason: str, words: str) -> None:
         """Keep rejected entries in the dead-letter file of their owner."""

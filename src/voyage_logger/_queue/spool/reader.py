@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._queue.contract import SLICE
 from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD
+from voyage_logger._queue.spool.disk_failure import DELETED
 from voyage_logger._queue.spool.folder import SpoolUnusable, is_lasting
 from voyage_logger._queue.spool.lines import dead_letter_of_line
-from voyage_logger._queue.spool.segments import DELETED
 from voyage_logger._queue.spool.turns import Turns, heads_of
 
 if TYPE_CHECKING:
     from voyage_logger._queue.lanes import Record
+    from voyage_logger._queue.spool.disk_failure import DiskFailure
     from voyage_logger._queue.spool.lines import Line
     from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segment import Segment
@@ -44,8 +45,8 @@ class Reader:
             because `drop_all` drops only those from memory.
     """
 
-    def __init__(self, segments: Segments) -> None:
-        self._segments = segments
+    def __init__(self, segments: Segments, failure: DiskFailure) -> None:
+        self._segments, self._failure = segments, failure
         self._memory, self._flight = segments.memory, segments.memory.flight
         self._ledger, self._store = segments.ledger, segments.store
         self._turns = Turns(segments)
@@ -135,11 +136,11 @@ class Reader:
                 return
             is_removed = isinstance(error, FileNotFoundError)
             if is_removed and segment.is_open:
-                self._segments.save(owner_files, segment)
+                self._failure.save(owner_files, segment)
             elif isinstance(error, OSError) and not is_lasting(error):
                 segment.is_set_aside = True
                 self._store.note_set_aside(segment, error)
-                self._segments.look_soon()
+                self._failure.look_soon()
             else:
                 self._store.note_unreadable(segment.name, error)
                 reason = DELETED if is_removed else UNREADABLE
@@ -151,7 +152,7 @@ class Reader:
             if segment.peek() is None and not segment.wants_lines():
                 segment.is_set_aside = True
                 self._store.note_set_aside(segment, OSError(errno.EIO, "its counts are wrong"))
-        self._segments.look_soon()
+        self._failure.look_soon()
 
     # Taking.
 

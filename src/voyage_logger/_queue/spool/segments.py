@@ -1,4 +1,4 @@
-"""What the writer, the reader and the caretaker share: how a segment ends, and a disk that fails.
+"""What the parts of a spool share, and how a segment ends: it is sealed, settled, dropped, removed.
 
 What must stay true: each entry of a segment is counted once, however the segment ends, and even if
 a signal handler that logs ends the same segment meanwhile.
@@ -10,22 +10,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.levels import LANES
-from voyage_logger._queue.spool.folder import SpoolUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voyage_logger._queue.lanes import Record
     from voyage_logger._queue.memory import MemoryQueue
     from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.store import Store
-
-DELETED = "spool_deleted"
-FOLDER_REMOVED = "the folder was removed, or moved away"
-
-_SECONDS = 30.0  # between two looks of the worker at the folder
-_SECONDS_WHILE_FAILING = 1.0  # between two such looks while the disk fails
 
 
 class Segments:
@@ -40,8 +32,6 @@ class Segments:
         active: For each lane the segment that log calls write to, or None.
         is_closed: True once the queue is closed: nothing more is written.
         left: How many entries of this process were on the disk when the files were released.
-        interval, usual_interval: Seconds between two looks of the worker at the folder.
-        look_at: The time of the next look, by `clock`.
     """
 
     def __init__(self, memory: MemoryQueue, store: Store, clock: Callable[[], float]) -> None:
@@ -53,8 +43,6 @@ class Segments:
         self.active: list[Segment | None] = [None] * len(LANES)
         self.is_closed = False
         self.left = 0
-        self.interval = self.usual_interval = _SECONDS
-        self.look_at = clock()
 
     def seal(self, segment: Segment) -> None:
         """Make log calls write to another segment."""
@@ -91,7 +79,7 @@ class Segments:
         self.seal(segment)
         ledger, loss = self.ledger, (reason, segment.lane)
         ledger.dropped[loss] += 0  # See `MemoryQueue._shed_to`.
-        # All of this is one run (see `ledger`): a handler that logs can drop the same segment.
+        # All of this is one run (see `counts.py`): a handler that logs can drop the same segment.
         count, freed = segment.entries - segment.taken_entries, segment.size - segment.taken
         segment.size, segment.entries = segment.taken, segment.taken_entries
         self.store.size -= freed
@@ -110,50 +98,6 @@ class Segments:
         self.store.size -= segment.size
         self.ledger.drop_spooled((reason, segment.lane), segment.cut())
         owner_files.forget(segment, is_left=is_left)
-
-    def save(self, owner_files: OwnerFiles, segment: Segment) -> None:
-        """Queue in memory what can still be read of a removed file, and drop the rest."""
-        why = FOLDER_REMOVED if self.store.is_removed() else "files in use were removed"
-        saved = segment.read_untaken()
-        size = segment.size
-        lost = segment.cut() - len(saved)
-        self.seal(segment)
-        self.store.size -= size
-        owner_files.forget(segment)
-        self.queue_in_memory(segment.lane, saved)
-        self.ledger.drop_spooled((DELETED, segment.lane), lost)
-        self.store.note("spool removed", why)
-        self.fail(SpoolUnusable(why))
-
-    def queue_in_memory(self, lane: int, entries: list[tuple[int, bytes]]) -> None:
-        """Move entries whose place on the disk is lost to memory."""
-        records: list[Record] = [(sequence, lane, payload) for sequence, payload in entries]
-        count = len(records)
-        self.ledger.spooled -= count
-        self.memory.put_first(lane, records)
-
-    def fail(self, error: OSError | SpoolUnusable) -> None:
-        """Queue in memory from now on, until `maintain` finds that the disk works."""
-        self.store.fail(error)
-        own = self.store.own
-        is_removed = self.store.is_removed()
-        for segment in list(own.segments()) if own is not None else ():
-            # Only the open descriptor of a removed file reaches the entries in the file.
-            if own is not None and segment.is_open and (is_removed or not segment.is_linked()):
-                self.save(own, segment)
-        self.seal_all()
-        self.look_soon()
-
-    def recover(self) -> None:
-        """Write to the disk again."""
-        self.store.recover()
-        self.interval = self.usual_interval
-
-    def look_soon(self) -> None:
-        """Make the worker look at the folder soon."""
-        self.interval = min(_SECONDS_WHILE_FAILING, self.usual_interval)
-        self.look_at = self.clock() + self.interval
-        self.ledger.changed.notify()
 
     def release(self) -> None:
         """Close all files, and leave their entries for other processes or a later call."""

@@ -19,6 +19,7 @@ from voyage_logger._queue.spool.folder import SpoolUnusable
 from voyage_logger._queue.spool.lines import line_of, lines_in
 
 if TYPE_CHECKING:
+    from voyage_logger._queue.spool.disk_failure import DiskFailure
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.segments import Segments
 
@@ -28,8 +29,8 @@ FULL = "spool_full"
 class Writer:
     """The part of a `SpoolQueue` that writes. The callers of all methods hold the ledger's lock."""
 
-    def __init__(self, segments: Segments) -> None:
-        self._segments = segments
+    def __init__(self, segments: Segments, failure: DiskFailure) -> None:
+        self._segments, self._failure = segments, failure
         self._memory, self._ledger = segments.memory, segments.ledger
         self._store, self._active = segments.store, segments.active
         self._clock = segments.clock
@@ -49,7 +50,7 @@ class Writer:
             segment = self._segment_for(lane, size)
             if segment is None:
                 return self._append_elsewhere(payload, lane, size)
-        # The line is counted in one run (see `ledger`) before the write, so a handler that logs
+        # The line is counted in one run (see `counts.py`) before the write, so a handler that logs
         # finds all of the line or nothing. Therefore this repeats the statements of
         # `Segment.write`, and chooses `head` without an `if`, whose other side would be a jump.
         before, first = segment.size, segment.head
@@ -92,7 +93,7 @@ class Writer:
         self._store.size -= size
         self._take_back(segment, size, before)
         if error is not None:
-            self._segments.fail(error)
+            self._failure.begin(error)
 
     def _take_back(self, segment: Segment, size: int, before: int) -> None:
         """Undo a write of `size` bytes to a segment that had `before` bytes."""
@@ -107,7 +108,7 @@ class Writer:
         self._store.size -= lost_size
         lines, _ = lines_in(lost, 0, needs_check=False)
         entries = [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
-        self._segments.queue_in_memory(segment.lane, entries)
+        self._failure.queue_in_memory(segment.lane, entries)
 
     def _segment_for(self, lane: int, size: int) -> Segment | None:
         """Return a segment with room for a line; None if the entry has to wait in memory."""
@@ -126,7 +127,7 @@ class Writer:
             if self._active[lane] is None:
                 self._active[lane] = owner_files.open_segment(lane)
         except (OSError, SpoolUnusable) as error:
-            self._segments.fail(error)
+            self._failure.begin(error)
         return self._active[lane]
 
     # Room on the disk.
@@ -187,9 +188,9 @@ class Writer:
             try:
                 store.open_own()
             except (OSError, SpoolUnusable) as error:
-                self._segments.fail(error)
+                self._failure.begin(error)
             else:
-                self._segments.recover()
+                self._failure.end()
 
     def _move(self, segment: Segment, line: bytes, sequence: int) -> bool:
         """Write the line of an entry that waits in memory; return False if the disk fails."""
@@ -200,7 +201,7 @@ class Writer:
             # A handler can have logged and dropped the line.
             if segment.size >= before + size:
                 self._take_back(segment, size, before)
-                self._segments.fail(error)
+                self._failure.begin(error)
                 return False
         self._ledger.spooled += 1
         self._store.size += size

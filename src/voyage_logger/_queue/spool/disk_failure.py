@@ -1,0 +1,84 @@
+"""What happens while the disk is full or fails: entries wait in memory, until the disk works again.
+
+A removed folder is a failure, too. The entries of its open files are read and queued in memory.
+
+What must stay true: each entry is counted in one place, on the disk or in memory, and no error of
+the disk reaches a log call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voyage_logger._queue.spool.folder import SpoolUnusable
+
+if TYPE_CHECKING:
+    from voyage_logger._queue.lanes import Record
+    from voyage_logger._queue.spool.owner import OwnerFiles
+    from voyage_logger._queue.spool.segment import Segment
+    from voyage_logger._queue.spool.segments import Segments
+
+DELETED = "spool_deleted"
+FOLDER_REMOVED = "the folder was removed, or moved away"
+
+_SECONDS = 30.0  # between two looks of the worker at the folder
+_SECONDS_WHILE_FAILING = 1.0  # between two such looks while the disk fails
+
+
+class DiskFailure:
+    """The failures of one spool's disk. The callers of all methods hold the ledger's lock.
+
+    Attributes:
+        interval, usual_interval: Seconds between two looks of the worker at the folder.
+        look_at: The time of the next look, by the clock of the segments.
+    """
+
+    def __init__(self, segments: Segments) -> None:
+        self._segments = segments
+        self._ledger, self._store = segments.ledger, segments.store
+        self.interval = self.usual_interval = _SECONDS
+        self.look_at = segments.clock()
+
+    def begin(self, error: OSError | SpoolUnusable) -> None:
+        """Queue in memory from now on, until the caretaker finds that the disk works."""
+        self._store.fail(error)
+        own = self._store.own
+        is_removed = self._store.is_removed()
+        for segment in list(own.segments()) if own is not None else ():
+            # Only the open descriptor of a removed file reaches the entries in the file.
+            if own is not None and segment.is_open and (is_removed or not segment.is_linked()):
+                self.save(own, segment)
+        self._segments.seal_all()
+        self.look_soon()
+
+    def end(self) -> None:
+        """Write to the disk again."""
+        self._store.recover()
+        self.interval = self.usual_interval
+
+    def save(self, owner_files: OwnerFiles, segment: Segment) -> None:
+        """Queue in memory what can still be read of a removed file, and drop the rest."""
+        why = FOLDER_REMOVED if self._store.is_removed() else "files in use were removed"
+        saved = segment.read_untaken()
+        size = segment.size
+        lost = segment.cut() - len(saved)
+        self._segments.seal(segment)
+        self._store.size -= size
+        owner_files.forget(segment)
+        self.queue_in_memory(segment.lane, saved)
+        self._ledger.drop_spooled((DELETED, segment.lane), lost)
+        self._store.note("spool removed", why)
+        self.begin(SpoolUnusable(why))
+
+    def queue_in_memory(self, lane: int, entries: list[tuple[int, bytes]]) -> None:
+        """Move entries whose place on the disk is lost to memory."""
+        records: list[Record] = [(sequence, lane, payload) for sequence, payload in entries]
+        count = len(records)
+        self._ledger.spooled -= count
+        self._segments.memory.put_first(lane, records)
+
+    def look_soon(self) -> None:
+        """Make the worker look at the folder soon."""
+        self.interval = min(_SECONDS_WHILE_FAILING, self.usual_interval)
+        self.look_at = self._segments.clock() + self.interval
+        self._ledger.changed.notify()
