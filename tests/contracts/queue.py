@@ -28,7 +28,7 @@ from voyage_logger._base.levels import (
     TICKET_LANE,
     WARN,
 )
-from voyage_logger._queue import contract, flight, lanes, ledger, memory
+from voyage_logger._queue import contract, counts, flight, lanes, memory
 from voyage_logger._queue.lanes import NEVER
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     MakeQueue = Callable[[int], Queue]  # The argument is the most entries in memory.
 
 ROOMY = 1 << 30
-FILES = tuple(str(each.__file__) for each in (memory, ledger, flight, lanes, contract))
+FILES = tuple(str(each.__file__) for each in (memory, counts, flight, lanes, contract))
 
 
 def entry(text: object) -> bytes:

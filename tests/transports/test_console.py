@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.loggers import until
 from voyage_logger import ConfigurationError, Kind, VoyageLogger
-from voyage_logger.transports._console import ConsoleTransport
+from voyage_logger.transports._console_transport import ConsoleTransport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +116,7 @@ def test_returning_reader_sees_how_many_entries_were_not_printed(
 def test_long_entry_is_printed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow reader gets all of an entry that is longer than a pipe."""
     monkeypatch.setattr(
-        "voyage_logger.transports._console._PATIENCE", 30
+        "voyage_logger.transports._console_transport._PATIENCE", 30
     )  # long enough for a busy machine
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as pipe, os.fdopen(reading) as stream:

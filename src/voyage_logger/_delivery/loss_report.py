@@ -16,7 +16,7 @@ from voyage_logger._base.errors import EntriesLost, entries, fate, tally
 from voyage_logger._base.levels import LANES, NOTICE_LANE
 from voyage_logger._base.wire import ENTRIES_LOST
 from voyage_logger._entry.readable_line import printable
-from voyage_logger._queue.ledger import Loss, by_reason
+from voyage_logger._queue.counts import Loss, by_reason
 from voyage_logger.transports import UNCONFIGURED
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 This room imports `_base` and `_entry` only. Read its files in this order:
 
 contract.py  what the worker and the pipeline may ask of any queue
-ledger.py    the lock, its conditions, the counts, and the law that the counts keep
+counts.py    Ledger: the lock, its conditions, the counts, and the law that the counts keep
 lanes.py     records in the order of their log calls, one lane for each level
 flight.py    the entries that the worker has taken
 memory.py    the queue in memory

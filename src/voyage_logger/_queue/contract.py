@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from voyage_logger._base.stats import Stats
+    from voyage_logger._queue.counts import Ledger, Loss
     from voyage_logger._queue.flight import Flight
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.ledger import Ledger, Loss
 
 SLICE = 500  # The most entries that are moved in one go, because log calls wait for the lock.
 

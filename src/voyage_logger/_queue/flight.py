@@ -12,8 +12,8 @@ from voyage_logger._base.levels import LANES
 from voyage_logger._queue.lanes import RECORD_OVERHEAD, size_of
 
 if TYPE_CHECKING:
+    from voyage_logger._queue.counts import Ledger
     from voyage_logger._queue.lanes import Record
-    from voyage_logger._queue.ledger import Ledger
 
 
 class Flight:
@@ -21,7 +21,7 @@ class Flight:
 
     Attributes:
         records: The entries, oldest first. A queue adds entries to this list in the run of
-            statements that changes the counts; see `ledger`.
+            statements that changes the counts; see `counts.py`.
     """
 
     def __init__(self, ledger: Ledger) -> None:

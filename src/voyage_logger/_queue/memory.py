@@ -3,8 +3,8 @@
 Entries wait in one lane for each level, so that a full queue sheds the lowest level first. Sequence
 numbers keep the order of the log calls across the lanes.
 
-What must stay true: the counts of the ledger agree with the lanes and the flight. See `ledger` for
-the runs of statements that a handler cannot interrupt.
+What must stay true: the counts of the ledger agree with the lanes and the flight.
+`counts.py` explains the runs of statements that a handler cannot interrupt.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._base.levels import CRITICAL, LANES
 from voyage_logger._queue.contract import SLICE, Queue
+from voyage_logger._queue.counts import Ledger
 from voyage_logger._queue.flight import Flight
 from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, fitting, head, run_of, size_of
-from voyage_logger._queue.ledger import Ledger
 
 if TYPE_CHECKING:
     from voyage_logger._queue.lanes import Record

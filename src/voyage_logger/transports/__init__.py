@@ -4,21 +4,21 @@ To write a transport, for example to Kafka, subclass `BaseTransport`, define `se
 instance as `VoyageLogger(transport=...)`. The room may import `_base` and `_entry`. Read its files
 in this order:
 
-    _base       BaseTransport: the methods that the worker calls
-    _outcome    Outcome: the result of one attempt
-    _api        Transport: sign-in, token, and one attempt to send a batch to the Logs API
-    _endpoint   the URL and the credentials
-    _token      an access token, and when it is renewed
-    _session    the HTTP session; the only file that imports `requests`
-    _verdict    the meaning of an HTTP answer
-    _console    ConsoleTransport: lines on stderr, for a logger without credentials
+    _base_transport     BaseTransport: the methods that the worker calls
+    _outcome            Outcome: the result of one attempt
+    _api_transport      Transport: sign-in, token, and one attempt to send a batch to the Logs API
+    _endpoint           the URL and the credentials
+    _token              an access token, and when it is renewed
+    _session            the HTTP session; the only file that imports `requests`
+    _verdict            the meaning of an HTTP answer
+    _console_transport  ConsoleTransport: lines on stderr, for a logger without credentials
 """
 
 from __future__ import annotations
 
-from voyage_logger.transports._api import Transport
-from voyage_logger.transports._base import LEAST_TIME, BaseTransport
-from voyage_logger.transports._console import UNCONFIGURED, ConsoleTransport
+from voyage_logger.transports._api_transport import Transport
+from voyage_logger.transports._base_transport import LEAST_TIME, BaseTransport
+from voyage_logger.transports._console_transport import UNCONFIGURED, ConsoleTransport
 from voyage_logger.transports._endpoint import endpoint_from, missing
 from voyage_logger.transports._outcome import (
     PERSISTENT,

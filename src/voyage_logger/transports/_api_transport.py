@@ -20,7 +20,7 @@ from voyage_logger._base.pickling import Restorable
 from voyage_logger._base.settings import MIB
 from voyage_logger._entry.encoding import encode
 from voyage_logger._entry.redaction import MASK, Secrets
-from voyage_logger.transports._base import LEAST_TIME, BaseTransport
+from voyage_logger.transports._base_transport import LEAST_TIME, BaseTransport
 from voyage_logger.transports._endpoint import endpoint_from, missing
 from voyage_logger.transports._outcome import Kind, Outcome, error_of
 from voyage_logger.transports._token import Token, renewal, token_in

@@ -1,4 +1,4 @@
-"""The ledger: the lock of one queue, its two conditions and every count.
+"""The counts of one queue. They stand in a ledger, with the lock of the queue and its conditions.
 
 What must stay true, whenever another thread can look:
 `accepted == delivered + rejected + dropped + pending`; pending is `queued + spooled + in_flight`.

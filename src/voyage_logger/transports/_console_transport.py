@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._base.diagnostics import takes_a_line, to_stderr
 from voyage_logger._entry.readable_line import readable
-from voyage_logger.transports._base import BaseTransport
+from voyage_logger.transports._base_transport import BaseTransport
 from voyage_logger.transports._outcome import Kind, Outcome
 
 if TYPE_CHECKING:
