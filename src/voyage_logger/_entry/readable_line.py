@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from voyage_logger._entry.safe_text import printable
+
 _UTC = "+00:00"
 _OURS = f"2026-01-31T12:00:00.000000{_UTC}"  # the form of `logged_at`
 
@@ -34,8 +36,3 @@ def readable(entry: dict[str, Any], *, is_dated: bool = False) -> str:
     below = "".join(f"    {printable(line)}\n" for line in traceback.splitlines())
     head = f"{printable(logged_at)} {level.upper():<8} {app_name}:"
     return f"{head} {message}{fields}\n{below}".lstrip()
-
-
-def printable(text: str) -> str:
-    """Return the text with each control character as a visible escape."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

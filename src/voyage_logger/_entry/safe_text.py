@@ -163,3 +163,8 @@ def _length(value: Any, kind: type) -> int:
     """Return the least length of the value's text, or 0 for an unknown type."""
     base = next((base for base in _SIZED if issubclass(kind, base)), None)
     return 0 if base is None else base.__len__(value)
+
+
+def printable(text: str) -> str:
+    """Return the text with each control character as a visible escape."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

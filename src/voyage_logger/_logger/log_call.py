@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.feedback import apart_threads, is_echo
+from voyage_logger._base.frozen import replace
 from voyage_logger._base.levels import CRITICAL, LEVELS, TICKET_LANE
 from voyage_logger._base.wire import JOURNEY_FAILED
 from voyage_logger._entry.encoding import encode, encode_call
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._base.settings import Settings
+    from voyage_logger._base.stats import Stats
     from voyage_logger._delivery.pipeline import Pipeline
     from voyage_logger._entry.factory import EntryFactory
     from voyage_logger._entry.redaction import Redaction
@@ -50,6 +52,10 @@ class CallCounts:
     def reset(self) -> None:
         """Set all counts to zero, in a forked child."""
         self.filtered = self.echoed = self.collapsed = 0
+
+    def add_to(self, stats: Stats) -> Stats:
+        """Return the counts of the pipeline together with these counts."""
+        return replace(stats, filtered=self.filtered, echoed=self.echoed, collapsed=self.collapsed)
 
 
 class Shared:

@@ -21,7 +21,7 @@ from voyage_logger._logger.journey import JourneyMethods
 from voyage_logger._logger.log_call import CallCounts, LogCalls
 from voyage_logger._logger.log_methods import LogMethods
 from voyage_logger._logger.options import a_transport, settings_from
-from voyage_logger.transports import ConsoleTransport, Transport, endpoint_from, missing
+from voyage_logger.transports import Transport, endpoint_from, missing
 
 if TYPE_CHECKING:
     import os
@@ -154,7 +154,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         if self._missing is not None:
             if strict:
                 raise self._missing
-            settings, transport = self._for_console(settings), ConsoleTransport()
+            settings, transport = self._for_console(settings)
         elif transport is None:
             transport = Transport(api_key, api_secret, base_url, timeout=timeout, compress=compress)
         self._settings, self._transport = settings, transport
@@ -242,10 +242,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
     def stats(self) -> Stats:
         """Return the counts of all entries so far, in this process. Thread-safe."""
         stats = self._pipeline.stats()  # In a forked child, this call resets the call counts.
-        counts = self._calls.counts
-        stats = replace(
-            stats, filtered=counts.filtered, echoed=counts.echoed, collapsed=counts.collapsed
-        )
+        stats = self._calls.counts.add_to(stats)
         if self._missing is not None:  # A health check must see the problem.
             return replace(stats, last_problem=f"{self._missing}: {_PRINTED}")
         return stats
@@ -287,8 +284,10 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
     def _is_spent(self) -> bool:
         return self._pipeline.is_closed
 
-    def _for_console(self, settings: Settings) -> Settings:
-        """Report that credentials are missing, and return settings for printing entries."""
+    def _for_console(self, settings: Settings) -> tuple[Settings, BaseTransport]:
+        """Report that credentials are missing; return what is needed to print entries."""
+        from voyage_logger.transports import ConsoleTransport  # noqa: PLC0415 - few apps need it
+
         spool = "" if settings.spool_dir is None else ", spool_dir is not used"
         self._diagnostics.say(
             "unconfigured",
@@ -296,7 +295,8 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
             "Set the variables, or try `voyage-logger dev` for a local server",
         )
         interval = min(settings.flush_interval, _CONSOLE_INTERVAL)
-        return replace(settings, flush_interval=interval, spool_dir=None)
+        settings = replace(settings, flush_interval=interval, spool_dir=None)
+        return settings, ConsoleTransport()
 
 
 def _parts(

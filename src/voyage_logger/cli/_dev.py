@@ -15,7 +15,7 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING
 
-from voyage_logger._entry.readable_line import printable
+from voyage_logger._entry.safe_text import printable
 from voyage_logger.cli.spool._terminal import encodable
 from voyage_logger.devserver import DevServer
 

@@ -16,17 +16,34 @@ in this order:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from voyage_logger.transports._api_transport import Transport
 from voyage_logger.transports._base_transport import LEAST_TIME, BaseTransport
-from voyage_logger.transports._console_transport import UNCONFIGURED, ConsoleTransport
 from voyage_logger.transports._endpoint import endpoint_from, missing
 from voyage_logger.transports._outcome import (
     PERSISTENT,
     RETRY_AFTER_CAP,
+    UNCONFIGURED,
     Kind,
     Outcome,
     error_of,
 )
+
+if TYPE_CHECKING:
+    from voyage_logger.transports._console_transport import ConsoleTransport
+else:
+
+    def __getattr__(name: str) -> object:
+        if name != "ConsoleTransport":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # Only a logger without credentials needs the class, so the package's import leaves it out.
+        from voyage_logger.transports import _console_transport  # noqa: PLC0415
+
+        globals()[name] = found = _console_transport.ConsoleTransport
+        found.__module__ = __name__  # the module that users import the class from
+        return found
+
 
 __all__ = [
     "LEAST_TIME",
@@ -42,4 +59,3 @@ __all__ = [
     "error_of",
     "missing",
 ]
-ConsoleTransport.__module__ = __name__  # the module that users import it from

@@ -23,13 +23,13 @@ from voyage_logger._entry.redaction import MASK, Secrets
 from voyage_logger.transports._base_transport import LEAST_TIME, BaseTransport
 from voyage_logger.transports._endpoint import endpoint_from, missing
 from voyage_logger.transports._outcome import Kind, Outcome, error_of
-from voyage_logger.transports._token import Token, renewal, token_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from voyage_logger.transports._endpoint import Endpoint
     from voyage_logger.transports._session import Session
+    from voyage_logger.transports._token import Token
     from voyage_logger.transports._verdict import Answer
 
 _ENTRY_LIMIT = 1 * MIB
@@ -212,6 +212,13 @@ class Transport(Restorable, BaseTransport):
         answer = self._post(wire.SIGN_IN_PATH, None, {}, secrets, time_limit)
         if isinstance(answer, Outcome):
             return answer
+        with loading:
+            from voyage_logger.transports._token import (  # noqa: PLC0415 - see `_post`
+                Token,
+                renewal,
+                token_in,
+            )
+
         found = token_in(answer)
         if found is None:
             from voyage_logger.transports._verdict import (  # noqa: PLC0415 - see `_post`

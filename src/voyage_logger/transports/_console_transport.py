@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from voyage_logger._base.diagnostics import takes_a_line, to_stderr
 from voyage_logger._entry.readable_line import readable
 from voyage_logger.transports._base_transport import BaseTransport
-from voyage_logger.transports._outcome import Kind, Outcome
+from voyage_logger.transports._outcome import UNCONFIGURED, Kind, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-UNCONFIGURED = "unconfigured"
 _PATIENCE = 1.0  # seconds to wait for a reader of stderr; then entries are not printed
 _PIECE = 1024  # characters, at most 4 KiB: a pipe that can be written has room for 4 KiB
 

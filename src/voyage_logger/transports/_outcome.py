@@ -35,6 +35,7 @@ class Kind(Enum):
     DISCARDED = "discarded"
 
 
+UNCONFIGURED = "unconfigured"  # the reason of entries that are printed instead of sent
 RETRY_AFTER_CAP = 300.0  # seconds: a server may ask for hours
 
 # After these kinds the worker waits longer, because mostly a person must fix the cause.

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.errors import ConfigurationError, VoyageError
-from voyage_logger._entry.readable_line import printable
+from voyage_logger._entry.safe_text import printable
 from voyage_logger._logger.logger import VoyageLogger, pipeline_of
 from voyage_logger._queue.lanes import NEVER
 from voyage_logger._queue.spool import SpoolQueue

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
-from voyage_logger._entry.readable_line import printable
+from voyage_logger._entry.safe_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
