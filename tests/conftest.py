@@ -1,4 +1,4 @@
-"""The fixtures that all tests share, and a check that a test ends the threads that it starts."""
+"""The fixtures for all tests, and a check that each test ends the threads that it starts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+# Some environments switch bytecode files off. Then each of the hundreds of child processes would
+# compile the package again. The test processes inherit the variables of this one.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 pytest.register_assert_rewrite("tests.contracts", "tests.support", "tests.budget")
 
-from tests.support.loggers import Recorder  # noqa: E402 - pytest rewrites its asserts first
+from tests.support.loggers import Recorder  # noqa: E402 - pytest must rewrite its asserts
 from voyage_logger import VoyageLogger  # noqa: E402
 from voyage_logger._base import diagnostics  # noqa: E402
 from voyage_logger.devserver import DevServer  # noqa: E402
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the developer's variables, and forget which lines an earlier test has printed."""
+    """Hide the developer's environment variables, and forget the reports of earlier tests."""
     for name in [name for name in os.environ if name.startswith("VOYAGE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(diagnostics, "_last_said", {})
@@ -53,7 +57,7 @@ def server() -> Iterator[DevServer]:
 
 @pytest.fixture
 def make_logger(server: DevServer) -> Iterator[MakeLogger]:
-    """Return a function that makes loggers for the server; the fixture closes the loggers."""
+    """Return a function that makes loggers for the server. The fixture closes these loggers."""
     loggers: list[VoyageLogger] = []
 
     def make(app_name: str = "app", **settings: Any) -> VoyageLogger:
@@ -74,26 +78,26 @@ def make_logger(server: DevServer) -> Iterator[MakeLogger]:
 
 @pytest.fixture
 def logger(make_logger: MakeLogger) -> VoyageLogger:
-    """Return a logger that sends only when a test flushes, because its interval is so long."""
+    """Return a logger with a long `flush_interval`, so that it sends only when a test flushes."""
     return make_logger(flush_interval=600)
 
 
 @pytest.fixture
 def credentials(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the variables that point to the server, as an operator of an app does."""
+    """Set the environment variables for the server, as an operator of an app does."""
     for name, value in server.environ.items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return the path of a spool, which does not exist yet."""
+    """Return a path for a spool. The folder does not exist yet."""
     return tmp_path / "spool"
 
 
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
-    """Return a function that returns the lines on stderr since its last call."""
+    """Return a function that returns the lines that were written to stderr since its last call."""
 
     def lines() -> list[str]:
         return capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""An entry has the same bytes with orjson as with `json`."""
+"""`orjson` and `json` encode an entry to the same bytes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ ODD: list[Any] = [
 leaves = st.one_of(
     st.sampled_from(ODD),
     st.text(max_size=20),
-    st.text(st.characters(), max_size=5),  # Surrogates are included.
+    st.text(st.characters(), max_size=5),  # The texts may contain surrogates.
     st.integers(),
     st.integers(-(1 << 66), 1 << 66),
     st.floats(),
@@ -89,9 +89,9 @@ values = st.recursive(
 
 @pytest.fixture
 def both(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that encodes an entry with orjson and without, and returns both results."""
+    """Return a function that encodes an entry twice, with `orjson` and with `json`."""
     quick = _json._orjson_encoder()
-    assert quick is not None  # The development tools contain orjson.
+    assert quick is not None  # orjson is installed with the development tools.
 
     def encoded(entry: dict[str, Any], limit: int = LIMIT) -> tuple[bytes, bytes]:
         redaction = Redaction(DEFAULT_REDACTED_KEYS, lambda: (SECRET,))
@@ -107,7 +107,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Any:
 class TestBytes:
     @pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
     def test_of_an_odd_value_are_the_same(self, value: Any, both: Any) -> None:
-        """`json` encodes each value that orjson would write differently or refuse."""
+        """Odd values also give the same bytes with `orjson` and `json`."""
         for entry in (
             {"message": "m", "meta_data": {"value": value}},
             {"message": "m", "value": [value]},
@@ -118,10 +118,10 @@ class TestBytes:
             assert quick == plain
 
     def test_of_any_entry_are_the_same(self, both: Any) -> None:
-        """Any entry has the same bytes with both encoders."""
+        """Any entry gives the same bytes with `orjson` and `json`."""
 
         @given(st.dictionaries(st.text(max_size=6), values, max_size=5), st.integers(1024, LIMIT))
-        @settings(max_examples=300, deadline=None)
+        @settings(max_examples=100, deadline=None)
         def check(entry: dict[str, Any], limit: int) -> None:
             quick, plain = both(entry, limit)
 
@@ -130,9 +130,9 @@ class TestBytes:
         check()
 
     @given(st.floats(allow_nan=False, allow_infinity=False))
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=100, deadline=None)
     def test_of_floats_that_are_alike_are_the_same(self, value: float) -> None:
-        """A float for which `is_alike` is true has the same form with both encoders."""
+        """If `is_alike` is true for a float, both encoders write the float in the same way."""
         quick = _json._orjson_encoder()
         assert quick is not None
 
@@ -144,7 +144,7 @@ class TestOrjson:
         "value", [Text("t"), Number(7), Mapping(k=1), date(2026, 1, 2), Point(1.0), 2**64, "\ud800"]
     )
     def test_refuses_values_that_are_not_exactly_plain(self, value: Any) -> None:
-        """A value that another thread adds raises in orjson, so `json_data` chooses its form."""
+        """`orjson` raises an error for a value that is not plain, so `json_data` encodes it."""
         quick = _json._orjson_encoder()
         assert quick is not None
 
@@ -155,7 +155,7 @@ class TestOrjson:
 class TestChoice:
     @pytest.mark.parametrize("is_wanted", [True, False])
     def test_of_the_encoder_follows_the_environment(self, *, is_wanted: bool) -> None:
-        """The encoder orjson is used if it is installed and VOYAGE_LOGS_ORJSON is not 0."""
+        """`orjson` is used if it is installed and VOYAGE_LOGS_ORJSON is not 0."""
         code = (
             "import sys, voyage_logger._entry.json_codecs as j;"
             "print('orjson' in sys.modules, j.quick_dumps is not j.dumps)"
@@ -164,7 +164,7 @@ class TestChoice:
         assert run(code, VOYAGE_LOGS_ORJSON="1" if is_wanted else "0") == f"{is_wanted} {is_wanted}"
 
     def test_is_json_without_a_working_orjson(self) -> None:
-        """Without orjson, or with a broken one, the import succeeds and `json` is used."""
+        """If `orjson` is missing or broken, `json` is used."""
         code = (
             "import sys; sys.modules['orjson'] = None;"
             "import voyage_logger._entry.json_codecs as j; print(j.quick_dumps is j.dumps)"
@@ -173,7 +173,7 @@ class TestChoice:
         assert run(code) == "True"
 
     def test_avoids_a_c_encoder_that_differs(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """If the C encoder is missing or behaves differently, `JSONEncoder.encode` is used."""
+        """If the C encoder of `json` is missing or differs, `JSONEncoder.encode` is used."""
 
         def other(*_: object) -> Any:
             return lambda *_: ("other",)
@@ -187,14 +187,14 @@ class TestChoice:
 
 
 def run(code: str, **environment: str) -> str:
-    """Return the output of a new interpreter."""
+    """Run code in a new interpreter, and return its output."""
     done = python("-c", code, environ=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
 class TestEncodeCall:
-    """`encode_call` compared with `encode` of the whole entry."""
+    """`encode_call` gives the same bytes as `encode`, or None."""
 
     def test_returns_the_bytes_of_encode_or_none(self) -> None:
         """`encode_call` returns the bytes that `encode` returns, or None."""
@@ -210,7 +210,7 @@ class TestEncodeCall:
             st.sampled_from([1024, LIMIT]),
             st.booleans(),
         )
-        @settings(max_examples=300, deadline=None)
+        @settings(max_examples=100, deadline=None)
         def check(message: str, fields: dict[str, Any], limit: int, is_told: bool) -> None:
             timeline = Timeline([("a step", 1)]) if is_told else None
             common = {"level": "info", "app_name": "app", "environment": "test"}
