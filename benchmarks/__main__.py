@@ -13,9 +13,7 @@ from benchmarks._bench import Bench, under_test
 from benchmarks.contestants import BY_NAME, ENTRANTS, Entrant
 from benchmarks.measures import MEASURES
 
-QUICK = (
-    "**With `--quick`, believe no figure**: it shows that all runs, in too short a time to measure."
-)
+QUICK = "**With `--quick`, believe no figure**: the run only tests whether each benchmark works."
 _RESULTS = Path(__file__).parent / "results"
 
 
@@ -48,7 +46,7 @@ def main() -> int:
 
 
 def _able(asked: list[str] | None, *, uses_orjson: bool) -> list[Entrant]:
-    """Return the chosen contestants that can run, and print the reason for each other one."""
+    """Return the chosen contestants that can run. Print why each other contestant cannot run."""
     able = []
     usual = [entrant for entrant in ENTRANTS if not entrant.is_study]
     for entrant in usual if asked is None else [BY_NAME[name] for name in asked]:
@@ -81,16 +79,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="BENCHMARK",
         help=f"{', '.join(MEASURES)}, or all",
     )
-    parser.add_argument("--rounds", type=int, help="default: 3, for exit 5, for idle 1")
+    parser.add_argument("--rounds", type=int, help="default: 3, but 5 for exit and 1 for idle")
     parser.add_argument(
-        "--contestants", type=contestants, help=f"of {','.join(known)}; default: all"
+        "--contestants", type=contestants, help=f"some of {','.join(known)} (default: all)"
     )
-    parser.add_argument("--entries", type=int, help="how many, for call and deliver")
+    parser.add_argument("--entries", type=int, help="number of entries, for call and deliver")
     parser.add_argument(
-        "--quick", action="store_true", help="a smoke of three minutes; believe no figure"
+        "--quick", action="store_true", help="a test run of three minutes; believe no figure"
     )
-    parser.add_argument("--out", type=Path, default=_RESULTS, help="the folder for JSON")
-    parser.add_argument("--python-sink", action="store_true", help="even where sink.c can be built")
+    parser.add_argument("--out", type=Path, default=_RESULTS, help="the folder for JSON files")
+    parser.add_argument("--python-sink", action="store_true", help="do not use sink.c")
     return parser
 
 

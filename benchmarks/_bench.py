@@ -1,7 +1,8 @@
-"""Run rounds, in which each contestant is measured once, in a new process.
+"""Run rounds. In each round, each contestant is measured once, in a new process.
 
-A disturbance of the machine then affects all contestants. A result is the median of the rounds. For
-losses and duplicates, the result is the worst round, because a loss in any round is a loss.
+With rounds, a disturbance of the machine affects all contestants. A result is the median of the
+rounds. For lost and doubled entries, the result is the worst round, because a median would hide the
+loss of a single round.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parent.parent
 _LIMIT = 120.0  # seconds for one child in one round
-_HARM = ("lost", "lost_share", "doubled")  # the ends of keys whose result is the worst round
+# If a key has one of these ends, its result is the worst round.
+_HARM = ("lost", "lost_share", "doubled")
 
-EACH = " each"  # the end of keys for the numbers of all rounds
+EACH = " each"  # the end of each key that has the numbers of all rounds
 
 Result = dict[str, Any]
 
@@ -67,8 +69,12 @@ class Child:
         self.process.stdin.flush()
 
     def end(self, limit: float = _LIMIT) -> bool:
-        """Wait for the end of the child; after `limit` seconds, kill it and return False."""
-        # A closed pipe ends this wait at once. `wait` with a limit checks only every 50 ms.
+        """Wait until the child ends, and return True.
+
+        After `limit` seconds, kill the child and return False.
+        """
+        # The pipe closes when the child ends, so `select` returns at once. `wait` with a timeout
+        # would check only every 50 ms.
         end = time.monotonic() + limit
         while (rest := end - time.monotonic()) > 0:
             ready, _, _ = select.select([self._pipe], [], [], rest)
@@ -118,7 +124,7 @@ class Bench:
             "pipe": writing,
         }
         with (
-            TemporaryFile() as stderr,  # a pipe would be full if a client prints much
+            TemporaryFile() as stderr,  # a pipe would fill up if a client prints a lot
             subprocess.Popen(
                 [sys.executable, "-m", "benchmarks._child", json.dumps(order)],
                 stdin=subprocess.PIPE,
@@ -139,9 +145,9 @@ class Bench:
     def all_at_once(
         self, measure: str, entrants: Sequence[Entrant], **options: Any
     ) -> Iterator[dict[str, Child]]:
-        """Run the processes of all contestants until the end of the block; skip failures.
+        """Run the processes of all contestants until the end of the block. Leave out failed ones.
 
-        Use this only for measurements of waits, in which the processes do not disturb each other.
+        Use this method only to measure waits, because waiting processes do not disturb each other.
         """
         with ExitStack() as stack:
             children = {
@@ -159,7 +165,7 @@ class Bench:
     def in_rounds(
         self, entrants: Sequence[Entrant], one: Callable[[Entrant], Result]
     ) -> dict[str, Result]:
-        """Return the results of all rounds by contestant. Failures are printed and left out."""
+        """Return the results by contestant. A failed measurement is printed and left out."""
         results: dict[str, list[Result]] = {entrant.name: [] for entrant in entrants}
         for number in range(self.rounds):
             for entrant in rotated(entrants, number):
@@ -176,18 +182,18 @@ class Bench:
             return None
 
     def note(self, name: str, failure: ChildError) -> None:
-        """Note and print that a contestant could not be measured."""
+        """Record and print that a contestant could not be measured."""
         self.failures.append(f"{name}: {failure}")
         print(f"{name} failed: {failure}", file=sys.stderr, flush=True)
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a child, without proxies and settings of clients.
+    """Return the environment of a child, without proxies and without settings of clients.
 
-    The child writes bytecode files. Otherwise, each start would also measure the compilation of
-    the package.
+    The child writes bytecode files. Without bytecode files, each start would compile the package,
+    and the benchmark would measure the compilation.
 
-    The tested package is the one in PYTHONPATH, or else the one of this checkout.
+    The benchmarks test the package in PYTHONPATH, or else the package of this checkout.
     """
     kept = {
         name: value
@@ -201,7 +207,7 @@ def environment() -> dict[str, str]:
 
 
 def under_test() -> Result:
-    """Return the version and file of the package in the children, and whether orjson encodes."""
+    """Return the version and the file of the tested package, and whether it uses orjson."""
     command = [sys.executable, "-m", "benchmarks.contestants._probe"]
     found: Result = json.loads(subprocess.check_output(command, env=environment(), timeout=60))
     return found
@@ -214,10 +220,10 @@ def rotated(entrants: Sequence[Entrant], number: int) -> list[Entrant]:
 
 
 def summary(results: Sequence[Result]) -> Result:
-    """Return the median of the numbers of each key, or the last value of another type.
+    """Return the result of each key: the median of the numbers of all rounds.
 
-    The result for lost and doubled entries is the largest number. The key `KEY each` has the
-    numbers of all rounds.
+    For lost and doubled entries, the result is the largest number. If the values are no numbers,
+    the result is the last value. The key `KEY each` has the numbers of all rounds.
     """
     merged: Result = {}
     for key in dict.fromkeys(key for result in results for key in result):
@@ -234,12 +240,12 @@ def summary(results: Sequence[Result]) -> Result:
 
 
 def shifted(result: Result, keys: Sequence[str], by: float, least: float = 0.0) -> None:
-    """Subtract a number from some results, and from the numbers of their rounds."""
+    """Subtract `by` from the results of some keys, and from the numbers of all rounds."""
     for key in keys:
         result[key] = max(least, result[key] - by)
         result[key + EACH] = [max(least, value - by) for value in result[key + EACH]]
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return the value below which `share` of the other values are."""
+    """Return the value that is greater than a share of all values. The share is from 0 to 1."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

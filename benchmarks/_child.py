@@ -1,7 +1,7 @@
 """The process in which one contestant is measured: `python -m benchmarks._child JOB`.
 
-The process writes lines of JSON to a separate pipe, because clients may print on stdout. Lines on
-stdin tell the process when to continue.
+The process writes lines of JSON to a separate pipe, because clients may print on stdout. The parent
+writes a line to the stdin of the process to let the process continue.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Job:
-    """The task of a child, and its connection to the parent."""
+    """The task of this child process, and the connection to the parent."""
 
     def __init__(self, order: dict[str, Any]) -> None:
         self.contestant: str = order["contestant"]

@@ -1,10 +1,10 @@
-"""Measures of a load over time: its peak, and the share of the load in waves.
+"""Measures of the load over time: its peak, and the size of its waves. See docs/fleet.md.
 
-A wave is measured by the share of arrivals in one rhythm. The share is the amplitude of the counts
-at the period of the rhythm, divided by the sum of the counts. It is 1 if all arrivals come at one
-moment of each period, and 0 if they are even. A smooth wave with the share x peaks at 1 + 2x times
-the mean. The autocorrelation of the counts is no measure: it is high for an even fleet as well,
-because each process is periodic.
+The size of a wave is the share of arrivals that follow one rhythm. The code computes the size as
+the amplitude of the counts at the period of the rhythm, divided by the sum of the counts. The size
+is 1 if all arrivals come at the same moment of each period, and 0 if the arrivals are even. The
+peak of a smooth wave of size x is 1 + 2x times the mean. The autocorrelation of the counts is not
+used, because it is high for an even load as well: each process alone is periodic.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PEAK_SECONDS = 5  # a flush interval; a short queue in the server can smooth shorter peaks
+PEAK_SECONDS = 5  # as long as a flush interval; a short queue in the server absorbs shorter peaks
 WAVE_SECONDS = 60
 PERIODS = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0)
 
 
 def peak(load: Sequence[float], start: int, end: int, seconds: int = PEAK_SECONDS) -> float:
-    """Return the highest mean of a number of seconds in a row."""
+    """Return the highest mean load of some successive seconds."""
     return max(sum(load[at : at + seconds]) / seconds for at in range(start, end - seconds + 1))
 
 
@@ -31,7 +31,7 @@ def mean(load: Sequence[float], start: int, end: int) -> float:
 
 
 def wave(load: Sequence[float], start: int, end: int) -> float:
-    """Return the share of the strongest wave of any minute, for rhythms of 2 to 15 s."""
+    """Return the size of the largest wave of any minute, for rhythms of 2 to 15 s."""
     windows = range(start, end - WAVE_SECONDS + 1, WAVE_SECONDS // 4)
     return max(_rhythm(load[at : at + WAVE_SECONDS]) for at in windows)
 
@@ -49,7 +49,7 @@ def _rhythm(counts: Sequence[float]) -> float:
 
 
 def _without_trend(counts: Sequence[float]) -> list[float]:
-    """Return the counts minus their trend, because a load that falls evenly is not a wave."""
+    """Return the counts minus their linear trend. A load that falls evenly is not a wave."""
     middle = (len(counts) - 1) / 2
     average = sum(counts) / len(counts)
     spread = sum((at - middle) ** 2 for at in range(len(counts)))
@@ -58,7 +58,10 @@ def _without_trend(counts: Sequence[float]) -> list[float]:
 
 
 def drained(entries: Sequence[int], start: int, end: int, steady: float) -> int | None:
-    """Return the seconds until at most the steady load of entries is stored for ten seconds."""
+    """Return the seconds until the server stores only as many entries as the fleet logs.
+
+    The rate of stored entries is a mean of ten seconds. Return None if the rate stays higher.
+    """
     ten = 10
     for at in range(start, end - ten):
         if 0.5 * steady < mean(entries, at, at + ten) < 1.1 * steady:

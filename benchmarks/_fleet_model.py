@@ -1,11 +1,11 @@
-"""A model of many processes that log to one server, with the decisions of the client.
+"""A model of many processes that log to one server. docs/fleet.md explains the terms.
 
-What must stay true: the code of the client makes all decisions of the model: when a flush is due,
-how many entries a request has, how long to wait after an answer, and when to sign in. The model
-itself only counts entries and seconds. `tests/delivery/test_fleet.py` compares each request of the
-model with a real worker and a real transport.
+What must stay true: the model makes no decision of its own. The code of the client decides when a
+flush is due, how many entries a request has, how long to wait after an answer, and when to sign in.
+The model only counts entries and seconds. `tests/delivery/test_fleet.py` compares each request of
+the model with the requests of a real worker and a real transport.
 
-Each request is one event, because nothing can change a process between two of its requests.
+Each request is one event of the model, because a process changes its state only at a request.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from voyage_logger.transports._verdict import Answer
 
 MIB = 1 << 20
-_BOOT_SECONDS = 2.0  # from the end of a process to the first entry of the next
+_BOOT_SECONDS = 2.0  # from the end of a process to the first entry of the next process
 
 
 @dataclass(frozen=True)
 class App:
-    """The entries of each process, and the settings of its logger. The defaults are the logger's.
+    """The entries of each process, and the settings of its logger, with the same defaults.
 
     Attributes:
         gap: The mean seconds from one entry to the next.
@@ -61,7 +61,7 @@ class App:
 
 
 class Process:
-    """One process, with the requests of its logger, worker and transport.
+    """One process, which makes the requests that its logger, worker and transport would make.
 
     Args:
         app: The entries and settings.
@@ -71,7 +71,7 @@ class Process:
         leaves: The time at which the process ends and a new process starts.
 
     Attributes:
-        logged, delivered, dropped, queued, in_flight: The numbers of entries.
+        logged, delivered, dropped, queued, in_flight: The number of entries of each kind.
     """
 
     __slots__ = (
@@ -133,7 +133,7 @@ class Process:
         return min(self._act(now), max(self._leaves, self._answered))
 
     def _act(self, now: float) -> float:
-        if self._is_starting:  # the worker signs in first, even if the sign-in fails
+        if self._is_starting:  # the worker first tries to sign in, and goes on if that fails
             self._is_starting = False
             self._sign_in(now)
             return self._next_round(self._answered)
@@ -185,7 +185,7 @@ class Process:
         return self._boarding
 
     def _take(self, now: float, *, is_ending: bool) -> None:
-        """Do the part of `Worker._run` before the first attempt."""
+        """Do what `Worker._run` does before its first attempt to send a batch."""
         self._count(now)
         self._flush_interval.begin(now, self._random)
         is_behind = is_ending or self.queued / self._app.most_queued > BEHIND
@@ -214,7 +214,7 @@ class Process:
         return self._first
 
     def _arrival(self, number: int) -> float:
-        """Return the time of an entry. The first entry has the number 0."""
+        """Return the time at which an entry is logged. The first entry has the number 0."""
         return self._first + number * self._gap
 
     def _count(self, now: float) -> None:
@@ -236,12 +236,15 @@ _NO_CONNECTION = Outcome(Kind.TRY_AGAIN, "no connection")
 
 @lru_cache(maxsize=1000)
 def _understand(reply: Answer | None, understand: Callable[[Answer, float], Outcome]) -> Outcome:
-    """Return the outcome of an answer. A `Retry-After` in seconds does not depend on the time."""
+    """Return the outcome of an answer.
+
+    The outcome can be cached, because a `Retry-After` in seconds does not depend on the time.
+    """
     return _NO_CONNECTION if reply is None else understand(reply, 0.0)
 
 
 def run(processes: Sequence[Process], starts: Sequence[float], until: float) -> int:
-    """Run the model until the end; return the number of requests."""
+    """Run the model until the second `until`, and return the number of requests."""
     events = [(start, number) for number, start in enumerate(starts)]
     heapify(events)
     count = 0

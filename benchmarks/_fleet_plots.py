@@ -54,7 +54,10 @@ def draw(scenario: Scenario, result: Result, before: dict[str, Any] | None, path
 
 
 def _means(work: Sequence[float], start: int, end: int) -> tuple[list[float], list[float]]:
-    """Return seconds and load. Long runs have means of some seconds, to keep the file small."""
+    """Return the times and the loads of the points of a line.
+
+    In a long run, a point is the mean load of several seconds, which keeps the file small.
+    """
     width = max(1, (end - start) // _POINTS)
     bins = range(start, end - width + 1, width)
     return (

@@ -1,4 +1,7 @@
-"""Scenarios of a fleet: its start, an outage, a limit, the end of its tokens, a deployment."""
+"""Scenarios of a fleet: a start, an outage, a limit, the end of all tokens, and a deployment.
+
+docs/fleet.md explains the terms.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,11 @@ class Scenario:
         event: The second at which the event begins.
         recovery: The second at which the event is over or the server works again.
         shown: The seconds that a plot shows.
-        settled: Seconds after the recovery until there may be no waves.
-        start_seconds: The seconds in which all processes start.
-        troubles: The times in which the server misbehaves.
+        settled: Seconds from the recovery until the measurement of waves begins.
+        start_seconds: The number of seconds within which all processes start.
+        troubles: The periods in which the server answers with errors, or refuses connections.
         token_life: Seconds until a token expires.
-        deploy_step: Seconds between the replacements of two tenths of the fleet.
+        deploy_step: Seconds from the replacement of a tenth of the fleet to that of the next tenth.
     """
 
     name: str
@@ -109,16 +112,16 @@ class Result:
     """The results of a scenario. Loads are means of five seconds. Sign-ins count as requests.
 
     Attributes:
-        steady: Requests a second before the event, or long after it.
-        steady_work: The part of the server's capacity that these requests need.
-        peak: The most requests a second after the recovery.
-        peak_work: The peak as a part of the capacity. Refused requests count fully.
-        peak_sign_ins: The most sign-ins a second after the recovery.
-        wave: The share of requests in one rhythm after the settling.
-        drained: Seconds from the recovery to the end of the backlog, or None without an end.
+        steady: The requests per second before the event, or long after the event.
+        steady_work: The steady load.
+        peak: The highest number of requests per second after the recovery.
+        peak_work: The peak of the load. Refused requests count in full.
+        peak_sign_ins: The highest number of sign-ins per second after the recovery.
+        wave: The size of the largest wave, which is measured after `Scenario.settled`.
+        drained: Seconds from the recovery until the backlog is delivered, or None if it never is.
         is_whole: True if each process counts each of its entries exactly once.
-        took, cpu: The duration of the model's run in seconds, and its CPU seconds.
-        work, per_second: The work and the requests of each second.
+        took, cpu: The run time and the CPU time of the model, in seconds.
+        work, per_second: The load of each second, and the number of requests in each second.
     """
 
     scenario: str
@@ -163,7 +166,7 @@ def play(
         scenario: The scenario.
         processes: The number of processes.
         app: The entries and settings of each process.
-        utilization: The part of the server's capacity that the steady load needs.
+        utilization: The steady load, where 1 is the capacity of the server.
         seed: The seed of all random numbers.
         patience: The most seconds of work that may wait in the server.
     """
@@ -223,7 +226,7 @@ def _leaving(scenario: Scenario, tenth: int) -> float:
 
 
 def _work_of_one(app: App) -> float:
-    """Return the steady load of one process, in requests of 100 entries a second."""
+    """Return the work of one process, in requests of 100 entries per second."""
     calm = Scenario("calm", "", 240, 0, 0, (0, 0))
     load = Load(calm.seconds)
     _run(calm, _SAMPLE, app, Server(_PLENTY, load), seed=0)

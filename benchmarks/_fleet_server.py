@@ -1,6 +1,8 @@
-"""The server of the model, which does a fixed amount of work a second in the order of arrival.
+"""The server of the model, which does a fixed amount of work a second.
 
-What must stay true: the server records all requests, refused requests included.
+The server handles requests in the order of arrival.
+
+What must stay true: the server records all requests, including refused requests.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ _BUSY = 503
 
 @dataclass(frozen=True)
 class Trouble:
-    """A time in which the server answers all requests with an error.
+    """A period in which the server answers all requests with an error.
 
     Attributes:
         start: The second at which the errors begin.
         end: The second at which the errors end.
-        status: The status of the answers. The `Retry-After` of a 429 tells the end.
+        status: The status of the answers. With 429, `Retry-After` has the seconds until the end.
     """
 
     start: float
@@ -35,11 +37,11 @@ class Load:
     """The load on the server in each second.
 
     Attributes:
-        requests: The numbers of requests, sign-ins included.
-        refused: The numbers of refused requests.
-        sign_ins: The numbers of sign-ins.
-        work: The needed seconds of the server's time. At 1.0, the capacity is used up.
-        entries: The numbers of stored entries.
+        requests: The number of requests in each second, including sign-ins.
+        refused: The number of refused requests in each second.
+        sign_ins: The number of sign-ins in each second.
+        work: The load of each second. At a load of 1.0, the server is fully busy.
+        entries: The number of stored entries in each second.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -53,14 +55,14 @@ class Server:
     """A server for sign-ins and batches.
 
     Attributes:
-        capacity: The possible requests of 100 entries a second. One half of the work of such a
-            request is for the request, and one half for its entries.
+        capacity: The number of requests with 100 entries that the server can handle in a second.
+            Half of the work of such a request is for the request, and half for its entries.
         load: The record of the load.
-        troubles: The times in which the server misbehaves.
+        troubles: The periods in which the server answers with errors, or refuses connections.
         token_life: Seconds until a token expires.
         sign_in_work: The work of a sign-in, in requests of 100 entries.
-        latency: Seconds until an idle server answers, or until a refusal.
-        patience: The most seconds that a request may wait; longer waits are answered with 503.
+        latency: Seconds from a request to the answer of an idle server, or to a refusal.
+        patience: If a request would wait longer than these seconds, the server answers 503 at once.
     """
 
     capacity: float

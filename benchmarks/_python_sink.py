@@ -1,7 +1,7 @@
-"""The sink for machines without a C compiler. It has the commands and answers of sink.c.
+"""The sink for machines without a C compiler. It has the same commands and answers as sink.c.
 
 Each connection has a thread, which receives bodies directly into new memory. This sink is slower
-than sink.c. The table of `deliver` shows the limit of the sink in use.
+than sink.c. The note below the table of `deliver` shows how many entries the sink can receive.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Server:
     def close_port(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.shutdown(socket.SHUT_RDWR)  # this ends `accept`, and `close` alone does not
+            listener.shutdown(socket.SHUT_RDWR)  # `shutdown` ends `accept`, but `close` does not
             listener.close()
 
     def hang_up(self) -> None:

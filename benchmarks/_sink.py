@@ -24,7 +24,7 @@ class Sink:
 
     Attributes:
         kind: The language of the sink.
-        quiet: Seconds without new data after which a client has sent all data.
+        quiet: If no data arrives for this number of seconds, the client has sent all its data.
     """
 
     def __init__(self, process: subprocess.Popen[str], folder: Path, kind: str) -> None:
@@ -48,7 +48,7 @@ class Sink:
         self._order("swallow")
 
     def drop_new(self) -> None:
-        """Close the port."""
+        """Close the port, so that the sink refuses connections."""
         self._order("refuse")
 
     def count(self) -> tuple[int, int]:
@@ -86,7 +86,7 @@ class Sink:
 
 @contextmanager
 def running(*, in_python: bool = False) -> Iterator[Sink]:
-    """Run a sink; use the one in C if a compiler exists."""
+    """Run the sink in C, or the sink in Python if there is no C compiler."""
     with tempfile.TemporaryDirectory(prefix="bench-sink-") as name:
         folder = Path(name)
         command = None if in_python else _compiled(folder)
@@ -106,7 +106,7 @@ def running(*, in_python: bool = False) -> Iterator[Sink]:
 def _compiled(folder: Path) -> list[str] | None:
     """Return the command of the sink in C, or None if the sink cannot be built."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None or sys.platform != "linux":  # it uses epoll
+    if compiler is None or sys.platform != "linux":  # sink.c uses epoll
         return None
     program = folder / "sink"
     built = subprocess.run(

@@ -70,8 +70,8 @@ class Stored:
             if request.encoding != "raw":
                 yield request.arrival, request.text()
                 continue
-            # A read may end in the middle of an entry. The bytes after the last complete number are
-            # parsed with the next piece.
+            # A piece of a raw stream may end in the middle of an entry. The bytes after the last
+            # complete session text are parsed together with the next piece.
             whole = rests[request.connection] + request.body
             last = max((match.end() for match in SESSION.finditer(whole)), default=0)
             rests[request.connection] = whole[last:]

@@ -1,7 +1,7 @@
 """The logged entry: a realistic entry of about 430 bytes, which is the same for each contestant.
 
-Only the number `n` and the text `session` change from call to call. The sink finds an entry by this
-text, because JSON, msgpack and protobuf store ASCII text unchanged.
+Only the number `n` and the text `session` change from call to call. The benchmarks find an entry by
+its session text, because JSON, msgpack and protobuf store ASCII text unchanged.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Model a fleet of 1 to 100,000 processes and its server, with the policy of the client.
+"""Run a model of 1 to 100,000 processes that log to one server. docs/fleet.md explains the terms.
 
     python -m benchmarks.fleet                                  1,000 processes, every scenario
     python -m benchmarks.fleet --processes 1 100 10000          fleets of other sizes
-    python -m benchmarks.fleet --processes 100000 --gap 30      an entry every half a minute each
-    python -m benchmarks.fleet --plots docs                     pictures, by matplotlib
+    python -m benchmarks.fleet --processes 100000 --gap 30      each logs an entry every 30 s
+    python -m benchmarks.fleet --plots docs                     drawings, made with matplotlib
 
-The command prints a table. `--json FILE` writes all results and the load of each second. `--before
-FILE` adds such an earlier run to the pictures, for example a run with another policy.
+The command prints a table. `--json FILE` writes all results, with the load of each second.
+`--before FILE` adds the results of an earlier run to the drawings. FILE is a file that `--json`
+has written, for example with other pauses in the client.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     _Earlier = dict[tuple[str, int], dict[str, Any]]
 
-GOAL = 1.5  # times the capacity: the steady load and the drain
+GOAL = 1.5  # the highest allowed peak of the load, where 1 is the capacity of the server
 _COLUMNS = (
     "scenario", "processes", "gap s", "capacity/s", "steady/s", "peak/s", "sign-ins/s",
     "work", "wave", "drained s", "dropped %", "whole", "took s", "cpu s",
@@ -59,12 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             print(_line(_row(results[-1])), flush=True)
     print(
-        "capacity: requests of 100 entries. steady, peak, sign-ins: requests of both kinds, peaks "
-        f"from the recovery on,\nmeans of 5 s. work: the peak of what is asked for, refused or "
-        f"not; 1 is the capacity, the goal {GOAL}.\nwave: the share of requests in one rhythm, "
-        "once settled. *: the goal is not meant for a start at once.\ndrained s: seconds from the "
-        "recovery until the backlog was gone. dropped: entries that queues shed. whole: each\n"
-        "entry is accounted for once. took, cpu: seconds of the model's own run."
+        "capacity/s: the requests of 100 entries that the server can handle in a second\n"
+        "steady/s: requests per second before the event, sign-ins included\n"
+        "peak/s: the highest mean of requests per second over 5 s after the recovery\n"
+        "sign-ins/s: the same for sign-ins alone\n"
+        f"work: the peak of the load; 1 is the capacity, and the goal is at most {GOAL}\n"
+        "      (*: the goal does not apply to a start at once)\n"
+        "wave: the share of requests that follow one rhythm\n"
+        "drained s: seconds from the recovery until the backlog is delivered\n"
+        "dropped %: the share of entries that full queues have shed\n"
+        "whole: yes if each entry is counted exactly once\n"
+        "took s, cpu s: the run time and the CPU time of the model"
     )
     if options.json:
         stored = [result.as_dict() for result in results]
@@ -81,16 +87,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--processes", type=int, nargs="+", default=[1000], help="sizes of fleets")
-    add("--scenario", nargs="+", choices=SCENARIOS, default=[*SCENARIOS], help="which ones")
-    add("--gap", type=float, default=1.0, help="seconds between a process's entries: 1")
-    add("--flush-interval", type=float, default=5.0, help="the setting: 5")
-    add("--utilization", type=float, default=0.5, help="steady load / capacity: 0.5")
-    add("--patience", type=float, default=2.0, help="seconds of work that may wait: 2")
+    add("--processes", type=int, nargs="+", default=[1000], help="default: 1000")
+    add("--scenario", nargs="+", choices=SCENARIOS, default=[*SCENARIOS], help="default: all")
+    add("--gap", type=float, default=1.0, help="seconds between two entries (default: 1)")
+    add("--flush-interval", type=float, default=5.0, help="seconds (default: 5)")
+    add("--utilization", type=float, default=0.5, help="steady load (default: 0.5)")
+    add("--patience", type=float, default=2.0, help="most seconds of waiting work (default: 2)")
     add("--seed", type=int, default=1)
-    add("--json", type=Path, metavar="FILE", help="where to keep all figures")
-    add("--plots", type=Path, metavar="FOLDER", help="where to draw")
-    add("--before", type=Path, metavar="FILE", help="an earlier run, to be drawn as well")
+    add("--json", type=Path, metavar="FILE", help="write all results to this file")
+    add("--plots", type=Path, metavar="FOLDER", help="write the drawings to this folder")
+    add("--before", type=Path, metavar="FILE", help="draw the results of this file as well")
     add("--format", choices=["svg", "png"], default="svg")
     return parser
 

@@ -4,8 +4,9 @@
     python -m benchmarks.tables --into docs/performance.md  replaces the tables in the file
 
 A table is between `<!-- benchmark: NAME -->` and `<!-- end -->`. The line below the table names the
-machine and software. A number is followed by the smallest and largest number of its rounds. What
-must stay true: every number comes from such a file, and no number from a run with `is_quick`.
+machine and the software. In a cell, the smallest and the largest result of the rounds follow the
+median. What must stay true: every number comes from a JSON file of the benchmarks, and no number
+comes from a run with `--quick`.
 """
 
 from __future__ import annotations
@@ -28,13 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _RESULTS = Path(__file__).parent / "results"
-_ALL = "results"  # the section of a benchmark with only one section
+_ALL = "results"  # the name of the section if a benchmark has only one section
 _PLACE = re.compile(r"(<!-- benchmark: (\S+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Columns from one section of a benchmark's results, or with the worst of several sections."""
+    """Columns of a table, from one section of a benchmark's results.
+
+    With several sections, each cell shows the worst result of the sections.
+    """
 
     columns: Sequence[Column]
     sections: Sequence[str] = (_ALL,)
@@ -60,7 +64,7 @@ def _without(key: str, columns: Sequence[Column]) -> list[Column]:
     return [column for column in columns if column.key != key]
 
 
-_WORST_LATENCY = (Column("lost", "lost"), Column("app held up by, ms", "late"))
+_WORST_LATENCY = (Column("lost", "lost"), Column("delay of the app, ms", "late"))
 _LATENCIES = [
     f"Answers after {delay} ms, {rate} entries/s"
     for delay in (20, 100)
@@ -70,9 +74,9 @@ _BACKLOGS = ("10,000", "50,000")
 _DRAINS = [
     Cells(
         (
-            Column(f"{size}: MiB taken", "backlog_mib", 1),
-            Column("drained/s", "drained", has_spread=True),
-            Column("peak MiB while draining", "drain_mib", 1),
+            Column(f"{size} entries: MiB of memory", "backlog_mib", 1),
+            Column("drained entries/s", "drained", has_spread=True),
+            Column("peak MiB during the drain", "drain_mib", 1),
             Column("lost", "lost"),
         ),
         (f"A backlog of {size} entries",),
@@ -80,7 +84,7 @@ _DRAINS = [
     for size in _BACKLOGS
 ]
 
-# The name of each table, its benchmark, and its columns.
+# The name of each table, with the benchmark and the columns of the table.
 TABLES: dict[str, tuple[str, list[Cells]]] = {
     "call": (
         "call",
@@ -130,8 +134,8 @@ TABLES: dict[str, tuple[str, list[Cells]]] = {
             Cells(
                 [
                     *_figures(("p50", "p50", 0), ("p99", "p99", 0), ("p99.9", "p999", 0)),
-                    Column("units beyond 1 ms, %", "slow", 2),
-                    Column("in calls, ms a second", "calls", 1),
+                    Column("units longer than 1 ms, %", "slow", 2),
+                    Column("log calls, ms per second", "calls", 1),
                 ]
             )
         ],
@@ -153,7 +157,7 @@ TABLES: dict[str, tuple[str, list[Cells]]] = {
         "prices",
         [
             Cells(
-                (Column(f"{title}, µs", "us", 1), Column("beside the first", "more", 1)),
+                (Column(f"{title}, µs", "us", 1), Column("difference, µs", "more", 1)),
                 (f"A log call, {section}",),
             )
             for title, section in (
@@ -167,11 +171,11 @@ _TITLES = {entrant.name: entrant.title for entrant in ENTRANTS} | PRICES
 
 
 def table(name: str, found: dict[str, Any]) -> str:
-    """Return a table in Markdown, and a line about machine and software.
+    """Return a table in Markdown, and a line about the machine and the software.
 
     Args:
         name: A name in `TABLES`.
-        found: The results that the benchmark has written.
+        found: The content of the JSON file that the benchmark has written.
     """
     groups = [
         cells
@@ -188,7 +192,7 @@ def table(name: str, found: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print all tables or write them into a file; return 1 if a table has no results."""
+    """Print all tables, or write all tables into a file. Return 1 if a table has no results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__)
     parser.add_argument("--results", type=Path, default=_RESULTS, help="the folder of the JSON")
     parser.add_argument("--into", type=Path, metavar="FILE", help="whose tables are replaced")
