@@ -1,8 +1,8 @@
-"""Words that every room uses.
+"""Shared definitions, which all other folders of the package import.
 
-May import: nothing of `voyage_logger` but the other files of this room.
+May import from `voyage_logger`: only other files of this folder.
 
-Read first what users see: `errors`, `stats`, `levels`. Then what the rooms share:
-`settings`, `rules`, `wire`, `frozen`. Then what concerns the process: `clock`, `fork_locks`,
-`feedback`, `diagnostics`, `pickling`.
+Start reading with `errors`, `stats` and `levels`, which define what users see. Continue with
+`settings`, `rules`, `wire` and `frozen`, which the other folders share. The files `clock`,
+`fork_locks`, `feedback`, `diagnostics` and `pickling` deal with the running process.
 """

@@ -1,8 +1,9 @@
-"""The monotonic clock, which measures all waits and limits.
+"""The monotonic clock, which measures all waiting times and time limits.
 
-What must stay true: the clock goes on while an app's tests freeze time, because a stopped clock
-never reaches a limit. freezegun replaces the functions of `time` in every module that imports them,
-even `time.monotonic`. So a module that may be imported while time is frozen uses this clock.
+What must stay true: this clock keeps running while the tests of an app freeze time. If the clock
+stopped, a time limit would never be reached. The test library freezegun freezes time: in every
+module, it replaces the functions that were imported from `time`, even `time.monotonic`. Therefore
+a module of this package that may be imported while time is frozen must use this clock.
 Source: https://github.com/spulec/freezegun
 """
 
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def monotonic(_clock: Callable[[], float] = time.monotonic) -> float:
-    """Return seconds that no change of the system's time affects."""
-    return _clock()  # freezegun does not replace the defaults of arguments.
+    """Return the seconds of a clock that never goes backward, even if the system time changes."""
+    return _clock()  # freezegun does not replace the default values of arguments.
 
 
 def real_clock(_clock: Callable[[], float] = time.monotonic) -> Callable[[], float]:
-    """Return the function that `monotonic` calls; a log call uses it directly to save time."""
+    """Return the function that `monotonic` calls, for a caller that needs a faster call."""
     return _clock

@@ -1,7 +1,8 @@
-"""Report the client's own trouble on stderr, in `logging`, and to `on_error`.
+"""Report the client's own problems on stderr, to `logging`, and to the user's function `on_error`.
 
-What must stay true: a report never raises and never waits. A report contains no secret and no
-entry, and never becomes an entry. A process prints at most one line a minute for each cause.
+What must stay true: a report raises no error and does not wait for stderr. A report contains no
+secrets and no entries, and a report never becomes an entry. For each cause, a process prints at
+most one line a minute, except with `at_once=True`.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ if TYPE_CHECKING:
     from voyage_logger._base.errors import VoyageError
 
 _logger = logging.getLogger("voyage_logger")
-# Without a handler, `logging` would print each line to stderr, too.
+# If this logger had no handler, `logging` itself would also print each warning to stderr.
 _logger.addHandler(logging.NullHandler())
 
 QUIET_SECONDS = 60.0
 
-# When each cause was last on stderr, by the monotonic clock. The dict has no lock, because a fork
-# could copy a held lock. At worst, two threads print the same line at the same time.
+# For each cause of a report: the monotonic time of its last line on stderr. The dict has no lock: a
+# forked child could inherit a held lock and wait for it forever. Without a lock, the worst case is
+# that two threads print the same line at the same time.
 _last_said: dict[str, float] = {}
 
 
 class Diagnostics:
-    """Report the trouble of one logger to stderr, to `logging`, and to `on_error`. Thread-safe."""
+    """Report the problems of one logger on stderr, to `logging`, and to `on_error`. Thread-safe."""
 
     def __init__(
         self,
@@ -39,16 +41,19 @@ class Diagnostics:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_error = on_error
-        self._inside = threading.local()  # The attribute `on_error` is True inside `on_error`.
+        self._inside = threading.local()  # `_inside.on_error` is True while `on_error` runs.
         self._clock = clock
 
     @property
     def is_inside_on_error(self) -> bool:
-        """True if the calling thread runs the user's function."""
+        """True while the calling thread runs the user's function `on_error`."""
         return getattr(self._inside, "on_error", False)
 
     def say(self, cause: str, message: str, *, at_once: bool = False) -> None:
-        """Write a line to `logging`, and, at once or at most once a minute per cause, to stderr."""
+        """Write a message to `logging` and to stderr.
+
+        Without `at_once`, stderr gets at most one line a minute for each cause.
+        """
         _to_logging(message)
         now = self._clock()
         last = _last_said.get(cause)
@@ -65,10 +70,11 @@ class Diagnostics:
         *,
         at_once: bool = False,
     ) -> None:
-        """Write the error as a line, and call `on_error` with it.
+        """Write the error to `logging` and to stderr, and call `on_error` with the error.
 
-        A report from inside `on_error` does not call `on_error` again. At exit, an entry that
-        `on_error` logs may be lost at once, and each report of such a loss would log another entry.
+        If `on_error` itself causes a report, this report does not call `on_error` again. Otherwise
+        the calls of `on_error` might never end: at exit, an entry that `on_error` logs may be lost
+        at once, and the report of this loss would make `on_error` log another entry.
         """
         self.say(cause, f"{prefix}{error}{suffix}", at_once=at_once)
         if self._on_error is None or self.is_inside_on_error:
@@ -83,20 +89,21 @@ class Diagnostics:
 
 
 def to_stderr(text: str) -> None:
-    """Write a text to stderr; do nothing if stderr is missing or broken."""
+    """Write a text to stderr. Do nothing if stderr is missing or broken."""
     try:
-        # An app may replace stderr with an object that logs. Our lines must not become entries.
+        # The app may have replaced stderr with an object that logs each line. `apart` makes sure
+        # that the client's own lines do not become entries.
         apart(sys.stderr.write, text)
         apart(sys.stderr.flush)
-    # stderr is None under pythonw, closed in a daemon, a broken pipe, or an object of the app.
-    except Exception:  # noqa: BLE001 - there is no other place to report this
+    # `sys.stderr` may be None (pythonw), closed (a daemon), a broken pipe, or an object of the app.
+    except Exception:  # noqa: BLE001 - A failure of stderr cannot be reported anywhere.
         return
 
 
 def _to_stderr_at_once(text: str) -> None:
-    """Write a text to stderr, unless the write would wait.
+    """Write a text to stderr, but only if the write does not have to wait.
 
-    A full pipe without a reader, or a stopped terminal, must not delay a log call or the exit.
+    A write to a full pipe or a stopped terminal would delay a log call or the end of the program.
     """
     if takes_a_line(sys.stderr):
         to_stderr(text)
@@ -105,21 +112,21 @@ def _to_stderr_at_once(text: str) -> None:
 def takes_a_line(stream: object, seconds: float = 0.0) -> bool:
     """Return False if a write to the stream would still have to wait after `seconds`.
 
-    A pipe counts as ready if it has room for 4 KiB.
+    A pipe is ready for a write if it has room for 4 KiB.
     """
     try:
         from select import select  # noqa: PLC0415 - rarely needed
 
         number = stream.fileno()  # type: ignore[attr-defined]
-        # If the limit is 0, the `select` of gevent calls the system's function, too.
+        # With a limit of 0 seconds, gevent's `select` also calls the operating system's `select`.
         return bool(select([], [number], [], seconds)[1])
-    # `select` fails for an object without a file, on Windows, and for descriptors above 1,023.
-    except Exception:  # noqa: BLE001 - the stream may be an object of the app
+    # `select` fails on Windows, for streams without a descriptor, and for descriptors above 1,023.
+    except Exception:  # noqa: BLE001 - The stream may be an app's object that raises any error.
         return True
 
 
 def _to_logging(text: str) -> None:
     try:
         apart(_logger.warning, "%s", text)
-    except Exception as error:  # noqa: BLE001 - a filter or handler of the app may raise
+    except Exception as error:  # noqa: BLE001 - the app's filter or handler may raise any error
         _to_stderr_at_once(f"voyage-logger: the app's logging raised {type(error).__name__}\n")

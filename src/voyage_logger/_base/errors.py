@@ -1,4 +1,4 @@
-"""The errors that a user can see, as one small tree.
+"""The exception classes that a user of this package can see.
 
 ::
 
@@ -9,8 +9,9 @@
     ├── DeliveryError          the server refuses batches; their entries stay queued
     └── EntriesLost            entries were lost: shed, rejected, or not sent before exit
 
-A log call raises none of them. The constructor raises `ConfigurationError`; `verify()` and
-`Transport.sign_in()` raise the first three. `on_error` receives every error but the first.
+A log call raises none of these errors. A constructor raises `ConfigurationError`. `verify()` and
+`Transport.sign_in()` raise `ConfigurationError`, `AuthenticationError` or `ConnectionFailed`.
+`on_error` receives every error except `ConfigurationError`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SHOWN = 200  # characters of a wrong value
-# Longer texts for reasons, used if the result of the last attempt does not explain the loss.
+_SHOWN = 200  # characters; the text of a longer wrong value is cut.
+# If `EntriesLost` has no `problem` that explains the loss, its message shows this longer reason.
 _SAID = {"closed": "closed (logged after close(), or left when its time was over)"}
 
 
@@ -30,7 +31,7 @@ class VoyageError(Exception):
 
     Args:
         message: What happened, and what the user can do.
-        status: The HTTP status of the answer that caused the error, or None.
+        status: The HTTP status code of the server's answer, or None if no answer caused the error.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -43,51 +44,51 @@ class VoyageError(Exception):
 
 
 class ConfigurationError(VoyageError, ValueError):
-    """A setting breaks its rule.
+    """A constructor argument or an environment variable is wrong or missing.
 
     Args:
         parameter: The name of the wrong argument or environment variable.
-        value: The wrong value, or a description of the value if it may be a secret.
-        rule: The end of the sentence "... must be ...".
+        value: The wrong value. If the value may be a secret, `value` is only a description.
+        rule: The text after "must be" in the error message, such as "True or False".
     """
 
     def __init__(self, parameter: str, value: object, rule: str) -> None:
         super().__init__(f"{parameter}={_shown(value)}: must be {rule}")
-        self.args = (parameter, value, rule)  # Pickle calls the class with these arguments.
+        self.args = (parameter, value, rule)  # Unpickling calls the class with `args`.
         self.parameter = parameter
         self.value = value
         self.rule = rule
 
 
 class AuthenticationError(VoyageError):
-    """The server refuses the credentials."""
+    """The server refuses the API key and secret."""
 
 
 class ConnectionFailed(VoyageError):  # noqa: N818 - `ConnectionError` is a builtin
     """The server cannot be reached, is failing, or is not the Logs API.
 
     Attributes:
-        is_transient: False if a later attempt would fail, too: the certificate is not trusted, or
-            the base URL is wrong.
+        is_transient: False if later attempts would fail in the same way, because the server's
+            certificate is not trusted or the base URL is wrong.
     """
 
     is_transient: bool = True
 
 
 class DeliveryError(VoyageError):
-    """The server refuses batches, but not because of their entries; the entries stay queued."""
+    """The server refuses batches for a reason other than their entries. The entries stay queued."""
 
 
-class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
+class EntriesLost(VoyageError):  # noqa: N818 - the name is clear without `Error`
     """Entries were rejected or dropped since the last report.
 
     Args:
         count: The number of lost entries.
         levels: The number of lost entries of each level.
         reasons: The number of lost entries for each reason.
-        detail: What the server said of the last entry that it rejected.
-        kept: The number of rejected entries that the spool keeps in the dead-letter file.
-        problem: The result of the last attempt before the time for sending ended, or "".
+        detail: The server's explanation for the last entry that it rejected, or "".
+        kept: The number of rejected entries that were stored in the dead-letter file.
+        problem: Why the last attempt to send before `close()` or exit failed, or "".
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class EntriesLost(VoyageError):  # noqa: N818 - it states what happened
             reasons if problem else {_SAID.get(name, name): n for name, n in reasons.items()}
         )
         super().__init__(f"{fate(count, kept)} ({tally(levels)}): {why}{said}")
-        # Pickle calls the class with these arguments.
+        # Unpickling calls the class with `args`.
         self.args = (count, levels, reasons, detail, kept, problem)
         self.count = count
         self.levels = levels
@@ -119,18 +120,18 @@ def _shown(value: object) -> str:
     """Return the repr of a wrong value, cut to a readable length."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - the `__repr__` of a foreign class may raise anything
+    except Exception:  # noqa: BLE001 - the value's own `__repr__` may raise any error
         return f"<a {type(value).__name__} without a repr>"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def entries(count: int) -> str:
-    """Return a number of entries in words."""
+    """Return a number with its noun, such as "1 entry" or "3 entries"."""
     return f"{count} entry" if count == 1 else f"{count} entries"
 
 
 def fate(count: int, kept: int) -> str:
-    """Return in words that `count` entries are lost, of which `kept` are dead letters."""
+    """Return a text that says how many entries were lost, and how many became dead letters."""
     if not kept:
         return f"{entries(count)} lost"
     if kept == count:
@@ -139,5 +140,5 @@ def fate(count: int, kept: int) -> str:
 
 
 def tally(counts: Mapping[str, int]) -> str:
-    """Return counts in words: "3 info, 1 error"."""
+    """Return the counts as a text, such as "3 info, 1 error"."""
     return ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -1,10 +1,12 @@
-"""Recognize an echo: a log call that is made because entries are being sent.
+"""Recognize an *echo*: a log call that the client itself causes when it sends entries.
 
-An app may turn each record of `logging` into an entry. Some records come from the client's own
-requests, so each request would make entries for another request, without end.
+An app may turn each record of `logging` into an entry. The client's own HTTP requests also write
+`logging` records. Without this module, each request would make new entries, and the new entries
+would cause another request, without end.
 
-What must stay true: no log call of a function that runs `apart` makes an entry. Every other log
-call makes an entry, even the log call of a destructor that runs inside such a function.
+What must stay true: while `apart` runs a function, the log calls of this function make no entries.
+Every other log call makes an entry. Python may run the destructor of an object at any moment, even
+inside a function that `apart` runs, but the log calls of a destructor do make entries.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ if TYPE_CHECKING:
     _P = ParamSpec("_P")
     _R = TypeVar("_R")
 
-# The threads that run a function apart. The set needs no lock, because a thread adds and removes
-# only itself. A forked child may have threads of its parent in the set, so `is_echo` also looks at
-# the stack.
+# The ids of the threads that are inside `apart`. The set needs no lock, because each thread adds
+# and removes only its own id. After a fork, the child's set may still contain ids of the parent's
+# threads, so `is_echo` also checks the call stack.
 apart_threads: set[int] = set()
 
 
 def apart(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """Call a function and return its result; log calls inside the function make no entries."""
+    """Call a function and return its result. Log calls inside this function make no entries."""
     thread = get_ident()
     if thread in apart_threads:
         return function(*args, **kwargs)
@@ -41,7 +43,7 @@ def apart(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R
 
 
 def is_echo() -> bool:
-    """Return True if a function that runs `apart` made the present log call."""
+    """Return True if the current log call comes from a function that `apart` runs."""
     if get_ident() not in apart_threads:
         return False
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - only the stack shows the callers

@@ -1,12 +1,13 @@
-"""Values: classes of named fields whose objects never change.
+"""The decorator `frozen`, which creates classes whose instances never change.
 
-The import of `voyage_logger` makes ten of these classes. In Python 3.11, `frozen` takes 10 us for a
-class. A `typing.NamedTuple` takes 80 us, and a dataclass needs the slow import of `inspect`. If
-`Stats` were a `NamedTuple`, an app that logs `logger.stats()` would send a list without names.
-Modules that `import voyage_logger` does not load use the standard library's dataclasses.
+`frozen` keeps `import voyage_logger` fast, because this import creates eight such classes. In
+Python 3.11, `frozen` creates a class in 10 us, and `typing.NamedTuple` creates a class in 80 us. A
+dataclass would need the slow import of `inspect`. If `Stats` were a `NamedTuple`, an app that logs
+`logger.stats()` would send a JSON list without the names of the counts. Modules that are not
+loaded by `import voyage_logger` use the dataclasses of the standard library.
 
-What must stay true: a value has no attributes but its fields, and a value is equal only to a value
-of the same class with equal fields.
+What must stay true: an instance has no attributes except its fields. Two instances are equal only
+if they have the same class and equal fields.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ else:
         return lambda function: function
 
 
-_UNFIT = ("__dict__", "__weakref__")  # A class with slots cannot define these.
+_UNFIT = ("__dict__", "__weakref__")  # A class with slots cannot define these names.
 
 
 @dataclass_transform(frozen_default=True)
 def frozen(cls: type[T]) -> type[T]:
-    """Make a class of annotated fields, with or without defaults, a class of values.
+    """Return a copy of the class whose instances have the annotated fields and never change.
 
-    A method that the class defines, such as `__repr__`, takes precedence.
+    An annotated field may have a default. A method that the class itself defines, such as
+    `__repr__`, replaces the method of `Value`.
     """
     body = {name: each for name, each in vars(cls).items() if name not in _UNFIT}
     names = tuple(body.get("__annotations__", ()))
@@ -43,17 +45,17 @@ def frozen(cls: type[T]) -> type[T]:
 
 
 def as_dict(value: Any) -> dict[str, Any]:
-    """Return the fields of a value by name."""
+    """Return the fields of an instance as a dict."""
     return {name: getattr(value, name) for name in value.__match_args__}
 
 
 def replace(value: T, /, **changes: Any) -> T:
-    """Return a copy of a value with some fields changed."""
+    """Return a copy of an instance in which some fields are changed."""
     return type(value)(**{**as_dict(value), **changes})
 
 
 class _Signature:
-    """The signature of a class of values, made when `help` or an editor asks for it."""
+    """The signature of a frozen class, which is created when `help` or an editor reads it."""
 
     def __get__(self, _: object, owner: Any) -> Any:
         if owner.__init__ is not Value.__init__:
@@ -71,7 +73,7 @@ class _Signature:
 
 
 class Value:
-    """The base class of all values; `frozen` adds it."""
+    """The base class of every class that `frozen` creates."""
 
     __slots__ = ()
     __signature__ = _Signature()

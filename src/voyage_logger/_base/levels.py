@@ -1,8 +1,9 @@
-"""The levels, their order, and the lanes of the queue.
+"""The log levels, their order, and the lanes of the queue.
 
-A *rank* is the position of a level in `LEVELS`. A *lane* is a rank or one of two places above all
-levels: one for entries that open a ticket, one for the client's own notices of loss. A full queue
-sheds entries from the lowest lane first.
+A *rank* is the position of a level in `LEVELS`. A *lane* is a part of the queue. Each level has its
+own lane, and the number of this lane is the rank of the level. Two lanes are above all levels: one
+lane for entries that open a ticket, and one lane for the client's own notices of lost entries. A
+full queue sheds entries from the lowest lane first.
 
 Source: vendor docs, `LogLevel`.
 """
@@ -24,12 +25,12 @@ _ALIASES = {
     "exception": ERROR,
     "fatal": CRITICAL,
 }
-# A level number of `logging` counts as the highest level that the number reaches.
+# A level number of `logging` becomes the highest level that the number reaches: 35 becomes WARN.
 _STDLIB_STEPS = ((50, CRITICAL), (40, ERROR), (30, WARN), (20, INFO))
 
 
 def rank_of(level: object) -> int | None:
-    """Return the rank of a name, alias or `logging` number: "INFO", "warning", 30; else None."""
+    """Return the rank of a level name, an alias or a `logging` number; None for other values."""
     if isinstance(level, str):
         return _ALIASES.get(level.strip().lower())
     if isinstance(level, int) and not isinstance(level, bool):

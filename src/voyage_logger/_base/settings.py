@@ -16,28 +16,29 @@ if TYPE_CHECKING:
     class Sample(Protocol):
         """A rule that says which entries are sent."""
 
-        needs_entry: bool  # False if the fields of the log call are enough for the rule
+        needs_entry: bool  # False if the rule uses only the fields of the log call
 
         def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
-            """Return True if an entry of that rank is not sent."""
+            """Return True if this entry with this rank must not be sent."""
 
 
 KIB = 1024
 MIB = 1024 * KIB
 
 KEY_VARIABLE = "VOYAGE_LOGS_KEY"
-SECRET_VARIABLE = "VOYAGE_LOGS_SECRET"  # noqa: S105 - the name of a variable
+SECRET_VARIABLE = "VOYAGE_LOGS_SECRET"  # noqa: S105 - the name of a variable, not a secret
 URL_VARIABLE = "VOYAGE_LOGS_URL"
 ENVIRONMENT_VARIABLE = "VOYAGE_LOGS_ENVIRONMENT"
 SPOOL_VARIABLE = "VOYAGE_LOGS_SPOOL_DIR"
-# The vendor's short snippet reads these two. They count only as a pair: the unrelated package
-# `voyageai` uses VOYAGE_API_KEY alone, and the key of that package must not reach this API.
+# The vendor's short code example reads VOYAGE_API_KEY and VOYAGE_API_SECRET. The client uses the
+# two variables only if both are set. The unrelated package `voyageai` also reads VOYAGE_API_KEY,
+# and the key of that package must not be sent to this API.
 SNIPPET_VARIABLES = ("VOYAGE_API_KEY", "VOYAGE_API_SECRET")
 
 
 @frozen
 class Settings:
-    """All settings of a logger except the endpoint; `VoyageLogger` explains each."""
+    """All settings of a logger except the endpoint. `VoyageLogger` explains each setting."""
 
     app_name: str
     environment: str
@@ -63,5 +64,5 @@ class Settings:
 
 
 def variable(environ: Mapping[str, str], name: str) -> str:
-    """Return an environment variable without surrounding blanks, or "" if it is not set."""
+    """Return an environment variable without spaces at its ends, or "" if it is not set."""
     return environ.get(name, "").strip()

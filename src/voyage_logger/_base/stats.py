@@ -1,4 +1,4 @@
-"""The values that `stats()` and `flush()` return."""
+"""The return types of `stats()` and `flush()`."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from voyage_logger._base.frozen import as_dict, frozen
 class Stats:
     """The counts of one logger in this process at one moment.
 
-    Always true: `accepted == delivered + rejected + dropped + pending`. The counts of a forked
-    child start at zero.
+    It is always true that `accepted == delivered + rejected + dropped + pending`. The counts of a
+    forked child process start at zero.
 
     Attributes:
-        accepted: Entries from log calls, adopted entries, and the client's own notices of loss.
+        accepted: Entries of log calls, adopted entries, and the client's own notices of losses.
         delivered: Entries that the server has confirmed.
-        rejected: Entries that the server refused for good.
-        dropped: Entries that the client removed without delivery.
-        pending: Entries that are queued or in a request.
-        rejected_by: The number of rejected entries by the server's answer.
-        dropped_by: The number of dropped entries by reason: "queue_full", "closed", "shutdown", ...
-        spooled: Pending entries that are on the disk, with `spool_dir`.
-        adopted: Accepted entries that ended processes had left on the disk.
-        filtered: Entries that `before_send` or `sample` left out; these are not accepted.
-        echoed: Log calls that were caused by the sending of entries, such as urllib3's records at
-            DEBUG in a handler of the app; these are not accepted.
-        collapsed: Log calls that only raised the `repeat_count` of a queued entry; these are not
-            accepted.
-        pending_bytes: The memory of the pending entries, bytes, as `max_queue_bytes` counts it.
+        rejected: Entries that the server has refused for good.
+        dropped: Entries that the client gave up before they were delivered.
+        pending: Entries that are queued or are being sent.
+        rejected_by: The number of rejected entries for each answer of the server.
+        dropped_by: The number of dropped entries for each reason, such as "queue_full", "closed" or
+            "shutdown".
+        spooled: Pending entries that are stored on the disk; 0 without `spool_dir`.
+        adopted: Accepted entries that other processes had left on the disk when they ended.
+        filtered: Entries that `before_send` or `sample` removed before they were accepted.
+        echoed: Log calls that the client itself caused when it sent entries; they make no entries.
+            For example, the app may log each record of urllib3, and urllib3 logs each request.
+        collapsed: Log calls that made no entry, but increased the `repeat_count` of a queued entry.
+        pending_bytes: The memory of the pending entries in bytes, counted as for `max_queue_bytes`.
         requests: Attempts to send a batch.
-        batches: Requests that the server confirmed.
-        retries: Attempts that repeated an earlier attempt.
-        sign_ins: Tokens that the client obtained.
-        last_delivery: When the server last confirmed a batch, epoch seconds, or None.
-        last_problem: The latest problem in words, or None if a batch was delivered since then.
-            Missing credentials are a problem, too.
+        batches: Batches that the server confirmed.
+        retries: Attempts to send the entries of a failed attempt again.
+        sign_ins: Sign-ins that gave the client a token.
+        last_delivery: When the server last confirmed a batch, in epoch seconds, or None.
+        last_problem: A text about the latest problem. None if there was no problem, or if a batch
+            was delivered after the problem. Missing credentials count as a problem, too.
     """
 
     accepted: int
@@ -61,23 +61,23 @@ class Stats:
     last_problem: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the counts by name, as JSON data."""
+        """Return the counts as a dict that can be written as JSON."""
         copies = {"rejected_by": dict(self.rejected_by), "dropped_by": dict(self.dropped_by)}
         return {**as_dict(self), **copies}
 
 
 @frozen
 class FlushResult:
-    """The result of the entries since the end of the previous `flush()`.
+    """What happened to the entries since the end of the previous `flush()`.
 
-    In a condition, the result is true if no entry was rejected or dropped and none is pending.
+    In a condition, the result is true if no entry was rejected or dropped, and none is pending.
 
     Attributes:
         delivered: Entries that the server has confirmed.
-        rejected: Entries that the server refused for good.
-        dropped: Entries that the client removed without delivery.
-        pending: Entries that were logged before the call and are not delivered yet.
-        elapsed: The duration of the call, seconds.
+        rejected: Entries that the server has refused for good.
+        dropped: Entries that the client gave up before they were delivered.
+        pending: Entries that were logged before the `flush()` call and are not delivered yet.
+        elapsed: The duration of the `flush()` call in seconds.
     """
 
     delivered: int

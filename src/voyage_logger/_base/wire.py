@@ -1,8 +1,8 @@
 """Constants of the API: paths, header names, limits, and the client's own event names.
 
-What must stay true: no other module spells a path or a header of the API, or an `event_name`.
+What must stay true: other modules import API paths, API headers and event names from this module.
 
-Source: vendor docs, "v1.0, REST API", and the vendor's reference classes.
+Source: the section "v1.0, REST API" of the vendor docs, and the vendor's reference classes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ SIGN_IN_PATH = "/accounts/api/v1/auth/sign-in-keys"
 BATCH_PATH = "/voyage/api/v1/logs/batch"
 
 API_KEY_HEADER = "x-api-key"
-API_SECRET_HEADER = "x-api-secret"  # noqa: S105 - the name of a header
+API_SECRET_HEADER = "x-api-secret"  # noqa: S105 - the name of a header, not a secret
 
 # A request body is {"logs": [...]}, with encoded entries between the brackets.
 BODY_OPEN = b'{"logs":['
 BODY_CLOSE = b"]}"
 BODY_OVERHEAD = len(BODY_OPEN) + len(BODY_CLOSE)
 
-# The life of a token whose `expires_in` is missing or invalid, as in the reference classes.
+# The lifetime of a token if its `expires_in` is missing or invalid. The vendor's reference classes
+# use the same number of seconds.
 DEFAULT_TOKEN_SECONDS = 3600.0
 
 # The `event_name` of each event that the client itself logs.

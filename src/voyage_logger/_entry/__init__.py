@@ -1,9 +1,9 @@
-"""One log call's arguments become one JSON entry; no thread, no I/O.
+"""Turn the arguments of a log call into a JSON entry, without threads and without I/O.
 
 May import: `_base`.
 
-Read first how an entry is built: `factory`, `field_conversion` (where `app_user_id=5` becomes a
-text), `log_fields`, `timeline`, `tracebacks`. Then how an entry becomes bytes: `encoding`,
-`json_codecs`, `json_data`, `safe_text`, `redaction` (what is masked), `trimming`. Last, how a
-person sees an entry: `readable_line`.
+These files build an entry: `factory`, `field_conversion`, `log_fields`, `timeline` and
+`tracebacks`. These files encode an entry as bytes: `encoding`, `json_codecs`, `json_data`,
+`safe_text`, `redaction` (masks secrets) and `trimming` (cuts long entries). The file
+`readable_line` formats an entry as a line that people can read.
 """

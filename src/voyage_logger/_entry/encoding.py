@@ -1,12 +1,12 @@
 """Encode an entry as JSON bytes, inside the log call.
 
-What must stay true: `encode` never raises. Its result is strict JSON in UTF-8, is never longer than
-the limit, and contains nothing that is to be masked. Secrets are masked before a text is cut,
-because a part of a secret would not be found.
+What must stay true: `encode` raises no error. The result of `encode` is valid JSON in UTF-8, is
+never longer than the limit, and contains nothing that must be masked. Secrets are masked before a
+text is cut: a cut could leave half a secret, and masking does not find half a secret.
 
-Most entries are plain data and take the fast path: a check of all containers, and one call of a C
-encoder. Entries with other types, NaN, lone surrogates, cycles, or too much data take the careful
-path through `json_data`.
+Most entries contain only plain data and take the *fast path*: `_look` checks all dicts and lists,
+and then an encoder in C encodes the entry in one call. Entries with other types, NaN, lone
+surrogates, cycles, or too much data take the *careful path* through `json_data`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ if TYPE_CHECKING:
     Entry = dict[str, Any]
 
 _CONSTANTS = frozenset((bool, type(None)))
-# Integers outside of these limits do not fit into 64 bits and take the careful path.
+# An integer outside these limits needs more than 64 bits, so the entry takes the careful path.
 _LEAST_INT, _PLAIN_INT = -(1 << 63), 1 << 64
 
-# The results of `_look` are the data that only the careful path can encode, plain data, data with a
-# value to mask, and data with a float that the encoders write differently.
+# The results of `_look`. `_ODD`: only the careful path can encode the data. `_PLAIN`: plain data.
+# `_HIDING`: plain data in which a value must be masked. `_FLOATING`: plain data with a float that
+# `json` and orjson write differently.
 _ODD, _PLAIN, _HIDING, _FLOATING = 0, 1, 2, 4
 
 
 def encode(
     entry: Entry, limit: int, redaction: Redaction = NOTHING, timeline: Timeline | None = None
 ) -> bytes:
-    """Return any dict as at most `limit` JSON bytes; the longest strings are cut to fit.
+    """Return an entry as JSON of at most `limit` bytes; cut its longest strings if necessary.
 
-    The steps of `timeline` have their own argument, because their JSON is ready.
+    `timeline` is not part of `entry`, because a timeline stores the JSON of its steps.
     """
     if timeline is not None and ("event_timeline" in entry or redaction.hides_steps):
         entry = {"event_timeline": timeline.snapshot(), **entry}
@@ -52,8 +53,8 @@ def encode(
                 text = f'{text[:-1]},"event_timeline":{timeline.text()}}}'
             if not redaction.has_secret_in(text) and len(payload := text.encode()) <= limit:
                 return payload
-    # The encoder raises for a NaN, a surrogate, or a dict that another thread changes.
-    except Exception:  # noqa: BLE001 - the careful path handles these values
+    # The encoder raises an error for NaN, a lone surrogate, or a dict that another thread changes.
+    except Exception:  # noqa: BLE001 - The careful path handles values that raise an error.
         return _encode_with_care(entry, limit, redaction, timeline)
     return _encode_with_care(entry, limit, redaction, timeline)
 
@@ -67,10 +68,10 @@ def encode_call(
     redaction: Redaction,
     timeline: Timeline | None = None,
 ) -> bytes | None:
-    """Return the same bytes as `encode`, a fifth of a log call faster, or None.
+    """Return the same bytes as `encode`, or None if only `encode` can encode the entry.
 
-    None means that only `encode` can encode the entry. `common` is an `EntryFactory.common`, which
-    has the fields of all entries, and `said` is the result of `conform` for the other fields.
+    This function makes a log call about 20 % faster. `common` is the item of `EntryFactory.common`
+    for the entry's level. `said` is the result of `conform` for `fields`.
     """
     characters, others = said
     budget = limit - len(message) - characters - 5 * len(fields)
@@ -95,16 +96,16 @@ def encode_call(
 
 
 def shorten(payload: bytes, limit: int) -> bytes:
-    """Return an encoded entry again, in at most `limit` bytes."""
+    """Return an encoded entry after its longest strings are cut to fit into `limit` bytes."""
     return _encode_with_care(json.loads(payload), limit, NOTHING)
 
 
-def _look(  # noqa: C901, PLR0912 - the only loop of each call, without calls of functions
+def _look(  # noqa: C901, PLR0912 - one loop is faster than several functions
     level: list[Any], depth: int, budget: int, redaction: Redaction, entry: Entry | None = None
 ) -> int:
-    """Return `_PLAIN`, with `_HIDING` and `_FLOATING` if these apply, or `_ODD`.
+    """Return `_ODD`, or `_PLAIN` combined with `_HIDING` and `_FLOATING` if they apply.
 
-    Plain values have exact JSON types, at most `depth` levels, and at most `budget` bytes.
+    Plain data has only JSON types, at most `depth` levels, and at most `budget` characters.
     """
     found = _PLAIN
     is_harmless = redaction.harmless.issuperset
@@ -113,13 +114,13 @@ def _look(  # noqa: C901, PLR0912 - the only loop of each call, without calls of
         for value in level:
             kind = type(value)
             if kind is dict:
-                if (budget := budget - 5 * len(value)) < 0:  # An item has `"":,` and a value.
+                if (budget := budget - 5 * len(value)) < 0:  # An item has at least 5 characters.
                     return _ODD
                 if not is_harmless(value):
                     characters, is_hiding = redaction.examine(value, is_top=value is entry)
                     if is_hiding:
                         found |= _HIDING
-                    if characters < 0:  # A key is not a text: 1 and "1" would become equal.
+                    if characters < 0:  # In JSON, the keys 1 and "1" would be the same key.
                         return _ODD
                     budget -= characters
                 items = value.values()
@@ -160,8 +161,8 @@ def _encode_with_care(
         plain = to_plain(entry, limit, redaction)
         if type(plain) is dict:
             return trim(plain, limit, dumps)
-        why = str(plain)  # `to_plain` returns a text for a broken dict, or if the stack is full.
-    # A log call must not raise, not even close to the recursion limit.
-    except Exception as error:  # noqa: BLE001  # pragma: no cover - no known entry causes this
+        why = str(plain)  # `to_plain` returns a text if the dict is broken or the stack is full.
+    # A log call must raise no error, even if the stack is almost at the recursion limit.
+    except Exception as error:  # noqa: BLE001  # pragma: no cover - No known entry causes this.
         why = f"<not encodable: {type(error).__name__}>"
     return bare(entry, limit, dumps, why, redaction)

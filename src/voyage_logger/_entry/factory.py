@@ -1,7 +1,7 @@
-"""Build an entry from the four required fields, the caller's fields, and the client's fields.
+"""Build an entry from the required fields, the fields of the log call, and the client's own fields.
 
-What must stay true: no key of the caller is lost. With `timestamps` and `capture_method` off, an
-entry has exactly the fields that the vendor's class would send.
+What must stay true: the entry contains every keyword of the log call that is not None. If
+`timestamps` and `capture_method` are off, an entry has the same fields as with the vendor's class.
 
 Source: vendor docs, `LogEntry`.
 """
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from voyage_logger._entry.redaction import Redaction
 
 _NANOSECONDS = 1_000_000_000
-# The name of the function of a code object; from Python 3.11 on, the name of its class, too.
+# Returns the function name of a code object. From Python 3.11 on, the class name is included.
 _qualified_name = attrgetter("co_qualname" if sys.version_info >= (3, 11) else "co_name")
 
 
 class _Missing:
-    """The type of `MISSING`, which replaces a message that was not given."""
+    """The type of `MISSING`, which is the message of a log call without a message argument."""
 
     def __repr__(self) -> str:
         return "<missing>"
@@ -50,8 +50,9 @@ MISSING = _Missing()
 class EntryFactory:
     """Builds the entries of one logger in one process. Thread-safe.
 
-    With `timestamps`, each entry has a time and an id. `mask` removes secrets from a text before
-    the text is cut. `common` has the JSON of the fields that all entries of a rank have.
+    With `timestamps`, each entry has a time and an id. `mask` removes secrets from a traceback
+    before the traceback is cut. For each rank, `common` has the JSON of the fields that are the
+    same in all entries of this rank.
     """
 
     def __init__(
@@ -70,26 +71,26 @@ class EntryFactory:
             dumps({"level": level, "app_name": self._app_name, "environment": self._environment})
             for level in LEVELS
         )
-        self._second = (-1, "")  # The last second and its text, replaced together.
+        self._second = (-1, "")  # The last second and its text; one assignment sets both.
         self.reset()
 
     def reset(self) -> None:
-        """Give a new process, or a forked child, its own series of ids."""
-        # The id begins with the time, so ids of a later process sort after earlier ones.
+        """Start a new series of entry ids, for a new process or a forked child."""
+        # An id begins with the start time, so the ids of later processes sort after earlier ids.
         self._run_id = f"{int(time.time()):08x}{os.urandom(4).hex()}"
         self._count = itertools.count(1)
 
-    def fill(  # noqa: C901 - one path; each branch handles one field
+    def fill(  # noqa: C901 - each branch handles one field
         self,
         message: object,
         args: tuple[object, ...],
         fields: dict[str, Any],
         frame: FrameType | None,
     ) -> tuple[str, tuple[int, list[Any]]]:
-        """Turn the keywords of a log call into the fields of an entry, in place.
+        """Change the dict of a log call's keywords into the fields of an entry.
 
-        The message is formatted with `args` as in `logging`. The function of `frame` becomes the
-        `method_name`. The results are the message, and what `conform` returns for the fields.
+        The message is formatted with `args`, as in `logging`. The name of the function that runs in
+        `frame` becomes the `method_name`. Return the message, and the result of `conform`.
         """
         if message is MISSING:
             message = fields.pop("message", "")
@@ -101,13 +102,13 @@ class EntryFactory:
             _describe_exception(fields, self._mask)
         if "exception_info" in fields and issubclass(type(fields["exception_info"]), BaseException):
             fields["exception_info"] = traceback_of(fields["exception_info"], self._mask)
-        # The message and the level are arguments, so a keyword of that name goes to meta_data.
+        # Message and level are already known. A keyword `message` or `level` goes to `meta_data`.
         if "message" in fields:
             keep(fields, "message", fields.pop("message"))
         if "level" in fields:
             keep(fields, "level", fields.pop("level"))
         if self._timestamps:
-            # This code has no functions of its own and formats by "%", which saves time.
+            # For speed, this code is not a function of its own, and it formats with "%".
             second, rest = divmod(time_ns(), _NANOSECONDS)
             known, text = self._second
             if known != second:
@@ -116,14 +117,14 @@ class EntryFactory:
                 "logged_at": "%s.%06d+00:00" % (text, rest // 1000),  # noqa: UP031
                 "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
             }
-            if "meta_data" in fields:  # The caller's keys take precedence.
+            if "meta_data" in fields:  # The caller's keys replace the client's keys.
                 given = fields["meta_data"]
                 meta_data.update(given if type(given) is dict else as_mapping(given))
             fields["meta_data"] = meta_data
         return message if type(message) is str else to_text(message), conform(fields)
 
     def entry(self, rank: int, message: object, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return an entry with a level, a message and fields."""
+        """Return an entry with the required fields and the given fields."""
         return {
             "message": message,
             "level": LEVELS[rank],
@@ -135,42 +136,42 @@ class EntryFactory:
     def build(
         self, rank: int, message: object, fields: dict[str, Any], frame: FrameType | None = None
     ) -> dict[str, Any]:
-        """Return the entry of a log call; see `fill` for the arguments."""
+        """Return the entry of a log call. The docstring of `fill` explains the arguments."""
         text, _ = self.fill(message, (), fields, frame)
         return self.entry(rank, text, fields)
 
     def complete(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """Return the entry of a user's function, with all fields that the API requires."""
+        """Add missing required fields to an entry that a user's function returned."""
         conform(entry)
         rank = rank_of(entry.pop("level", INFO))
         return self.entry(INFO if rank is None else rank, "", entry)
 
     def bare(self, rank: int, message: object, error: BaseException, redaction: Redaction) -> bytes:
-        """Return the encoded entry of a log call whose fields made `build` or `encode` fail."""
+        """Return an encoded entry without the log call's fields, because they caused an error."""
         why = f"<the rest raised {type(error).__name__}>"
         return bare(self.entry(rank, message, {}), MIN_LIMIT, dumps, why, redaction)
 
     def _to_the_second(self, second: int) -> str:
-        """Return a time as UTC in ISO 8601, without a fraction, and store it for the next entry."""
+        """Return a time in ISO 8601 (UTC, whole seconds), and store the text for the next entry."""
         text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
         self._second = (second, text)
         return text
 
 
 def _formatted(message: object, args: tuple[object, ...]) -> str:
-    # A single mapping is for %(name)s, as in `logging`.
+    # As in `logging`, a single mapping fills placeholders such as %(name)s.
     try:
         is_named = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
         values: Any = bounded(args[0]) if is_named else tuple(map(bounded, args))
         return str(to_text(message) % values)
-    except BaseException as error:  # The format may not fit the values.
+    except BaseException as error:  # The placeholders may not match `args`.
         if not is_defect(error):
             raise
         return " ".join((to_text(message), *map(to_text, args)))
 
 
 def _describe_exception(fields: dict[str, Any], mask: Callable[[str], str]) -> None:
-    """Replace `exc_info` by `exception_info`, unless the call has given both."""
+    """Replace `exc_info` with `exception_info`, unless the log call has an `exception_info`."""
     exc_info = fields.pop("exc_info")
     if isinstance(exc_info, BaseException):
         error: object = exc_info

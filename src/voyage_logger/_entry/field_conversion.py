@@ -1,9 +1,10 @@
 """Convert the documented fields of an entry to the types that the API documents.
 
-What must stay true: each documented field is sent in its documented type, because a server that
-checks types would reject the entry. A value that cannot be converted is kept in `meta_data`.
+What must stay true: each documented field is sent with its documented type. A server that checks
+types would reject an entry with another type. A value that cannot be converted is moved to
+`meta_data`. In the vendor's types, an optional field without a value is absent, never null.
 
-Source: vendor docs, `LogEntry` and `LogParams`. An optional field is absent there, never null.
+Source: vendor docs, `LogEntry` and `LogParams`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _TEXTS = (
     "method_name",
     "exception_info",
 )
-# "texts" and "steps" equal no type, so `_put` converts the items of these lists.
+# No value has the type "texts" or "steps", so `_put` converts the items of these two lists.
 _DOCUMENTED: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
     "tags": "texts",
@@ -40,16 +41,16 @@ _DOCUMENTED: dict[str, Any] = {
     "add_ticket": bool,
     "event_timeline": "steps",
 }
-_MOST_KEYS = 1 << 16  # keys of a mapping; more do not fit into an entry of the default size
-_MOST_ITEMS = 10_000  # tags or steps of a list
+_MOST_KEYS = 1 << 16  # Keys of a mapping: an entry of the default size has no room for more keys.
+_MOST_ITEMS = 10_000  # Items of a list of tags or steps.
 _NO_TEXTS = frozenset(_DOCUMENTED) - frozenset(_TEXTS)
 
 
 def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
-    """Convert the documented fields in place; None leaves a field out.
+    """Convert the documented fields in the dict itself, and remove documented fields with None.
 
-    The results are the number of characters in all texts, and the values that an encoder has to
-    check: all except texts, flags and None.
+    Return the number of characters in all texts, and the values that the encoder must check. Texts,
+    bools and None need no check.
     """
     characters, others, odd = 0, [], None
     documented = _DOCUMENTED.get
@@ -79,14 +80,14 @@ def _conform_one(fields: dict[str, Any], name: str) -> None:
     value = fields.pop(name)
     try:
         _put(fields, name, value)
-    except BaseException as error:  # A foreign method may raise anything.
+    except BaseException as error:  # The value's own code may raise any exception.
         if not is_defect(error):
             raise
         keep(fields, name, value)
 
 
 def _put(fields: dict[str, Any], name: str, value: Any) -> None:
-    """Set a field to a value, in the documented type of the field."""
+    """Convert a value to the documented type of a field, and set the field to the result."""
     if value is None:
         return
     if name == "add_ticket":
@@ -99,7 +100,7 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
         steps = [_step(step) for step in _limited(value)]
         fields[name] = [{key: step[key] for key in _STEP} for step in steps]
         if any(len(step) > len(_STEP) for step in steps):
-            keep(fields, name, value)  # The API documents only these two keys.
+            keep(fields, name, value)  # The API documents no other keys of a step.
     elif name == "exception_info" and isinstance(value, BaseException):
         fields[name] = traceback_of(value)
     else:
@@ -107,8 +108,8 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
 
 
 def as_mapping(meta_data: object) -> Mapping[str, Any]:
-    """Return any `meta_data` as a mapping, because the API documents an object."""
-    kind = type(meta_data)  # `isinstance` could run code of a proxy.
+    """Return `meta_data` of any type as a mapping, because the API documents a JSON object."""
+    kind = type(meta_data)  # `isinstance` could run the code of a proxy object.
     if kind is dict:
         return meta_data  # type: ignore[return-value]
     if meta_data is None:
@@ -117,33 +118,33 @@ def as_mapping(meta_data: object) -> Mapping[str, Any]:
         return {"value": meta_data}
     try:
         return _at_most(meta_data)  # type: ignore[arg-type]
-    except BaseException as error:  # A foreign method may raise anything.
+    except BaseException as error:  # The mapping's own code may raise any exception.
         if not is_defect(error):
             raise
         return {"value": unprintable(meta_data)}
 
 
 def _at_most(mapping: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a mapping as a dict; of a mapping that has too many keys, only the first ones."""
+    """Return a mapping as a dict. If the mapping has too many keys, take only the first keys."""
     keys = list(islice(mapping, _MOST_KEYS + 1))
     found = {key: mapping[key] for key in keys[:_MOST_KEYS]}
     return found if len(keys) <= _MOST_KEYS else {**found, TOO_MUCH: True}
 
 
 def keep(fields: dict[str, Any], name: str, value: object) -> None:
-    """Keep a value in `meta_data` that cannot be a field."""
+    """Store a value in `meta_data` if it cannot be a field of the entry."""
     fields["meta_data"] = {name: value, **as_mapping(fields.get("meta_data"))}
 
 
 def _texts(value: object) -> list[str]:
-    """Return tags as a list of texts; a single tag becomes a list, too."""
+    """Return tags as a list of texts. A single tag becomes a list with one text."""
     if not isinstance(value, _LISTS):
         value = [value]
     return [tag if type(tag) is str else to_text(tag) for tag in _limited(value)]
 
 
 def _limited(values: Iterable[Any]) -> list[Any]:
-    """Return the values of a field as a list; raise `ValueError` if there are too many."""
+    """Return the items of a field as a list. Raise `ValueError` if there are too many items."""
     found = list(islice(values, _MOST_ITEMS + 1))
     if len(found) > _MOST_ITEMS:
         raise ValueError("too many")
@@ -151,7 +152,7 @@ def _limited(values: Iterable[Any]) -> list[Any]:
 
 
 def _step(value: Any) -> dict[str, Any]:
-    """Return a step, given as an object or a pair, with its time in epoch milliseconds."""
+    """Return a step (a mapping or a pair) as a dict, with its time in epoch milliseconds."""
     step = _at_most(value) if isinstance(value, Mapping) else dict(zip(_STEP, value, strict=True))
     time = step["timestamp"]
     if isinstance(time, datetime):
@@ -162,6 +163,7 @@ def _step(value: Any) -> dict[str, Any]:
 
 
 _STEP = ("step", "timestamp")
-# The types of a list of tags. An iterator is not a list, because reading it would empty it.
+# Only the types in `_LISTS` count as a list of tags. An iterator does not count: after the client
+# has read an iterator, the app could not read the same iterator.
 _LISTS = (list, tuple, deque, AbstractSet)
 _ONLY_TEXTS = frozenset((str,))

@@ -1,10 +1,11 @@
-"""Convert any Python value to plain JSON data of bounded size.
+"""Convert any Python value to plain JSON data of limited size.
 
-What must stay true: `to_plain` raises for no value (see `is_defect`), and ends for cycles and for
-data of any size. The result consists of dict (with str keys), list, str, int, float, bool and None.
-It contains nothing that strict JSON lacks.
+What must stay true: `to_plain` accepts every value without an error (see `is_defect`). Cycles and
+very large data do not make `to_plain` run forever. The result consists of dict (with str keys),
+list, str, int, float, bool and None, without NaN, infinities and lone surrogates.
 
-The code uses `type()` and not `isinstance`, because the `__class__` of a proxy runs foreign code.
+The code uses `type()` instead of `isinstance`: `isinstance` reads `__class__`, and the `__class__`
+of a proxy object may run code of the app.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ MAX_KEY = 256  # characters
 
 TRIMMED = "...[trimmed]"
 
-# ECMAScript and the JSON form of protobuf use these names.
+# JavaScript and the JSON format of protobuf use the same names for NaN and infinity.
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-# Types that are sent as their `str`. The names save the imports.
+# Values of these types are sent as their `str`. Listing the types by name saves their imports.
 _TOLD_BY_STR = {
     ("collections", "UserString"),
     ("datetime", "timedelta"),
@@ -46,51 +47,51 @@ _TOLD_BY_STR = {
     ("fractions", "Fraction"),
     ("uuid", "UUID"),
 }
-# All texts together may have `_GENEROSITY` times the limit, so that `trimming` has a choice. Each
-# further text is cut to `_CLIPPED` characters.
+# All texts together may be `_GENEROSITY` times as long as the limit, so that `trimming` can choose
+# which texts to cut. If no more room is left, a text is cut to `_CLIPPED` characters.
 _GENEROSITY = 4
 _CLIPPED = 64
-# A `__repr__` may log an entry with further values that have a `__repr__`. To end this recursion, a
-# thread calls no foreign code inside this many conversions.
+# A `__repr__` method may itself log a value, whose `__repr__` may log again, and so on. To end this
+# recursion, a conversion that is nested in `_MAX_NESTED` conversions calls no `__repr__`.
 _MAX_NESTED = 3
 
 _nested = threading.local()
 
 
 def to_plain(value: object, limit: int, redaction: Redaction = NOTHING) -> Any:
-    """Return any value as plain JSON data. The outermost keys are the fields of an entry.
+    """Return any value as plain JSON data. The keys at the top level are the fields of an entry.
 
-    A text has at most `limit` characters. All texts together may be a few times longer.
+    Each text has at most `limit` characters. All texts together may be a few times longer.
     """
     return _asking(lambda may_ask: _Conversion(limit, redaction, may_ask=may_ask).convert(value))
 
 
 def to_text(value: object) -> str:
-    """Return the `str` of a value, only the beginning if it is large, or a placeholder."""
+    """Return the `str` of a value. A large container is cut; a broken value gives a placeholder."""
     if type(value) is bytes:
         return value.decode("utf-8", "backslashreplace")
     return str(_asking(lambda may_ask: render(str, value) if may_ask else unprintable(value)))
 
 
 def clip(text: str, length: int) -> str:
-    """Return the text; if it is longer than `length` characters, cut and mark it."""
+    """Return the text. A text of more than `length` characters is cut and ends with a mark."""
     if len(text) <= length:
         return text
     return text[: max(0, length - len(TRIMMED))] + TRIMMED
 
 
 class _Conversion:
-    """One conversion of one value, with its remaining room and its path."""
+    """The conversion of one value, with limits for the length of texts and the number of values."""
 
     __slots__ = ("_limit", "_may_ask", "_path", "_redaction", "_room", "_values")
 
     def __init__(self, limit: int, redaction: Redaction, *, may_ask: bool) -> None:
         self._redaction = redaction
         self._limit = limit
-        self._room = limit * _GENEROSITY  # characters that all texts and numbers may still have
-        self._values = limit  # values that may still follow; each takes one byte or more
+        self._room = limit * _GENEROSITY  # Characters that are left for further texts and numbers.
+        self._values = limit  # Number of further values; each value takes at least 1 byte.
         self._may_ask = may_ask
-        self._path: set[int] = set()  # the ids of the containers around the present value
+        self._path: set[int] = set()  # ids of all containers that hold the current value
 
     def convert(self, value: object) -> Any:
         self._values -= 1
@@ -105,14 +106,14 @@ class _Conversion:
                 raise
             return unprintable(value)
 
-    def _known(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - a dispatch by type
+    def _known(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - one `return` for each type
         if issubclass(kind, Enum) and self._may_ask:
             return self._inside(value, lambda: self.convert(value.value))
         if issubclass(kind, str):
             return self._text(str.__str__(value))
         if issubclass(kind, int):
             number = int.__index__(value)
-            text = int.__repr__(number)  # Python refuses to print a longer integer.
+            text = int.__repr__(number)  # Raises ValueError above 4,300 digits.
             if self._redaction.mask(text) != text:
                 return MASK
             digits = len(text)
@@ -127,12 +128,12 @@ class _Conversion:
             iterate = list.__iter__ if issubclass(kind, list) else tuple.__iter__
             return self._inside(value, lambda: self._items(iterate(value)))
         if issubclass(kind, (bytes, bytearray, memoryview)):
-            # This cut is at twice the limit, so that a secret is masked before it is cut.
+            # Bytes are cut at twice the limit, so that masking still finds a secret at the limit.
             return self._text(bytes(value[: 2 * self._limit]).decode("utf-8", "backslashreplace"))
         return self._foreign(value, kind) if self._may_ask else unprintable(value)
 
-    def _foreign(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - a dispatch by type
-        """Convert a value whose methods are foreign code."""
+    def _foreign(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - one `return` for each type
+        """Convert a value whose methods belong to the app or to a library."""
         if (kind.__module__, name_of(kind)) in _TOLD_BY_STR:
             return self._text(render(str, value))
         if issubclass(kind, Mapping):
@@ -152,23 +153,23 @@ class _Conversion:
         if hasattr(kind, "model_dump"):  # pydantic
             return self._inside(value, lambda: self.convert(_dumped(value)))
         is_array = kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist")
-        most = self._limit // 2  # An element takes two bytes or more.
+        most = self._limit // 2  # Each element takes at least 2 bytes.
         if is_array and getattr(value, "size", 1) <= most:
             return self._inside(value, lambda: self._array(value))
         return self._text(render(repr, value))
 
     def _array(self, value: Any) -> Any:
-        """Convert an array or a scalar of numpy."""
+        """Convert a numpy array or a numpy scalar."""
         dtype = getattr(value, "dtype", None)
         names = getattr(dtype, "names", None)  # the names of a record's fields
         is_time = getattr(dtype, "kind", "") in ("M", "m")
         if getattr(value, "ndim", 0):
-            # `tolist` loses the names of records and the unit of times.
+            # `tolist` loses the field names of records and the time unit of times.
             return self._items(value) if names or is_time else self.convert(value.tolist())
         if names:
             return self._mapping((name, value[name]) for name in names)
         plain = value.tolist()
-        if is_time and type(plain) is int:  # `datetime` cannot represent nanoseconds.
+        if is_time and type(plain) is int:  # `tolist` returns nanoseconds as an int.
             return self._text(render(str, value))
         if type(plain) is not type(value):
             return self.convert(plain)
@@ -176,8 +177,8 @@ class _Conversion:
 
     def _text(self, text: str) -> str:
         most = max(_CLIPPED, min(self._limit, self._room))
-        masked = self._redaction.mask(text)  # A part of a secret would not be found after the cut.
-        # A lone surrogate becomes its escape, because a strict parser refuses the surrogate.
+        masked = self._redaction.mask(text)  # Mask first: the cut could leave half a secret.
+        # A strict JSON parser refuses a lone surrogate, so the surrogate is sent as an escape.
         clipped = clip(masked, most).encode("utf-8", "backslashreplace").decode()
         self._room -= len(clipped)
         return clipped
@@ -200,7 +201,7 @@ class _Conversion:
         for key, value in self._snapshot(items):
             whole = self._key(key)
             name = own_name = self._name(whole)
-            while name in plain:  # 1 and "1", or two long keys, may have the same name.
+            while name in plain:  # The keys 1 and "1", or two long keys, may have one name.
                 name = f"{own_name}#{next(numbers)}"
             plain[name] = MASK if self._hides(whole) else self.convert(value)
             if self._values < 0:
@@ -220,29 +221,29 @@ class _Conversion:
         return plain
 
     def _snapshot(self, values: Iterable[Any]) -> list[Any]:
-        """Return the values that may fit, as a list that no thread or `repr` can change."""
+        """Return the values that may fit, as a new list that the app's code cannot change."""
         return list(islice(values, max(0, self._values) + 1))
 
     def _key(self, key: object) -> str:
-        """Return the whole key as a text, to find out whether its value is to be masked."""
+        """Return the whole key as a text. The text shows whether the key's value must be masked."""
         if key is None or key is True or key is False:
-            return {None: "null", True: "true", False: "false"}[key]  # `json` writes these names.
+            return {None: "null", True: "true", False: "false"}[key]  # as in `json`
         kind = type(key)
         if issubclass(kind, str):
             return str.__str__(key)
         if issubclass(kind, Enum) and self._may_ask:
             return self._key(key.value)  # type: ignore[attr-defined]
-        if issubclass(kind, bytes):  # Names of headers may be bytes.
+        if issubclass(kind, bytes):  # The names of HTTP headers may be bytes.
             return bytes.decode(key, "utf-8", "backslashreplace")  # type: ignore[arg-type]
         return render(str, key) if self._may_ask else unprintable(key)
 
     def _name(self, text: str) -> str:
-        """Return the key as it is sent."""
+        """Return the key as it is sent: secrets are masked, and a long key is cut."""
         return clip(self._text(clip(self._redaction.mask(text), MAX_KEY)), MAX_KEY)
 
 
 def _asking(convert: Callable[[bool], Any]) -> Any:
-    """Call `convert(may_ask)`; `may_ask` is False inside too many conversions of this thread."""
+    """Call `convert(True)`, or `convert(False)` if too many conversions of a thread are nested."""
     depth = getattr(_nested, "depth", 0)
     _nested.depth = depth + 1
     try:
@@ -252,19 +253,19 @@ def _asking(convert: Callable[[bool], Any]) -> Any:
 
 
 def _dumped(model: Any) -> Any:
-    """Return the fields of a pydantic model, without a warning for a field of another type."""
+    """Return the fields of a pydantic model, without warnings about values of the wrong type."""
     try:
         return model.model_dump(warnings=False)
-    except TypeError:  # The model may override the method without this argument.
+    except TypeError:  # The model's own `model_dump` may not accept `warnings`.
         return model.model_dump()
 
 
 def _field_names(kind: Any) -> Iterable[str] | None:
-    """Return the names of the fields of a value, a dataclass or an attrs class, else None."""
+    """Return the field names of a `Value` class, a dataclass or an attrs class, else None."""
     if issubclass(kind, Value):
         return tuple(kind.__match_args__)
     if hasattr(kind, "__dataclass_fields__"):
-        import dataclasses  # noqa: PLC0415 - the app has imported it already
+        import dataclasses  # noqa: PLC0415 - the app has already imported it
 
         return [field.name for field in dataclasses.fields(kind)]
     if (attributes := getattr(kind, "__attrs_attrs__", None)) is not None:

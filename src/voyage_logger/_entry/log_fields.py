@@ -1,7 +1,7 @@
-"""The types of the documented keywords, for editors and type checkers.
+"""The types of the documented keywords of a log call, for editors and type checkers.
 
-A log call accepts other keywords, too, but a type checker refuses them. Put such data into
-`meta_data`, or pass a `dict[str, Any]` as `**extra`.
+A log call accepts other keywords, too, but a type checker reports an error for other keywords. To
+avoid the error, put the data into `meta_data`, or pass a `dict[str, Any]` as `**extra`.
 
 What must stay true: `field_conversion` converts every type that this file allows.
 
@@ -27,33 +27,33 @@ ExcInfo: TypeAlias = (
 
 
 class TimelineStep(TypedDict):
-    """A step of an `event_timeline`, with a `datetime` or epoch milliseconds."""
+    """A step of an `event_timeline`; its time is a `datetime` or a number of epoch milliseconds."""
 
     step: str
     timestamp: float | datetime
 
 
 class LogFields(TypedDict, total=False):
-    """The keywords of a log call; None leaves a field out.
+    """The keywords of a log call. A keyword with the value None adds no field to the entry.
 
     Attributes:
         message: The message, if it is not the first argument.
         event_name: The name of the event, such as "login_success".
         event_flow_name: The name of the flow that the event belongs to, such as "checkout".
-        app_user_id: The id of the app's user; sent as a text.
+        app_user_id: The id of the app's user. The id is sent as a text.
         app_username: The name of the app's user.
         app_useremail: The e-mail address of the app's user.
-        session_id: The id of the session; sent as a text.
-        method_name: The name of a function, by default of the function that logs.
-        tags: Texts to find the entry by, or one text.
-        meta_data: Any other data.
-        exception_info: The text of an exception, or an exception, which becomes its traceback.
-        exc_info: True for the exception being handled, or an exception, or `sys.exc_info()`.
+        session_id: The id of the session. The id is sent as a text.
+        method_name: The name of a function (default: the function that makes the log call).
+        tags: A list of texts that help to find the entry, or a single text.
+        meta_data: Any other data, as a dict.
+        exception_info: The text of a traceback, or an exception whose traceback is sent.
+        exc_info: True (for the exception that is being handled), an exception, or `sys.exc_info()`.
         add_ticket: True opens a ticket.
-        event_timeline: Steps, as objects or (step, time) pairs. A time is a `datetime` or a number
-            of epoch milliseconds.
-        app_name: Replaces the `app_name` of the logger.
-        environment: Replaces the `environment` of the logger.
+        event_timeline: A list of steps. Each step is a `TimelineStep` or a (step, time) pair. The
+            time is a `datetime` or a number of epoch milliseconds.
+        app_name: The name of the app (default: the `app_name` of the logger).
+        environment: The name of the environment (default: the `environment` of the logger).
     """
 
     message: object

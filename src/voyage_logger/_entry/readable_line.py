@@ -1,7 +1,7 @@
-"""An entry as a line for people, on stderr and on the command line.
+"""Format an entry as a line that people can read, on stderr and on the command line.
 
-What must stay true: no text of an entry can move the cursor of a terminal, change its writing
-direction, or look like another line.
+What must stay true: no text in an entry can move the cursor of the terminal, change the writing
+direction, or look like the line of another entry.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ _OURS = f"2026-01-31T12:00:00.000000{_UTC}"  # the form of `logged_at`
 
 
 def readable(entry: dict[str, Any], *, is_dated: bool = False) -> str:
-    """Return an entry as one line, `time LEVEL app: message  field=value ...`, and its traceback.
+    """Return an entry as one line: `time LEVEL app: message  field=value ...`.
 
-    With `is_dated`, the line has the date and the time zone, too.
+    If the entry has a traceback, more lines follow. With `is_dated`, the line also has the date and
+    the time zone.
     """
     entry = dict(entry)
     meta_data = entry.pop("meta_data", None)
@@ -25,7 +26,7 @@ def readable(entry: dict[str, Any], *, is_dated: bool = False) -> str:
     logged_at = str(data.pop("logged_at", ""))
     if not is_dated:
         logged_at = logged_at[11:23]
-    elif len(logged_at) == len(_OURS) and logged_at.endswith(_UTC):  # The app may set another form.
+    elif len(logged_at) == len(_OURS) and logged_at.endswith(_UTC):  # An app may use another form.
         logged_at = f"{logged_at[:23]}Z"
     data.pop("log_id", None)
     traceback = str(entry.pop("exception_info", ""))

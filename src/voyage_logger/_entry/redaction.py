@@ -1,9 +1,11 @@
 """Mask the values of keys such as "password", and the logger's own secrets.
 
-What must stay true: the value of such a key is masked at any depth. Case and separators of a key do
-not matter, but the whole name counts: "authenticated" is not "auth". The API key, secret and token
-of the logger are masked in every text. An entry without secrets costs one set operation for each
-dict and one search for each secret. A regular expression would take 10 us.
+What must stay true: the value of a key such as "password" is masked at every level of nesting. Case
+and separators do not matter, but the whole key must match: the key "authenticated" does not match
+"auth". The logger's own API key, API secret and token are masked in every text.
+
+Masking must be fast. An entry with nothing to mask costs one set operation for each dict, and one
+text search for each secret. A regular expression would take 10 us for each entry.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ DEFAULT_REDACTED_KEYS: frozenset[str] = frozenset(
     }
 )
 
-# These fields keep their values, because the API requires them or documents another type than text.
+# These fields are never masked, because the API requires them or documents a type other than text.
 _NEVER_TOP = frozenset(
     {
         "message",
@@ -85,19 +87,19 @@ _NEVER_TOP = frozenset(
     }
 )
 
-_SHORTEST_SECRET = 7  # characters: masking a shorter text would damage ordinary words
-_MOST_KNOWN = 4096  # harmless keys in memory; an app may use data as keys
-_LONGEST_KNOWN = 32  # characters of a harmless key in memory
-_MOST_READ = 1 << 16  # characters of a key that are compared
+_SHORTEST_SECRET = 7  # Characters: a shorter secret could be part of an ordinary word.
+_MOST_KNOWN = 4096  # Keys in `harmless`; an app may use any number of different keys.
+_LONGEST_KNOWN = 32  # Characters of the longest key that is added to `harmless`.
+_MOST_READ = 1 << 16  # Characters: only the beginning of a very long key is compared.
 
 
 @frozen
 class Secrets:
-    """Secrets to mask. A tool that prints the attributes of an object shows only `Secrets()`."""
+    """Secrets that must be masked. The `repr` is only `Secrets()`, so debuggers show no secret."""
 
     texts: tuple[str, ...] = ()
-    encoded: tuple[str, ...] = ()  # the secrets as JSON writes them
-    source: tuple[str, ...] = ()  # the tuple that the secrets were read from
+    encoded: tuple[str, ...] = ()  # The secrets as they look in JSON.
+    source: tuple[str, ...] = ()  # The tuple that the secrets were read from.
 
     def __repr__(self) -> str:
         return "Secrets()"
@@ -107,16 +109,17 @@ class Secrets:
 
 
 def _bare(name: str) -> str:
-    """Return the name without case and separators: Set-Cookie and setCookie are the same."""
+    """Return the name in lower case, without separators: "Set-Cookie" becomes "setcookie"."""
     return "".join(filter(str.isalnum, name)).casefold()
 
 
 class Redaction:
-    """The keys and the secrets of one logger, and the functions that mask them.
+    """Masks the values of some keys, and the secrets of one logger.
 
-    `secrets` returns the present secrets, in the same tuple until a secret changes. `hides_steps`
-    is True if `keys` contains a key of a timeline's steps. `harmless` has short keys whose values
-    are not masked. Thread-safe: `harmless` only grows, or is replaced by an empty set.
+    `secrets` returns the current secrets, and returns the same tuple until a secret changes.
+    `hides_steps` is True if `keys` contains "step" or "timestamp", which are the keys of a timeline
+    step. `harmless` contains short keys whose values need no masking. Thread-safe: threads only add
+    keys to `harmless`, or replace it by an empty set.
     """
 
     def __init__(
@@ -129,10 +132,10 @@ class Redaction:
         self.hides_steps = self.hides("step") or self.hides("timestamp")
 
     def examine(self, container: dict[Any, Any], *, is_top: bool) -> tuple[int, bool]:
-        """Check the keys of a dict that are not in `harmless`, and add harmless keys to the set.
+        """Check each key of a dict that is not in `harmless`, and add harmless keys to `harmless`.
 
-        The results are the number of characters of these keys, or -1 if a key is not a text, and
-        True if the value of a key must be masked.
+        The first result is the number of characters of the checked keys, or -1 if a key is not a
+        text. The second result is True if the value of a key must be masked.
         """
         characters, is_hiding = 0, False
         for key in container:
@@ -150,7 +153,7 @@ class Redaction:
         return characters, is_hiding
 
     def masked_copy(self, value: Any, *, is_top: bool = True) -> Any:
-        """Return a copy of plain JSON data of bounded depth, with masked values."""
+        """Return a copy of plain JSON data in which the values of secret keys are masked."""
         if type(value) is dict:
             hides = self.hides_at_top if is_top else self.hides
             return {
@@ -164,11 +167,11 @@ class Redaction:
         return value
 
     def hides(self, key: str) -> bool:
-        """Return True if the value of this key is to be masked."""
+        """Return True if the value of this key must be masked."""
         return _bare(key[:_MOST_READ]) in self._names
 
     def hides_at_top(self, key: str) -> bool:
-        """Return True if the value of this field of an entry is to be masked."""
+        """Return True if the value of this entry field must be masked."""
         return key not in _NEVER_TOP and self.hides(key)
 
     def has_secret_in(self, text: str) -> bool:
@@ -176,7 +179,7 @@ class Redaction:
         known = self._known
         if known.source is not self._secrets():
             known = self._needles()
-        for needle in known.encoded:  # noqa: SIM110 - a generator costs more than the search
+        for needle in known.encoded:  # noqa: SIM110 - `any` with a generator is slower
             if needle in text:
                 return True
         return False
@@ -189,11 +192,11 @@ class Redaction:
         return text
 
     def _needles(self) -> Secrets:
-        """Return the present secrets."""
+        """Return the current secrets."""
         secrets = self._secrets()
         known = self._known
         if known.source is not secrets:
-            # The longest secret comes first, because one secret may contain another.
+            # The longest secret is masked first, because it may contain a shorter secret.
             found = {text for text in secrets if len(text) >= _SHORTEST_SECRET}
             texts = tuple(sorted(found, key=len)[::-1])
             encoded = tuple(json.dumps(text, ensure_ascii=False)[1:-1] for text in texts)
@@ -205,7 +208,7 @@ NOTHING = Redaction()
 
 
 def redacted_keys(parameter: str, value: Any) -> frozenset[str]:
-    """Check the argument `redact`: a list of names, or None for no names."""
+    """Check the argument `redact`, and return its key names as a set, which is empty for None."""
     if value is None:
         return frozenset()
     rule = "a list of key names such as DEFAULT_REDACTED_KEYS | {'iban'}, or None"

@@ -1,8 +1,9 @@
-"""The `str` or `repr` of any value, bounded and without errors.
+"""Return the `str` or `repr` of any value, with limited length and without errors.
 
-What must stay true: a value whose method is broken loses only its own text. The text of a container
-is at most `MAX_PRINTED` long: a list with 30 levels of shared lists needs a few kilobytes, but its
-`repr` needs gigabytes. A text within the bound is the text that Python prints.
+What must stay true: if a method of a value is broken, only the text of this value is lost. The text
+of a container has at most `MAX_PRINTED` characters. Without this limit, a few kilobytes of data
+could become gigabytes of text: imagine 30 nested lists, each of which contains the next list twice.
+If a text is within the limit, it is exactly the text that Python prints.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_DEPTH = 32
-# The most characters of a container's text. Each value in the container counts as `_A_VALUE` more
-# characters, because visiting a value takes as long as copying so many characters.
+# `MAX_PRINTED` is the maximum number of characters in the text of a container. Each value in the
+# container counts as `_A_VALUE` extra characters, because visiting a value takes time, too.
 MAX_PRINTED, _A_VALUE = 1 << 24, 1 << 8
 
 CYCLE = "<cycle>"
 TOO_DEEP = f"<cut: nested deeper than {MAX_DEPTH}>"
 TOO_MUCH = "<cut: too much>"
 
-# The types whose texts contain the texts of other values, and their brackets.
+# Types whose text contains the texts of other values, and the brackets around these texts.
 _HOLDERS: dict[Any, tuple[str, str]] = {
     list: ("[", "]"),
     tuple: ("(", ")"),
@@ -31,18 +32,18 @@ _HOLDERS: dict[Any, tuple[str, str]] = {
     set: ("{", "}"),
     frozenset: ("{", "}"),
     deque: ("deque([", "])"),
-    BaseException: ("(", ")"),  # The name of the class comes first.
+    BaseException: ("(", ")"),  # The class name comes before the bracket.
 }
 _SIZED: tuple[Any, ...] = (str, bytes, bytearray)
 _LEAVES = frozenset((*_SIZED, int, float, bool, type(None)))
-# Classes of asyncio and of PyO3; the second one cannot be imported.
+# Exceptions of asyncio and of PyO3, by name: Python code cannot import `PanicException` of PyO3.
 _DEFECTS = ("CancelledError", "PanicException")
 
-name_of = type.__dict__["__name__"].__get__  # A metaclass may define `__name__`.
+name_of = type.__dict__["__name__"].__get__  # A metaclass may have its own `__name__`.
 
 
 def render(method: Callable[[Any], str], value: object) -> str:
-    """Return `method(value)`, or a placeholder if the method is broken."""
+    """Return `method(value)`, or a placeholder if the method raises an error."""
     try:
         return str.__str__(method(bounded(value)))
     except BaseException as error:
@@ -52,28 +53,29 @@ def render(method: Callable[[Any], str], value: object) -> str:
 
 
 def is_defect(error: BaseException) -> bool:
-    """Return True if the error comes from a broken value, False if the app must receive it.
+    """Return True if a broken value raised the error, or False if the app must receive the error.
 
-    The app must receive an interrupt, an exit, or a time limit of a signal handler or of gevent,
-    even from the middle of a log call. A cancelled future in a property or a panic of Rust code
-    comes from a value, although such an error is not an `Exception`.
+    Some errors must reach the app even from the middle of a log call: `KeyboardInterrupt`,
+    `SystemExit`, and the timeouts of signal handlers and of gevent. The errors in `_DEFECTS` come
+    from a broken value, although they are not an `Exception`: a property may read a cancelled
+    future, or may run Rust code that panics.
     """
     return isinstance(error, Exception) or name_of(type(error)) in _DEFECTS
 
 
 def unprintable(value: object) -> str:
-    """Return the placeholder of a value whose methods are broken."""
+    """Return the placeholder for a value whose methods are broken or must not be called."""
     return f"<unprintable {name_of(type(value))}>"
 
 
 def bounded(value: object) -> Any:
-    """Return the value, or an object that prints only the beginning of a large value."""
+    """Return a small value itself, or a wrapper that prints only the beginning of a large value."""
     fits = _base_of(type(value)) is None or _room_after(value, MAX_PRINTED, set()) >= 0
     return value if fits else _Large(value)
 
 
 class _Large:
-    """A container or an exception of which only the beginning is printed."""
+    """A wrapper that prints only the beginning of a large container or exception."""
 
     __slots__ = ("_value",)
 
@@ -84,11 +86,11 @@ class _Large:
         return "".join(_beginning(self._value, MAX_PRINTED, set())[0])
 
     def __getitem__(self, key: str) -> Any:
-        return bounded(self._value[key])  # A format such as "%(name)s" uses this.
+        return bounded(self._value[key])  # A placeholder such as %(name)s calls this method.
 
 
 def _base_of(kind: Any) -> Any:
-    """Return the type in `_HOLDERS` that prints a value of this type; None for its own text."""
+    """Return the type in `_HOLDERS` whose `repr` this type uses, or None if there is none."""
     if kind in _LEAVES:
         return None
     base = next((base for base in _HOLDERS if issubclass(kind, base)), None)
@@ -97,13 +99,14 @@ def _base_of(kind: Any) -> Any:
     if base is BaseException:
         return base if kind.__str__ in (base.__str__, KeyError.__str__) else None
     own = kind.__repr__
-    maker = getattr(own, "__objclass__", own).__module__  # namedtuple, OrderedDict and Counter
+    # The `repr` of a namedtuple, an OrderedDict or a Counter is defined in `collections`.
+    maker = getattr(own, "__objclass__", own).__module__
     is_usual = own is base.__repr__ or maker == "collections"
     return base if is_usual and kind.__str__ is object.__str__ else None
 
 
 def _held(value: Any, base: Any, room: int) -> list[Any]:
-    """Return the values in the container's text, or more of them than there is room for."""
+    """Return the first values in a container, at least as many as fit into `room`."""
     most = room // _A_VALUE + 2
     if base is dict:
         return [each for item in islice(dict.items(value), most) for each in item]
@@ -113,7 +116,7 @@ def _held(value: Any, base: Any, room: int) -> list[Any]:
 
 
 def _room_after(value: Any, room: int, path: set[int]) -> int:
-    """Return how much room the value's text leaves; below 0, the text does not fit."""
+    """Return the room that is left after the value's text, or < 0 if the text is too long."""
     room -= _A_VALUE
     kind = type(value)
     base = _base_of(kind)
@@ -133,13 +136,13 @@ def _room_after(value: Any, room: int, path: set[int]) -> int:
 
 
 def _beginning(value: Any, room: int, path: set[int]) -> tuple[list[str], int]:
-    """Return pieces of the value's repr, as far as there is room, and the remaining room."""
+    """Return the pieces of the value's `repr` that fit into `room`, and the room that is left."""
     room -= _A_VALUE
     kind = type(value)
     base = _base_of(kind)
     if base is None:
         room -= _length(value, kind)
-        # A text is never cut here, because a part of a secret would not be found and masked.
+        # A text is never cut here: a cut could leave half a secret, which masking does not find.
         return [render(repr, value) if room >= 0 else TOO_MUCH], room
     if id(value) in path:
         return [CYCLE], room
@@ -160,11 +163,11 @@ def _beginning(value: Any, room: int, path: set[int]) -> tuple[list[str], int]:
 
 
 def _length(value: Any, kind: type) -> int:
-    """Return the least length of the value's text, or 0 for an unknown type."""
+    """Return the minimum length of the value's text, or 0 if the type is not in `_SIZED`."""
     base = next((base for base in _SIZED if issubclass(kind, base)), None)
     return 0 if base is None else base.__len__(value)
 
 
 def printable(text: str) -> str:
-    """Return the text with each control character as a visible escape."""
+    """Return the text with a visible escape for each character that cannot be printed."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

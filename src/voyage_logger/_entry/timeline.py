@@ -1,7 +1,7 @@
-"""The steps of a journey: the first steps and the latest, at most 50.
+"""The steps of a journey. A long journey keeps only its first 10 and its latest 39 steps.
 
-What must stay true: adding a step never raises and takes no lock, because signal handlers, threads
-and tasks share a journey. A snapshot is a copy, which no later step changes.
+What must stay true: adding a step raises no error and takes no lock, because signal handlers,
+threads and tasks may share a journey. A snapshot is a copy, so later steps do not change it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from voyage_logger._entry.json_data import clip, to_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-MOST_STEPS = 50  # steps of a snapshot, with the mark of a gap: about 3 KB of JSON
-MAX_STEP = 128  # characters of the name of a step
+MOST_STEPS = 50  # Steps of a snapshot, including the step that marks a gap: about 3 KB of JSON.
+MAX_STEP = 128  # Characters: the name of a step is cut to this length.
 
 _FIRST = 10
 _LATEST = MOST_STEPS - _FIRST - 1
 
-Step = tuple[int, str, int]  # number, name, epoch milliseconds
+Step = tuple[int, str, int]  # A step is (number, name, epoch milliseconds).
 
 
 class Timeline:
-    """The steps of one journey so far; `mask` removes secrets from a name before the cut."""
+    """The steps of one journey so far. `mask` removes secrets from a step name before it is cut."""
 
     def __init__(
         self, steps: Iterable[tuple[str, int]] = (), mask: Callable[[str], str] = str
@@ -36,17 +36,17 @@ class Timeline:
         self._numbers = count()
         self._first: list[Step] = []
         self._latest: deque[Step] = deque(maxlen=_LATEST)
-        self._text = (-1, "[]")  # The last step's number and the JSON, replaced together.
+        self._text = (-1, "[]")  # The last step's number and the JSON; one assignment sets both.
         for name, timestamp in steps:
             self._put(name, timestamp)
 
     def add(self, name: object) -> None:
-        """Add a step at the present time."""
+        """Add a step with the current time."""
         text = name if type(name) is str else to_text(name)
         self._put(clip(self._mask(text), MAX_STEP), time.time_ns() // 1_000_000)
 
     def steps(self) -> list[Step]:
-        """Return the kept steps; a gap in their numbers shows that steps were left out."""
+        """Return the stored steps. A gap in the step numbers shows that steps were left out."""
         # `deque.copy` is one operation, so no other thread can add a step during the copy.
         return [*self._first[:_FIRST], *self._latest.copy()]
 
@@ -62,7 +62,7 @@ class Timeline:
         return found
 
     def text(self) -> str:
-        """Return the snapshot as JSON, which is made once for all entries between two steps."""
+        """Return the snapshot as JSON. All entries between two steps use the same stored JSON."""
         latest = self._latest or self._first
         last = latest[-1][0] if latest else -1
         known, text = self._text

@@ -1,11 +1,12 @@
-"""An exception as text, with its causes and notes, of bounded size and cost.
+"""Format an exception as text, with its causes and notes, in limited size and time.
 
-The standard library prints small exceptions, and `_links` prints large exceptions. With Python
-3.13, a chain of 1,000 exceptions with 20 frames each takes the standard library 2 s, and `_links`
-0.02 s. The `str` of one message may need gigabytes. Python 3.10 prints neither groups nor notes.
+The standard library formats small exceptions, and `_links` formats large exceptions. In Python
+3.13, the standard library needs 2 s for a chain of 1,000 exceptions with 20 frames each, and
+`_links` needs 0.02 s. The `str` of a single exception can take gigabytes of memory. In Python 3.10,
+`_links` formats every exception with notes, because this Python version does not print notes.
 
-What must stay true: `traceback_of` never raises for a broken exception and changes no exception. A
-long text keeps its beginning and its end, because the end says what happened.
+What must stay true: `traceback_of` raises no error, even if the exception's own methods are broken,
+and changes no exception. A long text is cut in the middle, because its end says what happened.
 """
 
 from __future__ import annotations
@@ -24,24 +25,24 @@ if TYPE_CHECKING:
 MAX_TEXT = 32_768  # characters
 
 _HEAD = MAX_TEXT // 4
-_MOST_FRAMES = 100  # frames of one exception; a frame takes up to 100 us
-_MOST_FRAMES_IN_ALL = 400  # frames of a whole chain and its groups
-_MOST_LINKS = 16  # exceptions of a chain in the text
-_MOST_MEMBERS = 8  # exceptions of a group in the text of `_links`
-_MOST_EXCEPTIONS = 64  # exceptions that the standard library prints
-_LONGEST_CHAIN = 1000  # exceptions of a chain that `_chain` follows
+_MOST_FRAMES = 100  # Frames of one exception; a frame takes up to 100 us.
+_MOST_FRAMES_IN_ALL = 400  # Frames of all exceptions in a chain, including groups.
+_MOST_LINKS = 16  # Exceptions of a chain that the text shows.
+_MOST_MEMBERS = 8  # Exceptions of a group that `_links` shows.
+_MOST_EXCEPTIONS = 64  # The standard library formats at most this number of exceptions.
+_LONGEST_CHAIN = 1000  # Exceptions of a chain that `_chain` follows.
 _LATER = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
 _PACKAGE = f"{__name__.partition('.')[0]}."
-# Python 3.10 does not print notes, though a library may set them.
+# Python 3.10 does not print the notes of an exception, but a library may set notes.
 _SHOWS_NOTES = sys.version_info >= (3, 11)
 
 
 def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
-    """Return the exception as the interpreter would print it, masked and of bounded size."""
+    """Return the traceback as Python would print it, with masked secrets and limited size."""
     try:
         text = _as_printed(error) if _is_usual(error) else "".join(_links(error, set()))
-    except BaseException as failure:  # The exception's own code may raise anything.
+    except BaseException as failure:  # The exception's own code may raise any error.
         if not is_defect(failure):
             raise
         text = f"{type(error).__name__}: {to_text(error)}\n"
@@ -53,10 +54,10 @@ def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
 
 
 def _chain(error: BaseException, seen: set[int]) -> list[tuple[BaseException, str]]:
-    """Return the exception and its causes, latest first, each with the words that follow it.
+    """Return the exception and its causes, latest first, each with the text to print after it.
 
-    The chain ends at an exception whose id is in `seen`, because this exception is in the text
-    already. The context of a group's member is often the group.
+    The chain ends before an exception whose id is in `seen`, because the output already contains
+    that exception. For example, an exception in a group often has the group as its context.
     """
     chain = [(error, "")]
     seen.add(id(error))
@@ -75,7 +76,7 @@ def _chain(error: BaseException, seen: set[int]) -> list[tuple[BaseException, st
 
 
 def _is_usual(error: BaseException) -> bool:
-    """Return True if the standard library prints the whole exception at little cost."""
+    """Return True if the standard library can format the whole exception in a short time."""
     todo, exceptions, frames = [error], 0, 0
     seen: set[int] = set()
     while todo:
@@ -96,7 +97,7 @@ def _is_usual(error: BaseException) -> bool:
 
 
 def _members(error: BaseException) -> list[BaseException]:
-    """Return the members of a group of Python (3.11 or later) or of a library."""
+    """Return the exceptions in an exception group of Python or of a library."""
     found: Any = getattr(error, "exceptions", ())
     if not isinstance(found, (tuple, list)):
         return []
@@ -110,7 +111,7 @@ def _as_printed(error: BaseException) -> str:
 
 
 def _frames_of(error: BaseException) -> TracebackType | None:
-    """Return the traceback without the first frames if these are of this package's decorators."""
+    """Return the traceback without the frames of this package at its beginning."""
     frames = error.__traceback__
     while frames and frames.tb_next:
         if not str(frames.tb_frame.f_globals.get("__name__")).startswith(_PACKAGE):
@@ -120,10 +121,10 @@ def _frames_of(error: BaseException) -> TracebackType | None:
 
 
 def _links(error: BaseException, seen: set[int], room: int = _MOST_FRAMES_IN_ALL) -> Iterator[str]:
-    """Yield the text of a chain that the standard library cannot print.
+    """Yield the text of a chain that is too large for the standard library.
 
-    `room` is the number of frames in the text. Each exception has the same share of frames, and at
-    least one, so `room` bounds the number of exceptions, too.
+    `room` is the maximum number of frames in the text. Each exception in the text has an equal
+    share of these frames, so `room` also limits the number of exceptions.
     """
     chain = _chain(error, seen)
     most = min(_MOST_LINKS, room)
@@ -139,7 +140,7 @@ def _links(error: BaseException, seen: set[int], room: int = _MOST_FRAMES_IN_ALL
 
 
 def _link(error: BaseException, seen: set[int], room: int) -> Iterator[str]:
-    """Yield the text of one exception of a chain, and of its members if it is a group."""
+    """Yield the text of one exception. For a group, also yield the texts of its exceptions."""
     members = _members(error)
     yield from _frames(error, min(_MOST_FRAMES, room // 2 if members else room))
     kind = type(error)
@@ -170,7 +171,7 @@ def _frames(error: BaseException, most: int) -> Iterator[str]:
         first = most // 5
         yield from traceback.format_tb(frames, limit=first)
         yield f"  <cut: {left_out} frames>\n"
-        # A negative limit would extract every frame that is left out.
+        # A negative `limit` is slow, because `format_tb` also reads the frames that are left out.
         rest = itertools.islice(_walk(frames), first + left_out, None)
         frames = next(rest, None)
     yield from traceback.format_tb(frames)

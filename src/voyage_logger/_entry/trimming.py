@@ -1,7 +1,7 @@
-"""Making an entry fit: the longest strings are cut first, and each cut is marked.
+"""Cut an entry to the size limit. The longest strings are cut first, and each cut is marked.
 
-What must stay true: the result is never longer than the limit (`MIN_LIMIT` or more), and the API
-accepts it.
+What must stay true: the result is never longer than the limit, which is at least `MIN_LIMIT`. The
+API accepts the result.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from voyage_logger._entry.redaction import MASK, NOTHING, Redaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MIN_LIMIT = 1024  # bytes: enough for each entry that `bare` makes
+MIN_LIMIT = 1024  # bytes: enough for every entry that `bare` makes
 
-_SHORTEST = 64  # bytes: cutting shorter strings saves little
-STAMPS = ("logged_at", "log_id")  # The client adds these to meta_data.
+_SHORTEST = 64  # Bytes: to cut a shorter string would save little.
+STAMPS = ("logged_at", "log_id")  # The client adds these two keys to `meta_data`.
 _KEPT = ("message", "level", "app_name", "environment", "event_name", "add_ticket", "method_name")
 
 
 def trim(entry: dict[str, Any], limit: int, dumps: Callable[[Any], str]) -> bytes:
-    """Return the plain entry as at most `limit` JSON bytes; cut its strings in place to fit."""
+    """Return the entry as JSON of at most `limit` bytes; cut strings in the dict if necessary."""
     payload = dumps(entry).encode()
     while len(payload) > limit:
         sizes = sorted((len(dumps(text).encode()) for *_, text in _strings(entry)), reverse=True)
@@ -45,8 +45,8 @@ def bare(
     why: str,
     redaction: Redaction = NOTHING,
 ) -> bytes:
-    """Return the required fields and the ids as JSON bytes, and why the rest is missing."""
-    # A subclass of dict may have methods that raise, so this code calls the methods of `dict`.
+    """Return only the most important fields as JSON, and say why the other fields are missing."""
+    # A subclass of dict may have broken methods, so this code calls the methods of `dict` itself.
     found = {key: dict.get(entry, key) for key in _KEPT if dict.__contains__(entry, key)}
     meta_data = dict.get(entry, "meta_data")
     ids = meta_data if type(meta_data) is dict else {}
@@ -83,7 +83,7 @@ def _strings(node: Any) -> Iterator[tuple[Any, Any, str]]:
 
 
 def _water_level(sizes: list[int], excess: int) -> int:
-    """Return the size to which all larger strings are cut to save `excess` bytes in total."""
+    """Return the size to which all larger strings must be cut to save `excess` bytes in total."""
     for count, (size, next_size) in enumerate(pairwise([*sizes, 0]), start=1):
         if (size - next_size) * count >= excess:
             return size - -(-excess // count)
