@@ -1,13 +1,13 @@
-"""The queue: what waits to be sent, in memory or on the disk, and every count.
+"""The queue: it holds the entries that wait to be sent, in memory or on the disk, and counts them.
 
-This room imports `_base` and `_entry` only. Read its files in this order:
+The code in this folder may import only `_base` and `_entry`. Read the files in this order:
 
-contract.py  what the worker and the pipeline may ask of any queue
-counts.py    Ledger: the lock, its conditions, the counts, and the law that the counts keep
-lanes.py     records in the order of their log calls, one lane for each level
-flight.py    the entries that the worker has taken
-memory.py    the queue in memory
-spool/       the queue on the disk
+    contract.py  the methods that every queue has
+    counts.py    Ledger: the lock, its conditions, and all counts
+    lanes.py     records in the order of their log calls, one lane for each level
+    flight.py    the entries that the worker has taken
+    memory.py    the queue in memory
+    spool/       the queue on the disk
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def queue_for(settings: Settings, destination: str, diagnostics: Diagnostics) -> Queue:
-    """Return a new queue: on the disk if the settings name a folder, else in memory."""
+    """Return a queue on the disk if the settings name a spool folder, else a queue in memory."""
     bounds = settings.max_queue_size, settings.max_queue_bytes
     if settings.spool_dir is None:
         return MemoryQueue(*bounds)
-    from voyage_logger._queue.spool import (  # noqa: PLC0415 - few apps need it
+    from voyage_logger._queue.spool import (  # noqa: PLC0415 - few apps use a spool
         SpoolQueue,
         SpoolSettings,
     )

@@ -1,7 +1,7 @@
-"""The contract: what the worker and the pipeline may ask of any queue.
+"""The contract of every queue: the methods that the worker and the pipeline call.
 
-What must stay true: each method can be called from any thread, and from a signal handler or a
-`__del__` that runs inside another method of the queue. No method raises.
+What must stay true: any thread may call each method. A signal handler or a `__del__` may also call
+each method, even while its thread is inside another method of the queue. No method raises an error.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ if TYPE_CHECKING:
     from voyage_logger._queue.flight import Flight
     from voyage_logger._queue.lanes import Record
 
-SLICE = 500  # The most entries that are moved in one go, because log calls wait for the lock.
+# While a method holds the lock, it moves at most this many entries: log calls wait for the lock.
+SLICE = 500
 
 
 class Queue(ABC):
     """A queue of encoded entries that wait to be sent.
 
     Attributes:
-        ledger: The counts, and the lock that guards the queue.
-        lock, changed, settled: The lock and the conditions of the ledger.
-        flight: The entries in flight.
-        is_durable: True if entries that are not sent stay on the disk for the next process.
-        place: The folder of entries on the disk, or "".
-        is_ending: The pipeline sets this to True once the time that is left is limited.
-        kept: How many rejected entries, without notices, are in dead-letter files.
+        ledger: The counts of the queue, and the lock that guards the queue.
+        lock, changed, settled: The lock and the two conditions of the ledger.
+        flight: The entries in flight, which the worker has taken.
+        is_durable: True if unsent entries stay on the disk for the next process.
+        place: The path of the spool folder, or an empty string for a queue in memory.
+        is_ending: True once the logger begins to close or the process begins to exit.
+        kept: How many rejected entries, without the client's notices, are in dead-letter files.
     """
 
     is_durable = False
@@ -47,39 +48,42 @@ class Queue(ABC):
 
     @abstractmethod
     def append(self, payload: bytes | bytearray, lane: int) -> int:
-        """Accept an entry, shed the lowest lane if the queue is full, return the new number."""
+        """Accept an entry and return its sequence number. A full queue sheds its lowest lane."""
 
     def amend(self, lane: int, sequence: int, payload: bytearray, amended: bytes) -> bool:
-        """Replace the bytes of an entry, if it still waits and the queue can replace bytes.
+        """Replace the bytes of an entry that still waits. Return False if nothing was replaced.
 
-        `payload` is the very object that was appended. Returns False if nothing was replaced.
+        `payload` must be the same object that was passed to `append`.
         """
         del lane, sequence, payload, amended
         return False
 
     def drop_new(self, lane: int, reason: str) -> None:
-        """Count an entry that cannot be queued as accepted and dropped."""
+        """Count a new entry as accepted and as dropped, because it cannot be queued."""
         self.ledger.drop_new(lane, reason)
 
     def try_drop_new(self, lane: int, reason: str) -> None:
-        """Count a dropped entry, unless another thread holds the lock and may never release it."""
+        """Call `drop_new`, but do nothing if another thread holds the lock.
+
+        The other thread may never release the lock, so this method does not wait for the lock.
+        """
         if self.lock.acquire(blocking=False):
             self.drop_new(lane, reason)
             self.lock.release()
 
     @property
     def is_urgent(self) -> bool:
-        """True if a critical or ticket entry has come since the last `clear_urgent`."""
+        """True if an urgent (critical or ticket) entry has come since the last `clear_urgent`."""
         return self.ledger.is_urgent
 
     def clear_urgent(self) -> None:
-        """Begin to wait for the next urgent entry. The caller holds the lock."""
+        """Set `is_urgent` to False until the next urgent entry comes. The caller holds the lock."""
         self.ledger.is_urgent = False
 
     def wait_for_entries(self, count: int, time_limit: float | None) -> None:
-        """Wait for `count` queued entries, an urgent entry, or a notification of `changed`.
+        """Wait until `count` entries are queued, an urgent entry comes, or `changed` is notified.
 
-        `time_limit` is the most seconds to wait, or None. The caller holds the lock.
+        The wait takes at most `time_limit` seconds (None: no limit). The caller holds the lock.
         """
         self.ledger.wake_at = count
         self.changed.wait(time_limit)
@@ -87,20 +91,20 @@ class Queue(ABC):
 
     @abstractmethod
     def take(self, max_entries: int, max_bytes: int) -> list[Record]:
-        """Take the oldest entries, unless entries are in flight; return all entries in flight.
+        """Return all entries in flight. If no entry is in flight, first take the oldest entries.
 
-        `max_bytes` counts JSON and a comma for each entry. The first entry is taken even if it is
-        larger.
+        `max_bytes` limits the bytes of all entries as JSON, with one comma for each entry. The
+        first entry is taken even if it is larger than `max_bytes`.
         """
 
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
-        """Settle the oldest entries in flight: delivered, unless a reason is given.
+        """Settle the oldest entries in flight. Without a reason, the entries count as delivered.
 
         Args:
-            count: How many entries.
+            count: The number of entries to settle.
             rejected: Why the server rejected the entries.
             dropped: Why the client drops the entries.
-            words: The answer of the server, for the dead-letter file.
+            words: The text of the server's answer, which the dead-letter file will contain.
         """
         while count > 0:
             with self.lock:
@@ -108,64 +112,67 @@ class Queue(ABC):
                 count -= SLICE
                 self.settled.notify_all()
 
-    def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:  # noqa: ARG002 - a queue on the disk keeps the words
+    def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:  # noqa: ARG002 - a queue on the disk uses `words`
         self.flight.settle(count, rejected, dropped)
 
     def replace_first(self, payload: bytes) -> None:
-        """Replace the encoding of the oldest entry in flight by a shorter one."""
+        """Replace the bytes of the oldest entry in flight by a shorter encoding of the entry."""
         with self.lock:
             self.flight.replace_first(payload)
 
     @property
     def maintenance_interval(self) -> float | None:
-        """The most seconds between two calls of `maintain`; None if the queue needs none."""
+        """The most seconds between two calls of `maintain`, or None if no calls are needed."""
         return None
 
-    def maintain(self) -> None:  # noqa: B027 - only a queue on the disk does this
-        """Do what is due from time to time. The worker calls this without the lock."""
+    def maintain(self) -> None:  # noqa: B027 - only a queue on the disk needs maintenance
+        """Do the regular work for the files of a spool. The caller does not hold the lock."""
 
     def __len__(self) -> int:
-        """Return how many entries wait; entries in flight do not count."""
+        """Return the number of waiting entries. Entries in flight do not count."""
         return self.ledger.queued + self.ledger.spooled
 
     @abstractmethod
     def fill(self) -> float:
-        """Return how full the queue is, by entries or by bytes: 1 is full."""
+        """Return how full the queue is: 1 means that the entries or the bytes reach the limit."""
 
     @abstractmethod
     def oldest(self) -> int:
-        """Return the number of the oldest pending entry: 0 if adopted, `NEVER` if there is none."""
+        """Return the sequence number of the oldest pending entry, or `NEVER` if none is pending.
+
+        An adopted entry has the sequence number 0.
+        """
 
     def is_pending(self, sequence: int) -> bool:
-        """Return True if an entry of this process up to a sequence number is pending."""
+        """Return True if an entry of this process with a number up to `sequence` is pending."""
         return self.oldest() <= sequence
 
     @abstractmethod
     def pending_until(self, sequence: int) -> int:
-        """Return how many entries of this process up to a sequence number are pending."""
+        """Count the pending entries of this process that have a number up to `sequence`."""
 
     def newest(self) -> int:
-        """Return the sequence number of the newest entry, 0 if there never was one."""
+        """Return the sequence number of the newest entry, or 0 before the first entry."""
         return self.ledger.sequence
 
     def stats(self) -> Stats:
-        """Return all counts of one moment."""
+        """Return all counts, read at one moment."""
         return self.ledger.stats()
 
     def losses(self) -> Counter[Loss]:
-        """Return the numbers of rejected and dropped entries, by reason and lane."""
+        """Return how many entries were rejected or dropped, for each reason and lane."""
         return self.ledger.losses()
 
     @abstractmethod
     def drop_all(self, reason: str) -> int:
-        """Drop all entries that are not on the disk, and return how many those were."""
+        """Drop all entries that are not on the disk. Return the number of dropped entries."""
 
     @abstractmethod
     def close(self, reason: str) -> None:
-        """Drop all entries that are not on the disk, also those that are appended later."""
+        """Drop all entries that are not on the disk. Drop later entries, too."""
 
-    def release(self) -> None:  # noqa: B027 - only a queue on the disk does this
-        """Release files and locks at the end of the process or of the logger."""
+    def release(self) -> None:  # noqa: B027 - only a queue on the disk has files
+        """Close all files and release their locks, because the process or the logger ends."""
 
-    def release_in_child(self) -> None:  # noqa: B027 - only a queue on the disk does this
-        """Close the files of the parent in a forked child. This takes no lock."""
+    def release_in_child(self) -> None:  # noqa: B027 - only a queue on the disk has files
+        """In a forked child, close the files of the parent. This method does not take the lock."""

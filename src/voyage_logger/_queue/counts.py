@@ -1,14 +1,16 @@
-"""The counts of one queue. They stand in a ledger, with the lock of the queue and its conditions.
+"""The ledger: the counts of one queue, with the lock and the conditions of the queue.
 
-What must stay true, whenever another thread can look:
-`accepted == delivered + rejected + dropped + pending`; pending is `queued + spooled + in_flight`.
+What must stay true whenever a thread takes the lock:
+`accepted == delivered + rejected + dropped + pending`. Here, `pending` is the sum
+`queued + spooled + in_flight`.
 
 A signal handler or a `__del__` can log while its own thread is inside a method of the queue. The
-lock is re-entrant, so this log call does not wait. CPython runs such code only at a call, at an
-allocation, at a jump backward and, in 3.10, at any jump. Therefore a queue changes all counts of
-one step in a *run*: statements without a call and without a jump, directly before the one call that
-moves the entries. The body of an `if` follows its test without a jump. A run cannot call a method
-of the ledger, so the counts are public attributes.
+lock is re-entrant, so a log call never waits for its own thread. CPython starts signal handlers and
+`__del__` only at a call, at an allocation and at a jump (in CPython 3.11 and later, only at a jump
+backward). Therefore a queue changes all counts of one step in a *run*. A run is a sequence of
+statements without a call and without a jump. Directly after the run, one call moves the entries. A
+run may be the body of an `if`, because there is no jump between a true condition and the body. A
+run cannot call a method of the ledger, so the counts are public attributes.
 """
 
 from __future__ import annotations
@@ -24,30 +26,30 @@ from voyage_logger._queue.lanes import NEVER
 if TYPE_CHECKING:
     from collections.abc import Sized
 
-# (reason, lane) of rejected or dropped entries.
+# Rejected and dropped entries are counted for each pair (reason, lane).
 Loss = tuple[str, int]
 
-_LOOKS = 10  # attempts to read the counts before a disturbed reading is accepted
+_LOOKS = 10  # the most attempts to read the counts while signal handlers change them
 
 
 class Ledger:
     """The lock, the conditions and the counts of one queue.
 
     Attributes:
-        lock: It guards the ledger and all parts of the queue. Take the lock itself, never through a
-            condition: conditions run Python code, and an exception of a signal handler in that code
-            would leave the lock held for good.
-        changed: The worker waits on this condition for entries.
-        settled: Flush and exit wait on this condition for fewer pending entries.
-        wake_at: The worker is woken when this many entries are queued.
-        is_urgent: True if a critical or ticket entry has come since the last `clear_urgent`.
-        sequence: The sequence number of the newest entry; 0 if there never was one.
-        accepted, delivered: Numbers of entries.
-        rejected, dropped: Numbers of entries, by reason and lane.
-        adopted: How many of the accepted entries were adopted.
-        queued, queued_bytes: The entries that wait in memory, and their memory in bytes.
+        lock: The lock guards the ledger and all other parts of the queue. Never take the lock
+            through a condition: a signal handler could raise an exception in the Python code of the
+            condition, and the lock would never be released.
+        changed: The worker waits on this condition for new entries.
+        settled: `flush()` and the end of the program wait on this condition for settled entries.
+        wake_at: A log call wakes the worker when this many entries are queued.
+        is_urgent: True if an urgent (critical or ticket) entry has come since `clear_urgent`.
+        sequence: The sequence number of the newest entry, or 0 before the first entry.
+        accepted, delivered: The number of accepted entries and the number of delivered entries.
+        rejected, dropped: The numbers of rejected and of dropped entries, by reason and lane.
+        adopted: How many of the accepted entries were adopted from dead processes.
+        queued, queued_bytes: The number of entries in memory, and the bytes of memory they use.
         spooled: The number of entries that wait on the disk.
-        in_flight, flight_bytes: The entries in flight, and their memory in bytes.
+        in_flight, flight_bytes: The number of entries in flight, and the bytes of memory they use.
     """
 
     def __init__(self) -> None:
@@ -68,11 +70,11 @@ class Ledger:
         if is_urgent:
             self.is_urgent = True
         if is_urgent or self.queued + self.spooled >= self.wake_at:
-            self.wake_at = NEVER  # The worker sets the number again when it waits again.
+            self.wake_at = NEVER  # The worker sets `wake_at` before its next wait.
             self.changed.notify()
 
     def drop_new(self, lane: int, reason: str) -> None:
-        """Count an entry that no queue takes as accepted and dropped."""
+        """Count a new entry as accepted and as dropped, because it cannot be queued."""
         loss = (reason, lane)
         with self.lock:
             self.dropped[loss] += 0  # See `MemoryQueue._shed_to`.
@@ -80,7 +82,7 @@ class Ledger:
             self.dropped[loss] += 1
 
     def drop_spooled(self, loss: Loss, count: int) -> None:
-        """Count entries that wait on the disk as dropped. The caller holds the lock."""
+        """Move `count` entries from `spooled` to `dropped`. The caller holds the lock."""
         self.dropped[loss] += 0  # See `MemoryQueue._shed_to`.
         self.spooled -= count
         if count:
@@ -88,19 +90,19 @@ class Ledger:
             self.settled.notify_all()
 
     def adopt(self, count: int) -> None:
-        """Count entries that a dead process has left on the disk. The caller holds the lock."""
+        """Add `count` entries of a dead process to the counts. The caller holds the lock."""
         self.accepted += count
         self.adopted += count
         self.spooled += count
         self.changed.notify()
 
     def stats(self, in_flight_from_disk: Sized = ()) -> Stats:
-        """Return all counts of one moment; `in_flight_from_disk` are entries of the disk."""
+        """Return all counts, read at one moment. `in_flight_from_disk` also counts as spooled."""
         with self.lock:
             for _ in range(_LOOKS):
                 accepted = self.accepted
                 stats = self._read(in_flight_from_disk)
-                if self.accepted == accepted:  # No handler has logged in between.
+                if self.accepted == accepted:  # No signal handler has logged meanwhile.
                     break
             return stats
 
@@ -120,14 +122,14 @@ class Ledger:
         )
 
     def losses(self) -> Counter[Loss]:
-        """Return the numbers of rejected and dropped entries, by reason and lane."""
+        """Return how many entries were rejected or dropped, for each reason and lane."""
         with self.lock:
             return Counter(self.rejected) + Counter(self.dropped)
 
 
 def by_reason(losses: dict[Loss, int]) -> dict[str, int]:
-    """Return the numbers of lost entries by reason, added up over all lanes."""
+    """Return how many entries were lost for each reason, in all lanes together."""
     counts: Counter[str] = Counter()
     for (reason, _), count in losses.items():
         counts[reason] += count
-    return dict(+counts)  # The `+` removes zeros, which `MemoryQueue._shed_to` can leave.
+    return dict(+counts)  # The `+` removes the zeros that `MemoryQueue._shed_to` may add.

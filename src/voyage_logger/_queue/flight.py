@@ -1,7 +1,7 @@
-"""The entries in flight: the worker has taken them, and no answer of the server is known.
+"""The entries in flight: the worker has taken these entries, and they are not settled yet.
 
-What must stay true: entries in flight are never shed, and they are settled in their order. A
-re-entrant call can drop all of them or none.
+What must stay true: entries in flight are never shed. Entries in flight are settled in their order.
+A call from a signal handler may drop all entries in flight, but never some of these entries.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Flight:
-    """The entries in flight of one queue. The lock of the ledger guards them.
+    """The entries in flight of one queue. The lock of the ledger guards all fields.
 
     Attributes:
-        records: The entries, oldest first. A queue adds entries to this list in the run of
-            statements that changes the counts; see `counts.py`.
+        records: The entries in flight, oldest first. A queue adds entries to this list directly
+            after it has changed the counts. `counts.py` explains the reason.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -29,12 +29,12 @@ class Flight:
         self.records: list[Record] = []
 
     def room(self, max_bytes: int) -> int:
-        """Return how many bytes of JSON can be added to a request of at most `max_bytes`."""
+        """Return how many bytes of JSON still fit into a request of at most `max_bytes` bytes."""
         ledger = self._ledger
         return max_bytes - (ledger.flight_bytes - ledger.in_flight * (RECORD_OVERHEAD - 1))
 
     def settle(self, count: int, rejected: str, dropped: str) -> None:
-        """Settle the oldest entries, for a reason if one is given, else as delivered."""
+        """Settle the oldest `count` entries. Without a reason, the entries count as delivered."""
         ledger, records = self._ledger, self.records
         if not rejected and not dropped:
             self._settle_delivered(count)
@@ -45,26 +45,26 @@ class Flight:
         for _, lane, payload in records[:count]:
             size = len(payload) + RECORD_OVERHEAD
             loss = (rejected or dropped, lane)
-            if ledger.in_flight:  # A handler can have dropped all entries.
+            if ledger.in_flight:  # A signal handler may have dropped all entries.
                 ledger.in_flight -= 1
                 ledger.flight_bytes -= size
                 counts[loss] += 1
                 del records[0]
 
     def _settle_delivered(self, count: int) -> None:
-        """Settle all entries in one step, because most entries are delivered."""
+        """Settle the oldest `count` entries as delivered, all of them in one step."""
         ledger, records = self._ledger, self.records
         ended = records[:count]
         count, size = len(ended), size_of(ended)
-        leaving = slice(count)  # made before the counts change, because this is an allocation
-        if ledger.in_flight >= count:  # A handler can have dropped all entries.
+        leaving = slice(count)  # This allocation must come before the counts change.
+        if ledger.in_flight >= count:  # A signal handler may have dropped all entries.
             ledger.in_flight -= count
             ledger.flight_bytes -= size
             ledger.delivered += count
             del records[leaving]
 
     def replace_first(self, payload: bytes) -> None:
-        """Replace the encoding of the oldest entry by a shorter one."""
+        """Replace the bytes of the oldest entry by a shorter encoding of the entry."""
         ledger, records = self._ledger, self.records
         try:
             sequence, lane, old = records[0]
@@ -72,4 +72,4 @@ class Flight:
             size = ledger.flight_bytes + len(payload) - len(old)
             records[0], ledger.flight_bytes = record, size
         except IndexError:
-            return  # The entry was dropped while it was encoded again.
+            return  # The entry was dropped before it could be replaced.

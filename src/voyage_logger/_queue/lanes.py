@@ -1,6 +1,6 @@
-"""Records and lanes: encoded entries in the order of their log calls, one lane for each level.
+"""Records and lanes. A record is an encoded entry. Each level has a lane of records, oldest first.
 
-What must stay true: no function raises if a signal handler logs, and so changes a lane, meanwhile.
+What must stay true: no function raises an error if a signal handler changes a lane meanwhile.
 """
 
 from __future__ import annotations
@@ -14,49 +14,50 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Sequence
 
-# (sequence number, lane, encoded entry). A tuple, because each log call makes one.
+# A record is (sequence number, lane, encoded entry). The type is a tuple, which is fast to make.
 Record = tuple[int, int, "bytes | bytearray"]
 
-# The memory of a waiting entry beside its JSON: the header of the bytes object, the tuple, the
-# numbers and the slot of the deque, rounded up. Measured on CPython 3.10 to 3.13, 64 bits.
+# The bytes of memory that a waiting entry needs in addition to its JSON: the header of the bytes
+# object, the tuple, the numbers and the slot in the deque, rounded up. This number was measured on
+# 64-bit CPython 3.10 to 3.13.
 RECORD_OVERHEAD = 160
 
-NEVER = 1 << 62  # a sequence number that no entry ever has
-LAST = NEVER - 1  # up to this number: all entries, also those of later log calls
+NEVER = 1 << 62  # Stands for "no entry": no entry has this sequence number.
+LAST = NEVER - 1  # The highest possible sequence number, for calls that mean all entries.
 
-payload_of = itemgetter(2)  # of a record
+payload_of = itemgetter(2)  # Returns the encoded entry of a record.
 
 
 def first(lane: deque[Record], count: int) -> list[Record]:
-    """Return at most `count` entries from the head of a lane."""
+    """Return the first entries of a lane, at most `count` entries."""
     while True:
         try:
             return list(islice(lane, count))
-        except RuntimeError:  # noqa: PERF203 - a handler has logged between the two calls
+        except RuntimeError:  # noqa: PERF203 - a signal handler has changed the lane
             continue
 
 
 def json_bytes(records: Sequence[Record]) -> int:
-    """Return the bytes of JSON of some records, with one comma for each."""
+    """Return the number of bytes of the records as JSON, with one comma for each record."""
     return sum(map(len, map(payload_of, records))) + len(records)
 
 
 def size_of(records: Sequence[Record]) -> int:
-    """Return the memory of some records, in bytes."""
+    """Return how many bytes of memory the records use."""
     return json_bytes(records) + (RECORD_OVERHEAD - 1) * len(records)
 
 
 def fitting(run: Sequence[Record], room: int) -> int:
-    """Return how many of the first records fit into `room` bytes of JSON."""
+    """Return how many records from the start of `run` fit into `room` bytes of JSON."""
     if json_bytes(run) <= room:
         return len(run)
     return bisect([*accumulate(len(payload) + 1 for *_, payload in run)], room)
 
 
 def head(lane: Sequence[Record] | deque[Record]) -> int:
-    """Return the sequence number of the first entry of a lane, `NEVER` if the lane is empty.
+    """Return the sequence number of the first entry of a lane, or `NEVER` if the lane is empty.
 
-    The exception is needed, because a handler can empty the lane between a check and the access.
+    The exception is needed, because a signal handler can empty the lane even after a check.
     """
     try:
         return lane[0][0]
@@ -65,14 +66,17 @@ def head(lane: Sequence[Record] | deque[Record]) -> int:
 
 
 def run_of(lanes: Sequence[deque[Record]], count: int) -> tuple[deque[Record], list[Record], bool]:
-    """Find the lane with the oldest entry, and its entries that are older than all other lanes.
+    """Find the lane with the oldest entry, and the entries of this lane that come next.
+
+    The returned entries are older than all entries of the other lanes.
 
     Args:
-        lanes: All lanes.
-        count: The most entries to return.
+        lanes: All lanes of the queue.
+        count: The largest number of entries to return.
 
     Returns:
-        The lane, the entries, and False if an entry of another lane has ended the run.
+        The lane, the entries that come next, and a bool. The bool is False if an entry of
+        another lane comes after the returned entries.
     """
     lane, next_lane = sorted(lanes, key=head)[:2]
     following = head(next_lane)

@@ -1,10 +1,10 @@
-"""The queue in memory, bounded in entries and in bytes.
+"""The queue in memory. The queue limits the number of waiting entries and their bytes.
 
-Entries wait in one lane for each level, so that a full queue sheds the lowest level first. Sequence
-numbers keep the order of the log calls across the lanes.
+Each level has a lane of waiting entries, so that a full queue can shed the lowest level first.
+Sequence numbers keep the order of the log calls across the lanes.
 
-What must stay true: the counts of the ledger agree with the lanes and the flight.
-`counts.py` explains the runs of statements that a handler cannot interrupt.
+What must stay true: the counts of the ledger agree with the entries in the lanes and in flight.
+`counts.py` explains the runs of statements that no signal handler can interrupt.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, fitting, head, ru
 if TYPE_CHECKING:
     from voyage_logger._queue.lanes import Record
 
-_SHORTEST_RUN = 16  # entries of a lane that are read in one go
+_SHORTEST_RUN = 16  # the number of entries that `take_more` reads at first
 
 
 class MemoryQueue(Queue):
     """A queue of encoded entries in memory.
 
     Args:
-        max_entries: The most entries that may wait.
-        max_bytes: The most memory of the waiting entries, `RECORD_OVERHEAD` each included.
+        max_entries: The largest number of entries that may wait.
+        max_bytes: The most bytes of memory that the waiting entries may use. Each entry uses the
+            bytes of its JSON and `RECORD_OVERHEAD` more bytes.
 
-    A `SpoolQueue` has a `MemoryQueue` for the entries that the disk does not take. The methods
-    below `fill` are for that use, and their caller holds the lock.
+    A `SpoolQueue` has a `MemoryQueue` for entries that cannot be written to the disk. The methods
+    below `fill` are for the `SpoolQueue`. The caller of each of these methods holds the lock.
     """
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
@@ -43,7 +44,7 @@ class MemoryQueue(Queue):
         self._max_bytes = max_bytes
         self._shed_reason = "queue_full"
         self._lanes: tuple[deque[Record], ...] = tuple(deque() for _ in LANES)
-        self._changes = 0  # how often an entry has left a lane, or was amended in it
+        self._changes = 0  # the number of changes of the lanes, except by `append`
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
         ledger = self.ledger
@@ -65,7 +66,7 @@ class MemoryQueue(Queue):
         ledger = self.ledger
         growth = len(amended) - len(payload)
         with ledger.lock:
-            # Entries leave a lane in order, so this entry waits unless a later one is the head.
+            # Entries leave a lane in order. If a later entry is first now, this entry has left.
             if head(self._lanes[lane]) > sequence:
                 return False
             self._changes += 1
@@ -112,23 +113,23 @@ class MemoryQueue(Queue):
             return self.fill_with(self.ledger.queued, self.ledger.queued_bytes)
 
     def fill_with(self, entries: int, size: int) -> float:
-        """Return how full the queue would be with so many entries and bytes."""
+        """Return how full the queue would be with `entries` entries of `size` bytes."""
         return max(entries / (self._max_entries or 1), size / self._max_bytes)
 
     def oldest_queued(self) -> int:
-        """Return the sequence number of the oldest entry that waits, `NEVER` if there is none."""
+        """Return the sequence number of the oldest waiting entry, or `NEVER` if no entry waits."""
         return min(map(head, self._lanes))
 
     def has_queued(self, lanes: slice) -> bool:
-        """Return True if an entry waits in one of some lanes."""
+        """Return True if an entry waits in one of the given lanes."""
         return any(self._lanes[lanes])
 
     def oldest_lane(self) -> deque[Record] | None:
-        """Return the lane with the oldest entry, None if no entry waits."""
+        """Return the lane with the oldest entry, or None if no entry waits."""
         return min((lane for lane in self._lanes if lane), key=head, default=None)
 
     def remove_first(self, lane: deque[Record]) -> None:
-        """Remove the first entry of a lane, because the entry is on the disk or dropped."""
+        """Remove the first entry of a lane, after it was written to the disk or dropped."""
         _, _, payload = lane.popleft()
         size = len(payload) + RECORD_OVERHEAD
         self._changes += 1
@@ -136,7 +137,7 @@ class MemoryQueue(Queue):
         self.ledger.queued_bytes -= size
 
     def put_first(self, lane: int, records: list[Record]) -> None:
-        """Put entries from the disk before all others of a lane, and shed."""
+        """Put entries from the disk at the head of a lane. A full queue then sheds entries."""
         ledger, put = self.ledger, self._lanes[lane].extendleft
         count, size, newest_first = len(records), size_of(records), records[::-1]
         self._changes += 1
@@ -146,7 +147,7 @@ class MemoryQueue(Queue):
         self._shed()
 
     def return_flight(self) -> None:
-        """Put entries in flight, which came from memory, back to the heads of their lanes."""
+        """Put all entries in flight back at the heads of their lanes in memory."""
         ledger, records = self.ledger, self.flight.records
         for record in reversed(records):
             self._lanes[record[1]].appendleft(record)
@@ -157,14 +158,14 @@ class MemoryQueue(Queue):
         records.clear()
 
     def drop_queued(self, reason: str) -> int:
-        """Drop all entries that wait, and return how many those were."""
+        """Drop all waiting entries, and return the number of dropped entries."""
         count = self.ledger.queued
         self._shed_to(0, 0, reason)
         self.settled.notify_all()
         return count
 
     def drop_later(self, reason: str) -> None:
-        """Drop all entries that are appended from now on."""
+        """From now on, drop each new entry at once."""
         self._max_entries = 0
         self._shed_reason = reason
 
@@ -172,7 +173,7 @@ class MemoryQueue(Queue):
         self._shed_to(self._max_entries, self._max_bytes, self._shed_reason)
 
     def _shed_to(self, max_entries: int, max_bytes: int, reason: str) -> None:
-        """Drop entries of the lowest lanes until no more than so many wait."""
+        """Drop entries, the lowest lane first, until the queue is within both limits."""
         ledger = self.ledger
         for lane in self._lanes:
             drop_first = lane.popleft
@@ -184,10 +185,10 @@ class MemoryQueue(Queue):
                     break
                 size = len(payload) + RECORD_OVERHEAD
                 loss = (reason, number)
-                # A lookup needs more stack than the statements below. If the stack has no room for
-                # the lookup, the lookup fails in this line, before any count changes.
+                # The lookup `dropped[loss]` needs more stack than the statements below. If the
+                # stack has no room for the lookup, the error comes before any count changes.
                 ledger.dropped[loss] += 0
-                # A handler can have shed or amended the entry since `changes` was read.
+                # A signal handler may have shed or changed the entry since `changes` was read.
                 if self._changes == changes:
                     self._changes += 1
                     ledger.queued -= 1
@@ -196,20 +197,21 @@ class MemoryQueue(Queue):
                     drop_first()
 
     def take_more(self, max_entries: int, max_bytes: int) -> None:
-        """Move the oldest entries that wait into flight, in the order of their log calls."""
+        """Move the oldest waiting entries into flight, in the order of their log calls."""
         ledger, flight, longest = self.ledger, self.flight, _SHORTEST_RUN
         while (wanted := max_entries - ledger.in_flight) > 0:
             changes = self._changes
             lane, run, is_whole = run_of(self._lanes, min(longest, wanted))
             if head(lane) == NEVER:
                 return
-            # Runs are short if levels alternate, so more entries are read only after a whole run.
+            # If another lane has an older entry, a long read of this lane is wasted. Therefore the
+            # next read is longer only if all entries of this read come next.
             longest = longest * 2 if is_whole else _SHORTEST_RUN
             fit = fitting(run, flight.room(max_bytes)) or int(not ledger.in_flight)
             moved = run[:fit]
             count, size = len(moved), size_of(moved)
             moving, put = starmap(lane.popleft, repeat((), count)), flight.records.extend
-            # A handler can have shed or amended entries of the run since `changes` was read.
+            # A signal handler may have shed or changed entries of `run` since `changes` was read.
             if self._changes == changes:
                 self._changes += 1
                 ledger.queued -= count

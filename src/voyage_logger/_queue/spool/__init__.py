@@ -1,6 +1,6 @@
-"""The spool: an entry is in a file before its log call returns, so a killed process loses none.
+"""The spool: an entry is in a file before its log call returns. A killed process loses no entry.
 
-On the disk, an owner is one logger of one process. All files of an owner begin with its name:
+An owner is one logger of one process. Each owner has these files in the spool folder:
 
     v1.<owner>.lock                     locked by the process that writes or sends the files
     v1.<owner>.<lane>.<number>.ndjson   a segment: entries of one level, one entry a line
@@ -9,30 +9,32 @@ On the disk, an owner is one logger of one process. All files of an owner begin 
 
 What must stay true:
 
-- Only the holder of an owner's lock changes the files of the owner.
-- Of each segment a beginning is settled, and a beginning of equal or greater length is taken.
-- A segment is removed once all its entries are settled. A settled entry is noted in the `sent` file
-  before another thread can see its count.
-- Two locks: `disk_lock` is taken before the ledger's lock. No log call waits for `disk_lock`.
+- Only the process that has locked an owner's lock file changes the other files of this owner.
+- In each segment, settled entries come first, then entries in flight, and then waiting entries.
+- A segment is removed once all its entries are settled.
+- When entries are settled, the `sent` file is written before another thread can see the new counts.
+- A thread that needs both locks takes `disk_lock` before the ledger's lock.
+- No log call waits for `disk_lock`.
 
-Like `disk_v2` of Vector, the queue is made of parts that share a ledger. An entry goes from the
-writer to a segment, then by the reader into flight, and is settled by the queue. This room imports
-what `_queue` imports. Read its files in this order:
+The queue consists of parts that share one ledger, like the buffer `disk_v2` of Vector. The writer
+appends an entry to a segment. The reader moves the entry into flight, and the queue settles the
+entry. The code in this folder may import only what `_queue` may import. Read the files in this
+order:
 
-queue.py         SpoolQueue: the contract on the disk; settling, and the end
-writer.py        what log calls do: one write, and making room
-reader.py        what the worker takes
-turns.py         whose entries are next: new ones or older ones
-caretaker.py     what the worker does every half minute
-segments.py      what those parts share, and how a segment ends
-disk_failure.py  what happens while the disk is full or fails, or the folder is removed
-store.py         what one logger has on the disk
-owner.py         the files of one owner
-segment.py       one file of entries
-lines.py, file_names.py, folder.py, os_locks.py    formats, and access to the folder
-adoption.py      how the files of dead processes are taken over
-settings.py      SpoolSettings
-inspection.py, maintenance.py    what the command line does with a folder
+    queue.py         SpoolQueue: the queue's methods; entries are settled here
+    writer.py        log calls append entries to segments and make room
+    reader.py        the worker takes entries
+    turns.py         the choice between new entries and older entries
+    caretaker.py     the worker's regular work, every 30 seconds
+    segments.py      the data that these parts share, and the end of a segment
+    disk_failure.py  what happens while the disk is full or fails, or the folder is removed
+    store.py         all files of one logger
+    owner.py         the files of one owner
+    segment.py       one file of entries
+    lines.py, file_names.py, folder.py, os_locks.py    formats, and access to the folder
+    adoption.py      how the files of dead processes are taken over
+    settings.py      SpoolSettings
+    inspection.py, maintenance.py    the work of the command `voyage-logger spool`
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 """Adoption: a process takes over the files of dead processes.
 
-What must stay true: only the process that holds the lock of an owner uses the files of the owner.
-An owner is dead if its lock is free. No process id and no clock counts.
+An owner is one logger in one process, and each owner has a lock file.
+
+What must stay true: a process uses the files of an owner only while it holds the owner's lock. An
+owner is dead if no process holds its lock. The client does not use process ids or clocks to find
+dead owners.
 """
 
 from __future__ import annotations
@@ -33,25 +36,25 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.folder import Folder
     from voyage_logger._queue.spool.settings import SpoolSettings
 
-_CHUNK = 1 << 20  # bytes of one read
+_CHUNK = 1 << 20  # bytes per read
 
 
-class NoRoom(Exception):  # noqa: N818 - the name states what happened
-    """The files of an owner have more unsettled bytes than there is room for."""
+class NoRoom(Exception):  # noqa: N818 - the class name is clear without "Error"
+    """There is no room to adopt an owner: its files have too many unsettled bytes."""
 
 
-class MeantForAnother(Exception):  # noqa: N818 - the name states what happened
-    """The entries of an owner have another destination, which is the argument."""
+class MeantForAnother(Exception):  # noqa: N818 - the class name is clear without "Error"
+    """The entries of an owner have another destination: the argument of this exception."""
 
 
 def owners(names: list[str], *, kind: str = "lock") -> list[str]:
-    """Return the owner of each file of a kind."""
+    """Return the owners of all files that have the given kind."""
     files = map(parse, names)
     return [file.owner for file in files if file is not None and file.kind == kind]
 
 
 def oddities(names: list[str]) -> Iterator[str]:
-    """Yield a sentence for each kind of file that does not belong in the folder."""
+    """Yield a message for each kind of unexpected file in the folder."""
     files = {name: parse_draft(name) for name in names}
     locked = {file.owner for file in files.values() if file and file.kind == "lock"}
     newer, foreign = odd_names(names)
@@ -69,7 +72,7 @@ def oddities(names: list[str]) -> Iterator[str]:
 
 
 def meant_for_others(count: int, place: str, settings: SpoolSettings) -> str:
-    """Return the report about owners whose entries have `place` as their destination."""
+    """Return a message about owners whose entries have the destination `place`."""
     from shlex import quote  # noqa: PLC0415 - rarely needed
 
     of_whom = "1 owner" if count == 1 else f"{count} owners"
@@ -87,15 +90,15 @@ def take_over(
     room: int | None,
     on_unreadable: Callable[[str, OSError], None],
 ) -> OwnerFiles | None:
-    """Take over the files of a dead owner; return None if another process has the lock.
+    """Take over the files of a dead owner. Return None if another process has the lock.
 
-    Segments that cannot be read are left in the folder, and reported to `on_unreadable`.
+    If a segment is damaged for good, its file stays in the folder, and `on_unreadable` is called.
 
     Raises:
         NoRoom: The files have more unsettled bytes than `room`.
-        MeantForAnother: The entries have another destination than `destination`.
-        SpoolUnusable: The file system has no locks.
-        OSError: A file cannot be read now.
+        MeantForAnother: The destination of the entries is not `destination`.
+        SpoolUnusable: The file system does not support file locks.
+        OSError: A file cannot be read now, but maybe later.
     """
     lock = folder.lock(lock_name(owner))
     if lock is None:
@@ -109,7 +112,7 @@ def take_over(
             raise MeantForAnother(meant_for)
         _add_segments(folder, owner_files, room, on_unreadable)
         if any(owner_files.segments()):
-            with contextlib.suppress(OSError):  # only people read this fact
+            with contextlib.suppress(OSError):  # this fact is only for display
                 owner_files.describe(amended(lock_file, adopted_by=os.getpid()), lock_file)
         at_error.pop_all()
     return owner_files
@@ -121,17 +124,17 @@ def _add_segments(
     room: int | None,
     on_unreadable: Callable[[str, OSError], None],
 ) -> None:
-    """Add the segments of a locked owner to its files."""
+    """Add all segments in the folder to `owner_files`, whose lock is held."""
     owner = owner_files.owner
-    # The folder is listed under the lock, because the owner could make segments until it ended.
+    # The owner could add segments until this process got the lock, so the folder is listed now.
     segments = segments_of(owner, folder.names())
     sent = sent_of(folder.read(sent_name(owner)))
     if room is not None and room < _unsent(folder, segments, sent):
         raise NoRoom
-    for name in segments:  # the names are sorted, so the numbers of a lane rise
+    for name in segments:  # the names are sorted, so each lane gets its segments in order
         try:
             owner_files.add(_resumed(folder, name, sent.get(name, 0)))
-        except OSError as error:  # noqa: PERF203 - other segments must be sent, too
+        except OSError as error:  # noqa: PERF203 - an error must not stop the other segments
             if isinstance(error, FileNotFoundError) or not is_lasting(error):
                 raise
             owner_files.leave(name, sent.get(name, 0))
@@ -149,7 +152,7 @@ def description(destination: str) -> bytes:
 
 
 def amended(lock_file: bytes, **facts: object) -> bytes:
-    """Return the content of a lock file with changed facts."""
+    """Add or change facts in the content of a lock file, and return the new content."""
     return json.dumps({**facts_in(lock_file), **facts}).encode() + b"\n"
 
 
@@ -160,7 +163,7 @@ def destination_in(lock_file: bytes) -> str | None:
 
 
 def facts_in(line: bytes) -> dict[str, Any]:
-    """Return the members of a JSON object, or no members if the line is not a JSON object."""
+    """Parse a line as a JSON object. If the line is no JSON object, return an empty dict."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -169,20 +172,20 @@ def facts_in(line: bytes) -> dict[str, Any]:
 
 
 def _unsent(folder: Folder, names: list[str], sent: dict[str, int]) -> int:
-    """Return the number of bytes that are not settled."""
+    """Return the total number of unsettled bytes in the named segments."""
     sizes = {name: folder.status(name).st_size for name in names}
     return sum(size - min(sent.get(name, 0), size) for name, size in sizes.items())
 
 
 def _resumed(folder: Folder, name: str, sent: int) -> Segment:
-    """Return a segment that begins after the settled bytes and ends with the last whole line."""
+    """Return a file as a segment: from the end of the settled bytes to the last whole line."""
     file = parse(name)
-    assert file is not None  # noqa: S101 - this informs the type checker
+    assert file is not None  # noqa: S101 - the type checker needs this assertion
     segment = Segment(name, file.lane)
     descriptor = folder.open(name)
     try:
         status = os.fstat(descriptor)
-        if sent > status.st_size:  # the file was replaced or cut; better send twice than never
+        if sent > status.st_size:  # the file was replaced or cut, so all its entries are sent
             sent = 0
         end, lines = sent, 0
         os.lseek(descriptor, sent, os.SEEK_SET)
@@ -200,7 +203,7 @@ def _resumed(folder: Folder, name: str, sent: int) -> Segment:
 
 
 def _some(names: list[str]) -> str:
-    first = printable(names[0])  # a foreign name must not write control characters
+    first = printable(names[0])  # a foreign name may contain control characters
     if len(names) == 1:
         return f"a file ({first})"
     return f"{len(names)} files ({first}, ...)"

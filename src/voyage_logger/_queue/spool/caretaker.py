@@ -1,9 +1,9 @@
-"""The caretaker: what the worker does for a spool from time to time.
+"""The caretaker: the regular work that the worker does for a spool.
 
-It moves entries from memory to the disk once the disk works again, adopts entries of dead
-processes, saves entries of files that somebody removes, and drops entries that are too old.
+The caretaker moves entries from memory to the disk once the disk works again, and adopts entries of
+dead processes. It saves entries of removed files, and drops entries that are too old.
 
-What must stay true: no entry is in two places, and no error of the disk is raised.
+What must stay true: no entry waits both in memory and on the disk. No method raises a disk error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Caretaker:
     """The part of a `SpoolQueue` that maintains the folder.
 
     Attributes:
-        looks: How many looks at the folder have ended.
+        looks: The number of finished checks of the spool folder.
     """
 
     def __init__(self, segments: Segments, failure: DiskFailure, writer: Writer) -> None:
@@ -38,11 +38,11 @@ class Caretaker:
         self._clock = segments.clock
         self._writer = writer
         self.looks = 0
-        # Two looks at once would share the cursor of the folder, and miss or repeat names.
+        # Two threads that list the folder at once share one cursor and miss or repeat names.
         self._looking = threading.RLock()
 
     def maintain(self, release: Callable[[], None]) -> None:
-        """Look at the folder if it is time; `release` releases all files if they were removed."""
+        """Check the folder if a check is due. If the folder was removed, call `release`."""
         segments, failure = self._segments, self._failure
         if self._clock() < failure.look_at:
             return
@@ -60,7 +60,7 @@ class Caretaker:
                 self._store.tell()
 
     def _check_own(self, release: Callable[[], None]) -> None:
-        """Do what is due for the files that this process has."""
+        """Do the regular work for the files that this process writes or has taken over."""
         store = self._store
         self._check_removal(release)
         self._expire()
@@ -69,21 +69,21 @@ class Caretaker:
             self._writer.move_to_disk()
         for owner_files in store.all_owners():
             owner_files.catch_up()
-            store.finish(owner_files)  # All entries can have been dropped, and none sent.
+            store.finish(owner_files)  # This removes files from which all entries were dropped.
         self._writer.update_bound()
 
     def _check_removal(self, release: Callable[[], None]) -> None:
-        """Save what can be saved if somebody has removed files that are in use."""
+        """If somebody has removed files that are in use, save as many entries as possible."""
         store, segments = self._store, self._segments
         is_removed = store.is_removed()
         for owner_files in store.all_owners():
             for segment in list(owner_files.segments()):
-                # One call of `save` can have saved other segments: see `DiskFailure.begin`.
+                # An earlier `save` may have saved this segment, too: see `DiskFailure.begin`.
                 if not segment.is_gone and (is_removed or not segment.is_linked()):
                     self._failure.save(owner_files, segment)
                 elif segment.is_open and not segment.is_ours():
-                    # The app has closed the descriptor, and the number can become another file's.
-                    # Lines that went into that file are counted as missing when this one is read.
+                    # The app has closed the descriptor, so another file may get the same descriptor
+                    # number. Lines that log calls have written to the other file count as dropped.
                     segments.seal(segment)
                     segments.remove_if_settled(owner_files, segment)
         if is_removed:
@@ -93,7 +93,7 @@ class Caretaker:
             store.relock()
 
     def _expire(self) -> None:
-        """Drop segments to which nothing was written for too long."""
+        """Drop the entries of each segment whose last write was more than `max_age` ago."""
         max_age = self._store.settings.max_age
         if max_age is None:
             return
@@ -112,7 +112,7 @@ class Caretaker:
             self._failure.interval = self._failure.usual_interval
 
     def _adopt(self, owner_files: OwnerFiles) -> bool:
-        """Count the entries of a dead process; return False if the queue is closed."""
+        """Adopt the entries of a dead process. Return False if the queue is closed."""
         with self._ledger.lock:
             if self._segments.is_closed:
                 owner_files.close()
@@ -121,5 +121,5 @@ class Caretaker:
             self._store.adopt(owner_files)
             self._writer.update_bound()
             self._ledger.adopt(count)
-            self._expire()  # before an entry is taken
+            self._expire()  # the worker must not take expired entries
             return True

@@ -1,9 +1,10 @@
-"""What happens while the disk is full or fails: entries wait in memory, until the disk works again.
+"""While the disk is full or fails, entries wait in memory until the disk works again.
 
-A removed folder is a failure, too. The entries of its open files are read and queued in memory.
+A removed folder is a failure of the disk, too. The entries of the open files are read and queued in
+memory.
 
-What must stay true: each entry is counted in one place, on the disk or in memory, and no error of
-the disk reaches a log call.
+What must stay true: each waiting entry is counted either on the disk or in memory. A log call never
+raises an error of the disk.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ if TYPE_CHECKING:
 DELETED = "spool_deleted"
 FOLDER_REMOVED = "the folder was removed, or moved away"
 
-_SECONDS = 30.0  # between two looks of the worker at the folder
-_SECONDS_WHILE_FAILING = 1.0  # between two such looks while the disk fails
+_SECONDS = 30.0  # The seconds between two checks of the folder by the worker.
+_SECONDS_WHILE_FAILING = 1.0  # The seconds between two checks while the disk fails.
 
 
 class DiskFailure:
-    """The failures of one spool's disk. The callers of all methods hold the ledger's lock.
+    """Handles the failures of one spool's disk. The caller of each method holds the ledger's lock.
 
     Attributes:
-        interval, usual_interval: Seconds between two looks of the worker at the folder.
-        look_at: The time of the next look, by the clock of the segments.
+        interval: The seconds between two checks of the folder by the worker.
+        usual_interval: The value of `interval` while the disk works.
+        look_at: The time of the next check, by the monotonic clock.
     """
 
     def __init__(self, segments: Segments) -> None:
@@ -40,24 +42,24 @@ class DiskFailure:
         self.look_at = segments.clock()
 
     def begin(self, error: OSError | SpoolUnusable) -> None:
-        """Queue in memory from now on, until the caretaker finds that the disk works."""
+        """Queue new entries in memory until the caretaker finds that the disk works again."""
         self._store.fail(error)
         own = self._store.own
         is_removed = self._store.is_removed()
         for segment in list(own.segments()) if own is not None else ():
-            # Only the open descriptor of a removed file reaches the entries in the file.
+            # The entries of a removed file can be read only through its open descriptor.
             if own is not None and segment.is_open and (is_removed or not segment.is_linked()):
                 self.save(own, segment)
         self._segments.seal_all()
         self.look_soon()
 
     def end(self) -> None:
-        """Write to the disk again."""
+        """Make log calls write to the disk again."""
         self._store.recover()
         self.interval = self.usual_interval
 
     def save(self, owner_files: OwnerFiles, segment: Segment) -> None:
-        """Queue in memory what can still be read of a removed file, and drop the rest."""
+        """Read the entries of a removed file and queue them in memory. Drop unreadable entries."""
         why = FOLDER_REMOVED if self._store.is_removed() else "files in use were removed"
         saved = segment.read_untaken()
         size = segment.size
@@ -71,14 +73,14 @@ class DiskFailure:
         self.begin(SpoolUnusable(why))
 
     def queue_in_memory(self, lane: int, entries: list[tuple[int, bytes]]) -> None:
-        """Move entries whose place on the disk is lost to memory."""
+        """Move entries to memory, because their lines on the disk are lost."""
         records: list[Record] = [(sequence, lane, payload) for sequence, payload in entries]
         count = len(records)
         self._ledger.spooled -= count
         self._segments.memory.put_first(lane, records)
 
     def look_soon(self) -> None:
-        """Make the worker look at the folder soon."""
+        """Make the worker check the folder soon."""
         self.interval = min(_SECONDS_WHILE_FAILING, self.usual_interval)
         self.look_at = self._segments.clock() + self.interval
         self._ledger.changed.notify()

@@ -1,7 +1,7 @@
-"""The names of a spool's files, which the docstring of the room `spool` lists.
+"""The names of the files in a spool folder. The docstring of the package `spool` lists the names.
 
-The name of an owner begins with the time, so that a sorted listing shows the oldest owner first. No
-decision depends on this time.
+An owner is one logger in one process. An owner's name begins with the owner's creation time, so a
+sorted listing shows the oldest owner first. No decision of the client depends on the creation time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FileName:
     Attributes:
         owner: The owner of the file.
         kind: The kind of the file: "lock", "sent", "dead" or "segment".
-        lane: The lane of a segment.
+        lane: The number of the lane if the file is a segment.
     """
 
     owner: str
@@ -39,19 +39,19 @@ class FileName:
 
 
 def new_owner() -> str:
-    """Return a unique name for a logger in this process."""
+    """Return a new, unique name for an owner in this process."""
     return f"{int(time.time()):010d}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def facts_in_name(owner: str) -> dict[str, object]:
-    """Return `pid` and `started` from the name of an owner, in the format of a lock file.
+    """Return a dict with the process id and the start time that an owner's name contains.
 
-    The facts are for people only, because the clock may have been wrong.
+    Use the start time only for display, because the clock may have been wrong.
     """
     began, pid, _ = owner.split("-")
     try:
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(began)))
-    except (ValueError, OverflowError, OSError):  # a made-up name can hold any number
+    except (ValueError, OverflowError, OSError):  # a wrong name may contain any number
         return {}
     return {"pid": int(pid), "started": started}
 
@@ -73,7 +73,7 @@ def segment_name(owner: str, lane: int, number: int) -> str:
 
 
 def draft_name(name: str) -> str:
-    """Return the name that a new file has until it replaces the file called `name`."""
+    """Return the temporary name of a new file that will replace the file `name`."""
     return name + _DRAFT
 
 
@@ -96,17 +96,17 @@ def segments_of(owner: str, names: list[str]) -> list[str]:
 
 
 def parse_draft(name: str) -> FileName | None:
-    """Return the parts of a file's name, which may also be the name of a draft."""
+    """Return the same result as `parse`, but accept the name of a draft, too."""
     return parse(name.removesuffix(_DRAFT))
 
 
 def is_newer(name: str) -> bool:
-    """True if the name belongs to a newer version of the format."""
+    """True if the name has the format of a newer version of this package."""
     found = _ANY_VERSION.match(name)
     return found is not None and int(found[1]) > VERSION
 
 
 def odd_names(names: list[str]) -> tuple[list[str], list[str]]:
-    """Return the names of a newer format, and the names that do not belong to a spool."""
+    """Return two lists: names in a newer format, and names of files that no spool has made."""
     odd = [name for name in names if parse_draft(name) is None]
     return [name for name in odd if is_newer(name)], [name for name in odd if not is_newer(name)]

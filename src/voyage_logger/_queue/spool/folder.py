@@ -1,8 +1,8 @@
-"""The spool's folder: files are opened, locked and written in it.
+"""The spool folder, and functions that open, lock and write its files.
 
-What must stay true: every file is opened inside the folder that was checked, even if another folder
-takes its path later. The spool follows no link. Only the user of the process can read the files.
-The spool still works after the app has closed a descriptor of the spool.
+What must stay true: every file is opened inside the folder that was checked, even if the path later
+leads to another folder. The spool never follows a symbolic link. Only the user who runs the process
+can read the files. If the app closes a file descriptor of the spool, the spool continues to work.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
-# Errors that last until somebody repairs the file. A bad sector is such an error. A lack of free
-# descriptors ends without a repair.
+# The errors in this set last until somebody repairs the file or the folder. Errors that may end
+# without a repair, for example a lack of free descriptors, are not in this set.
 _LASTING = {
     errno.EACCES,
     errno.EIO,
@@ -44,20 +44,20 @@ _LASTING = {
     errno.EPERM,
 }
 
-# The lock files that are held, each with the id of the process that took the lock. A forked child
-# must find all of them, and a thread may have only a local variable for a lock. The
-# `opening` lock guards this dictionary.
+# This dictionary contains all locked files, each with the id of the process that locked the file. A
+# forked child must close the lock files of its parent. Therefore, the dictionary also contains lock
+# files that only a local variable refers to. The lock `opening` guards this dictionary.
 _held: dict[OpenFile, int] = {}
 
 
-class SpoolUnusable(Exception):  # noqa: N818 - the name states what happened
-    """The folder cannot be used as a spool; the argument is the reason, for people."""
+class SpoolUnusable(Exception):  # noqa: N818 - the class name is clear without "Error"
+    """The folder cannot be used as a spool. The exception's argument is the reason, as text."""
 
 
 class OpenFile:
-    """The descriptor of a file that was just opened, and the identity of the file.
+    """The descriptor of a newly opened file, together with the identity of the file.
 
-    An app may close the descriptor, and its number may then belong to another file.
+    If an app closes the descriptor by mistake, the system may give its number to another file.
     """
 
     __slots__ = ("_status", "descriptor")
@@ -67,11 +67,11 @@ class OpenFile:
         self._status = os.fstat(descriptor)
 
     def is_ours(self) -> bool:
-        """True if the descriptor still belongs to the file."""
+        """True if the descriptor still refers to the same file."""
         return self.status() is not None
 
     def links(self) -> int | None:
-        """Return the number of names of the file, or None if the app closed the descriptor."""
+        """Return the number of hard links to the file, or None if the app closed the descriptor."""
         status = self.status()
         return None if status is None else status.st_nlink
 
@@ -84,9 +84,9 @@ class OpenFile:
         return status if os.path.samestat(status, self._status) else None
 
     def close(self) -> None:
-        """Close the file, unless the app has closed it."""
+        """Close the file, unless the app has already closed the descriptor."""
         if self.is_ours():
-            with contextlib.suppress(OSError):  # the file is not used again
+            with contextlib.suppress(OSError):  # an error does no harm: the file is not used again
                 os.close(self.descriptor)
 
 
@@ -94,10 +94,10 @@ class Folder:
     """An open folder.
 
     Args:
-        path: The path of the folder, which is made if it does not exist.
+        path: The path of the folder. A missing folder is created.
 
     Raises:
-        SpoolUnusable: The folder is a link, belongs to another user, or cannot be opened.
+        SpoolUnusable: The folder is a symbolic link, belongs to another user, or cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -123,8 +123,8 @@ class Folder:
         self._status = status
 
     def __del__(self) -> None:
-        # The descriptor is closed when no thread uses the folder any more. After an earlier close,
-        # a thread that lists the folder could use the descriptor of another file.
+        # The descriptor is closed only when no thread uses the folder any more. If the descriptor
+        # were closed earlier, a thread could use its number and list the wrong folder.
         if self._file is not None:
             self._file.close()
 
@@ -133,21 +133,21 @@ class Folder:
         if self._file is None:  # pragma: no cover - Windows cannot open folders
             return not self.path.is_dir()
         links = self._file.links()
-        if links is None:  # the app has closed the folder
+        if links is None:  # the app has closed the descriptor
             return not self._is_reopened()
         return links == 0 or self._is_moved()
 
     def _is_moved(self) -> bool:
-        """True if the path leads to another folder or to nothing."""
+        """True if the path no longer leads to this folder."""
         try:
             return not os.path.samestat(self.path.lstat(), self._status)
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:
-            return False  # the open descriptor works without the path
+            return False  # the open descriptor still works without the path
 
     def _is_reopened(self) -> bool:
-        """True if the path could be opened again and leads to the same folder."""
+        """Open the path again. Return True if the path still leads to the same folder."""
         before, self._file = self._status, None
         try:
             self._open_folder()
@@ -161,11 +161,11 @@ class Folder:
         return sorted(os.listdir(self.path if file is None else file.descriptor))  # noqa: PTH208
 
     def create(self, name: str) -> int:
-        """Make a file, open for reading and appending."""
+        """Create a new file, and open it for reading and appending."""
         return self._open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
 
     def append_to(self, name: str) -> int:
-        """Open a file for reading and appending, and make the file if it does not exist."""
+        """Open a file for reading and appending. If the file does not exist, create it."""
         return self._open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
     def open(self, name: str) -> int:
@@ -173,7 +173,7 @@ class Folder:
         return self._open(name, os.O_RDWR)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a small file, or nothing if the file does not exist."""
+        """Return the content of a small file, or no bytes if the file does not exist."""
         try:
             descriptor = self.open(name)
         except FileNotFoundError:
@@ -188,7 +188,7 @@ class Folder:
             os.unlink(place, dir_fd=below)
 
     def replace(self, name: str, content: bytes) -> None:
-        """Replace a file by a new one, in one step: a reader sees either the old or the new one."""
+        """Replace a file in one step: a reader sees either the old content or the new content."""
         draft = draft_name(name)
         self.remove(draft)
         descriptor = self.create(draft)
@@ -199,18 +199,19 @@ class Folder:
         os.replace(source, target, src_dir_fd=below, dst_dir_fd=below_target)
 
     def status(self, name: str) -> os.stat_result:
-        """Return the status of a file; a link is not followed."""
+        """Return the status of a file. For a link, return the status of the link itself."""
         place, below = self._at(name)
         return os.stat(place, dir_fd=below, follow_symlinks=False)
 
     def lock(self, name: str, *, is_new: bool = False) -> OpenFile | None:
-        """Open a file, or make a new file, and lock the file; `unlock` releases the lock.
+        """Open and lock a file. If `is_new` is true, create the file first.
 
         Returns:
-            None if another process has the lock, or removed the file before it was locked.
+            The locked file; `unlock` releases the lock. The result is None if another process has
+            the lock, or removed the file before this process could lock it.
 
         Raises:
-            SpoolUnusable: The file system has no locks.
+            SpoolUnusable: The file system does not support file locks.
             OSError: The file cannot be opened.
         """
         with _unforked():
@@ -230,23 +231,23 @@ class Folder:
                 os.close(descriptor)
         if not is_ours:
             return None
-        for lost in list(_held):  # this copies, because a signal handler that logs may add a lock
+        for lost in list(_held):  # `list` makes a copy, because a signal handler may add a lock
             if lost.descriptor == descriptor:
-                del _held[lost]  # the app closed this lock file, and its number was used again
+                del _held[lost]  # the app closed this file; the new file got its descriptor number
         lock = OpenFile(descriptor)
         _held[lock] = os.getpid()
         return lock
 
     def _is_still(self, name: str, descriptor: int) -> bool:
-        """True if the name still leads to the open file."""
+        """True if the name in the folder still leads to the open file."""
         try:
             return os.path.samestat(self.status(name), os.fstat(descriptor))
         except FileNotFoundError:
             return False
 
     def _at(self, name: str) -> tuple[Path | str, int | None]:
-        """Return a path for system calls, and the descriptor to which the path is relative."""
-        file = self._file  # the field is read once, because another thread may change it
+        """Return the path and the `dir_fd` that a system call needs to find a file."""
+        file = self._file  # another thread may change `_file`, so `_file` is read only once
         return (self.path / name, None) if file is None else (name, file.descriptor)
 
     def _open(self, name: str, flags: int) -> int:
@@ -260,14 +261,14 @@ class Folder:
 
 
 def unlock(lock: OpenFile | None) -> None:
-    """Release a lock, if there is one, by closing its file."""
+    """Release a lock by closing its file. Do nothing if `lock` is None."""
     with _unforked():
         if lock is not None and _held.pop(lock, None) is not None:
             lock.close()
 
 
 def release_locks_in_child() -> None:
-    """Close the lock files of the parent in a forked child; the parent keeps its locks."""
+    """In a forked child, close the lock files of the parent. The parent keeps its locks."""
     own = os.getpid()
     for lock, pid in list(_held.items()):
         if pid != own:
@@ -277,10 +278,10 @@ def release_locks_in_child() -> None:
 
 @contextlib.contextmanager
 def _unforked() -> Iterator[None]:
-    """Hold the `opening` lock, or go on without the lock after one second.
+    """Hold the lock `opening`. If the lock is not free after one second, continue without the lock.
 
-    A fork waits for this lock as long. In a child that was forked after that second, the lock may
-    belong to a thread that does not exist in the child.
+    A fork also waits at most one second for the lock `opening`. If the fork then continues, the
+    child can inherit a locked lock that no thread of the child can release.
     """
     is_held = opening.acquire(timeout=OPENING_SECONDS)
     try:
@@ -291,15 +292,16 @@ def _unforked() -> Iterator[None]:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write data by one system call; after an error, the file may have a part of the data."""
+    """Write data with one system call. After an error, the file may contain part of the data."""
     if os.write(descriptor, data) < len(data):
         raise OSError(errno.ENOSPC, "the disk is full")
 
 
 def rewrite(file: OpenFile, content: bytes, before: bytes = b"") -> None:
-    """Overwrite the only line of a file by one system call; blanks fill up a shorter line.
+    """Overwrite the only line of a file with one system call.
 
-    If the new content cannot be written, the file gets the content `before` again.
+    If the new line is shorter than the old line, spaces fill the rest. If the write fails, the
+    function writes the old content `before` again.
     """
     if not file.is_ours():
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
@@ -321,7 +323,7 @@ def is_lasting(error: OSError | SpoolUnusable) -> bool:
 
 
 def words_of(error: OSError | SpoolUnusable) -> str:
-    """Return the error in words, without the path, which the notice names already."""
+    """Return the text of an error without the path, which the caller adds to the message."""
     if isinstance(error, SpoolUnusable):
         return str(error)
     return error.strerror or type(error).__name__

@@ -1,8 +1,8 @@
-"""A view of a spool's folder for the command line: owners, pending entries and dead letters.
+"""A view of a spool folder for the command line: owners, pending entries and dead letters.
 
-What must stay true: a view changes no file. The view takes a lock only to see whether the lock is
-free, and releases the lock at once. Files are opened for reading only, so a view of a read-only
-folder works.
+What must stay true: a view changes no file. A view takes the lock of an owner only to find out
+whether the owner is dead, and releases the lock at once. A view opens all files for reading only,
+so the folder may be read-only.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 
     from voyage_logger._queue.spool.file_names import FileName
 
-_ENTRY = b',"entry":'  # no JSON string contains this, because quotes are escaped
+_ENTRY = b',"entry":'  # no JSON string contains these bytes, because quotes are escaped
 
-# (sequence number, lane, encoded entry or None for a corrupt line)
+# A line that waits to be sent: (sequence number, lane, entry). A corrupt line has the entry None.
 Pending = tuple[int, int, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A segment in a view: `sent` of `size` bytes are settled.
+    """A segment (a file of entries) in a view: `sent` of its `size` bytes are settled.
 
     Attributes:
         written_at: The time of the last write, in epoch seconds.
@@ -60,16 +60,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An owner in a view.
+    """An owner (one logger in one process), as a view shows it.
 
     Attributes:
         name: The name of the owner.
-        is_alive: True if a running process has the files.
+        is_alive: True if a running process uses the files.
         has_lock: True if there is a lock file.
-        pid, started: Facts from the lock file or, without a lock file, from the name.
-        destination: The destination from the lock file, or None.
+        pid, started: The process id and the start time, from the lock file or the owner's name.
+        destination: The destination that the lock file contains, or None.
         adopted_by: The id of the running process that has taken over the files, or None.
-        parts: The segments; the segments of a lane come in the order of their numbers.
+        parts: The segments, sorted by number within each lane.
         has_dead_letters: True if there is a dead-letter file.
     """
 
@@ -85,18 +85,18 @@ class Owner:
 
     @property
     def state(self) -> str:
-        """The state: "alive", "dead", or "adopted" if another process has taken over the files."""
+        """The state of the owner: "alive", "dead", or "adopted" by another running process."""
         if not self.is_alive:
             return "dead"
         return "alive" if self.adopted_by is None else "adopted"
 
     @property
     def size(self) -> int:
-        """The bytes of all segments that are not settled."""
+        """The total number of unsettled bytes in all segments."""
         return sum(part.size - part.sent for part in self.parts)
 
     def age(self) -> float | None:
-        """Return the seconds since the oldest last write of a segment, or None."""
+        """Return the seconds since the last write to the oldest segment, or None if none exists."""
         written = [part.written_at for part in self.parts]
         return max(0.0, time.time() - min(written)) if written else None
 
@@ -107,11 +107,11 @@ class DeadLetter:
 
     Attributes:
         reason: The reason in one or two words, as in `Stats.rejected_by`.
-        words: The words of the server.
+        words: The explanation, usually the error text of the server.
         at: The time of the rejection in epoch seconds, or None.
         entry: The encoded entry, or None if the line has no readable entry.
-        line: The line of the dead-letter file.
-        corrupt: The corrupt line of a segment, or None.
+        line: The whole line of the dead-letter file.
+        corrupt: The text of the corrupt line, or None if the dead letter is a rejected entry.
     """
 
     reason: str
@@ -123,23 +123,23 @@ class DeadLetter:
 
 
 class View:
-    """A view of the folder at a path.
+    """A view of one spool folder.
 
     Raises:
-        SpoolUnusable: The path leads to no folder, to a link, or to a folder of another user.
+        SpoolUnusable: The folder does not exist, is a symbolic link, or belongs to another user.
 
     Attributes:
-        troubles: A sentence for each file that could not be read.
+        troubles: One message for each file that could not be read.
     """
 
     def __init__(self, path: Path) -> None:
         if not os.path.lexists(path):
-            raise SpoolUnusable("there is no such folder")  # `Folder` would make the folder
+            raise SpoolUnusable("there is no such folder")  # `Folder` would create the folder
         self.folder: Folder = _ReadOnly(path)
         self.troubles: list[str] = []
 
     def owners(self) -> list[Owner]:
-        """Return all owners, oldest first; `SpoolUnusable` if the file system has no locks."""
+        """Return all owners, oldest first. Raise `SpoolUnusable` if file locks do not work."""
         files: dict[str, list[tuple[str, FileName]]] = {}
         for name in self.folder.names():
             file = parse(name)
@@ -154,11 +154,11 @@ class View:
         return found
 
     def odd_names(self) -> tuple[list[str], list[str]]:
-        """Return the names of a newer format, and the names that do not belong to a spool."""
+        """Return two lists: names in a newer format, and names of files that no spool has made."""
         return odd_names(self.folder.names())
 
     def pending(self, owner: Owner) -> Iterator[Pending]:
-        """Return the pending lines of an owner, in the order of their log calls."""
+        """Return the lines of an owner that wait to be sent, in the order of the log calls."""
         lanes = [
             self._lines_of([part for part in owner.parts if part.lane == lane])
             for lane in range(len(LANES))
@@ -166,7 +166,7 @@ class View:
         return heapq.merge(*lanes, key=itemgetter(0))
 
     def count(self, owner: Owner) -> tuple[Counter[str], int]:
-        """Return the number of pending entries of each lane, and the number of corrupt lines."""
+        """Return how many entries of each lane wait to be sent, and how many lines are corrupt."""
         lanes: Counter[str] = Counter()
         unreadable = 0
         for part in owner.parts:
@@ -184,7 +184,7 @@ class View:
             with os.fdopen(self.folder.open(name), "rb") as file:
                 yield from map(dead_letter_in, file)
         except FileNotFoundError:
-            return  # another process has just sent or removed the dead letters
+            return  # another process has just removed the dead-letter file
         except OSError as error:
             self._note(name, error)
 
@@ -207,13 +207,14 @@ class View:
         )
 
     def _parts(self, owner: str, segments: list[tuple[str, FileName]]) -> Iterator[Part]:
-        # The journal is read before the segments, else it could have more bytes than they had.
+        # The journal must be older than the sizes of the segments. A newer journal could say that
+        # more bytes of a segment are settled than the size of the segment.
         settled = sent_of(self.folder.read(sent_name(owner)))
         for name, file in segments:
             try:
                 status = self.folder.status(name)
             except FileNotFoundError:
-                continue  # the segment was just delivered
+                continue  # the owner has just sent and removed the segment
             sent = settled.get(name, 0)
             sent = sent if sent <= status.st_size else 0
             yield Part(name, file.lane, sent, status.st_size, status.st_mtime)
@@ -222,8 +223,8 @@ class View:
         for part in parts:
             try:
                 yield from self._lines_in(part)
-            except FileNotFoundError:  # noqa: PERF203 - an error must not hide other segments
-                continue  # the segment was just delivered
+            except FileNotFoundError:  # noqa: PERF203 - An error must not hide other segments.
+                continue  # The owner has just sent and removed the segment.
             except OSError as error:
                 self._note(part.name, error)
 
@@ -233,9 +234,9 @@ class View:
             file.seek(part.sent)
             for line in file:
                 if not line.endswith(b"\n"):
-                    return  # half a line: its log call has not returned, or was killed
+                    return  # an incomplete line: the log call still runs, or was killed
                 ((sequence, entry, *_),) = lines_in(line, 0, needs_check=True)[0]
-                last = last if entry is None else sequence  # a corrupt line keeps its place
+                last = last if entry is None else sequence  # a corrupt line has no own number
                 yield last, part.lane, entry
 
     def _note(self, what: str, error: OSError) -> None:
@@ -252,10 +253,11 @@ class _ReadOnly(Folder):
 
 
 def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
-    """True if a running process has the files of an owner.
+    """True if a running process uses the files of an owner.
 
-    A running process holds the lock. An owner whose lock file was removed makes a new lock file
-    within half a minute. Until then, any process with the owner's process id counts as the owner.
+    A running process holds the owner's lock. If the lock file was removed, a running owner makes a
+    new lock file within 30 seconds. Before the new lock file exists, the owner counts as alive if
+    any process has the owner's process id.
     """
     try:
         lock = folder.lock(lock_name(owner))
@@ -267,7 +269,7 @@ def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
 
 
 def dead_letter_in(line: bytes) -> DeadLetter:
-    """Return the dead letter in a line of a dead-letter file."""
+    """Parse one line of a dead-letter file."""
     facts = facts_in(line)
     entry, corrupt = _entry_of(line, facts), facts.get("line")
     corrupt = corrupt if isinstance(corrupt, str) else None
@@ -285,7 +287,7 @@ def dead_letter_in(line: bytes) -> DeadLetter:
 
 
 def _entry_of(line: bytes, facts: dict[str, Any]) -> bytes | None:
-    """Return the bytes of a dead letter's entry, or None if the letter has no entry."""
+    """Return the encoded entry of a dead letter, or None if the dead letter has no entry."""
     place = line.find(_ENTRY)
     entry = line.rstrip()[place + len(_ENTRY) : -1].strip()
     found = facts.get("entry")

@@ -1,11 +1,13 @@
 """The format of a line in a segment and of a line in a dead-letter file.
 
-A line of a segment is the JSON of an entry, with the number of its log call as the first member::
+A segment is a file of entries that will be sent. A dead-letter file keeps rejected entries and
+corrupt lines. A line of a segment is an entry as JSON. The first member of the JSON object is the
+sequence number of the log call::
 
     {"spool_seq":17,"message":"Order placed","level":"info",...}
 
-The number lets the worker send entries of several files in the order of their log calls. The other
-bytes of the line are sent as they are.
+With the sequence numbers, the worker can send the entries of several files in the order of their
+log calls. All other bytes of the line are sent unchanged.
 
 What must stay true: each line of a file counts either as an entry or as a corrupt line.
 """
@@ -22,26 +24,28 @@ from voyage_logger._queue.spool.folder import write_all
 _OPEN = b'{"spool_seq":'
 _LINE = _OPEN + b"%d,%b\n"
 
-# A line as the reader gives it: (sequence number; encoded entry, or None if a piece has no entry;
-# position of the end; neighbouring corrupt lines, which are taken and settled with the entry).
+# A `Line` is an entry from a file: (sequence number, encoded entry, end position, corrupt lines).
+# The corrupt lines stand next to the entry in the file, and are settled together with the entry.
+# The encoded entry is None if the data contains only corrupt lines.
 Line = tuple[int, bytes | None, int, tuple[bytes, ...]]
 
 
 def line_of(sequence: int, payload: bytes | bytearray) -> bytes:
-    """Return the line of an entry; `sequence` is the number of the log call of the owner."""
+    """Return the line that stores an entry. `sequence` is the number of the entry's log call."""
     return _LINE % (sequence, payload[1:])
 
 
 def count_of(line: Line) -> int:
-    """Return the number of lines that a `Line` has in the file, corrupt lines included."""
+    """Return how many lines of the file a `Line` stands for, including corrupt lines."""
     _, payload, _, corrupt = line
     return len(corrupt) + (payload is not None)
 
 
 def lines_in(data: bytes, begin: int, *, needs_check: bool) -> tuple[list[Line], int]:
-    """Return the whole lines in a piece of a file, and the position where the last line ends.
+    """Return the complete lines in `data`, and the position in the file where the last line ends.
 
-    The piece starts at the position `begin`. `needs_check` means that each line must be parsed.
+    `data` was read from a file at the position `begin`. If `needs_check` is true, each line is
+    parsed as JSON to find corrupt lines.
     """
     lines: list[Line] = []
     place = begin
@@ -61,7 +65,7 @@ def lines_in(data: bytes, begin: int, *, needs_check: bool) -> tuple[list[Line],
 
 
 def _entry_in(line: bytes, *, needs_check: bool) -> tuple[int, bytes] | None:
-    """Return the number and the entry of a line, or None if the line is not an entry."""
+    """Return the sequence number and the entry in a line, or None if the line is corrupt."""
     if not line.startswith(_OPEN):
         return None
     comma = line.find(b",", len(_OPEN))
@@ -73,16 +77,16 @@ def _entry_in(line: bytes, *, needs_check: bool) -> tuple[int, bytes] | None:
         sequence = int(line[len(_OPEN) : comma])
     except (ValueError, RecursionError):
         return None
-    if not 0 <= sequence < NEVER:  # no log call has such a number, and `NEVER` stands for "none"
+    if not 0 <= sequence < NEVER:  # the number is out of range, so the line is corrupt
         return None
     return sequence, b"{" + line[comma + 1 :]
 
 
 def remove_half(descriptor: int, size: int, since: int) -> bytes:
-    """Remove a half-written line of `size` bytes before the last `since` bytes of a file.
+    """Remove an incomplete line, which stands before the last `since` bytes of a file.
 
-    The last `since` bytes stay in the file. If those bytes cannot be written again, they are the
-    result.
+    The complete line would have `size` bytes. After the removal, the last `since` bytes are written
+    again. If this second write fails, the function returns the lost bytes, otherwise no bytes.
     """
     end = os.fstat(descriptor).st_size - since
     os.lseek(descriptor, begin := max(0, end - size), os.SEEK_SET)
@@ -102,12 +106,12 @@ def remove_half(descriptor: int, size: int, since: int) -> bytes:
 
 
 def dead_letter_of(payload: bytes | bytearray, reason: str, words: str) -> bytes:
-    """Return the dead letter of an entry that the server has rejected."""
+    """Return a dead letter: the line that keeps a rejected entry in the dead-letter file."""
     return b'%b,"entry":%b}\n' % (_facts(reason, words), bytes(payload))
 
 
 def dead_letter_of_line(line: bytes, reason: str, words: str) -> bytes:
-    """Return the dead letter of a corrupt line; a lone surrogate stands for each invalid byte."""
+    """Return the dead letter of a corrupt line. Each invalid byte becomes a surrogate."""
     text = json.dumps(line.decode("utf-8", "surrogateescape"))
     return b'%b,"line":%b}\n' % (_facts(reason, words), text.encode())
 

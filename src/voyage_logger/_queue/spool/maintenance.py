@@ -1,7 +1,9 @@
-"""Maintenance for the command line: replay and removal of the files of dead owners.
+"""Functions that let the command line send or remove the entries of dead owners.
 
-What must stay true: only the process that holds the lock of an owner changes the files of the
-owner. A dead letter is removed only after its entry is in a segment.
+An owner is one logger in one process. An owner is dead if no process holds its lock.
+
+What must stay true: a process changes the files of an owner only while it holds the owner's lock.
+A dead letter that will be sent again is removed only after its entry was written to a segment.
 """
 
 from __future__ import annotations
@@ -34,12 +36,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """The files of an owner that were removed.
+    """The result of `remove`.
 
     Attributes:
         files: The number of removed files.
-        size: The bytes of the removed files.
-        left: The names of files that could not be removed, each with the error.
+        size: The total size of the removed files in bytes.
+        left: The name and the error of each file that could not be removed.
     """
 
     files: int
@@ -48,10 +50,10 @@ class Removed:
 
 
 def redirect(folder: Folder, owner: str, destination: str) -> bool:
-    """Change the destination of an owner's entries; return False if the owner is not dead.
+    """Change the destination of an owner's entries. Return False if the owner is not dead.
 
     Raises:
-        SpoolUnusable: The file system has no locks.
+        SpoolUnusable: The file system does not support file locks.
         OSError: The lock file cannot be written.
     """
     with _held(folder, owner, is_kept=True) as lock:
@@ -63,13 +65,14 @@ def redirect(folder: Folder, owner: str, destination: str) -> bool:
 
 
 def requeue_dead_letters(folder: Folder, owner: str, destination: str) -> int:
-    """Move the dead letters of a dead owner to a new owner; return the number of moved entries.
+    """Move the entries in a dead-letter file to segments of a new owner, and return their number.
 
-    Unreadable lines stay in the dead-letter file. After a crash, the entries may be in both files.
+    Lines without an entry stay in the dead-letter file. After a crash or an error, entries may be
+    in the segments and also in the dead-letter file.
 
     Raises:
-        SpoolUnusable: The file system has no locks.
-        OSError: A file cannot be read or written; nothing was changed.
+        SpoolUnusable: The file system does not support file locks.
+        OSError: A file cannot be read or written.
     """
     with _held(folder, owner) as lock:
         if lock is None:
@@ -88,10 +91,10 @@ def requeue_dead_letters(folder: Folder, owner: str, destination: str) -> int:
 
 
 def remove(folder: Folder, owner: str, *, only_dead_letters: bool) -> Removed | None:
-    """Remove the files of a dead owner; return None if a running process has the files.
+    """Remove the files of a dead owner. Return None if a running process uses the files.
 
     Raises:
-        SpoolUnusable: The file system has no locks.
+        SpoolUnusable: The file system does not support file locks.
         OSError: The folder cannot be read, or the lock file cannot be removed.
     """
     with _held(folder, owner, is_kept=only_dead_letters) as lock:
@@ -105,14 +108,14 @@ def remove(folder: Folder, owner: str, *, only_dead_letters: bool) -> Removed | 
 
 
 def _removed(folder: Folder, names: list[str]) -> Removed:
-    """Remove files, and count them."""
+    """Remove files. Return what was removed, and which files could not be removed."""
     sizes = []
     left = []
     for name in names:
         try:
             size = folder.status(name).st_size
             folder.remove(name)
-        except FileNotFoundError:  # noqa: PERF203 - other files must be removed, too
+        except FileNotFoundError:  # noqa: PERF203 - an error must not stop the other removals
             continue
         except OSError as error:
             left.append((name, error))
@@ -123,15 +126,15 @@ def _removed(folder: Folder, names: list[str]) -> Removed:
 
 @contextlib.contextmanager
 def _held(folder: Folder, owner: str, *, is_kept: bool = False) -> Iterator[OpenFile | None]:
-    """Hold the lock of a dead owner; the value is None if a running process has the lock.
+    """Hold the lock of a dead owner. Yield None if a running process has the lock.
 
-    If there is no lock file, this makes a lock file, and removes the new file at the end. The new
-    file stays if `is_kept` is true and the owner has segments.
+    If there is no lock file, this function creates a lock file, and removes the new lock file at
+    the end. If `is_kept` is true and the owner has segments, the new lock file stays.
     """
     lock: OpenFile | None = None
     is_made = False
     segments = segments_of(owner, folder.names())
-    with contextlib.suppress(FileExistsError):  # a running process has just made the file
+    with contextlib.suppress(FileExistsError):  # another process has just created the lock file
         try:
             lock = folder.lock(lock_name(owner))
         except FileNotFoundError:
@@ -147,7 +150,7 @@ def _held(folder: Folder, owner: str, *, is_kept: bool = False) -> Iterator[Open
 
 
 def _write_segments(folder: Folder, entries: list[bytes], destination: str) -> None:
-    """Write entries into the segments of a new owner, all of them or none."""
+    """Write all entries into segments of a new owner. After an error, remove the segments."""
     owner = new_owner()
     lock = folder.lock(lock_name(owner), is_new=True)
     if lock is None:
@@ -176,7 +179,7 @@ def _lane_of(entry: bytes) -> int:
 
 
 def _names_of(folder: Folder, owner: str) -> list[str]:
-    """Return the names of an owner's files, drafts included."""
+    """Return the names of an owner's files, including temporary drafts."""
     files = {name: parse_draft(name) for name in folder.names()}
     return [name for name, file in files.items() if file is not None and file.owner == owner]
 

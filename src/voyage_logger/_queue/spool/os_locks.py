@@ -1,7 +1,8 @@
-"""The differences between operating systems: file locks, process ids, owners of files.
+"""Functions that differ between operating systems: file locks, process ids and file owners.
 
-What must stay true: the operating system releases a lock when its process ends, for any reason.
-Therefore neither a process id nor a clock decides whether an owner still runs.
+What must stay true: the operating system releases a lock when the process with the lock ends, even
+after a crash. If a lock is free, the process that held the lock has ended or has released the lock.
+The client looks up a process id only if there is no lock file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if sys.platform == "win32":
         return False
 
     def try_lock(descriptor: int) -> bool:
-        """Lock an open file and return True, or return False if another process has the lock."""
+        """Lock an open file and return True. If another process has the lock, return False."""
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except PermissionError:
@@ -42,10 +43,11 @@ else:
         return True
 
     def try_lock(descriptor: int) -> bool:
-        """Lock an open file and return True, or return False if another process has the lock.
+        """Lock an open file and return True. If another process has the lock, return False.
 
-        This uses `flock`, because a lock of `lockf` ends when any descriptor of its file is closed.
-        A forked child shares the lock: the child must close the descriptor and never unlock it.
+        This function uses `flock`. A lock of `lockf` would end when the process closes any
+        descriptor of the file. A forked child shares the lock, and must not unlock the file: the
+        parent would lose the lock, too. The child must only close its descriptor.
         """
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,8 +60,8 @@ else:
         return status.st_uid not in (os.geteuid(), 0)
 
 
-# Windows has none of these flags, so only the check of the folder protects against links there.
+# Windows has no `O_NOFOLLOW`, so only the check of the folder protects against links there.
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe in the folder must not block
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # with this flag, `open` does not wait at a named pipe
 BINARY = getattr(os, "O_BINARY", 0)
 HAS_DIRECTORIES = {os.open, os.stat, os.unlink, os.rename} <= os.supports_dir_fd

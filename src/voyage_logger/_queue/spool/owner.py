@@ -1,8 +1,12 @@
 """The files of one owner, which this process writes or has taken over.
 
-What must stay true: the lock is held as long as the owner has files. The journal says how much of
-each segment is settled before the next batch is sent. A segment is removed only when all its
-entries are settled, or dropped and counted.
+An owner is one logger in one process. An owner has a lock file, segments (files of entries), a
+journal and a dead-letter file. The journal says how many bytes of each segment are settled. Entries
+in settled bytes must not be sent again.
+
+What must stay true: this process holds the owner's lock while it uses the owner's files. Settled
+entries are noted in the journal before the next batch is sent. A segment is removed only after each
+of its entries was settled, or dropped and counted.
 """
 
 from __future__ import annotations
@@ -30,18 +34,21 @@ if TYPE_CHECKING:
 
     from voyage_logger._queue.spool.folder import Folder
 
-# A note is appended to the journal, and no older note is overwritten. A write that stops half-way
-# would mix the digits of two positions, and a position that is too high loses entries.
-_JOURNAL_LIMIT = 64 * 1024  # bytes; a longer journal is replaced by a short one
+# New notes are appended to the journal, and old notes are never overwritten. An interrupted
+# overwrite could mix the digits of two notes. If the number of settled bytes in a note is too high,
+# some entries are never sent.
+_JOURNAL_LIMIT = 64 * 1024  # A journal above this number of bytes is replaced by a shorter journal.
 
 
 class OwnerFiles:
-    """The files of one owner, made with the locked lock file. The queue's lock guards all fields.
+    """The files of one owner. The lock of the queue guards all fields.
+
+    The argument `lock` is the owner's lock file, which the caller has locked.
 
     Attributes:
         owner: The name of the owner.
-        lanes: The segments of each lane, oldest first.
-        is_extra: True if these files do not count against `max_bytes` of the spool.
+        lanes: For each lane (each level of entries), the segments, the oldest segment first.
+        is_extra: True if these files do not count toward the spool's limit `max_bytes`.
     """
 
     def __init__(self, folder: Folder, owner: str, lock: OpenFile) -> None:
@@ -51,24 +58,24 @@ class OwnerFiles:
         self.lanes: tuple[deque[Segment], ...] = tuple(deque() for _ in LANES)
         self._numbers = [0] * len(LANES)
         self.is_extra = False
-        self._left: dict[str, int] = {}  # the settled bytes of each unreadable file
+        self._left: dict[str, int] = {}  # the number of settled bytes of each unreadable file
         self._journal: OpenFile | None = None
-        self._is_behind = False  # True if the journal lacks a note or ends with half a line
+        self._is_behind = False  # True if a note in the journal is missing or incomplete
         self._dead: OpenFile | None = None
         self._stuck: list[Segment] = []  # settled segments whose files could not be removed
 
     def describe(self, description: bytes, before: bytes = b"") -> None:
-        """Write new facts into the lock file; after an error, the file has the old facts."""
-        assert self._lock is not None  # noqa: S101 - this informs the type checker
+        """Write `description` into the lock file. If the write fails, restore the text `before`."""
+        assert self._lock is not None  # noqa: S101 - the type checker needs this assertion
         rewrite(self._lock, description, before)
 
     def segments(self) -> Iterator[Segment]:
-        """Yield all segments; the segments of a lane come in the order of their entries."""
+        """Yield all segments, lane by lane. In each lane, the oldest segment comes first."""
         for lane in self.lanes:
-            yield from tuple(lane)  # this copies, because a signal handler may change the lane
+            yield from tuple(lane)  # `tuple` makes a copy: a signal handler may change the lane
 
     def open_segment(self, lane: int) -> Segment:
-        """Make a new segment, open for writing."""
+        """Create a new segment, and open it for writing."""
         self._numbers[lane] += 1
         name = segment_name(self.owner, lane, self._numbers[lane])
         segment = Segment(name, lane, self._folder.create(name))
@@ -76,40 +83,40 @@ class OwnerFiles:
         return segment
 
     def add(self, segment: Segment) -> None:
-        """Add a segment that another process has written; the caller keeps the order of numbers."""
+        """Add a segment of another process. The caller adds segments in order of their numbers."""
         self.lanes[segment.lane].append(segment)
 
     @property
     def unread(self) -> int:
-        """The number of entries that are not taken."""
+        """The number of entries that the worker has not taken."""
         return sum(segment.unread for segment in self.segments())
 
     @property
     def ready(self) -> int:
-        """The number of entries that can be taken now."""
+        """The number of entries that the worker can take now."""
         return sum(segment.ready for segment in self.segments())
 
     @property
     def size(self) -> int:
-        """The bytes of all segments."""
+        """The total size of all segments in bytes."""
         return sum(segment.size for segment in self.segments())
 
     @property
     def unsettled(self) -> int:
-        """The bytes of all segments that are not settled."""
+        """The total number of unsettled bytes in all segments."""
         return sum(segment.size - segment.sent for segment in self.segments())
 
     def head(self) -> int:
-        """Return the lowest sequence number of an entry that is not taken, or `NEVER`."""
+        """Return the lowest sequence number that is not taken, or `NEVER` if there is none."""
         return min((segment.head for segment in self.segments()), default=NEVER)
 
     def ready_head(self) -> int:
-        """Return the lowest sequence number of an entry that can be taken now, or `NEVER`."""
+        """Return the lowest sequence number that can be taken now, or `NEVER` if there is none."""
         ready = (segment.head for segment in self.segments() if not segment.is_set_aside)
         return min(ready, default=NEVER)
 
     def remove(self, segment: Segment) -> None:
-        """Remove a segment that has no entry left to send."""
+        """Remove a segment and its file. All entries of the segment must be settled."""
         segment.stop_reading()
         self.forget(segment)
         if self._lock is not None:
@@ -119,7 +126,7 @@ class OwnerFiles:
                 self._stuck.append(segment)  # `finish` tries again to remove the file
 
     def forget(self, segment: Segment, *, is_left: bool = False) -> None:
-        """Remove a segment from the lanes; `is_left` means that the file is for other processes."""
+        """Remove a segment from its lane. If `is_left` is true, its file is for other processes."""
         if is_left:
             self.leave(segment.name, segment.sent)
         segment.is_gone = True
@@ -127,12 +134,12 @@ class OwnerFiles:
         self.lanes[segment.lane].remove(segment)
 
     def leave(self, name: str, sent: int) -> None:
-        """Leave an unreadable segment and the lock file in the folder for other processes."""
+        """Mark a segment as unreadable, so that `finish` leaves its file in the folder."""
         self._left[name] = sent
 
     def shorten(self, segment: Segment) -> None:
-        """Remove the dropped entries from the file of a segment."""
-        with contextlib.suppress(OSError):  # a file that is too long changes no count
+        """Remove the dropped entries from the end of a segment's file."""
+        with contextlib.suppress(OSError):  # the counts are right even if the dropped entries stay
             descriptor = self._folder.open(segment.name)
             try:
                 os.ftruncate(descriptor, segment.size)
@@ -140,7 +147,7 @@ class OwnerFiles:
                 os.close(descriptor)
 
     def note_sent(self, segments: Iterable[Segment]) -> None:
-        """Append to the journal how much of each segment is settled."""
+        """Write into the journal how many bytes of each given segment are settled."""
         notes = b"".join(_note(each.name, each.sent) for each in segments if not each.is_gone)
         if not notes or self._lock is None:
             return
@@ -154,13 +161,13 @@ class OwnerFiles:
         self._is_behind = False
 
     def catch_up(self) -> None:
-        """Write the notes that the journal lacks, if the disk works again."""
+        """If earlier notes could not be written to the journal, try to write them now."""
         if self._is_behind and self._lock is not None:
-            with contextlib.suppress(OSError):  # `note_sent` has raised the first error
+            with contextlib.suppress(OSError):  # `note_sent` has already raised this error
                 self._replace_journal()
 
     def _replace_journal(self) -> None:
-        """Replace the journal by a new one, which has only the segments that still exist."""
+        """Replace the journal by a new journal that lists only segments that still exist."""
         self._is_behind = True
         self._close_journal()
         sent = {segment.name: segment.sent for segment in (*self.segments(), *self._stuck)}
@@ -171,7 +178,7 @@ class OwnerFiles:
         self._journal = OpenFile(self._folder.append_to(sent_name(self.owner)))
 
     def keep_dead_letters(self, letters: list[bytes], limit: int) -> list[bool]:
-        """Append dead letters to a file of at most `limit` bytes; return which letters had room."""
+        """Append dead letters up to a file size of `limit`. Return True for each that fits."""
         if self._lock is None:
             return [False] * len(letters)
         dead = self._dead
@@ -188,9 +195,10 @@ class OwnerFiles:
         return are_kept
 
     def finish(self) -> bool:
-        """Remove all files, release the lock and return True, if no entry is left to send.
+        """If no entry is left to send, remove the files, release the lock and return True.
 
-        Unreadable segments stay in the folder, with the journal and the lock file.
+        The dead-letter file stays in the folder. If a segment is unreadable, its file, the journal
+        and the lock file stay, too.
         """
         if any(not segment.is_settled for segment in self.segments()):
             return False
@@ -202,7 +210,7 @@ class OwnerFiles:
             return True
         self._close_journal()
         sent = sent_name(self.owner)
-        # If a file cannot be removed, the next process that takes over these files tries again.
+        # If a file cannot be removed, the next process that takes over the files removes it.
         with contextlib.suppress(OSError):
             for name in (*(segment.name for segment in self._stuck), draft_name(sent), sent):
                 self._folder.remove(name)
@@ -211,29 +219,29 @@ class OwnerFiles:
         return True
 
     def relock(self, lock: OpenFile) -> None:
-        """Use a new lock file, because the old one was removed or closed by the app."""
+        """Use a new lock file, because the old lock file was removed, or the app closed it."""
         old, self._lock = self._lock, lock
         unlock(old)
 
     def is_linked(self) -> bool:
-        """False if the lock file was removed, or closed by the app."""
+        """False if the lock file was removed, or if the app has closed its descriptor."""
         return self._lock is not None and bool(self._lock.links())
 
     def close(self) -> None:
-        """Close all files and release the lock; the files stay in the folder."""
+        """Close all files and release the lock. The files stay in the folder."""
         lock = self._lock
         self.release_in_child()
         unlock(lock)
 
     def release_in_child(self) -> None:
-        """Close all files but the lock file: see `release_locks_in_child`."""
+        """Close all files except the lock file, which `release_locks_in_child` closes."""
         self._lock = None
         for segment in self.segments():
             segment.seal()
             segment.stop_reading()
         self._close_journal()
-        # The field is emptied first, because a signal handler can call this method, too. A second
-        # close could close another file with the same number.
+        # `_dead` is cleared before the file is closed, because a signal handler can call this
+        # method, too. A second close of the same descriptor could close another file.
         dead, self._dead = self._dead, None
         if dead is not None:
             dead.close()
@@ -245,7 +253,7 @@ class OwnerFiles:
 
 
 def _write_whole(descriptor: int, line: bytes, before: int) -> None:
-    """Append a line or nothing, because half a line would make the next line corrupt."""
+    """Append a whole line or nothing. An incomplete line would make the next line corrupt."""
     try:
         write_all(descriptor, line)
     except OSError:
@@ -260,9 +268,9 @@ def _note(name: str, sent: int) -> bytes:
 
 
 def sent_of(journal: bytes) -> dict[str, int]:
-    """Return how many bytes of each segment are settled, from the content of a journal.
+    """Read a journal, and return the number of settled bytes of each segment.
 
-    Lines that are not notes are skipped; the entries of a skipped note are sent again.
+    Lines that are not notes are skipped. If a note is damaged, its settled entries are sent again.
     """
     sent: dict[str, int] = {}
     for line in journal.split(b"\n"):

@@ -1,7 +1,7 @@
 """The queue on the disk: an entry is in a file before its log call returns.
 
-What must stay true: settled entries are noted on the disk before another thread can see their
-count. Entries on the disk that are not sent stay there.
+What must stay true: when entries are settled, the disk says so before another thread can see the
+new counts. When the logger closes, unsent entries stay on the disk.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.settings import SpoolSettings
 
-_DISK_SECONDS = 1.0  # how long `release` waits for a read or write of the worker
+_DISK_SECONDS = 1.0  # seconds that `release` waits while the worker uses files
 
 
 class SpoolQueue(Queue):
@@ -38,13 +38,13 @@ class SpoolQueue(Queue):
 
     Args:
         max_entries: The most entries that wait in memory while the disk fails.
-        max_bytes: The most memory of those entries.
-        spool: Where and how to keep entries on the disk.
-        diagnostics: Where trouble with the disk is told.
-        clock: The monotonic clock, seconds.
+        max_bytes: The most bytes of memory that the entries in memory may use.
+        spool: The folder, the limits and the destination of the entries on the disk.
+        diagnostics: This object reports problems with the disk to the user.
+        clock: A function that returns the monotonic time in seconds.
 
     Attributes:
-        looks: How many looks at the folder have ended.
+        looks: The number of finished checks of the spool folder.
     """
 
     is_durable = True
@@ -94,10 +94,10 @@ class SpoolQueue(Queue):
     def looks(self) -> int:
         return self._caretaker.looks
 
-    # How many entries wait.
+    # The number of waiting entries.
 
     def fill(self) -> float:
-        """Return the waiting entries as a share of what would fill the memory."""
+        """Return how full the queue in memory would be if it held all waiting entries."""
         with self.lock:
             size = self.ledger.queued_bytes + sum(
                 segment.size - segment.taken
@@ -110,7 +110,7 @@ class SpoolQueue(Queue):
         return self.ledger.stats(self._reader.origins)
 
     def oldest(self) -> int:
-        """See `Queue.oldest`; segments that are set aside do not count."""
+        """See `Queue.oldest`. Entries in segments that are set aside do not count."""
         with self.lock:
             if any(owner_files.ready for owner_files in self._store.adopted):
                 return 0
@@ -144,7 +144,7 @@ class SpoolQueue(Queue):
             for segment, begin, end in partly
         )
 
-    # How entries are settled.
+    # Entries are settled here.
 
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
         super().settle(count, rejected=rejected, dropped=dropped, words=words)
@@ -152,10 +152,10 @@ class SpoolQueue(Queue):
             self._store.tell()
 
     def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:
-        """Settle entries and note them on the disk, both under one hold of the lock.
+        """Settle entries, and write this to the disk before the lock is released.
 
-        Once nothing is pending, another thread may close the files, or the process may be killed;
-        no entry may be sent twice after that.
+        Another thread that sees no pending entry may close the files or end the process. If the
+        disk did not say that the entries are settled, the next process would send them again.
         """
         origins, before = self._reader.origins, self.ledger.in_flight
         if rejected:
@@ -174,11 +174,11 @@ class SpoolQueue(Queue):
             if self._segments.remove_if_settled(owner_files, segment) or not segment.unread:
                 segment.stop_reading()
         if self._store.finish(owner_files) and self._store.has_left:
-            # There is room for the files of another process.
+            # This process may now take over the files of another dead owner.
             self._failure.look_at = self._segments.clock()
 
     def _keep(self, records: list[Record], reason: str, words: str) -> None:
-        """Keep rejected entries in the dead-letter file of their owner."""
+        """Write rejected entries to the dead-letter file of their owner."""
         origins = self._reader.origins
         owner_files = origins[0][0] if origins else self._store.own
         if owner_files is not None:
@@ -207,13 +207,13 @@ class SpoolQueue(Queue):
 
     def release(self) -> None:
         if self.is_ending and not self._segments.is_closed and self.is_pending(LAST):
-            return  # The files stay open for the entries of exit hooks.
+            return  # The files stay open, because exit hooks may still log.
         disk_lock = self._segments.disk_lock
         is_ours = disk_lock.acquire(timeout=_DISK_SECONDS)
         try:
             with self.lock:
                 self._segments.seal_all()
-                if is_ours:  # Else the worker still waits for the disk, and the files stay open.
+                if is_ours:  # While the worker still waits for the disk, the files stay open.
                     self._segments.release()
         finally:
             if is_ours:

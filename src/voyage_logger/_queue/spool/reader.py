@@ -1,10 +1,10 @@
-"""The reader: what the worker takes from a spool.
+"""The reader: the part of a spool that gives entries to the worker.
 
-The reader reads pieces of the next segments and moves their entries into flight. Memory holds the
-entries in flight and one piece of each segment that is being read.
+The reader reads the next segments piece by piece and moves their entries into flight. The memory
+contains only the entries in flight and one piece of each segment that is being read.
 
-What must stay true: each entry on the disk is in flight once. An entry that cannot be read is set
-aside, dropped, or kept in the dead-letter file, and the user is told.
+What must stay true: each entry on the disk moves into flight only once. If an entry cannot be read,
+it is set aside, dropped, or kept in the dead-letter file. The user gets a report in each case.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.segments import Segments
 
-    # The files, the segment, where the line ends, and how many lines are settled with it.
+    # The place of an entry on the disk: the files of the owner, the segment, the position where
+    # the entry's line ends, and the number of lines that are settled with the entry.
     Origin = tuple[OwnerFiles, Segment, int, int]
 
 UNREADABLE = "unreadable"
@@ -40,9 +41,10 @@ class Reader:
     """The part of a `SpoolQueue` that gives entries to the worker.
 
     Attributes:
-        origins: Where each entry in flight comes from: all from the files of one owner. It is empty
-            while the entries in flight come from memory. Both kinds are never in flight together,
-            because `drop_all` drops only those from memory.
+        origins: For each entry in flight, the place of the entry on the disk. All entries in flight
+            are in the files of one owner, or all come from memory. In the second case, `origins` is
+            empty. Entries from memory and entries from the disk are never in flight together,
+            because `drop_all` drops only entries from memory.
     """
 
     def __init__(self, segments: Segments, failure: DiskFailure) -> None:
@@ -54,15 +56,15 @@ class Reader:
         self._being_read: set[Segment] = set()
 
     def take(self, max_entries: int, max_bytes: int, *, is_ending: bool) -> list[Record]:
-        """Take as `Queue.take` does; `is_ending` gives new entries more turns."""
+        """See `Queue.take`. If `is_ending` is true, new entries are taken more often."""
         ledger = self._ledger
         with ledger.lock:
             if ledger.in_flight:
                 return list(self._flight.records)
             owner_files, after = self._turns.choose(max_entries, max_bytes, is_ending=is_ending)
             self._stop_reading_others()
-        idle = 0  # rounds in which nothing was read and nothing was taken
-        while True:  # in slices, because log calls wait for the lock
+        idle = 0  # The number of successive rounds in which no entry was read or taken.
+        while True:  # Each round takes only some entries, because log calls wait for the lock.
             has_read = self._read(owner_files, after)
             with ledger.lock:
                 before = ledger.in_flight
@@ -71,7 +73,7 @@ class Reader:
                 if is_at_end or ledger.in_flight >= max_entries:
                     break
                 idle = 0 if has_read or ledger.in_flight > before else idle + 1
-                if idle > 1:  # The first idle round can have skipped lines without an entry.
+                if idle > 1:  # The first idle round may have skipped lines that are no entries.
                     self._set_aside(heads_of(owner_files, after))
                     break
         if self._store.has_news:
@@ -82,17 +84,17 @@ class Reader:
     # Reading.
 
     def _stop_reading_others(self) -> None:
-        """Stop reading segments that are not next, because each takes a file and memory."""
+        """Stop reading segments that are not next, to close their files and to free memory."""
         next_ones = self._turns.next_segments()
         for segment in self._being_read - next_ones:
             segment.forget_lines()
         self._being_read &= next_ones
 
     def _read(self, owner_files: OwnerFiles | None, after: int) -> bool:
-        """Read the next pieces of the next segments, without the lock.
+        """Read the next piece of each segment that is next, without the ledger's lock.
 
         Returns:
-            False if there was nothing to read.
+            False if there was no piece to read.
         """
         if owner_files is None:
             return False
@@ -129,7 +131,11 @@ class Reader:
     def _handle(
         self, owner_files: OwnerFiles, segment: Segment, error: OSError | SpoolUnusable
     ) -> None:
-        """Set a segment aside that cannot be read now; drop its entries if it never can be."""
+        """Handle a failed read of a segment.
+
+        If a later read may succeed, set the segment aside. If no later read can succeed, drop the
+        entries. If the file was removed while it was open for writing, move its entries to memory.
+        """
         segment.stop_reading()
         with self._ledger.lock:
             if segment.is_gone or not segment.unread:
@@ -147,7 +153,7 @@ class Reader:
                 self._segments.drop_file(owner_files, segment, reason, is_left=not is_removed)
 
     def _set_aside(self, segments: list[Segment]) -> None:
-        """Set segments aside that have fewer entries than were counted."""
+        """Set aside each segment that has fewer entries than its counts say."""
         for segment in segments:
             if segment.peek() is None and not segment.wants_lines():
                 segment.is_set_aside = True
@@ -162,7 +168,7 @@ class Reader:
         """Move entries into flight in the order of their log calls.
 
         Returns:
-            True if no more entries can be taken: none is left, or there is no room.
+            True if no more entries can be taken now. False if more lines may have to be read first.
         """
         ledger, memory = self._ledger, self._memory
         is_own = owner_files is None or owner_files is self._store.own
@@ -190,11 +196,11 @@ class Reader:
         max_entries: int,
         max_bytes: int,
     ) -> bool | None:
-        """Move the entries of a segment up to the number `following` into flight.
+        """Move entries of one segment into flight, up to the sequence number `following`.
 
         Returns:
-            True if there is no room for more, False if the segment has to be read first, None if
-            another segment can be next.
+            True if no more entries can be taken now. False if lines of the segment must be read
+            first. None if the next entry may be in another segment.
         """
         ledger, room = self._ledger, self._flight.room(max_bytes)
         while ledger.in_flight < max_entries and segment.head <= following and segment.unread:
@@ -204,7 +210,7 @@ class Reader:
             _, payload, _, corrupt = line
             if payload is None:
                 if segment.taken != segment.sent:
-                    return True  # Entries in flight have to be settled before.
+                    return True  # The entries in flight must be settled first.
                 self._skip(owner_files, segment, corrupt)
                 return None
             room -= len(payload) + 1
@@ -228,7 +234,7 @@ class Reader:
         self._drop_corrupt(owner_files, segment, corrupt)
 
     def _skip(self, owner_files: OwnerFiles, segment: Segment, corrupt: tuple[bytes, ...]) -> None:
-        """Skip a piece of a segment in which no line is an entry."""
+        """Skip the next piece of a segment, because no line of the piece is an entry."""
         segment.advance()
         self._drop_corrupt(owner_files, segment, corrupt)
         segment.settle(segment.taken, len(corrupt))

@@ -1,8 +1,12 @@
-"""A segment: one file of entries of one lane. Log calls append to the file, the worker reads it.
+"""A segment: one file with the entries of one lane. Each level of entries has its own lane.
 
-What must stay true: the settled entries are the first ones of the file; the taken entries are the
-settled ones and those in flight after them. The number of both only grows. The descriptor for
-writing is used only under the lock of the queue, the descriptor for reading only by the worker.
+Log calls append entries to the file. The worker reads the file and takes entries: taken entries are
+in flight until they are settled. An entry is settled after it was delivered, rejected or dropped.
+
+What must stay true: the settled entries come first in the file, then the entries in flight, and
+last the entries that are not taken. The numbers of settled entries and of taken entries never fall.
+A thread uses the descriptor for writing only while it holds the lock of the queue. Only the worker
+uses the descriptor for reading.
 """
 
 from __future__ import annotations
@@ -21,14 +25,14 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.folder import Folder
     from voyage_logger._queue.spool.lines import Line
 
-_CHUNK = 256 * 1024  # bytes of one read
+_CHUNK = 256 * 1024  # bytes per read
 
 
 class _Reader(OpenFile):
-    """A descriptor that is closed when no thread uses the object any more.
+    """A file that is closed when no thread uses this instance any more.
 
     A log call may drop a segment while the worker reads the file. If the log call closed the
-    descriptor, the worker could read another file with the same number.
+    descriptor, its number could go to another file, and the worker would read the wrong file.
     """
 
     __slots__ = ()
@@ -38,23 +42,23 @@ class _Reader(OpenFile):
 
 
 class Segment:
-    """One file of a spool.
+    """One segment of a spool.
 
-    The lock of the queue guards all fields; only the worker uses `_reader` and `_fetched`.
+    The queue's lock guards all fields, but the worker uses `_reader` and `_fetched` without a lock.
 
     Attributes:
         name: The name of the file.
-        lane: The lane of the entries.
-        size, entries: The bytes and the lines of the file that count.
-        taken, taken_entries: The bytes and the lines that the worker has taken.
-        sent, sent_entries: The bytes and the lines that are settled.
+        lane: The number of the lane to which all entries of the file belong.
+        size, entries: The number of bytes and of lines, without dropped entries.
+        taken, taken_entries: The number of bytes and of lines that the worker has taken.
+        sent, sent_entries: The number of bytes and of lines that are settled.
         head: The sequence number of the first line that is not taken, or `NEVER`.
         last: The sequence number of the last line, or `NEVER` if the number is not known.
         needs_check: True if each line must be parsed, because another process wrote the file.
-        descriptor: The file, open for writing, or None if this process does not write to the file.
-        is_gone: True if the file no longer belongs to this process, or will soon be removed.
-        is_set_aside: True if the file could not be read, until the next maintenance.
-        is_told: True if the failed read was reported.
+        descriptor: The descriptor for writing, or None if this process does not write to the file.
+        is_gone: True if this process no longer uses the file, or will soon remove it.
+        is_set_aside: True if a read failed; the worker skips the file until the next maintenance.
+        is_told: True if the failed read was already reported.
         written_at: The time of the last write, by the monotonic clock.
     """
 
@@ -64,9 +68,9 @@ class Segment:
         self.descriptor = descriptor
         self._file = None if descriptor is None else OpenFile(descriptor)
         self._reader: _Reader | None = None
-        self._lines: deque[Line] = deque()  # lines that were read and are not taken
-        self._fetched = 0  # the position of the next read
-        self._torn = 0  # bytes after the last whole line at the last recount
+        self._lines: deque[Line] = deque()  # Lines that were read but are not taken.
+        self._fetched = 0  # The position in the file where the next read starts.
+        self._torn = 0  # The number of bytes that `recount` found after the last whole line.
         self.size = self.entries = 0
         self.taken = self.taken_entries = 0
         self.sent = self.sent_entries = 0
@@ -77,12 +81,12 @@ class Segment:
 
     @property
     def unread(self) -> int:
-        """The number of entries that are not taken."""
+        """The number of entries that the worker has not taken."""
         return self.entries - self.taken_entries
 
     @property
     def ready(self) -> int:
-        """The number of entries that can be taken now."""
+        """The number of entries that the worker can take now."""
         return 0 if self.is_set_aside else self.unread
 
     @property
@@ -96,7 +100,7 @@ class Segment:
         return self.descriptor is not None
 
     def resume(self, sent: int, size: int, entries: int) -> None:
-        """Continue with the rest of a file that another process has written and partly sent."""
+        """Set positions and counts for a file of another process; `sent` bytes are settled."""
         self.sent = self.taken = self._fetched = sent
         self.size = size
         self.entries = entries
@@ -106,10 +110,10 @@ class Segment:
     def write(self, line: bytes, sequence: int, now: float) -> None:
         """Append the line of an entry that moves from memory to the disk, and count the line.
 
-        A log call does not use this method, because a signal handler that logs could run between
-        the method and the counts of the queue. After an error, the caller calls `take_back`.
+        Log calls do not use this method. A signal handler that logs could run after this method and
+        before the counts of the queue change. After an error, the caller must call `take_back`.
         """
-        assert self.descriptor is not None  # noqa: S101 - this informs the type checker
+        assert self.descriptor is not None  # noqa: S101 - the type checker needs this assertion
         self.size += len(line)
         self.entries += 1
         self.head = min(self.head, sequence)
@@ -120,17 +124,17 @@ class Segment:
     def take_back(self, size: int, before: int) -> bytes:
         """Undo a failed write of `size` bytes to a segment that had `before` bytes.
 
-        Half a line would make the next line corrupt. A signal handler can have logged lines after
-        the failed write; this returns the handler's lines if they are lost.
+        An incomplete line would make the next line corrupt. A signal handler may have logged more
+        lines after the failed write. If these later lines are lost, this method returns them.
         """
         lost = b""
-        # Another signal handler that logs must not write to the file until the file is repaired.
+        # The descriptor is None during the repair, so that no signal handler writes to the file.
         descriptor, self.descriptor = self.descriptor, None
         since = self.size - before - size
         self.size -= size
         self.entries -= 1
         if descriptor is not None and self.is_ours():
-            with contextlib.suppress(OSError):  # the caller closes the file for writing
+            with contextlib.suppress(OSError):  # after an error, the caller closes the descriptor
                 lost = remove_half(descriptor, size, since)
             self.descriptor = descriptor
         self.size -= len(lost)
@@ -140,28 +144,28 @@ class Segment:
         return lost
 
     def reopen(self, descriptor: int) -> None:
-        """Open the segment for writing again, with a new descriptor of the file."""
+        """Make the segment writable again, with a new descriptor of the file."""
         self._file = OpenFile(descriptor)
         self.descriptor = descriptor
 
     def seal(self) -> None:
-        """Close the segment for writing."""
+        """Close the descriptor for writing."""
         descriptor, self.descriptor = self.descriptor, None
         if descriptor is not None and self._file is not None:
             file, self._file = self._file, None
             file.close()
 
     def is_ours(self) -> bool:
-        """True if the descriptor for writing still belongs to the file."""
+        """True if the descriptor for writing still refers to the file of this segment."""
         return self._file is not None and self._file.is_ours()
 
     def is_linked(self) -> bool:
-        """False if the file is open for writing and was removed from the folder."""
-        # If the app has closed the descriptor, `links` is None, and the file may still exist.
+        """False if the file was removed from the folder while it was open for writing."""
+        # If the app has closed the descriptor, `links` returns None, but the file may still exist.
         return self._file is None or self._file.links() != 0
 
     def read_untaken(self) -> list[tuple[int, bytes]]:
-        """Return the entries that are not taken, read from a file that was removed."""
+        """Return the entries that are not taken, even if the file was removed from the folder."""
         if self.descriptor is None or not self.is_ours():
             return []
         try:
@@ -175,13 +179,13 @@ class Segment:
         return [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
 
     def wants_lines(self) -> bool:
-        """True if `fetch` must read the next lines."""
+        """True if `fetch` must read more lines from the file."""
         return not self._lines and self.taken < self.size and not self.is_gone
 
     def fetch(self, folder: Folder, end: int) -> tuple[list[Line], int]:
-        """Read the next lines up to `end`, the size of the segment; return them for `keep`.
+        """Read the next lines, up to the position `end`. The caller passes the result to `keep`.
 
-        The caller does not hold the lock of the queue, because a read can take long.
+        The caller must not hold the lock of the queue, because a read can take long.
         """
         begin = self._fetched
         reader = self._reader
@@ -194,18 +198,18 @@ class Segment:
             lines, read_to = lines_in(data, begin, needs_check=self.needs_check)
             if lines or length >= end - begin:
                 return lines, read_to
-            length *= 2  # a line longer than a chunk
+            length *= 2  # the line is longer than the chunk
 
     def keep(self, lines: list[Line], read_to: int) -> bool:
-        """Keep the lines that `fetch` has read, unless the segment was cut since the read.
+        """Store the lines that `fetch` has read, unless entries were dropped after the read.
 
-        This returns False if another process has changed the file; then the caller calls `recount`.
+        If another process has changed the file, return False: the caller must call `recount`.
         """
         if self.is_gone or read_to > self.size:
             return True
         count = sum(map(count_of, lines))
         is_end = read_to == self.size
-        # The last counted line must end where the file ends, else another process changed the file.
+        # If the last line does not end at `size`, another process has changed the file.
         if self._is_longer() or count > self.unread or is_end != (count == self.unread):
             return False
         if not lines:
@@ -216,15 +220,15 @@ class Segment:
         return True
 
     def _is_longer(self) -> bool:
-        """True if another process has written to a file of this process."""
+        """True if another process has appended bytes to a file that this process wrote."""
         if self.last == NEVER or self._reader is None:
             return False
-        with contextlib.suppress(OSError):  # closed by the app, and opened again for the next read
+        with contextlib.suppress(OSError):  # the app closed the file; the next read opens it again
             return os.fstat(self._reader.descriptor).st_size > self.size + self._torn
         return False
 
     def recount(self, folder: Folder) -> tuple[int, int]:
-        """Count the lines again that are not taken; return the change in bytes and in lines."""
+        """Count the untaken lines again. Return the changes of `size` and `entries`."""
         with os.fdopen(folder.open(self.name), "rb") as file:
             file.seek(self.taken)
             rest = file.read()
@@ -238,40 +242,41 @@ class Segment:
         return self.size - size, self.entries - entries
 
     def peek(self) -> Line | None:
-        """Return the next line, or None if no line was fetched."""
+        """Return the next line, or None if no line is in memory."""
         return self._lines[0] if self._lines else None
 
     def advance(self) -> None:
-        """Take the next line."""
+        """Count the next line as taken."""
         line = self._lines.popleft()
         self.taken = line[2]
         self.taken_entries += count_of(line)
         if self._lines:
             self.head = self._lines[0][0]
         else:
-            # The next fetch reads the real number; until then, any higher number keeps the order.
+            # The next `fetch` finds the real sequence number of the next line. Before this `fetch`,
+            # the old sequence number plus 1 keeps the segments in the right order.
             self.head = self.head + 1 if self.taken < self.size else NEVER
 
     def settle(self, end: int, lines: int) -> None:
-        """Count `lines` more lines as settled; `end` is the position where they end."""
+        """Count `lines` more lines as settled. The last of these lines ends at position `end`."""
         self.sent = end
         self.sent_entries += lines
 
     def count_until(self, folder: Folder, sequence: int, begin: int, end: int) -> int:
-        """Return the number of entries between two positions with a number up to `sequence`.
+        """Count the entries from `begin` to `end` whose sequence number is at most `sequence`.
 
-        This method reads the file by its own descriptor, so any thread may call it.
+        This method opens the file itself, so any thread may call the method.
         """
         try:
             with os.fdopen(folder.open(self.name), "rb") as file:
                 file.seek(begin)
                 lines, _ = lines_in(file.read(end - begin), begin, needs_check=False)
         except OSError:
-            return self.unread  # too many pending entries are better than too few
+            return self.unread  # if the read fails, all entries count as pending
         return sum(count_of(line) for line in lines if line[0] <= sequence)
 
     def cut(self) -> int:
-        """Remove the entries that are not taken from the counts, and return their number."""
+        """Stop counting the entries that are not taken, and return their number."""
         count = self.unread
         self.size, self.entries = self.taken, self.taken_entries
         self.head = NEVER
@@ -280,11 +285,11 @@ class Segment:
         return count
 
     def forget_lines(self) -> None:
-        """Free the memory of lines that were read and are not taken; `fetch` reads them again."""
+        """Free the memory of lines that are not taken. `fetch` can read these lines again."""
         self._lines.clear()
         self._fetched = self.taken
         self.stop_reading()
 
     def stop_reading(self) -> None:
-        """Close the descriptor for reading as soon as no `fetch` uses the descriptor."""
+        """Close the descriptor for reading, as soon as no running `fetch` uses it."""
         self._reader = None

@@ -14,10 +14,10 @@ class SpoolSettings:
     """The settings of a logger's spool.
 
     Attributes:
-        path: The folder.
-        max_bytes: The most bytes that one logger may have in the folder.
-        max_age: Seconds after which entries expire; None if entries never expire.
-        destination: The server's address; entries for another server are not adopted.
+        path: The path of the spool folder.
+        max_bytes: The most bytes of entries that one logger may have in the folder.
+        max_age: The number of seconds after which entries expire, or None if they never expire.
+        destination: The server's address. Entries for another server are not adopted.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""The disk side of a spool queue: own files, adopted files, and the state of the disk."""
+"""The files that a spool queue writes or has taken over, and the state of the disk."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ if TYPE_CHECKING:
 
 _LARGEST_SEGMENT = 4 << 20  # bytes
 _SMALLEST_SEGMENT = 64 << 10
-_SEGMENTS = 32  # a full spool has at least so many segments
+_SEGMENTS = 32  # the size of a segment is `max_bytes` / 32, within the two limits above
 _ATTEMPTS = 5
-_MOST_ADOPTED = 8  # so many dead owners at a time; other processes may take the rest
+_MOST_ADOPTED = 8  # the most dead owners whose files one process has at the same time
 
 
 class Store:
-    """The disk side of one `SpoolQueue`. The lock of the queue guards the fields.
+    """The files of one `SpoolQueue` and the state of its disk. The queue's lock guards all fields.
 
     The worker calls `take_over_dead` without the lock. Only the worker uses `has_left`.
 
     Attributes:
         own: The files that this logger writes, or None before the first entry.
         adopted: The files of dead owners that this process has taken over, oldest owner first.
-        size: The bytes of all segments of `own` and `adopted`.
-        has_left: True if the files of some dead owners were not taken over yet.
+        size: The bytes of all segments in `own` and in `adopted`.
+        has_left: True if there are dead owners whose files were not taken over yet.
         is_failing: True while the disk fails and new entries wait in memory.
-        segment_bytes: The most bytes of a segment, unless one line is larger.
+        segment_bytes: The most bytes of a segment. Only a segment with one line may be larger.
     """
 
     def __init__(self, settings: SpoolSettings, diagnostics: Diagnostics) -> None:
@@ -65,8 +65,8 @@ class Store:
         self.adopted: list[OwnerFiles] = []
         self.size = 0
         self.has_left = self.is_failing = False
-        self._is_short = False  # True if some dead owners had too many bytes to be taken over
-        self._is_told = False  # True if the fault of the disk was reported
+        self._is_short = False  # True if the files of some dead owners were too large.
+        self._is_told = False  # True if the failure of the disk was reported.
         by_share = settings.max_bytes // _SEGMENTS
         self.segment_bytes = max(_SMALLEST_SEGMENT, min(_LARGEST_SEGMENT, by_share))
         self._dead_bytes = settings.max_bytes // 8
@@ -77,13 +77,13 @@ class Store:
 
     @property
     def folder(self) -> Folder:
-        """The open folder, which is opened at the first use."""
+        """The spool folder. The first use opens the folder."""
         if self._folder is None:
             self._folder = Folder(self.settings.path)
         return self._folder
 
     def open_own(self) -> OwnerFiles:
-        """Return the files that this logger writes, and make them if there are none."""
+        """Return the files that this logger writes. The first call makes the files."""
         attempts = 0
         while self.own is None:
             if attempts == _ATTEMPTS:
@@ -93,8 +93,8 @@ class Store:
             lock = self._make_lock(lock_name(owner))
             if lock is not None:
                 owner_files = OwnerFiles(self.folder, owner, lock)
-                # A signal handler that logs also makes files. CPython 3.10 runs handlers at calls
-                # and jumps only. The next statement has no call and no jump, so it runs as one.
+                # A signal handler that logs may have made files and set `self.own`. No signal
+                # handler can run inside the next statement, because it has no call and no jump.
                 self.own = (self.own, owner_files)[self.own is None]
                 if self.own is not owner_files:
                     owner_files.finish()
@@ -103,8 +103,8 @@ class Store:
     def _make_lock(self, name: str) -> OpenFile | None:
         """Make a lock file, or return None if another process locked or removed the new file.
 
-        The file names the destination before the first entry is written, because entries without a
-        destination could be sent to any server.
+        The destination is written to the lock file before the first entry is written. Entries
+        without a destination could be sent to any server.
         """
         lock = self.folder.lock(name, is_new=True)
         if lock is not None:
@@ -118,14 +118,14 @@ class Store:
         return lock
 
     def fail(self, error: OSError | SpoolUnusable) -> None:
-        """Note that the disk does not take entries."""
+        """Remember that the disk fails, and report the failure once."""
         self.is_failing = True
         if not self._is_told:
             self._is_told = True
             self.note("spool", f"{words_of(error)}: entries wait in memory only")
 
     def recover(self) -> None:
-        """Note that the disk takes entries again."""
+        """Remember that the disk works again, and report that it works."""
         self.is_failing = self._is_told = False
         self.note("spool works", "it works again")
 
@@ -134,7 +134,7 @@ class Store:
         return self._folder is not None and self._folder.is_removed()
 
     def relock(self) -> None:
-        """Make new lock files for those that were removed or closed by the app."""
+        """Lock a lock file again if it was removed, or if the app has closed it."""
         for owner_files in self.all_owners():
             if owner_files.is_linked():
                 continue
@@ -143,7 +143,7 @@ class Store:
             except (OSError, SpoolUnusable) as error:
                 self.fail(error)
                 continue
-            if lock is not None:  # else another process sends the entries
+            if lock is not None:  # if the lock is None, another process sends the entries
                 owner_files.relock(lock)
                 self.note("spool lock", "a lock was lost, and the lock file is locked again")
 
@@ -154,27 +154,27 @@ class Store:
             return self.folder.lock(name)
 
     def note_unreadable(self, name: str, error: OSError | SpoolUnusable) -> None:
-        """Note, once, that a segment cannot be read."""
+        """Report once that a segment cannot be read."""
         self._note_once("spool unreadable", name, f"cannot be read: {words_of(error)}")
 
     def _note_once(self, cause: str, what: str, words: str) -> None:
-        """Note a fault that each maintenance finds again."""
+        """Report a problem once, even if each check of the folder finds the problem again."""
         if self._told.get(what) != words:
             self._told[what] = words
             self.note(cause, f"{what} {words}")
 
     def note_set_aside(self, segment: Segment, error: OSError) -> None:
-        """Note, once, that a segment cannot be read now."""
+        """Report once that a segment cannot be read now and is set aside."""
         if not segment.is_told:
             segment.is_told = True
             words = f"{segment.name} cannot be read now: {words_of(error)}; it is set aside"
             self.note("spool set aside", words)
 
     def adopt(self, owner_files: OwnerFiles) -> None:
-        """Count the files of a dead owner as files of this logger.
+        """Add the files of a dead owner to the files of this logger.
 
-        If there is no room, the limit grows until these files are sent, because the disk has them
-        already: no entry is dropped to make room for adopted entries.
+        The adopted files are on the disk already, so no other entry is dropped to make room. If
+        the files exceed the limit of the spool, the limit is higher until their entries are sent.
         """
         owner_files.is_extra = self.size + owner_files.size > self.bound
         self.adopted.append(owner_files)
@@ -182,24 +182,24 @@ class Store:
         self.size += owner_files.size
 
     def finish(self, owner_files: OwnerFiles) -> bool:
-        """Remove the adopted files of one owner and return True, if no entry is left to send."""
+        """If adopted files have no entry left to send, remove these files and return True."""
         is_done = owner_files in self.adopted and owner_files.finish()
         if is_done:
             self.adopted.remove(owner_files)
         return is_done
 
     def release(self) -> None:
-        """Close all files and release the locks; files with entries to send stay in the folder."""
+        """Close all files and release their locks. Files with unsent entries stay in the folder."""
         for owner_files in self.all_owners():
             if self.is_removed():
-                owner_files.close()  # a removed folder has no files to remove or to write
+                owner_files.close()  # in a removed folder, no file can be removed or written
             elif not owner_files.finish():
                 owner_files.catch_up()
                 owner_files.close()
         self._forget()
 
     def release_in_child(self) -> None:
-        """Close all files in a forked child; the parent keeps the files and the locks."""
+        """In a forked child, close all files. The parent keeps the files and the locks."""
         for owner_files in self.all_owners():
             owner_files.release_in_child()
         release_locks_in_child()
@@ -212,30 +212,30 @@ class Store:
         self._folder = None
 
     def note(self, cause: str, message: str) -> None:
-        """Note a line that `tell` reports when the lock is free."""
+        """Store a message that `tell` reports later, when the lock is free."""
         self._news.append((cause, f"spool {self.settings.path}: {message}"))
 
     def tell(self) -> None:
-        """Report the lines that were noted; the caller does not hold the lock."""
+        """Report all stored messages. The caller does not hold the lock."""
         while self._news:
             self._diagnostics.say(*self._news.popleft())
 
     @property
     def has_news(self) -> bool:
-        """True if a line waits for `tell`."""
+        """True if a stored message is not reported yet."""
         return bool(self._news)
 
     @property
     def bound(self) -> int:
-        """The most bytes that all segments may have now."""
+        """The most bytes that all segments together may have now."""
         extra = sum(owner_files.size for owner_files in self.adopted if owner_files.is_extra)
         return self.settings.max_bytes + extra
 
     def take_over_dead(self) -> Iterator[OwnerFiles]:
-        """Take over the files of dead owners, one by one, as far as there is room.
+        """Take over the files of dead owners, one owner at a time, if the files fit into the spool.
 
-        The first owner is taken over even if there is no room. Otherwise, a backlog that is larger
-        than the limit would never be sent.
+        The files of the first dead owner are taken over even if they do not fit. Otherwise, files
+        that are larger than the limit of the spool would never be sent.
         """
         try:
             folder = self.folder
@@ -245,7 +245,7 @@ class Store:
         self._note_oddities(folder, names)
         mine = {owner_files.owner for owner_files in self.all_owners()}
         left = 0
-        elsewhere: dict[str, str] = {}  # owners, each with the destination of the entries
+        elsewhere: dict[str, str] = {}  # maps owners to the destinations of their entries
         is_full = False
         for owner in owners(names):
             if owner in mine:
@@ -268,7 +268,7 @@ class Store:
         self._note_elsewhere(elsewhere, names)
 
     def _take_over(self, folder: Folder, owner: str) -> OwnerFiles | None:
-        """Take over the files of one owner; note a failure and return None."""
+        """Take over the files of one owner. After an error, report the error and return None."""
         room = None
         if self.adopted:
             room = self.bound - sum(owner_files.unsettled for owner_files in self.all_owners())
@@ -284,8 +284,8 @@ class Store:
     def _note_oddities(self, folder: Folder, names: list[str]) -> None:
         news = {oddity for oddity in oddities(names) if oddity not in self._told}
         if news:
-            # A listing can lack a file that exists, while other files are made and removed. Only a
-            # fault that two listings show is reported.
+            # While other files are made or removed, a list of the folder may lack an existing file.
+            # Therefore a problem is reported only if two lists show the problem.
             with contextlib.suppress(OSError):
                 news &= {*oddities(folder.names())}
         for oddity in sorted(news):
@@ -293,7 +293,7 @@ class Store:
             self.note(f"spool {oddity}", oddity)
 
     def _note_elsewhere(self, places: dict[str, str], names: list[str]) -> None:
-        """Note, once for each destination, how many owners have entries for it."""
+        """For each other destination, report once how many owners have entries for it."""
         if not places:
             return
         loaded = set(owners(names, kind="segment"))
@@ -304,7 +304,7 @@ class Store:
             self.note(f"spool for {place}", words)
 
     def note_sent(self, owner_files: OwnerFiles, segments: Iterable[Segment]) -> None:
-        """Write to the journal how much of each segment is settled."""
+        """Write to the `sent` file how many bytes of each segment are settled."""
         try:
             owner_files.note_sent(segments)
         except OSError as error:
@@ -312,7 +312,7 @@ class Store:
             self.note("spool journal", words + "after a crash they would be sent again")
 
     def keep_dead_letters(self, owner_files: OwnerFiles, letters: list[bytes]) -> list[bool]:
-        """Append dead letters to the file; return for each letter whether it was kept."""
+        """Append letters to the dead-letter file. For each letter, return True if it was kept."""
         try:
             are_kept = owner_files.keep_dead_letters(letters, self._dead_bytes)
             if not all(are_kept):

@@ -1,8 +1,9 @@
-"""The turns: whose entries the next request carries, while older entries wait on the disk.
+"""The turns: the next request carries either new entries or a backlog of older entries.
 
-What must stay true: a new entry waits for at most three requests, as long as one request has room
-for the entries that come during four. An urgent entry waits for none, unless urgent entries come
-all the time. Entries of each kind keep their order.
+What must stay true: a new entry waits for at most three requests of the backlog, as long as all
+entries that come during four requests fit into one request. An urgent entry waits for no request of
+the backlog, unless urgent entries come all the time. New entries keep their order, and the entries
+of the backlog keep their order.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.segments import Segments
 
-_FRESH_TURN = 4  # One request of so many carries new entries while a backlog waits.
-_FRESH_TURN_AT_END = 2  # At the end of a process there may be time for few requests.
-_ALL, _URGENT = slice(None), slice(CRITICAL, NOTICE_LANE)  # lanes
+_FRESH_TURN = 4  # While a backlog waits, every fourth request carries new entries.
+_FRESH_TURN_AT_END = 2  # At the end of a process, every second request carries new entries.
+_ALL, _URGENT = slice(None), slice(CRITICAL, NOTICE_LANE)  # Slices of the lanes.
 
 
 def heads_of(owner_files: OwnerFiles | None, after: int) -> list[Segment]:
-    """Return of each lane the first segment that has entries with a later number than `after`."""
+    """For each lane, return the first segment that has entries to take.
+
+    A segment is skipped if no sequence number in the segment is higher than `after`.
+    """
     heads = []
     for lane in owner_files.lanes if owner_files is not None else ():
-        # The copy is made in one call, because a handler that logs can change the lane.
+        # The lane is copied in one call, because a signal handler that logs can change the lane.
         segment = next((each for each in tuple(lane) if each.ready and each.last > after), None)
         if segment is not None:
             heads.append(segment)
@@ -33,19 +37,22 @@ def heads_of(owner_files: OwnerFiles | None, after: int) -> list[Segment]:
 
 
 class Turns:
-    """Chooses between new entries and a backlog. The ledger's lock guards it."""
+    """Chooses between new entries and the backlog. The ledger's lock guards all fields."""
 
     def __init__(self, segments: Segments) -> None:
         self._segments = segments
         self._memory, self._store = segments.memory, segments.store
-        self._mark = 0  # Own entries with a later number are new, the others are a backlog.
-        self._turn = 0  # requests since one of new entries, while there is a backlog
-        self._urgent_turns = 0  # requests in a row that carried new entries for an urgent one
+        self._mark = 0  # Own entries with a higher sequence number are new entries.
+        self._turn = 0  # The number of requests since the last request with new entries.
+        self._urgent_turns = 0  # The number of successive requests for urgent entries.
 
     def choose(
         self, max_entries: int, max_bytes: int, *, is_ending: bool
     ) -> tuple[OwnerFiles | None, int]:
-        """Return the files whose entries are next, and the number after which they are."""
+        """Return the files from which the next request takes entries, and a sequence number.
+
+        The request takes only entries that have a higher sequence number.
+        """
         own = self._store.own
         if not self._turn and not is_ending:
             self._mark_backlog(_FRESH_TURN - 1, max_entries, max_bytes)
@@ -67,11 +74,11 @@ class Turns:
         return backlog, 0
 
     def next_segments(self) -> set[Segment]:
-        """Return the segments that the next requests can come from."""
+        """Return the segments from which the next requests can take entries."""
         return {*heads_of(self._store.own, self._mark), *heads_of(self._backlog(), 0)}
 
     def _backlog(self) -> OwnerFiles | None:
-        """Return the oldest files whose entries are older than the new ones."""
+        """Return the files with the oldest entries of the backlog, or None without a backlog."""
         for owner_files in self._store.adopted:
             if owner_files.ready:
                 return owner_files
@@ -83,7 +90,7 @@ class Turns:
         return self._memory.has_queued(lanes) or bool(self._new(lanes))
 
     def _new(self, lanes: slice) -> list[Segment]:
-        """Return the segments of new entries."""
+        """Return the segments with new entries in the given lanes."""
         own = self._store.own
         return [
             segment
@@ -93,9 +100,9 @@ class Turns:
         ]
 
     def _mark_backlog(self, requests: int, max_entries: int, max_bytes: int) -> None:
-        """Turn new entries into a backlog if they fill a file and more than so many requests.
+        """Turn new entries into a backlog if they fill a segment and more than `requests` requests.
 
-        Later entries, after an outage for example, get new files and are sent earlier.
+        Later entries go to new segments, so they need not wait until the whole backlog is sent.
         """
         new = self._new(_ALL)
         count = sum(segment.ready for segment in new)

@@ -1,9 +1,10 @@
-"""The writer: what log calls do with a spool. It writes entries to segments and makes room.
+"""The writer: it writes the entries of log calls to segments, and makes room on the disk.
 
-An entry is in a file before the log call returns. While the disk fails, entries wait in memory: a
-log call meets a broken disk once, and later calls do not try it.
+An entry is in a file before the log call returns. After a failed write, the writer does not try the
+disk again: entries wait in memory until the caretaker finds that the disk works.
 
-What must stay true: entries on the disk are dropped only for lack of room, the lowest level first.
+What must stay true: the writer drops an entry on the disk only if the spool is full. Entries of the
+lowest level are dropped first.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ FULL = "spool_full"
 
 
 class Writer:
-    """The part of a `SpoolQueue` that writes. The callers of all methods hold the ledger's lock."""
+    """Writes the entries of a `SpoolQueue`. The caller of each method holds the ledger's lock."""
 
     def __init__(self, segments: Segments, failure: DiskFailure) -> None:
         self._segments, self._failure = segments, failure
         self._memory, self._ledger = segments.memory, segments.ledger
         self._store, self._active = segments.store, segments.active
         self._clock = segments.clock
-        self._bound = segments.store.settings.max_bytes  # the most bytes on the disk
+        self._bound = segments.store.settings.max_bytes  # the limit for the bytes of all segments
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
-        """Write an entry, or queue it in memory, or drop it; and return its sequence number."""
+        """Write an entry to the disk, queue it in memory, or drop it. Return its number."""
         store, ledger = self._store, self._ledger
         line = line_of(ledger.sequence + 1, payload)
         size, now, write = len(line), self._clock(), os.write
@@ -50,9 +51,9 @@ class Writer:
             segment = self._segment_for(lane, size)
             if segment is None:
                 return self._append_elsewhere(payload, lane, size)
-        # The line is counted in one run (see `counts.py`) before the write, so a handler that logs
-        # finds all of the line or nothing. Therefore this repeats the statements of
-        # `Segment.write`, and chooses `head` without an `if`, whose other side would be a jump.
+        # All counts of the line change in one run (see `counts.py`) before the write, so that a
+        # signal handler that logs sees all of these changes or none. A run has no call and no jump:
+        # this run repeats the statements of `Segment.write`, and uses no `if` to choose `head`.
         before, first = segment.size, segment.head
         ledger.sequence = sequence = ledger.sequence + 1
         ledger.accepted += 1
@@ -71,15 +72,15 @@ class Writer:
             error: OSError | None = OSError(errno.ENOSPC, "the disk is full")
         except OSError as failure:
             error = failure
-        except TypeError:  # No descriptor: a handler has logged and sealed the segment.
+        except TypeError:  # The descriptor is None: a signal handler has sealed the segment.
             error = None
-        if segment.size < before + size:  # A handler has logged and dropped the line.
+        if segment.size < before + size:  # A signal handler has logged and dropped the line.
             return sequence
         self._undo(segment, size, before, error)
         return self._memory.append(payload, lane)
 
     def _append_elsewhere(self, payload: bytes | bytearray, lane: int, size: int) -> int:
-        """Queue an entry in memory, or drop it if all entries on the disk are worth more."""
+        """Drop the entry if entries of higher levels fill the disk, else queue it in memory."""
         if not self._is_outranked(size):
             return self._memory.append(payload, lane)
         self._ledger.sequence = sequence = self._ledger.sequence + 1
@@ -87,8 +88,9 @@ class Writer:
         return sequence
 
     def _undo(self, segment: Segment, size: int, before: int, error: OSError | None) -> None:
-        """Uncount a line whose write has failed, and remove its bytes from the file."""
-        self._ledger.accepted -= 1  # The number stays used: a handler can have used later ones.
+        """After a failed write, remove the line from the counts and its bytes from the file."""
+        # A signal handler may have used the next sequence number, so `sequence` is not set back.
+        self._ledger.accepted -= 1
         self._ledger.spooled -= 1
         self._store.size -= size
         self._take_back(segment, size, before)
@@ -96,22 +98,22 @@ class Writer:
             self._failure.begin(error)
 
     def _take_back(self, segment: Segment, size: int, before: int) -> None:
-        """Undo a write of `size` bytes to a segment that had `before` bytes."""
+        """Undo a failed write of `size` bytes to a segment that had `before` bytes."""
         was_sealed = not segment.is_open
-        if was_sealed and not segment.is_gone:  # A handler has logged and sealed the segment.
+        if was_sealed and not segment.is_gone:  # A signal handler has sealed the segment.
             with contextlib.suppress(OSError, SpoolUnusable):
                 segment.reopen(self._store.folder.open(segment.name))
         lost = segment.take_back(size, before)
         if was_sealed:
             segment.seal()
-        lost_size = len(lost)  # `size -= len(lost)` would forget a log call of a handler.
+        lost_size = len(lost)  # A signal handler may change `_store.size` during this call.
         self._store.size -= lost_size
         lines, _ = lines_in(lost, 0, needs_check=False)
         entries = [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
         self._failure.queue_in_memory(segment.lane, entries)
 
     def _segment_for(self, lane: int, size: int) -> Segment | None:
-        """Return a segment with room for a line; None if the entry has to wait in memory."""
+        """Return a segment with room for a line, or None if the entry must wait in memory."""
         store = self._store
         if self._segments.is_closed or store.is_failing:
             return None
@@ -133,18 +135,18 @@ class Writer:
     # Room on the disk.
 
     def update_bound(self) -> None:
-        """Allow as many bytes as the settings and the adopted files allow now."""
+        """Update the limit for the bytes of all segments, because adopted files can raise it."""
         self._bound = self._store.bound
 
     def _is_outranked(self, size: int) -> bool:
-        """Return True if a line has no room because all entries on the disk are worth more."""
+        """Return True if a line has no room because entries of higher levels fill the disk."""
         store = self._store
         if store.size + size <= self._bound or store.is_failing or self._segments.is_closed:
             return False
         return any(owner_files.unread for owner_files in store.all_owners())
 
     def _shed(self, lane: int, size: int) -> None:
-        """Drop the lowest levels on the disk, oldest first, until a line of a lane has room."""
+        """Drop entries of the lowest lanes, up to `lane`, until a line of `size` bytes has room."""
         store = self._store
         if store.size + size > self._bound:
             self._remove_settled()
@@ -156,7 +158,7 @@ class Writer:
                     self._segments.drop(owner_files, segment, FULL)
 
     def _remove_settled(self) -> None:
-        """Remove active segments of which all entries are settled, because no entry is lost."""
+        """Remove active segments that have only settled entries: this loses no entry."""
         for lane, segment in enumerate(self._active):
             if segment is not None and segment.is_settled and self._store.own is not None:
                 self._active[lane] = None
@@ -165,7 +167,7 @@ class Writer:
     # Entries that wait in memory.
 
     def move_to_disk(self) -> None:
-        """Move the entries in memory to the disk, in their order, if the disk works again."""
+        """If the disk works again, move the entries in memory to the disk, oldest first."""
         store, memory = self._store, self._memory
         if self._segments.is_closed or not store.is_failing:
             return
@@ -181,7 +183,7 @@ class Writer:
                 self._ledger.dropped[FULL, number] += 1
                 self._ledger.settled.notify_all()
             else:
-                store.is_failing = True  # Entries in flight take all the room.
+                store.is_failing = True  # The entries in flight need all the room.
                 return
             memory.remove_first(lane)
         if not store.is_failing:
@@ -193,12 +195,12 @@ class Writer:
                 self._failure.end()
 
     def _move(self, segment: Segment, line: bytes, sequence: int) -> bool:
-        """Write the line of an entry that waits in memory; return False if the disk fails."""
+        """Write the line of an entry from memory to a segment. Return False if the disk fails."""
         before, size = segment.size, len(line)
         try:
             segment.write(line, sequence, self._clock())
         except OSError as error:
-            # A handler can have logged and dropped the line.
+            # If a signal handler has dropped the line, there is nothing to undo.
             if segment.size >= before + size:
                 self._take_back(segment, size, before)
                 self._failure.begin(error)
