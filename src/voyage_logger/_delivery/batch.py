@@ -1,7 +1,8 @@
-"""One batch, sent until each of its entries is settled: delivered, rejected or dropped.
+"""Send one batch until each of its entries is settled: delivered, rejected or dropped.
 
-What must stay true: entries are settled in their order. A server that refuses every entry costs at
-most `MOST_REFUSALS` requests a batch. An exception from a transport counts as an attempt to repeat.
+What must stay true: entries are settled in the order in which they were taken. If the server
+refuses every entry, the client makes at most `MOST_REFUSALS` requests for a batch. If a transport
+raises an exception, the client repeats the attempt later.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
     class Pacer(Protocol):
-        """The worker, which decides when an attempt is made."""
+        """The methods of the worker that decide when an attempt is made."""
 
         def begin_attempt(self) -> float | None: ...
         def back_off(self, outcome: Outcome, attempt: float) -> None: ...
@@ -41,9 +42,9 @@ MOST_REFUSALS = 32
 
 
 class BatchDelivery:
-    """Sends the batches of one queue. Only the worker's thread may use an object.
+    """Sends the batches of one queue. Only the worker's thread may use an instance.
 
-    `refused_in_a_row` counts the latest batches of which the server took nothing.
+    `refused_in_a_row` counts how many batches in a row the server has refused completely.
     """
 
     def __init__(
@@ -62,12 +63,12 @@ class BatchDelivery:
         self._pacer = pacer
         self._failures = Failures()
         self._size = RequestSize(settings.batch_size, settings.max_batch_bytes)
-        self._shortened = 0  # the entry that was shortened because the server refused it
-        self._reason = self._words = ""  # why the server rejected the latest entry
+        self._shortened = 0  # The sequence number of the latest entry that was shortened.
+        self._reason = self._words = ""  # Why the server rejected the latest rejected entry.
         self.refused_in_a_row = 0
 
     def warm_up(self) -> None:
-        """Sign in before the first batch is due, so that wrong credentials show at once."""
+        """Sign in before the first batch is due, so that wrong credentials are reported at once."""
         try:
             apart(self._transport.warm_up)
         except VoyageError as error:
@@ -76,30 +77,33 @@ class BatchDelivery:
             self._server.note_problem(error_of(_raised(error)), attempt=1)
 
     def shorten_pauses(self) -> None:
-        """Make the next pauses short again, because a caller of `flush` waits."""
+        """Make the next pauses short again, because a caller of `flush` is waiting."""
         self._failures.ease()
 
     def deliver_next(self, *, is_behind: bool) -> None:
-        """Send the next batch until it is settled or the pacer has stopped."""
+        """Take the next batch, and send it until its entries are settled or the worker stops."""
         size = self._size
         size.adapt(len(self._queue), is_behind=is_behind)
         batch = self._queue.take(size.entries, size.bytes)
         lessons = size.lessons
-        chunks = [batch] if batch else []  # a stack: the oldest entries are on top
+        chunks = [batch] if batch else []  # The oldest chunk is always the last in this list.
         if self._deliver(chunks):
             self.refused_in_a_row = 0
         elif batch and not chunks:
             self.refused_in_a_row += 1
-            size.lessons = lessons  # the refusal of every request is not about the size
+            size.lessons = lessons  # If every request is refused, the size is not the cause.
 
     def _deliver(self, chunks: list[list[Record]]) -> bool:
-        """Send the chunks until all are settled; return True if the transport took any entry."""
-        is_any_taken, refusals = False, 0  # refusals of chunks in a row
+        """Send the chunks until all their entries are settled or the worker stops.
+
+        The result is True if the transport has delivered or discarded any entry.
+        """
+        is_any_taken, refusals = False, 0  # `refusals` counts refused chunks in a row.
         while chunks and not self._pacer.is_stopped:
             while len(chunk := chunks.pop()) > 1 and json_bytes(chunk) > self._size.bytes:
                 chunks += _halves(chunk)
             if refusals >= MOST_REFUSALS:
-                self._reject(chunk)  # the server has refused so often that it is not asked
+                self._reject(chunk)  # After too many refusals, reject the rest without a request.
                 continue
             outcome = self._attempt(chunk)
             if outcome.kind is Kind.DELIVERED:
@@ -115,7 +119,7 @@ class BatchDelivery:
         return is_any_taken
 
     def _attempt(self, chunk: list[Record]) -> Outcome:
-        """Make one attempt, and settle the entries that have left the client."""
+        """Make one attempt. If the chunk is delivered or discarded, settle its entries."""
         outcome = self._send(chunk)
         if outcome.kind is Kind.DELIVERED:
             self._failures.make_up()
@@ -131,7 +135,7 @@ class BatchDelivery:
     def _send(self, chunk: list[Record]) -> Outcome:
         time_limit = self._pacer.begin_attempt()
         self._server.note_request(is_retry=self._failures.in_a_row > 0)
-        # A waiting entry may be a `bytearray` that log calls change. Bytes cannot change.
+        # A queued entry may be a `bytearray`, which log calls can change. Transports get `bytes`.
         payloads = [*map(bytes, map(payload_of, chunk))]
         try:
             outcome = apart(self._transport.send, payloads, time_limit=time_limit)
@@ -144,14 +148,14 @@ class BatchDelivery:
     def _back_off(self, outcome: Outcome) -> None:
         """Count a failed attempt, report it, and wait until the next attempt is due."""
         attempt = self._failures.add(outcome.kind)
-        if self._failures.unauthorized != 1:  # the first is no problem, because a token may end
+        if self._failures.unauthorized != 1:  # The first 401 is normal, because tokens expire.
             self._server.note_problem(error_of(outcome), self._failures.in_a_row)
         self._pacer.back_off(outcome, attempt)
 
     def _split(self, chunk: list[Record], outcome: Outcome, spent: int) -> list[list[Record]]:
-        """Return the chunks to send instead of a chunk that the server has refused.
+        """Return the chunks that replace a refused chunk: two halves, a shorter entry, or none.
 
-        `spent` is the number of refused requests in a row plus the number of chunks to send.
+        `spent` is the number of refused requests in a row plus the number of chunks still to send.
         """
         self._failures.make_up()
         is_too_large = outcome.kind is Kind.TOO_LARGE
@@ -169,13 +173,13 @@ class BatchDelivery:
         return []
 
     def _reject(self, chunk: list[Record]) -> None:
-        """Settle a chunk as rejected, for the reason of the latest refusal."""
+        """Settle the entries of a chunk as rejected, with the reason of the latest refusal."""
         with self._queue.lock:
             self._losses.expect(self._words)
             self._queue.settle(len(chunk), rejected=self._reason, words=self._words)
 
     def _shorten(self, record: Record) -> Record | None:
-        """Return a shorter entry that may fit; None if the entry is shortened or short already."""
+        """Return a shorter entry, or None if the entry was shortened before or is too short."""
         sequence, lane, payload = record
         fitting = min(len(payload) // 2, self._size.bytes - 1)
         limit = min(len(payload) - 1, max(fitting, MIN_LIMIT))
@@ -190,8 +194,8 @@ class BatchDelivery:
 def _raised(error: Exception) -> Outcome:
     """Return the outcome of an attempt in which the transport raised an exception.
 
-    The outcome does not quote the text of the exception, which may contain a secret. A missing
-    module blocks sending, because a pause does not install the module.
+    The outcome does not quote the text of the exception, because that text may contain a secret.
+    An `ImportError` counts as `BLOCKED`, because the next attempt would miss the same module.
     """
     cause = None
     if isinstance(error, ImportError):
@@ -205,6 +209,6 @@ def _raised(error: Exception) -> Outcome:
 
 
 def _halves(records: list[Record]) -> list[list[Record]]:
-    """Return the records in two parts, with the older part last, which is the top of the stack."""
+    """Split the records into a newer and an older half. The caller pops the older half first."""
     middle = len(records) // 2
     return [records[middle:], records[:middle]]

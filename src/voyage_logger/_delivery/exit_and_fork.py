@@ -1,11 +1,13 @@
-"""The exit hooks and the fork hook, which serve all pipelines of the process.
+"""The exit hooks and the fork hooks for all pipelines of the process.
 
-The first exit hook sends entries and runs as early as possible. The last exit hook tells people of
-later losses, and runs as late as possible.
+To *drain* a pipeline means to send its entries at the end of the process, and to drop the rest.
+One exit hook runs as early as possible, and drains all pipelines. A second exit hook runs as late
+as possible, and reports the entries that were lost after the drain.
 
-What must stay true: all pipelines together delay exit by at most the longest `shutdown_timeout`,
-not counting the app's own hooks. The hooks hold only weak references to pipelines. In a forked
-child the fork hook takes no lock, starts no thread and writes no log.
+What must stay true: all pipelines together delay exit by at most the longest `shutdown_timeout`.
+The time that the app's own exit hooks take does not count as part of this delay. Except for the set
+`_held`, this module has only weak references to pipelines. In a forked child, the fork hook takes
+no lock, starts no thread and writes no log line.
 """
 
 from __future__ import annotations
@@ -37,32 +39,33 @@ if TYPE_CHECKING:
         def start_empty(self) -> None: ...
 
 
-# By id. A single operation on the dict is atomic, so another thread may add a pipeline meanwhile.
+# The keys are the ids of the pipelines. Each operation on the dict is atomic, so no lock is needed.
 _pipelines: weakref.WeakValueDictionary[int, Drainable] = weakref.WeakValueDictionary()
 _held: set[Drainable] = set()
 _is_hooked = False
-_is_rest_told = False  # True once the exit hook that runs last has run
+_is_rest_told = False  # True once the last exit hook has started.
 _exit_began_at: float | None = None
-_drained_at: float | None = None  # the end of the last drain at exit; None while a drain runs
-# The times of the last `flush_all`. An exit soon after a SIGTERM has less time by their difference.
+_drained_at: float | None = None  # The time when the last drain ended, or None during a drain.
+# The times when the last `flush_all` began and ended. An exit soon after a SIGTERM has less time
+# left, because the duration of `flush_all` counts as time of the exit.
 _flushed_from = _flushed_until = 0.0
-# Only the main thread uses these two variables, because signal handlers run in the main thread.
+# Signal handlers run in the main thread. So only the main thread uses the next two variables.
 _drains_under_way = 0
 _afterwards: list[Callable[[], None]] = []
 
 
 def watch(pipeline: Drainable) -> None:
-    """Reset a pipeline in forked children, and drain it at exit."""
+    """Register a pipeline with the exit hooks and the fork hooks."""
     _pipelines[id(pipeline)] = pipeline
 
 
 def hook_exit() -> None:
-    """Register the exit hook, once, when a worker starts.
+    """Register the exit hook that sends entries. Every worker calls this function when it starts.
 
-    Hooks run in reverse order. A hook that the import registered would run after the hooks of
-    urllib3 and weakref, which close connections.
+    Exit hooks run in reverse order of registration. If this module registered the hook at import,
+    the hook would run too late: the hooks of urllib3 and weakref would close the connections first.
     """
-    global _is_hooked  # noqa: PLW0603 - the process has one list of hooks
+    global _is_hooked  # noqa: PLW0603 - a process has only one list of exit hooks
     if not _is_hooked:
         _is_hooked = True
         atexit.register(drain_all)
@@ -70,17 +73,17 @@ def hook_exit() -> None:
 
 
 def hold(pipeline: Drainable) -> None:
-    """Hold a pipeline without a logger until exit, which drains it."""
+    """Keep a pipeline alive until exit, although its last logger is gone."""
     _held.add(pipeline)
 
 
 def is_exiting() -> bool:
-    """True once exit hooks run: ours, or an app's hook that logs the first entry of the process.
+    """True once the exit hooks of the process run.
 
-    Exit hooks run in the main thread after `threading` has marked the main thread as ended. For
-    other threads the end of the main thread is no exit, because the program may run on for days.
-    During exit a log call delivers its own entry, because Python runs no hook that is registered
-    during exit.
+    When exit hooks run, `threading` has already marked the main thread as ended. In other threads,
+    the end of the main thread does not count as exit, because other threads can keep the program
+    running for days. During exit, each log call sends its entry itself, because Python does not run
+    an exit hook that is registered during exit.
     """
     if _exit_began_at is not None:
         return True
@@ -89,26 +92,27 @@ def is_exiting() -> bool:
 
 
 def exit_began_at() -> float:
-    """Return when the exit began, moved on by the time that the app's own exit hooks took.
+    """Return the time at which the exit began, plus the time that the app's own exit hooks took.
 
-    The first call sets this time to now, or earlier by the time of a `flush_all` just before. The
-    time of drains counts as time of the exit; the time between two drains does not count.
+    The first call records the current time as the start of the exit. If `flush_all` has just run,
+    the recorded time is earlier by up to the duration of `flush_all`. The duration of a drain
+    counts as time of the exit. The time between two drains does not count as time of the exit.
     """
-    global _exit_began_at  # noqa: PLW0603 - a process exits once
-    now, drained_at = monotonic(), _drained_at  # read once: daemon threads call this, too
+    global _exit_began_at  # noqa: PLW0603 - A process exits only once.
+    now, drained_at = monotonic(), _drained_at  # Other threads can change `_drained_at`.
     if _exit_began_at is None:
         taken, since = _flushed_until - _flushed_from, now - _flushed_until
         _exit_began_at = now - max(0.0, taken - since)
     return _exit_began_at if drained_at is None else _exit_began_at + now - drained_at
 
 
-def drain_all(**_: object) -> None:  # Celery calls this function with keywords.
-    """Send the entries of all pipelines at the end of the process, and drop the rest."""
+def drain_all(**_: object) -> None:  # Celery passes keyword arguments.
+    """At the end of the process, send the entries of all pipelines, and drop the rest."""
     drain(_all_pipelines(), at_once=True)
 
 
 def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
-    """Send the entries of some pipelines at the end of the process, and drop the rest."""
+    """At the end of the process, send the entries of some pipelines, and drop the rest."""
     global _exit_began_at  # noqa: PLW0603 - see exit_began_at
     pipelines = list(pipelines)
     with _signals_deferred(), _exit_clock_running():
@@ -118,7 +122,7 @@ def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
         for step in steps:
             try:
                 step()
-            except BaseException as error:  # noqa: BLE001, PERF203 - after Ctrl-C the other steps only count
+            except BaseException as error:  # noqa: BLE001, PERF203 - after Ctrl-C, the other steps only count losses
                 interrupt = error
                 _exit_began_at = float("-inf")
         if interrupt is not None:
@@ -127,11 +131,11 @@ def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
 
 @contextlib.contextmanager
 def _exit_clock_running() -> Iterator[None]:
-    """Count the time inside the context as time of the exit; a nested context changes nothing."""
+    """Count the time inside this context as time of the exit. A nested context has no effect."""
     global _exit_began_at, _drained_at  # noqa: PLW0603 - see exit_began_at
     is_inner = _exit_began_at is not None and _drained_at is None
     _exit_began_at = exit_began_at()
-    _drained_at = None  # after `_exit_began_at`, so that no daemon thread reads too early a begin
+    _drained_at = None  # Set this last: otherwise another thread could read a wrong start.
     try:
         yield
     finally:
@@ -140,9 +144,10 @@ def _exit_clock_running() -> Iterator[None]:
 
 
 def is_told_later(pipeline: Drainable) -> bool:
-    """True if a later exit hook tells people of present losses; the pipeline is held until then.
+    """Return True, and keep the pipeline alive, if a later exit hook will report its losses.
 
-    Children of `multiprocessing` or Celery run no exit hooks, and their main thread is alive.
+    Child processes of `multiprocessing` or Celery run no exit hooks. In a child process, the result
+    is False because the main thread is still alive.
     """
     if _is_rest_told or threading.main_thread().is_alive():
         return False
@@ -151,7 +156,7 @@ def is_told_later(pipeline: Drainable) -> bool:
 
 
 def _tell_rest() -> None:
-    """Tell people of all losses since the drain in one line, even of those in exit hooks."""
+    """Report the losses since the drain: one line for each pipeline."""
     global _is_rest_told  # noqa: PLW0603 - a process exits once
     _is_rest_told = True
     for pipeline in _all_pipelines():
@@ -159,7 +164,7 @@ def _tell_rest() -> None:
 
 
 def flush_all() -> None:
-    """Send everything within `shutdown_timeout`; drop nothing, because the process may go on."""
+    """Send all entries within `shutdown_timeout`. Drop no entry: the process may continue."""
     global _flushed_from, _flushed_until
     with _signals_deferred():
         began = monotonic()
@@ -172,10 +177,10 @@ def flush_all() -> None:
 
 
 def after_drain(action: Callable[[], None]) -> bool:
-    """Call a signal handler's action at the end of the drain that the signal has interrupted.
+    """Call `action` at the end of the drain or the flush that a signal has interrupted.
 
-    A drain inside the drain could wait for ever, because the worker may run in the same thread.
-    The result is False if the main thread does not drain.
+    A second drain inside the first could wait forever, because the worker may run in the same
+    thread. The result is False if the main thread is neither draining nor flushing.
     """
     if not _drains_under_way:
         return False
@@ -205,19 +210,19 @@ def _all_pipelines() -> list[Drainable]:
 
 
 def _before_fork() -> None:
-    # A module that another thread is importing would stay half-imported in the child.
+    # Wait for imports in other threads: a half-imported module would stay incomplete in the child.
     loading.acquire(timeout=LOADING_SECONDS)
     opening.acquire(timeout=OPENING_SECONDS)
 
 
 def _after_fork_in_parent() -> None:
     for lock in (opening, loading):
-        with contextlib.suppress(RuntimeError):  # the lock was not acquired in time
+        with contextlib.suppress(RuntimeError):  # `_before_fork` could not acquire the lock.
             lock.release()
 
 
 def _after_fork_in_child() -> None:
-    global _exit_began_at, _drained_at, _drains_under_way  # noqa: PLW0603 - the child has its own exit
+    global _exit_began_at, _drained_at, _drains_under_way  # noqa: PLW0603 - a child process has its own exit
     _exit_began_at = _drained_at = None
     _drains_under_way = 0
     _afterwards.clear()
@@ -227,7 +232,7 @@ def _after_fork_in_child() -> None:
         pipeline.start_empty()
 
 
-# Exit hooks run in reverse order: those that an app registers after this import run earlier.
+# Exit hooks run in reverse order. So `_tell_rest` runs after all hooks that are registered later.
 atexit.register(_tell_rest)
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork

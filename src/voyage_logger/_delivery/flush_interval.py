@@ -1,7 +1,7 @@
-"""Decide when a batch that is not full is sent: one flush interval after its first entry.
+"""Decide when to send a batch that is not full: after about one flush interval.
 
-What must stay true: this module has no clock, thread or source of chance, so that
-`benchmarks/fleet.py` can run the code of ten thousand processes in one.
+What must stay true: this module has no clock, no thread and no random numbers of its own. So
+`benchmarks/fleet.py` can run the code of ten thousand clients in one process.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-JITTER = 0.1  # the part of an interval by which the interval may be shorter or longer
+JITTER = 0.1  # An interval is up to 10 % shorter or longer than its setting.
 
 
 class FlushInterval:
-    """The time until the next batch that is not full. Not thread-safe.
+    """Computes when the next batch that is not full is due. Not thread-safe.
 
-    After a start, and after an interval without entries, the time is random within the interval.
+    After a start, and after an interval without entries, the wait is a random part of the interval.
     """
 
     __slots__ = ("_due", "_is_resting", "_seconds")
@@ -29,16 +29,16 @@ class FlushInterval:
         self._is_resting = True
 
     def begin(self, now: float, random: Callable[[], float]) -> None:
-        """Note that a batch is taken, so that later entries are due an interval from now."""
+        """Record that a batch is taken now. Later entries are due one interval from now."""
         self._is_resting = False
         self._due = now + interval(self._seconds, random)
 
     def rest(self) -> None:
-        """Note that no entry waits."""
+        """Record that no entry is waiting."""
         self._is_resting = True
 
     def remaining(self, now: float, random: Callable[[], float]) -> float:
-        """Return the seconds until the waiting entries are due; zero or less means now."""
+        """Return the seconds until the waiting entries are due. Zero or less means: send now."""
         if self._is_resting:
             self._is_resting = False
             wait = phase if self._due <= now else interval
@@ -47,14 +47,14 @@ class FlushInterval:
 
 
 def interval(seconds: float, random: Callable[[], float]) -> float:
-    """Return the flush interval with jitter, so that the flushes of many clients spread."""
+    """Return the flush interval with jitter, so that many clients do not flush at the same time."""
     return seconds * (1 - JITTER + 2 * JITTER * random())
 
 
 def phase(seconds: float, random: Callable[[], float]) -> float:
-    """Return the interval after a start or after an interval without entries.
+    """Return the first interval after a start, or after an interval without entries.
 
-    The result spreads the flushes of clients that started at the same time. The jitter of
-    `interval` alone would need minutes to spread them.
+    The result spreads the flushes of clients that started at the same time. With the jitter of
+    `interval` alone, the flushes would spread only after minutes.
     """
     return seconds * (JITTER + random())

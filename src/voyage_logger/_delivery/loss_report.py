@@ -1,7 +1,7 @@
-"""Tell people of lost entries: by a line on stderr, and by an entry once the server works.
+"""Report lost entries: by a line on stderr, and by a log entry once the server works.
 
-What must stay true: the lines and the entries count every loss exactly once each. The loss of such
-an entry, a notice, causes no further notice.
+A *notice* is a log entry about lost entries. What must stay true: the lines count each loss exactly
+once, and the notices count each loss exactly once. The loss of a notice causes no further notice.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from voyage_logger._delivery.server_state import ServerState
     from voyage_logger._queue.contract import Queue
 
-_LINE_SECONDS = 0.5  # the most time that the end of a logger gives another thread's line
-_AT_END = {"closed", "shutdown"}  # with these reasons, the last attempt explains the loss
+_LINE_SECONDS = 0.5  # A logger waits at most this long for the lines of other threads.
+_AT_END = {"closed", "shutdown"}  # For these reasons, the report names the last problem.
 
 
 class LossReport:
-    """Tells people of one queue's losses.
+    """Reports the losses of one queue.
 
-    `is_due` is True from a rejection until people have been told. Thread-safe: the queue's lock
-    guards all attributes, so that no loss is told twice.
+    `is_due` is True from the rejection of an entry until the rejection is reported. Thread-safe:
+    threads claim losses under the queue's lock, so that no loss is reported twice.
     """
 
     def __init__(
@@ -50,38 +50,39 @@ class LossReport:
         self._write_notice = write_notice
         self._clock = clock
         self.is_due = False
-        self._words = ""  # what the server said of the last entry that it rejected
-        self._telling: Counter[int] = Counter()  # reports in progress, by thread
-        self._told: Counter[Loss] = Counter()  # on stderr
+        self._words = ""  # The server's answer for the last rejected entry.
+        self._telling: Counter[int] = Counter()  # The number of reports in progress, by thread.
+        self._told: Counter[Loss] = Counter()  # Losses that are reported on stderr.
         self._told_at: float | None = None
-        self._noted: Counter[Loss] = Counter()  # in the stream
-        self._noted_at = 0  # the number of confirmed batches at the last notice
-        self._told_kept = self._noted_kept = 0  # how many of these entries are dead letters
+        self._noted: Counter[Loss] = Counter()  # Losses that are reported in notices.
+        self._noted_at = 0  # The number of delivered batches at the last notice.
+        self._told_kept = self._noted_kept = 0  # How many reported entries are dead letters.
 
     def expect(self, words: str) -> None:
-        """Note what the server said of an entry that the caller rejects under the queue's lock."""
+        """Record the server's answer for a rejected entry. The caller holds the queue's lock."""
         self.is_due = True
         self._words = words
 
     def end(self) -> None:
-        """Wake the threads that wait for a report, because all losses are reported."""
+        """Record that all losses are reported, and wake the threads that wait for the report."""
         with self._queue.lock:
             self.is_due = False
             self._queue.settled.notify_all()
 
     def tell(self, *, at_once: bool = False) -> None:
-        """Tell people of new losses; with `at_once`, even within a minute of the last report."""
+        """Report new losses, but at most once a minute unless `at_once` is True."""
         self.report(self._claim("", at_once=at_once))
 
     def tell_last(self, *, at_once: bool = False) -> None:
-        """Tell people of losses at the end, with the problem of the last attempt as the cause."""
+        """Report losses after the last attempt, with the problem of that attempt as the cause."""
         self.report(self.claim_last(at_once=at_once))
 
     def wait_for_others(self, limit: float) -> None:
-        """Wait for the lines of other threads, because exit would end these threads.
+        """Wait until other threads have written their lines, because exit would end these threads.
 
-        This takes `_LINE_SECONDS` at most, and ends so many seconds after `limit`, a monotonic
-        time: a function of the app that does not return must not delay exit for each logger.
+        The wait takes at most `_LINE_SECONDS`, counted from now or from `limit` if `limit` has
+        passed. `limit` is a time of the monotonic clock. So an `on_error` function that never
+        returns does not delay exit again for each logger.
         """
         deadline = min(self._clock(), limit) + _LINE_SECONDS
         with self._queue.lock:
@@ -92,7 +93,7 @@ class LossReport:
                 self._queue.settled.wait(remaining)
 
     def claim_last(self, *, at_once: bool) -> EntriesLost | None:
-        """Return the losses to report at the end; the caller must report them."""
+        """Return the losses to report after the last attempt. The caller must report the losses."""
         return self._claim(self._server.last_problem or "", at_once=at_once)
 
     def _claim(self, problem: str, *, at_once: bool) -> EntriesLost | None:
@@ -114,7 +115,7 @@ class LossReport:
         return EntriesLost(news.total(), _levels(news), reasons, words, kept, problem)
 
     def report(self, error: EntriesLost | None) -> None:
-        """Tell people of claimed losses. The caller must not hold the queue's lock."""
+        """Report claimed losses. The caller must not hold the queue's lock."""
         if error is not None:
             try:
                 advice = self._advice(error)
@@ -136,7 +137,7 @@ class LossReport:
         return f"; see `voyage-logger spool show --dead-letters {folder}`"
 
     def tell_all(self) -> None:
-        """Tell people of losses, and the stream if a batch was confirmed since the last notice."""
+        """Report new losses. Write a notice if a batch was delivered since the last notice."""
         with self._queue.lock:
             losses = self._all()
             news = losses - self._noted
@@ -152,7 +153,7 @@ class LossReport:
             self.end()
 
     def _all(self) -> Counter[Loss]:
-        """Return all losses so far, without notices and without entries that were printed."""
+        """Return all losses so far. Lost notices and printed entries do not count."""
         losses = self._queue.losses()
         for reason, lane in list(losses):
             if lane == NOTICE_LANE or reason == UNCONFIGURED:
@@ -161,7 +162,7 @@ class LossReport:
 
 
 def _notice(news: Counter[Loss], kept: int) -> dict[str, Any]:
-    """Return the fields of an entry about losses."""
+    """Return the fields of a log entry about losses."""
     count = news.total()
     what = f": {fate(count, kept)}" if kept else f" lost {entries(count)}"
     return {

@@ -1,8 +1,8 @@
 """A pipeline: the queue, the worker and the transport that a logger and its bound loggers share.
 
-What must stay true: a log call only calls `submit`, which makes one comparison and one append. The
-method `_submit_with_checks` handles all rare cases: the first entry of a process, a fork that
-skipped the hooks, a closed logger, and the end of the process.
+What must stay true: a log call only calls `submit`, which usually makes one comparison and one
+append. The method `_submit_with_checks` handles all rare cases: the first entry of a process, a
+fork without Python's fork hooks, a closed logger, and the end of the process.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
 FLUSH_TIMEOUT = 30.0
-# Seconds that the end of a process waits for a batch, if the server is not known to work.
+# At its end, a process with a spool waits at most this many seconds for a server that may be down.
 _DURABLE_PATIENCE = 1.0
 
 
 class Pipeline:
-    """Accepts encoded entries and delivers them. `is_closed` is True once it accepts no more.
+    """Accepts encoded entries and delivers them.
 
+    `is_closed` is True once the pipeline drops all new entries.
     Thread-safe. A signal handler or a `__del__` may interrupt a method and call the pipeline again.
 
     Args:
-        make_notice: Makes the bytes of an entry about losses from its fields.
-        on_fork: A function that a forked child calls first; the function takes no lock.
+        make_notice: A function that encodes the fields of an entry about losses.
+        on_fork: A function that a forked child calls first. The function must not take a lock.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Pipeline:
         exit_and_fork.watch(self)
 
     def start_empty(self) -> None:
-        """Start again in a forked child without the parent's entries, which the parent sends."""
+        """Start again in a forked child with an empty queue: the parent sends its own entries."""
         self._on_fork()
         self._transport.reset()
         self.queue.release_in_child()
@@ -70,11 +71,11 @@ class Pipeline:
     def _make_empty(self) -> None:
         settings, transport, diagnostics = self._settings, self._transport, self._diagnostics
         self._pid = getpid()
-        # The process whose worker runs. With None, each log call checks for all rare cases.
+        # The id of the process whose worker runs. If this is None, log calls check for rare cases.
         self._served_pid: int | None = None
-        self._is_draining = False  # between begin_exit and end_exit, in the main thread
+        self._is_draining = False  # True while the main thread waits for the last entries.
         self.queue = queue = queue_for(settings, transport.destination, diagnostics)
-        self._reported = queue.stats()  # what flush() has accounted for
+        self._reported = queue.stats()  # The counts after the last `flush` or `close`.
         self._worker = Worker(
             queue,
             transport,
@@ -86,16 +87,16 @@ class Pipeline:
         )
 
     def submit(self, payload: bytes | bytearray, lane: int) -> int | None:
-        """Queue an encoded entry; return its sequence number, or None if it was dropped.
+        """Queue an entry, and return its sequence number. Return None if the entry was dropped.
 
-        This never raises, and waits for the network only at exit.
+        This method never raises, and waits for the network only at exit.
         """
         if self._served_pid == getpid():
             return self.queue.append(payload, lane)
         return self._submit_with_checks(payload, lane)
 
     def drop_new(self, lane: int, reason: str) -> None:
-        """Count an entry that could not be made as accepted and dropped."""
+        """If an entry could not be made, count the entry as accepted and dropped."""
         self.notice_fork()
         self.queue.drop_new(lane, reason)
 
@@ -105,7 +106,7 @@ class Pipeline:
         return self._worker.server.add_to(self.queue.stats())
 
     def flush(self, timeout: float) -> FlushResult:
-        """Send all entries that were accepted before the call; wait `timeout` seconds at most."""
+        """Send all entries that were accepted before this call. Wait at most `timeout` seconds."""
         started = monotonic()
         target = self.begin_flush()
         before = self._reported
@@ -113,7 +114,7 @@ class Pipeline:
         return self._result(before, target, started)
 
     def close(self, timeout: float | None) -> FlushResult:
-        """Send the queued entries, and accept no more; without `timeout`, wait as exit does."""
+        """Send the queued entries, and drop new entries. Without `timeout`, wait as at exit."""
         self.notice_fork()
         started = monotonic()
         before = self._reported
@@ -131,7 +132,7 @@ class Pipeline:
         return self._result(before, self.queue.newest(), started)
 
     def stop_when_empty(self) -> None:
-        """End the worker once the queue is empty, because the last logger that used it is gone."""
+        """No logger uses this pipeline any more: end the worker once the queue is empty."""
         self._worker.orders.stop_when_empty()
         if self.queue.oldest() != NEVER and not self._worker.start():
             exit_and_fork.hold(self)
@@ -144,22 +145,22 @@ class Pipeline:
         return self._worker.is_running
 
     def stop_worker(self, deadline: float) -> None:
-        """Stop the worker, and wait until `deadline` for a request or a write in progress."""
+        """Stop the worker. Wait until `deadline` for a request or a write that is in progress."""
         self._worker.orders.stop()
         self._worker.join(deadline)
 
     def begin_flush(self) -> int:
-        """Make the worker send everything; return the sequence number of the newest entry."""
+        """Make the worker send all entries. Return the sequence number of the newest entry."""
         self.notice_fork()
         self._worker.orders.flush(target := self.queue.newest())
         return target
 
     def end_flush(self, target: int, began_at: float) -> None:
-        """Wait until all entries up to `target` are settled, `shutdown_timeout` at most."""
+        """Wait until all entries up to `target` are settled, but at most `shutdown_timeout`."""
         self._await(target, began_at + self._settings.shutdown_timeout)
 
     def begin_exit(self) -> None:
-        """Make the worker send everything within `shutdown_timeout` from the exit's begin."""
+        """Make the worker send all entries within `shutdown_timeout` after the exit began."""
         self.notice_fork()
         self._served_pid = None
         self._is_draining = True
@@ -167,23 +168,23 @@ class Pipeline:
         self._worker.orders.drain(self._exit_deadline())
 
     def end_exit(self, *, at_once: bool) -> None:
-        """Wait until nothing is pending; then drop what was not sent, and tell people of it."""
+        """Wait until no entry is pending. At the deadline, drop pending entries. Report losses."""
         is_done = False
         try:
             is_done = self._await_end(self._exit_deadline(), _DURABLE_PATIENCE)
-        finally:  # Ctrl-C ends the wait, but every loss is still counted and told
+        finally:  # Ctrl-C ends the wait, but all losses are still counted and reported.
             if is_done:
                 self._is_draining = False
                 self._worker.losses.tell(at_once=at_once)
             else:
                 self._worker.stop_and_drop("shutdown", at_once=at_once)
                 self._is_draining = False
-                self.queue.drop_all("shutdown")  # daemon threads may have logged meanwhile
+                self.queue.drop_all("shutdown")  # Daemon threads may have logged new entries.
             self._worker.losses.wait_for_others(self._exit_deadline())
             self.queue.release()
 
     def tell_rest(self) -> None:
-        """Tell people of losses that no earlier line told."""
+        """Report the losses that no earlier line has reported."""
         self._worker.losses.tell_last(at_once=True)
         self._worker.losses.wait_for_others(self._exit_deadline())
 
@@ -191,8 +192,8 @@ class Pipeline:
         return exit_and_fork.exit_began_at() + self._settings.shutdown_timeout
 
     def _submit_with_checks(self, payload: bytes | bytearray, lane: int) -> int | None:
-        # Other threads are frozen then, and people cannot be told of a loss.
-        if sys.is_finalizing():  # pragma: no cover - coverage has ended before these last moments
+        # While Python finalizes, other threads are frozen, and a loss cannot be reported.
+        if sys.is_finalizing():  # pragma: no cover - Coverage ends before Python finalizes.
             self.queue.try_drop_new(lane, "shutdown")
             return None
         self.notice_fork()
@@ -201,7 +202,7 @@ class Pipeline:
             self.queue.drop_new(lane, "closed")
             self._worker.losses.tell(at_once=is_exiting and self._is_told_now())
             return None
-        if is_exiting:  # before the append: an earlier drain may have less time left
+        if is_exiting:  # Renew the deadline first: the deadline of an earlier drain may be over.
             self._worker.orders.drain(self._exit_deadline())
         sequence = self.queue.append(payload, lane)
         if not is_exiting:
@@ -213,14 +214,16 @@ class Pipeline:
         return sequence
 
     def _is_told_now(self) -> bool:
-        """False if a later exit hook can tell people of a loss, outside of `on_error`."""
+        """True if losses must be reported now, because no later exit hook will report them."""
         return self._diagnostics.is_inside_on_error or not exit_and_fork.is_told_later(self)
 
     def _wait_in_daemon_thread(self) -> None:
-        """Wait until an entry is sent that a daemon thread logs during exit.
+        """During exit, wait until the entry that this daemon thread has logged is settled.
 
-        If the main thread is draining, it drops this entry, and tells people in one line for all.
-        Otherwise the last exit hook tells, so that daemon threads that go on do not fill stderr.
+        If the entry is still pending at the deadline and the main thread is draining, the main
+        thread drops and reports the entry. If the main thread is not draining, this thread drops
+        the entry. This thread reports losses at most once a minute, so that daemon threads do not
+        fill stderr. The last exit hook reports the remaining losses.
         """
         if self._await(self.queue.newest(), self._exit_deadline()):
             return
@@ -229,14 +232,15 @@ class Pipeline:
             self._worker.losses.tell_last()
 
     def _await(self, target: int, deadline: float) -> bool:
-        """Wait until all entries up to `target` are settled; return False if one is pending."""
+        """Return True once all entries up to `target` are settled, or False after the deadline."""
         queue, worker = self.queue, self._worker
         is_ending = self.is_closed or exit_and_fork.is_exiting()
-        # A spool may have files of dead processes, which only a running worker finds.
+        # A spool may have files of dead processes. Only a running worker finds these files.
         is_wanted = queue.is_pending(target) or (queue.is_durable and not is_ending)
         is_idle = is_wanted and not worker.is_running and monotonic() < deadline
         start = worker.start_late if is_ending else worker.start
-        if is_idle and not start():  # a look-up of a name in this thread can exceed the limit
+        # A new thread is better than this thread, in which a DNS lookup could exceed the deadline.
+        if is_idle and not start():
             worker.run_here(deadline)
         with queue.lock:
             while (is_pending := queue.is_pending(target)) or worker.losses.is_due:
@@ -247,9 +251,9 @@ class Pipeline:
         return not is_pending
 
     def _await_end(self, deadline: float, patience: float) -> bool:
-        """Wait until no entry is pending; for a durable queue, only while the server answers.
+        """Wait until no entry is pending. With a durable queue, wait only while the server answers.
 
-        With a server that is not known to work, this waits at most `patience` seconds.
+        With a durable queue and a server that may be down, wait at most `patience` seconds.
         """
         if not self.queue.is_durable:
             return self._await(LAST, deadline)
@@ -262,8 +266,8 @@ class Pipeline:
             is_busy = server.is_well and self.queue.oldest() != NEVER
             if is_done or is_over or (settled == server.batches and not is_busy):
                 break
-        if self.queue.oldest() == 0:  # files of dead processes must not hold up this one
-            # Without the answer to the present request, its batch would be sent a second time.
+        if self.queue.oldest() == 0:  # Adopted entries must not delay the end of this process.
+            # Wait for the answer to the present request: otherwise the batch would be sent again.
             self.stop_worker(deadline if server.is_well else end)
         return is_done
 

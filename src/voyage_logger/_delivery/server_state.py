@@ -1,6 +1,7 @@
-"""The counts of the attempts, and whether the server works.
+"""Count the requests, and record whether the server works.
 
-What must stay true: only the thread that sends changes a `ServerState`; every thread may read it.
+What must stay true: only the thread that sends entries changes a `ServerState`. Every thread may
+read a `ServerState`.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ if TYPE_CHECKING:
     from voyage_logger._base.stats import Stats
     from voyage_logger.transports import BaseTransport
 
-_QUIET_FAILURES = 3  # failed attempts before a passing problem is reported
+_QUIET_FAILURES = 3  # A temporary problem is reported only after this many failed attempts.
 
 
 class ServerState:
-    """Counts the requests of one transport, and reports a problem once."""
+    """Counts the requests of one transport, and reports each problem once."""
 
     def __init__(self, transport: BaseTransport, diagnostics: Diagnostics) -> None:
         self._transport = transport
         self._diagnostics = diagnostics
-        self._reported: tuple[type, int | None] | None = None  # the problem that people know of
+        self._reported: tuple[type, int | None] | None = None  # The problem that was reported last.
         self._requests = self._retries = 0
-        self.batches = 0  # batches that the server has confirmed
+        self.batches = 0  # The number of delivered batches.
         self._last_delivery: float | None = None
-        self.last_problem: str | None = None  # why the last attempt failed, or None
+        self.last_problem: str | None = None  # Why the latest attempt failed; None after a success.
 
     @property
     def is_well(self) -> bool:
-        """True if the server has accepted the credentials, and no attempt has failed since."""
+        """True if a sign-in or a batch has succeeded, and the last attempt has not failed."""
         is_known = self.batches > 0 or self._transport.sign_ins > 0
         return is_known and self.last_problem is None
 
@@ -55,7 +56,7 @@ class ServerState:
         self._retries += is_retry
 
     def note_delivery(self) -> None:
-        """Count a confirmed batch, and report the end of a reported problem."""
+        """Count a delivered batch. If a problem was reported before, report that it has ended."""
         self.batches += 1
         self._last_delivery = time.time()
         self.last_problem = None
@@ -64,7 +65,7 @@ class ServerState:
             self._diagnostics.say("recovered", "entries are being delivered again")
 
     def note_problem(self, error: VoyageError, attempt: int) -> None:
-        """Report a new problem; report a passing problem at the third failed attempt in a row."""
+        """Report a new problem. A temporary problem is reported at the third failure in a row."""
         self.last_problem = str(error)
         trouble = (type(error), error.status)
         is_transient = isinstance(error, ConnectionFailed) and error.is_transient

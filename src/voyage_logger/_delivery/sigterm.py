@@ -1,7 +1,8 @@
-"""`flush_on_sigterm`: send queued entries at SIGTERM, then call the previous handler.
+"""`flush_on_sigterm`: at SIGTERM, send queued entries, and then call the previous handler.
 
-What must stay true: no handler is installed unless the user asks for it. The previous handler is
-always called, at most `shutdown_timeout` later. No entry is dropped if the process goes on.
+What must stay true: this module sets no handler unless the user calls `flush_on_sigterm`. The
+previous handler is always called, at most `shutdown_timeout` after the signal. If the process
+continues, no entry is dropped.
 """
 
 from __future__ import annotations
@@ -22,24 +23,27 @@ if TYPE_CHECKING:
 
 
 def flush_on_sigterm() -> None:
-    """Make SIGTERM send the queued entries of all loggers, within `shutdown_timeout`.
+    """At SIGTERM, send the queued entries of all loggers within `shutdown_timeout`.
 
-    Then the previous handler is called; Python's default handler ends the process. If the process
-    goes on, entries that could not be sent in time stay queued. If exit or an earlier SIGTERM is
-    already sending, the previous handler is called after the sending.
+    After the entries are sent, the previous handler is called. Python's default handler ends the
+    process. If the process continues, entries that were not sent in time stay queued. If the client
+    is already sending entries because of an exit or an earlier SIGTERM, the previous handler is
+    called when all entries are sent or the time is over.
 
-    Without this function, SIGTERM ends Python at once: exit hooks are not run, and queued entries
-    are lost. uvicorn needs this function, because uvicorn raises the signal again after its
-    shutdown. gunicorn and Celery turn SIGTERM into a regular exit, so they do not need it.
-    Call this function in the main thread, after your own code has set its handler of SIGTERM. A
-    second call does nothing. Forked children inherit the handler, and send their own entries.
+    Without this function, SIGTERM ends Python at once: exit hooks do not run, and queued entries
+    are lost. With uvicorn you need this function, because uvicorn raises SIGTERM again after its
+    shutdown. With gunicorn and Celery you do not need this function, because gunicorn and Celery
+    end with a normal exit after SIGTERM.
 
-    On Windows, only a SIGTERM of the process itself (`signal.raise_signal`) can be handled. Other
-    processes end this one without calling a handler.
+    Call this function in the main thread, after your own code has set its SIGTERM handler. A second
+    call has no effect. Forked children inherit the handler, and send their own entries.
+
+    On Windows, a process can handle SIGTERM only if the process itself raises the signal with
+    `signal.raise_signal`. If another process ends this process, no handler is called.
 
     Raises:
-        ConfigurationError: This is not the main thread, or the present handler was not set from
-            Python and cannot be called.
+        ConfigurationError: The calling thread is not the main thread, or the present handler of
+            SIGTERM was not set from Python, so it cannot be called.
     """
     current = threading.current_thread()
     if current is not threading.main_thread():
@@ -56,7 +60,7 @@ def flush_on_sigterm() -> None:
 
 @frozen
 class _Chain:
-    """A handler of SIGTERM. Each has its own `previous`, so two handlers never call each other."""
+    """A SIGTERM handler. Each handler has its own `previous`: no two handlers call each other."""
 
     previous: Handler
 
@@ -65,16 +69,16 @@ class _Chain:
             return
         try:
             if self.previous == signal.SIG_DFL:
-                exit_and_fork.drain_all()  # pragma: no cover - SIGTERM ends coverage, too
+                exit_and_fork.drain_all()  # pragma: no cover - coverage cannot measure this code
             else:
                 exit_and_fork.flush_all()
-        finally:  # Ctrl-C ends the sending, but the previous handler is still called
+        finally:  # Call the previous handler even if Ctrl-C has ended the sending.
             _Previous(self.previous, number, frame)()
 
 
 @frozen
 class _Previous:
-    """A call of the previous handler."""
+    """The previous handler and the arguments of its call."""
 
     handler: Handler
     number: int
@@ -83,6 +87,6 @@ class _Previous:
     def __call__(self) -> None:
         if callable(self.handler):
             self.handler(self.number, self.frame)
-        elif self.handler == signal.SIG_DFL:  # pragma: no cover - SIGTERM ends coverage, too
+        elif self.handler == signal.SIG_DFL:  # pragma: no cover - coverage cannot measure this code
             signal.signal(self.number, signal.SIG_DFL)
             signal.raise_signal(self.number)

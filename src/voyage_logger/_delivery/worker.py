@@ -1,12 +1,12 @@
-"""The worker: one daemon thread that takes batches, sends them, and waits between them.
+"""The worker: a daemon thread that takes a batch, sends it, and waits until the next batch is due.
 
-What must stay true: the worker alone decides when entries are sent. The loop ends only by an order,
-even if a transport or a user's function raises. Every wait is on the queue's condition, so that
-flush, close and exit can end the wait. The queue's lock guards all orders, and each new order wakes
-the worker.
+What must stay true: only the worker decides when entries are sent. Only an order ends the worker's
+loop. An exception from a transport or a user's function does not end the loop. Every wait uses a
+condition of the queue, so that flush, close and exit can end the wait. The queue's lock guards all
+orders, and each new order wakes the worker.
 
-The system may give no thread: at exit on Python 3.12.0 to 3.12.2, or at its limit of threads. Then
-`run_here` runs the loop in the caller's thread.
+Starting a thread can fail: at exit on Python 3.12.0 to 3.12.2, or at the system's limit of threads.
+If no thread can start, `run_here` runs the loop in the caller's thread.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
 _REFUSED_ALL = Outcome(Kind.TRY_AGAIN, "every entry of a batch was refused")
-# The least seconds between two attempts, even if the app calls `flush` very often.
+# The shortest pauses after a failed attempt, in seconds, even if the app often calls `flush`.
 _LEAST_PAUSE = 0.5
 _LEAST_BLOCKED_PAUSE = 5.0
 _THREAD_RETRY_SECONDS = 1.0
 
 
 class Orders:
-    """What other threads tell one worker to do: flush, drain, stop. Thread-safe."""
+    """The orders of other threads to one worker: flush, drain, stop. Thread-safe."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self.flush_until = 0  # entries up to this sequence number are sent at once
-        self.deadline: float | None = None  # the monotonic time at which sending ends
+        self.flush_until = 0  # Entries up to this sequence number are sent at once.
+        self.deadline: float | None = None  # The time of the monotonic clock at which sending ends.
         self.stops_when_empty = self.is_stopped = False
-        self.is_flush_new = False  # True from a flush to the next attempt
+        self.is_flush_new = False  # True from a flush until the next attempt begins.
 
     def flush(self, until: int) -> None:
-        """Make the worker send all entries up to a sequence number now.
+        """Make the worker send all entries up to the sequence number `until` at once.
 
         A flush ends a pause between attempts, unless the server asked for the pause.
         """
@@ -61,7 +61,7 @@ class Orders:
             self._queue.changed.notify_all()
 
     def drain(self, deadline: float) -> None:
-        """Make the worker send every present and later entry at once, until `deadline`."""
+        """Until `deadline`, make the worker send each queued or new entry at once."""
         with self._queue.lock:
             self.deadline = deadline
             self.flush(LAST)
@@ -73,7 +73,7 @@ class Orders:
             self._queue.changed.notify_all()
 
     def stop(self) -> None:
-        """Make the worker end after the present attempt, and wake all threads that wait for it."""
+        """Make the worker end after the present attempt, and wake all waiting threads."""
         with self._queue.lock:
             self.is_stopped = True
             self._queue.changed.notify_all()
@@ -81,7 +81,7 @@ class Orders:
 
     @contextmanager
     def drain_only(self, deadline: float) -> Iterator[None]:
-        """Drain until `deadline` inside the context, and restore the earlier orders at its end."""
+        """Give the order to drain. At the end of the context, restore the earlier orders."""
         with self._queue.lock:
             earlier = self.flush_until, self.deadline, self.stops_when_empty, self.is_stopped
             self.drain(deadline)
@@ -96,8 +96,8 @@ class Orders:
 class Worker:
     """Delivers the entries of a queue.
 
-    `start` calls `on_start` if the worker runs or begins to run. The end of the loop calls
-    `on_end`. Both calls are made under the queue's lock.
+    `start` calls `on_start` if the worker is running or starts now. The worker calls `on_end` when
+    its loop ends. `on_start` and `on_end` are called under the queue's lock.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] | None = None,
     ) -> None:
-        from random import Random  # noqa: PLC0415 - the import of the package must stay cheap
+        from random import Random  # noqa: PLC0415 - the package's import must stay fast
 
         self._queue = queue
         self._batch_size = settings.batch_size
@@ -120,20 +120,20 @@ class Worker:
         self._on_start = on_start
         self._on_end = on_end
         self._clock = clock
-        # An app may seed the functions of `random`, so that all its processes would wait equally.
-        self._random = random or Random().random  # noqa: S311 - jitter, not cryptography
+        # An app may seed `random` in all its processes. Then all processes would wait equally long.
+        self._random = random or Random().random  # noqa: S311 - This is jitter, not cryptography.
         self.server = ServerState(transport, diagnostics)
         self.losses = LossReport(queue, self.server, diagnostics, write_notice, clock)
         self._delivery = BatchDelivery(queue, transport, settings, self.server, self.losses, self)
         self._flush_interval = FlushInterval(settings.flush_interval)
         self.orders = Orders(queue)
-        # The queue's lock guards these three.
+        # The queue's lock guards the next three attributes.
         self.is_running = False
-        self._driver: int | None = None  # the thread that runs the loop
+        self._driver: int | None = None  # The id of the thread that runs the loop.
         self._no_thread_until = 0.0
 
     def start(self) -> bool:
-        """Start the thread, unless the worker runs; return False if the system gives no thread."""
+        """Start the thread unless the worker is running. Return False if no thread can start."""
         with self._queue.lock:
             if not self.is_running and self._clock() < self._no_thread_until:
                 return False
@@ -145,7 +145,7 @@ class Worker:
             exit_and_fork.hook_exit()
             if pool_hosts.has_dead_threads():
                 self._diagnostics.say("uwsgi", pool_hosts.DEAD_THREADS)
-        except BaseException:  # after an interrupt, the next log call must start the worker
+        except BaseException:  # After Ctrl-C, the next log call must be able to start the worker.
             self._end()
             raise
         if self.start_late():
@@ -155,7 +155,7 @@ class Worker:
         return False
 
     def start_late(self) -> bool:
-        """Start the thread as `start` does, but without `on_start`: the logger or process ends."""
+        """Start the thread without calling `on_start`: the logger or the process is ending."""
         self.is_running = True
         try:
             threading.Thread(target=self._live, name="voyage-logger", daemon=True).start()
@@ -167,7 +167,7 @@ class Worker:
         return True
 
     def run_here(self, deadline: float) -> None:
-        """Run the loop in this thread until the queue is empty or the deadline has come."""
+        """Run the loop in the caller's thread until the queue is empty or the deadline is over."""
         with self._queue.lock:
             if self.is_running:
                 return
@@ -176,7 +176,7 @@ class Worker:
             self._run()
 
     def join(self, deadline: float) -> None:
-        """Wait until the loop has ended, or the deadline has come."""
+        """Wait until the loop has ended or the deadline is over."""
         with self._queue.lock:
             while self.is_running and self._driver != threading.get_ident():
                 remaining = deadline - self._clock()
@@ -185,32 +185,32 @@ class Worker:
                 self._queue.settled.wait(remaining)
 
     def stop_and_drop(self, reason: str, *, at_once: bool) -> None:
-        """End the loop, drop all entries, and tell people of every loss in one line."""
+        """End the loop, drop all entries, and report all losses in one line."""
         with self._queue.lock:
             self.orders.stop()
             self._queue.drop_all(reason)
-            # The lock prevents that another thread tells of these losses in a line of its own.
+            # Claim the losses under the lock, so that no other thread reports these losses.
             error = self.losses.claim_last(at_once=at_once)
         self.losses.report(error)
 
     @property
     def is_stopped(self) -> bool:
-        """True once an order or the lack of time has ended the sending."""
+        """True once the worker must stop, by an order or because the time is over."""
         return self.orders.is_stopped
 
     @property
     def can_settle(self) -> bool:
-        """True if the loop runs in another thread, so that the caller may wait for entries."""
+        """True if the caller can wait for its entries, because another thread runs the loop."""
         is_own = self._driver == threading.get_ident()
         return self.is_running and not self.orders.is_stopped and not is_own
 
     def _live(self) -> None:
         self._run()
-        if self.orders.stops_when_empty:  # the last logger of this queue is gone
+        if self.orders.stops_when_empty:  # No logger uses this queue any more.
             self._queue.release()
 
     def _end(self) -> None:
-        """Tell all threads that wait that the worker does not run."""
+        """Record that the worker is not running, and wake the threads that wait for the worker."""
         with self._queue.lock:
             self.is_running = False
             self._on_end()
@@ -235,7 +235,7 @@ class Worker:
                 self._end()
 
     def _wait_until_due(self) -> bool:
-        """Wait until there is something to send; return False if the loop must end."""
+        """Wait until entries are due, and return True. Return False if the loop must end."""
         while True:
             self._queue.maintain()
             with self._queue.lock:
@@ -244,7 +244,7 @@ class Worker:
                 return verdict
 
     def _look(self) -> bool | None:
-        """Return True to send now, False to end the loop, and None after a wait for entries."""
+        """Return True if entries are due, False if the loop must end, and None after a wait."""
         queue, orders = self._queue, self.orders
         if orders.is_stopped:
             return False
@@ -261,7 +261,7 @@ class Worker:
         return None
 
     def _rest(self) -> bool | None:
-        """Wait for the first entry; return False if the loop must end instead."""
+        """Wait for an entry, because the queue is empty. Return False if the loop must end."""
         if self.orders.stops_when_empty:
             return False
         self._flush_interval.rest()
@@ -269,7 +269,7 @@ class Worker:
         return None
 
     def _at_most(self, seconds: float) -> float:
-        """Return the number of seconds, but no more than the queue's maintenance interval."""
+        """Return `seconds`, but at most the queue's maintenance interval."""
         interval = self._queue.maintenance_interval
         return seconds if interval is None else min(seconds, interval)
 
@@ -278,16 +278,16 @@ class Worker:
         return self._queue.fill() > BEHIND or self.orders.deadline is not None
 
     def _end_round(self) -> None:
-        """Tell people of new losses; wait if the server refuses everything."""
+        """Report new losses. Pause if the server has refused several whole batches in a row."""
         self.losses.tell_all()
         refused = self._delivery.refused_in_a_row
         if refused > 1 and self.orders.deadline is None:
             self.back_off(_REFUSED_ALL, refused - 1)
 
-    # `BatchDelivery` calls these methods of its `Pacer`.
+    # `BatchDelivery` calls the methods below: they are the protocol `Pacer`.
 
     def begin_attempt(self) -> float | None:
-        """Note that an attempt begins; return the most seconds that its waits may take."""
+        """Record that an attempt begins. Return the attempt's time limit in seconds, or None."""
         with self._queue.lock:
             if self.orders.is_flush_new:
                 self._follow_flush()
@@ -296,12 +296,12 @@ class Worker:
             return max(LEAST_TIME, self.orders.deadline - self._clock())
 
     def _follow_flush(self) -> None:
-        """Note that the next attempt serves the latest flush, so that pauses are short again."""
+        """Mark the latest order to flush as done, and make the next pauses short again."""
         self.orders.is_flush_new = False
         self._delivery.shorten_pauses()
 
     def back_off(self, outcome: Outcome, attempt: float) -> None:
-        """Wait before the next attempt; a flush or the end of the process shortens the wait."""
+        """Wait before the next attempt. A flush or the end of the process shortens the wait."""
         if outcome.kind is Kind.BLOCKED and self.orders.deadline is not None:
             self.orders.stop()  # a later attempt would fail, too
         now = self._clock()
@@ -311,17 +311,17 @@ class Worker:
         self.losses.tell()
 
     def _wait(self, now: float, end: float, wanted: float, least: float) -> None:
-        """Wait until `end`, or after a flush until `wanted` and `least`.
+        """Wait until `end`. A flush shortens the wait, but not below `wanted` and `least`.
 
-        The server asked for a pause until `wanted`. With the pause until `least`, many flushes do
-        not make many requests.
+        The server asked for a pause until `wanted`. The shortest pause ends at `least`, so that
+        many flushes do not cause many requests.
         """
         queue, orders = self._queue, self.orders
         while not orders.is_stopped and now < end:
             with queue.lock:
                 deadline = orders.deadline
                 if deadline is not None and (queue.is_durable or max(wanted, now) >= deadline):
-                    orders.stop()  # a durable entry can wait for the next process
+                    orders.stop()  # Entries on the disk can wait for the next process.
                 elif orders.is_flush_new:
                     end = min(end, wanted if deadline is not None else max(wanted, least))
                     self._follow_flush()

@@ -1,8 +1,9 @@
-"""One attempt to send a batch; the only room that knows HTTP.
+"""The transports. A transport makes one attempt to send a batch in each call of `send`.
 
-To write a transport, for example to Kafka, subclass `BaseTransport`, define `send`, and pass an
-instance as `VoyageLogger(transport=...)`. The room may import `_base` and `_entry`. Read its files
-in this order:
+Only this package makes the HTTP requests of the client. To write your own transport, for example
+for Kafka, subclass `BaseTransport`, define `send`, and pass an instance as
+`VoyageLogger(transport=...)`. This package may import `_base` and `_entry`. Read the files in this
+order:
 
     _base_transport     BaseTransport: the methods that the worker calls
     _outcome            Outcome: the result of one attempt
@@ -37,11 +38,11 @@ else:
     def __getattr__(name: str) -> object:
         if name != "ConsoleTransport":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        # Only a logger without credentials needs the class, so the package's import leaves it out.
+        # Only a logger without credentials needs this class, so the class is imported late.
         from voyage_logger.transports import _console_transport  # noqa: PLC0415
 
         globals()[name] = found = _console_transport.ConsoleTransport
-        found.__module__ = __name__  # the module that users import the class from
+        found.__module__ = __name__  # Users import the class from this module.
         return found
 
 

@@ -1,7 +1,8 @@
-"""The transport to the Logs API: sign-in, token, and one attempt at a time.
+"""The transport to the Logs API: it signs in, keeps the token, and sends a batch in one attempt.
 
 What must stay true: a transport never sleeps and never repeats a request. If the server refuses the
-token of several threads, the transport signs in once. No text from this class holds a secret.
+token in several threads, the transport signs in only once. No error, outcome or `repr` of this
+module contains a secret.
 """
 
 from __future__ import annotations
@@ -39,29 +40,29 @@ _ENCODED = frozenset((bytes,))  # the types of encoded entries
 
 
 class _Hidden(dict[str, str]):
-    """Headers that no traceback shows, even if it shows the values of local variables."""
+    """Headers that are hidden in tracebacks, even in tracebacks that show local variables."""
 
     def __repr__(self) -> str:
         return "<hidden>"
 
 
 class Transport(Restorable, BaseTransport):
-    """Signs in to the Logs API and sends batches to it: "full control over requests".
+    """Signs in to the Logs API and sends batches. Use this class for full control over requests.
 
     Args:
-        api_key: The key; default: the environment variable VOYAGE_LOGS_KEY.
-        api_secret: The secret; default: VOYAGE_LOGS_SECRET.
-        base_url: The API's root; default: VOYAGE_LOGS_URL, else the vendor's.
-        timeout: Limits for connecting and for each read, seconds.
-        compress: Send bodies as gzip. The vendor's documentation does not mention gzip.
-        clock: The monotonic clock, seconds.
+        api_key: The API key (default: the environment variable VOYAGE_LOGS_KEY).
+        api_secret: The API secret (default: the environment variable VOYAGE_LOGS_SECRET).
+        base_url: The root URL of the API (default: VOYAGE_LOGS_URL if set, else the vendor's URL).
+        timeout: The time limits for connecting and for each read, in seconds.
+        compress: Compress requests with gzip. The vendor's documentation does not mention gzip.
+        clock: A function that returns the monotonic time in seconds.
 
     Raises:
-        ConfigurationError: An argument breaks its rule, or there are no credentials.
+        ConfigurationError: An argument is not valid, or there are no credentials.
 
-    Thread-safe. After a fork, call `reset()` in the child, as a `VoyageLogger` does. Copies and
-    pickles work as for a `VoyageLogger`. A transport that is unpickled without credentials in the
-    environment delivers nothing, and each outcome says why.
+    Thread-safe. After a fork, call `reset()` in the child, as a `VoyageLogger` does. A transport
+    can be copied and pickled like a `VoyageLogger`. If the environment has no credentials when a
+    transport is unpickled, the transport delivers nothing, and each outcome says why.
 
     Source: vendor docs, "sign-in-keys" and "logs/batch".
     """
@@ -84,7 +85,7 @@ class Transport(Restorable, BaseTransport):
 
     @classmethod
     def _from(cls, arguments: dict[str, Any]) -> Transport:
-        # If unpickling raised an error, a pool would wait for its task forever.
+        # Do not raise an error here: an error while unpickling makes a process pool wait forever.
         made = cls.__new__(cls)
         settings = {"api_key": None, "api_secret": None, **arguments}
         clock = settings.pop("clock")
@@ -100,11 +101,11 @@ class Transport(Restorable, BaseTransport):
         self._remember(Transport.__init__, arguments)
 
     def reset(self) -> None:
-        from random import Random  # noqa: PLC0415 - makes the package's import slower
+        from random import Random  # noqa: PLC0415 - the package's import must stay fast
 
         self.sign_ins = 0
-        # Each process has its own generator, so forked children renew their tokens at other times.
-        self._random = Random().random  # noqa: S311 - jitter, not cryptography
+        # Each process has its own random numbers, so forked children renew tokens at other times.
+        self._random = Random().random  # noqa: S311 - This is jitter, not cryptography.
         known = self._endpoint.credentials
         self._secrets = Secrets((known.api_key, known.api_secret) if known is not None else ())
         # The lock guards the token, not the session. A thread holds the lock during a sign-in, so
@@ -116,7 +117,7 @@ class Transport(Restorable, BaseTransport):
     def __repr__(self) -> str:
         return f"Transport(base_url={self._endpoint.base_url!r})"
 
-    # This property runs no Python code, because each log call reads it.
+    # Each log call reads this property. To be fast, the property runs only C code.
     secrets = property(attrgetter("_secrets.texts"))
 
     @property
@@ -130,12 +131,12 @@ class Transport(Restorable, BaseTransport):
             self.sign_in()
 
     def sign_in(self) -> None:
-        """Obtain a new token, even if the present one is valid.
+        """Obtain a new token, even if the present token is still valid.
 
         Raises:
             AuthenticationError: The server refuses the key and secret.
             ConnectionFailed: The server gives no usable answer.
-            ConfigurationError: The transport was unpickled where credentials are missing.
+            ConfigurationError: The transport was unpickled in an environment without credentials.
         """
         if self._endpoint.problems:
             raise missing(self._endpoint)
@@ -147,14 +148,15 @@ class Transport(Restorable, BaseTransport):
     def send(
         self, entries: Sequence[bytes | Mapping[str, Any]], *, time_limit: float | None = None
     ) -> Outcome:
-        """Make one attempt to send a batch, after a sign-in if there is no valid token.
+        """Make one attempt to send a batch. If there is no valid token, sign in first.
 
         Args:
-            entries: Encoded entries, or dicts, which are encoded as the logger does.
-            time_limit: The most seconds for each wait of sign-in and batch together, or None.
+            entries: Encoded entries, or dicts. Dicts are encoded in the same way as by a logger.
+            time_limit: The most seconds that each wait may take, or None. A sign-in before the
+                batch uses up a part of the time limit.
 
         Returns:
-            The outcome for the batch as a whole. Failures of the network do not raise.
+            The outcome for the whole batch. A network failure is an outcome, not an exception.
 
         Raises:
             TypeError: `entries` is a single entry, not a list of entries.
@@ -169,7 +171,7 @@ class Transport(Restorable, BaseTransport):
                 if failure is not None:
                     return failure
                 token = self._token
-        assert token is not None  # noqa: S101 - tells the type checker: without a failure there is a token
+        assert token is not None  # noqa: S101 - tells the type checker that a sign-in without a failure gives a token
         headers = {"Content-Type": "application/json"}
         body = _body(entries)
         if self._endpoint.compress:
@@ -191,17 +193,17 @@ class Transport(Restorable, BaseTransport):
         return outcome
 
     def close(self) -> None:
-        """Close the connections. The token stays; the next request opens a new session."""
+        """Close the connections, but keep the token. The next request opens a new session."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
 
     def _obtain_token(self, time_limit: float | None) -> Outcome | None:
-        """Sign in while the lock is held. Return the outcome of a failure, or None."""
+        """Sign in. The caller holds the lock. Return None, or the outcome of a failed sign-in."""
         credentials = self._endpoint.credentials
         if credentials is None or self._endpoint.problems:
             return Outcome(Kind.BLOCKED, str(missing(self._endpoint)))
-        # The lifetime counts from before the request, so the token is not used too long.
+        # The lifetime is counted from before the request, so that no expired token is used.
         asked_at = self._clock()
         secrets = _Hidden(
             {
@@ -229,7 +231,7 @@ class Transport(Restorable, BaseTransport):
             return replace(outcome, detail=outcome.detail + self._hint(answer.status))
         value, life = found
         self._token = Token(value, asked_at + renewal(life, self._random))
-        # The previous token may still be valid, so it stays a secret.
+        # The previous token may still be valid, so it is still masked.
         self._secrets = Secrets((*self.secrets[:2], value, *self.secrets[2:3]))
         self.sign_ins += 1
         return None
@@ -242,7 +244,7 @@ class Transport(Restorable, BaseTransport):
         return f"; the base URL is the root of the API, mostly without a path, such as {root}"
 
     def _forget(self, token: Token) -> None:
-        """Forget a refused token, unless another thread has replaced the token."""
+        """Forget a refused token, unless another thread has already replaced the token."""
         with self._lock:
             if self._token is token:
                 self._token = None
@@ -255,8 +257,8 @@ class Transport(Restorable, BaseTransport):
         secret_headers: Mapping[str, str],
         time_limit: float | None,
     ) -> Answer | Outcome:
-        with loading:  # The package's import stays cheap: `_session` loads requests and `_verdict`.
-            from voyage_logger.transports._session import (  # noqa: PLC0415 - imports requests
+        with loading:  # Import `_session` late: its import of `requests` is slow.
+            from voyage_logger.transports._session import (  # noqa: PLC0415 - see the comment above
                 RequestFailed,
                 Session,
             )
@@ -284,7 +286,7 @@ class Transport(Restorable, BaseTransport):
             )
 
     def _mask(self, token: Token | None) -> Callable[[str], str]:
-        """Return a function that masks secrets, because a server may repeat what it received."""
+        """Return a function that masks the secrets that a server's answer may repeat."""
         secrets = (*self.secrets, *([] if token is None else [token.value]))
 
         def mask(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The base class of all transports: what the worker calls."""
+"""The base class of all transports, with the methods that the worker calls."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from voyage_logger.transports._outcome import Outcome
 
 
-LEAST_TIME = 0.05  # seconds: the time limit of a request near its deadline
+LEAST_TIME = 0.05  # The shortest time limit of a request, in seconds.
 
 
 class BaseTransport:
-    """Sends batches to one kind of server; subclass it for `VoyageLogger(transport=...)`.
+    """The base class of transports. Pass an instance of a subclass to `VoyageLogger(transport=)`.
 
-    A transport makes one attempt per call, in the calling thread. A transport never waits to
-    try again, because only the worker knows how much time is left. If `send` raises an exception,
-    the worker sends the batch again later.
+    Each call of `send` makes one attempt, in the calling thread. A transport never repeats an
+    attempt, because only the worker knows how much time is left. If `send` raises an exception, the
+    worker sends the batch again later.
 
     Attributes:
         sign_ins: The number of tokens that the transport has obtained.
-        secrets: Texts that no entry may hold, such as keys and tokens. A logger masks them in all
-            entries. The tuple is replaced when a secret changes.
+        secrets: Texts that no entry may contain, such as keys and tokens. A logger masks these
+            secrets in all entries. When a secret changes, the transport replaces the whole tuple.
     """
 
     sign_ins: int = 0
@@ -34,7 +34,7 @@ class BaseTransport:
 
     @property
     def destination(self) -> str:
-        """The server's address, without secrets. A spool sends its entries only to this address."""
+        """The server's URL or name, without secrets. A spool's entries go only to this server."""
         return repr(self)
 
     def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
@@ -42,20 +42,21 @@ class BaseTransport:
 
         Args:
             entries: Encoded entries, each a JSON object in UTF-8.
-            time_limit: The most seconds each wait may take, or None for the transport's own.
+            time_limit: The most seconds that each wait may take. If `time_limit` is None, the
+                transport's own time limits apply.
 
         Returns:
-            The outcome for the batch as a whole.
+            The outcome for the whole batch.
         """
         raise NotImplementedError
 
     def warm_up(self) -> None:
-        """Prepare the first `send`. The worker calls this method once, when it starts.
+        """Prepare the first `send`. The worker calls this method once, when the worker starts.
 
         By default, the method signs in, so that wrong credentials are reported at once.
 
         Raises:
-            VoyageError: The preparation failed. The worker calls `send` nevertheless.
+            VoyageError: The preparation failed. The worker will still call `send`.
         """
         self.sign_in()
 
@@ -68,12 +69,12 @@ class BaseTransport:
         """
 
     def reset(self) -> None:
-        """Replace, in a forked child, the parent's locks and connections with new ones.
+        """In a forked child, replace the locks and forget the connections of the parent.
 
-        The child calls this method before any other. The method must not close connections,
-        because the parent uses them. It must not acquire a lock, because the thread that holds the
-        lock is not in the child.
+        The child calls this method before any other method. The method must not close connections,
+        because the parent still uses the connections. The method must not acquire a lock, because
+        the thread that holds the lock does not exist in the child.
         """
 
     def close(self) -> None:
-        """Close the connections. The transport may be used again afterwards."""
+        """Close the connections. The transport can be used again after this call."""

@@ -1,4 +1,4 @@
-"""The transport of a logger without credentials: readable lines on stderr."""
+"""The transport of a logger without credentials: it prints readable lines on stderr."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from voyage_logger.transports._outcome import UNCONFIGURED, Kind, Outcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PATIENCE = 1.0  # seconds to wait for a reader of stderr; then entries are not printed
-_PIECE = 1024  # characters, at most 4 KiB: a pipe that can be written has room for 4 KiB
+_PATIENCE = 1.0  # Seconds to wait while stderr is full. After that, the entry is not printed.
+_PIECE = 1024  # 1,024 characters need at most 4 KiB. A writable pipe has room for 4 KiB.
 
 
 class ConsoleTransport(BaseTransport):
     """Prints entries instead of sending them.
 
     Printed entries count as dropped, with the reason "unconfigured". So a health check that reads
-    `stats()` reports a problem. A full pipe that nobody reads does not block the worker, because a
-    thread that is blocked in a write would abort the interpreter at exit.
+    `stats()` finds the missing credentials. The worker does not write to a full pipe that nobody
+    reads: a thread that is blocked in a write would make the interpreter abort at exit.
     """
 
     _left_out = 0  # the number of entries that were not printed since the last printed entry
@@ -37,7 +37,7 @@ class ConsoleTransport(BaseTransport):
     def _print(self, text: str, patience: float) -> None:
         """Print an entry, unless nobody reads stderr."""
         if self._left_out:
-            patience = 0.0  # The previous entry has waited already.
+            patience = 0.0  # The previous entry has already waited for a reader.
             text = f"voyage-logger: {self._left_out} entries not printed: nobody read them\n{text}"
         for start in range(0, len(text), _PIECE):
             if not takes_a_line(sys.stderr, patience):

@@ -1,7 +1,7 @@
-"""The URL and the credentials, from arguments and environment variables.
+"""Read the URL and the credentials from arguments and environment variables.
 
-What must stay true: a wrong argument raises. A missing or wrong environment variable becomes one of
-the `problems`. No error and no `repr` shows a credential.
+What must stay true: a wrong argument raises an error. A missing or wrong environment variable adds
+a message to `Endpoint.problems`. No error and no `repr` shows a credential.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOOPBACK = r"localhost|::1|127(\.\d{1,3}){3}"
 
 @frozen
 class Credentials:
-    """The API key and secret, which no `repr` shows and no pickle can hold."""
+    """The API key and the API secret. No `repr` and no pickle contains these secrets."""
 
     api_key: str
     api_secret: str
@@ -44,18 +44,18 @@ class Credentials:
 
 @frozen
 class Endpoint:
-    """The address, the credentials and the options of a `Transport`."""
+    """The URL, the credentials and the options of a `Transport`."""
 
     base_url: str  # without a slash at the end
     credentials: Credentials | None
-    timeout: tuple[float, float]  # seconds, for connecting and for each read
+    timeout: tuple[float, float]  # The time limits for connecting and for each read, in seconds.
     compress: bool
-    problems: tuple[str, ...] = ()  # the missing or wrong environment variables
+    problems: tuple[str, ...] = ()  # Messages about missing or wrong environment variables.
 
     @property
     def is_exposed(self) -> bool:
         """True if secrets would be sent over a network without encryption."""
-        from urllib.parse import urlsplit  # noqa: PLC0415 - makes the package's import slower
+        from urllib.parse import urlsplit  # noqa: PLC0415 - the package's import must stay fast
 
         url = urlsplit(self.base_url)
         return url.scheme == "http" and not re.fullmatch(_LOOPBACK, url.hostname or "")
@@ -70,7 +70,7 @@ def endpoint_from(
     compress: object,
     environ: Mapping[str, str] = os.environ,
 ) -> Endpoint:
-    """Return the endpoint. An argument that is None is read from an environment variable."""
+    """Return the endpoint. If a key, secret or URL is None, read it from the environment."""
     problems: list[str] = []
     credentials = _credentials(api_key, api_secret, environ, problems)
     if base_url is not None:
@@ -112,7 +112,7 @@ def _url(parameter: str, value: object) -> str:
     from urllib.parse import urlsplit  # noqa: PLC0415 - see above
 
     rule = "an http:// or https:// URL with a host, without credentials, query or fragment"
-    # An error must not show a password or a key, so only a URL without these characters is shown.
+    # A URL with one of the characters `@?#&=` may contain a secret, so no error shows the URL.
     is_harmless = isinstance(value, str) and not set(value) & set("@?#&=")
     shown = value if is_harmless else "<a hidden value>"
     if not isinstance(value, str):
@@ -121,7 +121,7 @@ def _url(parameter: str, value: object) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a port out of range, an unclosed bracket
+    except ValueError:  # The port is out of range, or a bracket is not closed.
         usable = False
     if not usable or not is_header_safe(url) or set(url) & set(" @?#"):
         raise ConfigurationError(parameter, shown, rule)
@@ -145,11 +145,11 @@ def _credentials(
 def _credential(
     parameter: str, value: object, name: str, environ: Mapping[str, str], problems: list[str]
 ) -> str:
-    """Return a key or secret; or an empty text, and add a problem that names the variable."""
+    """Return a key or a secret. If the variable is missing or wrong, add a problem; return ""."""
     rule = "a text of visible ASCII characters, as HTTP headers carry"
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(parameter, f"<a hidden {type(value).__name__}>", rule)
-    # A blank text counts as missing, because an unset secret is often an empty text.
+    # An empty argument counts as missing: apps often pass an empty text if a secret is not set.
     if argument := (value or "").strip():
         if not is_header_safe(argument):
             raise ConfigurationError(parameter, "<a hidden text>", rule)

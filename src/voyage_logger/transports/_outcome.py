@@ -1,4 +1,4 @@
-"""The outcome of one attempt to send a batch: what a transport returns to the worker."""
+"""The outcome of one attempt to send a batch. A transport returns the outcome to the worker."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Kind(Enum):
 
     Attributes:
         DELIVERED: The server has confirmed the batch.
-        TRY_AGAIN: A temporary failure: an outage, a limit, the network.
+        TRY_AGAIN: A temporary failure, such as an outage, a rate limit or a network error.
         UNAUTHORIZED: The server refused the token; the next attempt signs in again.
-        BLOCKED: A failure that somebody must fix: wrong credentials, a wrong URL.
+        BLOCKED: A failure that a person must fix, such as wrong credentials or a wrong URL.
         TOO_LARGE: The request is larger than the server accepts.
         REFUSED: The server refuses an entry of the batch.
         DISCARDED: The transport has no server to send the batch to.
@@ -35,10 +35,10 @@ class Kind(Enum):
     DISCARDED = "discarded"
 
 
-UNCONFIGURED = "unconfigured"  # the reason of entries that are printed instead of sent
-RETRY_AFTER_CAP = 300.0  # seconds: a server may ask for hours
+UNCONFIGURED = "unconfigured"  # The reason of entries that are printed instead of sent.
+RETRY_AFTER_CAP = 300.0  # The longest pause that a server can ask for, in seconds.
 
-# After these kinds the worker waits longer, because mostly a person must fix the cause.
+# After a failure of these kinds, the worker waits longer: usually a person must fix the cause.
 PERSISTENT = (Kind.BLOCKED, Kind.UNAUTHORIZED)
 
 
@@ -48,9 +48,9 @@ class Outcome:
 
     Attributes:
         kind: The kind, which decides what the worker does next.
-        detail: A description for people, without secrets and entries.
-        status: The HTTP status, or None without an answer.
-        retry_after: Seconds that the server asks to wait at least, or None.
+        detail: A description for people. It contains no secrets and no entries.
+        status: The HTTP status, or None if there was no answer.
+        retry_after: How many seconds the server asks the client to wait, or None.
         is_sign_in: True if the sign-in failed, so no batch was sent.
     """
 

@@ -1,7 +1,8 @@
-"""The HTTP session: one POST request and its answer.
+"""The HTTP session, which makes one POST request at a time and reads the answer.
 
-This is the only module that imports `requests`, which takes 100 ms. So the worker's thread imports
-it at the first request. All exceptions of `requests` and `urllib3` are handled here.
+Only this module imports `requests`. The import of `requests` takes 100 ms, so the worker's thread
+imports this module at the first request. This module handles all exceptions of `requests` and
+`urllib3`.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
     from urllib3.poolmanager import PoolManager
 
 _USER_AGENT = f"voyage-logger/{__version__}"
-_BODY_LIMIT = 64 * 1024  # bytes: a token has about 2 KiB, and an error needs no more
-_PIECE = 4096  # bytes
-# Statuses of interim answers: all of 1xx except 101, which ends HTTP on the connection.
+_BODY_LIMIT = 64 * 1024  # Bytes. A token has about 2 KiB, and an error message is not longer.
+_PIECE = 4096  # Bytes.
+# Statuses of interim answers. The standard library skips status 100. After status 101, the
+# connection no longer uses HTTP.
 _INTERIM = range(102, 200)
-_MOST_INTERIM = 100  # before one answer, because each may take as long as the read timeout
+_MOST_INTERIM = 100  # Each interim answer may take as long as the read timeout, so we set a limit.
 
-# Failures before anything is sent, which happen again until the configuration changes.
+# These failures happen before a request is sent, and repeat until the configuration changes.
 _PERMANENT = (
     exceptions.InvalidHeader,
     exceptions.InvalidSchema,
@@ -52,7 +54,7 @@ _PERMANENT = (
 _MALFORMED = (exceptions.InvalidURL, urllib3.exceptions.LocationValueError)
 
 
-class RequestFailed(Exception):  # noqa: N818 - it states what happened
+class RequestFailed(Exception):  # noqa: N818 - the name states what happened
     """The server gave no answer. A permanent failure lasts until the configuration changes."""
 
     def __init__(self, detail: str, *, is_permanent: bool) -> None:
@@ -62,19 +64,19 @@ class RequestFailed(Exception):  # noqa: N818 - it states what happened
 
 
 class Session:
-    """A `requests` session for this API. Thread-safe, as far as its connection pool is."""
+    """A `requests` session for the Logs API, which is as thread-safe as its connection pool."""
 
     def __init__(self) -> None:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = _USER_AGENT
-        # Cookies are refused: a cookie could bind this process to one server of several.
+        # Refuse cookies: a cookie could bind this process to one of several servers.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # Only the worker repeats requests. urllib3 replaces connections that the server has closed.
+        # Only the worker repeats requests, so urllib3 must not repeat any request.
         adapter = _Adapter(max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
-        # The proxies and certificates of the environment are read again only after a failure,
-        # because reading them takes as long as the rest of a request.
+        # The proxy and certificate settings of the environment. Reading the settings takes as long
+        # as the rest of a request, so the settings are read again only after a failure.
         self._surroundings: Mapping[str, Any] | None = None
 
     def post(
@@ -85,7 +87,7 @@ class Session:
         secret_headers: Mapping[str, str],
         timeout: tuple[float, float],
     ) -> Answer:
-        """Make one request. The timeout limits connecting and each read, in seconds."""
+        """Make one request. `timeout` limits connecting and each read, in seconds."""
         secrets = _SecretHeaders(secret_headers)
         request = requests.Request("POST", url, headers=headers, data=body, auth=secrets)
         surroundings, self._surroundings = self._surroundings, None
@@ -108,7 +110,7 @@ class Session:
                 )
         except (exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(error) from None
-        # `requests` raises these errors for some malformed host names and URLs of proxies.
+        # `requests` raises these errors for some malformed host names and proxy URLs.
         except (ValueError, TypeError, LookupError) as error:
             raise RequestFailed(_brief(error), is_permanent=True) from None
 
@@ -117,7 +119,7 @@ class Session:
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter whose connection pools have no locks, because a fork can copy a held lock."""
+    """An adapter whose connection pools have no locks: a fork could copy a lock that is held."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -141,9 +143,9 @@ def _amended(pool: Any) -> Any:
 
 
 class _FinalResponse(HTTPResponse):
-    """An HTTP response that skips all interim answers; the standard library skips only 100.
+    """An HTTP response that skips all interim answers. The standard library skips only status 100.
 
-    If a 102 or 103 counted as the answer, the client would send a delivered batch again.
+    If status 102 or 103 counted as the final answer, the client would send a delivered batch again.
     """
 
     def begin(self) -> None:
@@ -156,22 +158,22 @@ class _FinalResponse(HTTPResponse):
 
 
 class _Idle:
-    """The idle connections of a pool: the methods of `queue.LifoQueue` that urllib3 uses.
+    """The idle connections of a pool, with the methods of `queue.LifoQueue` that urllib3 uses.
 
-    A `LifoQueue` has a lock, and a fork can copy the lock while a thread holds it. Then the child
-    would wait for the lock forever at its exit, because urllib3 empties all pools there.
+    A `LifoQueue` has a lock, and a fork can copy the lock while a thread holds the lock. The child
+    process would wait for such a lock forever at its exit, when urllib3 empties all pools.
     """
 
     def __init__(self, maxsize: int) -> None:
         self._maxsize = maxsize
         self._items: deque[Any] = deque()
 
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002, FBT001, FBT002 - as the queue module has it
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002, FBT001, FBT002 - the same arguments as in `queue.LifoQueue`
         if len(self._items) >= self._maxsize:
             raise queue.Full
         self._items.append(item)
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ARG002, FBT001, FBT002 - as the queue module has it
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ARG002, FBT001, FBT002 - the same arguments as in `queue.LifoQueue`
         try:
             return self._items.pop()
         except IndexError:
@@ -193,15 +195,15 @@ class _SecretHeaders(AuthBase):
 
 
 def _body(response: requests.Response, time_limit: float) -> bytes:
-    """Return the beginning of the body. Reading to the end frees the connection.
+    """Return the beginning of the body. If the body is read to its end, the connection is reused.
 
-    The whole body has a time limit, because a server may send single bytes slowly.
+    `time_limit` applies to the whole body, because a server may slowly send one byte after another.
     """
     end = monotonic() + time_limit
     read = getattr(response.raw, "read1", response.raw.read)  # urllib3 has `read1` since 2.1.
     pieces: list[bytes] = []
     size = 0
-    # A failure is ignored: the status has arrived, and another attempt could duplicate the batch.
+    # Ignore a failure here: the status is known, and another attempt could duplicate the batch.
     with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
         while size < _BODY_LIMIT and monotonic() < end:
             piece = read(_PIECE, decode_content=True)
@@ -214,16 +216,16 @@ def _body(response: requests.Response, time_limit: float) -> bytes:
 
 def _failure(error: Exception) -> RequestFailed:
     chain = _chain(error)
-    # An OSError that is no RequestException means a missing CA bundle or client certificate.
+    # If an OSError is not a RequestException, a CA bundle or a client certificate is missing.
     is_setup = isinstance(error, OSError) and not isinstance(error, exceptions.RequestException)
     is_permanent = is_setup or any(isinstance(link, _PERMANENT) for link in chain)
     return RequestFailed(_brief(chain[-1]), is_permanent=is_permanent)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return the error and its causes; requests and urllib3 wrap causes in four ways."""
+    """Return the error and its causes. `requests` and `urllib3` store causes in several ways."""
     chain = [error]
-    for _ in range(10):  # pragma: no branch - a limit, if causes ever form a cycle
+    for _ in range(10):  # pragma: no branch - a limit, because causes could form a cycle
         inner = (getattr(chain[-1], "reason", None), *chain[-1].args, chain[-1].__cause__)
         below = next((link for link in inner if isinstance(link, BaseException)), None)
         if below is None:
@@ -234,8 +236,8 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _brief(error: BaseException) -> str:
     if isinstance(error, _MALFORMED) or type(error) in (TypeError, ValueError):
-        # Such a message quotes a part of the URL, which may be a password.
+        # Do not show the error's message: it quotes a part of the URL, which may be a password.
         text = "the base URL, or a proxy's (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), is malformed"
     else:
-        text = re.sub(r"//\S*@", "//***@", str(error))  # The URL of a proxy may hold a password.
+        text = re.sub(r"//\S*@", "//***@", str(error))  # The URL of a proxy may contain a password.
     return f"{type(error).__name__}: {text}"

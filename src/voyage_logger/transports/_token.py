@@ -1,4 +1,4 @@
-"""An access token: read from the answer of a sign-in, and renewed in time.
+"""Read the access token from the answer of a sign-in, and decide when to renew the token.
 
 Source: vendor docs, "sign-in-keys".
 """
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
     from voyage_logger.transports._verdict import Answer
 
-# A token is renewed this many seconds before it expires, as in the vendor's reference classes.
+# A token is renewed 300 to 600 seconds before it expires. The vendor's reference classes renew a
+# token 300 seconds before it expires.
 RENEWAL = 300.0
-RENEWAL_SHARE = 0.2  # A short-lived token is renewed this share of its lifetime before it expires.
+RENEWAL_SHARE = 0.2  # A short-lived token is renewed after 60 % to 80 % of its lifetime.
 
 
 @frozen
 class Token:
-    """An access token and the time to renew it, by the monotonic clock."""
+    """An access token, and the time of the monotonic clock at which the token is renewed."""
 
     value: str
     renew_at: float
@@ -38,7 +39,7 @@ class Token:
 
 
 def token_in(answer: Answer) -> tuple[str, float] | None:
-    """Return the token in an answer and its lifetime in seconds, or None without a token."""
+    """Return the token and its lifetime in seconds. Return None if the answer has no token."""
     if not answer.is_success or answer.is_page:
         return None
     try:
@@ -58,6 +59,7 @@ def token_in(answer: Answer) -> tuple[str, float] | None:
 def renewal(life: float, random: Callable[[], float]) -> float:
     """Return the number of seconds after which a token is renewed.
 
-    The number is random. Otherwise servers that started together would always sign in together.
+    A part of the result is random. Without the random part, clients that started at the same time
+    would always sign in at the same time.
     """
     return life - min(RENEWAL, life * RENEWAL_SHARE) * (1 + random())

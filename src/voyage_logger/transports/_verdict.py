@@ -1,6 +1,7 @@
-"""The meaning of an HTTP answer for the batch.
+"""Decide what an HTTP answer means for the batch.
 
-Source: vendor docs for 401 and its body; RFC 9110 and the conventions of JSON APIs for the rest.
+The meaning of status 401 and its body comes from the vendor's docs. The meanings of the other
+statuses come from RFC 9110 and the conventions of JSON APIs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from voyage_logger.transports._outcome import RETRY_AFTER_CAP, Kind, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_WORDS = 200  # characters of an answer that an error message repeats
+_WORDS = 200  # An error message repeats at most this many characters of an answer.
 
 _BY_STATUS = {
     400: Kind.REFUSED,
@@ -37,24 +38,24 @@ class Answer:
     content_type: str  # in lower case
     retry_after: str | None
     location: str | None
-    body: bytes  # the beginning of the body; empty if the body could not be read
+    body: bytes  # The beginning of the body, or nothing if the body could not be read.
 
-    def __repr__(self) -> str:  # The body may hold a token.
+    def __repr__(self) -> str:  # The body may contain a token.
         return f"Answer({self.status}, {self.content_type!r})"
 
     @property
     def is_success(self) -> bool:
-        """True for a status 2xx."""
+        """True for a status from 200 to 299."""
         return self.status in _SUCCESS
 
     @property
     def is_page(self) -> bool:
-        """True for an HTML page: a proxy or a captive portal has answered, not the API."""
+        """True for an HTML page. Only a proxy or a captive portal answers with an HTML page."""
         return self.content_type.startswith("text/html")
 
 
 def batch_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) -> Outcome:
-    """Return the outcome of a batch request. The server may repeat secrets: `mask` removes them."""
+    """Return the outcome of a batch request. `mask` removes secrets from the answer's text."""
     if answer.is_success and not answer.is_page:
         return Outcome(Kind.DELIVERED, status=answer.status)
     return Outcome(
@@ -66,7 +67,7 @@ def batch_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) 
 
 
 def sign_in_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) -> Outcome:
-    """Return the outcome of a sign-in that gave no token. A sign-in is never too large."""
+    """Return the outcome of a sign-in that gave no token: `TRY_AGAIN` or `BLOCKED`."""
     kind = _kind(answer)
     return Outcome(
         kind if kind is Kind.TRY_AGAIN else Kind.BLOCKED,
@@ -84,7 +85,7 @@ def _kind(answer: Answer) -> Kind:
 
 
 def _words(answer: Answer, mask: Callable[[str], str]) -> str:
-    """Return the answer in one line: the status, and the error text of a JSON body."""
+    """Return the answer in one line: the status, and the error text from a JSON body."""
     said = ""
     if answer.is_page:
         said = "an HTML page, not the API"
@@ -95,11 +96,11 @@ def _words(answer: Answer, mask: Callable[[str], str]) -> str:
     else:
         try:
             body = json.loads(answer.body)
-        except (ValueError, RecursionError):  # The body is no JSON, no UTF-8, or nested too deep.
+        except (ValueError, RecursionError):  # The body is not JSON or is nested too deeply.
             body = None
         if isinstance(body, dict):
             parts = [str(body[key]) for key in ("error", "message", "detail") if body.get(key)]
-            said = mask(": ".join(parts))  # Before the cut: a cut secret is not found.
+            said = mask(": ".join(parts))  # Mask first: the cut below could leave half a secret.
     printable = "".join(char if char.isprintable() else " " for char in said[:_WORDS])
     return f"HTTP {answer.status} {printable}".rstrip()
 
@@ -111,8 +112,8 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return min(float(text), RETRY_AFTER_CAP)  # `int` refuses very long numbers.
-    from datetime import timezone  # noqa: PLC0415 - see the next line
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 20 ms, rarely needed
+    from datetime import timezone  # noqa: PLC0415 - See the next line.
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - This import takes 20 ms and is rarely needed.
 
     try:
         date = parsedate_to_datetime(text)
