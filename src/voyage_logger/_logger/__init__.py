@@ -1,7 +1,7 @@
-"""What an app calls, in the app's thread: log calls, contexts and journeys.
+"""The code that an app calls in its own threads: log calls, contexts and journeys.
 
-The room may import `_base`, `_entry`, `_queue`, `transports` and `_delivery`. Read its files in
-this order:
+The modules of this folder may import the folders `_base`, `_entry`, `_queue`, `transports` and
+`_delivery`. Read the modules in this order:
 
     logger           VoyageLogger: a logger's own methods, such as flush and capture_uncaught
     log_methods      the methods info, error, ...
@@ -10,7 +10,7 @@ this order:
     sampling, ticket_cooldown, collapse          the options `sample`, `ticket_cooldown`, `collapse`
     context          the method `context`: fields that a thread or task carries; and `propagate`
     journey          the methods `journey` and `continue_journey`: a flow of one user
-    journey_header, ticketed_errors              what a journey uses
+    journey_header, ticketed_errors              the two parts of a journey
     uncaught         the hooks of `capture_uncaught`
-    callables        facts about a function that a decorator needs
+    callables        what a decorator must know about a function
 """

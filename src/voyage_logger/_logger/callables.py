@@ -1,4 +1,4 @@
-"""Facts about a function, method, partial or callable object that a decorator needs."""
+"""What a decorator must know about a function, method, partial or callable object."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from typing import Any
 
 
 def name_of(function: Any) -> str:
-    """Return the qualified name of a function, or of the class of a callable object."""
+    """Return a function's qualified name. For a callable object, return the name of its class."""
     function = _without_partials(function)
     name = getattr(function, "__qualname__", None)
     return name if type(name) is str else type(function).__qualname__
 
 
 def body_of(function: Any) -> Any:
-    """Return the function that a call runs; of an object, its method `__call__`."""
-    import inspect  # noqa: PLC0415 - makes the package's import slower
+    """Return the function that a call runs. For a callable object, return its `__call__` method."""
+    import inspect  # noqa: PLC0415 - `inspect` is slow to import
 
     function = _without_partials(function)
     if inspect.isroutine(function):
         return function
-    return getattr(type(function), "__call__", function)  # noqa: B004 - not a test for callables
+    return getattr(type(function), "__call__", function)  # noqa: B004 - this line needs the method
 
 
 def is_async(function: Any) -> bool:
-    """Return True if a call returns a coroutine. If a call returns a generator, raise `TypeError`.
+    """Return True if a function is asynchronous. For a generator function, raise `TypeError`.
 
-    The consumer of a generator runs the body, so a decorator cannot run code around the body.
+    A call of a generator function does not run the function's body. So a decorator cannot run
+    code before and after the body.
     """
-    import inspect  # noqa: PLC0415 - makes the package's import slower
+    import inspect  # noqa: PLC0415 - `inspect` is slow to import
 
     body = body_of(function)
     if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):

@@ -1,11 +1,13 @@
 """The option `collapse`: identical entries become one entry with an exact count.
 
-The first of several identical entries is queued as usual. While that entry is in the queue, an
-entry with a higher count replaces it. After that entry was taken or shed, the next identical entry
-is queued by itself. So flush, exit and a full queue need no special treatment.
+The first of several identical entries is queued as usual. While the first
+entry is in the queue, each identical log call replaces the entry with one that has a higher count.
+After the first entry was taken or shed, the next identical entry is queued as a new first entry.
+So `flush`, the end of the program and a full queue need no special code.
 
-What must stay true: the sum of all counts is the number of log calls. Entries that differ in a
-value of the caller, or that have a field that this module writes, are never collapsed.
+What must stay true: the counts of all entries add up to the number of log calls. Two entries are
+never collapsed if the caller gave a field different values. An entry is never collapsed if the
+caller has set `repeat_count` or `last_logged_at`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _WRITTEN = ("repeat_count", "last_logged_at")
 
 
 class _Burst(NamedTuple):
-    """An entry in a queue that stands for `calls` log calls."""
+    """A queued entry that represents `calls` log calls."""
 
     queue: Queue
     sequence: int
@@ -41,7 +43,7 @@ class _Burst(NamedTuple):
 class Collapser:
     """Submits the first of several identical entries to a pipeline, and counts the others.
 
-    Identical entries within `window` seconds after the first are counted. Thread-safe.
+    An entry is counted if it is logged within `window` seconds after the first entry. Thread-safe.
     """
 
     def __init__(
@@ -55,21 +57,21 @@ class Collapser:
         self._pipeline = pipeline
         self._encode = encode
         self._clock = clock
-        self._bursts: dict[tuple[int, bytes], _Burst] = {}  # The queue's lock guards this dict.
+        self._bursts: dict[tuple[int, bytes], _Burst] = {}  # The queue's lock guards `_bursts`.
 
     @staticmethod
     def stamps_in(fields: dict[str, Any], given: object) -> dict[str, Any]:
-        """Return the time and the id that the client has added to the given meta_data of a call."""
+        """Return `logged_at` and `log_id`, if the client has added these two to `meta_data`."""
         own, meta_data = as_mapping(given), as_mapping(fields.get("meta_data"))
         return {name: meta_data[name] for name in STAMPS if name in meta_data and name not in own}
 
     def submit(self, entry: dict[str, Any], lane: int, stamps: dict[str, Any]) -> bool:
-        """Submit an entry and return False, or count it in an identical one and return True."""
+        """Submit an entry. If an identical entry is queued, raise its count and return True."""
         meta_data = entry.get("meta_data", {})
         if type(meta_data) is not dict or any(name in meta_data for name in _WRITTEN):
             self._pipeline.submit(self._encode(entry), lane)
             return False
-        # A `before_send` may have replaced a stamp. Then the value is the caller's own.
+        # If `before_send` has replaced `logged_at` or `log_id`, the new value is the caller's own.
         stamps = {name: text for name, text in stamps.items() if _is(meta_data.get(name), text)}
         data = {name: value for name, value in meta_data.items() if name not in stamps}
         key = (lane, self._encode({**entry, "meta_data": data}))
@@ -85,8 +87,8 @@ class Collapser:
         data: dict[str, Any],
         stamps: dict[str, Any],
     ) -> bool:
-        """Raise the count of an identical entry; return False if there is none in the queue."""
-        for _ in range(_TRIES):  # pragma: no branch - no test makes other threads win each time
+        """Raise the count of an identical entry; return False if the queue has no such entry."""
+        for _ in range(_TRIES):  # pragma: no branch - no test makes all tries fail
             burst = self._bursts.get(key)
             if burst is None or not self._is_open(burst):
                 break
@@ -103,7 +105,7 @@ class Collapser:
         return False
 
     def _is_open(self, burst: _Burst) -> bool:
-        is_present = burst.queue is self._pipeline.queue  # A forked child has another queue.
+        is_present = burst.queue is self._pipeline.queue  # A forked child has its own queue.
         return is_present and self._clock() - burst.began_at < self._window
 
     def _begin(self, key: tuple[int, bytes], entry: dict[str, Any], stamps: dict[str, Any]) -> None:

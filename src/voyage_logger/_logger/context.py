@@ -1,10 +1,11 @@
-"""The ambient context: fields that all entries of a thread or task carry.
+"""The ambient context: fields that are added to all entries of a thread or asyncio task.
 
-All loggers of a process share one context.
+All loggers of a process use the same context. Each scope (a `with` block) that is entered adds a
+layer to the context. A layer holds all ambient fields inside the scope.
 
-What must stay true: an empty context costs a log call one `ContextVar.get`. A layer never changes
-after it is made, because other tasks may have inherited it. A scope that is left removes its own
-fields, in any order of leaving and in any context.
+What must stay true: an empty context costs a log call only one call of `ContextVar.get`. The
+fields of a layer never change, because other tasks may have inherited the layer. When a scope is
+left, only its own fields are removed. The scopes may be left in any order and in any context.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _CODE_NAME = "co_qualname" if sys.version_info >= (3, 11) else "co_name"
 
 
 class Layer:
-    """The ambient fields within one scope, and the innermost journey with its timeline."""
+    """The ambient fields inside one scope, the innermost journey, and the journey's timeline."""
 
     __slots__ = ("fields", "is_left", "journey", "left_to", "timeline")
 
@@ -47,8 +48,8 @@ class Layer:
         self.fields = fields
         self.journey = journey
         self.timeline = timeline
-        self.is_left = False  # True if the scope was left before a scope inside it
-        self.left_to: Layer | None = None  # the layer around this one when its scope was left
+        self.is_left = False  # True if the scope was left before an inner scope.
+        self.left_to: Layer | None = None  # Set to the outer layer when `is_left` is set.
 
 
 AMBIENT: ContextVar[Layer | None] = ContextVar("voyage_logger", default=None)
@@ -64,14 +65,14 @@ def merged(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
 
 
 class Scope:
-    """A context manager that makes fields ambient: see `VoyageLogger.context`.
+    """A context manager that adds fields to the ambient context: see `VoyageLogger.context`.
 
-    Several threads and tasks may enter one scope, each more than once.
+    Several threads and tasks may enter the same scope, and each may enter the scope several times.
     """
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self._fields = fields
-        self._entered: list[tuple[Layer, Layer | None]] = []  # each with the layer around it
+        self._entered: list[tuple[Layer, Layer | None]] = []  # pairs of a layer and its outer layer
 
     def __enter__(self) -> Self:
         outer = AMBIENT.get()
@@ -88,7 +89,7 @@ class Scope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave(error, sys._getframe(1))  # noqa: SLF001 - the only quick way
+        self._leave(error, sys._getframe(1))  # noqa: SLF001 - the module `inspect` is slower
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -99,11 +100,11 @@ class Scope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave(error, sys._getframe(1))  # noqa: SLF001 - the only quick way
+        self._leave(error, sys._getframe(1))  # noqa: SLF001 - the module `inspect` is slower
 
     def _leave(self, error: BaseException | None, frame: FrameType | None) -> None:
         """End the innermost layer of this scope."""
-        del error, frame  # Only a journey uses the arguments.
+        del error, frame  # Only the subclass `Journey` uses the arguments.
         self._pop()
 
     def _push(self, layer: Layer, outer: Layer | None) -> None:
@@ -111,8 +112,8 @@ class Scope:
         AMBIENT.set(layer)
 
     def _pop(self) -> Layer | None:
-        """End the innermost layer of this scope in the present context, and return the layer."""
-        # `ContextVar.reset` would raise if the event loop closes a generator in another context.
+        """End this scope's innermost layer in the current context, and return the layer."""
+        # `ContextVar.reset` would raise an error if asyncio closes a generator in another context.
         current = AMBIENT.get()
         for pair in reversed(self._entered):
             layer, outer = pair
@@ -130,13 +131,14 @@ class Scope:
 
 
 class ContextMethods:
-    """The method of `VoyageLogger` for contexts."""
+    """The method `context` of `VoyageLogger`."""
 
     def context(self, **fields: Unpack[LogFields]) -> Scope:
         """Return a context manager that adds fields to all entries of this thread or task.
 
-        The fields are added to entries of all loggers. `async with` works, too. Tasks that start
-        inside the block inherit the fields; for threads and executors, use `propagate`.
+        All loggers add the fields. Both `with` and `async with` work. Tasks that start inside the
+        block inherit the fields. Threads and executors do not inherit the fields, so use
+        `propagate` for threads and executors.
 
         Args:
             fields: The fields, as for `debug`.
@@ -146,7 +148,7 @@ class ContextMethods:
 
 @contextlib.contextmanager
 def within(layer: Layer | None) -> Iterator[None]:
-    """Make a layer ambient inside a `with` block."""
+    """Make a layer the current layer inside a `with` block."""
     before = AMBIENT.get()
     AMBIENT.set(layer)
     try:
@@ -156,18 +158,20 @@ def within(layer: Layer | None) -> Iterator[None]:
 
 
 def propagate(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function with the present context and journey, to be run in another thread.
+    """Wrap a function, so that it runs in another thread with the current context and journey.
 
-    Plain threads and executors begin with an empty context. Tasks of asyncio inherit the context::
+    Asyncio tasks inherit the context. Threads and executors need `propagate`::
 
         executor.submit(propagate(work), order)
         threading.Thread(target=propagate(work)).start()
 
     Args:
-        function: A function or coroutine function. Several threads may call the result at once.
+        function: A function or coroutine function. Several threads may call the wrapped function at
+            the same time.
 
     Raises:
-        TypeError: The function is a generator function, whose body runs in the consumer's context.
+        TypeError: `function` is a generator function. The function's body would run in the context
+            of the code that iterates over the generator.
     """
     from voyage_logger._logger.callables import body_of, is_async  # noqa: PLC0415 - rarely used
 
@@ -184,8 +188,8 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
     if is_async(function):
         return functools.wraps(function)(run_async)  # type: ignore[return-value]
     if str(getattr(body_of(function), "__module__", "")).startswith(_PACKAGE):
-        # A log method writes the name of its caller's code, here `run`, into `method_name`.
-        # So `run` gets the code name of the function that calls `propagate`.
+        # If `function` is a log method, the log call would write `run` into `method_name`. So the
+        # code of `run` gets the name of the function that calls `propagate`.
         name: Any = {_CODE_NAME: getattr(sys._getframe(1).f_code, _CODE_NAME)}  # noqa: SLF001
         run.__code__ = run.__code__.replace(**name)
     return functools.wraps(function)(run)

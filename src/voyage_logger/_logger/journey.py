@@ -1,7 +1,9 @@
-"""A journey: a flow of one user, from start to end, that each entry within it describes.
+"""A journey: one user's flow, such as a checkout. All entries in the flow carry its fields.
 
-What must stay true: exceptions of the app pass through unchanged. A journey itself never raises. A
-run writes one closing entry, also if it ends with an exception.
+A run is one pass through the flow.
+
+What must stay true: exceptions of the app pass through unchanged. A journey's own code never raises
+an exception. Each run writes one closing entry, even if the run ends with an exception.
 """
 
 from __future__ import annotations
@@ -40,20 +42,22 @@ _OUTCOMES = {
     "failed": (ERROR, JOURNEY_FAILED),
     "interrupted": (WARN, JOURNEY_INTERRUPTED),
 }
-_MAX_REASON = 200  # characters of an exception's text in the closing entry's message
+_MAX_REASON = 200  # Characters. The text of an exception is cut to this length.
 
 
 class Journey(Scope):
-    """One run of a flow, made by `VoyageLogger.journey`: a context manager and a decorator.
+    """One run of a flow, as a context manager and a decorator; see `VoyageLogger.journey`.
 
-    Inside the block, each entry of the thread or task carries the journey's fields and the
-    `event_timeline` so far. The end writes one closing entry, mostly "completed" at level info.
-    After an error, the entry is "failed" at level error, with the traceback. After another
-    exception, such as the cancellation of a task, the entry is "interrupted" at level warn. The
-    exception passes on unchanged.
+    Inside the block, each entry of the thread or task carries the journey's fields and the steps
+    so far (`event_timeline`). When the block ends, the journey writes one closing entry. If no
+    exception ended the block, the outcome is "completed" at level info. After an error, the outcome
+    is "failed" at level error, and the entry has the traceback. After another exception, such as
+    the cancellation of a task, the outcome is "interrupted" at level warn. The journey does not
+    catch or change the exception.
 
-    A journey that is entered again begins a new run, which `as` returns. Each call of a decorated
-    function is a run of its own. Thread-safe. Tasks that start inside share the journey.
+    If a journey is entered again, a new run begins: `with journey as run` gives the new run. Each
+    call of a decorated function is a separate run. Thread-safe. Tasks that start inside the block
+    share the journey.
     """
 
     def __init__(
@@ -74,20 +78,21 @@ class Journey(Scope):
         self._is_continued = is_continued
         self._clock = clock
         self._uses = count()
-        # The attributes below describe one run.
+        # The attributes below belong to one run.
         self._timeline = Timeline(self._steps, self._calls.redaction.mask)
         self._began_at = self._clock()
         self._parent: Journey | None = None
-        self._ticketed = Ticketed()  # the exceptions that journeys inside have reported
+        self._ticketed = Ticketed()  # errors for which inner journeys have opened a ticket
         self._run_fields = self._fields
 
     def __repr__(self) -> str:
         return f"<Journey {self._fields['event_flow_name']!r}>"
 
     def step(self, name: object) -> None:
-        """Add a step with the present time to the timeline.
+        """Add a step with the current time to the timeline.
 
-        The first 10 and the latest 39 steps are kept. Never raises. Thread-safe.
+        The timeline keeps the first 10 and the latest 39 steps. This method never raises an
+        exception. Thread-safe.
 
         Args:
             name: The name of the step, such as "card_charged".
@@ -95,18 +100,19 @@ class Journey(Scope):
         self._timeline.add(name)
 
     def timeline(self) -> list[dict[str, Any]]:
-        """Return the steps so far, as in the API: `step` and `timestamp` (epoch ms)."""
+        """Return the steps so far: dicts with `step` and `timestamp` (epoch milliseconds)."""
         return self._timeline.snapshot()
 
     def carrier(self) -> dict[str, str]:
-        """Return the journey as an HTTP header, for `VoyageLogger.continue_journey` elsewhere.
+        """Return the journey as an HTTP header for another process, which calls `continue_journey`.
 
-        The header has at most 2 KiB: the flow's name, the session, the user's id and the latest
-        steps. The header holds no user names, no e-mail addresses and nothing that redaction masks.
+        The header contains the flow's name, the session id, the user's id and the latest steps, in
+        at most 2 KiB. The header contains no user name, no e-mail address and no value that
+        redaction masks.
 
-        Call this method inside the `with` block: the session begins with the block.
+        Call this method inside the `with` block, because the block creates the session id.
         """
-        from voyage_logger._logger.journey_header import pack  # noqa: PLC0415 - few apps use it
+        from voyage_logger._logger.journey_header import pack  # noqa: PLC0415 - rarely used
 
         return pack(self._run_fields, self._timeline.steps(), self._calls.redaction)
 
@@ -117,11 +123,11 @@ class Journey(Scope):
         return run
 
     def __call__(self, function: F) -> F:
-        """Decorate a function or coroutine function: each call is a run of its own.
+        """Decorate a function or coroutine function: each call becomes a separate run.
 
         Raises:
-            TypeError: The function is a generator function, whose body runs in the context of the
-                consumer. The journey's fields would leak there.
+            TypeError: `function` is a generator function. The function's body runs in the context
+                of the code that iterates, and the journey's fields would leak into this context.
         """
         from voyage_logger._logger.callables import is_async, name_of  # noqa: PLC0415 - rarely used
 
@@ -152,7 +158,7 @@ class Journey(Scope):
         return cast("F", run_async if is_async(function) else run)
 
     def _begin(self, outer: Layer | None) -> Layer:
-        """Begin the run, and return the layer within it."""
+        """Begin the run, and return the layer with the fields for the entries inside the run."""
         bound = self._calls.bound
         fields = self._fields if outer is None else merged(outer.fields, self._fields)
         if fields.get("session_id") is None and bound.get("session_id") is None:
@@ -176,7 +182,7 @@ class Journey(Scope):
     def _leave(
         self, error: BaseException | None, frame: FrameType | None, method_name: str | None = None
     ) -> None:
-        """End the layer of the innermost run, and write the run's closing entry."""
+        """End the innermost run of this journey, and write the run's closing entry."""
         layer = self._pop()
         run = None if layer is None else layer.journey
         if not isinstance(run, Journey):
@@ -201,22 +207,22 @@ class Journey(Scope):
         meta_data["outcome"] = outcome
         message = f"Journey {to_text(self._fields['event_flow_name'])} {outcome}{reason}"
         self._calls.log(rank, message, (), fields, frame)
-        # A task that outlives the run must not keep the outer journeys alive.
+        # A task may outlive the run. Such a task must not keep the outer journeys in memory.
         self._parent = None
         self._ticketed.clear()
 
     def _describe(self, error: BaseException, fields: dict[str, Any]) -> tuple[str, str]:
-        """Return the outcome and its reason, and add an error to the closing entry's fields."""
+        """Return the outcome and its reason. If the run failed, add the error to `fields`."""
         reason = f"{type(error).__name__}: {to_text(error)}".rstrip(": ")
         reason = f": {clip(self._calls.redaction.mask(reason), _MAX_REASON)}"
-        if not isinstance(error, Exception):  # a task that is cancelled, Ctrl-C, sys.exit()
+        if not isinstance(error, Exception):  # Ctrl-C or a cancelled task is no error.
             return "interrupted", reason
         fields["exc_info"] = error
         self._open_ticket(error, fields)
         return "failed", reason
 
     def _open_ticket(self, error: BaseException, fields: dict[str, Any]) -> None:
-        """Open a ticket if the journey does so, unless a journey inside has opened one."""
+        """Open a ticket if `ticket_on_error` is set and no inner journey has opened a ticket."""
         is_open = error in self._ticketed
         if self._ticket_on_error and not is_open:
             fields["add_ticket"] = is_open = True
@@ -225,23 +231,24 @@ class Journey(Scope):
 
 
 class JourneyMethods:
-    """The methods of `VoyageLogger` for journeys."""
+    """The methods `journey` and `continue_journey` of `VoyageLogger`."""
 
     _calls: LogCalls
 
     def journey(
         self, name: str, /, *, ticket_on_error: bool = False, **fields: Unpack[LogFields]
     ) -> Journey:
-        """Return a journey: a context manager, also for `async with`, and a decorator.
+        """Return a journey, which is a decorator and a context manager for `with` and `async with`.
 
-        Inside, all entries carry `event_flow_name`, `session_id` (a new one, unless one is given or
-        ambient) and the `event_timeline` so far. The end of the journey writes one closing entry
-        with the duration. An exception is logged with its traceback and passes on unchanged.
+        Inside the journey, all entries carry `event_flow_name`, `session_id` and `event_timeline`.
+        If the fields, the logger and the context have no `session_id`, the journey creates an id.
+        When the journey ends, it writes one closing entry with its duration. After an error, the
+        closing entry has the traceback. The journey does not catch or change an exception.
 
         Args:
             name: The name of the flow, such as "checkout".
-            ticket_on_error: Whether an exception opens a ticket.
-            fields: More fields for the entries, as for `debug`.
+            ticket_on_error: Whether an error inside the journey opens a ticket.
+            fields: More fields for all entries inside the journey, as for `debug`.
         """
         return Journey(self._calls, name, dict(fields), ticket_on_error=ticket_on_error)
 
@@ -254,17 +261,17 @@ class JourneyMethods:
         ticket_on_error: bool = False,
         **fields: Unpack[LogFields],
     ) -> Journey:
-        """Return the journey that another process has begun.
+        """Return a journey that continues the journey of another process.
 
         Args:
             carrier: The result of `Journey.carrier()` in the other process, or all headers of a
-                request: a mapping or pairs, in any case. The content is checked, not trusted.
-                Without a journey in the headers, a new one begins.
-            name: The flow's name if the carrier has none. `event_flow_name=` takes precedence.
-            ticket_on_error: Whether an exception opens a ticket.
-            fields: More fields, as for `journey`. These fields take precedence.
+                request, as a mapping or as pairs. The case of header names does not matter. Invalid
+                content is ignored. If the headers contain no journey, a new journey begins.
+            name: The flow's name if neither the carrier nor `event_flow_name` gives a name.
+            ticket_on_error: Whether an error inside the journey opens a ticket.
+            fields: More fields, as for `journey`. These fields override the carrier's fields.
         """
-        from voyage_logger._logger.journey_header import unpack  # noqa: PLC0415 - few apps use it
+        from voyage_logger._logger.journey_header import unpack  # noqa: PLC0415 - rarely used
 
         carried = unpack(carrier)
         return Journey(

@@ -1,10 +1,12 @@
-"""A journey as an HTTP header, for the next process.
+"""Writes and reads the HTTP header that passes a journey to another process.
 
-The header is `voyage-journey: flow=checkout;session=6f1c...;user=user_123;step=paid@1767323045000`,
-with percent-encoded values.
+The values in the header are percent-encoded. An example:
 
-What must stay true: a written header is short, valid in HTTP, and without values that redaction
-masks. A header that is read comes from outside, so its type, length and characters are checked.
+    voyage-journey: flow=checkout;session=6f1c...;user=user_123;step=paid@1767323045000
+
+What must stay true: the header that `pack` writes is short, is valid in HTTP, and contains no value
+that redaction masks. The header that `unpack` reads may come from anyone, so `unpack` checks its
+type, length and characters.
 """
 
 from __future__ import annotations
@@ -23,29 +25,29 @@ if TYPE_CHECKING:
     from voyage_logger._entry.timeline import Step
 
 HEADER = "voyage-journey"
-MAX_LENGTH = 2048  # characters; servers refuse 8 KiB of headers
+MAX_LENGTH = 2048  # characters. Many servers refuse more than 8 KiB of headers.
 
-_MAX_VALUE = MAX_STEP  # characters
-_MAX_QUOTED = 3 * _MAX_VALUE  # characters; a header with three such values has room for steps
+_MAX_VALUE = MAX_STEP  # characters.
+_MAX_QUOTED = 3 * _MAX_VALUE  # Characters. Three values of this length leave room for steps.
 _MOST_PARTS = 100
 _MOST_HEADERS = 1000
-_LATEST_TIME = 1 << 43  # epoch milliseconds: the year 2248
+_LATEST_TIME = 1 << 43  # epoch milliseconds, in the year 2248
 _MAX_DIGITS = 13
 _FIELDS = {"flow": "event_flow_name", "session": "session_id", "user": "app_user_id"}
 
 
 @frozen
 class Carried:
-    """The checked content of a carrier."""
+    """The valid fields and steps from the headers that carry a journey."""
 
     fields: dict[str, Any]
-    steps: list[tuple[str, int]]  # the name and the epoch milliseconds of each step so far
+    steps: list[tuple[str, int]]  # the name and epoch milliseconds of each step
 
 
 def pack(
     fields: Mapping[str, Any], steps: list[Step], redaction: Redaction = NOTHING
 ) -> dict[str, str]:
-    """Return the carrier of a journey: one header, with as many of the latest steps as fit."""
+    """Return the header of a journey, with as many of the latest steps as fit into the header."""
     parts = []
     for key, name in _FIELDS.items():
         if fields.get(name) is None or redaction.hides_at_top(name):
@@ -57,7 +59,7 @@ def pack(
 
 
 def _latest(steps: list[Step], parts: list[str], redaction: Redaction) -> list[str]:
-    """Return the latest steps that fit into the header beside the other parts."""
+    """Return as many of the latest steps as fit into the header after the other parts."""
     room = MAX_LENGTH - sum(len(part) + 1 for part in parts)
     latest: list[str] = []
     for _, name, timestamp in reversed(steps):
@@ -70,13 +72,13 @@ def _latest(steps: list[Step], parts: list[str], redaction: Redaction) -> list[s
 
 
 def unpack(carrier: object) -> Carried:
-    """Return the content of a carrier from outside: the headers, or the WSGI environ, of a request.
+    """Read the journey from a carrier, which is the headers or the WSGI environ of a request.
 
-    A carrier without a valid journey has an empty content.
+    If the carrier has no valid journey, the returned `Carried` is empty.
     """
     try:
         return _parsed(_header_in(carrier))
-    except Exception:  # noqa: BLE001 - the carrier may be any object; then a new journey begins
+    except Exception:  # noqa: BLE001 - the carrier may be any object
         return Carried({}, [])
 
 
@@ -92,17 +94,17 @@ def _header_in(carrier: Any) -> str:
 
 
 def _text(value: object) -> str:
-    """Return the name or value of a header as text; empty if it is neither text nor bytes."""
+    """Return a header's name or value as text; return "" if its type is not str or bytes."""
     if isinstance(value, bytes):
         return value[: MAX_LENGTH + 1].decode("latin-1")
     return str.__str__(value)[: MAX_LENGTH + 1] if isinstance(value, str) else ""
 
 
 def _parsed(header: str) -> Carried:
-    from urllib.parse import unquote  # noqa: PLC0415 - makes the package's import slower
+    from urllib.parse import unquote  # noqa: PLC0415 - `urllib.parse` is slow to import
 
     carried = Carried({}, [])
-    if len(header) > MAX_LENGTH:  # `pack` writes no such header.
+    if len(header) > MAX_LENGTH:  # `pack` never writes a header of this length.
         return carried
     for part in header.split(";")[:_MOST_PARTS]:
         key, _, value = part.strip().partition("=")
@@ -119,13 +121,13 @@ def _parsed(header: str) -> Carried:
 
 
 def _clean(text: str) -> str:
-    """Return a bounded text without line breaks, which could forge another header."""
+    """Cut a text, and remove line breaks, because a line break could start a forged header."""
     return "".join(char for char in text[:_MAX_VALUE] if char.isprintable()).strip()
 
 
 def _quoted(text: str) -> str:
-    """Return the percent-encoded text, cut to a bounded length."""
-    from urllib.parse import quote  # noqa: PLC0415 - makes the package's import slower
+    """Percent-encode a text, and cut the result to at most `_MAX_QUOTED` characters."""
+    from urllib.parse import quote  # noqa: PLC0415 - `urllib.parse` is slow to import
 
     while len(quoted := quote(text, safe="")) > _MAX_QUOTED:
         text = text[:-8]

@@ -1,4 +1,4 @@
-"""One log call: its arguments become bytes in the queue, all in the app's thread.
+"""One log call. The app's thread turns the arguments into an entry, and queues the entry as bytes.
 
 What must stay true: `LogCalls.log` never raises and never waits, even if an argument or a function
 of the user fails.
@@ -38,11 +38,11 @@ BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 Log = Callable[[int, object, "tuple[object, ...]", Any], None]  # see `LogCalls.log`
 
 _get_ambient = AMBIENT.get
-_MAX_NESTED = 3  # A `before_send` that logs is called again, at most this deep.
+_MAX_NESTED = 3  # If `before_send` logs, it is called again, at most 3 levels deep.
 
 
 class CallCounts:
-    """The numbers of log calls, in this process, that made no entry: see `Stats`."""
+    """The counts of this process's log calls that made no entry: see `Stats`."""
 
     __slots__ = ("collapsed", "echoed", "filtered")
 
@@ -50,7 +50,7 @@ class CallCounts:
         self.reset()
 
     def reset(self) -> None:
-        """Set all counts to zero, in a forked child."""
+        """Set all counts to zero. A forked child calls this method."""
         self.filtered = self.echoed = self.collapsed = 0
 
     def add_to(self, stats: Stats) -> Stats:
@@ -59,22 +59,23 @@ class CallCounts:
 
 
 class Shared:
-    """The object that a logger shares with its bound loggers and journeys.
+    """The state that a logger shares with its bound loggers and journeys.
 
-    The pipeline stops when this object is freed. So no part of the pipeline may refer to it.
+    The pipeline stops when the instance is freed. So no part of the pipeline may refer to the
+    instance.
     """
 
     __slots__ = ("__weakref__", "captures", "left_with")
 
     def __init__(self) -> None:
-        self.captures = 0  # the calls of `capture_uncaught` that have not been undone
-        self.left_with = 0  # the id of the logged exception that ended the logger's `with` block
+        self.captures = 0  # The number of `capture_uncaught` calls that were not undone.
+        self.left_with = 0  # The id of the logged exception that ended the `with` block.
 
 
 class LogCalls:
-    """Turns log calls into entries of a pipeline.
+    """Turns log calls into entries, and submits the entries to a pipeline.
 
-    Thread-safe. Signal handlers and `__del__` may log while a log call runs.
+    Thread-safe. A signal handler or a method `__del__` may log while another log call runs.
     """
 
     def __init__(
@@ -91,17 +92,18 @@ class LogCalls:
         self._diagnostics = diagnostics
         self.counts = counts
         self.redaction = redaction
-        # All entries carry these fields. Copies share the dict, so the dict is never changed.
+        # All entries carry the bound fields. Copies of this instance share the dict of bound
+        # fields, so the dict is never changed.
         self.bound: dict[str, Any] = {}
         self.shared = Shared()
         self.captures_method = settings.capture_method
         self._level = settings.level
         self._entry_limit = settings.max_entry_bytes
         self._sample = settings.sample
-        # Rates are applied first, because then no entry is built for a call that is left out.
+        # Sampling by rates runs before the entry is built, so a call that is left out costs little.
         self._samples_fields = self._sample is not None and not self._sample.needs_entry
         self._before_send = settings.before_send
-        self._nesting = threading.local()  # `depth`: how deep a thread is inside `before_send`
+        self._nesting = threading.local()  # `depth` counts nested calls of `before_send`.
         self._cooldown = _cooldown(settings.ticket_cooldown)
         self._collapser = _collapser(settings.collapse, pipeline, self._encode)
         late_sample = None if self._samples_fields else self._sample
@@ -109,12 +111,12 @@ class LogCalls:
         self._is_direct = all(feature is None for feature in features)
 
     def bind(self, fields: dict[str, Any]) -> LogCalls:
-        """Return a copy, for the same pipeline, whose entries carry more fields."""
+        """Return a copy that adds more fields to its entries. The copy uses the same pipeline."""
         child = copy.copy(self)
         child.bound = merged(self.bound, fields)
         return child
 
-    def log(  # noqa: C901 - one path; each branch is a feature that may be off
+    def log(  # noqa: C901 - each branch is an optional feature
         self,
         rank: int,
         message: object,
@@ -122,10 +124,11 @@ class LogCalls:
         fields: dict[str, Any],
         frame: FrameType | None = None,
     ) -> None:
-        """Log one call. The method that the app calls must call this method directly.
+        """Handle one log call. The method that the app calls must call this method directly.
 
-        This method changes the dict of fields. If the fields hold the message, the argument
-        `message` is `MISSING`. Without a frame, `method_name` names the app's function that logs.
+        This method changes the dict `fields`. If the caller passed the message as a field,
+        `message` is `MISSING`. If `frame` is None, `method_name` becomes the name of the app's
+        function that logs.
         """
         lane = rank
         payload = b""
@@ -141,7 +144,7 @@ class LogCalls:
             if self._samples_fields and self._is_left_out(rank, fields):
                 return
             if frame is None and self.captures_method:
-                frame = sys._getframe(2)  # noqa: SLF001 - the only quick way
+                frame = sys._getframe(2)  # noqa: SLF001 - the module `inspect` is slower
             if not self._is_direct:
                 self._log_indirectly(rank, message, args, fields, frame, timeline)
                 return
@@ -154,12 +157,12 @@ class LogCalls:
             ) or encode(factory.entry(rank, text, fields), limit, redaction, timeline)
             self._pipeline.submit(payload, lane)
         except BaseException as error:  # A log call never raises.
-            # An ordinary exception needs no call of `is_defect`: the stack may have no room for it.
+            # Do not call `is_defect` for an `Exception`: the stack may be too full for a call.
             if not isinstance(error, Exception) and not is_defect(error):
                 raise
             try:
                 self._log_failure(rank, lane, message, payload, error)
-            except Exception:  # noqa: BLE001 - the stack is full, or the interpreter is ending
+            except Exception:  # noqa: BLE001 - the stack may be full
                 return
 
     def _log_indirectly(
@@ -171,7 +174,7 @@ class LogCalls:
         frame: FrameType | None,
         timeline: Timeline | None,
     ) -> None:
-        """Log a call whose entry passes through the user's functions and the optional features."""
+        """Log a call whose entry must pass optional features, such as `sample` or `before_send`."""
         given = fields.get("meta_data")
         text, _ = self._factory.fill(message, args, fields, frame)
         stamps = {} if self._collapser is None else self._collapser.stamps_in(fields, given)
@@ -185,7 +188,7 @@ class LogCalls:
     def _submit(
         self, entry: dict[str, Any], rank: int, message: object, stamps: dict[str, Any]
     ) -> None:
-        # A `before_send` may have changed the level.
+        # `before_send` may have changed the level.
         lane = rank if self._before_send is None else LEVELS.index(entry["level"])
         if entry.get("add_ticket") is True:
             lane = TICKET_LANE
@@ -205,7 +208,7 @@ class LogCalls:
     def _log_failure(
         self, rank: int, lane: int, message: object, payload: bytes, error: BaseException
     ) -> None:
-        """Send the message alone if the entry could not be made; else count a dropped entry."""
+        """If the entry could not be encoded, send the message alone; else count a dropped entry."""
         if payload:
             self._pipeline.drop_new(lane, type(error).__name__)
         else:
@@ -217,15 +220,15 @@ class LogCalls:
     def _surrounded(
         self, fields: dict[str, Any], layer: Layer | None
     ) -> tuple[dict[str, Any], Timeline | None]:
-        """Return the call's, ambient and bound fields merged, and the timeline of the journey."""
+        """Return a call's own, ambient and bound fields as one dict, and the journey's timeline."""
         if layer is None:
             return merged(self.bound, fields), None
         fields = merged(merged(self.bound, layer.fields) if self.bound else layer.fields, fields)
         return fields, None if "event_timeline" in fields else layer.timeline
 
     def _examined(self, entry: dict[str, Any], rank: int, message: object) -> dict[str, Any] | None:
-        """Return the entry after `sample`, `before_send` and `ticket_cooldown`; None: left out."""
-        if "tags" in entry:  # The list is the caller's own, and a user's function may change it.
+        """Apply `sample`, `before_send` and `ticket_cooldown`. None means: leave the entry out."""
+        if "tags" in entry:  # Copy the caller's list: a user's function may change the entry.
             entry["tags"] = [*entry["tags"]]
         if not self._samples_fields and self._is_left_out(rank, entry):
             return None
@@ -239,10 +242,10 @@ class LogCalls:
         return entry
 
     def _is_left_out(self, rank: int, entry: dict[str, Any]) -> bool:
-        """Return True, and count the call, if the option `sample` leaves the entry out."""
+        """If the option `sample` leaves the entry out, count the log call and return True."""
         try:
             is_left_out = self._sample is not None and self._sample.leaves_out(rank, entry)
-        except BaseException as error:  # A failing function of the user must not lose an entry.
+        except BaseException as error:  # If the user's function fails, the entry is still sent.
             if not is_defect(error):
                 raise
             name = type(error).__name__
@@ -254,7 +257,7 @@ class LogCalls:
     def _filtered(
         self, entry: dict[str, Any], lane: int, before_send: BeforeSend
     ) -> dict[str, Any] | None:
-        """Return the entry after `before_send`, which may log: these entries are filtered, too."""
+        """Apply `before_send`. If `before_send` logs, it is called for the new entries, too."""
         depth = getattr(self._nesting, "depth", 0)
         if depth >= _MAX_NESTED:
             self._pipeline.drop_new(lane, "before_send")
@@ -262,7 +265,7 @@ class LogCalls:
         self._nesting.depth = depth + 1
         try:
             filtered = before_send(entry)
-        except BaseException as error:  # A failing function of the user must not lose an entry.
+        except BaseException as error:  # If the user's function fails, the entry is still sent.
             if not is_defect(error):
                 raise
             return self._unfiltered(entry, f"raised {type(error).__name__}")
@@ -284,7 +287,7 @@ class LogCalls:
 def _cooldown(period: float | None) -> TicketCooldown | None:
     if period is None:
         return None
-    from voyage_logger._logger import ticket_cooldown  # noqa: PLC0415 - few apps use the option
+    from voyage_logger._logger import ticket_cooldown  # noqa: PLC0415 - few apps use cooldowns
 
     return ticket_cooldown.TicketCooldown(period)
 
@@ -294,14 +297,14 @@ def _collapser(
 ) -> Collapser | None:
     if window is None:
         return None
-    from voyage_logger._logger.collapse import Collapser  # noqa: PLC0415 - few apps use the option
+    from voyage_logger._logger.collapse import Collapser  # noqa: PLC0415 - few apps use collapsing
 
     return Collapser(window, pipeline, encode)
 
 
 def _incident(entry: dict[str, Any], message: object) -> str:
-    """Return the subject of a ticket: the event, else the message before it was formatted."""
+    """Return what identifies an incident: the event name, else the message before formatting."""
     event = entry.get("event_name")
-    if event == JOURNEY_FAILED:  # All failed journeys have this event name: the flow tells more.
+    if event == JOURNEY_FAILED:  # All failed journeys share this event name: add the flow's name.
         return f"{event} {entry.get('event_flow_name')}"
     return str(event or (message if type(message) is str else entry["message"]))

@@ -1,7 +1,7 @@
 """The log methods of `VoyageLogger`, one for each level.
 
-What must stay true: each method calls `_log_call` directly, because `LogCalls.log` looks two frames
-up for the name of the function that logs.
+What must stay true: each method calls `_log_call` directly. `LogCalls.log` finds the function that
+logs by going two frames up the stack.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class LogMethods:
         """Log at level debug.
 
         Args:
-            message: The message. As in the vendor's class, it may also be a keyword.
-            args: Values for the %-placeholders of the message, as in the standard library.
-            fields: The entry's fields: documented ones such as `event_name`, `app_user_id`,
-                `meta_data`, `tags`, `add_ticket`, and any other. `exc_info` (True, an exception
-                or a tuple) becomes `exception_info`.
+            message: The message. It may also be a keyword argument, as in the vendor's class.
+            args: Values for the %-placeholders of the message, as in the module `logging`.
+            fields: The entry's fields, such as `event_name`, `app_user_id`, `meta_data`, `tags` and
+                `add_ticket`. Any other field name is also allowed. `exc_info` may be True, an
+                exception or a tuple; the entry then has the field `exception_info`.
 
-        The call never raises and never waits for the network. Thread-safe.
+        The call never raises an exception and never waits for the network. Thread-safe.
         """
         self._log_call(DEBUG, message, args, fields)
 
@@ -53,7 +53,7 @@ class LogMethods:
     def warn(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Log at level warn. The arguments are those of `debug`. `warning` is the same method."""
+        """Log at level warn, with the arguments of `debug`. `warning` is another name of `warn`."""
         self._log_call(WARN, message, args, fields)
 
     warning = warn
@@ -67,13 +67,13 @@ class LogMethods:
     def critical(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Log at level critical; the batch is sent at once. The arguments are those of `debug`."""
+        """Log at level critical and send the batch at once. The arguments are those of `debug`."""
         self._log_call(CRITICAL, message, args, fields)
 
     def exception(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Log at level error, with the exception being handled; arguments are those of `debug`."""
+        """Log at level error with the current exception. The arguments are those of `debug`."""
         fields.setdefault("exc_info", True)
         self._log_call(ERROR, message, args, fields)
 
@@ -85,11 +85,12 @@ class LogMethods:
         *args: object,
         **fields: Unpack[LeveledFields],
     ) -> None:
-        """Log at a level that is given as a value.
+        """Log at the level of the argument `level`.
 
         Args:
-            level: A name in any case ("info", "WARNING", "fatal") or a number of the module
-                `logging`. An unknown level becomes info, and `meta_data.level` keeps it.
+            level: A level name in any case, such as "info" or "WARNING", or a level number of the
+                module `logging`. An entry with an unknown level is sent as info, and its
+                `meta_data.level` contains the unknown level.
             message: The message, as for `debug`.
             args: Values for the placeholders, as for `debug`.
             fields: The entry's fields, as for `debug`.
@@ -106,7 +107,7 @@ class LogMethods:
                 keep(fields, "level", level)
                 text = clip(repr(bounded(level)), 40)
                 self._diagnostics.say("level", f"unknown level {text}: the entry is sent as info")
-        except BaseException as error:  # An object that is given as a level may raise anything.
+        except BaseException as error:  # A broken object, given as level, may raise any exception.
             if not is_defect(error):
                 raise
             return INFO

@@ -38,79 +38,79 @@ if TYPE_CHECKING:
     from voyage_logger._logger.log_call import BeforeSend
     from voyage_logger.transports import BaseTransport
 
-_CONSOLE_INTERVAL = 0.1  # seconds: a person at a terminal waits for the lines
+_CONSOLE_INTERVAL = 0.1  # seconds; a person waits for the printed lines
 _PRINTED = "entries are printed here and sent nowhere"
 
 
 class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
-    """Sends log entries to the Voyage AI Logs API from a background thread.
+    """Sends log entries to the Voyage AI Logs API from a background thread, the worker.
 
-    A log call never raises, never waits for the network or the worker, and takes any value. The
-    constructor opens no connection and starts no thread. The first entry starts the worker, which
-    signs in at once, sends by size or interval, and sends again after failures. At exit, queued
-    entries are sent, within `shutdown_timeout`.
+    A log call accepts any value, never raises an exception and never waits for the network. The
+    constructor opens no connection. The first entry starts the worker, which signs in at once. The
+    worker sends a batch that is full or older than `flush_interval`, and tries again after
+    failures. At the end of the program, the worker sends queued entries within `shutdown_timeout`.
 
     Args:
-        app_name: The name that all entries carry, 1 to 256 characters.
-        environment: The environment that all entries carry. Default: the environment variable
+        app_name: The app's name in all entries, 1 to 256 characters.
+        environment: The environment in all entries, such as "staging". Default: the variable
             VOYAGE_LOGS_ENVIRONMENT, else "production".
-        batch_size: Entries per request; a full batch is sent at once. Requests are larger only if
-            entries come faster than that, if a quarter of the queue is full, or at exit.
-        flush_interval: Seconds that a batch which is not full may wait, +-10 %. The first batch of
-            a process, or after a quiet time, is sent at a random moment within the interval.
-        api_key: The API key. Default: VOYAGE_LOGS_KEY.
-        api_secret: The API secret. Default: VOYAGE_LOGS_SECRET. If neither variable is set, the
-            pair VOYAGE_API_KEY and VOYAGE_API_SECRET is used. Without credentials, entries are
-            printed to stderr and not sent.
-        base_url: The API's root. Default: VOYAGE_LOGS_URL, else https://api.tracevoyage.com.
-        level: The lowest level that is sent: a name, or a number of the module `logging`.
+        batch_size: Entries per request. A full batch is sent at once. A request is larger only if
+            many entries wait, or at the end of the program.
+        flush_interval: The most seconds (+-10 %) that a batch waits until it is sent. The first
+            batch of a process or after a quiet time waits for a random part of the interval.
+        api_key: The API key. Default: the variable VOYAGE_LOGS_KEY.
+        api_secret: The API secret. Default: the variable VOYAGE_LOGS_SECRET. If neither variable is
+            set, the pair VOYAGE_API_KEY and VOYAGE_API_SECRET is used. Without credentials, entries
+            are printed to stderr and not sent.
+        base_url: The base URL. Default: VOYAGE_LOGS_URL, else https://api.tracevoyage.com.
+        level: The lowest level that is sent, as a name or as a number of the module `logging`.
         max_queue_size: The most entries in the queue. A full queue sheds its lowest level first.
-        max_queue_bytes: The most memory for the queue, bytes.
-        max_batch_bytes: The most bytes of a request, before compression.
-        max_entry_bytes: The most bytes of an entry; its longest strings are trimmed to fit.
-        timeout: The limit for connecting and for each read, seconds, or a pair of the two.
-        shutdown_timeout: The most seconds that the exit waits for queued entries to be sent.
-        spool_dir: A folder that holds entries until they are delivered, so that a killed process
-            loses none. Default: VOYAGE_LOGS_SPOOL_DIR, else entries are queued in memory.
-        max_spool_bytes: The most bytes of this logger in that folder; then it sheds as above.
-        max_spool_age: Seconds after which entries in the folder are dropped; None: never.
-        redact: Names of keys whose values are masked, at any depth, in any case and with any
-            separators; None for none. The logger's own credentials are always masked.
-        before_send: A function that gets each entry (a dict) at the log call and returns it,
-            another dict, or None to leave the entry out. After an error, the entry is sent.
-        sample: The share of entries to send, by level ({"debug": 0.1}), or a function that gets an
-            entry (a dict) and returns whether to send it. Critical and ticket entries are always
-            sent. Default: all entries are sent.
-        ticket_cooldown: Seconds in which the same incident (the `event_name`, else the message
-            before it is formatted) opens no second ticket: its entries are sent without the flag.
-            Default: each entry with the flag opens a ticket.
-        collapse: Seconds in which entries that are identical to one in the queue are not sent but
-            counted in its `meta_data.repeat_count`. Critical entries, tickets and entries in a
-            `spool_dir` are never collapsed. Default: all entries are sent.
-        on_error: A function that gets a `VoyageError` when delivery fails or entries are lost,
-            mostly in the worker's thread.
-        timestamps: Add the time and a unique id as `meta_data.logged_at` and `meta_data.log_id`.
-        capture_method: Fill `method_name` with the name of the function that logs.
-        compress: Send request bodies as gzip.
-        strict: Raise for missing or wrong configuration, environment variables included.
-        transport: The transport of the entries; default: HTTP to the Logs API.
+        max_queue_bytes: The most memory for the queue, in bytes.
+        max_batch_bytes: The largest size of a request before compression, in bytes.
+        max_entry_bytes: The most bytes of an entry. In a larger entry, long strings are trimmed.
+        timeout: The time limit in seconds, or a pair of limits: to connect, and for each read.
+        shutdown_timeout: The most seconds to wait, at exit, until the queued entries are sent.
+        spool_dir: A folder that stores entries until they are delivered, so that a killed process
+            loses no entries. Default: VOYAGE_LOGS_SPOOL_DIR, else the queue is in memory.
+        max_spool_bytes: The most bytes of this logger in `spool_dir`. A full folder sheds entries.
+        max_spool_age: Seconds after which entries in `spool_dir` are dropped. Default: never.
+        redact: Names of keys whose values are masked at any depth. Case and separators of the
+            names do not matter. None masks no keys. The logger's own credentials are always masked.
+        before_send: A function that gets each entry as a dict and returns the dict to send, or None
+            to leave the entry out. If the function fails, the entry is sent.
+        sample: The share of entries to send for each level, such as {"debug": 0.1}; or a function
+            that gets an entry as a dict and returns True to send the entry. Critical entries and
+            tickets are always sent. Default: all entries are sent.
+        ticket_cooldown: Seconds in which an incident opens no second ticket: its entries are sent
+            without `add_ticket`. Entries with the same `event_name`, or else the same unformatted
+            message, are one incident. Default: each entry with `add_ticket` opens a ticket.
+        collapse: Seconds in which an entry is not sent if an identical entry is queued. Instead,
+            `meta_data.repeat_count` of the queued entry is raised. Critical entries, tickets and
+            entries in a `spool_dir` are never collapsed. Default: all entries are sent.
+        on_error: A function that gets a `VoyageError` when delivery fails or entries are lost. It
+            mostly runs in the worker's thread.
+        timestamps: Add the time as `meta_data.logged_at` and a unique id as `meta_data.log_id`.
+        capture_method: Set `method_name` to the name of the function that logs.
+        compress: Compress request bodies with gzip.
+        strict: Raise an error if credentials are missing or an environment variable is wrong.
+        transport: The transport that sends the entries. Default: HTTP to the Logs API.
 
     Raises:
-        ConfigurationError: An argument breaks its rule; with `strict`, also an environment
-            variable or missing credentials.
+        ConfigurationError: An argument is invalid. With `strict`, an invalid environment variable
+            or missing credentials also raise this error.
 
-    Thread-safe. Signal handlers and `__del__` may log. A forked child starts with an empty queue;
-    the parent sends its own entries.
+    Thread-safe. Signal handlers and `__del__` may log. A forked child starts with an empty queue.
+    The parent process sends the entries that were queued before the fork.
 
-    A copy is the logger itself. A pickle carries all arguments except `api_key`, `api_secret` and
-    `strict`. In the process that made the logger, and in its forked children, a pickle becomes the
-    logger itself. Elsewhere it becomes an open logger with the credentials of that environment.
-    All pickles of this logger, or of an equal one, become the same logger there.
+    Copying a logger returns the logger itself. A pickle contains all arguments except `api_key`,
+    `api_secret` and `strict`. In the process that made the logger, and in its forked children,
+    unpickling returns the logger itself. In any other process, unpickling returns an open logger
+    with that process's credentials, and all pickles with equal arguments give the same logger.
 
-    Source: vendor docs, the reference class of the same name, which takes the first four arguments.
+    Source: the vendor docs; their class of the same name takes the first four arguments.
     """
 
-    _left_out = ("strict",)  # Unpickling must not raise where credentials are missing.
+    _left_out = ("strict",)  # Unpickling must not raise if credentials are missing.
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         self._settings, self._transport = settings, transport
         self._calls, self._pipeline = _parts(settings, transport, self._diagnostics)
         self._log_call = self._calls.log
-        self._unbound: VoyageLogger | None = None  # the logger that this one was bound from
+        self._unbound: VoyageLogger | None = None  # the logger whose `bind` made this logger
         self._remember(VoyageLogger.__init__, arguments)
 
     def __repr__(self) -> str:
@@ -168,11 +168,11 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         return f"VoyageLogger({settings.app_name!r}, {settings.environment!r}, {self._transport!r})"
 
     def bind(self, **fields: Unpack[LogFields]) -> VoyageLogger:
-        """Return a logger like this one whose entries carry more fields.
+        """Return a copy of this logger that adds more fields to its entries.
 
-        Both loggers share queue, worker and counts. A call's own fields take precedence over the
-        ambient ones (`context`, `journey`), and ambient fields over bound ones. `meta_data` is
-        merged by key. Closing a bound logger sends queued entries and leaves this one open.
+        Both loggers share the queue, worker and counts. Fields of a log call take precedence over
+        ambient fields (`context`, `journey`), and ambient fields over bound fields. `meta_data` is
+        merged by key. If a bound logger is closed, it sends queued entries; this logger stays open.
 
         Args:
             fields: The fields, as for `debug`.
@@ -185,70 +185,70 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         return child
 
     def capture_uncaught(self, loop: AbstractEventLoop | None = None) -> Callable[[], None]:
-        """Log uncaught exceptions: of the program, of threads and of an event loop.
+        """Log uncaught exceptions of the main thread, of other threads and of an event loop.
 
         The previous hooks (`sys.excepthook`, `threading.excepthook`, the loop's exception handler)
         are called afterwards. Ctrl-C is not logged. Each exception is logged once, even if this
-        method is called several times, for example for another loop. An exception that ends the
+        method is called again, for example for another event loop. An exception that ends the
         logger's own `with` block is logged before the logger closes.
 
         Args:
-            loop: The event loop to watch; default: the loop that runs in this thread, if any. No
-                loop runs before `asyncio.run`, so call this method inside.
+            loop: The event loop to watch. Default: the loop that runs in this thread, if any. Call
+                this method inside `asyncio.run`, because no loop runs before.
 
         Returns:
             A function that restores the previous hooks.
         """
-        from voyage_logger._logger.uncaught import Uncaught  # noqa: PLC0415 - few apps use it
+        from voyage_logger._logger.uncaught import Uncaught  # noqa: PLC0415 - rarely used
 
         return Uncaught(self._calls, loop).undo
 
     def flush(self, timeout: float | None = None) -> FlushResult:
         """Send all entries that were logged before the call, and wait until they are sent.
 
-        Signal handlers may call this method, and other threads may log meanwhile. In the worker's
-        thread, such as in `on_error`, this method returns at once.
+        Signal handlers may call this method. Other threads may log meanwhile. In the worker's
+        thread, for example in `on_error`, this method returns at once.
 
         Args:
-            timeout: The most seconds to wait; default: 30.
+            timeout: The most seconds to wait (default: 30).
 
         Returns:
-            The counts of entries since the previous flush; true if all were delivered.
+            The counts since the previous flush. The result is true if all entries were delivered.
 
         Raises:
-            ConfigurationError: `timeout` is no number of seconds from 0 to 86,400.
+            ConfigurationError: `timeout` is not a number of seconds from 0 to 86,400.
         """
         return self._pipeline.flush(_limit(timeout, FLUSH_TIMEOUT))
 
     def close(self, timeout: float | None = None) -> FlushResult:
-        """Send queued entries and close the logger. Later entries count as dropped.
+        """Send queued entries and close the logger. Entries of later calls count as dropped.
 
         Args:
-            timeout: The most seconds to wait; default: `shutdown_timeout`. With a `spool_dir`, the
-                default wait ends after a second without an answer; entries stay on the disk.
+            timeout: The most seconds to wait (default: `shutdown_timeout`). With a `spool_dir`, the
+                default wait ends after a second without an answer: entries stay on the disk.
 
         Returns:
-            The counts of entries since the previous flush; true if all were delivered.
+            The counts since the previous flush. The result is true if all entries were delivered.
 
         Raises:
-            ConfigurationError: `timeout` is no number of seconds from 0 to 86,400.
+            ConfigurationError: `timeout` is not a number of seconds from 0 to 86,400.
 
-        Thread-safe. A second call does no harm.
+        Thread-safe. A second call changes nothing.
         """
         if self._unbound is not None:
             return self._pipeline.flush(_limit(timeout, self._settings.shutdown_timeout))
         return self._pipeline.close(None if timeout is None else _limit(timeout, 0))
 
     def stats(self) -> Stats:
-        """Return the counts of all entries so far, in this process. Thread-safe."""
-        stats = self._pipeline.stats()  # In a forked child, this call resets the call counts.
+        """Return the counts of all entries of this process so far. Thread-safe."""
+        stats = self._pipeline.stats()  # In a forked child, this call resets `counts`.
         stats = self._calls.counts.add_to(stats)
-        if self._missing is not None:  # A health check must see the problem.
+        if self._missing is not None:  # A health check must see that credentials are missing.
             return replace(stats, last_problem=f"{self._missing}: {_PRINTED}")
         return stats
 
     def verify(self) -> None:
-        """Sign in now, in this thread, so that wrong credentials fail at the start.
+        """Sign in now, in this thread, to find wrong credentials when the app starts.
 
         Raises:
             ConfigurationError: There are no credentials.
@@ -270,7 +270,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         traceback: TracebackType | None,
     ) -> None:
         if error is not None and self._unbound is None and self._calls.shared.captures:
-            from voyage_logger._logger.uncaught import log_leaving  # noqa: PLC0415 - few apps use it
+            from voyage_logger._logger.uncaught import log_leaving  # noqa: PLC0415 - rarely used
 
             log_leaving(self._calls, error)
         self.close()
@@ -285,8 +285,8 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         return self._pipeline.is_closed
 
     def _for_console(self, settings: Settings) -> tuple[Settings, BaseTransport]:
-        """Report that credentials are missing; return what is needed to print entries."""
-        from voyage_logger.transports import ConsoleTransport  # noqa: PLC0415 - few apps need it
+        """Report missing credentials; return the settings and the transport to print entries."""
+        from voyage_logger.transports import ConsoleTransport  # noqa: PLC0415 - rarely used
 
         spool = "" if settings.spool_dir is None else ", spool_dir is not used"
         self._diagnostics.say(
@@ -302,7 +302,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
 def _parts(
     settings: Settings, transport: BaseTransport, diagnostics: Diagnostics
 ) -> tuple[LogCalls, Pipeline]:
-    """Make the parts of a logger: its log calls, and the pipeline that delivers their entries."""
+    """Make the two parts of a logger: its `LogCalls` and the pipeline that delivers entries."""
     redaction = Redaction(settings.redact, partial(getattr, transport, "secrets", ()))
     factory = EntryFactory(
         settings.app_name,
@@ -319,29 +319,29 @@ def _parts(
         on_fork=partial(_reset, factory, counts),
     )
     calls = LogCalls(settings, pipeline, factory, counts, diagnostics, redaction)
-    # The thread stops after the logger, its bound loggers and its journeys are freed.
+    # The worker stops after the logger, its bound loggers and its journeys are freed.
     weakref.finalize(calls.shared, pipeline.stop_when_empty).atexit = False
     return calls, pipeline
 
 
 def pipeline_of(logger: VoyageLogger) -> Pipeline:
     """Return the pipeline of a logger. The pipeline stops when the logger is garbage-collected."""
-    return logger._pipeline  # noqa: SLF001 - the public class has no name for its pipeline
+    return logger._pipeline  # noqa: SLF001 - the public class hides its pipeline
 
 
 def _notice(factory: EntryFactory, max_bytes: int, fields: dict[str, Any]) -> bytes:
-    """Return the bytes of an entry about losses."""
+    """Return the bytes of an entry that reports lost entries."""
     return encode(factory.build(WARN, fields.pop("message"), fields), max_bytes)
 
 
 def _reset(factory: EntryFactory, counts: CallCounts) -> None:
-    """Start new ids and counts in a forked child."""
+    """Reset the entry ids and the counts in a forked child."""
     factory.reset()
     counts.reset()
 
 
 def _bind(logger: VoyageLogger, fields: dict[str, Any]) -> VoyageLogger:
-    """Return a bound logger. Pickles of bound loggers name this function."""
+    """Return a bound logger. Pickles of bound loggers contain the name of this function."""
     return logger.bind(**fields)
 
 

@@ -1,8 +1,8 @@
-"""A logger's settings: checked once, from arguments, then environment variables, then defaults.
+"""Reads and checks a logger's settings: arguments, then environment variables, then defaults.
 
-What must stay true: a wrong argument raises, because the first run shows such a bug. A missing or
-wrong environment variable must not stop the app, unless the option `strict` is set. It becomes one
-of the endpoint's `problems`.
+What must stay true: a wrong argument raises an exception, because a developer sees the error in
+the first run. A missing or wrong environment variable must not stop the app, unless the option
+`strict` is set. The endpoint lists the missing or wrong variables in its `problems`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def settings_from(**arguments: object) -> Settings:
-    """Return the settings, after a check of each argument; other arguments are ignored."""
+    """Check the arguments for settings, and return the settings. Ignore all other arguments."""
     settings = Settings(**{name: rule(name, arguments[name]) for name, rule in _RULES.items()})
     if settings.max_batch_bytes < settings.max_entry_bytes + BODY_OVERHEAD:
         rule = f"at least max_entry_bytes + {BODY_OVERHEAD} (a batch has room for any entry)"
@@ -82,9 +82,9 @@ def _spool_dir(parameter: str, value: object) -> Path | None:
         return None
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if isinstance(path, str) and path.strip():
-        from pathlib import Path  # noqa: PLC0415 - makes the package's import slower
+        from pathlib import Path  # noqa: PLC0415 - `pathlib` is slow to import
 
-        return Path(path).absolute()  # The app may change its working directory.
+        return Path(path).absolute()  # The path stays valid if the app changes its directory.
     raise ConfigurationError(parameter, value, "the path of a folder, or None")
 
 

@@ -1,6 +1,6 @@
-"""The option `sample`: which entries are sent.
+"""The option `sample` decides which entries are sent.
 
-What must stay true: a critical entry, or one that opens a ticket, is never left out.
+What must stay true: critical entries and entries that open a ticket are always sent.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _RULE = "a mapping of levels to rates from 0 to 1, such as {'debug': 0.1}, or a 
 
 
 class Rates:
-    """Sends a random share, from 0 to 1, of the entries of each level."""
+    """Sends a random share of each level's entries. Each level has a rate from 0 to 1."""
 
     needs_entry = False
 
     def __init__(self, rates: tuple[float, ...], random: Callable[[], float] | None = None) -> None:
-        from random import Random  # noqa: PLC0415 - makes the package's import slower
+        from random import Random  # noqa: PLC0415 - `random` is slow to import
 
         self._rates = rates
-        # An app may seed the generator that the functions of the module `random` share.
-        self._random = random or Random().random  # noqa: S311 - a sample, not cryptography
+        # The app may seed the shared generator of the module `random`, so use a separate generator.
+        self._random = random or Random().random  # noqa: S311 - Sampling is not cryptography.
 
     def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
         """Return True if the entry is not sent."""
@@ -37,7 +37,7 @@ class Rates:
 
 
 class Choice:
-    """Sends the entries for which a function of the user returns a true value."""
+    """Sends an entry if the user's function returns a true value for the entry."""
 
     needs_entry = True
 
@@ -45,13 +45,13 @@ class Choice:
         self._function = function
 
     def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
-        """Return True if the entry is not sent. The user's function may raise."""
+        """Return True if the entry is not sent. The user's function may raise an exception."""
         is_always_sent = rank >= CRITICAL or entry.get("add_ticket") is True
         return not is_always_sent and not self._function(entry)
 
 
 def sample_rule(parameter: str, value: Any) -> Sample:
-    """Return the rule for the argument `sample`: a mapping of levels to rates, or a function."""
+    """Return the rule for `sample`, which is a mapping of levels to rates or a function."""
     if callable(value):
         return Choice(value)
     if not isinstance(value, Mapping):

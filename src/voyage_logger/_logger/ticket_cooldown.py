@@ -1,7 +1,7 @@
-"""The option `ticket_cooldown`: an incident opens at most one ticket in each period.
+"""With the option `ticket_cooldown`, an incident opens at most one ticket per period.
 
-What must stay true: every entry is sent; only its flag `add_ticket` is removed. The next ticket of
-the incident tells the exact number of removed flags. The memory of all incidents is bounded.
+What must stay true: no entry is left out; only the flag `add_ticket` is removed. The next ticket of
+the same incident states how many flags were removed. The number of remembered incidents is limited.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAX_NAME = 256  # characters
 
 
 class _Incident(NamedTuple):
-    """The time of an incident's latest ticket, and the number of tickets held back since."""
+    """The time of an incident's latest ticket, and the number of tickets held back since then."""
 
     opened_at: float
     held_back: int = 0
@@ -40,13 +40,13 @@ class TicketCooldown:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.RLock()  # Guards the incidents; a signal handler may log meanwhile.
-        self._incidents: dict[str, _Incident] = {}  # in the order of their latest tickets
+        self._lock = threading.RLock()  # Re-entrant: a signal handler may log meanwhile.
+        self._incidents: dict[str, _Incident] = {}  # The oldest ticket's incident comes first.
 
     def apply(self, entry: dict[str, Any], incident: str) -> dict[str, Any]:
-        """Return the entry, without its flag if the incident opened a ticket in this period."""
+        """If the incident opened a ticket in this period, return the entry without `add_ticket`."""
         if self._pid != os.getpid():
-            self._reset()  # pragma: no cover - only in forked children, without coverage
+            self._reset()  # pragma: no cover - forked children run without coverage
         held_back = self._open(incident[:_MAX_NAME])
         if held_back is None:
             entry = {name: value for name, value in entry.items() if name != "add_ticket"}
@@ -54,7 +54,7 @@ class TicketCooldown:
         return _noted(entry, "tickets_held_back", held_back) if held_back else entry
 
     def _open(self, incident: str) -> int | None:
-        """Return the number of tickets held back since the last one; None to hold this one back."""
+        """Return None to hold a ticket back, else the number of tickets held back earlier."""
         with self._lock:
             now = self._clock()
             known = self._incidents.get(incident)

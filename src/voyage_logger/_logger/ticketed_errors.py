@@ -1,7 +1,8 @@
-"""The exceptions that have opened a ticket, so that an outer journey opens no second one.
+"""Remembers exceptions that opened a ticket, so that an outer journey opens no second ticket.
 
-What must stay true: an exception is known by its identity and is not changed. An exception is not
-kept alive, because it holds its frames and all their variables. The memory is bounded.
+What must stay true: an exception is recognized by its identity and is not changed. No reference
+to an exception is kept, because an exception keeps its frames and their variables in memory. At
+most 100 exceptions are remembered.
 """
 
 from __future__ import annotations
@@ -9,18 +10,19 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-_MOST = 100  # exceptions that are remembered, and members of a group that are examined
+_MOST = 100  # exceptions in memory
 
-# The dict of its attributes identifies an exception. The dict holds no frames, and a new object
-# cannot get its id while the dict is held. A builtin exception has no weak references. `vars()`
-# would fail for a class that defines `__dict__`.
+# An exception is identified by its `__dict__`, the dict of its attributes. The dict has no frames.
+# While the dict is in memory, no other dict can get the same id. Weak references would not work,
+# because builtin exceptions do not support weak references. `vars()` would fail for an exception
+# class that defines its own `__dict__`.
 _attributes_of = BaseException.__dict__["__dict__"].__get__
 
 
 class Ticketed:
     """The latest exceptions that have opened a ticket.
 
-    Thread-safe without a lock: each access to the deque is one call.
+    Thread-safe without a lock, because each call of a method of the deque is atomic.
     """
 
     __slots__ = ("_known",)
@@ -37,13 +39,13 @@ class Ticketed:
         self._known.clear()
 
     def __contains__(self, error: BaseException) -> bool:
-        """Return True if the exception, or each member of the group, has opened a ticket."""
+        """Return True if the exception, or each exception in the group, has opened a ticket."""
         known = {id(attributes) for attributes in self._known.copy()}
         return all(id(_attributes_of(member)) in known for member in _members(error))
 
 
 def _members(error: BaseException) -> list[BaseException]:
-    """Return the exceptions in a group, at any depth; else a list of the exception itself."""
+    """Return all exceptions in a group and its subgroups, or the single exception as a list."""
     found: list[BaseException] = []
     waiting = [error]
     for _ in range(2 * _MOST):
@@ -59,10 +61,10 @@ def _members(error: BaseException) -> list[BaseException]:
 
 
 def _exceptions_of(error: BaseException) -> tuple[BaseException, ...]:
-    # Python 3.10 has no `BaseExceptionGroup`, so the attribute shows whether the error is a group.
+    # Python 3.10 has no `BaseExceptionGroup`, so the attribute `exceptions` identifies a group.
     try:
         members = getattr(error, "exceptions", ())
-    except Exception:  # noqa: BLE001 - a failing property of the app; leaving a journey never raises
+    except Exception:  # noqa: BLE001 - a property of the app's class may fail
         return ()
     is_group = type(members) is tuple and all(isinstance(each, BaseException) for each in members)
     return members if is_group else ()

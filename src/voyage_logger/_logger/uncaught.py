@@ -1,8 +1,8 @@
-"""Logs uncaught exceptions, only if the app asks for it, because hooks belong to the app.
+"""Logs uncaught exceptions, but only after the app has called `capture_uncaught`.
 
-What must stay true: the previous hook is always called. A logger logs an exception once, even with
-several hooks. An undo restores the previous hook. If another library has set a hook since, the hook
-of this module stays in place and logs nothing.
+What must stay true: the previous hook is always called. A logger logs an exception only once, even
+if several hooks get the exception. `undo` restores the previous hook. If another library has set a
+hook meanwhile, the hook of this module stays in place, but logs nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from voyage_logger._logger.context import Layer
     from voyage_logger._logger.log_call import LogCalls
 
-_thread = threading.local()  # `logged`: the exceptions that hooks of this thread have logged
+_thread = threading.local()  # `logged` holds the events that this thread's hooks handle now.
 
 
 class Uncaught:
@@ -78,9 +78,9 @@ class Uncaught:
     def _log_once(
         self, what: object, log: Callable[[], None], pass_on: Callable[[], object]
     ) -> None:
-        """Log, unless another hook of this logger has logged, and call the previous hook.
+        """Log an event once per logger, and then call the previous hook.
 
-        Each hook passes the object `what` to the previous hook, so the object identifies the event.
+        All hooks get the same object `what` for an event, so `what` identifies the event.
         """
         logged: tuple[object, ...] = getattr(_thread, "logged", ())
         key = (self._calls.shared, id(what))
@@ -105,7 +105,10 @@ class Uncaught:
 
 
 def log_leaving(calls: LogCalls, error: BaseException) -> None:
-    """Log an exception that ends the logger's `with` block, because the hooks run after `close`."""
+    """Log an exception that ends the logger's `with` block.
+
+    The hooks would be too late, because they run after `close`.
+    """
     if not isinstance(error, Exception):
         return
     calls.shared.left_with = id(error)
@@ -124,15 +127,15 @@ def _log_error(calls: LogCalls, rank: int, what: str, error: BaseException | Non
 
 
 def _layer_of(context: dict[str, Any], present: Layer | None) -> Layer | None:
-    """Return the layer of the task or callback that raised an exception, or None if not known.
+    """Return the layer of the task or callback that failed, or None if the layer is unknown.
 
-    The loop reports a failed task or future later, in any context. A future does not know its
-    context. A task knows its context only since Python 3.12.
+    The event loop reports a failed task or future later, in any context. A future does not store
+    its context. A task gives access to its context only since Python 3.12.
     """
     lost = context.get("task") or context.get("future")
     source: Any = lost or context.get("handle")
     found = source.get_context() if hasattr(source, "get_context") else None
-    if isinstance(found, Context):  # pragma: no cover - only since Python 3.12
+    if isinstance(found, Context):  # pragma: no cover - Python 3.12
         return found.get(AMBIENT)
     return present if lost is None else None
 
@@ -146,7 +149,7 @@ def _where(error: BaseException | None) -> str | None:
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
-    asyncio = sys.modules.get("asyncio")  # An app that has not imported asyncio runs no loop.
+    asyncio = sys.modules.get("asyncio")  # If asyncio is not imported, no event loop runs.
     try:
         return None if asyncio is None else asyncio.get_running_loop()
     except RuntimeError:

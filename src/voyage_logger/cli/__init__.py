@@ -1,7 +1,8 @@
 """The command line: `voyage-logger dev`, `voyage-logger demo` and `voyage-logger spool`.
 
-This room may import every other room, and no other room imports this room. The function `run` of a
-command returns the exit code, and the code 2 means wrong usage. Read the files in any order.
+This package may import all other packages of `voyage_logger`, and none of them imports this
+package. The function `run` of a command returns the exit code. The exit code 2 means wrong usage.
+You can read the files of this package in any order.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return the exit code.
 
     Args:
-        arguments: The words after `voyage-logger`. Default: the arguments of the process.
+        arguments: The arguments after `voyage-logger` (default: the arguments of the process).
     """
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except BrokenPipeError:  # the reader of the output has ended, as `head` does
+    except BrokenPipeError:  # the program that reads the output has ended, for example `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _encoder() -> str:
-    """Return the name and version of orjson, or "without orjson" if log calls do not use it."""
+    """Return the version of orjson as text, or "without orjson" if log calls do not use orjson."""
     if quick_dumps is dumps:
         return "without orjson"
     import orjson  # noqa: PLC0415 - orjson is optional

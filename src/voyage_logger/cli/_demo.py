@@ -1,4 +1,4 @@
-"""`voyage-logger demo`: log to a local server that misbehaves, and count the stored entries."""
+"""`voyage-logger demo`: log to a local server that causes errors, and count the stored entries."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _FLUSH_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The counts of the demo. The shop counts the log calls, and the server counts the entries."""
+    """The result of the demo. The demo app counts log calls, and the server counts entries."""
 
-    sent: int  # log calls of the shop
-    received: int  # different entries that the server has stored
+    sent: int  # The number of log calls of the demo app.
+    received: int  # The number of different entries that the server has stored.
     lost: int
     duplicates: int
     batches: int
@@ -47,8 +47,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the demo; return 0 if the server has stored each entry exactly once, else 1."""
-    # With --json, only the JSON may be on standard output.
+    """Run the demo. Return 0 if the server has stored each entry exactly once, else 1."""
+    # With --json, standard output must contain nothing but the JSON.
     account = _rehearse((lambda _: None) if options.json else print)
     print(json.dumps(asdict(account)) if options.json else _readable(account))
     return 0 if account.received == account.sent and not account.duplicates else 1
@@ -93,7 +93,7 @@ def _log_during_faults(
 
 
 class _Shop:
-    """A small shop, which counts its log calls without the help of the client."""
+    """The demo app: a small shop that counts its log calls itself, without the logger."""
 
     def __init__(self, logger: VoyageLogger, pause: Callable[[float], object] = time.sleep) -> None:
         self._logger = logger
@@ -124,7 +124,7 @@ class _Shop:
             )
             self._pause(0.02)
             journey.step("paid_by_invoice")
-        self.sent += 4  # the fourth entry is the one that ends the journey
+        self.sent += 4  # three log calls, and the entry at the end of the journey
 
     def rush_hour(self) -> None:
         share = _ENTRIES // _THREADS
@@ -172,7 +172,7 @@ def _readable(account: Account) -> str:
 
 
 def _picture(server: DevServer) -> str:
-    """Return the steps of the checkout as lines, with the times that the server has stored."""
+    """Draw the timeline of the checkout, with the timestamps that the server has stored."""
     closing = [entry for entry in server.entries() if entry.get("event_name") == JOURNEY_COMPLETED]
     timeline: list[dict[str, Any]] = closing[0]["event_timeline"] if closing else []
     lines = [

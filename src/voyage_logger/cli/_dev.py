@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _DEFAULT_PORT = 8765
 _MAX_PORT = 65_535
 _PAGE = 1000
-_MAX_SHOWN = 500  # characters of a message
-_POLL_SECONDS = 0.2  # the seconds between two checks for a signal
+_MAX_SHOWN = 500  # The most characters of a message that are printed.
+_POLL_SECONDS = 0.2  # The seconds between two checks for a signal.
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the server until Ctrl-C or SIGTERM; return 1 if the server cannot start, else 0."""
+    """Run the server until Ctrl-C or SIGTERM. Return 1 if the server cannot start, else 0."""
     if not _is_loopback(args.host):
         exposed = f"{args.host} is open to other machines, and everybody knows the API key"
         print(f"warning: {exposed}", file=sys.stderr)
@@ -73,9 +73,10 @@ def run(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _noted_signals() -> Iterator[list[int]]:
-    """Yield a list of the received SIGINT and SIGTERM. A second signal ends the process at once.
+    """Yield a list to which the signal handler appends each received SIGINT or SIGTERM.
 
-    The handler raises no exception, because an exception in a wait can corrupt a lock.
+    A second signal ends the process at once. The handler raises no exception, because an exception
+    that interrupts a wait can corrupt a lock.
     """
     noted: list[int] = []
 
@@ -84,7 +85,7 @@ def _noted_signals() -> Iterator[list[int]]:
             signal.signal(each, signal.SIG_DFL)
         noted.append(number)
 
-    # A shell starts background jobs with SIGINT ignored, so SIGINT needs a handler too.
+    # Background jobs of a shell ignore SIGINT by default, so SIGINT needs a handler, too.
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     for each in before:
         signal.signal(each, note)

@@ -1,8 +1,9 @@
-"""A strict local server of the Voyage Logs API, for tests and rehearsals.
+"""A strict local server of the Voyage Logs API, for tests and trials.
 
-The server refuses each request that differs from the documentation, stores the accepted entries in
-SQLite, and misbehaves on request. Of the package, this room imports only the constants of
-`_base.wire`, because a mistake in code that server and client share would stay unnoticed.
+The server refuses each request that breaks the vendor's documentation, and stores the accepted
+entries in SQLite. Tests can script misbehavior of the server, such as errors and delays. From the
+client's code, the server imports only the constants in `_base.wire`: a mistake in code that server
+and client share would stay unnoticed.
 
     with DevServer() as server:
         server.script(Fault(status=503, headers={"Retry-After": "1"}))
@@ -10,9 +11,8 @@ SQLite, and misbehaves on request. Of the package, this room imports only the co
         server.wait_for_entries(3)
         assert not server.duplicates()
 
-Read `_server` first (the class that users hold), then `_inspection` (the methods that only read)
-and `_faults` (the kinds of misbehavior). Then read the files in the order in which a request
-travels:
+Read `_server` first (the public class), then `_inspection` (its methods that only read) and
+`_faults` (the kinds of misbehavior). Then follow a request through the other files:
 
     _listener -> _connections -> _handler -> _http     reads the request
                                     |------> _backend  checks (_checks, _tokens) and stores (_store)

@@ -1,8 +1,7 @@
-"""Answer sign-ins and batches, without sockets.
+"""Answers sign-ins and batches. Sockets are handled in other modules.
 
-A batch is checked as in a real service: first the size limit of the gateway, then the token, the
-format of the batch, and the entries. What must stay true: a refused batch leaves no entry in the
-store.
+A batch is checked in the order of a real service: first its size, then the token, the format of
+the batch, and last the entries. What must stay true: no entry of a refused batch is stored.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ NO_FAULT = Fault()
 
 
 class Backend:
-    """The state of one server, and the answers of its two endpoints.
+    """The state of one server, and the code that answers its two endpoints.
 
-    Thread-safe: store, tokens and journal have their own locks, the methods of a deque are atomic,
-    and `rules` is a reference to a frozen value.
+    Thread-safe: the store, the tokens and the journal have their own locks, the methods of a deque
+    are atomic, and a `Rules` instance never changes.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Backend:
         self._scripts: dict[Endpoint, deque[Fault]] = {"batch": deque(), "sign-in": deque()}
 
     def script(self, endpoint: Endpoint, faults: Iterable[Fault]) -> None:
-        """Queue faults for the next requests of an endpoint, after the faults queued before."""
+        """Queue faults for the next requests of an endpoint, one fault for each request."""
         script = list(faults)
         for fault in script:
             if not isinstance(fault, Fault):
@@ -60,14 +59,14 @@ class Backend:
         self._scripts[endpoint].extend(script)
 
     def next_fault(self, endpoint: Endpoint) -> Fault:
-        """Remove and return the next fault of an endpoint; `NO_FAULT` if none is queued."""
+        """Remove and return an endpoint's next fault; return `NO_FAULT` if no fault is queued."""
         try:
             return self._scripts[endpoint].popleft()
         except (IndexError, KeyError):
             return NO_FAULT
 
     def sign_in(self, request: Request) -> Answer:
-        """Issue a token."""
+        """Check the credentials and issue a token."""
         check_sign_in(request, *self._credentials)
         expires_in = self.rules.expires_in
         data = {"access_token": self.tokens.issue(expires_in), "token_type": "bearer"}
@@ -75,7 +74,7 @@ class Backend:
         return json_answer(200, {"data": [{**data, **extra}]})
 
     def take_batch(self, request: Request) -> Answer:
-        """Store all entries of a batch, or none."""
+        """Store all entries of a batch, or refuse the batch."""
         rules = self.rules
         limit = rules.max_body_bytes
         if limit is not None and len(request.body) > limit:
@@ -108,7 +107,7 @@ class Backend:
         }
 
     def reset(self) -> None:
-        """Delete entries, requests, scripts and tokens, and restore the default rules."""
+        """Delete all entries, requests, queued faults and tokens, and restore the default rules."""
         for script in self._scripts.values():
             script.clear()
         self.rules = Rules()
@@ -122,5 +121,5 @@ def _check_rules(entries: list[dict[str, Any]], rules: Rules) -> None:
         raise Refusal(422, f"{len(entries)} entries are over the limit of {rules.max_entries}")
     marker = rules.refuse_containing
     if marker is not None and any(marker in entry["message"] for entry in entries):
-        # The answer does not name the entry, because the real API may not name it either.
+        # The real API may not name the bad entry, so this answer does not name the entry either.
         raise Refusal(rules.refuse_status, "an entry of the batch is not acceptable")

@@ -1,8 +1,9 @@
-"""Strict checks of a sign-in, of the header with the token, and of a batch.
+"""Checks sign-ins, Authorization headers and batches strictly.
 
-What must stay true: any server of the documented API would accept a request that passes all checks.
+What must stay true: if a request passes all checks, any server that follows the vendor's
+documentation accepts the request.
 
-Source: vendor docs, the TypeScript interface `LogEntry` and the sign-in request.
+Source: the TypeScript interface `LogEntry` and the sign-in request in the vendor docs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from voyage_logger.devserver._http import Request
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
-# A search may use these other names of levels, but an entry must not.
+# A search accepts these other level names, but an entry must not contain them.
 _ALIASES = {
     "notset": "debug",
     "trace": "debug",
@@ -32,17 +33,18 @@ _ALIASES = {
     "fatal": "critical",
 }
 
-# A decompressed body has a limit, because a few bytes of gzip can become gigabytes.
+# The size of a decompressed body is limited, because a small gzip body can become gigabytes.
 MAX_INFLATED_BYTES = 256 << 20
 
-_GZIP_WINDOW = 31  # in zlib, this number asks for a gzip header and the largest window
+_GZIP_WINDOW = 31  # With the value 31, zlib expects a gzip header and uses the largest window.
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9._~+/-]+=*)")
-# This pattern finds escaped surrogates. Pairs are valid, so `parse_json` checks each match again.
+# This pattern finds escaped surrogates. A pair of surrogates is valid, so `parse_json` must check
+# each match again.
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def level_named(name: object) -> str:
-    """Return the level for a name in any case; raise ValueError if no level has this name."""
+    """Return the level for a name in upper or lower case. Raise ValueError for an unknown name."""
     wanted = name.strip().lower() if isinstance(name, str) else ""
     level = _ALIASES.get(wanted, wanted)
     if level not in LEVELS:
@@ -51,17 +53,17 @@ def level_named(name: object) -> str:
 
 
 def check_sign_in(request: Request, api_key: str, api_secret: str) -> None:
-    """Refuse a sign-in that has the wrong key or secret (401), or a body (400)."""
+    """Refuse a sign-in with a wrong key or secret (status 401) or with a body (status 400)."""
     pair = (request.headers.get(API_KEY_HEADER), request.headers.get(API_SECRET_HEADER))
     if pair != (api_key, api_secret):
         raise Refusal(401, "API key or secret is incorrect", error="Invalid credentials")
-    # The curl and Python examples of the vendor send no body; the JavaScript one sends `{}`.
+    # The vendor's curl and Python examples send no body. The JavaScript example sends `{}`.
     if request.body.strip() not in {b"", b"{}"}:
         raise Refusal(400, "a sign-in has no body, or an empty object")
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
-    """Return the token; refuse an Authorization header that differs from `Bearer x` (401)."""
+    """Return the token of the header `Authorization: Bearer <token>`; refuse any other header."""
     match = _BEARER.fullmatch(headers.get("authorization", ""))
     if match is None:
         raise Refusal(401, "the Authorization header must be: Bearer <access token>")
@@ -69,7 +71,7 @@ def bearer_token(headers: Mapping[str, str]) -> str:
 
 
 def check_json_type(headers: Mapping[str, str], status: int = 400) -> None:
-    """Refuse a Content-Type other than JSON in UTF-8; the answer has the given status."""
+    """Refuse a request with `status` if its Content-Type is not JSON in UTF-8."""
     value = headers.get("content-type", "")
     kind, *parameters = [part.strip().lower() for part in value.split(";")]
     if kind != JSON_TYPE or any(p not in {"charset=utf-8", 'charset="utf-8"'} for p in parameters):
@@ -77,7 +79,7 @@ def check_json_type(headers: Mapping[str, str], status: int = 400) -> None:
 
 
 def parse_batch(request: Request) -> list[dict[str, Any]]:
-    """Return the entries of a batch; refuse a batch that differs from the documentation (400)."""
+    """Return the entries of a batch; refuse a batch that breaks the vendor's documentation."""
     check_json_type(request.headers)
     if "content-length" not in request.headers:
         raise Refusal(411, "a batch needs a Content-Length")
@@ -93,7 +95,7 @@ def parse_batch(request: Request) -> list[dict[str, Any]]:
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the value of a strict JSON text in UTF-8; refuse any other body (400).
+    """Return the value of a strict JSON text in UTF-8; refuse any other body (status 400).
 
     Unlike `json.loads`, this function refuses NaN, infinities, repeated members and lone
     surrogates.
@@ -188,7 +190,7 @@ _Rule = tuple["Callable[[object], bool]", str]
 
 _STRING: _Rule = (lambda value: type(value) is str, "a string")
 _REQUIRED = ("message", "level", "app_name", "environment")
-# An optional field is absent and never null: the interface gives its type as `?: string`.
+# An optional field may be absent, but must not be null: the vendor's interface says `?: string`.
 _FIELDS: dict[str, _Rule] = {
     "message": _STRING,
     "level": (_is_level, f"one of {', '.join(LEVELS)}"),

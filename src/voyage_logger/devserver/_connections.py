@@ -1,10 +1,10 @@
 """The open connections, their states, and the rules for closing a connection.
 
-Only the thread that serves a connection closes the socket. Other threads shut the socket down, and
-the shutdown ends the wait of the serving thread.
+Only the thread that serves a connection closes its socket. Another thread may only shut the socket
+down, which wakes the serving thread.
 
-What must stay true: a dropped connection handles no further request. When `drop_idle` returns, the
-connections of all clients that have received their answer are shut.
+What must stay true: after a connection is dropped, none of its requests are handled. `drop_idle`
+also drops a connection whose client has only just received an answer.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Seconds to wait for an answer that is being written. The wait is long if a client does not read.
+# The most seconds to wait until an answer is written. A client may read the answer slowly.
 _ANSWER_SECONDS = 1.0
 _JOIN_SECONDS = 5.0
 
-# With SO_LINGER set to 0 seconds, `close` sends a reset. Windows has shorts in this struct.
+# If SO_LINGER is 0 seconds, `close` sends a TCP reset. On Windows, the two numbers are shorts.
 _NO_LINGER = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 class _State(enum.Enum):
-    IDLE = enum.auto()  # the server waits for a request
-    BUSY = enum.auto()  # the server has read the first line of a request
-    ANSWERING = enum.auto()  # the server writes the answer
-    HANGING = enum.auto()  # the request gets no answer
-    DROPPED = enum.auto()  # another thread has shut the socket
+    IDLE = enum.auto()  # The server waits for a request.
+    BUSY = enum.auto()  # The server has read the first line of a request.
+    ANSWERING = enum.auto()  # The server writes the answer.
+    HANGING = enum.auto()  # The request gets no answer.
+    DROPPED = enum.auto()  # Another thread has shut down the socket.
 
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """The socket of one client. The condition of `Connections` guards `state` and `is_last`."""
+    """The connection of one client. The lock in `Connections` guards `state` and `is_last`."""
 
     socket: socket.socket
     state: _State = _State.IDLE
-    is_last: bool = False  # the connection ends after the present request
+    is_last: bool = False  # True if the connection ends after the current request
 
     def shut(self) -> None:
-        """Shut both directions. Thread-safe, and works if a forked child holds the socket too."""
+        """Shut down the socket, even if a forked child has a copy of the socket. Thread-safe."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
-        """Close the socket with a TCP reset. Only the thread that serves the client may do this."""
+        """Close the socket with a TCP reset. Only the serving thread may call this method."""
         with contextlib.suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.socket.close()
@@ -63,14 +63,14 @@ class Connections:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        # The condition guards all fields below.
+        # The condition variable `_changed` guards all attributes below.
         self._open: set[Connection] = set()
         self._threads: list[threading.Thread] = []
         self._closed = False
         self.opened = 0  # the number of all connections so far
 
     def serve(self, client: socket.socket, serve: Callable[[Connection], None]) -> None:
-        """Serve a new client in a new thread, and close its socket at the end."""
+        """Serve a client in a new thread, and close the client's socket at the end."""
         connection = Connection(client)
         thread = threading.Thread(
             target=self._run, args=(connection, serve), name="voyage-dev-connection", daemon=True
@@ -120,25 +120,25 @@ class Connections:
         return not connection.is_last
 
     def drop_idle(self) -> int:
-        """Shut the idle connections, and return their number."""
+        """Shut all idle connections, and return the number of connections that were shut."""
         with self._changed:
             self._changed.wait_for(self._nobody_answers, _ANSWER_SECONDS)
             return self._drop(_State.IDLE)
 
     def drop_hanging(self) -> int:
-        """Shut the hanging connections, and return their number."""
+        """Shut all hanging connections, and return the number of connections that were shut."""
         with self._changed:
             return self._drop(_State.HANGING)
 
     def stop(self) -> None:
-        """Shut the idle connections now, and each other connection after its answer."""
+        """Shut the idle connections now, and the other connections after their current answer."""
         with self._changed:
             for connection in self._open:
                 connection.is_last = True
             self.drop_idle()
 
     def close(self) -> None:
-        """Shut all connections in any state and wait for their threads."""
+        """Shut all connections, and wait until their threads have ended."""
         with self._changed:
             self._closed = True
             self._drop(*_State)

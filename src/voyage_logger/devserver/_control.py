@@ -1,9 +1,10 @@
-"""The JSON API under `/dev/api/`, with which another process reads and controls the server.
+"""The JSON API under `/dev/api/`. Other processes use the API to read and control the server.
 
 What must stay true: a web page of another origin cannot use this API from a browser. The server
-refuses foreign origins, and foreign host names, because DNS rebinding uses foreign names. A request
-that changes the server needs a JSON Content-Type, because browsers do not send this type to another
-origin without permission.
+refuses requests from other origins. The server also refuses other host names, because a DNS
+rebinding attack uses another host name. A request that changes the server needs a JSON
+Content-Type, because a browser does not send this type to another origin without the server's
+permission.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ PREFIX = "/dev/api/"
 
 _DEFAULT_LIMIT = 100
 _MAX_LIMIT = 1000
-_MAX_ID = (1 << 63) - 1  # the largest number in SQLite
+_MAX_ID = (1 << 63) - 1  # the largest integer in SQLite
 _QUERY = frozenset({"level", "contains", "after", "limit"})
 
 _Value = TypeVar("_Value", Fault, Rules)
 
 
 def control(backend: Backend, request: Request, host: str) -> Answer:
-    """Answer a request whose path begins with `PREFIX`; `host` is the host of the server."""
+    """Answer a request whose path begins with `PREFIX`. The server listens on `host`."""
     _check_origin(request, host)
     method, act = _ROUTES.get(request.path.removeprefix(PREFIX), (None, None))
     if act is None:
@@ -65,9 +66,10 @@ def _host_name(value: str) -> str:
 
 
 def _is_own_address(named: str, host: str) -> bool:
-    """Return True for a loopback address, and for any address if the server is bound to all.
+    """Return True if `named` (from the Host header) is a safe IP address.
 
-    An address is safe, because DNS rebinding needs a name.
+    A loopback IP address is safe. If the server listens on all addresses, every IP address is safe,
+    because a DNS rebinding attack needs a host name.
     """
     try:
         address = ipaddress.ip_address(named)
@@ -161,7 +163,7 @@ def _whole(name: str, text: str, low: int, high: int) -> int:
 
 
 def _value(kind: type[_Value], what: str, value: object) -> _Value:
-    """Return a `Fault` or `Rules` made from a JSON object; absent members have their default."""
+    """Make a `Fault` or `Rules` from a JSON object. Each absent member gets its default value."""
     members = _object(what, value)
     if unknown := members.keys() - _names(kind):
         known = ", ".join(_names(kind))

@@ -1,7 +1,7 @@
-"""Values that describe misbehavior: a `Fault` for one request, and `Rules` for all requests.
+"""The two ways to make the server misbehave: a `Fault` for one request, `Rules` for all requests.
 
-A `Fault` without arguments changes nothing, so a script can let requests pass:
-`server.script(Fault(), Fault(status=503))` changes only the second answer.
+A `Fault` without arguments changes nothing. So `server.script(Fault(), Fault(status=503))` changes
+only the answer to the second request.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# This value of `Rules.expires_in` removes the member from the sign-in answer. The value is a text,
-# so that a request of the JSON API can contain the value.
+# `Rules(expires_in=OMIT)` removes `expires_in` from the sign-in answer. `OMIT` is a text, so that
+# JSON can contain `OMIT`.
 OMIT: Final = "omit"
 
 JSON_TYPE: Final = "application/json"
 
-# A delay needs a limit, because `Event.wait` raises OverflowError above some 292 years.
+# A delay has a limit, because `Event.wait` raises OverflowError if the timeout is extremely long.
 _MAX_DELAY_SECONDS = 3600.0
 _MIN_STATUS, _MAX_STATUS = 200, 599
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# The server sets these headers, so a fault must not contain them.
+# The server itself sets the headers in `_FRAMING`, so a fault must not contain them.
 _FRAMING = frozenset({"content-length", "content-type", "transfer-encoding"})
 
 
@@ -33,21 +33,23 @@ class Fault:
     """A scripted misbehavior for one request.
 
     Args:
-        status: Answer with this status (200 to 599), and neither check the request nor store
-            entries. Default: handle the request.
+        status: Answer with this HTTP status (200 to 599). The request is not checked, and no entry
+            is stored. Default: the request is handled as usual.
         headers: Headers to add to the answer, for example `{"Retry-After": "2"}`.
-        body: The body of the answer. Default: an error in the format of the vendor. A body needs
-            a `status`.
-        content_type: The Content-Type of a scripted answer. Default: "application/json".
-        delay: Seconds to wait before the answer, after the entries of a batch are stored.
-            Default: 0.
-        hang: Store nothing and never answer, until the client goes or the server closes.
-        reset: Send a TCP reset instead of an answer: "before" the request is handled, or "after"
-            the entries are stored.
-        cut: Announce the whole length of the answer, send half of its body, and close.
+        body: The body of the answer. Default: an error in the vendor's format. If `body` is set,
+            `status` must be set, too.
+        content_type: The Content-Type of an answer with a scripted `status`. Default:
+            "application/json".
+        delay: Seconds to wait before the answer is sent (default: 0). The entries of a batch are
+            stored before the wait.
+        hang: Store nothing and send no answer. The client or the server must end the connection.
+        reset: Send a TCP reset instead of an answer. With "before", the request is not
+            handled. With "after", the entries are stored before the reset.
+        cut: Send the headers and only half of the body, and then close the connection. The header
+            Content-Length gives the length of the whole body.
 
     Raises:
-        ValueError: A value is out of range, or two values contradict each other.
+        ValueError: An argument is invalid, or two arguments contradict each other.
     """
 
     status: int | None = None
@@ -89,49 +91,50 @@ class Fault:
             raise ValueError("cut needs a body to cut")
 
 
-# The statuses whose answers have no body in HTTP.
+# In HTTP, answers with these statuses have no body.
 BODILESS: Final = frozenset({204, 304})
 
 _RESETS = (None, "before", "after")
 
 
 def html_ok() -> Fault:
-    """Return a 200 with a web page, which a captive portal or a wrong base URL sends."""
+    """Return a fault that answers with status 200 and a web page, like a captive portal."""
     return Fault(status=200, body="<!doctype html><title>Welcome</title>", content_type="text/html")
 
 
 def redirect(location: str, status: int = 307) -> Fault:
-    """Return a redirect to a URL. A client must not send its token to the new location.
+    """Return a fault that redirects to a URL. A client must not send its token to the new URL.
 
     Args:
         location: The new URL.
-        status: 301, 302, 303, 307 or 308. Default: 307, which asks for the body again.
+        status: 301, 302, 303, 307 or 308 (default: 307). With 307, a client sends the body again.
     """
     return Fault(status=status, headers={"Location": location})
 
 
 def slow_down(retry_after: str, status: int = 429) -> Fault:
-    """Return an answer with the header `Retry-After`, in seconds or as an HTTP date."""
+    """Return a fault with the header `Retry-After`, in seconds or as an HTTP date."""
     return Fault(status=status, headers={"Retry-After": retry_after})
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules for every request. With the default rules, the server does not misbehave.
+    """The rules for all requests. With the default rules, the server does not misbehave.
 
     Args:
-        max_body_bytes: Answer a batch with a larger body (as sent, in bytes) with 413.
-        max_entries: Answer a batch with more entries with 422.
-        refuse_containing: Refuse a whole batch if the message of an entry contains this text.
-            The empty text is in every message.
-        refuse_status: The status for `refuse_containing`, 400 or 422. Default: 400.
+        max_body_bytes: The most bytes in the body of a batch, before a gzip body is decompressed.
+            The answer to a larger body has the status 413.
+        max_entries: The most entries in a batch. The answer to a larger batch has the status 422.
+        refuse_containing: Refuse a whole batch if the message of one entry contains this text.
+            Every message contains the empty text.
+        refuse_status: The status of batches that `refuse_containing` refuses: 400 (default) or 422.
         revoke_after: Revoke a token after this number of stored batches.
-        expires_in: The value in the sign-in answer; `OMIT` removes the member. A positive number
-            of seconds is also the time until the token expires. After any other value, the token
-            expires in 3600 seconds, as the vendor's classes assume. Default: 3600.
+        expires_in: The value of `expires_in` in the sign-in answer (default: 3600). `OMIT` removes
+            `expires_in`. If the value is a positive number, the token expires after this number of
+            seconds. Else the token expires after 3600 seconds, as the vendor's classes assume.
 
     Raises:
-        ValueError: A value is out of range.
+        ValueError: An argument is out of range.
     """
 
     max_body_bytes: int | None = None

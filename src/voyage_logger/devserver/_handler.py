@@ -1,7 +1,7 @@
-"""Serve one connection: read a request, find the answer, misbehave if scripted, and answer.
+"""Serves a connection: reads each request, and answers the request or misbehaves as scripted.
 
-What must stay true: a request is in the journal before its answer is sent, so that a test finds the
-request as soon as the client has the answer.
+What must stay true: a request is added to the journal before its answer is sent. So a test finds
+the request as soon as the client has the answer.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 _ENDPOINTS: dict[str, Endpoint] = {SIGN_IN_PATH: "sign-in", BATCH_PATH: "batch"}
 
-# Seconds to read and ignore the rest of a refused request.
+# The most seconds for reading and ignoring the rest of a refused request.
 _DRAIN_SECONDS = 1.0
 
 
 class Handler:
-    """The handler of all connections. Thread-safe, because a handler has no state."""
+    """The handler of all connections. Thread-safe, because its attributes never change."""
 
     def __init__(
         self, backend: Backend, connections: Connections, host: str, stopped: threading.Event
@@ -49,11 +49,11 @@ class Handler:
         self._backend = backend
         self._connections = connections
         self._host = host
-        self._stopped = stopped  # this event ends a delay
+        self._stopped = stopped  # setting this event ends all delays
 
     def serve(self, connection: Connection) -> None:
-        """Answer the requests of a connection until the client or the server ends it."""
-        # OSError means that the client has gone, or that another thread has shut the connection.
+        """Answer a connection's requests until the client or the server ends the connection."""
+        # An OSError means that the client or another thread has ended the connection.
         with contextlib.suppress(OSError, Vanished), connection.socket.makefile("rb") as reader:
             connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while line := read_line(reader):
@@ -68,10 +68,10 @@ class Handler:
                     return
 
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
-        """Answer a request that was not read to its end, and end the connection."""
+        """Answer a request that was not read completely, and end the connection."""
         head, body = refusal.answer.encode(close=True)
         self._connections.send(connection, head + body)
-        # A close sends a reset if bytes are unread. The reset can destroy the answer.
+        # If bytes are unread, closing the socket sends a TCP reset, which can destroy the answer.
         connection.socket.shutdown(socket.SHUT_WR)
         connection.socket.settimeout(_DRAIN_SECONDS)
         deadline = time.monotonic() + _DRAIN_SECONDS
@@ -79,11 +79,11 @@ class Handler:
             pass
 
     def _exchange(self, connection: Connection, request: Request) -> bool:
-        """Answer one request, or misbehave as scripted; return True if the connection goes on."""
+        """Answer one request or misbehave as scripted. Return True if the connection stays open."""
         endpoint = _endpoint(request)
         fault = self._backend.next_fault(endpoint) if request.method == "POST" else NO_FAULT
         if fault.hang:
-            # The state changes before the record wakes a test, which may release the request.
+            # Mark the connection first: the new record may wake a test, which may call `release`.
             self._connections.hang(connection)
         if fault.hang or fault.reset == "before":
             self._record(endpoint, request, None)
@@ -157,6 +157,6 @@ def _leave_unanswered(connection: Connection, fault: Fault) -> None:
     if fault.reset is not None:
         connection.reset()
         return
-    # The loop ends when the client goes, or when another thread shuts the connection.
+    # The loop ends when the client or another thread ends the connection.
     while connection.socket.recv(1 << 16):
         pass

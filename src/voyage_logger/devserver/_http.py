@@ -1,7 +1,7 @@
-"""Read HTTP/1.1 requests strictly, and encode answers for one write.
+"""Reads HTTP/1.1 requests strictly, and turns answers into bytes.
 
-The module `http.server` is not strict enough: it accepts folded headers, two `Content-Length`
-headers and HTTP/0.9. A real server may refuse such requests.
+Python's `http.server` accepts requests that a real server may refuse: requests with folded headers,
+requests with two `Content-Length` headers, and HTTP/0.9. So this module does not use `http.server`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import BinaryIO
 
-# The server refuses a larger body without reading the body. Any other body is read to its end,
-# because unread bytes cause a connection reset, which can destroy the answer.
+# The server refuses a body above this limit without reading the body. A smaller body is read
+# completely, because unread bytes cause a TCP reset, and the reset can destroy the answer.
 MAX_BODY_BYTES = 256 << 20
 _MAX_LINE_BYTES = 64 << 10
 _MAX_HEADERS = 100
 
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[!-~]*) (HTTP/1\.[01])")
 _HEADER_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
-# These headers must not be repeated, because readers of HTTP disagree about which value counts.
+# A request must not repeat these headers, because servers disagree about which value counts.
 _SINGLE = frozenset(
     {
         "authorization",
@@ -43,8 +43,8 @@ _SINGLE = frozenset(
 )
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, and no error of the program
-    """Raised for a request that gets an error answer in the format of the vendor."""
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a program error
+    """Raised if a request must get an error answer. The answer has the vendor's format."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, and no error o
         self.answer = error_answer(status, message, error=error, headers=headers)
 
 
-class Vanished(Exception):  # noqa: N818 - a client may go, so this is no error of the program
+class Vanished(Exception):  # noqa: N818 - a client may disconnect, so this is no program error
     """Raised if the connection ends before the request is complete."""
 
 
@@ -74,12 +74,12 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The part of the target before the query."""
+        """The part of the request target before the query string."""
         return self.target.partition("?")[0]
 
     @property
     def query(self) -> str:
-        """The part of the target after the first question mark."""
+        """The part of the request target after the first question mark."""
         return self.target.partition("?")[2]
 
     @property
@@ -99,11 +99,11 @@ class Answer:
 
     @property
     def wants_close(self) -> bool:
-        """True if a header of the answer announces the end of the connection."""
+        """True if the answer has the header `Connection: close`."""
         return any(n.lower() == "connection" and has_close(v) for n, v in self.headers.items())
 
     def encode(self, *, bodiless: bool = False, close: bool = False) -> tuple[bytes, bytes]:
-        """Return the bytes of the head and of the body, which is empty if `bodiless` is true."""
+        """Return the head and the body as bytes. The body is empty if `bodiless` is true."""
         lines = [f"HTTP/1.1 {self.status} {_phrase(self.status)}", "Server: voyage-logger-dev"]
         if self.status not in BODILESS:
             lines += [f"Content-Type: {self.content_type}", f"Content-Length: {len(self.body)}"]
@@ -126,13 +126,13 @@ def error_answer(
     error: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Return an error answer in the format of the vendor: error, message, status."""
+    """Return an error answer with the vendor's members `error`, `message` and `status`."""
     value = {"error": error or _phrase(status), "message": message, "status": status}
     return Answer(status, json.dumps(value).encode(), headers=headers or {})
 
 
 def read_request(line: bytes, reader: BinaryIO, send: Callable[[bytes], object]) -> Request:
-    """Read the rest of a request after its first line; `send` sends an interim answer.
+    """Read the rest of a request after its first line. `send` sends `100 Continue`.
 
     Raises:
         Refusal: The request is not strict HTTP/1.1. The caller must end the connection.
@@ -155,7 +155,7 @@ def read_request(line: bytes, reader: BinaryIO, send: Callable[[bytes], object])
 
 
 def read_line(reader: BinaryIO) -> bytes:
-    """Return one line with its line break, or nothing if the client has gone."""
+    """Return one line with its line break, or no bytes if the client has disconnected."""
     return reader.readline(_MAX_LINE_BYTES + 2)
 
 
@@ -198,7 +198,7 @@ def _body_size(headers: dict[str, str]) -> int:
 
 
 def has_close(connection: str) -> bool:
-    """True if the value of a Connection header names the option `close`."""
+    """Return True if the value of a Connection header contains the option `close`."""
     return "close" in [option.strip().lower() for option in connection.split(",")]
 
 

@@ -1,4 +1,4 @@
-"""The methods of `DevServer` that return entries, requests and counts, or wait for them."""
+"""The methods of `DevServer` that return or wait for entries, requests and counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEFAULT_WAIT_SECONDS = 30.0
 
 
 class Inspection(ABC):
-    """The part of `DevServer` that changes nothing. Thread-safe."""
+    """The methods of `DevServer` that only read. Thread-safe."""
 
     @abstractmethod
     def _running(self) -> Backend:
@@ -33,13 +33,13 @@ class Inspection(ABC):
         """Return the stored entries as they were sent, in the order of arrival.
 
         Args:
-            level: Return only entries of this level. Any name that the logger accepts is valid.
-            contains: Return only entries whose message contains this text. Case matters.
-            after: Return only entries with a greater id (see `stored`).
+            level: Return only entries of this level. All level names of the logger are valid.
+            contains: Return only entries whose message contains this text, in the same case.
+            after: Return only entries with a greater id than this id (see `stored`).
             limit: The largest number of entries to return. Default: no limit.
 
         Raises:
-            ValueError: The level does not exist.
+            ValueError: No level has the given name.
         """
         rows = self.stored(level=level, contains=contains, after=after, limit=limit)
         return [row.entry for row in rows]
@@ -52,38 +52,38 @@ class Inspection(ABC):
         after: int = 0,
         limit: int | None = None,
     ) -> list[StoredEntry]:
-        """Return the entries that `entries` returns, with the id, arrival time and batch number."""
+        """Return the same entries as `entries`, each with its id, arrival time and batch number."""
         store = self._running().store
         name = None if level is None else level_named(level)
         return store.entries(level=name, contains=contains, after=after, limit=limit)
 
     def tickets(self) -> list[dict[str, Any]]:
-        """Return the stored entries that have `add_ticket`, in the order of arrival."""
+        """Return the stored entries whose `add_ticket` is true, in the order of arrival."""
         return [row.entry for row in self._running().store.tickets()]
 
     def duplicates(self) -> dict[str, int]:
-        """Return each `meta_data.log_id` that was stored more than once, and its count."""
+        """Return each `meta_data.log_id` that was stored more than once, with its count."""
         return self._running().store.duplicates()
 
     def count(self, *, tickets: bool = False) -> int:
-        """Return the number of stored entries; with `tickets`, count only entries with a ticket."""
+        """Return the number of stored entries. If `tickets` is true, count only tickets."""
         store = self._running().store
         return store.ticket_count() if tickets else store.entry_count
 
     @property
     def last_old_id(self) -> int:
-        """The id of the newest entry that the database file had at the start, or 0."""
+        """The id of the newest entry when the server started, or 0 if the database was empty."""
         return self._running().store.last_old_id
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The last 10,000 requests (at most 64 MiB of bodies), oldest first."""
+        """The latest requests, oldest first; at most 10,000 requests and 64 MiB of bodies."""
         return self._running().journal.requests()
 
     def stats(self) -> dict[str, Any]:
-        """Return the counts stored, batches, sign_ins, tickets, duplicates and answers.
+        """Return a dict of `stored`, `batches`, `sign_ins`, `tickets`, `duplicates`, `answers`.
 
-        For example, `answers` is `{"batch": {"200": 3, "503": 1, "unanswered": 1}}`.
+        For example, the value of `answers` is `{"batch": {"200": 3, "503": 1, "unanswered": 1}}`.
         """
         return self._running().stats()
 
@@ -92,10 +92,10 @@ class Inspection(ABC):
 
         Args:
             n: The number of entries.
-            timeout: The most seconds to wait. Default: 30.
+            timeout: The most seconds to wait (default: 30).
 
         Raises:
-            TimeoutError: Too few entries were stored in time. The error names the counts.
+            TimeoutError: Too few entries were stored in time. The error message has the counts.
         """
         backend = self._running()
         nouns = ("stored entry", "stored entries")
@@ -104,15 +104,15 @@ class Inspection(ABC):
     def wait_for_requests(
         self, n: int, timeout: float = _DEFAULT_WAIT_SECONDS, *, endpoint: Endpoint = "batch"
     ) -> None:
-        """Wait until an endpoint has received at least `n` requests, unanswered ones included.
+        """Wait until an endpoint has received at least `n` requests, answered or not.
 
         Args:
             n: The number of requests since the start, or since `reset`.
-            timeout: The most seconds to wait. Default: 30.
-            endpoint: "batch", "sign-in", "dev" or "unknown". Default: "batch".
+            timeout: The most seconds to wait (default: 30).
+            endpoint: "batch" (default), "sign-in", "dev" or "unknown".
 
         Raises:
-            TimeoutError: Too few requests came in time. The error names the counts.
+            TimeoutError: Too few requests came in time. The error message has the counts.
         """
         journal = self._running().journal
         nouns = (f"{endpoint} request", f"{endpoint} requests")

@@ -1,4 +1,4 @@
-"""The journal of requests and answers, with which tests wait for requests and entries."""
+"""The journal records requests and answers, so that tests can wait for requests and entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# The journal keeps the newest requests, up to both limits.
+# The journal keeps the newest requests, within these two limits.
 KEPT_REQUESTS = 10_000
 KEPT_BODY_BYTES = 64 << 20
 
@@ -24,10 +24,10 @@ class RecordedRequest:
     Attributes:
         endpoint: "sign-in", "batch", "dev" (the JSON API) or "unknown".
         method: The HTTP method.
-        path: The path, with the query.
+        path: The path with the query string.
         headers: The headers, with names in lower case.
         body: The body as it was sent. A gzip body is not decompressed.
-        status: The status of the answer; None after a hang or a reset.
+        status: The status of the answer, or None if a scripted hang or reset prevented the answer.
         time: The time of the request on the server's clock, in seconds.
     """
 
@@ -43,7 +43,8 @@ class RecordedRequest:
 class Journal:
     """The newest requests of one server, and the counts of all requests.
 
-    Thread-safe: one condition guards all fields. Each request and batch wakes the waiting threads.
+    Thread-safe: one condition variable guards all attributes. Each new request and each stored
+    batch wakes the threads that wait.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,7 @@ class Journal:
         self._answers: Counter[tuple[Endpoint, int | None]] = Counter()
 
     def record(self, request: RecordedRequest) -> None:
-        """Add a request, and remove the oldest requests beyond the limits."""
+        """Add a request. If a limit is exceeded, remove the oldest requests."""
         with self._changed:
             self._kept.append(request)
             self._kept_bytes += len(request.body)
@@ -73,12 +74,12 @@ class Journal:
             return list(self._kept)
 
     def count(self, endpoint: Endpoint | None = None) -> int:
-        """Return the number of requests so far, of one endpoint or of all."""
+        """Return the number of requests so far, for one endpoint or for all endpoints."""
         with self._changed:
             return sum(n for (at, _), n in self._answers.items() if endpoint in (None, at))
 
     def answers(self) -> dict[tuple[Endpoint, int | None], int]:
-        """Return the count of each endpoint and status; the status of no answer is None."""
+        """Count requests by endpoint and answer status. The status is None without any answer."""
         with self._changed:
             return dict(self._answers)
 
@@ -92,9 +93,9 @@ class Journal:
     def wait_until(
         self, count: Callable[[], int], least: int, timeout: float, nouns: tuple[str, str]
     ) -> None:
-        """Wait until `count` returns at least `least`; else raise TimeoutError with the counts.
+        """Wait until `count` returns at least `least`. After `timeout` seconds, raise TimeoutError.
 
-        The journal calls `count` with its lock held, so `count` must not block.
+        The journal holds its lock while it calls `count`, so `count` must not block.
         """
         with self._changed:
             if self._changed.wait_for(lambda: count() >= least, timeout):

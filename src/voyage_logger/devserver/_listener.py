@@ -1,4 +1,4 @@
-"""The listening socket, and the thread that accepts its clients."""
+"""The socket that listens, and the thread that accepts clients."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# With a small backlog, the system would refuse some clients that connect at the same time.
+# With a small backlog, the operating system would refuse clients if many connect at once.
 _BACKLOG = 512
 
-# While the process can open no more files, `accept` fails at once and is called after this pause.
+# If the process has too many open files, `accept` fails. The thread tries again after this pause.
 _EXHAUSTED_SECONDS = 0.05
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a bound socket that does not listen yet, so that the system refuses clients."""
+    """Return a bound socket. The socket does not listen yet, so clients are refused."""
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = infos[0]
     bound = socket.socket(family, kind, protocol)
     try:
-        # On Windows, this option would let two servers share a port.
-        if os.name == "posix":  # pragma: no branch - the condition is false only on Windows
+        # On Windows, SO_REUSEADDR would let two servers share a port.
+        if os.name == "posix":  # pragma: no branch - The condition is false only on Windows.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError:
@@ -36,14 +36,14 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Listener:
-    """A thread that passes the clients of a bound socket to `take` until `close` is called."""
+    """A thread that accepts clients on a bound socket, and passes each client to `take`."""
 
     def __init__(self, bound: socket.socket, take: Callable[[socket.socket], None]) -> None:
         self._socket = bound
         self._take = take
         self._stopped = threading.Event()
-        # A byte through this pair ends the wait of the thread. On some systems, the wait does not
-        # end when another thread closes the listening socket.
+        # `close` sends a byte through this socket pair to wake the thread. On some systems, closing
+        # the listening socket does not wake the thread.
         self._waker, self._woken = socket.socketpair()
         self._socket.setblocking(False)
         self._socket.listen(_BACKLOG)
@@ -51,7 +51,7 @@ class Listener:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening. The system resets the clients that were not accepted yet."""
+        """Stop listening. The operating system resets connections that were not accepted yet."""
         self._stopped.set()
         self._waker.send(b".")
         self._thread.join()

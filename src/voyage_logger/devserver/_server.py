@@ -1,4 +1,4 @@
-"""`DevServer`: the object that tests, rehearsals and the command line use."""
+"""The class `DevServer`, which tests and the command line use."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 class DevServer(Inspection):
-    """A strict local server of the Logs API that can misbehave on request.
+    """A strict local server of the Logs API. A test can make the server misbehave.
 
     Args:
-        host: The address to listen on. Default: "127.0.0.1".
-        port: The port. Default: 0, which lets the system choose a free port.
-        db: A SQLite file that keeps the entries after a restart. Default: memory.
-        api_key: The key that signs in. Default: "dev-key".
-        api_secret: The secret that signs in. Default: "dev-secret".
-        rules: The rules for every request, until they are replaced. Default: no misbehavior.
+        host: The host name or IP address to listen on (default: "127.0.0.1").
+        port: The TCP port. With 0 (default), the operating system chooses a free port.
+        db: A SQLite file that keeps the entries after a restart. Default: a database in memory.
+        api_key: The API key that clients must send (default: "dev-key").
+        api_secret: The API secret that clients must send (default: "dev-secret").
+        rules: The rules for all requests. Default: no misbehavior.
         clock: A monotonic clock in seconds, for the expiry of tokens and the times of requests.
 
     All methods except `start` and `close` are thread-safe. In a forked child, `close` does nothing,
@@ -52,8 +52,8 @@ class DevServer(Inspection):
         port: int = 0,
         db: str | os.PathLike[str] = ":memory:",
         api_key: str = "dev-key",
-        api_secret: str = "dev-secret",  # noqa: S107 - only this server accepts the secret
-        rules: Rules = Rules(),  # noqa: B008 - a frozen value
+        api_secret: str = "dev-secret",  # noqa: S107 - Only this server accepts the secret.
+        rules: Rules = Rules(),  # noqa: B008 - `Rules` is immutable.
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not host:
@@ -68,7 +68,7 @@ class DevServer(Inspection):
         self._connections = Connections()
         self._backend: Backend | None = None
         self._pid = os.getpid()
-        # The lock guards the two fields below. One of the two is always None.
+        # The lock guards `_listener` and `_reserved`. At least one of the two attributes is None.
         self._lock = threading.Lock()
         self._listener: Listener | None = None
         self._reserved: socket.socket | None = None
@@ -76,7 +76,7 @@ class DevServer(Inspection):
     # Start and close.
 
     def start(self) -> DevServer:
-        """Open the database and the port, and return this server, to which clients can connect.
+        """Open the database and the port, and return this server. Clients can then connect.
 
         Raises:
             OSError: The host is unknown, or the port is in use or forbidden.
@@ -125,19 +125,19 @@ class DevServer(Inspection):
 
     @property
     def port(self) -> int:
-        """The port, known after the start."""
+        """The TCP port, which is known after `start`."""
         self._running()
         return self._port
 
     @property
     def url(self) -> str:
-        """The base URL for clients on this machine, known after the start."""
+        """The base URL for clients on this machine, which is known after `start`."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - compared, not bound
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment variables that make a client send to this server."""
+        """The environment variables for a client of this server: its URL, key and secret."""
         return {
             "VOYAGE_LOGS_URL": self.url,
             "VOYAGE_LOGS_KEY": self.api_key,
@@ -146,12 +146,12 @@ class DevServer(Inspection):
 
     @property
     def api_key(self) -> str:
-        """The key that signs in."""
+        """The API key that clients must send."""
         return self._credentials["api_key"]
 
     @property
     def api_secret(self) -> str:
-        """The secret that signs in."""
+        """The API secret that clients must send."""
         return self._credentials["api_secret"]
 
     @property
@@ -163,7 +163,7 @@ class DevServer(Inspection):
 
     @property
     def rules(self) -> Rules:
-        """The rules for every request. Assign new rules to change them."""
+        """The rules for all requests. To change the rules, assign a new `Rules` instance."""
         return self._running().rules
 
     @rules.setter
@@ -171,7 +171,7 @@ class DevServer(Inspection):
         self._running().rules = rules
 
     def script(self, *faults: Fault) -> None:
-        """Queue faults, one for each of the next batch requests.
+        """Queue faults for the next batch requests, one fault for each request.
 
         Raises:
             TypeError: One of the arguments is not a `Fault`.
@@ -179,15 +179,15 @@ class DevServer(Inspection):
         self._running().script("batch", faults)
 
     def script_sign_in(self, *faults: Fault) -> None:
-        """Queue faults, one for each of the next sign-ins."""
+        """Queue faults for the next sign-ins, one fault for each sign-in."""
         self._running().script("sign-in", faults)
 
     def revoke_tokens(self) -> None:
-        """Revoke all tokens. The server answers the next batch that has such a token with 401."""
+        """Revoke all tokens. The server answers 401 to each batch with a revoked token."""
         self._running().tokens.revoke_all()
 
     def drop_idle_connections(self) -> int:
-        """Close the connections that wait for a request, and return their number.
+        """Close the idle connections, and return the number of connections that were closed.
 
         A client may notice the end of its connection only when it sends its next request.
         """
@@ -195,14 +195,14 @@ class DevServer(Inspection):
         return self._connections.drop_idle()
 
     def release(self) -> int:
-        """Close the connections of hanging requests without an answer; return their number."""
+        """Close the connections of hanging requests; return the number of closed connections."""
         self._running()
         return self._connections.drop_hanging()
 
     def refuse_connections(self) -> None:
         """Start an outage: refuse new connections, and close idle connections.
 
-        Requests in progress are answered first. The server keeps its port, entries and tokens.
+        Requests in progress are still answered. The server keeps its port, entries and tokens.
         """
         self._running()
         with self._lock:
@@ -221,7 +221,7 @@ class DevServer(Inspection):
                 self._listener, self._reserved = Listener(self._reserved, self._take), None
 
     def reset(self) -> None:
-        """Delete entries, requests and scripts, revoke all tokens, and restore default rules."""
+        """Delete entries, requests and queued faults, revoke tokens, and restore default rules."""
         self._running().reset()
 
     def _running(self) -> Backend:

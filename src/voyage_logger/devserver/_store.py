@@ -1,4 +1,4 @@
-"""The stored entries in SQLite: the JSON of each entry, and columns for searching."""
+"""Stores entries in SQLite: each entry as JSON, and some fields in columns for searching."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ CREATE TABLE IF NOT EXISTS entries (
 """
 _COLUMNS = "received_at, batch, level, message, app_name, event_name, add_ticket, log_id, entry"
 
-# One statement inserts many rows, because `executemany` releases the GIL at each row. Beside a busy
-# thread, `executemany` stores 1,000 rows a second; one statement stores 14,000 (CPython 3.11).
-# Every SQLite accepts 999 values in a statement, and 100 rows have 900 values.
+# One INSERT statement adds many rows. `executemany` is slower, because it releases the GIL for each
+# row. While another thread is busy, `executemany` stores 1,000 rows per second. One statement for
+# many rows stores 14,000 rows per second (CPython 3.11). Every SQLite version accepts 999 values in
+# a statement, and 100 rows have 900 values.
 _ROWS_A_STATEMENT = 100
 
 _Row = tuple[object, ...]
@@ -39,12 +40,12 @@ _Row = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """A stored entry, and the facts about its arrival.
+    """A stored entry with its id, arrival time and batch number.
 
     Attributes:
-        id: The position of the entry in the order of arrival, from 1.
+        id: The entry's position in the order of arrival. The first id is 1.
         received_at: The time of arrival in seconds since the epoch.
-        batch: The number of the entry's batch, from 1.
+        batch: The number of the batch that contained the entry. Batches are numbered from 1.
         entry: The entry as it was sent.
     """
 
@@ -61,11 +62,11 @@ class Store:
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
-            # With these settings, only a power failure can lose entries: the last ones.
+            # With these settings, a power failure may lose the newest entries. A crash loses none.
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(_SCHEMA)
-            # The lock guards changes of these numbers. Readers do not need the lock.
+            # Changes of the attributes below need the lock. Reading an attribute needs no lock.
             self.entry_count: int = self._number("SELECT COUNT(*) FROM entries")
             self.last_old_id: int = self._number("SELECT COALESCE(MAX(id), 0) FROM entries")
             self.batch_count: int = self._number("SELECT COALESCE(MAX(batch), 0) FROM entries")
@@ -74,7 +75,7 @@ class Store:
             raise
 
     def add(self, entries: Sequence[dict[str, Any]]) -> None:
-        """Store all entries of a batch, or none."""
+        """Store all entries of a batch. After an error, no entry of the batch is stored."""
         now = time.time()
         bodies = [json.dumps(entry, ensure_ascii=False) for entry in entries]
         with self._lock:
@@ -100,7 +101,7 @@ class Store:
         )
 
     def duplicates(self) -> dict[str, int]:
-        """Return each `log_id` that was stored more than once, and its count."""
+        """Return each `log_id` that was stored more than once, with its count."""
         return dict(
             self._rows(
                 "SELECT log_id, COUNT(*) FROM entries WHERE log_id IS NOT NULL"
@@ -118,19 +119,19 @@ class Store:
             return self._number("SELECT COUNT(*) FROM entries WHERE add_ticket")
 
     def clear(self) -> None:
-        """Delete all entries. Later entries continue the numbering of ids."""
+        """Delete all entries. The ids of later entries continue the old numbering."""
         with self._lock:
             self._database.execute("DELETE FROM entries")
             self.entry_count = self.batch_count = 0
 
     def close(self) -> None:
-        """Close the database, which deletes a database in memory."""
+        """Close the database. If the database is in memory, its entries are lost."""
         with self._lock:
             self._database.close()
 
     def _insert(self, rows: list[_Row]) -> None:
         chunks = list(_chunks(rows))
-        if len(chunks) == 1:  # SQLite runs a single statement as a transaction
+        if len(chunks) == 1:  # SQLite runs a single statement as one transaction.
             self._database.execute(*chunks[0])
             return
         self._database.execute("BEGIN IMMEDIATE")
@@ -179,4 +180,4 @@ def _chunks(rows: list[_Row]) -> Iterator[tuple[str, list[object]]]:
 @lru_cache(maxsize=_ROWS_A_STATEMENT)
 def _insert_sql(rows: int) -> str:
     marks = ",".join(["(?,?,?,?,?,?,?,?,?)"] * rows)
-    return f"INSERT INTO entries ({_COLUMNS}) VALUES {marks}"  # noqa: S608 - the text contains no values
+    return f"INSERT INTO entries ({_COLUMNS}) VALUES {marks}"  # noqa: S608 - only placeholders

@@ -1,8 +1,10 @@
 """`voyage-logger spool`: show, send or remove the entries in a spool folder.
 
-_listing.py    ls            _showing.py    show, export
-_replaying.py  replay        _purging.py    purge
-_terminal.py   exit codes and output, which all commands share
+The files of this package, with their commands:
+
+    _listing.py    ls            _showing.py    show, export
+    _replaying.py  replay        _purging.py    purge
+    _terminal.py   exit codes and output functions for all commands
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_folder(command: argparse.ArgumentParser, name: str) -> None:
-    if name == "purge":  # `purge` has no default, because removed files cannot be restored
+    if name == "purge":  # `purge` has no default folder, because removed files cannot be restored
         command.add_argument("folder", type=Path, metavar="FOLDER", help=_FOLDER)
     else:
         help_ = f"{_FOLDER} (default: {SPOOL_VARIABLE})"
@@ -78,7 +80,7 @@ def _run(
     try:
         return _act(act, options)
     except BrokenPipeError:
-        raise  # this is no error of the folder: the reader of the output has ended
+        raise  # the folder is fine: the program that reads the output has ended
     except SpoolUnusable as error:
         complain(f"{options.folder}: {error}")
         return UNUSABLE

@@ -1,4 +1,7 @@
-"""`voyage-logger spool ls`: list the owners in the folder, with their entries."""
+"""`voyage-logger spool ls`: list the owners in a spool folder, and count their entries.
+
+An owner is one logger in one process.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 _HEAD = ("OWNER", "STATE", "PID", "STARTED", "ENTRIES", "SIZE", "AGE", "DEAD LETTERS", "SENDS TO")
 
-_MOST_NAMES = 5  # names of foreign files that are printed, if the folder is no spool
+_MOST_NAMES = 5  # the largest number of unexpected file names that are printed
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +30,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 @dataclass(frozen=True, slots=True)
 class _Row:
     owner: Owner
-    pending: Counter[str]  # the number of entries by lane
-    unreadable: int  # the number of lines
-    letters: Counter[str]  # the number of dead letters by reason
+    pending: Counter[str]  # The number of entries in each lane.
+    unreadable: int  # The number of unreadable lines.
+    letters: Counter[str]  # The number of dead letters for each reason.
 
 
 def _list(view: View, options: argparse.Namespace) -> int:
@@ -123,7 +126,7 @@ def _cells(row: _Row) -> tuple[str, ...]:
 
 
 def _tally(counts: Counter[str]) -> str:
-    """Return a sum and its parts, such as `3 (info 2, error 1)`."""
+    """Return a total and its parts as text, for example `3 (info 2, error 1)`."""
     if not counts:
         return "0"
     parts = ", ".join(f"{printable(name)} {count}" for name, count in counts.items())

@@ -1,4 +1,4 @@
-"""`voyage-logger spool purge`: remove the files of dead owners, after a question."""
+"""`voyage-logger spool purge`: ask the user, and remove the files of dead owners."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """`voyage-logger spool replay`: send the entries of dead owners.
 
-The command sets the destination of the entries. Then the pipeline of a logger adopts and sends the
-entries as in any process. Rejected and unsent entries stay on the disk.
+An owner is one logger in one process. The command writes the new destination into the lock file of
+each dead owner. Then a normal logger adopts and sends the entries. Entries that are rejected or not
+sent stay on the disk.
 """
 
 from __future__ import annotations
@@ -30,15 +31,14 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.inspection import Owner, View
 
 _TIMEOUT = 3600.0
-_LOOK_SECONDS = (
-    0.05  # the seconds between two looks; a look adopts the entries of a few dead owners
-)
-_LOOKS = 5  # the command ends after this number of looks that find no dead owner
-_GRACE_SECONDS = 5.0  # a request may take these seconds after the timeout
-_REFRESH_SECONDS = 0.2  # the seconds between two updates of the bar
-_LINE_SECONDS = 5.0  # the seconds between two lines if stderr is no terminal
+# The seconds between two checks of the folder. One check adopts the entries of a few dead owners.
+_LOOK_SECONDS = 0.05
+_LOOKS = 5  # The command ends after this number of checks in a row without a dead owner.
+_GRACE_SECONDS = 5.0  # A request may last this number of seconds beyond the timeout.
+_REFRESH_SECONDS = 0.2  # The seconds between two updates of the progress bar.
+_LINE_SECONDS = 5.0  # The seconds between two progress lines if stderr is no terminal.
 _WIDTH = 30
-_NO_LIMIT = 1 << 50  # bytes; a replay must not drop entries because the folder is large
+_NO_LIMIT = 1 << 50  # bytes; a replay must not drop entries because of a size limit
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +89,7 @@ def _dead(view: View) -> list[Owner]:
 
 
 def _release_all(view: View, path: Path, destination: str, options: argparse.Namespace) -> int:
-    """Make the entries of all dead owners ready for adoption, and return their number."""
+    """Prepare the entries of all dead owners for adoption, and return the number of entries."""
     folder = Folder(path)
     for owner in _dead(view):
         try:
@@ -97,21 +97,22 @@ def _release_all(view: View, path: Path, destination: str, options: argparse.Nam
                 requeue_dead_letters(folder, owner.name, destination)
             if owner.parts:
                 redirect(folder, owner.name, destination)
-        except OSError as error:  # noqa: PERF203 - the files of other owners can still be sent
+        except OSError as error:  # noqa: PERF203 - an error must not stop the loop
             view.troubles.append(f"the files of {owner.name}: {words_of(error)}")
     return sum(view.count(owner)[0].total() for owner in _dead(view))
 
 
 def _send(path: Path, transport: Transport, total: int, deadline: float) -> tuple[Stats, bool]:
-    """Adopt and send entries; return the counts, and False if the worker still runs."""
+    """Adopt and send entries. Return the counts, and True if the worker has ended."""
     pipeline = pipeline_of(_logger_on(path, transport))
     progress = _Progress(total)
     try:
         _drive(pipeline, progress, deadline)
     finally:  # this also runs after Ctrl-C
         try:
-            # The worker ends before the pipeline closes. Else, an owner would not count as dead
-            # while the worker takes over its files. An entry without an answer would be sent again.
+            # The worker must end before the pipeline closes. A running worker could still hold the
+            # lock of a dead owner, and the owner would count as alive. If the pipeline closed
+            # before an answer arrives, the entries would be sent again later.
             pipeline.stop_worker(time.monotonic() + _GRACE_SECONDS)
         finally:
             pipeline.close(0)
@@ -131,20 +132,20 @@ def _logger_on(path: Path, transport: Transport) -> VoyageLogger:
 
 
 def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
-    """Let the worker run until `_LOOKS` looks at the folder have found no dead owner.
+    """Let the worker run until the deadline, or until `_LOOKS` checks in a row find no dead owner.
 
-    A time limit would be wrong here, because a look at a large folder or a slow disk may take long.
+    This function counts checks and not seconds, because one check of a slow disk may take long.
     """
     queue = pipeline.queue
-    assert isinstance(queue, SpoolQueue)  # noqa: S101 - the type checker needs this
-    queue.maintain_every(_LOOK_SECONDS)  # the first look already sets the time of the next look
+    assert isinstance(queue, SpoolQueue)  # noqa: S101 - The type checker needs this assertion.
+    queue.maintain_every(_LOOK_SECONDS)  # The first check already uses this interval.
     looks = idle_since = adopted = 0
     while looks - idle_since <= _LOOKS and (remaining := deadline - time.monotonic()) > 0:
-        if not pipeline.is_working:  # a flush starts a worker, or works in its place
+        if not pipeline.is_working:  # `flush` starts a worker, or sends the entries itself
             pipeline.flush(_LOOK_SECONDS)
         with queue.lock:
             queue.settled.wait(min(remaining, 2 * _LOOK_SECONDS))
-        looks = queue.looks  # this is read first, so that the counts include these looks
+        looks = queue.looks  # `looks` is read before the counts, so the counts are not older
         stats = pipeline.stats()
         if stats.adopted != adopted or queue.oldest() != NEVER:
             idle_since, adopted = looks, stats.adopted
@@ -152,7 +153,7 @@ def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
 
 
 class _Progress:
-    """The progress on stderr: a bar on a terminal, else a line every few seconds."""
+    """Shows the progress on stderr: as a bar on a terminal, otherwise as a line every 5 seconds."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -177,7 +178,7 @@ class _Progress:
 
 
 def _verdict(view: View, stats: Stats | None, place: str, *, is_with_letters: bool) -> int:
-    """Print what was sent and what is left, and return the exit code."""
+    """Print how many entries were sent and how many are left. Return the exit code."""
     lines = []
     if stats is not None:
         say(f"Sent {counted(stats.delivered, 'entry')} to {printable(place)}.")

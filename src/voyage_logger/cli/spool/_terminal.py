@@ -1,6 +1,6 @@
-"""Exit codes and output that all commands of `voyage-logger spool` share.
+"""Exit codes and output functions for all commands of `voyage-logger spool`.
 
-What must stay true: text of an entry or of a file is escaped before the text is printed.
+What must stay true: text from an entry or from a file is escaped before it is printed.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.inspection import Owner
 
 DONE = 0
-FAILED = 1  # an entry or file is left, was rejected, or could not be read or written
-WRONG_USAGE = 2  # argparse uses this number, too
-UNUSABLE = 3  # the folder cannot be used
+FAILED = 1  # An entry or file is left, was rejected, or could not be read or written.
+WRONG_USAGE = 2  # `argparse` uses this exit code, too.
+UNUSABLE = 3  # The folder cannot be used.
 
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _TIMES = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def say(line: str = "", file: TextIO | None = None) -> None:
-    """Print a line. The caller must escape text of entries and files with `printable`."""
+    """Print a line. The caller must escape text from entries and files with `printable`."""
     file = file or sys.stdout
     print(encodable(line, file), file=file)
 
 
 def encodable(text: str, file: TextIO) -> str:
-    """Return a text in which the characters that the encoding of a file lacks are escaped."""
+    """Escape all characters that the encoding of `file` cannot represent."""
     encoding = file.encoding or "ascii"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def complain(line: str) -> None:
-    """Print a line on stderr. Control characters are escaped."""
+    """Print an error message on stderr. Control characters are escaped."""
     say(f"voyage-logger spool: {printable(line)}", sys.stderr)
 
 
@@ -61,13 +61,13 @@ def age_of(seconds: float | None) -> str:
 
 
 def running(owners: Iterable[Owner]) -> str:
-    """Return the numbers of running owners as text, such as "2 alive, 1 adopted"."""
+    """Return how many owners run, as text, for example "2 alive, 1 adopted"."""
     states = Counter(owner.state for owner in owners)
     adopted = f", {states['adopted']} adopted" if states["adopted"] else ""
     return f"{states['alive']} alive{adopted}"
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number and its noun, in singular or plural."""
+    """Return a number and a noun as text, for example "1 entry" or "2 entries"."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
