@@ -1,4 +1,4 @@
-"""A script that checks before its end if all log entries have arrived."""
+"""A script that checks before its end whether all its log entries have arrived."""
 
 import sys
 
@@ -6,7 +6,7 @@ from voyage_logger import VoyageLogger
 
 
 def import_rows(logger: VoyageLogger, rows: list[str]) -> None:
-    """Import the valid rows, and log the other rows."""
+    """Import the valid rows, and log an entry for each other row."""
     for number, row in enumerate(rows, start=1):
         try:
             int(row)
@@ -16,7 +16,7 @@ def import_rows(logger: VoyageLogger, rows: list[str]) -> None:
 
 
 def main() -> int:
-    """Import rows; return 1 if log entries did not arrive, even though the rows are imported."""
+    """Import the rows, and return 1 if not all log entries have arrived."""
     logger = VoyageLogger("nightly-import")
     import_rows(logger, ["1", "2", "three", "4"])
     result = logger.flush(timeout=1)

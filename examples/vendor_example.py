@@ -1,6 +1,6 @@
-"""The calls of the vendor's example program. Only the import is different.
+"""The log calls of the vendor's example program. Only the import is different.
 
-Run `voyage-logger dev`, set the three variables that it prints, and then run this file.
+Run `voyage-logger dev`, set the three environment variables that it prints, and run this file.
 """
 
 from voyage_logger import VoyageLogger

@@ -1,4 +1,4 @@
-"""The client reports its trouble on stderr, in `logging` and to `on_error`."""
+"""The client reports its own problems on stderr, through `logging` and to `on_error`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clock() -> Clock:
 
 
 def test_one_line_per_cause_and_minute(clock: Clock, capfd: pytest.CaptureFixture[str]) -> None:
-    """All loggers of a process print one line a minute for each cause."""
+    """For each cause, all loggers of a process together print one line per minute."""
     for _ in range(3):
         Diagnostics(clock=clock).say("a", "first")
     Diagnostics(clock=clock).say("b", "other")
@@ -60,7 +60,7 @@ def closed() -> io.StringIO:
 def test_broken_stderr_raises_nothing(
     monkeypatch: pytest.MonkeyPatch, stream: object, records: list[logging.LogRecord]
 ) -> None:
-    """A line still goes to `logging` if stderr is missing, closed or broken."""
+    """If stderr is missing, closed or broken, `logging` still gets the line."""
     monkeypatch.setattr(sys, "stderr", stream)
     Diagnostics().say("a", "line")
     assert [record.getMessage() for record in records] == ["line"]
@@ -81,7 +81,7 @@ def records() -> Iterator[list[logging.LogRecord]]:
 
 
 def test_lines_go_to_the_standard_library_s_logging(records: list[logging.LogRecord]) -> None:
-    """The logger `voyage_logger` of `logging` receives every report as a warning."""
+    """The standard logger `voyage_logger` gets every report as a warning."""
     Diagnostics().say("a", "100 % line")
     Diagnostics().say("a", "repeated")
     assert [record.getMessage() for record in records] == ["100 % line", "repeated"]
@@ -89,13 +89,13 @@ def test_lines_go_to_the_standard_library_s_logging(records: list[logging.LogRec
 
 
 def test_without_configuration_logging_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    """A line is on stderr once, because the last-resort handler of `logging` prints nothing."""
+    """Without a configuration of `logging`, each line appears on stderr only once."""
     Diagnostics().say("a", "line")
     assert capfd.readouterr().err.count("line") == 1
 
 
 def test_broken_logging_filter_does_not_stop_a_report(capfd: pytest.CaptureFixture[str]) -> None:
-    """A line is printed, and the caller goes on, although a filter of `logging` raises."""
+    """If a filter of `logging` raises an exception, the line is still printed."""
     logger = logging.getLogger("voyage_logger")
 
     def broken(_record: logging.LogRecord) -> bool:
@@ -110,7 +110,7 @@ def test_broken_logging_filter_does_not_stop_a_report(capfd: pytest.CaptureFixtu
 
 
 def test_on_error_is_given_every_report() -> None:
-    """`on_error` receives each error, although stderr shows one line a minute."""
+    """`on_error` gets every error, even if stderr shows only one line per minute."""
     errors: list[VoyageError] = []
     diagnostics = Diagnostics(errors.append)
     reports = [ConnectionFailed("a"), DeliveryError("b"), ConnectionFailed("c")]

@@ -56,7 +56,7 @@ class TestErrors:
         assert all(issubclass(kind, VoyageError) for kind in errors)
 
     def test_of_configuration_are_value_errors(self) -> None:
-        """`except ValueError` catches the error for a wrong argument."""
+        """`except ValueError` catches the error about a wrong argument."""
         assert issubclass(ConfigurationError, ValueError)
 
     @pytest.mark.parametrize("error", ERRORS, ids=repr)
@@ -69,7 +69,7 @@ class TestErrors:
         ],
     )
     def test_survive_copies_and_pickles(self, error: VoyageError, copied: object) -> None:
-        """A copied or unpickled error has the text and the attributes of its original."""
+        """A copied or unpickled error has the same text and attributes as the original."""
         assert callable(copied)
         twin = copied(error)
 
@@ -78,7 +78,7 @@ class TestErrors:
         assert vars(twin) == vars(error)
 
     def test_name_parameter_value_and_rule(self) -> None:
-        """The message names the argument, the wrong value, and the rule."""
+        """The message of a `ConfigurationError` names the argument, its value and the rule."""
         error = ConfigurationError("timeout", -1, "a number of seconds")
 
         assert str(error) == "timeout=-1: must be a number of seconds"
@@ -86,18 +86,18 @@ class TestErrors:
 
     @pytest.mark.parametrize("value", [BrokenRepr(), -(10**5000), [BrokenRepr()]], ids=type)
     def test_of_configuration_survive_a_value_without_a_repr(self, value: object) -> None:
-        """The error for a value without a repr still names the parameter and the rule."""
+        """If the `repr` of a wrong value fails, the error still names the argument and the rule."""
         error = ConfigurationError("timeout", value, "a number of seconds")
 
         assert "timeout=" in str(error)
         assert "must be a number of seconds" in str(error)
 
     def test_of_configuration_cut_a_long_value(self) -> None:
-        """The content of a file, passed by mistake, does not fill the screen."""
+        """If a wrong value is very long, the error shows only its beginning."""
         assert len(str(ConfigurationError("app_name", "x" * 100_000, "short"))) < 1000
 
     def test_of_losses_count_by_level_and_reason(self) -> None:
-        """The message has the numbers by level and by reason, and what the server said."""
+        """The message about lost entries counts them by level and by reason."""
         error = EntriesLost(3, {"info": 2, "error": 1}, {"HTTP 400": 3}, "HTTP 400 no")
 
         assert str(error) == (
@@ -105,7 +105,7 @@ class TestErrors:
         )
 
     def test_of_losses_explain_the_reason_closed(self) -> None:
-        """The message explains which entries are lost for the reason "closed"."""
+        """The message explains the reason "closed": the entries were logged after `close()`."""
         error = EntriesLost(2, {"info": 2}, {"queue_full": 1, "closed": 1})
 
         assert str(error) == (
@@ -115,7 +115,7 @@ class TestErrors:
         assert error.reasons == {"queue_full": 1, "closed": 1}
 
     def test_show_their_message_alone(self) -> None:
-        """The text of an error is its message alone, without the status."""
+        """The text of an error is its message, without the HTTP status."""
         assert str(DeliveryError("held back", 403)) == "held back"
 
     @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ class TestErrors:
         ],
     )
     def test_have_the_class_of_the_outcome(self, outcome: Outcome, kind: type[VoyageError]) -> None:
-        """Each kind of failed outcome has its own class of error, with the HTTP status."""
+        """Each kind of failed outcome has its own error class, and the error has the status."""
         error = error_of(outcome)
 
         assert type(error) is kind
@@ -147,7 +147,7 @@ class Verbosity(IntEnum):
 class TestLevels:
     @pytest.mark.parametrize("name", LEVELS)
     def test_of_the_wire_are_known_in_any_case(self, name: str) -> None:
-        """Case and surrounding blanks of a level do not matter."""
+        """A level name may have any case and surrounding blanks."""
         rank = LEVELS.index(name)
 
         assert [rank_of(text) for text in (name, name.upper(), f" {name.title()}\n")] == [rank] * 3
@@ -164,7 +164,7 @@ class TestLevels:
         ],
     )
     def test_have_the_names_of_the_standard_library(self, alias: str, rank: int) -> None:
-        """The level names of `logging` are accepted."""
+        """The level names of the standard library's `logging` are accepted."""
         assert rank_of(alias) == rank
 
     @pytest.mark.parametrize(
@@ -186,37 +186,37 @@ class TestLevels:
         ids=lambda value: str(value)[:9] if value < 10**9 else "huge",
     )
     def test_have_the_numbers_of_the_standard_library(self, number: int, rank: int) -> None:
-        """A number counts as the highest level that the number reaches."""
+        """A number of `logging` means the highest level that is not above the number."""
         assert rank_of(number) == rank
 
     @pytest.mark.parametrize("junk", [None, True, False, "", "loud", 30.0, b"info", [], object()])
     def test_without_a_meaning_have_no_rank(self, junk: object) -> None:
-        """A value that is not a level has the rank None, and does not raise."""
+        """If a value is not a level, its rank is None."""
         assert rank_of(junk) is None
 
     def test_have_lanes_below_tickets_and_notices(self) -> None:
-        """A full queue sheds the lowest level first, and tickets and notices of loss last."""
+        """Low levels are shed first, and tickets and notices of losses are shed last."""
         assert (*LEVELS, "ticket", "notice") == LANES
 
 
 class TestResults:
     def test_of_a_flush_are_true_if_all_was_delivered(self) -> None:
-        """`if logger.flush():` is true if all entries were delivered."""
+        """The result of `flush` is true if all entries were delivered."""
         assert FlushResult(delivered=3, rejected=0, dropped=0, pending=0, elapsed=0.1)
 
     def test_of_an_empty_flush_are_true(self) -> None:
-        """A flush without any entry succeeds."""
+        """The result of `flush` is true if there were no entries."""
         assert FlushResult(delivered=0, rejected=0, dropped=0, pending=0, elapsed=0.0)
 
     @pytest.mark.parametrize("name", ["rejected", "dropped", "pending"])
     def test_of_a_flush_are_false_for_any_loss(self, name: str) -> None:
-        """A flush with one rejected, dropped or pending entry is false."""
+        """The result of `flush` is false if an entry was rejected or dropped, or is pending."""
         good = FlushResult(delivered=3, rejected=0, dropped=0, pending=0, elapsed=0.1)
 
         assert not replace(good, **{name: 1})
 
     def test_never_change(self) -> None:
-        """A field of a returned value cannot be set."""
+        """The fields of the results of `stats()` and `flush()` cannot be set."""
         stats = Stats(1, 1, 0, 0, 0, {}, {}, 0)
 
         with pytest.raises(AttributeError, match="accepted does not change"):

@@ -1,4 +1,4 @@
-"""Log calls that sending causes are recognized, and only these."""
+"""The client recognizes log calls that its own requests cause, and makes no entries of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Doing(Recorder):
-    """A transport that does something else, once, during its first request."""
+    """A transport that calls a function during its first request."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Doing(Recorder):
 
 
 def test_log_call_of_a_transport_makes_no_entry(make_logger: MakeLogger) -> None:
-    """A transport that logs during a request makes no entry, so requests do not go on forever."""
+    """If a transport logs during a request, no entry is made, so there is no endless loop."""
     transport = Doing()
     logger = make_logger(transport=transport, flush_interval=600)
     transport.todo = [lambda: logger.info("echo")]
@@ -42,7 +42,7 @@ def test_log_call_of_a_transport_makes_no_entry(make_logger: MakeLogger) -> None
 
 
 def test_log_call_of_a_destructor_during_a_request_makes_an_entry(make_logger: MakeLogger) -> None:
-    """The entry of an object of the app that is deleted during a request is delivered."""
+    """If a destructor of the app logs during a request, its entry is delivered."""
     transport = Doing()
     logger = make_logger(transport=transport, flush_interval=600)
 
@@ -62,7 +62,7 @@ def test_log_call_of_a_destructor_during_a_request_makes_an_entry(make_logger: M
 def test_record_of_logging_during_a_request_makes_no_entry(
     make_logger: MakeLogger, request: pytest.FixtureRequest
 ) -> None:
-    """A handler of the app that logs each record makes no entries of records about requests."""
+    """If the app logs each record of `logging`, records about requests become no entries."""
     transport = Doing()
     logger = make_logger(transport=transport, flush_interval=600)
 

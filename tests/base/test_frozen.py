@@ -1,4 +1,4 @@
-"""The values of the package have named fields, never change, and are cheap to import."""
+"""The package's value classes have named fields, and their instances never change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Point:
 
 
 def _through_a_pickle(value: object) -> Any:
-    return pickle.loads(pickle.dumps(value))  # noqa: S301 - the pickle is our own
+    return pickle.loads(pickle.dumps(value))  # noqa: S301 - made by this test
 
 
 RESULT = FlushResult(delivered=3, rejected=0, dropped=0, pending=0, elapsed=0.5)
@@ -35,7 +35,7 @@ BUSY = Outcome(Kind.TRY_AGAIN, "busy", 503, 2.0)
 
 
 def test_fields_are_given_by_place_or_name() -> None:
-    """A field is given by its place, by its name, or by its default."""
+    """Fields can be given by position or by name, or left to their defaults."""
     assert (Point(1).x, Point(1).y) == (1, 0)
     assert Point(1, 2) == Point(x=1, y=2) == Point(1, y=2)
 
@@ -44,13 +44,13 @@ def test_fields_are_given_by_place_or_name() -> None:
     ("args", "fields"), [((), {}), ((1, 2, 3), {}), ((1,), {"x": 1}), ((1,), {"z": 1})]
 )
 def test_wrong_fields_are_refused(args: tuple[int, ...], fields: dict[str, Any]) -> None:
-    """A missing, surplus, repeated or unknown field raises an error that names the fields."""
+    """If a field is missing, repeated or unknown, the error names the field."""
     with pytest.raises(TypeError, match=r"Point takes each of these once, and no others: x, y"):
         Point(*args, **fields)
 
 
 def test_value_never_changes() -> None:
-    """No field of a value can be set or deleted, and no attribute can be added."""
+    """The fields of a value cannot be set or deleted, and no attribute can be added."""
     point: Any = Point(1)
     with pytest.raises(AttributeError, match="Point is a value: x does not change"):
         point.x = 2
@@ -62,7 +62,7 @@ def test_value_never_changes() -> None:
 
 
 def test_value_is_compared_by_class_and_fields() -> None:
-    """Two values are equal if their class and their fields are equal."""
+    """Two values are equal if they have the same class and equal fields."""
 
     class Other(Point):
         pass
@@ -74,30 +74,30 @@ def test_value_is_compared_by_class_and_fields() -> None:
 
 
 def test_repr_shows_the_fields() -> None:
-    """The repr of a value is the call that makes the value."""
+    """The `repr` of a value is the call that makes an equal value."""
     assert repr(Point(1, 2)) == "Point(x=1, y=2)"
 
 
 @pytest.mark.parametrize("value", [RESULT, BUSY], ids=str)
 def test_replacement_without_changes_equals_the_value(value: Any) -> None:
-    """A replacement keeps every field that is not named."""
+    """`replace` without changes returns an equal value."""
     assert replace(value) == value
 
 
 def test_replacement_changes_what_is_named() -> None:
-    """A replacement is a new value; the old value stays as it was."""
+    """`replace` returns a new value with the named changes, and does not change the old value."""
     assert replace(RESULT, pending=1) == FlushResult(3, 0, 0, 1, 0.5)
     assert RESULT.pending == 0
 
 
 def test_signature_names_the_fields() -> None:
-    """`help` and editors show the fields and their defaults, not `*args`."""
+    """`help` and editors show the names of the fields and their defaults, and not `*args`."""
     assert list(inspect.signature(Outcome).parameters) == list(Outcome.__match_args__)
     assert inspect.signature(Outcome).parameters["detail"].default == ""
 
 
 def test_signature_of_a_subclass_is_its_own() -> None:
-    """A subclass with its own `__init__` shows the arguments of that `__init__`."""
+    """If a subclass has its own `__init__`, its signature shows the arguments of `__init__`."""
 
     class Labeled(Outcome):
         def __init__(self, label: str) -> None:
@@ -109,24 +109,24 @@ def test_signature_of_a_subclass_is_its_own() -> None:
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, _through_a_pickle])
 def test_value_survives_copies_and_pickles(again: Any) -> None:
-    """A copy equals its original."""
+    """A copied or unpickled value is equal to the original."""
     assert again(RESULT) == RESULT
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="copy.replace came with Python 3.13")
 def test_copy_replace_takes_it() -> None:
-    """`copy.replace` returns a value with the named field changed."""
+    """`copy.replace` works for these values."""
     assert copy.replace(RESULT, pending=1).pending == 1  # type: ignore[attr-defined,unused-ignore]
 
 
 @pytest.mark.parametrize("kind", [Stats, FlushResult])
 def test_type_hints_name_every_field(kind: Any) -> None:
-    """`typing.get_type_hints` returns the type of every field."""
+    """`typing.get_type_hints` returns the types of all fields."""
     assert set(typing.get_type_hints(kind)) == set(kind.__match_args__)
 
 
 def test_value_can_be_logged() -> None:
-    """`logger.info(..., meta_data={"stats": logger.stats()})` sends the fields with their names."""
+    """If the app logs the result of `stats()`, its fields are sent with their names."""
     transport = Recorder()
     with VoyageLogger("app", transport=transport) as logger:
         logger.info("so far", meta_data={"stats": logger.stats()})
@@ -137,14 +137,14 @@ def test_value_can_be_logged() -> None:
 
 
 def test_change_of_the_dict_changes_no_stats() -> None:
-    """`as_dict` returns copies, so that a change of the result leaves the stats as they were."""
+    """If the app changes the result of `as_dict`, the `Stats` do not change."""
     stats = Stats(1, 0, 0, 1, 0, {}, {"closed": 1}, 0)
     stats.as_dict()["dropped_by"].clear()
     assert stats.dropped_by == {"closed": 1}
 
 
 def test_value_is_logged_where_no_code_has_loaded_dataclasses() -> None:
-    """A value is sent by its fields even in a program without `dataclasses`."""
+    """A value is sent with its fields even if no code has imported `dataclasses`."""
     code = (
         "import sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
@@ -155,7 +155,7 @@ def test_value_is_logged_where_no_code_has_loaded_dataclasses() -> None:
         "assert 'dataclasses' not in sys.modules\n"
     )
     source = Path(voyage_logger.__file__).parent.parent
-    # With -S, no hook in site-packages imports `dataclasses`.
+    # -S leaves out site-packages, whose hooks may import `dataclasses`.
     ran = python("-S", "-c", code, source)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["meta_data"]["r"] == {
@@ -166,7 +166,7 @@ def test_value_is_logged_where_no_code_has_loaded_dataclasses() -> None:
 
 
 def test_pattern_takes_the_fields_by_place() -> None:
-    """A pattern matches the fields in the order of the documentation."""
+    """A `match` pattern takes the fields by position, in the documented order."""
     match RESULT:
         case FlushResult(delivered, rejected):
             assert (delivered, rejected) == (3, 0)

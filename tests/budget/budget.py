@@ -1,12 +1,12 @@
-"""Compares the cost of a log call with `budget.toml`. It counts, so a busy machine does no harm.
+"""Compares the cost of a log call with `budget.toml`. A busy machine does not change the counts.
 
     python tests/budget/budget.py               print all costs beside their budgets
     python tests/budget/budget.py check         check the instructions; exit with 1 for a wrong one
     python tests/budget/budget.py record "why" [PYTHON ..]
                                                  write a new budget, for each interpreter
 
-What must stay true: a count over its budget fails. A count far under its budget fails as well,
-because a budget that is too high guards nothing.
+A count that is higher than its budget fails. A count that is far below its budget also fails,
+because a budget that is too high does not detect a later increase.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Costs = dict[str, dict[str, float]]  # by kind ("opcodes"), then by scenario ("fields")
+    Costs = dict[str, dict[str, float]]  # for each kind ("opcodes") and scenario ("fields")
 
 HERE = Path(__file__).parent
 FILE = HERE / "budget.toml"
@@ -43,18 +43,18 @@ SOURCE = HERE.parents[1] / "src"
 
 SCENARIOS = ("fields", "bare", "filtered", "bound", "journey", "spool", "redacted", "worker")
 KINDS = ("opcodes", "calls", "blocks")
-# The part by which a count may be over its budget. Instructions differ a little between runs.
+# The share by which a count may exceed its budget. Instructions differ slightly from run to run.
 OVER = {"instructions": 0.02, "opcodes": 0.0, "calls": 0.0, "blocks": 0.0}
 UNDER = 0.10
 
-# The worker's part is a tenth of a log call, so its run is longer.
+# An entry costs the worker a tenth of a log call, so the worker's scenario logs more entries.
 _CALLS = dict.fromkeys(SCENARIOS, 1000) | {"worker": 3000}
 _TIME_LIMIT = 300  # seconds
 _PORTABLE = "`pytest tests/budget` checks the portable counts: opcodes, calls and blocks."
 
 
 def portable_costs(python: str = sys.executable) -> dict[str, Any]:
-    """Return the opcodes, calls and blocks by scenario, the overhead and the Python version."""
+    """Return the costs of each scenario in opcodes, calls and blocks, and the overhead."""
     with _environment() as environment:
         found = json.loads(_run([python, HERE / "scenarios.py", "count"], environment).stdout)
     costs: Costs = {kind: {} for kind in KINDS}
@@ -65,13 +65,13 @@ def portable_costs(python: str = sys.executable) -> dict[str, Any]:
 
 
 def instructions() -> dict[str, float]:
-    """Return the instructions per call with this interpreter; `import` is the whole import.
+    """Return the number of instructions of a log call in each scenario, and of the import.
 
-    A count is the difference of two runs, one of which makes twice as many calls. The start and
-    the end of the process are the same in both runs.
+    Each scenario runs twice, and the second run makes twice as many calls. The difference of the
+    two runs does not contain the start and the end of the process.
     """
     with _environment() as environment, ThreadPoolExecutor(os.cpu_count()) as pool:
-        # This run writes the bytecode of all modules, so that no counted run has to compile.
+        # This run compiles all modules and saves their bytecode, so later runs do not compile.
         _run([sys.executable, HERE / "scenarios.py", "run", "spool", 1], environment)
         scenarios = str(HERE / "scenarios.py")
         pairs = {"import": (["-c", "pass"], ["-c", "import voyage_logger"])} | {
@@ -109,13 +109,13 @@ def _run(command: list[Any], environment: dict[str, str]) -> subprocess.Complete
 
 @contextlib.contextmanager
 def _environment() -> Iterator[dict[str, str]]:
-    """Yield variables without those of the developer and of coverage, and without random hashes."""
+    """Yield environment variables for a run, without coverage and without random hashes."""
     with tempfile.TemporaryDirectory() as folder:
         yield {
             "PATH": os.environ.get("PATH", ""),
             "PYTHONPATH": str(SOURCE),
             "PYTHONHASHSEED": "0",
-            "VOYAGE_LOGS_ORJSON": "0",  # orjson is not installed everywhere
+            "VOYAGE_LOGS_ORJSON": "0",  # because orjson is not always installed
             "PYTHONPYCACHEPREFIX": f"{folder}/bytecode",
             "SCENARIO_ENTRIES": str(2 * _CALLS["worker"]),
             "SCENARIO_DIR": folder,
@@ -123,7 +123,7 @@ def _environment() -> Iterator[dict[str, str]]:
 
 
 def build() -> str:
-    """Return a name of this build of Python, because instructions depend on the compiler."""
+    """Return a name for this build of Python, because the compiler changes the instructions."""
     flags = [sysconfig.get_config_var(name) for name in ("CONFIG_ARGS", "PY_CFLAGS", "CC")]
     about = [platform.python_compiler(), platform.machine(), *platform.libc_ver(), *flags]
     digest = hashlib.sha256(repr(about).encode()).hexdigest()[:8]
@@ -131,7 +131,7 @@ def build() -> str:
 
 
 def judge(kind: str, name: str, count: float, budget: float) -> str | None:
-    """Return a complaint if a count is over its budget or far under it, else None."""
+    """Return a message if a count is higher than its budget or far below it, else None."""
     figures = f"{name}: {_figure(count)} {kind}, budget {_figure(budget)}"
     if count > budget * (1 + OVER[kind]):
         return f"{figures}: over it. Make it cheaper, or record why it must cost more"
@@ -149,14 +149,14 @@ def _figure(count: float | None) -> str:
 
 
 def raises(kind: str, old: dict[str, float], new: dict[str, float]) -> Iterator[str]:
-    """Yield a line for each budget that a new record raises by more than counts usually differ."""
+    """Yield a line for each budget that a new record raises by more than the tolerance."""
     for name, count in new.items():
         if name in old and count > old[name] * (1 + OVER[kind]):
             yield f"{name} {_figure(old[name])} -> {_figure(count)}"
 
 
 def record(reason: str, pythons: list[str]) -> None:
-    """Write the present costs as the budget, with the reason and each budget that it raises."""
+    """Write the present costs as the new budget, with the reason and the raised budgets."""
     budgets = load()
     history = budgets.pop("history", [])
     raised = []
@@ -179,7 +179,7 @@ def _replace(budgets: dict[str, Any], kind: str, of: str, costs: dict[str, float
 
 
 def _header() -> str:
-    """Return the comment at the top of the file, which a new record keeps."""
+    """Return the comment at the top of `budget.toml`, which `record` must keep."""
     lines = FILE.read_text().splitlines(keepends=True) if FILE.exists() else []
     return "".join(line for line in lines if line.startswith("#")) + "\n"
 
@@ -197,7 +197,7 @@ def _toml(budgets: dict[str, Any], history: list[dict[str, Any]]) -> Iterator[st
 
 
 def check() -> int:
-    """Print the instructions beside their budgets; return 1 if a count is wrong."""
+    """Print the counts and budgets of instructions, and return 1 if a count is wrong."""
     if not shutil.which("valgrind"):
         print(f"valgrind is not installed: instructions are NOT checked. {_PORTABLE}")
         return 0
@@ -213,7 +213,7 @@ def check() -> int:
 
 
 def show() -> int:
-    """Print all counts beside their budgets, then check the instructions."""
+    """Print all counts and their budgets, and then check the instructions."""
     costs, budgets = portable_costs(), load()
     for kind in KINDS:
         _print(kind, costs[kind], budgets.get(kind, {}).get(costs["python"], {}))

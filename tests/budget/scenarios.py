@@ -1,11 +1,11 @@
-"""The scenarios that the budget counts; `budget.py` runs each of them in a process of its own.
+"""The scenarios whose costs are counted. `budget.py` runs each scenario in a separate process.
 
     python scenarios.py run SCENARIO N   make N calls and end, for a tool that counts from outside
     python scenarios.py count            count from inside, and print JSON
 
-What must stay true: no count depends on the clock, on chance, or on the faster of two threads. The
-worker waits while calls are counted, and all calls are made before the worker is counted. This file
-imports little, because valgrind makes each import fifty times as slow.
+No count may depend on the clock, on chance, or on which of two threads is faster. So the worker
+waits while calls are counted, and all calls are made before the worker's costs are counted. This
+file imports few modules, because valgrind makes each import fifty times as slow.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     Call = Callable[[], object]
 
 BATCH = 100
-WARM_UP = 256  # calls that are not counted, because they fill caches and free lists
-TRACED = 65  # calls that are traced
-RETAINED = 1024  # calls whose memory is counted; a block of a deque has 64 slots
+WARM_UP = 256  # calls that are not counted, because they fill caches
+TRACED = 65  # calls whose opcodes and function calls are counted
+RETAINED = 1024  # calls whose memory is counted: a multiple of 64, the size of a deque's block
 BATCHES = 12
-TIME_LIMIT = 200  # seconds; valgrind makes a program fifty times as slow
+TIME_LIMIT = 200  # seconds; long, because valgrind makes a program fifty times as slow
 
-_PACKAGE = os.path.dirname(voyage_logger.__file__)  # noqa: PTH120 - pathlib is one import more
+_PACKAGE = os.path.dirname(voyage_logger.__file__)  # noqa: PTH120 - pathlib is not imported
 
 
 class Gate(BaseTransport):
-    """A transport that makes the worker wait until a scenario opens it, and then delivers all."""
+    """A transport that makes the worker wait until a scenario opens the gate."""
 
     def __init__(self, on_send: Callable[[int], object] = int) -> None:
         self._on_send = on_send
@@ -54,13 +54,13 @@ class Gate(BaseTransport):
 
 
 def make(transport: BaseTransport | None = None, **settings: Any) -> VoyageLogger:
-    """Return a logger whose queue is so large that it never sheds an entry."""
+    """Return a logger whose queue is so large that no entry is ever shed."""
     settings = {"max_queue_size": 10**6, "max_queue_bytes": 10**9, **settings}
     return VoyageLogger("app", transport=transport or Gate(), batch_size=BATCH, **settings)
 
 
 def usual(logger: VoyageLogger) -> Call:
-    """Return a log call with the fields of the vendor's own example."""
+    """Return a function that logs an entry with the fields of the vendor's example."""
 
     def call() -> None:
         logger.info(
@@ -77,28 +77,28 @@ def usual(logger: VoyageLogger) -> Call:
 
 
 def fields() -> Call:
-    """Return a call with the usual fields, to compare the other scenarios with."""
+    """Return a log call with the usual fields, as the base for comparisons."""
     return usual(make())
 
 
 def bare() -> Call:
-    """Return a call with a message and no field."""
+    """Return a log call that has a message but no fields."""
     logger = make()
     return lambda: logger.info("User login successful")
 
 
 def filtered() -> Call:
-    """Return a call below the logger's level."""
+    """Return a log call whose level is below the logger's level."""
     return usual(make(level="warn"))
 
 
 def bound() -> Call:
-    """Return a call with the usual fields of a logger that has bound fields."""
+    """Return a log call with the usual fields, for a logger that has bound fields."""
     return usual(make().bind(session_id="s-1", meta_data={"region": "eu"}))
 
 
 def journey() -> Call:
-    """Return a call with the usual fields inside a journey of two steps."""
+    """Return a log call with the usual fields, inside a journey that has two steps."""
     logger = make()
     flow = logger.journey("checkout").__enter__()
     flow.step("cart_opened")
@@ -107,12 +107,12 @@ def journey() -> Call:
 
 
 def spool() -> Call:
-    """Return a call with the usual fields of a logger with a spool."""
+    """Return a log call with the usual fields, for a logger that has a spool."""
     return usual(make(spool_dir=f"{os.environ['SCENARIO_DIR']}/spool-{os.getpid()}"))
 
 
 def redacted() -> Call:
-    """Return a call with few fields, one of which is masked."""
+    """Return a log call with few fields, of which one is masked."""
     logger = make()
     return lambda: logger.info("Signed in", meta_data={"user": "john", "password": "hunter2"})
 
@@ -123,7 +123,7 @@ CALLS: dict[str, Callable[[], Call]] = {
 
 
 def deliver(entries: int, on_send: Callable[[int], None]) -> None:
-    """Queue so many entries, then let the worker deliver them while no other thread runs."""
+    """Queue entries, and then let the worker deliver them while no other thread runs."""
     gate = Gate(on_send)
     call = usual(make(gate))
     for _ in range(entries):
@@ -133,7 +133,7 @@ def deliver(entries: int, on_send: Callable[[int], None]) -> None:
 
 
 def run(name: str, count: int) -> None:
-    """Run a scenario, and end the process at once, so that no instruction of an exit counts."""
+    """Run a scenario, and end the process without exit hooks, so that they are not counted."""
     if name == "worker":
         seen = 0
 
@@ -145,7 +145,7 @@ def run(name: str, count: int) -> None:
 
         deliver(int(os.environ["SCENARIO_ENTRIES"]), on_send)
         sys.exit("the worker has not delivered")
-    gc.disable()  # the moment of a collection depends on other objects of the process
+    gc.disable()  # a collection at a random time would change the counts
     call = CALLS[name]()
     for _ in range(count):
         call()
@@ -153,16 +153,16 @@ def run(name: str, count: int) -> None:
 
 
 class Tally:
-    """Counts the opcodes and calls of the package's own code, in every thread with these hooks.
+    """Counts the opcodes and calls of the package's own code, in each thread that uses the hooks.
 
-    The code of libraries does not count, because it differs between patch releases of Python.
+    The code of libraries is not counted, because it differs between patch releases of Python.
     """
 
     def __init__(self) -> None:
         self.opcodes = self.calls = 0
 
     def trace(self, frame: FrameType, event: str, _: object) -> Any:
-        """Count opcodes, as a hook of `sys.settrace`."""
+        """Count opcodes. This method is a hook for `sys.settrace`."""
         if event == "opcode":
             self.opcodes += 1
         elif event == "call":
@@ -173,7 +173,7 @@ class Tally:
         return self.trace
 
     def profile(self, frame: FrameType, event: str, _: object) -> None:
-        """Count calls, as a hook of `sys.setprofile`."""
+        """Count calls. This method is a hook for `sys.setprofile`."""
         if event == "c_call":
             self.calls += _is_own(frame)
         elif event == "call":
@@ -189,12 +189,12 @@ def middle(counts: list[int]) -> int:
 
 
 def counts_of(call: Call) -> dict[str, float]:
-    """Return the median costs of a call, without the rare call that begins a second or a file."""
+    """Return the median costs of a log call, so that rare, expensive calls do not count."""
     for _ in range(WARM_UP):
         call()
     tally = Tally()
     opcodes, calls = [], []
-    sys._getframe().f_trace_opcodes = True  # Python 3.12 reads this in `settrace`
+    sys._getframe().f_trace_opcodes = True  # `settrace` of Python 3.12 needs this
     sys.settrace(tally.trace)
     for _ in range(TRACED):
         before = tally.opcodes
@@ -215,7 +215,7 @@ def counts_of(call: Call) -> dict[str, float]:
 
 
 def retained_blocks(call: Call) -> float:
-    """Return how many blocks of memory a queued entry uses."""
+    """Return the number of memory blocks that a queued entry uses."""
     before = sys.getallocatedblocks()
     for _ in range(RETAINED):
         call()
@@ -223,7 +223,7 @@ def retained_blocks(call: Call) -> float:
 
 
 def counts_of_worker() -> dict[str, float]:
-    """Return the worker's median costs per entry, in batches of `BATCH` entries."""
+    """Return the median costs of the worker for one entry, in batches of `BATCH` entries."""
 
     def count(install: Callable[[Any], None], hook: Any, look: Callable[[], int]) -> float:
         marks: list[int] = []
@@ -261,7 +261,7 @@ def _in_worker(hook: Callable[[FrameType, str, object], Any]) -> Any:
 
 
 def overhead() -> float:
-    """Return how many bytes of memory a queued entry uses in addition to its JSON."""
+    """Return the bytes of memory that a queued entry uses in addition to its JSON."""
     import tracemalloc  # noqa: PLC0415 - `run` needs no tracemalloc
 
     gc.disable()
@@ -279,8 +279,8 @@ def overhead() -> float:
 
 
 def payload(logger: VoyageLogger) -> int:
-    """Return the number of bytes of JSON in the queue."""
-    from voyage_logger._queue.lanes import RECORD_OVERHEAD  # noqa: PLC0415 - `run` needs it not
+    """Return the size of the JSON of all queued entries, in bytes."""
+    from voyage_logger._queue.lanes import RECORD_OVERHEAD  # noqa: PLC0415 - not for `run`
 
     stats = logger.stats()
     return stats.pending_bytes - stats.pending * RECORD_OVERHEAD
@@ -297,7 +297,7 @@ def count_all() -> Iterator[tuple[str, dict[str, float]]]:
 if __name__ == "__main__":
     if sys.argv[1] == "run":
         run(sys.argv[2], int(sys.argv[3]))
-    # The overhead comes first: later, tuples from a free list would seem to cost no memory.
+    # The overhead is measured first: later, reused tuples would seem to need no memory.
     found = {"overhead": overhead(), "counts": dict(count_all())}
     print(json.dumps({"python": "{}.{}".format(*sys.version_info), **found}))
     sys.stdout.flush()

@@ -1,11 +1,12 @@
-"""The cost of a log call stays within `budget.toml`; counts do not depend on a busy machine.
+"""The cost of a log call stays within the budgets in `budget.toml`.
 
-- A log call executes no more opcodes of the package, makes no more calls and keeps no more blocks
-  of memory than its budget allows. The worker's costs per entry have a budget, too.
-- A budget that is far above the count fails, so that a gain is recorded.
-- The queue counts at least as many bytes for an entry as the entry uses in memory.
+- The opcodes, calls and memory blocks of a log call have budgets. The worker's costs for an entry
+  also have budgets.
+- A count that is far below its budget fails, so that the budget is lowered.
+- For each entry, the queue counts at least as many bytes as the entry uses in memory.
 
-`nox -s budget` checks instructions, which takes longer. `budget.toml` says how to record a budget.
+`nox -s budget` checks the number of instructions, which takes longer. `budget.toml` explains
+how to record a budget.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ def costs() -> dict[str, Any]:
         (kind, scenario)
         for kind in budget.KINDS
         for scenario in budget.SCENARIOS
-        if (kind, scenario) != ("blocks", "worker")  # the worker keeps no entry
+        if (kind, scenario) != ("blocks", "worker")  # the worker keeps no entry in memory
     ],
 )
 def test_cost_is_as_budgeted(costs: dict[str, Any], kind: str, scenario: str) -> None:
-    """A scenario costs at most its budget, and not so little that the budget guards nothing."""
+    """The cost of each scenario is within its budget, and not far below its budget."""
     by_python = budget.load()[kind]
     if costs["python"] not in by_python:
         pytest.skip(f"budget.toml has nothing for Python {costs['python']}")
@@ -42,7 +43,7 @@ def test_cost_is_as_budgeted(costs: dict[str, Any], kind: str, scenario: str) ->
 
 
 def test_entry_takes_no_more_memory_than_the_queue_counts(costs: dict[str, Any]) -> None:
-    """`max_queue_bytes` bounds memory, because `RECORD_OVERHEAD` covers all that is not JSON."""
+    """An entry needs no more memory than its JSON and `RECORD_OVERHEAD`, which the queue counts."""
     assert 0.75 * RECORD_OVERHEAD < costs["overhead"] <= RECORD_OVERHEAD
 
 
@@ -60,17 +61,17 @@ def test_entry_takes_no_more_memory_than_the_queue_counts(costs: dict[str, Any])
 def test_count_over_or_far_under_its_budget_is_reported(
     kind: str, count: float, complaint: str | None
 ) -> None:
-    """A count over its budget and tolerance is reported, and so is a count 10 % below."""
+    """A count is reported if it exceeds its budget and tolerance, or is 10 % below its budget."""
     said = budget.judge(kind, "fields", count, 1000)
     assert said is None if complaint is None else complaint in (said or "")
 
 
 def test_history_names_each_budget_that_is_raised() -> None:
-    """A new record notes in the history which budgets it raises."""
+    """In the history, a new record names the budgets that it raises."""
     old = {"fields": 1000.0, "bare": 700.0, "spool": 900.0}
     new = {"fields": 1010.0, "bare": 690.0, "spool": 900.0, "journey": 1.0}
     assert list(budget.raises("opcodes", old, new)) == ["fields 1000 -> 1010"]
-    assert not list(budget.raises("instructions", old, new))  # within the tolerance
+    assert not list(budget.raises("instructions", old, new))  # the rise is within the tolerance
 
 
 def test_every_budget_has_its_reason() -> None:

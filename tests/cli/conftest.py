@@ -1,4 +1,4 @@
-"""The fixtures that the tests of the command line share."""
+"""Fixtures for the tests of the command line."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ELSEWHERE = "http://127.0.0.1:7"  # nothing listens on this port
+ELSEWHERE = "http://127.0.0.1:7"  # no program listens on this port
 
 
 @pytest.fixture
 def live(folder: Path) -> Iterator[VoyageLogger]:
-    """A running logger that has an entry in the folder. It adopts no entries of the tests."""
+    """A running logger that has an entry in the folder and adopts no entries."""
     logger = VoyageLogger(
         "app", spool_dir=folder, base_url=ELSEWHERE, api_key="k", api_secret="s", flush_interval=600
     )

@@ -1,4 +1,4 @@
-"""Spool folders for the tests of `voyage-logger spool`, and ways to run the command."""
+"""Makes spool folders for the tests of `voyage-logger spool`, and runs the command."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-AWAY = "http://127.0.0.1:9"  # the port "discard", on which nothing listens
+AWAY = "http://127.0.0.1:9"  # no program listens on the port "discard"
 
 
 def log(logger: VoyageLogger, messages: tuple[str, ...]) -> None:
-    """Log messages of the form "level words"."""
+    """Log messages such as "info one": the first word is the level."""
     for message in messages:
         logger.log(message.partition(" ")[0], message)
 
 
 def leave(folder: Path, *messages: str, base_url: str = AWAY) -> str:
-    """Leave entries in the folder, and return the name of their dead owner."""
+    """Write entries of a dead owner to the folder, and return the owner's name."""
     before = set(owners(folder))
     threads = set(threading.enumerate())
     logger = VoyageLogger(
@@ -47,9 +47,7 @@ def leave(folder: Path, *messages: str, base_url: str = AWAY) -> str:
     log(logger, messages)
     logger.close(timeout=0)
     (owner,) = set(owners(folder)) - before
-    until(
-        lambda: set(threading.enumerate()) <= threads
-    )  # the worker closes its files a moment later
+    until(lambda: set(threading.enumerate()) <= threads)  # the worker closes its files soon after
     return owner
 
 
@@ -66,7 +64,7 @@ def spool(*words: object) -> int:
 
 
 def reject(server: DevServer, folder: Path, *messages: str) -> None:
-    """Leave dead letters in the folder, which are entries that the server has rejected."""
+    """Write dead letters to the folder: entries that the server has rejected."""
     for message in messages:
         server.script(Fault(status=422, body=json.dumps({"detail": "no \x1b[2J such"})))
         logger = VoyageLogger(
@@ -92,7 +90,7 @@ def letters(folder: Path) -> list[dict[str, Any]]:
 
 
 def spoil(folder: Path) -> Path:
-    """Replace the segment of the level info with a folder."""
+    """Replace the segment of the level info with a folder, so that it cannot be read."""
     (path,) = folder.glob("*.info.*")
     path.unlink()
     path.mkdir()
@@ -100,7 +98,7 @@ def spoil(folder: Path) -> Path:
 
 
 def rename(folder: Path, owner: str, *, with_lock: bool) -> None:
-    """Rename the files of an owner as if another process, which has ended, had made them."""
+    """Rename the files of an owner, so that they seem to belong to another dead process."""
     ended = python("-c", "import os; print(os.getpid())")
     began, _, token = owner.split("-")
     other = f"{began}-{int(ended.stdout)}-{token}"
@@ -117,12 +115,12 @@ def run(*words: str) -> processes.Child:
 def at_terminal(
     *words: str, answer: str = "", meanwhile: Callable[[], object] = lambda: None
 ) -> tuple[int, str]:
-    """Run a command in a terminal; return the exit code and the output.
+    """Run a command in a terminal, and return its exit code and its output.
 
     Args:
-        words: The words of the command after `spool`.
+        words: The arguments after `voyage-logger spool`.
         answer: The answer to the question of `purge`.
-        meanwhile: A function that is called before the answer is typed.
+        meanwhile: A function that is called before the answer is sent.
     """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -133,7 +131,7 @@ def at_terminal(
     )
     os.close(theirs)
     shown = b""
-    with contextlib.suppress(OSError):  # the end of a terminal is an error
+    with contextlib.suppress(OSError):  # reading from a closed terminal raises an error
         while data := os.read(ours, 4096):
             shown += data
             if shown.endswith(b"[y/N] "):
@@ -145,7 +143,7 @@ def at_terminal(
 
 @contextlib.contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """Limit the size of the files that this process writes, as a full disk would do."""
+    """Limit the size of the files that this process writes, which acts like a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -29,7 +29,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_demo_delivers_each_entry_once() -> None:
-    """No entry is lost or doubled by an outage, a revoked token and a broken connection."""
+    """The demo delivers each entry once, in spite of an outage and other faults."""
     done = run("demo", "--json")
     account = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
@@ -40,7 +40,7 @@ def test_demo_delivers_each_entry_once() -> None:
 
 
 def test_demo_prints_the_checkout_and_the_counts() -> None:
-    """Without --json, the output has the steps of the checkout with their times."""
+    """Without `--json`, the output shows the steps of the checkout and their times."""
     done = run("demo")
     assert (done.returncode, done.stderr) == (0, "")
     shown = re.findall(r"^  \+ *(\d+) ms  o  (\w+)$", done.stdout, re.MULTILINE)
@@ -52,7 +52,7 @@ def test_demo_prints_the_checkout_and_the_counts() -> None:
 
 
 def test_demo_prints_counts_and_a_verdict() -> None:
-    """The counts are a short table, and the last line is a verdict."""
+    """The output has a short table of counts, and its last line gives the result."""
     account = Account(2005, 2004, 1, 0, 21, 3, 2, 1, 2.5)
     lines = _readable(account).splitlines()
     assert [line.split() for line in lines if line.startswith("  sign")] == [["sign-ins", "2"]]
@@ -65,7 +65,7 @@ def test_demo_prints_counts_and_a_verdict() -> None:
 def test_demo_prints_the_steps_that_the_server_has_stored(
     server: DevServer, logger: VoyageLogger
 ) -> None:
-    """The steps come from the stored entry, in the order of the calls."""
+    """The demo prints the steps that the server has stored, in the order of the calls."""
     shop = _Shop(logger, pause=float)
     shop.check_out()
     assert logger.flush()
@@ -75,27 +75,27 @@ def test_demo_prints_the_steps_that_the_server_has_stored(
 
 
 def test_version_names_package_and_encoder() -> None:
-    """`--version` prints the version of the package, and of orjson if log calls use it."""
+    """`--version` prints the version of the package, and the version of orjson if it is used."""
     is_used = quick_dumps is not dumps
     encoder = f"orjson {metadata.version('orjson')}" if is_used else "without orjson"
     assert run("--version").stdout == f"voyage-logger {__version__} ({encoder})\n"
 
 
 def test_version_tells_that_orjson_is_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After VOYAGE_LOGS_ORJSON=0, `--version` prints "without orjson"."""
+    """With VOYAGE_LOGS_ORJSON=0, `--version` prints "without orjson"."""
     monkeypatch.setenv("VOYAGE_LOGS_ORJSON", "0")
     assert run("--version").stdout == f"voyage-logger {__version__} (without orjson)\n"
 
 
 def test_import_of_main_runs_no_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """A tool that imports all modules of the package does not start the command line."""
+    """If a tool imports all modules of the package, no command runs."""
     importlib.import_module("voyage_logger.__main__")
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["demo", "--nonsense"]])
 def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Wrong arguments print the usage on stderr."""
+    """If the arguments are wrong, the usage is printed on stderr, and the exit code is 2."""
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code == 2

@@ -26,7 +26,7 @@ SECONDS = 20
 
 
 class Dev:
-    """A running `voyage-logger dev`, and the lines that it printed at the start."""
+    """A process that runs `voyage-logger dev`, and the lines that it printed at the start."""
 
     def __init__(self, *arguments: str, **environ: str) -> None:
         program = ["-W", "error", "-c", MAIN, "dev", "--port", "0", *arguments]
@@ -49,7 +49,7 @@ class Dev:
         token = json.loads(connection.getresponse().read())["data"][0]["access_token"]
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         connection.request("POST", BATCH_PATH, json.dumps({"logs": entries}).encode(), headers)
-        # A server whose output nobody reads may end before it has answered.
+        # If the server's stdout is closed, the server may end before it answers.
         with contextlib.suppress(ConnectionError):
             assert connection.getresponse().status == 200
         connection.close()
@@ -62,7 +62,7 @@ class Dev:
 
 @pytest.fixture
 def started() -> Iterator[list[Dev]]:
-    """Yield a list of processes that are killed after the test."""
+    """Yield a list. All processes in this list are killed after the test."""
     started: list[Dev] = []
     yield started
     for dev in started:
@@ -76,7 +76,7 @@ def entry(message: str, level: str = "info", app_name: str = "shop") -> dict[str
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_dev_runs_until_a_signal(started: list[Dev], number: signal.Signals) -> None:
-    """Each received entry is printed as a line, and the exit code after a signal is 0."""
+    """`dev` prints each received entry as a line, and ends with exit code 0 after a signal."""
     dev = Dev()
     started.append(dev)
     dev.send(entry("one"), entry("two", "critical"))
@@ -88,7 +88,7 @@ def test_dev_runs_until_a_signal(started: list[Dev], number: signal.Signals) -> 
 
 
 def test_dev_prints_the_address_of_the_entries(started: list[Dev]) -> None:
-    """A browser can open the printed address, and gets the entries as JSON."""
+    """A browser that opens the printed URL gets the entries as JSON."""
     dev = Dev()
     started.append(dev)
     dev.send(entry("one"))
@@ -103,7 +103,7 @@ def test_dev_prints_the_address_of_the_entries(started: list[Dev]) -> None:
 
 
 def test_dev_escapes_control_characters(started: list[Dev]) -> None:
-    """Control characters, newlines and changes of direction are escaped; letters are not."""
+    """Control characters, newlines and changes of direction are escaped, but letters are not."""
     dev = Dev()
     started.append(dev)
     dev.send(entry("a\x1b[2J\r\nb\u202ec\x9b \u00e9\u2603", app_name="x\ny"))
@@ -114,7 +114,7 @@ def test_dev_escapes_control_characters(started: list[Dev]) -> None:
 
 
 def test_dev_escapes_characters_that_the_encoding_lacks(started: list[Dev]) -> None:
-    """A terminal with any encoding can show the entries."""
+    """Characters that the terminal's encoding does not have are escaped."""
     dev = Dev(PYTHONIOENCODING="ascii")
     started.append(dev)
     dev.send(entry("\u00e9\U0001f600"))
@@ -123,7 +123,7 @@ def test_dev_escapes_characters_that_the_encoding_lacks(started: list[Dev]) -> N
 
 
 def test_dev_prints_only_new_entries_of_a_file(started: list[Dev], tmp_path: Path) -> None:
-    """The second run with the same file does not print the entries of the first run."""
+    """If `dev` runs again with the same file, it prints only new entries."""
     for message in ("first run", "second run"):
         dev = Dev("--db", str(tmp_path / "entries.db"))
         started.append(dev)
@@ -133,17 +133,17 @@ def test_dev_prints_only_new_entries_of_a_file(started: list[Dev], tmp_path: Pat
 
 
 def test_dev_ends_quietly_if_its_reader_ends(started: list[Dev]) -> None:
-    """`voyage-logger dev | head` prints no traceback."""
+    """If the reader of its output ends, as in `dev | head`, no traceback is printed."""
     dev = Dev()
     started.append(dev)
-    dev.process.stdout.close()  # type: ignore[union-attr]  # it is a pipe
+    dev.process.stdout.close()  # type: ignore[union-attr]  # stdout is a pipe
     dev.send(entry("nobody reads this"))
     assert dev.process.wait(SECONDS) == 0
     assert dev.child.end()[1] == ""
 
 
 def test_dev_warns_about_a_public_address(started: list[Dev]) -> None:
-    """A warning on stderr tells that other machines can reach the server."""
+    """If other machines can reach the server, a warning on stderr says this."""
     dev = Dev("--host", "0.0.0.0")  # noqa: S104 - the test needs this address
     started.append(dev)
     code, errors = dev.end()
@@ -152,7 +152,7 @@ def test_dev_warns_about_a_public_address(started: list[Dev]) -> None:
 
 
 def test_dev_does_not_warn_about_localhost(started: list[Dev]) -> None:
-    """Other machines cannot reach a server on this name, so stderr has no warning."""
+    """If only this machine can reach the server, there is no warning."""
     dev = Dev("--host", "localhost")
     started.append(dev)
     assert dev.end() == (0, "")
@@ -164,7 +164,7 @@ def run(*arguments: str) -> tuple[int, list[str]]:
 
 
 def test_dev_reports_a_port_in_use_in_one_line() -> None:
-    """The line has the port and the reason, and the exit code is 1."""
+    """If the port is in use, one line names the port and the reason, and the exit code is 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         code, lines = run("--port", port)
@@ -174,7 +174,7 @@ def test_dev_reports_a_port_in_use_in_one_line() -> None:
 
 
 def test_dev_reports_a_wrong_database_in_one_line(tmp_path: Path) -> None:
-    """The line has the path of the file and the reason, and the exit code is 1."""
+    """If the database file is wrong, one line names the file and the reason."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 100)
     code, lines = run("--port", "0", "--db", str(path))
@@ -185,7 +185,7 @@ def test_dev_reports_a_wrong_database_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("port", ["x", "-1", "65536"])
 def test_dev_with_a_wrong_port_is_wrong_usage(port: str) -> None:
-    """The message states the range of ports."""
+    """If the port is not valid, the message names the range of valid ports."""
     code, lines = run(f"--port={port}")
     assert code == 2
     assert "must be from 0 to 65535" in lines[-1]

@@ -1,4 +1,4 @@
-"""Tests of `voyage-logger spool`: the commands that only read, and what all commands share."""
+"""Tests of `voyage-logger spool ls`, `show` and `export`, and of the common options."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TestLs:
     def test_ls_shows_running_and_dead_owners(
         self, folder: Path, live: VoyageLogger, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The state, process, destination and counts of each owner are shown."""
+        """`ls` shows the state, process, destination and counts of each owner."""
         dead = leave(folder, "info a", "info b", "error c")
 
         assert spool("ls", folder, "--json") == 0
@@ -57,7 +57,7 @@ class TestLs:
     def test_ls_prints_a_table(
         self, folder: Path, live: VoyageLogger, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The table has a row for each owner, and a line with the sums."""
+        """`ls` prints a table with one row for each owner, and a line with the sums."""
         dead = leave(folder, "info a", "error b")
 
         assert spool("ls", folder) == 0
@@ -72,7 +72,7 @@ class TestLs:
     def test_ls_shows_a_killed_process_as_dead(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The state of an owner changes to "dead" as soon as its process is killed."""
+        """`ls` shows an owner as "dead" as soon as its process is killed."""
         code = "logger = logger_on(folder); logger.info('x'); say('ready'); sys.stdin.read()"
         states = []
         with Child(server, folder, code) as child:
@@ -89,7 +89,7 @@ class TestLs:
     def test_ls_shows_which_process_has_adopted_files(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """An owner is "adopted" if a running process has taken over its files."""
+        """`ls` shows an owner as "adopted" if a running process has taken over its files."""
         server.refuse_connections()
         dead = leave(folder, "info a", base_url=server.url)
         code = """\
@@ -123,7 +123,7 @@ class TestLs:
     def test_ls_counts_dead_letters_by_reason(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Rejected entries are counted, even if no entries are pending."""
+        """`ls` counts dead letters by reason, even if no entries are pending."""
         reject(server, folder, "info a")
 
         assert spool("ls", folder) == 0
@@ -131,7 +131,7 @@ class TestLs:
         assert "1 (HTTP 422 1)" in capfd.readouterr().out
 
     def test_ls_names_foreign_files(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        """Foreign and newer files are named, with control characters escaped."""
+        """`ls` names files of other programs and newer versions, and escapes their names."""
         leave(folder, "info a")
         (folder / "note\x1b[2J.txt").touch()
         (folder / "v2.x.lock").touch()
@@ -146,7 +146,7 @@ class TestLs:
     def test_ls_names_only_the_first_foreign_files(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If many files are foreign, only some are named, and the others are counted."""
+        """If there are many foreign files, `ls` names some of them and counts the rest."""
         folder.mkdir()
         for number in range(605):
             (folder / f"{number:03}.txt").touch()
@@ -160,7 +160,7 @@ class TestLs:
     def test_ls_shows_the_owner_of_dead_letters_without_a_lock_file(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Process and start time come from the name of the dead-letter file."""
+        """If there is no lock file, the owner's data come from the name of the dead-letter file."""
         reject(server, folder, "info a")
         (path,) = folder.iterdir()
         name = path.name.removeprefix("v1.").removesuffix(".dead.ndjson")
@@ -174,7 +174,7 @@ class TestLs:
     def test_ls_counts_unreadable_lines(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Changed lines and an incomplete last line count as unreadable."""
+        """`ls` counts changed lines and an incomplete last line as unreadable."""
         leave(folder, "info a", "info b")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(b"junk\n" + path.read_bytes() + b'{"spool_seq":9,"mess')
@@ -187,7 +187,7 @@ class TestLs:
     def test_ls_prints_sizes_ages_and_unreadable_lines(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The row of an owner tells how much is pending, and since when."""
+        """`ls` shows the size and age of an owner's pending entries, and its unreadable lines."""
         leave(folder, f"info {'x' * 5000}")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(path.read_bytes() + b"junk\n")
@@ -203,7 +203,7 @@ class TestLs:
     def test_ls_of_an_empty_folder_succeeds(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """An empty folder is not an error."""
+        """`ls` of an empty folder succeeds."""
         folder.mkdir()
 
         assert spool("ls", folder) == 0
@@ -213,21 +213,21 @@ class TestLs:
     def test_ls_show_and_export_change_nothing(
         self, folder: Path, live: VoyageLogger, command: str
     ) -> None:
-        """These commands change no files, and they leave all locks as they were."""
+        """`ls`, `show` and `export` change no files and no locks."""
         leave(folder, "info a", "error b")
         before = content(folder)
 
         assert spool(command, folder) == 0
 
         assert content(folder) == before
-        leave(folder, "info of another one")  # this works only if the locks are as before
+        leave(folder, "info of another one")  # fails if a lock was changed
         assert spool("purge", folder, "--yes") == 0
         assert len(owners(folder)) == 1
 
     def test_show_names_a_file_that_it_cannot_read(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The other files are shown, and the exit code is 1."""
+        """If `show` cannot read a file, it names the file, shows the others, and exits with 1."""
         leave(folder, "info a", "error b")
         (path,) = folder.glob("*.info.*")
         path.unlink()
@@ -242,7 +242,7 @@ class TestLs:
 
     @pytest.mark.parametrize("kind", ["info.000002.ndjson", "sent", "lock", "dead.ndjson"])
     def test_ls_does_not_wait_for_a_named_pipe(self, folder: Path, kind: str) -> None:
-        """A named pipe in the place of a file is reported like other wrong files."""
+        """If a named pipe has the name of a segment, `ls` reports it and does not wait."""
         owner = leave(folder, "info a")
         path = folder / f"v1.{owner}.{kind}"
         path.unlink(missing_ok=True)
@@ -256,7 +256,7 @@ class TestShow:
     def test_show_prints_entries_in_the_order_of_the_calls(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Entries of all levels are shown in one order, beginning with the oldest owner."""
+        """`show` prints the entries of all levels in order, and begins with the oldest owner."""
         said = ["info a", "error b", "debug c", "info d", "critical e"]
         leave(folder, *said)
 
@@ -277,7 +277,7 @@ class TestShow:
     def test_show_filters_by_level_and_limit(
         self, folder: Path, capfd: pytest.CaptureFixture[str], options: list[str], shown: list[str]
     ) -> None:
-        """The options select a lowest level and a largest number of entries."""
+        """`--level` sets the lowest level, and `--limit` sets the largest number of entries."""
         leave(folder, "info a", "error b", "debug c", "critical d")
 
         assert spool("show", folder, "--json", *options) == 0
@@ -288,7 +288,7 @@ class TestShow:
     def test_show_json_prints_each_entry_as_it_would_be_sent(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The JSON has no number of the spool, and control characters are escaped."""
+        """`show --json` prints each entry as it would be sent, with control characters escaped."""
         leave(folder, "info \x7f\x9b\u202e\u00e9")
 
         assert spool("show", folder, "--json") == 0
@@ -302,7 +302,7 @@ class TestShow:
     def test_show_prints_day_and_time_zone(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A kept entry can be days old. A time that the app has set is not changed."""
+        """`show` prints the date and the time zone, because an entry can be several days old."""
         owner = leave(folder, "info a")
         (path,) = folder.glob(f"v1.{owner}.info.*.ndjson")
         line = json.loads(path.read_text())
@@ -319,7 +319,7 @@ class TestShow:
     def test_show_escapes_control_characters(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """An entry cannot move the cursor or fake another line."""
+        """`show` escapes control characters, so an entry cannot fake another line."""
         leave(folder, "info \x1b[2J\nforged \x9b")
 
         assert spool("show", folder) == 0
@@ -331,7 +331,7 @@ class TestShow:
     def test_show_dead_letters_prints_reason_and_time(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A line above each dead letter has the answer of the server and the time."""
+        """Above each dead letter, a line shows the server's answer and the time."""
         reject(server, folder, "info a", "error b")
 
         assert spool("show", folder, "--dead-letters", "--level", "error") == 0
@@ -348,7 +348,7 @@ class TestShow:
     def test_show_dead_letters_without_a_valid_time_omits_the_time(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str], at: object
     ) -> None:
-        """A dead letter is shown even if its time is absent or wrong."""
+        """A dead letter whose time is missing or wrong is shown without a time."""
         reject(server, folder, "info a")
         (path,) = folder.glob("*.dead.ndjson")
         letter = {**json.loads(path.read_text()), "at": at}
@@ -364,7 +364,7 @@ class TestShow:
     def test_show_and_export_count_unreadable_lines(
         self, folder: Path, capfd: pytest.CaptureFixture[str], command: str
     ) -> None:
-        """A message and the exit code 1 tell that the output is incomplete."""
+        """If lines are unreadable, a message counts them, and the exit code is 1."""
         owner = leave(folder, "info a", "info b")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(b"junk\n" + path.read_bytes() + b"\n")
@@ -379,7 +379,7 @@ class TestShow:
     def test_show_dead_letters_includes_corrupt_lines(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A corrupt line has no level, so `--level` does not hide it."""
+        """`show --dead-letters` also shows corrupt lines, whatever `--level` says."""
         leave(folder, "info a")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(b'{"spool_seq":1,"message":"\x1b \xff"\n' + path.read_bytes())
@@ -408,7 +408,7 @@ class TestShow:
         make_logger: Callable[..., VoyageLogger],
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """Only the pending entries of a partly delivered segment are shown."""
+        """`show` does not print the delivered entries of a segment."""
         logger = make_logger(spool_dir=folder, batch_size=2, flush_interval=600)
         log(logger, ("info a", "info b", "info c"))
         server.wait_for_entries(2, timeout=10)
@@ -420,7 +420,7 @@ class TestShow:
         assert capfd.readouterr().out.count("\n") == 1
 
     def test_show_ends_quietly_if_its_reader_ends(self, folder: Path) -> None:
-        """`show | head` prints no traceback."""
+        """If the reader of its output ends, as in `show | head`, no traceback is printed."""
         leave(folder, *[f"info {'x' * 500}"] * 400)
         with run("show", str(folder)) as child:
             assert child.hears()
@@ -434,7 +434,7 @@ class TestExport:
     def test_export_writes_the_bytes_that_would_be_sent(
         self, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The entries are in order, and the folder does not change."""
+        """`export` writes the entries in order, as they would be sent."""
         leave(folder, "info a\u00e9", "error b")
         before = content(folder)
         kept = sorted(
@@ -456,7 +456,7 @@ class TestExport:
     def test_export_to_standard_output_escapes_control_characters(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Control characters become JSON escapes, and letters do not change."""
+        """On standard output, `export` writes control characters as JSON escapes."""
         leave(folder, "info \x9b\u202e", "error \u00e9")
 
         assert spool("export", folder) == 0
@@ -467,7 +467,7 @@ class TestExport:
         assert '"error \u00e9"' in lines[1]
 
     def test_export_escapes_characters_that_the_encoding_lacks(self, folder: Path) -> None:
-        """The output is valid JSON in a terminal with any encoding."""
+        """Characters that the terminal's encoding does not have are written as JSON escapes."""
         leave(folder, "info \u00e9\U0001f600")
 
         words = ("-m", "voyage_logger", "spool", "export", folder)
@@ -479,7 +479,7 @@ class TestExport:
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
     def test_export_to_a_full_disk_exits_with_1(self, folder: Path) -> None:
-        """A script notices that standard output has not taken all entries."""
+        """If the disk is full, `export` exits with 1, so that a script notices this."""
         leave(folder, "info a")
         with Path("/dev/full").open("w") as full:
             done = subprocess.run(
@@ -494,7 +494,7 @@ class TestExport:
         assert done.stderr == f"voyage-logger spool: {folder}: No space left on device\n"
 
     def test_export_makes_a_private_file(self, folder: Path, tmp_path: Path) -> None:
-        """Other users cannot read the new file, as they cannot read the folder."""
+        """Other users cannot read the file that `export` makes."""
         leave(folder, "info a")
 
         assert spool("export", folder, "--output", tmp_path / "out") == 0
@@ -504,7 +504,7 @@ class TestExport:
     def test_export_overwrites_no_file(
         self, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """An existing file stays as it is, and the exit code is 1."""
+        """`export` does not overwrite an existing file, but exits with 1."""
         leave(folder, "info a")
         (tmp_path / "out").write_text("mine")
 
@@ -519,7 +519,7 @@ COMMANDS = ["ls", "show", "export", "replay", "purge"]
 def test_the_folder_in_the_environment_is_the_default(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Only `purge` needs the folder as an argument, because it removes files."""
+    """All commands except `purge` use the folder in VOYAGE_LOGS_SPOOL_DIR by default."""
     leave(folder, "info a")
     monkeypatch.setenv("VOYAGE_LOGS_SPOOL_DIR", str(folder))
 
@@ -536,7 +536,7 @@ def test_the_folder_in_the_environment_is_the_default(
 def test_a_missing_folder_is_not_created(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], command: str
 ) -> None:
-    """The exit code for a wrong path is 3."""
+    """If the folder does not exist, it is not created, and the exit code is 3."""
     assert spool(command, tmp_path / "no\nsuch") == 3
     assert not list(tmp_path.iterdir())
     assert capfd.readouterr().err.endswith("no\\nsuch: there is no such folder\n")
@@ -546,7 +546,7 @@ def test_a_missing_folder_is_not_created(
 def test_a_folder_that_is_a_link_is_refused(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], command: str
 ) -> None:
-    """As the logger does, the commands refuse a link. The exit code is 3."""
+    """If the folder is a symbolic link, the commands refuse it and exit with 3."""
     leave(folder, "info a")
     (tmp_path / "link").symlink_to(folder)
 
@@ -569,7 +569,7 @@ def test_a_folder_that_is_a_link_is_refused(
     ids=" ".join,
 )
 def test_wrong_usage_exits_with_2(capfd: pytest.CaptureFixture[str], words: list[str]) -> None:
-    """The exit code is 2, as for the other commands."""
+    """Wrong arguments give the exit code 2."""
     with pytest.raises(SystemExit) as ended:
         spool(*words)
     assert ended.value.code == 2
@@ -578,7 +578,7 @@ def test_wrong_usage_exits_with_2(capfd: pytest.CaptureFixture[str], words: list
 
 @pytest.mark.parametrize("words", [[], *([command] for command in COMMANDS)], ids=" ".join)
 def test_help_names_the_exit_codes(capfd: pytest.CaptureFixture[str], words: list[str]) -> None:
-    """Scripts may rely on the exit codes that `--help` lists."""
+    """`--help` lists all exit codes."""
     with pytest.raises(SystemExit):
         spool(*words, "--help")
     out = capfd.readouterr().out

@@ -1,4 +1,4 @@
-"""Tests of `voyage-logger spool replay` and `purge`: the files that they send, remove or leave."""
+"""Tests of `voyage-logger spool replay` and `purge`, which send or remove files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TestReplay:
     def test_replay_sends_all_entries_of_dead_owners(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Each entry is sent once, for any destination, and the folder is then empty."""
+        """`replay` sends each entry of dead owners once, whatever its destination."""
         leave(folder, "info a", "error b", "debug c")
         leave(folder, "info d", base_url=server.url)
 
@@ -58,7 +58,7 @@ class TestReplay:
     def test_replay_sends_segments_without_a_lock_file(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Apps leave such segments alone, but an operator can send them."""
+        """`replay` also sends segments that have no lock file."""
         owner = leave(folder, "info a", "error b")
         rename(folder, owner, with_lock=False)
 
@@ -70,7 +70,7 @@ class TestReplay:
     def test_replay_leaves_the_files_of_running_owners_alone(
         self, server: DevServer, folder: Path, live: VoyageLogger
     ) -> None:
-        """The files of a running owner do not change."""
+        """`replay` does not change the files of a running owner."""
         before = content(folder)
         leave(folder, "info a")
 
@@ -86,7 +86,7 @@ class TestReplay:
         live: VoyageLogger,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """The output tells that the folder still has entries, and the exit code is 0."""
+        """`replay` counts the entries of running owners that stay in the folder."""
         assert spool("replay", folder) == 0
         assert capfd.readouterr().out == (
             "There is nothing to send.\n1 entry of 1 owner left for running processes to send.\n"
@@ -102,7 +102,7 @@ class TestReplay:
     def test_replay_counts_the_dead_letters_of_running_owners(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The output tells when the dead letters of a running owner can be sent."""
+        """`replay` counts the dead letters of running owners, and says when they can be sent."""
         server.script(Fault(status=422))
         with VoyageLogger("app", spool_dir=folder, batch_size=1) as logger:
             logger.info("bad")
@@ -119,7 +119,7 @@ class TestReplay:
     def test_replay_and_purge_leave_a_running_owner_without_lock_file_alone(
         self, server: DevServer, folder: Path
     ) -> None:
-        """An owner without a lock file is not dead while its process runs."""
+        """`replay` and `purge` do not touch an owner whose process runs without a lock file."""
         owner = leave(folder, "info a")
         (folder / f"v1.{owner}.lock").unlink()
         before = content(folder)
@@ -133,7 +133,7 @@ class TestReplay:
     def test_replay_sends_entries_after_an_operator_makes_the_lock_file(
         self, server: DevServer, folder: Path
     ) -> None:
-        """In a container, process 1 always runs, so the lock file tells that the owner is dead."""
+        """An operator can make a missing lock file, so that `replay` sends the owner's entries."""
         leave(folder, "info a")
         (lock,) = folder.glob("*.lock")
         lock.unlink()
@@ -149,7 +149,7 @@ class TestReplay:
         assert content(folder) == {}
 
     def test_replay_sends_the_entries_of_many_owners(self, server: DevServer, folder: Path) -> None:
-        """A replay is not limited to the owners that one look adopts."""
+        """`replay` sends the entries of all dead owners, even if there are many owners."""
         for number in range(20):
             leave(folder, f"info {number}")
 
@@ -162,7 +162,7 @@ class TestReplay:
     def test_replay_waits_for_a_slow_disk(
         self, server: DevServer, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A replay ends after a number of looks, even if one look takes long."""
+        """`replay` waits for a slow disk, and then sends all entries."""
         leave(folder, "info a")
         monkeypatch.setattr(_replaying, "_LOOK_SECONDS", 0.001)
         slow_down(monkeypatch, threading.Event(), threading.Event(), seconds=0.3)
@@ -179,7 +179,7 @@ class TestReplay:
         monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """An entry that was being read at the timeout is counted as left."""
+        """If the timeout ends an adoption, its entries count as left in the folder."""
         leave(folder, "info a")
         slow_down(monkeypatch, threading.Event(), threading.Event(), seconds=0.5)
 
@@ -195,7 +195,7 @@ class TestReplay:
         monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """The output does not claim that the folder has no entries."""
+        """If the disk hangs, `replay` reports this, and does not say that there are no entries."""
         leave(folder, "info a")
         monkeypatch.setattr(_replaying, "_GRACE_SECONDS", 0.1)
         released = threading.Event()
@@ -210,7 +210,7 @@ class TestReplay:
     def test_replay_names_a_segment_that_it_cannot_read(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The other segments of the owner are sent, and the exit code is 1."""
+        """If a segment cannot be read, `replay` names it, sends the others, and exits with 1."""
         leave(folder, "info a", "error b")
         path = spoil(folder)
 
@@ -222,7 +222,7 @@ class TestReplay:
     def test_replay_keeps_rejected_entries(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A rejected entry becomes a dead letter, and the exit code is 1."""
+        """If the server rejects an entry, `replay` keeps it as a dead letter and exits with 1."""
         leave(folder, "info a")
         server.script(Fault(status=422))
 
@@ -234,7 +234,7 @@ class TestReplay:
     def test_replay_leaves_dead_letters_without_the_option(
         self, server: DevServer, folder: Path
     ) -> None:
-        """The server has rejected them, so only an operator can decide to send them again."""
+        """Without `--dead-letters`, `replay` does not send dead letters."""
         reject(server, folder, "info a")
         before = content(folder)
 
@@ -246,7 +246,7 @@ class TestReplay:
     def test_replay_sends_dead_letters_with_the_option(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Dead letters are sent as they were logged, with the same ids."""
+        """With `--dead-letters`, `replay` sends dead letters unchanged, with the same `log_id`."""
         reject(server, folder, "info a", "error b")
         kept = [letter["entry"] for letter in letters(folder)]
 
@@ -258,7 +258,7 @@ class TestReplay:
     def test_replay_keeps_dead_letters_that_are_rejected_again(
         self, server: DevServer, folder: Path
     ) -> None:
-        """The dead letter then has the new answer of the server."""
+        """If a dead letter is rejected again, it is kept with the server's new answer."""
         reject(server, folder, "info a")
         server.script(Fault(status=400))
 
@@ -270,7 +270,7 @@ class TestReplay:
     def test_replay_keeps_unreadable_dead_letters(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """An unreadable line stays in the file, and the other dead letters are sent."""
+        """If a dead letter cannot be read, it stays in the file, and the others are sent."""
         reject(server, folder, "info a")
         (path,) = folder.glob("*.dead.ndjson")
         path.write_bytes(b"junk\n" + path.read_bytes())
@@ -284,7 +284,7 @@ class TestReplay:
     def test_replay_keeps_dead_letters_if_the_disk_is_full(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If there is no room for a segment, the dead letters stay; other entries are sent."""
+        """If the disk is full, `replay` leaves the dead letters and sends the other entries."""
         reject(server, folder, "info a", f"error {'x' * 5000}")
         path, other = sorted(folder.iterdir(), key=lambda path: path.stat().st_size)
         path.write_bytes(path.read_bytes() + other.read_bytes())
@@ -304,7 +304,7 @@ class TestReplay:
     def test_replay_stops_after_its_timeout(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Entries that are not sent in time stay in the folder for the next replay."""
+        """`replay` stops after its timeout, and entries that are not sent stay in the folder."""
         leave(folder, "info a", "info b")
         server.script(*[Fault(status=503)] * 50)
 
@@ -318,7 +318,7 @@ class TestReplay:
     def test_replay_with_wrong_credentials_sends_nothing(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The output tells the error at once, and the folder does not change."""
+        """If the credentials are wrong, `replay` reports this at once and sends nothing."""
         leave(folder, "info a")
         before = content(folder)
         monkeypatch.setenv("VOYAGE_LOGS_KEY", "wrong")
@@ -331,7 +331,7 @@ class TestReplay:
     def test_replay_without_credentials_is_wrong_usage(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The message names the missing variable."""
+        """If credentials are missing, `replay` names the missing variable."""
         leave(folder, "info a")
         monkeypatch.delenv("VOYAGE_LOGS_KEY")
 
@@ -344,7 +344,7 @@ class TestReplay:
     def test_replay_counts_corrupt_lines_as_dropped(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A corrupt line is a loss, so the output counts the line and the exit code is 1."""
+        """`replay` counts corrupt lines as dropped, and then exits with 1."""
         leave(folder, "info a")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(b"junk\n" + path.read_bytes())
@@ -355,7 +355,7 @@ class TestReplay:
         assert "1 dropped: corrupt" in capfd.readouterr().out
 
     def test_replay_shows_a_bar_on_a_terminal(self, server: DevServer, folder: Path) -> None:
-        """The bar shows how many entries are done."""
+        """On a terminal, a progress bar shows how many entries are done."""
         leave(folder, "info a", "info b")
 
         code, shown = at_terminal("replay", str(folder))
@@ -366,7 +366,7 @@ class TestReplay:
     def test_replay_shows_no_bar_without_a_terminal(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A file or a pipe gets only whole lines."""
+        """If the output is a file or a pipe, `replay` shows no progress bar."""
         leave(folder, "info a")
 
         assert spool("replay", folder) == 0
@@ -379,7 +379,7 @@ class TestReplay:
         monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """During a long replay, a log file gets a line with the counts from time to time."""
+        """Without a terminal, a long `replay` prints a line with the counts from time to time."""
         leave(folder, "info a", "info b")
         monkeypatch.setattr(_replaying, "_LINE_SECONDS", 0.0)
 
@@ -392,7 +392,7 @@ class TestReplay:
     def test_replay_of_an_empty_folder_succeeds(
         self, folder: Path, server: DevServer, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A replay without entries does not sign in."""
+        """`replay` of an empty folder succeeds and does not sign in."""
         folder.mkdir()
 
         assert spool("replay", folder) == 0
@@ -404,7 +404,7 @@ class TestPurge:
     def test_purge_without_terminal_or_option_removes_nothing(
         self, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A script that lacks `--yes` cannot remove files by mistake."""
+        """Without a terminal and without `--yes`, `purge` removes nothing."""
         leave(folder, "info a")
         before = content(folder)
         with open(os.devnull) as nobody:  # noqa: PTH123 - the path is a device
@@ -421,7 +421,7 @@ class TestPurge:
         server: DevServer,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """Files of running owners, of newer versions and of other programs are not removed."""
+        """`purge` removes only the files of dead owners."""
         (folder / "v2.x.lock").touch()
         (folder / "note.txt").touch()
         before = content(folder)
@@ -439,7 +439,7 @@ class TestPurge:
     def test_purge_names_a_file_that_it_cannot_remove(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """The other files are removed. The lock file stays as long as a file is left."""
+        """If `purge` cannot remove a file, it names the file and removes the others."""
         owner = leave(folder, "info a", "error b")
         path = spoil(folder)
 
@@ -454,7 +454,7 @@ class TestPurge:
     def test_purge_with_the_option_removes_only_dead_letters(
         self, folder: Path, server: DevServer
     ) -> None:
-        """Pending entries stay in the folder."""
+        """With `--dead-letters`, `purge` removes only dead letters, and pending entries stay."""
         reject(server, folder, "info c")
         (path,) = folder.iterdir()
         owner = leave(folder, "info a")
@@ -467,7 +467,7 @@ class TestPurge:
         assert content(folder) == before
 
     def test_purge_removes_segments_without_a_lock_file(self, folder: Path) -> None:
-        """The owner is dead if no process has its id."""
+        """`purge` removes segments without a lock file if no process has the owner's process id."""
         rename(folder, leave(folder, "info a"), with_lock=False)
 
         assert spool("purge", folder, "--yes") == 0
@@ -475,7 +475,7 @@ class TestPurge:
 
     @pytest.mark.parametrize(("answer", "code"), [("n", 1), ("", 1), ("y", 0), ("YES", 0)])
     def test_purge_asks_at_a_terminal(self, folder: Path, answer: str, code: int) -> None:
-        """The question names the entries, and only "y" or "yes" removes them."""
+        """At a terminal, `purge` asks first, and only "y" or "yes" removes the entries."""
         leave(folder, "info a")
 
         found, shown = at_terminal("purge", str(folder), answer=answer)
@@ -487,7 +487,7 @@ class TestPurge:
     def test_purge_leaves_files_that_a_process_takes_over_during_the_question(
         self, folder: Path
     ) -> None:
-        """The answer "y" removes no file of a running process, and the exit code is 1."""
+        """If a process takes over files while `purge` asks, `purge` does not remove them."""
         owner = leave(folder, "info a")
         before = content(folder)
         opened = Folder(folder)
@@ -508,7 +508,7 @@ class TestPurge:
         assert content(folder) == before
 
     def test_purge_names_an_owner_whose_lock_cannot_be_opened(self, folder: Path) -> None:
-        """The files of other owners are removed, and the exit code is 1."""
+        """If a lock file cannot be opened, `purge` names its owner and handles other owners."""
         owner, _ = leave(folder, "info a"), leave(folder, "info b")
         path = folder / f"v1.{owner}.lock"
 
@@ -525,7 +525,7 @@ class TestPurge:
     def test_purge_of_an_empty_folder_succeeds(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A purge without files asks no question."""
+        """`purge` of an empty folder succeeds and asks no question."""
         folder.mkdir()
 
         assert spool("purge", folder) == 0

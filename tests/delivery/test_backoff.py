@@ -1,4 +1,4 @@
-"""How long the client waits after a failure, and what `Retry-After` means."""
+"""The pauses of the client after failures, and the header `Retry-After`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ asked = st.none() | st.floats(allow_nan=True, allow_infinity=True)
 
 
 def asked_for(seconds: float | None) -> float:
-    """Return the seconds that a `Retry-After` counts for after clamping."""
+    """Return a `Retry-After` in seconds, limited to the allowed range."""
     return max(0.0, min(seconds, RETRY_AFTER_CAP)) if seconds and seconds > 0 else 0.0
 
 
@@ -39,7 +39,7 @@ class TestPause:
     def test_is_bounded(
         self, kind: Kind, attempt: int, retry_after: float | None, chance: float
     ) -> None:
-        """A pause is never negative and never longer than documented, for any `Retry-After`."""
+        """With any `Retry-After`, a pause is between zero and the documented maximum."""
         waiting = pause(Outcome(kind, retry_after=retry_after), attempt, lambda: chance)
 
         assert 0 <= waiting <= RETRY_AFTER_CAP + BLOCKED_CAP
@@ -49,7 +49,7 @@ class TestPause:
     def test_is_at_least_what_the_server_asked_for(
         self, kind: Kind, attempt: int, retry_after: float | None, chance: float
     ) -> None:
-        """A pause is at least the clamped `Retry-After`, except before a first new sign-in."""
+        """A pause is at least as long as `Retry-After`, except after the first 401."""
         if kind is Kind.UNAUTHORIZED:
             attempt += 1
         waiting = pause(Outcome(kind, retry_after=retry_after), attempt, lambda: chance)
@@ -61,7 +61,7 @@ class TestPause:
     def test_after_a_passing_trouble_doubles_up_to_its_cap(
         self, attempt: int, chance: float
     ) -> None:
-        """The first pause is 0.25 to 0.5 s; each failure doubles the pause, up to 40 s."""
+        """The first pause is 0.25 to 0.5 s, and each further failure doubles it, up to 40 s."""
         ceiling = min(CAP, 0.5 * 2.0 ** min(attempt - 1, 60))
 
         assert pause(Outcome(Kind.TRY_AGAIN), attempt, lambda: chance) == pytest.approx(
@@ -73,7 +73,7 @@ class TestPause:
     def test_after_retry_after_is_spread_over_the_fleet(
         self, wish: float, attempt: int, chance: float
     ) -> None:
-        """Clients with the same `Retry-After` return spread over that time again, up to 40 s."""
+        """After the same `Retry-After`, clients return at random times within up to 40 s."""
         outcome = Outcome(Kind.TRY_AGAIN, retry_after=wish)
         first, one, last = (
             pause(outcome, attempt, lambda chance=chance: chance)  # type: ignore[misc]
@@ -87,7 +87,7 @@ class TestPause:
     @given(attempts, chances)
     @quick
     def test_of_a_blocked_client_is_never_near_zero(self, attempt: int, chance: float) -> None:
-        """A blocked client waits at least half of the longest pause of its attempt."""
+        """A blocked client's pause is at least half of the maximum pause for this attempt."""
         ceiling = min(BLOCKED_CAP, 0.5 * 2.0 ** min(attempt - 1, 60))
 
         waiting = pause(Outcome(Kind.BLOCKED), attempt, lambda: chance)
@@ -97,7 +97,7 @@ class TestPause:
     @given(st.integers(1, 40), chances)
     @quick
     def test_of_a_blocked_client_grows(self, attempt: int, chance: float) -> None:
-        """Each refusal in a row makes the pause longer, up to a cap."""
+        """Each further refusal makes the pause of a blocked client longer, up to a maximum."""
         now, later = (
             pause(Outcome(Kind.BLOCKED), number, lambda: chance)
             for number in (attempt, attempt + 1)
@@ -106,7 +106,7 @@ class TestPause:
         assert later > now or later >= BLOCKED_CAP / 2
 
     def test_after_a_first_401_is_zero(self) -> None:
-        """After a first 401 the client signs in again at once, because the token may be revoked."""
+        """After a first 401, the client does not pause, because a new token may help."""
         assert pause(Outcome(Kind.UNAUTHORIZED), 1, lambda: 0.5) == 0
 
     @given(st.integers(2, 10**6), chances)
@@ -114,7 +114,7 @@ class TestPause:
     def test_after_a_second_401_is_as_long_as_for_a_blocked_client(
         self, attempt: int, chance: float
     ) -> None:
-        """If a server refuses new tokens, the client waits as long as a blocked client."""
+        """After a second 401 in a row, the client waits as long as a blocked client."""
         unauthorized = pause(Outcome(Kind.UNAUTHORIZED), attempt, lambda: chance)
 
         assert unauthorized == pause(Outcome(Kind.BLOCKED), attempt, lambda: chance) > 0.4
@@ -122,14 +122,14 @@ class TestPause:
 
 class TestFailures:
     def test_count_up(self) -> None:
-        """Each failure in a row has a higher number, so that the pauses grow."""
+        """Each further failure gets a higher number, so the pauses grow."""
         failures = Failures()
 
         assert [failures.add(Kind.TRY_AGAIN) for _ in range(3)] == [1, 2, 3]
         assert failures.in_a_row == 3
 
     def test_are_half_made_up_by_a_success(self) -> None:
-        """Two delivered batches are needed to make up for one failure."""
+        """Two delivered batches reduce the number of counted failures by one."""
         failures = Failures()
         for _ in range(3):
             failures.add(Kind.TRY_AGAIN)
@@ -139,7 +139,7 @@ class TestFailures:
         assert failures.add(Kind.TRY_AGAIN) == 3.5
 
     def test_are_forgotten_in_the_end(self) -> None:
-        """Sixteen batches after an outage of any length, a failure counts as a first failure."""
+        """After an outage and sixteen delivered batches, the next failure counts as the first."""
         failures = Failures()
         for _ in range(1000):
             failures.add(Kind.TRY_AGAIN)
@@ -149,7 +149,7 @@ class TestFailures:
         assert failures.add(Kind.TRY_AGAIN) == 1
 
     def test_of_a_token_have_their_own_count(self) -> None:
-        """A first refused token counts as one, even after many other failures."""
+        """The first refusal of a token counts as number one, even after many other failures."""
         failures = Failures()
         failures.add(Kind.TRY_AGAIN)
 
@@ -160,7 +160,7 @@ class TestFailures:
     @given(st.lists(st.sampled_from([Kind.TRY_AGAIN, Kind.BLOCKED, None]), max_size=60))
     @quick
     def test_number_is_from_one_to_eight(self, history: list[Kind | None]) -> None:
-        """After any history, the number of a failure is at least one and at most eight."""
+        """After any failures and successes, the number of a failure is between one and eight."""
         failures = Failures()
         for kind in history:
             if kind is None:
@@ -173,7 +173,7 @@ class TestRenewal:
     @given(st.floats(0.001, 1e9), chances)
     @quick
     def test_comes_before_the_token_ends(self, life: float, chance: float) -> None:
-        """A token is renewed one to two reserves early: a fifth of its life, at most 300 s."""
+        """A token is renewed at a random time, at most 600 seconds before it ends."""
         reserve = life - renewal(life, lambda: chance)
 
         assert reserve == pytest.approx(min(300, life / 5) * (1 + chance), rel=1e-6, abs=1e-6)
@@ -188,17 +188,17 @@ class TestRetryAfter:
     @given(st.integers(0, 10**9))
     @quick
     def test_reads_seconds(self, seconds: int) -> None:
-        """A number means seconds, and is clamped to 300."""
+        """If `Retry-After` is a number, it means seconds, and the maximum is 300."""
         assert parse_retry_after(f" {seconds} ", NOW) == min(seconds, RETRY_AFTER_CAP)
 
     def test_reads_a_number_of_any_length(self) -> None:
-        """A number of ten thousand digits is clamped like any large number."""
+        """A number with ten thousand digits is limited to 300, like any large number."""
         assert parse_retry_after("9" * 10_000, NOW) == RETRY_AFTER_CAP
 
     @given(st.integers(-(10**9), 10**9))
     @quick
     def test_reads_a_date(self, seconds: int) -> None:
-        """An HTTP date means the time until the date: zero if it is past, 300 s at most."""
+        """If `Retry-After` is a date, it means the time until the date, from 0 to 300 s."""
         expected = min(max(0, seconds), RETRY_AFTER_CAP)
 
         assert parse_retry_after(http_date(seconds), NOW) == expected
@@ -213,7 +213,7 @@ class TestRetryAfter:
     )
     @pytest.mark.usefixtures("_far_from_greenwich")
     def test_reads_obsolete_dates_as_utc(self, date: str) -> None:
-        """The old forms of dates in RFC 9110 are read as UTC in every time zone."""
+        """Dates in the obsolete formats of RFC 9110 are read as UTC, in every local time zone."""
         now = datetime(1994, 11, 6, 8, 49, 7, tzinfo=timezone.utc).timestamp()
 
         assert parse_retry_after(date, now) == 30
@@ -223,11 +223,11 @@ class TestRetryAfter:
         ["", " ", "soon", "-5", "1.5", "1e3", "٣", "²", "0x10", "Sun, 99 Foo 1994 99:99:99 GMT"],
     )
     def test_ignores_an_unreadable_value(self, text: str) -> None:
-        """An unreadable `Retry-After` counts as no header."""
+        """If `Retry-After` cannot be read, it is ignored."""
         assert parse_retry_after(text, NOW) is None
 
     def test_is_none_without_a_header(self) -> None:
-        """An answer without the header asks for no pause."""
+        """An answer without a `Retry-After` header asks for no pause."""
         assert parse_retry_after(None, NOW) is None
 
     @given(
@@ -245,7 +245,7 @@ class TestRetryAfter:
     )
     @settings(max_examples=50, deadline=None)
     def test_never_raises(self, text: str) -> None:
-        """Any text of a server or a proxy means a bounded time or no time."""
+        """Any text in `Retry-After` gives a limited number of seconds or None, but no exception."""
         seconds = parse_retry_after(text, NOW)
 
         assert seconds is None or 0 <= seconds <= RETRY_AFTER_CAP

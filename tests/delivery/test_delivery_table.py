@@ -1,4 +1,4 @@
-"""Every row of the delivery table, tested with a real server on a real socket."""
+"""Each row of the delivery table in the docs is tested with a real server on a real socket."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def batches(server: DevServer) -> list[list[str]]:
-    """Return the messages of each batch request, including refused ones, in order of arrival."""
+    """Return the messages of each batch request, also of refused requests, in order of arrival."""
     return [
         [entry["message"] for entry in json.loads(request.body)["logs"]]
         for request in server.requests
@@ -47,18 +47,18 @@ def batches(server: DevServer) -> list[list[str]]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make pauses between attempts zero; a test about pauses sets `BASE` itself."""
+    """Remove the pauses between attempts. A test about pauses sets `BASE` itself."""
     monkeypatch.setattr(backoff, "BASE", 0.0)
 
 
 def without_pauses(logger: VoyageLogger) -> VoyageLogger:
-    """Set the jitter to its minimum, so that the first batch waits a tenth of its interval."""
+    """Set all random numbers to 0, so that the first batch waits a tenth of its interval."""
     logger._pipeline._worker._random = lambda: 0.0
     return logger
 
 
 def test_exception_of_a_transport_is_named_but_not_quoted(make_logger: MakeLogger) -> None:
-    """The client tells the system's error, but not the exception's text, which may be a secret."""
+    """The client reports the type of the exception, but not its text, which may hold a secret."""
 
     class Exhausted(BaseTransport):
         def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
@@ -72,7 +72,7 @@ def test_exception_of_a_transport_is_named_but_not_quoted(make_logger: MakeLogge
 
 
 def test_missing_module_of_a_transport_is_named_and_blocks(make_logger: MakeLogger) -> None:
-    """A transport that cannot import its library names the library, and the entries wait."""
+    """If a transport cannot import its library, the client names the library, and entries wait."""
 
     class WithoutLibrary(BaseTransport):
         def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
@@ -88,7 +88,7 @@ def test_missing_module_of_a_transport_is_named_and_blocks(make_logger: MakeLogg
 
 
 def test_exception_of_a_warm_up_does_not_end_the_delivery(make_logger: MakeLogger) -> None:
-    """A transport whose `warm_up` raises is reported, and still gets the entries."""
+    """If `warm_up` of a transport raises, the client reports it and still sends the entries."""
 
     class Cold(Recorder):
         def warm_up(self) -> None:
@@ -108,7 +108,7 @@ def test_exception_of_a_warm_up_does_not_end_the_delivery(make_logger: MakeLogge
 def test_any_2xx_answer_delivers_the_batch_once(
     server: DevServer, logger: VoyageLogger, status: int
 ) -> None:
-    """Any 2xx status settles the batch, and the batch is sent once."""
+    """After any 2xx answer, the batch counts as delivered and is not sent again."""
     server.script(Fault(status=status, body="{}"))
     logger.info("x")
     assert logger.flush()
@@ -116,7 +116,7 @@ def test_any_2xx_answer_delivers_the_batch_once(
 
 
 def test_html_page_with_200_is_no_delivery(server: DevServer, logger: VoyageLogger) -> None:
-    """After the HTML page of a captive portal, the batch is sent again."""
+    """If a captive portal answers 200 with an HTML page, the batch is sent again."""
     without_pauses(logger)
     server.script(Fault(status=200, content_type="text/html", body="<html>Log in</html>"))
     logger.info("x")
@@ -128,11 +128,11 @@ def test_html_page_with_200_is_no_delivery(server: DevServer, logger: VoyageLogg
 def test_revoked_token_costs_one_sign_in(
     server: DevServer, logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a 401 the client signs in once and sends the same batch again without a pause."""
+    """After a 401, the client signs in once and sends the same batch again without a pause."""
     logger.info("before")
     assert logger.flush()
     server.revoke_tokens()
-    monkeypatch.setattr(backoff, "BASE", 60.0)  # any pause would last at least half a minute
+    monkeypatch.setattr(backoff, "BASE", 60.0)  # any pause would last at least 30 s
     logger.info("after")
     assert logger.flush(timeout=10)
     stats = logger.stats()
@@ -157,7 +157,7 @@ def test_token_refused_twice_is_reported_and_the_batch_waits(
 def test_refused_sign_in_is_reported_once_and_the_entries_wait(
     server: DevServer, make_logger: MakeLogger, status: int
 ) -> None:
-    """One report of wrong credentials names the variables, and the entries wait."""
+    """Wrong credentials are reported once with the names of their variables, and entries wait."""
     errors: list[VoyageError] = []
     logger = without_pauses(make_logger(on_error=errors.append))
     server.script_sign_in(*[Fault(status=status)] * 3)
@@ -171,7 +171,7 @@ def test_refused_sign_in_is_reported_once_and_the_entries_wait(
 def test_wrong_credentials_show_before_the_first_batch_is_due(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """The first entry starts the worker, which signs in at once, even with a long interval."""
+    """The worker signs in when the first entry is logged, even if `flush_interval` is long."""
     reported = threading.Event()
     logger = make_logger(
         flush_interval=600, api_key="wrong", on_error=lambda _error: reported.set()
@@ -184,7 +184,7 @@ def test_wrong_credentials_show_before_the_first_batch_is_due(
 def test_batch_waits_after_a_4xx_that_is_not_about_entries(
     server: DevServer, make_logger: MakeLogger, status: int
 ) -> None:
-    """After a 4xx answer that is not about the entries, the same batch is sent again."""
+    """After a 4xx answer that does not concern the entries, the same batch is sent again."""
     errors: list[VoyageError] = []
     logger = without_pauses(make_logger(on_error=errors.append))
     server.script(Fault(status=status), Fault(status=status))
@@ -211,11 +211,11 @@ def test_batch_is_sent_again_unchanged_after_a_passing_trouble(
 
 
 def test_retry_after_is_a_minimum(server: DevServer, logger: VoyageLogger) -> None:
-    """The client waits as long as `Retry-After` asks, even if a flush is waiting."""
+    """The client waits for the time in `Retry-After`, even if a flush is waiting."""
     without_pauses(logger)
     server.script(Fault(status=429, headers={"Retry-After": "1"}))
     logger.critical("x")
-    while not server.count():  # flushing all the while
+    while not server.count():  # flushes until the entry arrives
         logger.flush(timeout=0.01)
     first, second = [request.time for request in server.requests if request.endpoint == "batch"]
     assert second - first >= 1
@@ -224,7 +224,7 @@ def test_retry_after_is_a_minimum(server: DevServer, logger: VoyageLogger) -> No
 def test_flush_ends_a_pause_of_the_client(
     server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A flush ends a pause that the server has not asked for."""
+    """A flush ends a pause that does not come from a `Retry-After`."""
     logger = make_logger(flush_interval=0.01)
     logger._pipeline._worker._random = lambda: 0.999999
     monkeypatch.setattr(backoff, "BASE", 100.0)
@@ -240,12 +240,12 @@ def test_flush_ends_a_pause_of_the_client(
 def test_flush_begins_with_short_pauses(
     server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A flush after a long outage makes the pauses short again for all of its attempts."""
+    """A flush after a long outage starts again with short pauses."""
     monkeypatch.setattr(backoff, "BASE", 0.5)
     logger = make_logger(flush_interval=0.01)
     worker = logger._pipeline._worker
     worker._random = lambda: 0.0
-    worker._delivery._failures._level = 8.0  # each pause is 20 s
+    worker._delivery._failures._level = 8.0  # makes each pause 20 s long
     server.script(*[Fault(status=503)] * 3)
     logger.info("x")
     server.wait_for_requests(1)
@@ -266,7 +266,7 @@ def test_reset_before_storing_loses_and_doubles_nothing(
 def test_entry_with_a_lost_answer_comes_twice_with_one_log_id(
     server: DevServer, logger: VoyageLogger
 ) -> None:
-    """If the answer is lost, the entry comes twice with the same `log_id`."""
+    """If the server's answer is lost, the entry arrives twice with the same `log_id`."""
     without_pauses(logger)
     server.script(Fault(reset="after"))
     logger.info("x")
@@ -279,7 +279,7 @@ def test_entry_with_a_lost_answer_comes_twice_with_one_log_id(
 def test_request_to_a_hanging_server_ends_at_the_read_timeout(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """If the server never answers a request, the client makes a new attempt after the time-out."""
+    """If the server does not answer a request, the client tries again after the read timeout."""
     logger = without_pauses(make_logger(timeout=(1, 0.2)))
     server.script(Fault(hang=True))
     logger.info("x")
@@ -290,7 +290,7 @@ def test_request_to_a_hanging_server_ends_at_the_read_timeout(
 def test_revoked_token_during_an_outage_is_not_reported(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """The first refusal of a token is not reported, even if other attempts failed before."""
+    """A token that is refused for the first time is not reported, even during an outage."""
     errors: list[VoyageError] = []
     logger = without_pauses(make_logger(on_error=errors.append))
     logger.info("before")
@@ -305,7 +305,7 @@ def test_revoked_token_during_an_outage_is_not_reported(
 def test_log_calls_do_not_wait_for_a_hanging_server(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """While a request hangs, a thousand log calls return."""
+    """A thousand log calls return while the server does not answer a request."""
     logger = make_logger()
     server.script(Fault(hang=True))
     logger.critical("hangs")
@@ -319,7 +319,7 @@ def test_log_calls_do_not_wait_for_a_hanging_server(
 def test_flush_to_a_hanging_server_returns_in_time_and_is_false(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """The result of a flush that ends by its time limit is false and counts the pending entry."""
+    """If a flush reaches its time limit, its result is false and counts the pending entry."""
     logger = make_logger()
     server.script(Fault(hang=True))
     logger.info("x")
@@ -332,7 +332,7 @@ def test_flush_to_a_hanging_server_returns_in_time_and_is_false(
 def test_413_halves_the_request_and_the_size_is_remembered(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A request that is too large is halved until it fits, and later requests fit at once."""
+    """After a 413, the request is halved until it fits, and later requests keep that size."""
     logger = make_logger(flush_interval=600)
     server.rules = replace(server.rules, max_body_bytes=4_000)
     for _round in range(2):
@@ -350,7 +350,7 @@ def test_413_halves_the_request_and_the_size_is_remembered(
 def test_requests_grow_again_after_a_short_time_of_413(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """Requests grow again once the server takes sizes that it refused for a short time."""
+    """If the server answers 413 only for a short time, requests grow again later."""
     logger = make_logger(flush_interval=600)
     server.script(*[Fault(status=413)] * 8)
     for number in range(100):
@@ -364,7 +364,7 @@ def test_requests_grow_again_after_a_short_time_of_413(
 
 
 def test_413_for_a_single_entry_trims_it_once(server: DevServer, logger: VoyageLogger) -> None:
-    """A single entry that is too large arrives shortened and marked as trimmed."""
+    """A single entry that is too large is shortened, and arrives with the mark "trimmed"."""
     server.rules = replace(server.rules, max_body_bytes=6_000)
     logger.info("x" * 10_000)
     assert logger.flush()
@@ -374,7 +374,7 @@ def test_413_for_a_single_entry_trims_it_once(server: DevServer, logger: VoyageL
 
 
 def test_413_for_a_trimmed_entry_rejects_it(server: DevServer, logger: VoyageLogger) -> None:
-    """An entry that is too large even when trimmed is counted as rejected."""
+    """An entry that is still too large after it was trimmed counts as rejected."""
     server.rules = replace(server.rules, max_body_bytes=100)
     logger.info("x" * 10_000)
     result = logger.flush()
@@ -387,7 +387,7 @@ def test_413_for_a_trimmed_entry_rejects_it(server: DevServer, logger: VoyageLog
 def test_only_bad_entries_are_rejected(
     server: DevServer, make_logger: MakeLogger, status: int
 ) -> None:
-    """Two bad entries of a hundred are rejected with the server's words; the others arrive."""
+    """If two of a hundred entries are bad, only these two are rejected."""
     errors: list[VoyageError] = []
     logger = make_logger(flush_interval=600, on_error=errors.append)
     server.rules = Rules(refuse_containing="poison", refuse_status=status)
@@ -409,7 +409,7 @@ def test_only_bad_entries_are_rejected(
 def test_flush_returns_after_people_are_told_of_a_rejection(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A flush waits until `on_error` has been called for the rejected entries."""
+    """A flush returns after `on_error` has been called for the rejected entries."""
     server.rules = Rules(refuse_containing="poison")
     errors: list[VoyageError] = []
     is_flushed = threading.Event()
@@ -427,7 +427,7 @@ def test_flush_returns_after_people_are_told_of_a_rejection(
 
 
 def test_loss_is_told_in_the_stream(server: DevServer, logger: VoyageLogger) -> None:
-    """After a rejection one entry says how many were lost, which levels, and why."""
+    """After a rejection, the client sends an entry that counts the losses by level and reason."""
     server.rules = Rules(refuse_containing="poison")
     logger.error("poison")
     logger.info("fine")
@@ -443,12 +443,12 @@ def test_loss_is_told_in_the_stream(server: DevServer, logger: VoyageLogger) -> 
 
 
 def test_refused_notice_causes_no_further_notice(server: DevServer, logger: VoyageLogger) -> None:
-    """If the server refuses a notice of a loss, the client writes no notice about the notice."""
-    server.rules = Rules(refuse_containing="e")  # the notice has an e, too
+    """If the server refuses a notice about a loss, the client sends no notice about that."""
+    server.rules = Rules(refuse_containing="e")  # the notice also has an "e"
     logger.info("entry")
     for _ in range(5):
         logger.info("ok")
-        assert logger.flush().elapsed < 20  # a flush does not wait for a report of the notice
+        assert logger.flush().elapsed < 20  # a flush does not wait for a second notice
     logger.flush()
     stats = logger.stats()
     assert (stats.accepted, stats.delivered, stats.rejected) == (7, 5, 2)
@@ -457,7 +457,7 @@ def test_refused_notice_causes_no_further_notice(server: DevServer, logger: Voya
 def test_server_that_refuses_everything_is_asked_a_bounded_number_of_times(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A batch of which the server refuses every entry costs at most 32 requests."""
+    """If the server refuses every entry of a batch, the client makes at most 32 requests for it."""
     logger = make_logger(flush_interval=600)
     server.rules = Rules(refuse_containing="entry")
     for number in range(100):
@@ -470,7 +470,7 @@ def test_server_that_refuses_everything_is_asked_a_bounded_number_of_times(
 def test_server_that_finds_everything_too_large_is_asked_a_bounded_number_of_times(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """If no size fits, halving and trimming end after a bounded number of requests."""
+    """If the server answers 413 to every size, the number of requests is limited."""
     logger = make_logger(flush_interval=600)
     server.rules = Rules(max_body_bytes=1)
     for number in range(100):
@@ -478,14 +478,14 @@ def test_server_that_finds_everything_too_large_is_asked_a_bounded_number_of_tim
     result = logger.flush()
     assert result.rejected == 100
     answers = [request.status for request in server.requests if request.endpoint == "batch"]
-    assert answers.count(413) <= MOST_REFUSALS + 2  # the notice of the loss is refused, too
+    assert answers.count(413) <= MOST_REFUSALS + 2  # the notice about the loss is also refused
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_never_followed(
     server: DevServer, make_logger: MakeLogger, status: int
 ) -> None:
-    """After a redirect, the other server sees neither token nor entries, and the batch waits."""
+    """The client does not follow a redirect, so the other server gets no token and no entries."""
     errors: list[VoyageError] = []
     logger = without_pauses(make_logger(on_error=errors.append))
     with DevServer() as elsewhere:
@@ -499,7 +499,7 @@ def test_redirects_are_never_followed(
 
 
 def test_closed_idle_connection_costs_no_attempt(server: DevServer, logger: VoyageLogger) -> None:
-    """If the server has closed an idle connection, the client opens a new one without a retry."""
+    """If the server has closed an idle connection, the first attempt uses a new connection."""
     logger.info("one")
     assert logger.flush()
     server.drop_idle_connections()
@@ -516,13 +516,13 @@ def test_connection_is_used_again(server: DevServer, logger: VoyageLogger) -> No
         assert logger.flush()
     session = logger._transport._session._session  # type: ignore[attr-defined]
     pools = session.get_adapter(server.url).poolmanager.pools
-    assert [pools[key].num_connections for key in pools.keys()] == [1]  # noqa: SIM118 - no mapping
+    assert [pools[key].num_connections for key in pools.keys()] == [1]  # noqa: SIM118 - not a dict
 
 
 def test_unreachable_server_is_reported_once_and_recovery_too(
     make_logger: MakeLogger, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A lasting outage is one line, its end is another, and no entry is lost."""
+    """One line reports an outage, a second line reports its end, and no entry is lost."""
     errors: list[VoyageError] = []
     with DevServer() as down:
         port = down.port
@@ -542,12 +542,12 @@ def test_unreachable_server_is_reported_once_and_recovery_too(
 
 
 def test_full_batch_is_sent_at_once(server: DevServer, make_logger: MakeLogger) -> None:
-    """`batch_size` entries are sent at once; one entry less waits for the interval."""
+    """`batch_size` entries are sent at once, but one entry fewer waits for `flush_interval`."""
     logger = make_logger(batch_size=10, flush_interval=600)
     queue = logger._pipeline.queue
     for number in range(9):
         logger.info("entry %d", number)
-    until(lambda: queue.ledger.wake_at == 10)  # the worker has seen the entries, and waits for more
+    until(lambda: queue.ledger.wake_at == 10)  # the worker waits for more
     assert server.count() == 0
     for number in range(9, 19):
         logger.info("entry %d", number)
@@ -559,9 +559,9 @@ def test_full_batch_is_sent_at_once(server: DevServer, make_logger: MakeLogger) 
 def test_batch_that_is_not_full_is_sent_after_the_interval(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A batch that is not full is sent after `flush_interval`, without a flush."""
+    """A batch that is not full is sent after `flush_interval`, even without a flush."""
     logger = make_logger(flush_interval=0.2)
-    logger._pipeline._worker._random = lambda: 0.999  # the first interval is random
+    logger._pipeline._worker._random = lambda: 0.999  # makes the first interval long
     started = time.monotonic()
     logger.info("x")
     server.wait_for_entries(1)
@@ -572,7 +572,7 @@ def test_batch_that_is_not_full_is_sent_after_the_interval(
 def test_urgent_entry_at_an_idle_worker_is_sent_at_once(
     server: DevServer, logger: VoyageLogger, level: str, fields: dict[str, Any]
 ) -> None:
-    """An urgent first entry after a quiet time does not wait for the interval."""
+    """If the worker is idle, an urgent entry is sent at once."""
     logger.info("before")
     assert logger.flush()
     until(lambda: logger._pipeline.queue.ledger.wake_at == 1)
@@ -583,7 +583,7 @@ def test_urgent_entry_at_an_idle_worker_is_sent_at_once(
 def test_flush_in_a_loop_does_not_remove_the_pauses(
     server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many flushes do not make the client try refused credentials again within seconds."""
+    """Even if the app flushes all the time, pauses follow refused credentials."""
     monkeypatch.setattr(backoff, "BASE", 60.0)
     logger = make_logger(api_key="wrong")
     logger.info("x")
@@ -596,7 +596,7 @@ def test_flush_in_a_loop_does_not_remove_the_pauses(
 def test_server_that_refuses_everything_is_given_pauses(
     server: DevServer, make_logger: MakeLogger, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pauses follow batches that the server refuses, and the size of requests stays the same."""
+    """The client pauses after refused batches, and does not make its later requests smaller."""
     monkeypatch.setattr(backoff, "BASE", 0.3)
     logger = make_logger(batch_size=20, flush_interval=600)
     for number in range(20):
@@ -604,13 +604,13 @@ def test_server_that_refuses_everything_is_given_pauses(
     assert logger.flush()
     server.rules = rules
     worker = logger._pipeline._worker
-    worker._random = lambda: 0.999  # the longest pause
-    with logger._pipeline.queue.lock:  # entries that come during a request would make requests grow
+    worker._random = lambda: 0.999  # makes each pause as long as possible
+    with logger._pipeline.queue.lock:  # no request begins before all entries are logged
         for number in range(200):
             logger.info("entry %d", number)
     until(lambda: worker._delivery.refused_in_a_row >= 3)
     assert logger.stats().requests <= 1 + 3 * MOST_REFUSALS
-    server.rules = Rules()  # during the pause, not in the middle of a batch
+    server.rules = Rules()  # set during the pause, so no batch is split
     for number in range(100):
         logger.info("later %d", number)
     logger.flush(timeout=20)
@@ -622,7 +622,7 @@ def test_server_that_refuses_everything_is_given_pauses(
 def test_urgent_entries_are_sent_at_once(
     server: DevServer, logger: VoyageLogger, level: str, fields: dict[str, Any]
 ) -> None:
-    """Critical and ticket entries, and the entries before them, do not wait for the interval."""
+    """A critical or ticket entry is sent at once, together with the entries before it."""
     logger.info("before")
     logger.log(level, "urgent", **fields)
     server.wait_for_entries(2)
@@ -632,7 +632,7 @@ def test_urgent_entries_are_sent_at_once(
 def test_requests_grow_with_the_backlog_and_shrink_again(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A request has more than `batch_size` entries only while the client is behind."""
+    """Requests carry more than `batch_size` entries only while a backlog grows."""
     logger = make_logger(batch_size=10, max_queue_size=1000, flush_interval=600)
     server.script(Fault(delay=0.5))
     logger.critical("answered late")
@@ -652,9 +652,9 @@ def test_requests_grow_with_the_backlog_and_shrink_again(
 def test_requests_keep_to_batch_size_in_quiet_times(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """A flush sends requests of `batch_size` entries if the client is not behind."""
+    """Without a backlog, a flush sends requests of `batch_size` entries."""
     logger = make_logger(batch_size=10, flush_interval=600)
-    with logger._pipeline.queue.lock:  # entries that come during a request would make requests grow
+    with logger._pipeline.queue.lock:  # no request begins before all entries are logged
         for number in range(95):
             logger.info("entry %d", number)
     assert logger.flush()
@@ -664,7 +664,7 @@ def test_requests_keep_to_batch_size_in_quiet_times(
 def test_entries_of_64_threads_arrive_once_and_in_order(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """500 entries of each of 64 threads arrive once, and in the order of each thread."""
+    """If 64 threads log, each entry arrives once, and each thread's entries are in order."""
     logger = make_logger(max_queue_size=64 * 500)
 
     def work(thread: int) -> None:
@@ -686,7 +686,7 @@ def test_entries_of_64_threads_arrive_once_and_in_order(
 def test_odd_values_do_not_harm_other_entries_of_the_batch(
     server: DevServer, logger: VoyageLogger
 ) -> None:
-    """Entries with NaN, a cycle or a broken repr arrive together with good entries."""
+    """Entries with NaN, a cycle or a broken `__repr__` do not harm other entries of the batch."""
 
     class Broken:
         def __repr__(self) -> str:
@@ -705,7 +705,7 @@ def test_odd_values_do_not_harm_other_entries_of_the_batch(
 def test_every_loss_reaches_stderr_in_totals_that_add_up(
     server: DevServer, make_logger: MakeLogger, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The close of the logger tells of losses that came within a minute of the last report."""
+    """Losses are reported once a minute, and `close` reports the remaining losses."""
     errors: list[VoyageError] = []
     server.rules = Rules(refuse_containing="poison")
     for name, count in (("one", 1), ("one again", 50)):
@@ -730,7 +730,7 @@ def test_every_loss_reaches_stderr_in_totals_that_add_up(
 def test_verify_and_the_first_entry_share_a_sign_in(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """The worker uses the token that `verify` has obtained."""
+    """The worker uses the token from the sign-in of `verify`."""
     logger = make_logger()
     logger.verify()
     logger.info("x")
@@ -741,7 +741,7 @@ def test_verify_and_the_first_entry_share_a_sign_in(
 def test_loss_at_the_end_is_told_with_its_cause(
     server: DevServer, make_logger: MakeLogger, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The line about a loss at the end quotes the problem of the last attempt."""
+    """The line about a loss at the end of the process names the problem of the last attempt."""
     server.script(*[Fault(status=403)] * 50)
     errors: list[VoyageError] = []
     logger = make_logger(flush_interval=600, on_error=errors.append)
@@ -755,7 +755,7 @@ def test_loss_at_the_end_is_told_with_its_cause(
 
 @pytest.mark.parametrize(("reason", "told"), [("closed", "HTTP 503"), ("queue_full", "")])
 def test_last_problem_is_told_only_for_losses_at_the_end(reason: str, told: str) -> None:
-    """The problem of the last attempt is not told as the cause of a shed entry."""
+    """The report of a shed entry does not name the problem of the last attempt."""
     queue = MemoryQueue(1, 1000)
     queue.drop_new(INFO, reason)
 

@@ -1,4 +1,4 @@
-"""When a batch that is not full is due."""
+"""The time at which a batch that is not full is sent."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def middle() -> float:
 
 class TestDue:
     def test_begins_at_a_random_time_within_an_interval(self) -> None:
-        """The first flush is at a random time, so that a fleet is not in step."""
+        """The first flush is at a random time, so that not all clients send together."""
         assert FlushInterval(10).remaining(0, lambda: 0.0) == pytest.approx(1)
         assert FlushInterval(10).remaining(0, lambda: 1.0) == pytest.approx(11)
 
     def test_is_an_interval_from_the_first_entry_that_waits(self) -> None:
-        """A flush is due one interval after the first entry that waits."""
+        """A flush is due one interval after the oldest waiting entry was logged."""
         due = FlushInterval(10)
         due.begin(100, middle)
         due.rest()
@@ -32,7 +32,7 @@ class TestDue:
         assert due.remaining(105, middle) == pytest.approx(8)
 
     def test_counts_from_the_last_batch_for_entries_that_came_during_its_request(self) -> None:
-        """Entries that came during a request are due one interval after its batch was taken."""
+        """Entries logged during a request are due one interval after its batch was taken."""
         due = FlushInterval(10)
         due.begin(100, middle)
 
@@ -40,7 +40,7 @@ class TestDue:
         assert due.remaining(111, middle) == pytest.approx(-1)
 
     def test_is_random_again_after_a_quiet_interval(self) -> None:
-        """An event that wakes a silent fleet does not put its flushes in step."""
+        """After a quiet interval, the next flush is again at a random time."""
         due = FlushInterval(10)
         due.begin(100, middle)
         due.rest()
@@ -48,7 +48,7 @@ class TestDue:
         assert due.remaining(110.1, lambda: 0.0) == pytest.approx(1)
 
     def test_may_rest_more_than_once(self) -> None:
-        """Several looks at an empty queue have the same effect as one."""
+        """A second look at an empty queue does not change the time of the next flush."""
         due = FlushInterval(10)
         due.begin(100, middle)
         for _ in range(3):
@@ -61,14 +61,14 @@ class TestInterval:
     @given(st.floats(0.001, 86_400), chances)
     @quick
     def test_is_within_ten_percent(self, flush_interval: float, chance: float) -> None:
-        """Jitter changes an interval by a tenth at most."""
+        """Jitter changes an interval by at most 10 %."""
         jittered = interval(flush_interval, lambda: chance)
 
         assert 0.9 * flush_interval <= jittered * (1 + 1e-9)
         assert jittered <= 1.1 * flush_interval * (1 + 1e-9)
 
     def test_reaches_both_ends(self) -> None:
-        """Jitter uses its whole range, so that the flushes of a fleet spread."""
+        """Jitter uses its whole range from -10 % to +10 %."""
         assert interval(10, lambda: 0.0) == pytest.approx(9)
         assert interval(10, lambda: 0.999999) == pytest.approx(11, abs=0.001)
 
@@ -77,7 +77,7 @@ class TestPhase:
     @given(st.floats(0.001, 86_400), chances)
     @quick
     def test_is_spread_evenly_over_one_interval(self, flush_interval: float, chance: float) -> None:
-        """The first interval is spread evenly from a tenth to eleven tenths of `flush_interval`."""
+        """The first interval is evenly spread between 0.1 and 1.1 times `flush_interval`."""
         spread = phase(flush_interval, lambda: chance) - phase(flush_interval, lambda: 0.0)
 
         assert phase(flush_interval, lambda: 0.0) == pytest.approx(flush_interval / 10)

@@ -1,4 +1,4 @@
-"""Load and outages: log calls stay quick, memory stays bounded, and every entry is counted."""
+"""Under load and in outages, log calls stay quick, memory is limited, and entries are counted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def hand_over(**values):
 
 
 class Client(Child):
-    """A process that logs, and waits for the test whenever it calls `hand_over`."""
+    """A process that logs. When it calls `hand_over`, it reports values and waits for the test."""
 
     def __init__(
         self, server: DevServer, code: str, environ: Mapping[str, str] | None = None
@@ -51,14 +51,14 @@ class Client(Child):
         return self
 
     def next(self) -> dict[str, Any]:
-        """Return the values of the next `hand_over`."""
+        """Return the values that the process reports with its next `hand_over`."""
         line = self.hears()
         assert line, self.end()[1]
         found: dict[str, Any] = json.loads(line)
         return found
 
     def go_on_to_the_end(self) -> str:
-        """Let the process end without an error, and return its stderr."""
+        """Let the process continue until it ends, check its exit code, and return its stderr."""
         self.tell()
         _, stderr = self.end()
         assert self.process.returncode == 0, stderr
@@ -68,7 +68,7 @@ class Client(Child):
 def test_outage_that_fills_the_queue_sheds_low_levels_and_tells_every_loss(
     server: DevServer,
 ) -> None:
-    """Log calls stay quick, the lowest level is shed first, and every loss is told."""
+    """In an outage, log calls stay quick, low levels are shed first, and losses are reported."""
     code = """\
         errors = []
         logger = VoyageLogger(
@@ -120,16 +120,17 @@ def test_outage_that_fills_the_queue_sheds_low_levels_and_tells_every_loss(
         found = client.next()
         stderr = client.go_on_to_the_end()
     print(f"nanoseconds a log call: healthy {healthy}, outage {outage}")
-    # The limits are multiples of this machine's own time. A walk of the queue in each call would
-    # raise the median. A wait in some calls would raise the slowest of each hundred calls. The
-    # test takes the quietest of thirty hundreds, because a busy machine slows down the others.
+    # The limits are multiples of the time of a log call while the server works. If each log call
+    # searched the queue, the median would be higher. If some log calls waited, the slowest call of
+    # each hundred would take longer. The test uses the fastest of thirty such hundreds, because
+    # other programs may slow down the rest.
     assert outage["median"] < 4 * healthy["median"]
     assert outage["quiet"] < 100 * healthy["median"]
 
     entries = server.entries()
     notices = [e["meta_data"] for e in entries if e.get("event_name")]
     rare = Counter(e["level"] for e in entries if e["message"] == "rare")
-    # Of the lowest level only the entries of the present request arrive.
+    # All rare entries arrive, except those at level debug.
     assert rare == {"critical": 30, "error": 30, "warn": 30, "info": 30}
     assert server.count(tickets=True) == 30
     arrived = Counter(e["message"] for e in entries)
@@ -166,16 +167,16 @@ hand_over(growth=memory("VmHWM") - before, pending_bytes=stats.pending_bytes,
           dropped=stats.dropped, pending=stats.pending, accepted=stats.accepted)
 """
 
-# Memory beside the entries: the body of a request, and the allocator's reserve.
+# The process also needs memory for the body of a request and for the allocator's reserve.
 MEMORY_ALLOWANCE = 4 * MIB
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc here")  # noqa: PTH110
 @pytest.mark.parametrize("count", [60_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
 def test_memory_stays_within_the_configured_bytes(server: DevServer, count: int) -> None:
-    """In an outage the process grows by `max_queue_bytes`, for any number of entries."""
+    """In an outage, the process grows by `max_queue_bytes`, however many entries it logs."""
     server.refuse_connections()
-    # Coverage would use memory of its own.
+    # The process runs without coverage, because coverage needs memory.
     with Client(server, MEMORY.replace("COUNT", str(count)), UNMEASURED) as client:
         found = client.next()
         client.go_on_to_the_end()
@@ -183,12 +184,12 @@ def test_memory_stays_within_the_configured_bytes(server: DevServer, count: int)
     assert found["accepted"] == count + 1
     assert found["accepted"] == found["dropped"] + found["pending"]
     assert found["dropped"] > count / 2
-    # One batch is in flight beside the full queue, and is not shed.
+    # The pending entries are a full queue and one batch in flight, which is not shed.
     assert 7 * MIB < found["pending_bytes"] < 9 * MIB + MIB
     assert found["growth"] < 8 * MIB + MEMORY_ALLOWANCE
 
 
-# How many of a hundred batch requests meet which fault.
+# For each fault, the number of batch requests of a hundred that meet the fault.
 TROUBLES = [
     (15, Fault(status=503)),
     (5, Fault(status=429)),
@@ -201,7 +202,7 @@ TROUBLES = [
 
 
 class Storm:
-    """Faults, outages and revoked tokens of a server at random, until `over` is set."""
+    """Causes random faults, outages and revoked tokens in a server, until `over` is set."""
 
     def __init__(self, server: DevServer, seed: int, over: threading.Event) -> None:
         self._server = server
@@ -226,7 +227,7 @@ class Storm:
                 self._server.accept_connections()
 
     def _script(self) -> None:
-        """Script a few faults at a time, so that few remain at the end."""
+        """Plan only a few faults at a time, so that few of them remain at the end."""
         if sum(self._server.stats()["answers"].get("batch", {}).values()) >= self._scripted:
             weights, troubles = zip(*TROUBLES, strict=True)
             faults = self._random.choices(troubles, weights=weights, k=5)
@@ -235,7 +236,7 @@ class Storm:
 
 
 class Crowd:
-    """Threads that log entries with different tags, until `over` is set."""
+    """Runs threads that log entries, each with its own tag, until `over` is set."""
 
     def __init__(
         self, logger: VoyageLogger, size: int, pause: float, over: threading.Event
@@ -255,11 +256,11 @@ class Crowd:
 
 
 class Recorded(Transport):
-    """The ordinary transport, which also counts entries by the outcome of their requests.
+    """The usual transport, but it also counts the requests of each entry.
 
     Attributes:
-        delivered: The number of deliveries of each entry.
-        unanswered: The number of requests without an answer for each entry, which may have arrived.
+        delivered: For each entry, the number of requests that delivered the entry.
+        unanswered: For each entry, the number of requests that may have arrived, but got no answer.
     """
 
     def __init__(self, server: DevServer, **settings: Any) -> None:
@@ -279,7 +280,7 @@ class Recorded(Transport):
 
 
 class Sampler:
-    """Reads the counts all the time: they must always add up, and must never decrease."""
+    """Reads `stats()` all the time, and checks that the counts add up and never decrease."""
 
     def __init__(self, logger: VoyageLogger, over: threading.Event) -> None:
         self._logger = logger
@@ -313,7 +314,7 @@ def test_every_entry_of_a_storm_is_counted_and_arrives_under_one_log_id(
     threads: int,
     seconds: float,
 ) -> None:
-    """Counts always add up; entries that are not shed arrive, duplicates with the same `log_id`."""
+    """During many faults, each entry arrives under one `log_id`, or is counted as shed."""
     seed = int(os.environ.get("STORM_SEED") or random.randrange(1_000_000))
     print(f"STORM_SEED={seed}")
     monkeypatch.setattr(backoff, "BASE", 0.02)
@@ -335,7 +336,7 @@ def test_every_entry_of_a_storm_is_counted_and_arrives_under_one_log_id(
     for runner in runners[:-1]:
         runner.join()
     logger.flush(timeout=60)
-    logger.info("after", tags=["after"])  # makes the worker send a notice of the last losses
+    logger.info("after", tags=["after"])  # the worker then sends a notice about the last losses
     logger.flush(timeout=60)
     until(lambda: sampler.samples > 10)
     calm.set()
@@ -354,13 +355,13 @@ def test_every_entry_of_a_storm_is_counted_and_arrives_under_one_log_id(
     logged.add("after")
     assert (stats.pending, stats.rejected) == (0, 0)
     assert stats.dropped == stats.dropped_by.get("queue_full", 0)
-    # Each entry that was not shed arrived, always under one id; no other entry arrived.
+    # Each entry that was not shed has arrived, with a single `log_id`.
     assert set(ids_of) <= logged
     assert len(logged) - len(ids_of) == stats.dropped
     assert all(len(ids) == 1 for ids in ids_of.values())
     log_ids = {entry["meta_data"]["log_id"] for entry in entries}
     assert len(log_ids) == stats.delivered
-    # An entry came twice only if an answer was lost.
+    # An entry arrived twice only if the answer to its request was lost.
     assert (len(transport.delivered), {*transport.delivered.values()}) == (stats.delivered, {1})
     arrived = Counter(entry["meta_data"]["log_id"] for entry in entries)
     unanswered = Counter(
@@ -368,7 +369,7 @@ def test_every_entry_of_a_storm_is_counted_and_arrives_under_one_log_id(
     )
     assert all(count <= 1 + unanswered[log_id] for log_id, count in arrived.items())
     assert stats.accepted == len(logged) + stats.delivered - len(ids_of)
-    # The stream and `on_error` were told of every shed entry.
+    # Every shed entry was reported in a notice and to `on_error`.
     told = {entry["meta_data"]["log_id"]: entry["meta_data"]["lost"] for entry in notices}
     assert sum(told.values()) == stats.dropped
     logger.close()
@@ -377,7 +378,7 @@ def test_every_entry_of_a_storm_is_counted_and_arrives_under_one_log_id(
 
 
 def test_twenty_threads_flush_while_others_log(server: DevServer, make_logger: MakeLogger) -> None:
-    """Each flush is true, and delivers every entry that its thread logged before."""
+    """Each flush is true and delivers all entries that its thread logged before."""
     logger = make_logger(flush_interval=600, max_queue_size=1_000_000)
     over = threading.Event()
     barrier = threading.Barrier(20)
@@ -412,7 +413,7 @@ def test_twenty_threads_flush_while_others_log(server: DevServer, make_logger: M
 
 
 def test_close_ends_the_flush_of_another_thread(server: DevServer, make_logger: MakeLogger) -> None:
-    """The close of the logger ends a flush that waits for a hanging server; the flush is false."""
+    """`close` ends a flush that waits for a hanging server, and the flush returns false."""
     logger = make_logger()
     server.script(*[Fault(hang=True)] * 9)
     logger.critical("x")
@@ -430,14 +431,14 @@ def test_close_ends_the_flush_of_another_thread(server: DevServer, make_logger: 
     is_flushing.wait()
     closed = logger.close(timeout=0.3)
     flusher.join(20)
-    assert time.monotonic() - started < 20  # less than the time limit of the flush
+    assert time.monotonic() - started < 20  # seconds; the flush itself may take longer
     assert (bool(closed), closed.dropped, closed.pending) == (False, 1, 0)
     assert [bool(result) for result in results] == [False]
     server.release()
 
 
 def test_second_close_changes_nothing(server: DevServer, make_logger: MakeLogger) -> None:
-    """The second close returns at once, and is true."""
+    """A second `close` returns at once, and its result is true."""
     logger = make_logger()
     logger.info("x")
     assert logger.close().delivered == 1
@@ -449,7 +450,7 @@ def test_second_close_changes_nothing(server: DevServer, make_logger: MakeLogger
 def test_loggers_with_different_endpoints_do_not_hinder_each_other(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """Each logger delivers to its own server, even while the other server is unreachable."""
+    """If the server of one logger is unreachable, another logger still delivers."""
     with DevServer(api_key="other-key", api_secret="other-secret") as other:
         one = make_logger("one")
         two = make_logger(

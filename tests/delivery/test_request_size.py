@@ -1,4 +1,4 @@
-"""How large the next request may be."""
+"""The limits for the size of the next request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 class TestEntries:
     def test_are_batch_size_in_quiet_times(self) -> None:
-        """A request carries `batch_size` entries while the client is not behind."""
+        """While there is no backlog, a request carries `batch_size` entries."""
         size = RequestSize(100, MIB)
         for queued in (1, 100, 5000):
             size.adapt(queued, is_behind=False)
@@ -24,7 +24,7 @@ class TestEntries:
             assert size.entries == 100
 
     def test_include_all_waiting_entries_once_more_come_than_a_request_carries(self) -> None:
-        """With 5,000 entries a second and 0.1 s a request, the third request catches up."""
+        """If 500 entries are logged during each request, requests soon carry all of them."""
         size = RequestSize(100, MIB)
         queued, seen = 100, []
         for _ in range(6):
@@ -35,7 +35,7 @@ class TestEntries:
         assert seen == [100, 100, 900, 500, 500, 500]
 
     def test_are_batch_size_for_a_burst_that_is_over(self) -> None:
-        """A large backlog that does not grow is no reason for larger requests."""
+        """A large backlog does not make requests larger if it does not grow."""
         size = RequestSize(100, MIB)
         for queued in (100, 2000, 1900, 1900, 100, 3000):
             size.adapt(queued, is_behind=False)
@@ -43,7 +43,7 @@ class TestEntries:
             assert size.entries == 100
 
     def test_double_while_the_client_is_behind(self) -> None:
-        """While the client is behind, each request carries twice as many entries."""
+        """While the client is behind, requests double: 200, 400, then 800 entries."""
         size = RequestSize(100, MIB)
         seen = []
         for _ in range(3):
@@ -53,7 +53,7 @@ class TestEntries:
         assert seen == [200, 400, 800]
 
     def test_stay_large_until_the_backlog_is_gone(self) -> None:
-        """The rest of a backlog is sent in large requests, too."""
+        """The rest of a backlog is also sent in large requests."""
         size = RequestSize(100, MIB)
         size.adapt(9000, is_behind=True)
         size.adapt(101, is_behind=False)
@@ -61,7 +61,7 @@ class TestEntries:
         assert size.entries == 200
 
     def test_shrink_back_once_the_backlog_is_gone(self) -> None:
-        """After a backlog, requests are as small as before."""
+        """After a backlog, a request carries `batch_size` entries again."""
         size = RequestSize(100, MIB)
         size.adapt(9000, is_behind=True)
         size.adapt(100, is_behind=False)
@@ -69,7 +69,7 @@ class TestEntries:
         assert size.entries == 100
 
     def test_stop_growing_at_what_was_refused(self) -> None:
-        """After the refusal of 800 entries, a request carries at most 400."""
+        """After a request of 800 entries was refused, later requests carry at most 400 entries."""
         size = RequestSize(100, MIB)
         for _ in range(3):
             size.adapt(9000, is_behind=True)
@@ -80,9 +80,9 @@ class TestEntries:
             assert size.entries <= 400
 
     def test_are_not_raised_by_a_later_refusal(self) -> None:
-        """The refusal of the second half of a larger request does not raise the bound."""
+        """If the second half of a large request is refused later, the limit does not rise."""
         size = RequestSize(100, MIB)
-        for count in (800, 400, 200, 400):  # the second half of the 800 comes last
+        for count in (800, 400, 200, 400):  # the last request is the second half of the 800 entries
             size.learn_refused(count)
         for _ in range(5):
             size.adapt(9000, is_behind=True)
@@ -90,7 +90,7 @@ class TestEntries:
             assert size.entries == 100
 
     def test_learn_nothing_from_a_poison_entry(self) -> None:
-        """The refusal of an ordinary batch does not lower the bound."""
+        """If a request of `batch_size` entries is refused, the limit stays."""
         size = RequestSize(100, MIB)
         for count in (100, 50, 1):
             size.learn_refused(count)
@@ -99,7 +99,7 @@ class TestEntries:
         assert size.entries == 200
 
     def test_are_not_limited_below_a_large_batch_size(self) -> None:
-        """Requests carry as many entries as a large `batch_size`, and do not grow more."""
+        """If `batch_size` is very large, requests carry `batch_size` entries and do not grow."""
         size = RequestSize(100_000, MIB)
         size.adapt(500_000, is_behind=True)
 
@@ -109,21 +109,21 @@ class TestEntries:
 class TestBytes:
     @pytest.mark.parametrize("entries", [1, 2, 1000])
     def test_leave_room_for_the_envelope(self, entries: int) -> None:
-        """Entries, commas and envelope together are at most `max_batch_bytes`."""
+        """The whole body of a request, also its commas, is not larger than `max_batch_bytes`."""
         size = RequestSize(100, MIB)
-        payloads = size.bytes - entries  # each entry is counted with a comma
+        payloads = size.bytes - entries  # the limit counts one comma for each entry
 
         assert payloads + (entries - 1) + BODY_OVERHEAD == MIB
 
     def test_are_halved_after_a_413(self) -> None:
-        """After a 413, the bound is half of the refused size."""
+        """After a 413, the limit in bytes is half of the refused size."""
         size = RequestSize(100, MIB)
         size.learn_too_large(800_000, 100)
 
         assert size.bytes == 400_000
 
     def test_are_not_raised_by_a_later_413(self) -> None:
-        """A later 413 for a larger request does not raise the bound."""
+        """A later 413 for a larger request does not raise the limit."""
         size = RequestSize(100, MIB)
         size.learn_too_large(1000, 2)
         size.learn_too_large(800_000, 100)
@@ -132,7 +132,7 @@ class TestBytes:
         assert size.bytes == 500
 
     def test_stay_above_nothing(self) -> None:
-        """The bound is at least one byte, even if the server takes nothing."""
+        """The limit is at least one byte, even if the server refuses every size."""
         size = RequestSize(100, MIB)
         size.learn_too_large(0, 2)
 
@@ -140,7 +140,7 @@ class TestBytes:
 
     @pytest.mark.parametrize("taught", [1, 100_000])
     def test_learn_little_from_a_single_entry(self, taught: int) -> None:
-        """The refusal of one small entry lowers the bound to 16 KiB at most."""
+        """A 413 for one small entry does not lower the limit below 16 KiB."""
         size = RequestSize(100, MIB)
         size.learn_too_large(taught, 1)
 
@@ -148,10 +148,10 @@ class TestBytes:
 
 
 class TestLearnedBounds:
-    """A refused size is tried again, but less often after each refusal."""
+    """The client tries a refused size again, but less often after each refusal."""
 
     def test_grow_back_once_the_server_takes_all(self) -> None:
-        """After a short time of 413, the bound grows back within a few hundred requests."""
+        """If 413 answers end, the limit grows back within a few hundred requests."""
         size = RequestSize(100, MIB)
         most = size.bytes
         for _ in range(8):
@@ -163,7 +163,7 @@ class TestLearnedBounds:
         assert size.bytes == most
 
     def test_grow_back_in_entries(self) -> None:
-        """The bound of entries grows back, too, after a 400 for a large request."""
+        """After a 400 for a large request, the limit in entries also grows back."""
         size = RequestSize(100, MIB)
         for _ in range(3):
             size.adapt(9000, is_behind=True)
@@ -175,7 +175,7 @@ class TestLearnedBounds:
         assert size.entries == 800
 
     def test_are_half_of_a_refused_size_that_the_server_took_before(self) -> None:
-        """If the server refuses what it took before a trial, the bound is half of the new size."""
+        """If a size that was accepted before is refused, the new limit is half of this size."""
         size = RequestSize(100, MIB)
         size.learn_too_large(80_000, 100)
         for _ in range(16):
@@ -185,7 +185,7 @@ class TestLearnedBounds:
         assert size.bytes == 15_000
 
     def test_stay_while_requests_are_smaller_than_the_bound(self) -> None:
-        """A request that the bound did not limit does not raise the bound."""
+        """Requests that are smaller than the limit do not raise the limit."""
         size = RequestSize(100, MIB)
         size.learn_too_large(80_000, 100)
         for _ in range(10_000):
@@ -194,7 +194,7 @@ class TestLearnedBounds:
         assert size.bytes == 40_000
 
     def test_are_tried_less_often_after_each_refusal(self) -> None:
-        """A server with a limit refuses less than 45 of 100,000 requests."""
+        """A server that always refuses a certain size refuses fewer than 45 of 100,000 requests."""
         size = RequestSize(100, MIB)
         limit, refused = 50_000, []
         for number in range(100_000):
@@ -210,7 +210,7 @@ class TestLearnedBounds:
         assert size.bytes > limit // 2
 
     def test_are_as_before_after_a_failed_trial(self) -> None:
-        """After a failed trial of a larger size, the bound is the size that worked."""
+        """If a trial of a larger size fails, the limit is again the size that worked before."""
         size = RequestSize(100, MIB)
         size.learn_too_large(80_000, 100)
         for _ in range(16):
@@ -232,7 +232,7 @@ steps = st.one_of(
 def test_bounds_hold_after_any_history(
     batch_size: int, history: list[tuple[str, int, bool | None]]
 ) -> None:
-    """The bounds are never below `batch_size`, and never above twice the backlog or a refusal."""
+    """After any history, the limits stay within their own minimum and maximum."""
     size = RequestSize(batch_size, MIB)
     most_bytes = MIB
     most_entries = 1 << 62

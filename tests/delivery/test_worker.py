@@ -1,4 +1,4 @@
-"""The worker without a pipeline: which orders end its loop, and which threads learn of the end."""
+"""Tests of the worker's loop: the orders that end it, and the threads that wait for its end."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     MakeWorker = Callable[..., Worker]
 
-LIMIT = 30.0  # seconds; a thread that runs longer hangs
+LIMIT = 30.0  # seconds; a thread that takes longer counts as hanging
 ROOMY = 1 << 30
 
 
 class Passing(Recorder):
-    """A transport to a server that is busy at the first request only."""
+    """A transport whose server is busy only at the first request."""
 
     attempts = 0
 
@@ -42,7 +42,7 @@ class Passing(Recorder):
 
 
 class Stuck(Recorder):
-    """A transport to a server that answers only after `may_answer` is set."""
+    """A transport whose server does not answer until `may_answer` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def queue() -> MemoryQueue:
 
 @pytest.fixture
 def errors() -> list[VoyageError]:
-    """Return the errors that `on_error` was called with."""
+    """Return the list of errors that were passed to `on_error`."""
     return []
 
 
@@ -89,7 +89,7 @@ class TestEntryAtADeadline:
     def test_is_not_sent_again_if_it_is_on_the_disk(
         self, make_worker: MakeWorker, tmp_path: Path
     ) -> None:
-        """After the first failed attempt, an ending process leaves its entries on the disk."""
+        """At the end of a process, entries on the disk are sent only once, even after a failure."""
         settings = SpoolSettings(tmp_path / "spool", ROOMY, None, "nowhere")
         queue = SpoolQueue(1000, ROOMY, settings, Diagnostics())
         queue.append(b'{"m":"x"}', INFO)
@@ -103,7 +103,7 @@ class TestEntryAtADeadline:
     def test_is_sent_again_if_it_is_in_memory(
         self, make_worker: MakeWorker, queue: MemoryQueue
     ) -> None:
-        """An entry in memory is sent again as long as there is time."""
+        """Until the deadline, an entry in memory is sent again after a failed attempt."""
         queue.append(b'{"m":"x"}', INFO)
         transport = Passing()
         make_worker(queue, transport).run_here(time.monotonic() + LIMIT)
@@ -115,7 +115,7 @@ class TestEntryAtADeadline:
 def test_run_in_the_caller_s_thread_does_not_end_a_later_worker(
     make_worker: MakeWorker, queue: MemoryQueue
 ) -> None:
-    """After `run_here`, a started worker waits for entries without an earlier deadline."""
+    """The deadline of `run_here` does not apply to a worker that is started later."""
     worker = make_worker(queue, Recorder())
     worker.run_here(time.monotonic() + LIMIT)
     worker.start()
@@ -128,7 +128,7 @@ def test_run_in_the_caller_s_thread_does_not_end_a_later_worker(
 
 
 class TestSecondLoop:
-    """While a loop runs, a second loop of the same worker ends at once."""
+    """While the loop of a worker runs, a second loop of the same worker ends at once."""
 
     @pytest.fixture
     def transport(self) -> Stuck:
@@ -138,19 +138,19 @@ class TestSecondLoop:
     def busy(
         self, make_worker: MakeWorker, queue: MemoryQueue, transport: Stuck
     ) -> Iterator[Worker]:
-        """Yield a worker in the middle of a request."""
+        """Yield a worker that is waiting for the answer to a request."""
         worker = make_worker(queue, transport)
         queue.append(b'{"m":"x"}', INFO)
-        worker.orders.drain(time.monotonic() + 2 * LIMIT)  # before the start, so for its request
+        worker.orders.drain(time.monotonic() + 2 * LIMIT)  # limits the first request
         worker.start()
         assert transport.is_asked.wait(LIMIT)
         yield worker
-        worker.orders.stop()  # a failed test must leave no thread behind
+        worker.orders.stop()  # ends the thread even if the test fails
         transport.may_answer.set()
         worker.join(time.monotonic() + LIMIT)
 
     def end(self, worker: Worker, transport: Stuck) -> None:
-        """End the worker after its request."""
+        """Answer the request, and wait until the worker has ended."""
         worker.orders.stop_when_empty()
         transport.may_answer.set()
         worker.join(time.monotonic() + LIMIT)
@@ -159,7 +159,7 @@ class TestSecondLoop:
     def test_in_the_caller_s_thread_sends_nothing_twice(
         self, busy: Worker, queue: MemoryQueue, transport: Stuck
     ) -> None:
-        """`run_here` returns, and gives no orders to the running loop."""
+        """`run_here` returns at once, and does not change the orders of the running loop."""
         busy.run_here(0.0)
 
         assert busy.is_running
@@ -171,7 +171,7 @@ class TestSecondLoop:
     def test_in_a_second_thread_sends_nothing_twice(
         self, busy: Worker, queue: MemoryQueue, transport: Stuck
     ) -> None:
-        """If two threads start the worker at the same time, one of both sends."""
+        """If two threads start the same worker, only one of them sends entries."""
         before = set(threading.enumerate())
         assert busy.start_late()
         for second in set(threading.enumerate()) - before:
@@ -188,7 +188,7 @@ class TestStop:
     def test_ends_a_loop_that_has_nothing_to_do(
         self, make_worker: MakeWorker, queue: MemoryQueue
     ) -> None:
-        """A worker that waits for entries without a time limit leaves no thread behind."""
+        """`stop` ends the thread of a worker that waits for entries without a time limit."""
         worker = make_worker(queue, Recorder())
         worker.start()
         until(lambda: len(queue.changed._waiters) == 1)  # type: ignore[attr-defined]
@@ -202,7 +202,7 @@ class TestStop:
     def test_wakes_all_threads_that_wait_for_settled_entries(
         self, make_worker: MakeWorker, queue: MemoryQueue
     ) -> None:
-        """All threads that wait for settled entries are woken, because no more will be settled."""
+        """`stop` wakes all threads that wait for settled entries."""
         worker = make_worker(queue, Recorder())
         woken: list[bool] = []
 
@@ -223,7 +223,7 @@ class TestStop:
     def test_ends_a_flush_that_waits_for_a_stuck_server(
         self, make_logger: MakeLogger, tmp_path: Path
     ) -> None:
-        """The close of the logger ends a flush that waits for a request without an answer."""
+        """`close` ends a flush that waits for the answer to a request."""
         transport = Stuck()
         logger = make_logger(transport=transport, spool_dir=tmp_path / "spool", flush_interval=600)
         logger.info("a")
@@ -243,7 +243,7 @@ class TestStopAndDrop:
     def test_loss_is_told_by_the_thread_that_drops(
         self, make_worker: MakeWorker, queue: MemoryQueue, errors: list[VoyageError]
     ) -> None:
-        """No other thread can claim the loss and then end with the process before it is told."""
+        """The thread that drops entries also reports the loss, so the report cannot get lost."""
         is_tempted = True
 
         def claim() -> None:
@@ -253,7 +253,7 @@ class TestStopAndDrop:
 
         def clock() -> float:
             nonlocal is_tempted
-            if is_tempted:  # once, just before the loss is claimed
+            if is_tempted:  # runs once, just before the worker claims the loss
                 is_tempted = False
                 other = threading.Thread(target=claim)
                 other.start()

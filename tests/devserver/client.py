@@ -1,4 +1,4 @@
-"""A client for the tests of the dev server. It shares only the API paths with the package."""
+"""A client for the tests of the dev server. The client imports only the API paths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEYS = {"x-api-key": "dev-key", "x-api-secret": "dev-secret"}
 
 
 class Client:
-    """A client with one connection."""
+    """A client that uses one connection for all its requests."""
 
     def __init__(self, server: DevServer) -> None:
         self.http = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)

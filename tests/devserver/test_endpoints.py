@@ -43,7 +43,7 @@ def entry(message: str = "hello", **fields: Any) -> dict[str, Any]:
 
 
 def test_sign_in_answers_as_documented(server: DevServer, client: Client) -> None:
-    """A correct key and secret get a bearer token and the seconds until it expires."""
+    """For a correct key and secret, the server returns a bearer token and its lifetime."""
     data = client.sign_in()
     assert data["token_type"] == "bearer"
     assert data["expires_in"] == 3600
@@ -64,7 +64,7 @@ def test_sign_in_answers_as_documented(server: DevServer, client: Client) -> Non
 def test_wrong_credentials_are_refused_as_documented(
     client: Client, headers: dict[str, str]
 ) -> None:
-    """Key and secret must both be right. The error has the text of the vendor."""
+    """If the key or the secret is wrong, the server returns the vendor's error text."""
     assert client.ask("POST", SIGN_IN_PATH, headers=headers) == (
         401,
         {
@@ -77,13 +77,13 @@ def test_wrong_credentials_are_refused_as_documented(
 
 @pytest.mark.parametrize(("body", "status"), [(b"", 200), (b"{}", 200), (b'{"a":1}', 400)])
 def test_sign_in_body_is_empty_or_an_empty_object(client: Client, body: bytes, status: int) -> None:
-    """The Python class of the vendor sends no body, and its JavaScript class sends `{}`."""
+    """The body of a sign-in may be empty or `{}`, because the vendor's classes send both."""
     assert client.ask("POST", SIGN_IN_PATH, body, KEYS)[0] == status
 
 
 @pytest.mark.parametrize("life", [3600, 0.5, 0, -5, "3600", None, [], True])
 def test_rules_set_expires_in_to_any_value(server: DevServer, client: Client, life: object) -> None:
-    """A rule can put any value into the sign-in answer, also a wrong one."""
+    """A rule can set `expires_in` in the sign-in answer to any value, even to a wrong value."""
     server.rules = Rules(expires_in=life)
     assert client.sign_in()["expires_in"] == life
 
@@ -123,7 +123,7 @@ def test_batch_is_stored_as_sent(server: DevServer, client: Client) -> None:
 
 
 def test_large_batch_keeps_its_order_and_one_number(server: DevServer, client: Client) -> None:
-    """A batch that needs many statements is stored like a small batch."""
+    """A batch that needs many SQL statements is stored in order and under one batch number."""
     sent = [entry(str(number)) for number in range(1234)]
     assert client.send(*sent)[0] == 200
     assert server.entries() == sent
@@ -132,7 +132,7 @@ def test_large_batch_keeps_its_order_and_one_number(server: DevServer, client: C
 
 
 def test_gzip_is_accepted(server: DevServer, client: Client) -> None:
-    """A gzip body is decompressed, but the recorded request has the body as it was sent."""
+    """A gzip body is decompressed, but the recorded request keeps the compressed body."""
     body = gzip.compress(json.dumps({"logs": [entry()]}).encode())
     assert client.post(body, Content_Encoding="gzip")[0] == 200
     assert server.entries() == [entry()]
@@ -154,13 +154,13 @@ def test_damaged_encodings_are_refused(client: Client, body: bytes, encoding: st
 
 
 def test_gzip_bombs_are_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server does not decompress a small body beyond the limit."""
+    """The server stops decompressing a gzip body when the size limit is reached."""
     monkeypatch.setattr("voyage_logger.devserver._checks.MAX_INFLATED_BYTES", 1000)
     assert client.post(gzip.compress(b" " * 10**6), Content_Encoding="gzip")[0] == 413
 
 
 def logs(text: str) -> bytes:
-    """Return a batch with one entry, whose meta_data is the JSON `text`."""
+    """Return a batch with one entry. The JSON of its `meta_data` is `text`."""
     plain = json.dumps(entry())[:-1]
     return f'{{"logs":[{plain},"meta_data":{text}}}]}}'.encode()
 
@@ -190,7 +190,7 @@ def logs(text: str) -> bytes:
     ],
 )
 def test_json_is_strict(server: DevServer, client: Client, body: bytes, word: str) -> None:
-    """JSON that any reader could refuse is refused, and the message names the mistake."""
+    """The server refuses JSON that is not strictly valid, and the message names the mistake."""
     if word == "invalid JSON" and b"9999" in body and not _limits_digits():
         pytest.skip("this Python has no limit of digits")
     status, answer = client.post(body)
@@ -211,7 +211,7 @@ def _limits_digits() -> bool:
 
 @pytest.mark.parametrize("text", [r'{"n":"\ud83d\ude00"}', r'{"n":"\\ud800"}', '{"n":1e308}'])
 def test_valid_but_unusual_json_is_accepted(client: Client, text: str) -> None:
-    """A surrogate pair, an escaped backslash and the largest numbers are valid JSON."""
+    """Unusual but valid JSON is accepted, such as a surrogate pair or a very large number."""
     assert client.post(logs(text))[0] == 200
 
 
@@ -272,7 +272,7 @@ def test_valid_but_unusual_json_is_accepted(client: Client, text: str) -> None:
 def test_wrong_entries_are_refused(
     server: DevServer, client: Client, value: object, word: str
 ) -> None:
-    """One entry that breaks the interface `LogEntry` makes the server refuse the batch."""
+    """If one entry does not match the interface `LogEntry`, the server refuses the batch."""
     status, answer = client.post(json.dumps(value).encode())
     assert status == 400
     assert word in answer["message"]
@@ -283,25 +283,25 @@ def test_wrong_entries_are_refused(
     "kind", ["", "text/plain", "application/jsonp", "application/json; charset=latin-1"]
 )
 def test_content_type_must_be_json(client: Client, kind: str) -> None:
-    """A batch with another Content-Type is refused."""
+    """A batch whose Content-Type is not JSON is refused."""
     assert client.post(logs("{}"), Content_Type=kind)[0] == 400
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON"])
 def test_content_type_may_name_the_charset(client: Client, kind: str) -> None:
-    """The Content-Type may have the charset UTF-8, and upper or lower case."""
+    """The Content-Type may name the charset UTF-8, in upper or lower case."""
     assert client.post(logs("{}"), Content_Type=kind)[0] == 200
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer wrong", "bearer {}", "{}", "Bearer  {}"])
 def test_batch_needs_a_valid_bearer_token(server: DevServer, client: Client, value: str) -> None:
-    """Any other Authorization header gets 401, and no entry is stored."""
+    """A batch without a valid bearer token gets 401, and no entry is stored."""
     status, answer = client.post(logs("{}"), Authorization=value.format(client.token))
     assert (status, answer["status"], server.count()) == (401, 401, 0)
 
 
 def test_wrong_paths_and_methods_are_refused(client: Client) -> None:
-    """The server has only the two documented requests."""
+    """The server answers only the two documented requests."""
     assert client.ask("POST", "/voyage/api/v1/logs")[0] == 404
     assert client.ask("POST", BATCH_PATH + "?x=1")[0] == 404
     assert client.ask("POST", BATCH_PATH + "/")[0] == 404
@@ -314,7 +314,7 @@ def test_wrong_paths_and_methods_are_refused(client: Client) -> None:
 
 
 def test_entries_are_filtered_by_level_text_and_id(server: DevServer, client: Client) -> None:
-    """`entries` filters by level, by a part of the message, and by id."""
+    """`entries` can filter by the level, by a part of the message, and by the `log_id`."""
     client.send(entry("one fish"), entry("two fish", level="error"), entry("Fish 100%"))
     assert server.entries(contains="fish") == [entry("one fish"), entry("two fish", level="error")]
     assert server.entries(contains="%") == [entry("Fish 100%")]
@@ -325,7 +325,7 @@ def test_entries_are_filtered_by_level_text_and_id(server: DevServer, client: Cl
 
 
 def test_filter_accepts_the_level_names_of_the_logger(server: DevServer, client: Client) -> None:
-    """Names are valid in any case. An unknown name is an error, not an empty list."""
+    """The level names of the logger are valid in any case. An unknown name is an error."""
     client.send(entry(level="warn"), entry(level="critical"))
     for name, level in [("warning", "warn"), ("WARN", "warn"), (" Fatal", "critical")]:
         assert server.entries(level=name) == [entry(level=level)]
@@ -336,14 +336,14 @@ def test_filter_accepts_the_level_names_of_the_logger(server: DevServer, client:
 
 
 def test_the_dev_server_knows_all_names_of_levels() -> None:
-    """The server has the same level names as the logger, although it shares no code."""
+    """The dev server and the logger accept the same level names, although they share no code."""
     assert {name: rank_of(level) for name, level in _checks._ALIASES.items()} == {
         name: rank for name, rank in levels._ALIASES.items() if name not in levels.LEVELS
     }
 
 
 def test_duplicates_are_counted_by_log_id(server: DevServer, client: Client) -> None:
-    """An entry that was stored twice is counted, and entries without an id are not."""
+    """`duplicates` counts entries that were stored more than once with the same `log_id`."""
     twice, once = entry(meta_data={"log_id": "a"}), entry(meta_data={"log_id": "b"})
     client.send(twice, once, entry(), entry(), entry(meta_data={"log_id": 1}))
     client.send(twice)
@@ -356,7 +356,7 @@ def test_duplicates_are_counted_by_log_id(server: DevServer, client: Client) -> 
 
 
 def test_max_body_bytes_refuses_a_larger_body(server: DevServer, client: Client) -> None:
-    """One byte too much gets 413, and the connection stays open."""
+    """A body that is one byte too long gets 413, and the connection stays open."""
     body = logs("{}")
     server.rules = Rules(max_body_bytes=len(body))
     assert client.post(body)[0] == 200
@@ -377,7 +377,7 @@ def test_max_entries_refuses_a_larger_batch(server: DevServer, client: Client) -
 def test_refuse_containing_refuses_the_whole_batch(
     server: DevServer, client: Client, status: int
 ) -> None:
-    """Only the message of an entry is searched for the text, not its other fields."""
+    """`refuse_containing` searches for its text only in the messages of the entries."""
     server.rules = Rules(refuse_containing="poison", refuse_status=status)
     answered, answer = client.send(entry(), entry("a poisonous one"))
     assert answered == answer["status"] == status
@@ -387,7 +387,7 @@ def test_refuse_containing_refuses_the_whole_batch(
 
 
 def test_token_is_revoked_after_batches(server: DevServer, client: Client) -> None:
-    """The server revokes a token after a number of stored batches; refused ones do not count."""
+    """A token is revoked after a number of stored batches. Refused batches do not count."""
     server.rules = Rules(revoke_after=2)
     assert client.send(entry())[0] == 200
     assert client.send({})[0] == 400
@@ -407,7 +407,7 @@ def test_revoke_tokens_ends_all_tokens(server: DevServer, client: Client) -> Non
 
 @pytest.mark.parametrize(("expires_in", "life"), [(60, 60), (0.5, 0.5), (OMIT, 3600), ("x", 3600)])
 def test_tokens_expire_by_the_clock(expires_in: object, life: float) -> None:
-    """A token is valid until exactly the end of its time."""
+    """A token is valid exactly until its lifetime ends."""
     now = [1000.0]
     with DevServer(rules=Rules(expires_in=expires_in), clock=lambda: now[0]) as server:
         client = Client(server)
@@ -421,7 +421,7 @@ def test_tokens_expire_by_the_clock(expires_in: object, life: float) -> None:
 
 
 def test_token_may_be_revoked_while_its_batch_is_stored() -> None:
-    """Counting the batch does not make a revoked token valid again."""
+    """If a token is revoked while its batch is stored, it stays revoked."""
     tokens = Tokens(lambda: 0.0)
     token = tokens.issue(60)
     tokens.revoke_all()
@@ -430,7 +430,7 @@ def test_token_may_be_revoked_while_its_batch_is_stored() -> None:
 
 
 def test_replaced_rules_keep_the_other_rules(server: DevServer, client: Client) -> None:
-    """A rule that `replace` does not name keeps its value."""
+    """`replace` does not change a rule that its call does not name."""
     server.rules = Rules(max_entries=1)
     server.rules = replace(server.rules, max_body_bytes=10_000)
     assert client.send(entry(), entry())[0] == 422
@@ -485,7 +485,7 @@ def test_wrong_rules_are_refused(values: dict[str, Any]) -> None:
     ],
 )
 def test_wrong_faults_are_refused(values: dict[str, Any]) -> None:
-    """The constructor of `Fault` raises an error if its values are wrong or contradict."""
+    """The constructor of `Fault` raises an error if its values are wrong or contradictory."""
     with pytest.raises(ValueError, match=r"must|excludes?|exclude|needs|own"):
         Fault(**values)
 
@@ -494,7 +494,7 @@ def test_wrong_faults_are_refused(values: dict[str, Any]) -> None:
 
 
 def test_requests_are_recorded(server: DevServer, client: Client) -> None:
-    """A request is recorded before its client has the answer. Header names are in lower case."""
+    """A request is recorded before its client gets the answer."""
     client.send(entry())
     sign_in, batch = server.requests
     assert (sign_in.endpoint, sign_in.method, sign_in.path, sign_in.status) == (
@@ -521,7 +521,7 @@ def test_requests_are_recorded(server: DevServer, client: Client) -> None:
 def test_recorded_requests_are_bounded(
     server: DevServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oldest requests are removed beyond a number or size, but all are counted."""
+    """The server keeps a limited number of recorded requests, but counts all requests."""
     monkeypatch.setattr("voyage_logger.devserver._journal.KEPT_REQUESTS", 3)
     for number in range(5):
         client.send(entry(str(number)))
@@ -535,7 +535,7 @@ def test_recorded_requests_are_bounded(
 def test_waiting_ends_when_entries_and_requests_are_there(
     server: DevServer, client: Client
 ) -> None:
-    """A test that waits for entries or requests continues when they are there."""
+    """A wait for entries or requests ends when the entries or requests have arrived."""
     thread = threading.Thread(target=client.send, args=[entry(), entry()])
     thread.start()
     server.wait_for_entries(2)
@@ -546,7 +546,7 @@ def test_waiting_ends_when_entries_and_requests_are_there(
 
 
 def test_waiting_too_long_raises_with_the_counts(server: DevServer, client: Client) -> None:
-    """The error tells the count at the timeout, and the answers of the server."""
+    """If a wait takes too long, the error names the count so far and the server's answers."""
     client.send({})
     with pytest.raises(TimeoutError, match=r"0\.01 s for 3 stored entries.*are 0.*batch 400: 1"):
         server.wait_for_entries(3, timeout=0.01)

@@ -1,4 +1,4 @@
-"""Tests of the JSON API of the dev server, and of the imports of the room."""
+"""Tests of the JSON API of the dev server, and of the modules that the dev server imports."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def messages(answer: tuple[int, Any]) -> list[str]:
 
 
 def test_entries_are_listed_and_filtered(client: ApiClient) -> None:
-    """The API filters by level, text and id, and returns 100 entries by default."""
+    """The API filters entries by level, text and `log_id`, and returns 100 by default."""
     client.store(*(entry(f"m {number}") for number in range(149)), entry("100 %", "error"))
     assert len(messages(client.api("GET", "entries"))) == 100
     assert len(messages(client.api("GET", "entries?limit=1000"))) == 150
@@ -84,14 +84,14 @@ def test_entries_are_listed_and_filtered(client: ApiClient) -> None:
     ],
 )
 def test_wrong_queries_are_refused(client: ApiClient, query: str, word: str) -> None:
-    """A wrong filter is an error. The server does not ignore the filter."""
+    """The server answers a wrong filter with an error, and does not ignore the filter."""
     status, answer = client.api("GET", f"entries?{query}")
     assert status == 400
     assert word in answer["message"]
 
 
 def test_root_names_the_path_of_the_entries(client: ApiClient) -> None:
-    """A user who opens the server in a browser learns where the entries are."""
+    """The answer at `/` names the path of the entries."""
     status, answer = client.ask("GET", "/", None)
     assert status == 404
     assert answer["message"] == "there is no /; the entries are at /dev/api/entries"
@@ -116,7 +116,7 @@ def test_stats_are_those_of_python(server: DevServer, client: ApiClient) -> None
 
 
 def test_script_queues_faults_for_both_endpoints(client: ApiClient) -> None:
-    """Faults can be scripted for batches and for sign-ins."""
+    """The API can plan faults for batches and for sign-ins."""
     faults = [{"status": 503, "headers": {"Retry-After": "1"}}, {}]
     assert client.api("POST", "script", {"endpoint": "batch", "faults": faults}) == (
         200,
@@ -142,7 +142,7 @@ def test_script_queues_faults_for_both_endpoints(client: ApiClient) -> None:
     ],
 )
 def test_wrong_scripts_are_refused(client: ApiClient, value: object, word: str) -> None:
-    """One wrong fault makes the server refuse the script, and the message names the fault."""
+    """If one fault of a script is wrong, the server refuses the script and names the fault."""
     status, answer = client.api("POST", "script", value)
     assert status == 400
     assert word in answer["message"]
@@ -150,7 +150,7 @@ def test_wrong_scripts_are_refused(client: ApiClient, value: object, word: str) 
 
 
 def test_rules_are_replaced_completely(server: DevServer, client: ApiClient) -> None:
-    """A rule that is absent in the request gets its default."""
+    """If the request does not name a rule, the rule gets its default value."""
     status, answer = client.api("PUT", "rules", {"max_entries": 1, "expires_in": OMIT})
     assert status == 200
     assert answer["max_body_bytes"] is None
@@ -174,14 +174,14 @@ def test_wrong_rules_are_refused(
 
 
 def test_unknown_rule_is_answered_with_the_known_rules(client: ApiClient) -> None:
-    """The message lists the known rules, so that a user finds a wrong letter."""
+    """If a rule is unknown, the message lists the known rules."""
     _, answer = client.api("PUT", "rules", {"max_entires": 1})
     assert answer["message"].startswith("there is no max_entires in the rules; there are max_body_")
 
 
 @pytest.mark.parametrize("value", [None, {}])
 def test_reset_deletes_the_entries(server: DevServer, client: ApiClient, value: object) -> None:
-    """A reset takes no body or an empty object, and refuses any other body."""
+    """The body of a reset may be empty or `{}`, and any other body is refused."""
     client.store(entry("x"))
     assert client.api("POST", "reset", value) == (200, {})
     assert server.entries() == []
@@ -201,18 +201,18 @@ def test_wrong_paths_methods_and_bodies_are_refused(client: ApiClient) -> None:
 
 @pytest.mark.parametrize("host", ["localhost:1", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]:80"])
 def test_own_host_names_are_served(client: ApiClient, host: str) -> None:
-    """Each name and address of this machine is a valid Host header."""
+    """The Host header may be any host name or IP address of this machine."""
     assert client.api("GET", "stats", headers={"Host": host})[0] == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "", "[x"])
 def test_rebound_host_names_are_refused(client: ApiClient, host: str) -> None:
-    """A web page cannot use DNS rebinding to reach the API."""
+    """The server refuses foreign host names, so web pages cannot use DNS rebinding."""
     assert client.api("GET", "stats", headers={"Host": host})[0] == 403
 
 
 def test_server_on_all_addresses_accepts_any_address() -> None:
-    """A server on 0.0.0.0 accepts any address as Host header, but no foreign name."""
+    """A server on 0.0.0.0 accepts any IP address in the Host header, but no foreign host name."""
     with DevServer(host="0.0.0.0") as server:  # noqa: S104 - the test needs this address
         client = ApiClient(server)
         assert server.url == f"http://127.0.0.1:{server.port}"
@@ -222,7 +222,7 @@ def test_server_on_all_addresses_accepts_any_address() -> None:
 
 
 def test_other_origins_are_refused(server: DevServer, client: ApiClient) -> None:
-    """A web page of another site cannot use the API; a page of this server can."""
+    """Web pages of other sites cannot use the API, but pages of this server can use it."""
     own = f"http://127.0.0.1:{server.port}"
     for origin, status in [(own, 200), ("http://evil.example", 403), ("null", 403)]:
         assert client.api("GET", "stats", headers={"Origin": origin})[0] == status
@@ -230,7 +230,7 @@ def test_other_origins_are_refused(server: DevServer, client: ApiClient) -> None
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_changes_need_the_json_type(server: DevServer, client: ApiClient, kind: str) -> None:
-    """A web page cannot change the server with a simple request."""
+    """Changes need the JSON Content-Type, so a simple request of a web page changes nothing."""
     client.store(entry("x"))
     headers = {"Content-Type": kind} if kind else {}
     assert client.api("POST", "reset", {}, headers)[0] == 415

@@ -1,4 +1,4 @@
-"""Tests of the dev server with sockets: faults, connections, start, close and outages."""
+"""Tests of the dev server's faults, connections, start, close and outages."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def test_script_is_consumed_in_order(server: DevServer, connect: Open) -> None:
-    """Each fault changes one request. A fault without arguments changes nothing."""
+    """The faults of a script are used in order, one for each request."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(status=503), Fault())
@@ -115,7 +115,7 @@ def test_sign_ins_and_batches_have_separate_scripts(server: DevServer, connect: 
 
 
 def test_scripted_answers_are_sent_as_scripted(server: DevServer, connect: Open) -> None:
-    """Status, headers, body and Content-Type of an answer come from the fault."""
+    """A fault can set the status, headers, body and Content-Type of an answer."""
     connection = connect()
     server.script(
         html_ok(),
@@ -140,7 +140,7 @@ def test_scripted_answers_are_sent_as_scripted(server: DevServer, connect: Open)
 
 
 def test_headers_are_added_to_a_real_answer(server: DevServer, connect: Open) -> None:
-    """A fault without a status handles the request. `Connection: close` ends the connection."""
+    """If a fault sets only headers, the server adds these headers to its usual answer."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(headers={"Connection": "close", "X-Own": "1"}))
@@ -152,7 +152,7 @@ def test_headers_are_added_to_a_real_answer(server: DevServer, connect: Open) ->
 
 
 def test_delay_delays_the_answer_not_the_entries(server: DevServer, connect: Open) -> None:
-    """The batch is stored at once, and its answer comes late."""
+    """With `delay`, the batch is stored at once, but its answer comes late."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(delay=2))
@@ -165,7 +165,7 @@ def test_delay_delays_the_answer_not_the_entries(server: DevServer, connect: Ope
 
 
 def test_hang_never_answers(server: DevServer, connect: Open) -> None:
-    """The request is recorded, but no entry is stored and no answer is sent, also if more comes."""
+    """With `hang`, the request is recorded, but nothing is stored and no answer is sent."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(hang=True))
@@ -182,7 +182,7 @@ def test_hang_never_answers(server: DevServer, connect: Open) -> None:
 
 
 def test_release_ends_hanging_requests(server: DevServer, connect: Open) -> None:
-    """The connections of hanging requests are closed, and other connections stay open."""
+    """`release` closes the connections of hanging requests, and other connections stay open."""
     hanging, other = connect(), connect()
     token = sign_in(other)
     server.script(Fault(hang=True))
@@ -198,20 +198,20 @@ def test_release_ends_hanging_requests(server: DevServer, connect: Open) -> None
 def test_reset_breaks_the_connection(
     server: DevServer, connect: Open, when: Any, stored: int
 ) -> None:
-    """The client gets a TCP reset, before or after the entries are stored."""
+    """With `reset`, the client gets a TCP reset before or after the entries are stored."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(reset=when))
     ask(connection, token)
     with pytest.raises(ConnectionResetError):
-        connection.sock.recv(1)  # after a normal end, `recv` would return no bytes
+        connection.sock.recv(1)  # after a normal close, `recv` would return b""
     assert server.count() == stored
     assert server.requests[-1].status is None
     assert server.stats()["answers"]["batch"] == {"unanswered": 1}
 
 
 def test_cut_sends_an_incomplete_body(server: DevServer, connect: Open) -> None:
-    """The Content-Length of the answer is greater than its body."""
+    """With `cut`, the Content-Length of the answer is greater than the length of its body."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(cut=True))
@@ -225,7 +225,7 @@ def test_cut_sends_an_incomplete_body(server: DevServer, connect: Open) -> None:
 
 @pytest.mark.parametrize("method", ["script", "script_sign_in"])
 def test_script_of_something_else_is_a_type_error(server: DevServer, method: str) -> None:
-    """The error names the wrong value, and no fault of the script is queued."""
+    """If a script contains a wrong value, the error names it, and no fault is planned."""
     with pytest.raises(TypeError, match=r"made of Fault\(\.\.\.\), not of 503"):
         getattr(server, method)(Fault(status=503), 503)
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
@@ -247,7 +247,7 @@ def test_connections_are_kept(server: DevServer, connect: Open) -> None:
 
 
 def test_answer_is_sent_in_one_write(server: DevServer) -> None:
-    """A client receives head and body of an answer together."""
+    """The head and the body of an answer are sent in one write."""
     with raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
         head, _, body = client.recv(1 << 16).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 404 Not Found\r\n")
@@ -266,7 +266,7 @@ def test_client_may_end_the_connection(server: DevServer, head: str) -> None:
 
 
 def test_continue_is_sent_on_request(server: DevServer, connect: Open) -> None:
-    """A client such as curl waits for `100 Continue` before it sends a large body."""
+    """The server sends `100 Continue` if the client asks for it."""
     token = sign_in(connect())
     head = (
         f"POST {BATCH_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -301,7 +301,7 @@ def test_continue_is_sent_on_request(server: DevServer, connect: Open) -> None:
     ],
 )
 def test_http_is_strict(server: DevServer, data: bytes, status: int) -> None:
-    """A request that HTTP readers disagree about is refused, and the connection ends."""
+    """A request that is not strictly valid HTTP is refused, and the connection ends."""
     with raw(server, data) as client:
         client.shutdown(socket.SHUT_WR)
         head, _, body = read_all(client).partition(b"\r\n\r\n")
@@ -310,7 +310,7 @@ def test_http_is_strict(server: DevServer, data: bytes, status: int) -> None:
 
 
 def test_refused_client_gets_its_answer_although_it_sends_more(server: DevServer) -> None:
-    """The server reads the rest of a refused request, because a reset could destroy the answer."""
+    """The server reads the rest of a refused request, so that its client gets the answer."""
     with raw(server, b"nonsense\r\n\r\n" + b"x" * (1 << 20)) as client:
         client.shutdown(socket.SHUT_WR)
         assert read_all(client).startswith(b"HTTP/1.1 400 ")
@@ -339,24 +339,24 @@ def test_batch_needs_a_length(server: DevServer, connect: Open) -> None:
 def test_vanished_client_gets_no_answer_and_prints_nothing(
     server: DevServer, connect: Open, capfd: pytest.CaptureFixture[str], data: bytes
 ) -> None:
-    """An incomplete request does not disturb the server or other clients."""
+    """If a client vanishes during its request, the server continues and prints nothing."""
     with raw(server, data) as client:
         client.shutdown(socket.SHUT_WR)
         assert read_all(client) == b""
     with raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"):
-        pass  # the client goes before the answer
+        pass  # the client closes its connection before the answer
     assert sign_in(connect())
     assert capfd.readouterr() == ("", "")
 
 
 def test_idle_connections_can_be_dropped(server: DevServer, connect: Open) -> None:
-    """A batch that is sent into a dropped connection is not stored."""
+    """A batch that is sent over a dropped connection is not stored."""
     idle, hanging = connect(), connect()
     token = sign_in(idle)
     server.script(Fault(hang=True))
     ask(hanging, token)
     server.wait_for_requests(1)
-    for _ in range(20):  # the connection is dropped just after its answer
+    for _ in range(20):  # each connection is dropped just after its answer
         assert send(idle, token)[0] == 200
         assert server.drop_idle_connections() == 1
         assert idle.sock.recv(1) == b""
@@ -373,7 +373,7 @@ def test_idle_connections_can_be_dropped(server: DevServer, connect: Open) -> No
 def test_request_that_arrives_during_a_drop_is_not_handled(
     server: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that is dropped after the first line of a request gets no answer."""
+    """If a connection is dropped after the first line of a request, the request is not handled."""
     dropped: list[int] = []
 
     def read_and_drop(reader: BinaryIO) -> bytes:
@@ -384,7 +384,7 @@ def test_request_that_arrives_during_a_drop_is_not_handled(
     monkeypatch.setattr(_handler, "read_line", read_and_drop)
     with raw(server, f"POST {SIGN_IN_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) as client:
         assert read_all(client) == b""
-    until(lambda: dropped)  # the client sees the end before the drop returns
+    until(lambda: dropped)  # the client may see the end before the drop returns
     assert dropped == [1]
     assert server.requests == []
 
@@ -399,7 +399,7 @@ def test_many_clients_connect_at_once(server: DevServer) -> None:
 
 
 def test_dropped_connection_handles_nothing_more() -> None:
-    """A request that arrives during the drop is neither handled nor answered."""
+    """After a connection was dropped, no more requests are handled on it."""
     here, there = socket.socketpair()
     connections = Connections()
     served = threading.Event()
@@ -423,7 +423,7 @@ def test_dropped_connection_handles_nothing_more() -> None:
 
 
 def test_connection_that_is_dropped_during_an_answer_handles_nothing_more() -> None:
-    """`close` ends an answer that the client does not read, and the connection stays dropped."""
+    """If `close` interrupts an answer, the connection handles no more requests."""
     here, there = socket.socketpair()
     connections = Connections()
     answers: list[bool] = []
@@ -441,7 +441,7 @@ def test_connection_that_is_dropped_during_an_answer_handles_nothing_more() -> N
 
 
 def test_closed_server_accepts_no_client() -> None:
-    """A client that connects during `close` is disconnected."""
+    """If a client connects during `close`, the server disconnects it."""
     here, there = socket.socketpair()
     connections = Connections()
     connections.close()
@@ -453,7 +453,7 @@ def test_closed_server_accepts_no_client() -> None:
 def test_server_survives_a_lack_of_threads(
     server: DevServer, connect: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client is disconnected if no thread can start, and the next client is served."""
+    """If no thread can be started, the client is disconnected, and the next client is served."""
     start = threading.Thread.start
 
     def drop_new(_: threading.Thread) -> None:
@@ -468,14 +468,14 @@ def test_server_survives_a_lack_of_threads(
 
 @pytest.mark.skipif(os.name != "posix", reason="the limit of files is one of POSIX")
 def test_server_survives_a_lack_of_files(server: DevServer, connect: Open) -> None:
-    """A client waits while the process can open no more files, and is served afterwards."""
-    import resource  # noqa: PLC0415 - Windows has no such module
+    """While the process cannot open more files, a client waits, and is served later."""
+    import resource  # noqa: PLC0415 - not on Windows
 
-    assert sign_in(connect())  # the threads of the server have opened their files
+    assert sign_in(connect())  # now the server's threads have opened their files
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket() as client:
         client.settimeout(0.2)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # stdin, stdout, stderr
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # stdin, stdout and stderr only
         try:
             client.connect(("127.0.0.1", server.port))
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -491,7 +491,7 @@ def test_server_survives_a_lack_of_files(server: DevServer, connect: Open) -> No
 
 
 def test_close_ends_all_connections_at_once() -> None:
-    """Hanging, delayed, idle and incomplete requests end, and no thread is left."""
+    """`close` ends hanging, delayed, idle and incomplete requests, and leaves no thread."""
     before = set(threading.enumerate())
     server = DevServer(rules=Rules()).start()
     with contextlib.ExitStack() as stack:
@@ -515,7 +515,7 @@ def test_close_ends_all_connections_at_once() -> None:
 
 
 def test_close_does_not_wait_for_a_client_that_does_not_read() -> None:
-    """An answer that is being sent ends with its connection."""
+    """`close` does not wait for a client that does not read its answer."""
     with DevServer() as server, raw(server) as client:
         server.script(Fault(status=200, body="x" * (32 << 20)))
         client.sendall(f"POST {BATCH_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -536,7 +536,7 @@ def test_start_is_ready_at_once() -> None:
 
 
 def test_port_of_a_closed_server_can_be_used_again() -> None:
-    """A new server can use the port, even if the old server had connections."""
+    """A new server can use the port of a closed server, even if that server had connections."""
     with DevServer() as first, raw(first, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
         client.recv(10)
         port = first.port
@@ -546,13 +546,13 @@ def test_port_of_a_closed_server_can_be_used_again() -> None:
 
 
 def test_port_in_use_is_an_os_error(server: DevServer) -> None:
-    """Two servers cannot share a port."""
+    """If the port is in use, `start` raises an `OSError`."""
     with pytest.raises(OSError, match="in use"):
         DevServer(port=server.port).start()
 
 
 def test_methods_raise_if_the_server_does_not_run() -> None:
-    """The error tells if the server was not started, or is closed."""
+    """If the server does not run, its methods raise an error that says why."""
     server = DevServer()
     with pytest.raises(RuntimeError, match="not started"):
         _ = server.url
@@ -568,7 +568,7 @@ def test_methods_raise_if_the_server_does_not_run() -> None:
 
 
 def test_environ_has_the_variables_for_a_client() -> None:
-    """The three variables are the ones of the vendor, with the values of this server."""
+    """`environ` has the three variables that a client needs for this server."""
     with DevServer(api_key="k", api_secret="s") as server:
         assert server.environ == {
             "VOYAGE_LOGS_URL": f"http://127.0.0.1:{server.port}",
@@ -580,7 +580,7 @@ def test_environ_has_the_variables_for_a_client() -> None:
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
 def test_server_works_with_ipv6() -> None:
-    """The URL has the IPv6 address in brackets."""
+    """With IPv6, the URL has the IP address in brackets."""
     try:
         server = DevServer(host="::1").start()
     except OSError:
@@ -593,7 +593,7 @@ def test_server_works_with_ipv6() -> None:
 
 
 def test_outage_refuses_new_connections_until_it_ends(server: DevServer, connect: Open) -> None:
-    """Idle connections end, and requests in progress are answered."""
+    """An outage ends idle connections and refuses new ones, but answers running requests."""
     idle, busy = connect(), connect()
     token = sign_in(idle)
     sign_in(busy)
@@ -618,7 +618,7 @@ def test_outage_refuses_new_connections_until_it_ends(server: DevServer, connect
 
 
 def test_close_during_an_outage_frees_the_port() -> None:
-    """Another server can use the port after `close`."""
+    """After `close` during an outage, another server can use the port."""
     with DevServer() as server:
         port = server.port
         server.refuse_connections()
@@ -627,9 +627,9 @@ def test_close_during_an_outage_frees_the_port() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the test forks beside threads
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the test forks while threads run
 def test_close_in_a_forked_child_does_nothing(server: DevServer, connect: Open) -> None:
-    """A child that leaves the `with` block does not close the server of the parent."""
+    """If a forked child leaves the `with` block, the server of the parent stays open."""
     connection = connect()
     sign_in(connection)
     child = os.fork()
@@ -644,7 +644,7 @@ def test_close_in_a_forked_child_does_nothing(server: DevServer, connect: Open) 
 
 
 def test_file_keeps_the_entries(tmp_path: Path) -> None:
-    """A new server on the same file has the entries of the old server."""
+    """A new server that uses the same database file has the entries of the old server."""
     path = tmp_path / "entries.db"
     for run in (1, 2):
         with DevServer(db=path) as server:
@@ -658,7 +658,7 @@ def test_file_keeps_the_entries(tmp_path: Path) -> None:
 
 
 def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    """`start` raises the error of SQLite, and the port is free."""
+    """If the file is not a database, `start` raises the error of SQLite and frees the port."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 100)
     server = DevServer(db=path)
@@ -666,9 +666,9 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         server.start()
 
 
-@pytest.mark.parametrize("size", [1, 150])  # one statement, and a transaction with two statements
+@pytest.mark.parametrize("size", [1, 150])  # one or two SQL statements
 def test_batch_that_cannot_be_stored_gets_500(tmp_path: Path, size: int) -> None:
-    """No entry of the batch is stored, and the next batch is accepted."""
+    """If a batch cannot be stored, it gets 500, and the next batch is accepted."""
     with DevServer(db=tmp_path / "entries.db") as server:
         with contextlib.closing(sqlite3.connect(tmp_path / "entries.db")) as other:
             other.execute(

@@ -1,4 +1,4 @@
-"""Any entry becomes strict JSON of bounded size."""
+"""Any entry becomes strict JSON within the size limit."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from voyage_logger._entry.safe_text import CYCLE, MAX_DEPTH, TOO_DEEP
 from voyage_logger._entry.trimming import MIN_LIMIT, bare
 
 ROOMY = 1 << 20
-MARK_LENGTH = 64  # bytes: longer than each mark of a cut
+MARK_LENGTH = 64  # bytes; each mark of a cut is shorter
 
 
 def parse(payload: bytes) -> Any:
-    """Return the payload as a parser of strict JSON reads it."""
+    """Parse a payload as strict JSON, and return the result."""
 
     def refuse(constant: str) -> Any:
         pytest.fail(f"not JSON: {constant}")
@@ -45,17 +45,17 @@ def parse(payload: bytes) -> Any:
         return dict(pairs)
 
     data = json.loads(payload.decode(), parse_constant=refuse, object_pairs_hook=unique)
-    json.dumps(data, ensure_ascii=False).encode()  # A lone surrogate would raise.
+    json.dumps(data, ensure_ascii=False).encode()  # This line raises if a lone surrogate is left.
     return data
 
 
 def sent(value: object, limit: int = ROOMY) -> Any:
-    """Return one value as a server reads it."""
+    """Return the value that a server would receive."""
     return parse(encode({"value": value}, limit))["value"]
 
 
 def peak_memory(value: object, limit: int) -> int:
-    """Return the most memory that the encoding of a value takes, bytes."""
+    """Return the peak of the memory that the encoding of a value takes, in bytes."""
     tracemalloc.start()
     try:
         payload = encode({"message": "m", "value": value}, limit)
@@ -68,7 +68,7 @@ def peak_memory(value: object, limit: int) -> int:
 
 
 def bare_soon(entry: dict[str, Any], limit: int, why: str) -> bytes:
-    """Return the bare entry; fail if `bare` encodes it more than 100 times."""
+    """Return the bare entry, and fail if `bare` needs more than 100 attempts."""
     tries = 0
 
     def counted(value: Any) -> str:
@@ -112,7 +112,7 @@ class Unfinished:
     total: int = field(init=False)
 
 
-Pair = namedtuple("Pair", "left right")  # noqa: PYI024 - libraries return the untyped kind
+Pair = namedtuple("Pair", "left right")  # noqa: PYI024 - libraries also use `namedtuple`
 
 
 class Plain:
@@ -341,7 +341,7 @@ ODD: tuple[Any, ...] = (
     lambda: ...,
 )
 
-# Hypothesis itself cannot handle these values.
+# Hypothesis cannot generate these values, so they are listed here.
 HARSH: tuple[Any, ...] = (
     UnboundProxy,
     Nameless,
@@ -401,7 +401,7 @@ class TestAnyValue:
     @given(st.dictionaries(any_text, zoo, max_size=5), st.integers(MIN_LIMIT, 8192))
     @settings(max_examples=35, deadline=None)
     def test_becomes_strict_json_within_the_limit(self, entry: dict[str, Any], limit: int) -> None:
-        """Any entry becomes a strict JSON object within the limit."""
+        """Any entry becomes a strict JSON object within the size limit."""
         payload = encode(entry, limit)
 
         assert len(payload) <= limit
@@ -417,7 +417,7 @@ class TestAnyValue:
 
     @pytest.mark.parametrize("make", ODD + HARSH, ids=range(len(ODD + HARSH)))
     def test_of_each_odd_kind_costs_no_other_value_beside_it(self, make: Any) -> None:
-        """One odd value in a list or dict changes no value beside it."""
+        """One odd value in a list or dict does not change the other values."""
         data = sent([1, {"odd": make(), "after": 2}, 3])
 
         assert (data[0], data[1]["after"], data[2]) == (1, 2, 3)
@@ -425,19 +425,19 @@ class TestAnyValue:
     @given(st.dictionaries(st.text(max_size=10), json_values, max_size=5))
     @settings(max_examples=25, deadline=None)
     def test_that_is_plain_comes_through_unchanged(self, entry: dict[str, Any]) -> None:
-        """Plain JSON data is sent as `json` itself would send it."""
+        """Plain JSON data is encoded as `json.dumps` encodes it."""
         assert parse(encode(entry, ROOMY)) == json.loads(json.dumps(entry))
 
     @given(st.dictionaries(st.text(max_size=10), json_values, max_size=5))
     @settings(max_examples=25, deadline=None)
     def test_is_the_same_by_the_careful_path(self, entry: dict[str, Any]) -> None:
-        """The careful path sends plain data unchanged."""
+        """The slow, careful encoder gives the same result for plain data."""
         assert to_plain(entry, ROOMY) == entry
 
     @given(st.dictionaries(any_text, zoo, max_size=3))
     @settings(max_examples=20, deadline=None)
     def test_in_a_dict_subclass_becomes_strict_json_too(self, entry: dict[str, Any]) -> None:
-        """An entry of a dict subclass, which `before_send` may return, becomes strict JSON."""
+        """If `before_send` returns a dict subclass, the entry still becomes strict JSON."""
         for kind in (OrderedDict, lambda items: defaultdict(int, items)):
             payload = encode(kind({**entry, "k": {1: 1, "1": 2}}), ROOMY)
             assert list(parse(payload)["k"].values()) == [1, 2]
@@ -448,7 +448,7 @@ class TestAnyValue:
 
     @pytest.mark.parametrize("make", HARSH, ids=range(len(HARSH)))
     def test_that_is_hostile_fits_into_the_bare_entry(self, make: Any) -> None:
-        """`bare` does not raise for a value whose methods raise."""
+        """`bare` accepts a value whose methods all raise."""
         entry = dict.fromkeys(("message", "event_name", "add_ticket"), make())
         for meta_data in (make(), {"log_id": make(), "logged_at": make()}):
             payload = bare_soon({**entry, "meta_data": meta_data}, MIN_LIMIT, "<why>")
@@ -457,7 +457,7 @@ class TestAnyValue:
     @given(zoo, st.integers(MIN_LIMIT, 4096))
     @settings(max_examples=20, deadline=None)
     def test_fits_into_the_bare_entry(self, value: object, limit: int) -> None:
-        """`bare` accepts any value in any field, and its result is within the limit."""
+        """`bare` accepts any value in any field, and its result is within the size limit."""
         entry = dict.fromkeys(("message", "event_name", "add_ticket"), value)
         for meta_data in (value, {"log_id": value, "logged_at": value}):
             payload = bare_soon({**entry, "meta_data": meta_data}, limit, "<why>")
@@ -524,11 +524,11 @@ class TestForms:
         ids=lambda value: type(value).__name__,
     )
     def test_each_known_type_has_a_sensible_form(self, value: object, form: object) -> None:
-        """Each type that apps log is sent in a form that a reader understands."""
+        """Each type that apps often log is sent in a readable form."""
         assert sent(value) == form
 
     def test_a_dataclass_with_an_unset_field_shows_the_others(self) -> None:
-        """A dataclass with an unset field shows its other fields."""
+        """If a field of a dataclass is not set, the other fields are sent."""
         assert sent(Unfinished(1))["number"] == 1
 
     def test_keys_with_the_same_text_are_both_kept(self) -> None:
@@ -536,7 +536,7 @@ class TestForms:
         assert sorted(sent({1: "int", "1": "str"}).values()) == ["int", "str"]
 
     def test_many_long_keys_with_the_same_beginning_are_all_kept(self) -> None:
-        """Keys such as long URLs that are equal after the cut are all sent."""
+        """If long keys become equal after they are cut, all their values are still sent."""
         urls = {
             "https://example.com/" + "a" * 300 + str(number): {number} for number in range(2000)
         }
@@ -548,7 +548,7 @@ class TestForms:
         assert sent({None: 1, True: 2, False: 3}) == {"null": 1, "true": 2, "false": 3}
 
     def test_a_broken_key_costs_only_its_own_name(self) -> None:
-        """A key whose `str` raises changes no other key."""
+        """If the `str` of a key raises, the other keys do not change."""
         assert sent({UnboundProxy(): 1, "other": 2})["other"] == 2
 
     @pytest.mark.parametrize("make", [lambda: iter([1, 2]), lambda: (n for n in (1, 2))])
@@ -561,18 +561,18 @@ class TestForms:
         assert list(values) == [1, 2]
 
     def test_a_large_array_is_not_unpacked(self) -> None:
-        """An array of too many elements is sent as its short repr."""
+        """An array that has too many elements is sent as its short `repr`."""
         assert sent(Array(pytest.fail, size=ROOMY // 2 + 1)) == "array([...])"
 
     def test_a_model_dump_of_an_instance_is_not_called(self) -> None:
-        """An object with `model_dump` as an attribute, such as a mock, is sent as its repr."""
+        """If an instance, such as a mock, has its own attribute `model_dump`, it is not called."""
         value = Plain()
         value.model_dump = pytest.fail  # type: ignore[attr-defined]
 
         assert sent(value) == "Plain()"
 
     def test_a_set_that_changes_meanwhile_keeps_its_elements(self) -> None:
-        """A set is sent even if the repr of an element adds to the set."""
+        """A set is sent even if the `repr` of an element adds an element to the set."""
         values: set[Any] = {1}
 
         class Adder:
@@ -585,7 +585,7 @@ class TestForms:
         assert "Adder()" in sent(values)
 
     def test_a_dict_that_changes_meanwhile_keeps_its_items(self) -> None:
-        """A dict is sent even if the repr of a value adds to the dict."""
+        """A dict is sent even if the `repr` of a value adds an item to the dict."""
         values: dict[Any, Any] = {"first": 1}
 
         class Adder:
@@ -598,7 +598,7 @@ class TestForms:
         assert sent(values) == {"first": 1, "adder": "Adder()"}
 
     def test_a_dict_that_another_thread_changes_is_encoded(self) -> None:
-        """A dict becomes strict JSON each time, although another thread changes it."""
+        """A dict becomes strict JSON even while another thread changes the dict."""
         shared: dict[Any, Any] = {}
         has_ended = threading.Event()
 
@@ -631,7 +631,7 @@ class TestForms:
         ]
 
     def test_numpy_values_without_a_python_type_keep_their_meaning(self) -> None:
-        """Long floats, nanoseconds and records of numpy keep their digits, units and names."""
+        """Numpy's long floats, nanoseconds and records keep their digits, units and names."""
         np = pytest.importorskip("numpy")
         time = np.datetime64("2026-01-02T03:04:05.000000006", "ns")
         text = "2026-01-02T03:04:05.000000006"
@@ -653,7 +653,7 @@ class TestForms:
         ]
 
     def test_a_record_of_numpy_is_redacted_by_its_names(self) -> None:
-        """The value of a field named "password" in a record of numpy is masked."""
+        """If a numpy record has a field "password", the value of the field is masked."""
         np = pytest.importorskip("numpy")
         record = np.zeros(1, dtype=[("password", "f8"), ("a", "i4")])
 
@@ -662,21 +662,21 @@ class TestForms:
         assert entry["value"] == [{"password": MASK, "a": 0}]
 
     def test_attrs_instances_show_their_fields(self) -> None:
-        """An instance of an attrs class is sent as an object."""
+        """An instance of an `attrs` class is sent as a JSON object with its fields."""
         attrs = pytest.importorskip("attrs")
         kind = attrs.make_class("Kind", ["x"])
 
         assert sent(kind(x=(1,))) == {"x": [1]}
 
     def test_pydantic_models_show_their_fields(self) -> None:
-        """A pydantic model is sent as an object."""
+        """A `pydantic` model is sent as a JSON object with its fields."""
         pydantic = pytest.importorskip("pydantic", minversion="2")
         kind = pydantic.create_model("Kind", day=(date, ...))
 
         assert sent(kind(day=date(2026, 1, 2))) == {"day": "2026-01-02"}
 
     def test_pydantic_models_cause_no_warning(self) -> None:
-        """A field of another type than declared is sent, and the app gets no warning."""
+        """If a field of a `pydantic` model has a wrong type, the app still gets no warning."""
         pydantic = pytest.importorskip("pydantic", minversion="2")
         kind = pydantic.create_model("Kind", number=(int, ...))
 
@@ -703,7 +703,7 @@ WRAPS = [
 class TestShape:
     @pytest.mark.parametrize("wrap", WRAPS)
     def test_deep_nesting_is_cut_and_marked(self, wrap: Any) -> None:
-        """A value of 10,000 levels is cut at the bound, with a mark."""
+        """A value with 10,000 nested levels is cut at the limit, and a mark shows the cut."""
         data = json.dumps(sent(nested(10_000, wrap)))
 
         assert TOO_DEEP in data
@@ -711,18 +711,18 @@ class TestShape:
 
     @pytest.mark.parametrize("wrap", WRAPS)
     def test_nesting_beyond_the_bound_is_cut_and_marked(self, wrap: Any) -> None:
-        """A value that is a little deeper than the bound is cut, with a mark."""
+        """A value that is slightly deeper than the limit is cut, and a mark shows the cut."""
         assert TOO_DEEP in json.dumps(sent(nested(MAX_DEPTH + 5, wrap)))
 
     @pytest.mark.parametrize("wrap", WRAPS[:3])
     def test_nesting_up_to_the_bound_is_kept(self, wrap: Any) -> None:
-        """A value that is less deep than the bound is sent whole."""
+        """A value that is not deeper than the limit is sent whole."""
         value = nested(MAX_DEPTH - 1, wrap)
 
         assert sent(value) == json.loads(json.dumps(value))
 
     def test_the_bound_of_nesting_is_one_for_all_values(self) -> None:
-        """The fast path and the careful path allow the same depth."""
+        """The fast encoder and the careful encoder allow the same depth."""
         plain: Any = [1]
         odd: Any = [{1}]
         for _ in range(MAX_DEPTH - 3):
@@ -731,7 +731,7 @@ class TestShape:
         assert TOO_DEEP not in json.dumps(sent(plain)) + json.dumps(sent(odd))
 
     def test_cycles_are_cut_and_marked(self) -> None:
-        """A container inside itself is replaced by a mark, and its other items are sent."""
+        """If a container contains itself, a mark replaces it, and its other items are sent."""
         own_list: list[Any] = [1, {2}]
         own_list.append(own_list)
         own_dict: dict[Any, Any] = {"a": {2}}
@@ -741,7 +741,7 @@ class TestShape:
         assert sent(own_dict) == {"a": [2], "self": [CYCLE]}
 
     def test_a_cycle_of_plain_lists_is_cut(self) -> None:
-        """The fast path finds a cycle of plain lists."""
+        """The fast encoder also finds a cycle of plain lists."""
         own: list[Any] = [1]
         own.append(own)
 
@@ -761,14 +761,14 @@ class TestShape:
         ],
     )
     def test_many_shared_references_cost_little(self, kind: Any, leaf: object) -> None:
-        """Nested containers of one shared container are cut before they take memory."""
+        """If nested containers share one container many times, the value is cut early."""
         value = nested(6, lambda inner: kind([inner] * 14), leaf)
 
         assert peak_memory(value, 4096) < 2_000_000
 
     @pytest.mark.parametrize("kind", [OrderedDict, dict])
     def test_shared_references_in_any_kind_of_entry_cost_little(self, kind: Any) -> None:
-        """An entry of a dict subclass with shared references takes little memory, too."""
+        """If a dict subclass has many shared references, its entry takes little memory."""
         value = nested(5, lambda inner: [inner] * 14)
         tracemalloc.start()
         try:
@@ -798,13 +798,13 @@ class TestShape:
         assert peak_memory(value, 4096) < 2_000_000
 
     def test_a_large_dict_is_not_copied_whole(self) -> None:
-        """A dict of 200,000 items takes little memory, because only items that fit are read."""
+        """Of a dict with 200,000 items, only as many items are read as fit into the entry."""
         cache = dict.fromkeys(range(200000))
 
         assert peak_memory(cache, 4096) < 2_000_000
 
     def test_an_endless_mapping_is_cut(self) -> None:
-        """An endless mapping is read only as far as the limit allows."""
+        """Of an endless mapping, only as many items are read as fit into the entry."""
 
         class EndlessMapping(Mapping[int, int]):
             def __getitem__(self, key: int) -> int:
@@ -820,7 +820,7 @@ class TestShape:
         parse(encode({"value": EndlessMapping()}, 4096))
 
     def test_an_endless_sequence_is_cut(self) -> None:
-        """An endless sequence is read only as far as the limit allows."""
+        """Of an endless sequence, only as many items are read as fit into the entry."""
         payload = encode({"message": "m", "value": Endless()}, 4096)
 
         assert parse(payload)["message"] == "m"
@@ -829,7 +829,7 @@ class TestShape:
 class TestForeignCode:
     @pytest.mark.parametrize("name", ["__repr__", "__str__", "model_dump", "isoformat", "tolist"])
     def test_that_encodes_itself_is_called_a_few_times(self, name: str) -> None:
-        """A method that logs its own object is called a few times, and then no more."""
+        """If a value's `__repr__` logs the same value, there is no endless recursion."""
         calls = 0
 
         def render(self: object) -> Any:
@@ -850,7 +850,7 @@ class TestForeignCode:
         assert calls
 
     def test_that_is_interrupted_lets_the_app_know(self) -> None:
-        """Ctrl-C in a `__repr__` is not swallowed."""
+        """If Ctrl-C comes in the `__repr__` of a value, the app gets the `KeyboardInterrupt`."""
 
         class Interrupted:
             def __repr__(self) -> str:
@@ -860,7 +860,7 @@ class TestForeignCode:
             encode({"value": Interrupted()}, ROOMY)
 
     def test_that_encodes_another_value_gives_two_whole_entries(self) -> None:
-        """If a repr logs, both the inner and the outer entry are whole."""
+        """If a `__repr__` logs another value, both entries are whole."""
         inner: list[Any] = []
 
         class Logs:
@@ -872,7 +872,7 @@ class TestForeignCode:
         assert inner == [["Plain()", [1]]]
 
     def test_is_called_again_after_it_has_failed(self) -> None:
-        """A repr is called as usual after other reprs in the same thread have raised."""
+        """After a `__repr__` has raised, other `__repr__` methods are still called."""
         for _ in range(10):
             sent([BrokenRepr(), BrokenError()])
 
@@ -926,17 +926,17 @@ class TestTrimming:
         assert 4096 - 2 * MARK_LENGTH < len(encode({"message": text * 20_000}, 4096)) <= 4096
 
     def test_text_with_an_expensive_beginning_fits(self) -> None:
-        """A text whose beginning needs more bytes than its end is cut until the entry fits."""
+        """If the beginning of a text needs the most bytes in JSON, the text is still cut enough."""
         assert len(encode({"message": "\x00" * 1000 + "a" * 50_000}, 2048)) <= 2048
 
     def test_an_entry_of_exactly_the_limit_is_whole(self) -> None:
-        """An entry as long as the limit is not cut."""
+        """An entry that is exactly as long as the limit is not cut."""
         whole = encode({"message": "x" * 3000}, ROOMY)
 
         assert encode({"message": "x" * 3000}, len(whole)) == whole
 
     def test_an_entry_one_byte_above_the_limit_is_trimmed(self) -> None:
-        """An entry that is one byte too long is cut."""
+        """An entry that is one byte longer than the limit is cut."""
         whole = encode({"message": "x" * 3000}, ROOMY)
 
         payload = encode({"message": "x" * 3000}, len(whole) - 1)
@@ -956,7 +956,7 @@ class TestTrimming:
         assert data["value"].endswith(TRIMMED)
 
     def test_an_entry_too_large_for_trimming_keeps_message_and_ids(self) -> None:
-        """An entry of 5,000 numbers is cut to its message, its ids and the reason."""
+        """An entry with 5,000 numbers cannot be trimmed, so only its message and ids remain."""
         meta_data = {"logged_at": "now", "log_id": "run-1", "numbers": list(range(5000))}
 
         data = parse(encode({"message": "m", "level": "info", "meta_data": meta_data}, 2048))
@@ -967,7 +967,7 @@ class TestTrimming:
         assert data["meta_data"]["trimmed"].startswith("<cut: ")
 
     def test_the_bare_entry_still_opens_a_ticket(self) -> None:
-        """An entry that is too large for trimming keeps `add_ticket` as a flag."""
+        """An entry that is cut to its bare fields keeps the field `add_ticket`."""
         entry = {"message": "m", "add_ticket": True, "meta_data": {"n": list(range(5000))}}
 
         assert parse(encode(entry, 2048))["add_ticket"] is True
@@ -980,7 +980,7 @@ class TestTrimming:
 
     @pytest.mark.parametrize("text", ["\x00", '"', "\ud800", "\U0001f600"])
     def test_the_bare_entry_keeps_all_its_fields_within_the_least_limit(self, text: str) -> None:
-        """A bare entry whose fields are all long is within the least limit."""
+        """Even if all its fields are long, a bare entry fits into the smallest size limit."""
         names = ("message", "level", "app_name", "environment", "event_name", "add_ticket")
         entry = dict.fromkeys((*names, "method_name"), text * 5000)
         meta_data = dict.fromkeys(("logged_at", "log_id"), text * 5000)
@@ -993,7 +993,7 @@ class TestTrimming:
     @given(st.text(max_size=3000), st.integers(MIN_LIMIT, 2048))
     @settings(max_examples=25, deadline=None)
     def test_an_encoded_entry_can_be_shortened(self, text: str, limit: int) -> None:
-        """`shorten` returns an encoded entry within the given limit."""
+        """`shorten` cuts an encoded entry to the given limit."""
         meta_data = {"log_id": "run-1"}
         payload = encode({"message": text, "meta_data": meta_data}, ROOMY)
 

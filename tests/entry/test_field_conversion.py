@@ -30,7 +30,7 @@ TEXTS = [
 
 
 class NoTruth:
-    """A value such as an array of numpy, whose `bool` raises."""
+    """A value whose `bool` raises, as that of a numpy array does."""
 
     def __bool__(self) -> bool:
         raise ValueError("ambiguous")
@@ -43,7 +43,7 @@ class NoTruth:
 def test_none_leaves_an_optional_field_out(
     server: DevServer, logger: VoyageLogger, name: str
 ) -> None:
-    """A field that is None is left out, because the server would reject an entry with null."""
+    """An optional field that is None is left out, because the server rejects null."""
     logger.info("x", **{name: None})
     assert logger.flush()
     (entry,) = server.entries()
@@ -55,7 +55,7 @@ def test_none_leaves_an_optional_field_out(
 def test_none_keeps_the_value_of_the_logger(
     server: DevServer, logger: VoyageLogger, name: str
 ) -> None:
-    """A required field that is None in the call has the value of the logger."""
+    """If a log call gives None for a required field, the logger's value is sent."""
     logger.info("x", **{name: None})
     assert logger.flush()
     assert server.entries()[0][name] == {"app_name": "app", "environment": "production"}[name]
@@ -66,7 +66,7 @@ def test_none_keeps_the_value_of_the_logger(
 def test_texts_are_sent_as_texts(
     server: DevServer, logger: VoyageLogger, name: str, value: Any
 ) -> None:
-    """Any value of a text field, such as a number as a user's id, is sent as a text."""
+    """The value of a text field is sent as a text, even if the app gives a number."""
     logger.info("x", **{name: value})
     assert logger.flush()
     assert server.entries()[0][name] == str(value)
@@ -96,7 +96,7 @@ def test_texts_are_sent_as_texts(
 def test_other_fields_are_sent_in_their_types(
     server: DevServer, logger: VoyageLogger, name: str, value: Any, sent: object
 ) -> None:
-    """Tags become a list of texts, tickets a bool, and times epoch milliseconds."""
+    """Tags are sent as a list of texts, `add_ticket` as a bool, and times as epoch milliseconds."""
     logger.info("x", **{name: value})
     assert logger.flush()
     assert server.entries()[0][name] == sent
@@ -106,7 +106,7 @@ def test_other_fields_are_sent_in_their_types(
 def test_invalid_timeline_is_kept_in_meta_data(
     server: DevServer, logger: VoyageLogger, timeline: Any
 ) -> None:
-    """A value that is no timeline is sent in `meta_data`."""
+    """If `event_timeline` is not a valid timeline, its value is sent in `meta_data`."""
     logger.info("x", event_timeline=timeline, meta_data={"own": 1})
     assert logger.flush()
     (entry,) = server.entries()
@@ -116,7 +116,7 @@ def test_invalid_timeline_is_kept_in_meta_data(
 
 
 def test_unfit_value_is_kept_in_meta_data(server: DevServer, logger: VoyageLogger) -> None:
-    """A value whose `bool` raises is sent in `meta_data`, and other fields are as usual."""
+    """If the `bool` of a value raises, the value is sent in `meta_data`."""
     logger.info("x", add_ticket=NoTruth(), app_user_id="u")  # type: ignore[arg-type]
     assert logger.flush()
     (entry,) = server.entries()
@@ -125,7 +125,7 @@ def test_unfit_value_is_kept_in_meta_data(server: DevServer, logger: VoyageLogge
 
 
 def test_entry_of_before_send_is_completed(server: DevServer, make_logger: Any) -> None:
-    """An entry that `before_send` returns gets the missing fields and the level's usual name."""
+    """If `before_send` returns an entry without required fields, these fields are added."""
     logger = make_logger(before_send=lambda _entry: {"level": "WARNING", "app_user_id": 7})
     logger.info("x")
     assert logger.flush()
@@ -143,7 +143,7 @@ def test_entry_of_before_send_is_completed(server: DevServer, make_logger: Any) 
 def test_exception_that_before_send_returns_becomes_a_traceback(
     server: DevServer, make_logger: Any
 ) -> None:
-    """An exception as `exception_info` is sent as its traceback, from `before_send`, too."""
+    """If `exception_info` is an exception, its traceback is sent."""
     error = ValueError("wrong")
     logger = make_logger(before_send=lambda entry: {**entry, "exception_info": error})
     logger.error("x")
@@ -152,13 +152,13 @@ def test_exception_that_before_send_returns_becomes_a_traceback(
 
 
 def test_signature_shows_that_a_message_may_be_missing() -> None:
-    """`help` and an editor show the default of the message without an address in memory."""
+    """The signature of a log method shows a readable default for the message."""
     message = signature(VoyageLogger.info).parameters["message"]
     assert repr(message.default) == "<missing>"
 
 
 def test_entry_that_before_send_leaves_out_is_counted(make_logger: Any) -> None:
-    """An entry for which `before_send` returns None counts as filtered."""
+    """If `before_send` returns None, the entry counts as filtered."""
     logger = make_logger(before_send=lambda _entry: None)
     logger.info("x")
     stats = logger.stats()
@@ -166,12 +166,12 @@ def test_entry_that_before_send_leaves_out_is_counted(make_logger: Any) -> None:
 
 
 def test_typed_keywords_are_the_documented_fields() -> None:
-    """`LogFields` has each field that is converted, and `exc_info`."""
+    """`LogFields` lists exactly the fields that are converted, and `exc_info`."""
     assert set(get_type_hints(LogFields)) == {*field_conversion._DOCUMENTED, "exc_info"}
 
 
 def test_unknown_keyword_is_sent(server: DevServer, logger: VoyageLogger) -> None:
-    """A keyword that a type checker refuses is sent unchanged."""
+    """An unknown keyword is sent unchanged, although a type checker refuses it."""
     logger.info("x", appUserId="u")  # type: ignore[call-arg]
     assert logger.flush()
     assert server.entries()[0]["appUserId"] == "u"

@@ -1,4 +1,4 @@
-"""No logger sends a secret: the value of a secret key, or a secret of the logger itself."""
+"""No logger sends the value of a secret key, or its own key, secret or token."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Model:
 
 
 def masked(entry: dict[str, Any], limit: int = LIMIT, **options: Any) -> Any:
-    """Return the entry as a server reads it."""
+    """Return the entry that a server would receive."""
     options.setdefault("keys", DEFAULT_REDACTED_KEYS)
     return json.loads(encode(entry, limit, Redaction(**options)))
 
@@ -80,7 +80,7 @@ def masked(entry: dict[str, Any], limit: int = LIMIT, **options: Any) -> Any:
 )
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
 def test_values_of_secret_keys_are_masked(key: str, odd: object) -> None:
-    """The value of a secret key in any spelling is masked, at any depth and on both paths."""
+    """The value of a secret key is masked, whatever the spelling and depth of the key."""
     inner = {key: {"deep": HIDDEN}, "name": "n"}
     found = masked({key: HIDDEN, "meta_data": {"list": [{"a": inner}], key: [HIDDEN]}, "odd": odd})
     assert HIDDEN not in json.dumps(found)
@@ -97,7 +97,7 @@ def test_secret_key_is_recognized_before_it_is_cut(key: str, odd: object) -> Non
 
 
 def test_only_the_beginning_of_a_huge_key_is_compared() -> None:
-    """Only 65,536 characters of a key of ten million are read."""
+    """Only the first 65,536 characters of a huge key are compared with secret names."""
     read = []
 
     class Text(str):
@@ -129,12 +129,12 @@ def test_only_the_beginning_of_a_huge_key_is_compared() -> None:
 )
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
 def test_values_of_similar_keys_are_sent(key: str, odd: object) -> None:
-    """Only a whole name counts: the value of "authenticated" is sent, although "auth" is secret."""
+    """A key must equal a secret name: "authenticated" is not masked, although "auth" is secret."""
     assert masked({"meta_data": {key: "seen"}, "odd": odd})["meta_data"] == {key: "seen"}
 
 
 def test_documented_fields_are_sent_as_they_are(server: DevServer, make_logger: MakeLogger) -> None:
-    """The default names mask no field that the API documents."""
+    """The default secret names mask no documented field of the API."""
     fields: dict[str, Any] = {
         "event_name": "e",
         "event_flow_name": "f",
@@ -157,7 +157,7 @@ def test_documented_fields_are_sent_as_they_are(server: DevServer, make_logger: 
 
 
 def test_required_fields_are_never_masked(server: DevServer, make_logger: MakeLogger) -> None:
-    """A name such as "level" masks values inside `meta_data`, but not the field of the entry."""
+    """If "level" is a secret name, it masks keys in `meta_data`, but not the entry's own field."""
     names = ["message", "level", "app_name", "environment", "meta_data", "tags", "app_useremail"]
     for odd in (None, {1}):
         logger = make_logger(redact=names)
@@ -181,7 +181,7 @@ def test_required_fields_are_never_masked(server: DevServer, make_logger: MakeLo
     ids=["dataclass", "attrs", "pydantic", "mapping", "bytes as keys", "tuple"],
 )
 def test_secret_keys_of_objects_are_masked(value: object) -> None:
-    """An object that is sent as a dict has its secret fields masked."""
+    """If an instance is sent as a JSON object, its secret fields are masked."""
     found = json.dumps(masked({"value": value}))
     assert HIDDEN not in found
     assert '"n"' in found
@@ -190,7 +190,7 @@ def test_secret_keys_of_objects_are_masked(value: object) -> None:
 @pytest.mark.parametrize("depth", range(MAX_DEPTH - 3, MAX_DEPTH + 4))
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
 def test_no_secret_passes_at_the_bound_of_nesting(depth: int, odd: object) -> None:
-    """A secret near the bound of nesting is masked or cut, but never sent."""
+    """A secret near the nesting limit is masked or cut, but never sent."""
     value: Any = {"password": HIDDEN, "odd": odd}
     for _ in range(depth):
         value = {"in": value}
@@ -198,7 +198,7 @@ def test_no_secret_passes_at_the_bound_of_nesting(depth: int, odd: object) -> No
 
 
 def test_caller_s_data_is_not_changed() -> None:
-    """Masking leaves the data of the app as they were."""
+    """Masking does not change the data of the app."""
     data = {"password": HIDDEN, "list": [{"token": HIDDEN}]}
     masked({"meta_data": data})
     assert data == {"password": HIDDEN, "list": [{"token": HIDDEN}]}
@@ -206,7 +206,7 @@ def test_caller_s_data_is_not_changed() -> None:
 
 @pytest.mark.parametrize("names", [None, (), []])
 def test_redaction_can_be_turned_off(make_logger: MakeLogger, names: Any) -> None:
-    """With `redact=None` or no names, the value of "password" is sent."""
+    """With `redact=None` or an empty list, even the value of "password" is sent."""
     recorder = Recorder()
     logger = make_logger(transport=recorder, redact=names)
     logger.info("x", meta_data={"password": HIDDEN})
@@ -215,7 +215,7 @@ def test_redaction_can_be_turned_off(make_logger: MakeLogger, names: Any) -> Non
 
 
 def test_names_can_be_added(make_logger: MakeLogger) -> None:
-    """`redact=DEFAULT_REDACTED_KEYS | {"iban"}` masks the new name, too."""
+    """With `redact=DEFAULT_REDACTED_KEYS | {"iban"}`, the value of "iban" is also masked."""
     recorder = Recorder()
     logger = make_logger(transport=recorder, redact=DEFAULT_REDACTED_KEYS | {"iban"})
     logger.info("x", meta_data={"IBAN": HIDDEN, "password": HIDDEN})
@@ -226,13 +226,13 @@ def test_names_can_be_added(make_logger: MakeLogger) -> None:
 
 @pytest.mark.parametrize("names", ["password", b"x", 5, [1], ["-"], [""]])
 def test_wrong_names_are_refused(names: Any) -> None:
-    """The constructor refuses a single text, and names that are no text or empty."""
+    """The constructor refuses a wrong value of `redact`, such as a single text or an empty name."""
     with pytest.raises(ConfigurationError, match="redact"):
         VoyageLogger("app", redact=names)
 
 
 def test_field_that_before_send_adds_is_redacted(make_logger: MakeLogger) -> None:
-    """A secret field that `before_send` adds is masked."""
+    """If `before_send` adds a secret field, its value is masked."""
     recorder = Recorder()
     logger = make_logger(
         transport=recorder, before_send=lambda entry: {**entry, "password": HIDDEN}
@@ -243,7 +243,7 @@ def test_field_that_before_send_adds_is_redacted(make_logger: MakeLogger) -> Non
 
 
 def test_context_and_bound_fields_are_redacted(make_logger: MakeLogger) -> None:
-    """Secret fields of `context()` and `bind()` are masked."""
+    """The values of secret fields in `context()` and `bind()` are masked."""
     recorder = Recorder()
     logger = make_logger(transport=recorder)
     extra: Any = {"token": HIDDEN}
@@ -254,7 +254,7 @@ def test_context_and_bound_fields_are_redacted(make_logger: MakeLogger) -> None:
 
 
 def test_own_credentials_and_token_are_masked(server: DevServer, make_logger: MakeLogger) -> None:
-    """The key, secret and token are masked in messages, values, keys, tracebacks and bytes."""
+    """The logger's own key, secret and token are masked wherever they appear in an entry."""
     logger = make_logger()
     logger.verify()
     secrets = logger._transport.secrets
@@ -270,7 +270,7 @@ def test_own_credentials_and_token_are_masked(server: DevServer, make_logger: Ma
 
 
 def test_earlier_token_is_still_masked(server: DevServer, make_logger: MakeLogger) -> None:
-    """The token before the present one is masked, because it may still be valid."""
+    """After a renewal, the previous token is still masked, because it may still be valid."""
     logger = make_logger()
     tokens = []
     for _ in range(3):
@@ -298,7 +298,7 @@ def test_own_credentials_are_masked_with_redaction_off(make_logger: MakeLogger) 
 @pytest.mark.parametrize("secret", ['quoted"secret', "back\\slash-secret", "1234567890123"])
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
 def test_secrets_of_any_form_are_masked(secret: str, odd: object) -> None:
-    """A secret that JSON escapes, or that is a number, is masked, and the result is JSON."""
+    """A secret is also masked if JSON escapes its characters, or if it is a number."""
     entry = {"message": f"x {secret} y", "n": [1234567890123], "odd": odd}
     text = json.dumps(masked(entry, secrets=lambda: (secret,)), ensure_ascii=False)
     assert secret not in text
@@ -306,7 +306,7 @@ def test_secrets_of_any_form_are_masked(secret: str, odd: object) -> None:
 
 
 def test_short_secrets_are_not_masked() -> None:
-    """A secret such as "test" or "info" is not masked, because every entry has such words."""
+    """Short secrets such as "test" or "info" are not masked, because they are usual words."""
     entry = {"message": "a secret", "level": "info", "environment": "test"}
     assert masked(entry, secrets=lambda: ("info", "test", "secret", "")) == entry
 
@@ -314,7 +314,7 @@ def test_short_secrets_are_not_masked() -> None:
 @given(st.integers(0, 3000), st.sampled_from(["text", "key", "bytes", "message"]))
 @examples(max_examples=60, deadline=None)
 def test_secrets_are_masked_before_anything_is_cut(offset: int, place: str) -> None:
-    """No part of a secret is sent if an entry is cut inside the secret."""
+    """If the cut of an entry is inside a secret, no part of the secret is sent."""
     secret = "".join(f"<{number:03}>" for number in range(100))
     text = "x" * offset + secret + "y" * 2000
     value: Any = {
@@ -330,7 +330,7 @@ def test_secrets_are_masked_before_anything_is_cut(offset: int, place: str) -> N
 
 
 def test_bare_entry_is_redacted() -> None:
-    """An entry that is cut to its bare fields is masked."""
+    """Secrets are also masked in an entry that is cut to its bare fields."""
     crowd = {f"key {number}": "x" for number in range(5000)}
     entry = {"message": HIDDEN * 100, "event_name": "a name", **crowd}
     found = masked(entry, 1024, keys=["event_name"], secrets=lambda: (HIDDEN,))
@@ -339,7 +339,7 @@ def test_bare_entry_is_redacted() -> None:
 
 
 def test_bare_entry_of_unconverted_values_is_redacted() -> None:
-    """`bare` masks an entry that no other function has masked before."""
+    """`bare` also masks an entry whose values were not converted before."""
     redaction = Redaction(["event_name"], lambda: (HIDDEN,))
     entry = {"message": f"x {HIDDEN}", "event_name": "a name", "meta_data": {"log_id": HIDDEN}}
     found = json.loads(bare(entry, 1024, dumps, "why", redaction))
@@ -348,7 +348,7 @@ def test_bare_entry_of_unconverted_values_is_redacted() -> None:
 
 
 def test_entry_of_a_failed_log_call_is_redacted(make_logger: MakeLogger) -> None:
-    """A log call that fails sends a bare entry, without secrets."""
+    """If a log call fails, the bare entry that is sent contains no secret."""
 
     class Broken(dict[str, Any]):
         def items(self) -> Any:
@@ -365,7 +365,7 @@ def test_entry_of_a_failed_log_call_is_redacted(make_logger: MakeLogger) -> None
 
 
 def test_many_different_keys_do_not_grow_memory() -> None:
-    """The number of known harmless keys is bounded, because an app may use ids as keys."""
+    """The set of known harmless keys has a limited size, because apps may use ids as keys."""
     redaction = Redaction(DEFAULT_REDACTED_KEYS)
     for number in range(10_000):
         encode({"meta_data": {f"user {number}": 1, "x" * 100 + str(number): 2}}, LIMIT, redaction)
@@ -375,7 +375,7 @@ def test_many_different_keys_do_not_grow_memory() -> None:
 
 
 def test_threads_that_learn_keys_let_no_secret_pass() -> None:
-    """No secret is sent while several threads add harmless keys."""
+    """While several threads add harmless keys to the set, no secret is sent."""
     redaction = Redaction(DEFAULT_REDACTED_KEYS)
     leaked: list[bytes] = []
 
@@ -422,7 +422,7 @@ def visible(value: Any, hides: Callable[[str], bool]) -> Iterator[Any]:
 @given(trees)
 @examples(max_examples=80, deadline=None)
 def test_only_values_of_secret_keys_are_masked(tree: Any) -> None:
-    """All values under secret keys are masked, and no other value is changed."""
+    """Masking changes all values of secret keys, and no other values."""
     hides = Redaction(DEFAULT_REDACTED_KEYS).hides
     found = masked({"meta_data": {"tree": tree}})["meta_data"]["tree"]
     left = [value for value in visible(found, lambda _key: False) if value != MASK]
@@ -430,7 +430,7 @@ def test_only_values_of_secret_keys_are_masked(tree: Any) -> None:
 
 
 def test_no_part_of_a_secret_is_sent_after_a_cut(make_logger: MakeLogger) -> None:
-    """A step, the reason of a journey and a traceback are masked before they are cut."""
+    """Texts are masked before they are cut, because a cut could leave part of a secret."""
     secret = "a-planted-secret-of-the-transport"
     recorder = Recorder()
     recorder.secrets = (secret,)
@@ -451,7 +451,7 @@ def test_no_part_of_a_secret_is_sent_after_a_cut(make_logger: MakeLogger) -> Non
 
 
 def test_secret_with_other_letters_than_ascii_is_masked(make_logger: MakeLogger) -> None:
-    """A secret of a transport with letters beyond ASCII is masked."""
+    """If a transport's secret contains letters outside ASCII, the secret is masked."""
     recorder = Recorder()
     recorder.secrets = ("pässwort-geheim",)
     logger = make_logger(transport=recorder)
@@ -461,7 +461,7 @@ def test_secret_with_other_letters_than_ascii_is_masked(make_logger: MakeLogger)
 
 
 def test_enum_key_is_judged_by_its_value(make_logger: MakeLogger) -> None:
-    """The value of an enum key is masked if the text of the key is a secret name."""
+    """If a key is an enum member, its text decides whether its value is masked."""
 
     class Key(Enum):
         PASSWORD = "password"
@@ -475,7 +475,7 @@ def test_enum_key_is_judged_by_its_value(make_logger: MakeLogger) -> None:
 
 
 def test_secrets_are_neither_shown_nor_pickled() -> None:
-    """A tool that shows or pickles the attributes of an object writes no secret to a disk."""
+    """Secrets of a logger do not appear if its attributes are shown or pickled."""
     secrets = Secrets(("planted-secret",))
 
     assert repr(secrets) == "Secrets()"

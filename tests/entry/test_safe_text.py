@@ -1,4 +1,4 @@
-"""A log call bounds the text of a large value, and prints other values as Python does."""
+"""A log call limits the text of a large value, and prints other values as Python does."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from tests.support.loggers import MakeLogger, Recorder
     from voyage_logger import VoyageLogger
 
-LEVELS_SHARED = 20  # Their text would contain a million leaves.
+LEVELS_SHARED = 20  # The text of these lists would contain a million leaves.
 MOST_CALLS = 300_000
 
-Pair = namedtuple("Pair", "one two")  # noqa: PYI024 - the kind that has no annotations
+Pair = namedtuple("Pair", "one two")  # noqa: PYI024 - `namedtuple` has no annotations
 
 
 class Leaf:
@@ -55,14 +55,14 @@ class Broken(Mapping[str, object]):
 
 
 class Words(list[Any]):
-    """A list whose own text leaves out its items."""
+    """A list whose `__repr__` does not show its items."""
 
     def __str__(self) -> str:
         return "words"
 
 
 class Named(list[Any]):
-    """A subclass of list without methods."""
+    """A subclass of `list` without own methods."""
 
 
 class OwnError(Exception):
@@ -151,9 +151,9 @@ def _no_leaf_is_counted() -> None:
 def test_text_of_a_large_value_is_bounded_in_each_place(
     logger: VoyageLogger, recorder: Recorder, place: str
 ) -> None:
-    """Each argument of a log call bounds the text of a list with 20 levels of shared lists."""
+    """In each argument of a log call, a list of 20 levels of shared lists gives a short text."""
     PLACES[place](logger, shared(SHARED["list"]))
-    assert Leaf.calls <= MOST_CALLS  # Some callers catch what `Leaf` raises.
+    assert Leaf.calls <= MOST_CALLS  # Counted, as `Leaf`'s exception may be caught.
     assert logger.flush()
     assert len(recorder.entries) == 1
 
@@ -161,7 +161,7 @@ def test_text_of_a_large_value_is_bounded_in_each_place(
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", SHARED)
 def test_text_of_each_container_is_bounded(kind: str) -> None:
-    """The text of each container of the standard library, and of an exception, is bounded."""
+    """For each container of the standard library, the text of a large value is limited."""
     text = to_text(shared(SHARED[kind]))
     assert "leaf" in text
     assert TOO_MUCH in text
@@ -187,7 +187,7 @@ def test_text_of_each_container_is_bounded(kind: str) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_usual_value_is_printed_by_str(value: object) -> None:
-    """The text of a value within the bound is its `str`."""
+    """The text of a value within the limit is its `str`."""
     assert bounded(value) is value
     assert to_text(value) == str(value)
 
@@ -196,12 +196,12 @@ def test_usual_value_is_printed_by_str(value: object) -> None:
     ("value", "text"), [(Words([0] * 10**6), "words"), (OwnError([0] * 10**6), "my own words")]
 )
 def test_own_text_of_a_large_subclass_is_used(value: object, text: str) -> None:
-    """A subclass with its own text is printed by its own method, even if it is large."""
+    """If a large value has its own `__str__` or `__repr__`, this method is used."""
     assert to_text(value) == text
 
 
 def test_large_value_is_printed_up_to_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The text of a large value is its beginning, and each cut is marked."""
+    """Only the beginning of a large value is printed, and a mark shows each cut."""
     monkeypatch.setattr(safe_text, "MAX_PRINTED", 8 * 256)
     many = list(range(100))
     deep: list[Any] = []
@@ -213,13 +213,13 @@ def test_large_value_is_printed_up_to_a_mark(monkeypatch: pytest.MonkeyPatch) ->
     assert to_text({"a": many}) == "{'a': [0, 1, 2, 3, " + TOO_MUCH + "]}"
     assert to_text(ValueError(many)) == f"ValueError([0, 1, 2, 3, 4, 5, {TOO_MUCH}])"
     assert to_text(cycle) == f"[1, {CYCLE}, [0, 1, 2, 3, {TOO_MUCH}]]"
-    assert to_text(["x", "y" * 5000, "z"]) == f"['x', {TOO_MUCH}]"  # A text is never cut.
+    assert to_text(["x", "y" * 5000, "z"]) == f"['x', {TOO_MUCH}]"  # A text is whole or left out.
     monkeypatch.undo()
     assert TOO_DEEP in to_text(deep)
 
 
 def test_format_reads_a_large_mapping(logger: VoyageLogger, recorder: Recorder) -> None:
-    """A format takes its values from a mapping that is too large to print."""
+    """A message with placeholders can use values of a mapping that is too large to print."""
     logger.info("%(a)s of %(b)d", {"a": "one", "b": 2, "rest": [0] * 10**6})
     assert logger.flush()
     assert recorder.entries[0]["message"] == "one of 2"
@@ -249,11 +249,11 @@ def test_endless_value_is_cut(
 def test_broken_value_does_not_raise(
     logger: VoyageLogger, recorder: Recorder, place: str, kind: type[BaseException]
 ) -> None:
-    """A value that raises, even a cancellation or a panic of Rust, costs only its own text."""
+    """If the methods of a value raise any exception, only the value's own text is lost."""
     ODD_PLACES[place](logger, Broken(kind))
     assert logger.flush()
     (entry,) = recorder.entries
-    assert "the rest raised" not in str(entry)  # Only the value is marked.
+    assert "the rest raised" not in str(entry)  # The mark replaces only the value.
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, BaseException])
@@ -261,7 +261,7 @@ def test_broken_value_does_not_raise(
 def test_interrupt_inside_a_value_reaches_the_app(
     logger: VoyageLogger, place: str, kind: type[BaseException]
 ) -> None:
-    """Ctrl-C or an exit inside the method of a value ends the log call."""
+    """If Ctrl-C or `SystemExit` comes in a method of a value, the app gets the exception."""
     with pytest.raises(kind):
         ODD_PLACES[place](logger, Broken(kind))
     logger.info("the next")
@@ -273,7 +273,7 @@ def test_interrupt_inside_a_value_reaches_the_app(
 def test_cancelled_user_function_loses_no_entry(
     make_logger: MakeLogger, recorder: Recorder, setting: str
 ) -> None:
-    """An entry is sent if `before_send` or `sample` raises a cancellation."""
+    """If `before_send` or `sample` raises `CancelledError`, the entry is still sent."""
 
     def cancelled(_entry: dict[str, Any]) -> Any:
         raise asyncio.CancelledError
@@ -285,7 +285,7 @@ def test_cancelled_user_function_loses_no_entry(
 
 
 def test_mapping_with_too_many_keys_is_marked(logger: VoyageLogger, recorder: Recorder) -> None:
-    """An entry has a mark if keys of a mapping were left out."""
+    """If keys of a large mapping are left out, a mark in the entry shows this."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("voyage_logger._entry.field_conversion._MOST_KEYS", 3)
         logger.info("x", meta_data=Endless())

@@ -1,4 +1,4 @@
-"""Every exception has a text, which is whole if it is small and cut if it is large."""
+"""The text of an exception is whole if it is short, and cut if it is long."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def handled() -> None:
 
 
 def test_usual_exception_is_printed_as_the_interpreter_does() -> None:
-    """The text has the causes and contexts that a terminal would show."""
+    """The text shows an exception with its causes and contexts, as the interpreter does."""
     error = raised(handled)
     assert traceback_of(error) == "".join(traceback.format_exception(error))
     assert traceback_of(error).count("Traceback") == 3
 
 
 def test_notes_are_shown() -> None:
-    """The notes of an exception and of its cause follow each, even in Python 3.10."""
+    """The notes of an exception, and of its cause, are shown even in Python 3.10."""
     error = raised(caused)
     assert error.__cause__ is not None
     error.__notes__ = ["order 4711", "till 3"]
@@ -60,7 +60,7 @@ def test_notes_are_shown() -> None:
 
 
 def test_huge_text_keeps_both_ends() -> None:
-    """The text of a message of a megabyte keeps its beginning and its end."""
+    """Of a message with a million characters, the beginning and the end are kept."""
     text = traceback_of(raised(lambda: fail("a" * 1_000_000 + "the end")))
     assert len(text) <= MAX_TEXT
     assert text.startswith("Traceback")
@@ -69,7 +69,7 @@ def test_huge_text_keeps_both_ends() -> None:
 
 
 def test_deep_recursion_keeps_both_ends() -> None:
-    """A traceback of 600 frames shows its first and its last frames, and marks the cut."""
+    """A traceback of 600 frames shows its first frames, a mark and its last frames."""
 
     def odd(number: int) -> None:
         even(number - 1)
@@ -87,7 +87,7 @@ def test_deep_recursion_keeps_both_ends() -> None:
 
 
 def test_long_chain_is_cut() -> None:
-    """A chain of 200 exceptions shows the oldest and the latest, in the interpreter's order."""
+    """A chain of 200 exceptions shows its oldest and its latest exceptions in the usual order."""
     error: BaseException | None = None
     for number in range(200):
         link = ValueError(f"link {number}")
@@ -101,7 +101,7 @@ def test_long_chain_is_cut() -> None:
 
 
 def test_very_long_chain_is_followed_to_a_bound() -> None:
-    """Of a chain of 5,000 exceptions, the latest are shown, at a bounded cost."""
+    """A chain of 5,000 exceptions shows its latest exceptions, and the work is limited."""
     error: BaseException | None = None
     for number in range(5000):
         link = ValueError(f"link {number}")
@@ -115,7 +115,7 @@ def test_very_long_chain_is_followed_to_a_bound() -> None:
 
 
 def test_message_with_many_shared_lists_is_cut() -> None:
-    """An exception whose `str` would need gigabytes shows the beginning of its message."""
+    """If the `str` of an exception would need gigabytes, only its beginning is shown."""
     value: Any = "x"
     for _ in range(30):
         value = [value, value]
@@ -125,7 +125,7 @@ def test_message_with_many_shared_lists_is_cut() -> None:
 
 
 def test_interrupt_of_an_exception_s_own_code_reaches_the_app() -> None:
-    """Ctrl-C while an exception is printed is not swallowed."""
+    """If Ctrl-C comes while an exception is printed, the app gets the `KeyboardInterrupt`."""
 
     class ImpatientError(Exception):
         @property
@@ -137,7 +137,7 @@ def test_interrupt_of_an_exception_s_own_code_reaches_the_app() -> None:
 
 
 def test_cyclic_chain_ends() -> None:
-    """Two exceptions that cause each other appear once each."""
+    """If two exceptions are each other's cause, each of them is shown once."""
     one, two = ValueError("one"), ValueError("two")
     one.__cause__, two.__cause__ = two, one
     text = traceback_of(one)
@@ -147,13 +147,13 @@ def test_cyclic_chain_ends() -> None:
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with Python 3.11")
 def test_groups_show_their_members() -> None:
     """The text of an exception group contains its members."""
-    group = ExceptionGroup("several", [ValueError("a"), KeyError("b")])  # noqa: F821 - see above
+    group = ExceptionGroup("several", [ValueError("a"), KeyError("b")])  # noqa: F821 - Python 3.11
     text = traceback_of(group)
     assert "ValueError: a" in text
     assert "KeyError: 'b'" in text
 
 
-class Several(Exception):  # noqa: N818 - a group of a library, as before Python 3.11
+class Several(Exception):  # noqa: N818 - named like a group of a library before Python 3.11
     def __init__(self, *members: BaseException) -> None:
         super().__init__("several")
         self.exceptions = members
@@ -161,12 +161,12 @@ class Several(Exception):  # noqa: N818 - a group of a library, as before Python
 
 def group(*members: BaseException) -> BaseException:
     if sys.version_info >= (3, 11):
-        return BaseExceptionGroup("several", members)  # noqa: F821 - see above
+        return BaseExceptionGroup("several", members)  # noqa: F821 - Python 3.11
     return Several(*members)
 
 
 def deep(error: BaseException, depth: int = 300) -> BaseException:
-    """Return the exception after it was raised at that depth of the stack."""
+    """Raise an exception at the given depth of the stack, and return it."""
 
     def descend(left: int) -> None:
         if left <= 0:
@@ -175,14 +175,14 @@ def deep(error: BaseException, depth: int = 300) -> BaseException:
 
     def descend_on(
         left: int,
-    ) -> None:  # With one function, the interpreter would fold equal frames.
+    ) -> None:  # With two functions, the interpreter does not merge equal frames.
         descend(left)
 
     return raised(lambda: descend(depth))
 
 
 def test_deep_group_shows_its_members() -> None:
-    """A group from a deep stack shows its members, their causes, and the exception after it."""
+    """An exception group from a deep stack shows its members and their causes."""
     error = deep(group(raised(caused), KeyError("b")))
     error.__context__ = None
     after = ValueError("after")
@@ -199,7 +199,7 @@ def test_deep_group_shows_its_members() -> None:
 
 
 def test_long_chain_shows_the_members_of_a_group() -> None:
-    """A group at the beginning of a long chain shows its members."""
+    """An exception group at the beginning of a long chain shows its members."""
     error: BaseException = group(ValueError("member"))
     for number in range(20):
         link = ValueError(f"link {number}")
@@ -209,7 +209,7 @@ def test_long_chain_shows_the_members_of_a_group() -> None:
 
 
 def test_frames_of_a_group_are_bounded_in_all() -> None:
-    """A group whose members come from deep stacks shows at most 400 frames."""
+    """If the members of an exception group have deep stacks, at most 400 frames are shown."""
     error = group(*(deep(ValueError(f"member {number}")) for number in range(15)))
     text = traceback_of(error)
     assert 0 < text.count("  File ") <= 400
@@ -218,7 +218,7 @@ def test_frames_of_a_group_are_bounded_in_all() -> None:
 
 
 def test_frames_of_a_chain_are_bounded_in_all() -> None:
-    """A chain shows at most 400 frames, and each of its exceptions has some of them."""
+    """A chain shows at most 400 frames in all, and at least one frame of each exception."""
     error: BaseException | None = None
     for number in range(16):
         link = deep(ValueError(f"link {number}"), 45)
@@ -233,7 +233,7 @@ def test_frames_of_a_chain_are_bounded_in_all() -> None:
 
 
 def test_groups_in_groups_are_bounded() -> None:
-    """The text of a group with 1,000 members, or of 500 nested groups, is short."""
+    """The text of an exception group with 1,000 members or 500 nested groups is limited."""
     error: BaseException = ValueError("innermost")
     for _ in range(500):
         error = group(error)
@@ -247,7 +247,7 @@ def test_groups_in_groups_are_bounded() -> None:
 
 @pytest.mark.parametrize("depth", [1, 300])
 def test_member_whose_context_is_its_group_is_shown_at_most_twice(depth: int) -> None:
-    """A member that is raised again after its group does not repeat the group forever."""
+    """If a group is the context of its own member, the member is shown at most twice."""
     member = ValueError("member")
 
     def fail_again() -> None:
@@ -264,7 +264,7 @@ def test_member_whose_context_is_its_group_is_shown_at_most_twice(depth: int) ->
 @pytest.mark.parametrize("links", [2, 20])
 @pytest.mark.parametrize("depth", [1, 300])
 def test_suppressed_context_is_not_shown(links: int, depth: int) -> None:
-    """`raise ... from None` hides the context in short and long chains, and in deep stacks."""
+    """After `raise ... from None`, the context of the exception is not shown."""
     error: BaseException = ValueError("hidden")
     for number in range(links):
         link: BaseException = ValueError(f"link {number}")
@@ -328,7 +328,7 @@ class NoMembersError(Exception):
 )
 @pytest.mark.parametrize("links", [0, 20])
 def test_broken_exception_is_named(kind: type[Exception], links: int) -> None:
-    """The text of an exception whose attributes raise still has the name of its class."""
+    """If the attributes of an exception raise, its text still names its class."""
     error: BaseException = kind()
     for _ in range(links):
         outer = kind()
@@ -338,7 +338,7 @@ def test_broken_exception_is_named(kind: type[Exception], links: int) -> None:
 
 
 def test_exception_is_not_changed() -> None:
-    """`traceback_of` leaves the exception as it was."""
+    """`traceback_of` does not change the exception."""
     error = raised(handled)
     before = (error.args, error.__cause__, error.__context__, error.__traceback__, vars(error))
     traceback_of(error)
@@ -354,7 +354,7 @@ def test_exception_is_not_changed() -> None:
 @given(st.lists(st.text(max_size=3000), min_size=1, max_size=40))
 @examples(max_examples=30, deadline=None)
 def test_text_is_always_bounded(texts: list[str]) -> None:
-    """The text of a chain with any messages is never longer than `MAX_TEXT`."""
+    """Whatever the messages of a chain are, its text is not longer than `MAX_TEXT`."""
     error: BaseException | None = None
     for text in texts:
         link = ValueError(text)

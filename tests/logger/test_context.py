@@ -1,4 +1,4 @@
-"""Bound and ambient fields: which entries carry them, and which take precedence."""
+"""Which entries carry bound and ambient fields, and which fields take precedence."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def logger(make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
 
 
 def users(logger: VoyageLogger, recorder: Recorder) -> dict[str, str | None]:
-    """Return the user of each message."""
+    """Return a dict from each message to its user."""
     assert logger.flush()
     return {entry["message"]: entry.get("app_user_id") for entry in recorder.entries}
 
 
 def test_nearer_fields_win(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """Call fields take precedence over ambient, bound and constructor fields, in this order."""
+    """The order of precedence is: call fields, ambient fields, bound fields, constructor fields."""
     logger = make_logger(environment="constructor", transport=recorder, **PLAIN)
     bound = logger.bind(environment="bound", app_user_id="bound", session_id="bound")
     with logger.context(app_user_id="context", session_id="context"):
@@ -52,7 +52,7 @@ def test_nearer_fields_win(make_logger: MakeLogger, recorder: Recorder) -> None:
 
 
 def test_meta_data_is_merged_by_key(logger: VoyageLogger, recorder: Recorder) -> None:
-    """meta_data from all sources is merged; for equal keys, the nearest value wins."""
+    """The `meta_data` of all sources is merged; for equal keys, the nearest value is used."""
     own = {"c": "call"}
     bound = logger.bind(meta_data={"a": "bound", "b": "bound", "c": "bound"})
     with logger.context(meta_data={"b": "context", "c": "context"}):
@@ -70,7 +70,7 @@ def test_meta_data_is_merged_by_key(logger: VoyageLogger, recorder: Recorder) ->
 def test_none_in_a_call_leaves_an_ambient_field_out(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """A call that gives None for a field removes the ambient field."""
+    """If a log call gives None for a field, the entry does not get the ambient field."""
     with logger.context(app_user_id="u"):
         logger.info("x", app_user_id=None)
     assert users(logger, recorder) == {"x": None}
@@ -79,7 +79,7 @@ def test_none_in_a_call_leaves_an_ambient_field_out(
 def test_children_add_up_and_leave_the_parent_alone(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """A logger bound twice has both fields; the other loggers are not changed."""
+    """A logger that is bound twice has both fields, and its parent is not changed."""
     child = logger.bind(app_user_id="u")
     child.bind(event_name="e").info("grandchild")
     child.info("child")
@@ -114,7 +114,7 @@ def test_closing_a_bound_logger_leaves_the_parent_open(
 
 
 def test_closing_the_parent_closes_bound_loggers(logger: VoyageLogger, recorder: Recorder) -> None:
-    """After the parent is closed, entries of bound loggers count as dropped."""
+    """Closing the parent closes its bound loggers, so their later entries count as dropped."""
     child = logger.bind(app_user_id="u")
     logger.close()
     child.info("x")
@@ -122,7 +122,7 @@ def test_closing_the_parent_closes_bound_loggers(logger: VoyageLogger, recorder:
 
 
 def test_child_outlives_its_parent(recorder: Recorder) -> None:
-    """The worker ends when the last logger that uses it is freed."""
+    """The worker ends when the last logger that uses the worker is freed."""
     child = VoyageLogger("app", transport=recorder, flush_interval=0.05).bind(app_user_id="u")
     child.info("one")
     gc.collect()
@@ -139,7 +139,7 @@ def test_child_outlives_its_parent(recorder: Recorder) -> None:
 
 
 def test_child_s_method_name_is_the_caller_s(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """A bound logger finds the name of the function that logs."""
+    """In an entry of a bound logger, `method_name` is the function that logs."""
     logger = make_logger(transport=recorder)
     logger.bind(app_user_id="u").info("x")
     logger.flush()
@@ -147,7 +147,7 @@ def test_child_s_method_name_is_the_caller_s(make_logger: MakeLogger, recorder: 
 
 
 def test_contexts_nest_and_end(logger: VoyageLogger, recorder: Recorder) -> None:
-    """An inner context takes precedence until it ends."""
+    """The fields of an inner context take precedence until the inner context ends."""
     with logger.context(app_user_id="outer", event_name="e"):
         with logger.context(app_user_id="inner"):
             logger.info("inner")
@@ -158,7 +158,7 @@ def test_contexts_nest_and_end(logger: VoyageLogger, recorder: Recorder) -> None
 
 
 def test_context_ends_with_an_exception(logger: VoyageLogger, recorder: Recorder) -> None:
-    """An exception passes through a context unchanged and ends it."""
+    """An exception ends a context, and passes through the context unchanged."""
     error = ValueError("x")
     with pytest.raises(ValueError, match="x") as caught, logger.context(app_user_id="u"):
         raise error
@@ -168,7 +168,7 @@ def test_context_ends_with_an_exception(logger: VoyageLogger, recorder: Recorder
 
 
 def test_context_inside_a_journey_is_inside_it(logger: VoyageLogger) -> None:
-    """`current_journey` finds the journey inside any number of contexts."""
+    """Inside any number of contexts, `current_journey` returns the journey around them."""
     with logger.journey("checkout") as journey:
         with logger.context(app_user_id="u"), logger.context(event_name="e"):
             assert current_journey() is journey
@@ -186,7 +186,7 @@ def test_context_serves_all_loggers(make_logger: MakeLogger, recorder: Recorder)
 def test_context_may_be_entered_again_and_inside_itself(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """One context object may be entered many times, also inside itself."""
+    """The same context may be entered again, even before it has ended."""
     scope = logger.context(app_user_id="u")
     with scope:
         with scope:
@@ -202,13 +202,13 @@ def test_context_may_be_entered_again_and_inside_itself(
 def test_contexts_left_in_the_wrong_order_leave_nothing(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """Contexts that are left in any order remove all their fields."""
+    """If contexts are left in the wrong order, no field remains."""
     first, second = logger.context(app_user_id="first"), logger.context(event_name="second")
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
     second.__exit__(None, None, None)
-    second.__exit__(None, None, None)  # This context was left already.
+    second.__exit__(None, None, None)  # `second` was already left.
     logger.info("after")
     assert users(logger, recorder) == {"after": None}
     assert "event_name" not in recorder.entries[0]
@@ -217,7 +217,7 @@ def test_contexts_left_in_the_wrong_order_leave_nothing(
 def test_context_left_in_another_context_raises_nothing(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """A generator that is closed elsewhere does not change the fields there."""
+    """If a generator is closed in another context, the fields of that context stay."""
     scope = logger.context(app_user_id="u")
     copy_context().run(scope.__enter__)
     with logger.context(app_user_id="mine"):
@@ -229,7 +229,7 @@ def test_context_left_in_another_context_raises_nothing(
 def test_plain_threads_begin_empty_and_propagate_carries(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """Threads do not inherit the context; a propagated function keeps it."""
+    """A thread does not inherit the context, but a propagated function keeps it."""
     with logger.context(app_user_id="u"):
         threads = [
             threading.Thread(target=logger.info, args=("plain",)),
@@ -244,7 +244,7 @@ def test_plain_threads_begin_empty_and_propagate_carries(
 def test_executors_of_asyncio_begin_empty_and_to_thread_does_not(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """`asyncio.to_thread` keeps the context; `run_in_executor` needs `propagate`."""
+    """`asyncio.to_thread` keeps the context, but `run_in_executor` needs `propagate`."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -258,7 +258,7 @@ def test_executors_of_asyncio_begin_empty_and_to_thread_does_not(
 
 
 def test_propagate_serves_an_executor(logger: VoyageLogger, recorder: Recorder) -> None:
-    """Several threads run one propagated function at once, without later effects."""
+    """Several threads can run one propagated function at the same time."""
     barrier = threading.Barrier(4)
 
     def work(number: int) -> int:
@@ -292,7 +292,7 @@ def test_propagated_function_keeps_name_result_and_exception(logger: VoyageLogge
 
 
 def test_propagate_takes_coroutine_functions(logger: VoyageLogger, recorder: Recorder) -> None:
-    """A propagated coroutine function keeps the context in another event loop."""
+    """A propagated coroutine function keeps its context in another event loop."""
 
     async def work() -> None:
         await asyncio.sleep(0)
@@ -337,7 +337,7 @@ def test_propagated_coroutine_leaves_its_task_as_it_was(
 def test_propagate_knows_coroutines_of_all_kinds(
     logger: VoyageLogger, recorder: Recorder, kind: str
 ) -> None:
-    """An object with an async `__call__`, and a partial, keep the context, too."""
+    """`propagate` also works for a `partial` and for an instance with an async `__call__`."""
 
     class Work:
         async def __call__(self, message: str = "x") -> None:
@@ -351,7 +351,7 @@ def test_propagate_knows_coroutines_of_all_kinds(
 
 
 def test_propagate_refuses_generators() -> None:
-    """`propagate` raises for a generator function."""
+    """`propagate` raises an error for a generator function."""
 
     def rows(number: int) -> Iterator[int]:
         yield number
@@ -368,7 +368,7 @@ def test_propagate_refuses_generators() -> None:
 def test_propagated_log_method_tells_who_propagated_it(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """`method_name` names the function that calls `propagate`, unless one is given."""
+    """If a log method is propagated, `method_name` is the function that called `propagate`."""
     logger = make_logger(transport=recorder, flush_interval=600)
 
     def hand_over() -> None:
@@ -398,7 +398,7 @@ def test_propagated_log_method_adds_no_unwanted_name(
 def test_function_of_the_app_is_propagated_under_its_own_name(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """`method_name` and tracebacks name the app's own function."""
+    """For a propagated function of the app, `method_name` and tracebacks show its own name."""
     logger = make_logger(transport=recorder, flush_interval=600)
 
     def work() -> None:
@@ -413,7 +413,7 @@ def test_function_of_the_app_is_propagated_under_its_own_name(
 
 
 def test_tasks_inherit_and_do_not_mix(logger: VoyageLogger, recorder: Recorder) -> None:
-    """Gathered tasks inherit the context, and their own fields do not mix."""
+    """Gathered tasks inherit the context, but no task sees the fields of another task."""
 
     async def serve(user: str) -> None:
         logger.info(f"inherited {user}")
@@ -442,7 +442,7 @@ def test_tasks_inherit_and_do_not_mix(logger: VoyageLogger, recorder: Recorder) 
 
 
 def test_cancelled_task_leaves_no_context(logger: VoyageLogger, recorder: Recorder) -> None:
-    """A context ends when its task is cancelled inside it."""
+    """A context ends when its task is cancelled inside the context."""
 
     async def serve(is_inside: asyncio.Event) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -486,7 +486,7 @@ def test_task_that_outlives_the_context_keeps_it(logger: VoyageLogger, recorder:
 def test_async_generator_that_the_loop_closes_raises_nothing(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """An async generator that the loop closes leaves its scope without an error."""
+    """If the loop closes an async generator, the generator leaves its context without an error."""
 
     async def rows() -> AsyncIterator[int]:
         async with logger.context(app_user_id="u"):
@@ -507,13 +507,13 @@ def test_async_generator_that_the_loop_closes_raises_nothing(
 
 
 def test_chain_of_tasks_holds_no_old_context(logger: VoyageLogger) -> None:
-    """A chain of tasks, each started inside a context, does not fill the memory."""
+    """If each task of a chain starts the next inside a context, old contexts are freed."""
     import weakref  # noqa: PLC0415 - used here only
 
     from voyage_logger._logger.context import AMBIENT, Layer  # noqa: PLC0415 - used here only
 
     class Marked:
-        """A value that a weak reference can watch."""
+        """A value to which a weak reference is possible."""
 
     marks: list[weakref.ref[Marked]] = []
 

@@ -1,4 +1,4 @@
-"""The options `sample`, `ticket_cooldown` and `collapse`: fewer entries with exact counts."""
+"""With `sample`, `ticket_cooldown` and `collapse`, fewer entries are sent, with exact counts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 class TestSampling:
     def test_rates_leave_out_their_share(self) -> None:
-        """Rates of 0, one half and 1 leave out all, half and none of a level's entries."""
+        """A rate of 0.5 leaves out half of a level's entries, and a rate of 1 leaves out none."""
         numbers = iter([0.1, 0.6, 0.49, 0.5])
         rates = Rates((0.5, 1.0, 1.0, 1.0, 1.0), lambda: next(numbers))
         assert [rates.leaves_out(DEBUG, {}) for _ in range(4)] == [False, True, False, True]
@@ -37,7 +37,7 @@ class TestSampling:
     def test_levels_are_sampled_separately(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """Entries that are left out count as filtered; other levels are not affected."""
+        """Each level has its own rate, and entries that are left out count as filtered."""
         logger = make_logger(transport=recorder, sample={"DEBUG": 0, "warning": 0.0})
         logger.debug("x")
         logger.warn("x")
@@ -51,7 +51,7 @@ class TestSampling:
     def test_critical_and_ticket_entries_are_always_sent(
         self, make_logger: MakeLogger, recorder: Recorder, sample: Any
     ) -> None:
-        """Critical and ticket entries are always sent, also if the context sets the flag."""
+        """Critical entries and ticket entries are always sent, whatever the rate."""
         logger = make_logger(transport=recorder, sample=sample)
         logger.debug("out")
         logger.critical("critical")
@@ -63,7 +63,7 @@ class TestSampling:
         assert messages == ["critical", "ticket", "context"]
 
     def test_function_decides(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """The function gets the whole entry, with ambient fields."""
+        """If `sample` is a function, it gets the whole entry and decides."""
         logger = make_logger(
             transport=recorder, sample=lambda entry: entry.get("app_user_id") == "u"
         )
@@ -75,7 +75,7 @@ class TestSampling:
     def test_failing_function_sends_the_entry(
         self, make_logger: MakeLogger, recorder: Recorder, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If the function raises, the entry is sent."""
+        """If the `sample` function raises an exception, the entry is sent."""
         logger = make_logger(transport=recorder, sample=lambda _entry: 1 / 0 > 1)
         logger.info("x")
         logger.info("y")
@@ -86,7 +86,7 @@ class TestSampling:
     def test_ctrl_c_in_the_function_passes_through_to_the_app(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """If Ctrl-C comes while the function runs, the app gets the `KeyboardInterrupt`."""
+        """If Ctrl-C comes during the `sample` function, the app gets the `KeyboardInterrupt`."""
 
         def sample(_entry: dict[str, Any]) -> bool:
             raise KeyboardInterrupt
@@ -98,7 +98,7 @@ class TestSampling:
     def test_tasks_are_sampled_separately(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """The function sees the context of the task that logs, even during a cancellation."""
+        """The `sample` function runs in the context of the task that logs."""
         logger = make_logger(
             transport=recorder, sample=lambda entry: entry["app_user_id"] in ("u1", "u3")
         )
@@ -131,14 +131,14 @@ class TestSampling:
         "sample", [5, "debug", {"loud": 1}, {"debug": 2}, {"debug": -0.1}, {"debug": True}, ["x"]]
     )
     def test_nonsense_is_refused(self, sample: Any) -> None:
-        """A wrong level or rate raises in the constructor."""
+        """With a wrong level or rate, the constructor raises an error."""
         with pytest.raises(ConfigurationError, match="sample"):
             VoyageLogger("app", sample=sample)
 
 
 class TestTicketCooldown:
     def test_incident_opens_one_ticket_a_period(self) -> None:
-        """Later entries lose the flag, and the next ticket tells how many."""
+        """An incident opens one ticket per period; the next ticket counts the repeated entries."""
         times = iter([0.0, 1.0, 59.9, 60.0, 61.0, 200.0])
         cooldown = TicketCooldown(60, lambda: next(times))
         entry = {"message": "m", "add_ticket": True, "meta_data": {"own": 1}}
@@ -162,7 +162,7 @@ class TestTicketCooldown:
         assert entry["meta_data"] == {"own": 1}
 
     def test_all_entries_are_sent(self, server: DevServer, make_logger: MakeLogger) -> None:
-        """The option removes the flag of an entry, but each entry is sent."""
+        """`ticket_cooldown` may remove the ticket flag, but each entry is sent."""
         logger = make_logger(ticket_cooldown=3600)
         for number in range(5):
             logger.error("Payment %d failed", number, add_ticket=True)
@@ -175,7 +175,7 @@ class TestTicketCooldown:
     def test_without_cooldown_each_entry_opens_a_ticket(
         self, server: DevServer, make_logger: MakeLogger
     ) -> None:
-        """Without the option, each entry with the flag opens a ticket."""
+        """Without `ticket_cooldown`, each entry with the ticket flag opens a ticket."""
         logger = make_logger()
         for _ in range(3):
             logger.error("x", add_ticket=True)
@@ -185,7 +185,7 @@ class TestTicketCooldown:
     def test_two_failed_flows_are_two_incidents(
         self, server: DevServer, make_logger: MakeLogger
     ) -> None:
-        """Two flows that fail are two incidents, though their event names are equal."""
+        """Two flows that fail are two incidents, even if their event names are equal."""
         logger = make_logger(ticket_cooldown=3600)
         for name in ("checkout", "refund", "checkout"):
             with pytest.raises(ValueError, match="x"), logger.journey(name, ticket_on_error=True):
@@ -194,7 +194,7 @@ class TestTicketCooldown:
         assert [entry["event_flow_name"] for entry in server.tickets()] == ["checkout", "refund"]
 
     def test_tasks_open_one_ticket(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """One of several tasks with the same incident opens a ticket; the others are counted."""
+        """If several tasks have the same incident, one opens a ticket, and the rest are counted."""
         logger = make_logger(transport=recorder, ticket_cooldown=3600)
         now = 0.0
         cooldown = logger._calls._cooldown
@@ -223,7 +223,7 @@ class TestTicketCooldown:
         assert [data.get("tickets_held_back") for data in tickets] == [None, 9]
 
     def test_memory_is_bounded(self) -> None:
-        """Of many incidents, the oldest are forgotten."""
+        """The client remembers a limited number of incidents, and forgets the oldest first."""
         cooldown = TicketCooldown(60, lambda: 0.0)
         for number in range(5000):
             cooldown.apply({"add_ticket": True}, f"incident {number}" * 100)
@@ -232,7 +232,7 @@ class TestTicketCooldown:
         assert "add_ticket" not in cooldown.apply({"add_ticket": True}, "incident 4999" * 100)
 
     def test_count_is_exact_in_threads(self) -> None:
-        """One of many threads opens the ticket, and all others are counted."""
+        """If many threads have the same incident, one opens a ticket, and the rest are counted."""
         now = 0.0
         cooldown = TicketCooldown(60, lambda: now)
         opened: list[Any] = []
@@ -254,14 +254,12 @@ class TestTicketCooldown:
         assert last["meta_data"] == {"tickets_held_back": 1599}
 
     def test_two_threads_at_the_end_of_a_period_open_one_ticket(self) -> None:
-        """Two threads at the end of a period open one ticket."""
+        """If two threads log at the end of a period, only one of them opens a ticket."""
 
         class Moment(float):
-            def __sub__(self, other: float) -> float:  # The clock is read while the lock is held.
+            def __sub__(self, other: float) -> float:  # Runs while the lock is held.
                 rival.start()
-                rival.join(
-                    0.5
-                )  # Without a lock the second thread ends in this time; with a lock it waits.
+                rival.join(0.5)  # Without a lock, the second thread would end in this time.
                 return 60.0
 
         moments = iter([0.0, 0.0, Moment(60.0), 60.0])
@@ -282,7 +280,7 @@ class TestTicketCooldown:
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_forked_child_opens_its_own_first_ticket(self) -> None:
-        """A forked child opens its own first ticket, even if the lock was held."""
+        """A forked child opens its own first ticket, even if the lock was held at the fork."""
         cooldown = TicketCooldown(60, lambda: 0.0)
         cooldown.apply({"add_ticket": True}, "incident")
         is_held, may_go = threading.Event(), threading.Event()
@@ -297,7 +295,7 @@ class TestTicketCooldown:
         is_held.wait(10)
         pid = os.fork()
         if pid == 0:
-            signal.alarm(30)  # A child that waits for the lock forever is ended and fails the test.
+            signal.alarm(30)  # Ends a child that waits for the lock.
             found = cooldown.apply({"add_ticket": True}, "incident")
             os._exit(0 if found == {"add_ticket": True} else 1)
         may_go.set()
@@ -306,7 +304,7 @@ class TestTicketCooldown:
 
 
 def calls(entries: list[dict[str, Any]]) -> int:
-    """Return the number of log calls that the entries stand for."""
+    """Return the number of log calls for which the entries stand."""
     return sum(entry.get("meta_data", {}).get("repeat_count", 1) for entry in entries)
 
 
@@ -316,7 +314,7 @@ class TestCollapse:
         return make_logger(transport=recorder, collapse=60, flush_interval=600)
 
     def test_burst_becomes_one_entry(self, logger: VoyageLogger, recorder: Recorder) -> None:
-        """The entry has an exact count, the first and last time, and the first id."""
+        """A burst becomes one entry that has a count and the times of the first and last call."""
         for _ in range(1000):
             logger.warn("Disk full", meta_data={"disk": "a"})
         assert logger.stats().pending == 1
@@ -330,7 +328,7 @@ class TestCollapse:
         assert (stats.accepted, stats.delivered, stats.collapsed) == (1, 1, 999)
 
     def test_single_entry_has_no_count(self, logger: VoyageLogger, recorder: Recorder) -> None:
-        """An entry that is not repeated has no count."""
+        """An entry that is not repeated carries no count."""
         logger.info("x")
         logger.flush()
         assert set(recorder.entries[0]["meta_data"]) == {"logged_at", "log_id"}
@@ -342,7 +340,7 @@ class TestCollapse:
     def test_only_identical_entries_are_one(
         self, logger: VoyageLogger, recorder: Recorder, other: dict[str, Any]
     ) -> None:
-        """Entries that differ in any field are counted separately."""
+        """Two entries are collapsed only if all their fields are equal."""
         one: dict[str, Any] = {"message": "x", "app_user_id": "u", "meta_data": {"a": 1}}
         for _ in range(3):
             logger.info(**one)
@@ -352,7 +350,7 @@ class TestCollapse:
         assert [entry["meta_data"]["repeat_count"] for entry in recorder.entries] == [4, 3]
 
     def test_levels_are_apart(self, logger: VoyageLogger, recorder: Recorder) -> None:
-        """The same message at another level is another entry."""
+        """Entries with the same message but different levels are not collapsed."""
         logger.info("x")
         logger.error("x")
         logger.flush()
@@ -361,7 +359,7 @@ class TestCollapse:
     def test_criticals_and_tickets_are_never_collapsed(
         self, logger: VoyageLogger, recorder: Recorder
     ) -> None:
-        """Critical entries and tickets are always sent."""
+        """Critical entries and ticket entries are never collapsed."""
         for _ in range(3):
             logger.critical("x")
             logger.info("x", add_ticket=True)
@@ -371,7 +369,7 @@ class TestCollapse:
     def test_ids_of_the_caller_s_own_are_part_of_an_entry(
         self, logger: VoyageLogger, recorder: Recorder
     ) -> None:
-        """Entries with different `log_id`s of the caller are different."""
+        """If callers give different `log_id`s, the entries are not collapsed."""
         for number in range(2):
             logger.info("x", meta_data={"log_id": f"mine {number}"})
         logger.flush()
@@ -381,7 +379,7 @@ class TestCollapse:
     def test_caller_s_own_keys_are_kept(
         self, logger: VoyageLogger, recorder: Recorder, name: str
     ) -> None:
-        """Entries with a caller's value for a key that the client writes are sent unchanged."""
+        """If a caller sets a key that `collapse` writes, the entry is sent unchanged."""
         for value in ("mine A", "mine B", "mine B"):
             logger.info("x", meta_data={name: value})
         with logger.context(meta_data={name: "mine C"}):
@@ -394,7 +392,7 @@ class TestCollapse:
     def test_what_before_send_writes_is_kept(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """Entries in which `before_send` writes different times are different."""
+        """If `before_send` writes different times, the entries are not collapsed."""
         times = iter(["A", "B"])
 
         def before_send(entry: dict[str, Any]) -> dict[str, Any]:
@@ -411,7 +409,7 @@ class TestCollapse:
     def test_before_send_that_copies_does_not_end_a_burst(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """A `before_send` that returns an equal copy does not prevent collapsing."""
+        """If `before_send` returns an equal copy, entries are still collapsed."""
         logger = make_logger(
             transport=recorder,
             collapse=60,
@@ -426,7 +424,7 @@ class TestCollapse:
     def test_what_before_send_makes_critical_is_never_collapsed(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """An entry that `before_send` makes critical is always sent."""
+        """If `before_send` makes an entry critical, the entry is never collapsed."""
         logger = make_logger(
             transport=recorder,
             collapse=60,
@@ -441,7 +439,7 @@ class TestCollapse:
     def test_slower_thread_does_not_overwrite_the_count(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """A thread that encodes more slowly does not overwrite another thread's count."""
+        """If one thread encodes more slowly, it does not overwrite the count of another thread."""
         logger = make_logger(transport=recorder, collapse=60, flush_interval=600)
         flood = logger._calls._collapser
         assert flood is not None
@@ -465,7 +463,7 @@ class TestCollapse:
         assert [entry["meta_data"]["repeat_count"] for entry in recorder.entries] == [3]
 
     def test_without_timestamps(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """The count is there, the times are not."""
+        """Without timestamps, a collapsed entry has a count but no times."""
         logger = make_logger(
             transport=recorder, collapse=60, timestamps=False, capture_method=False
         )
@@ -475,7 +473,7 @@ class TestCollapse:
         assert recorder.entries[0]["meta_data"] == {"repeat_count": 3}
 
     def test_window_ends(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """An entry after the window is a new entry."""
+        """An entry that is logged after the time window is a new entry."""
         logger = make_logger(transport=recorder, collapse=10, flush_interval=600)
         now = 0.0
         flood = logger._calls._collapser
@@ -492,7 +490,7 @@ class TestCollapse:
         assert [entry["meta_data"]["repeat_count"] for entry in recorder.entries] == [2, 2]
 
     def test_entry_under_way_is_not_amended(self, make_logger: MakeLogger) -> None:
-        """A repetition while the first entry is being sent is an entry of its own."""
+        """If the first entry is being sent, a repetition becomes an entry of its own."""
         is_sending, may_go = threading.Event(), threading.Event()
 
         class Slow(Recorder):
@@ -516,14 +514,14 @@ class TestCollapse:
     def test_entry_that_was_shed_is_not_amended(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """After an entry was shed, the next repetition is a new entry."""
+        """If the first entry was shed, a repetition becomes a new entry."""
         logger = make_logger(
             transport=recorder, collapse=60, flush_interval=600, max_queue_size=2, batch_size=1000
         )
         logger.debug("x")
         logger.debug("x")
         logger.error("other")
-        logger.error("another")  # This entry sheds the first one.
+        logger.error("another")  # Sheds the first entry.
         logger.flush()
         logger.debug("x")
         logger.flush()
@@ -533,7 +531,7 @@ class TestCollapse:
         assert logger.stats().dropped_by == {"queue_full": 1}
 
     def test_counts_are_exact_in_threads(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """Each call of eight threads counts once while a worker takes entries."""
+        """If eight threads log while the worker takes entries, each log call counts once."""
         logger = make_logger(transport=recorder, collapse=60, flush_interval=0.001, batch_size=2)
 
         def work() -> None:
@@ -568,7 +566,7 @@ class TestCollapse:
         assert [entry["meta_data"]["repeat_count"] for entry in recorder.entries] == [50]
 
     def test_close_sends_what_was_collapsed(self, logger: VoyageLogger, recorder: Recorder) -> None:
-        """`close` sends a collapsed entry with its count."""
+        """`close` sends a collapsed entry together with its count."""
         for _ in range(7):
             logger.info("x")
         assert logger.close()
@@ -578,7 +576,7 @@ class TestCollapse:
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_forked_child_does_not_amend_the_parent_s(self, server: DevServer) -> None:
-        """Parent and child each send their own calls once."""
+        """After a fork, the entries of parent and child stand for their own log calls only."""
         logger = VoyageLogger(
             "app",
             base_url=server.url,
@@ -599,7 +597,7 @@ class TestCollapse:
         assert sorted(counts) == [1, 2]
 
     def test_memory_is_bounded(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """Of many different entries, the oldest are forgotten."""
+        """The client remembers a limited number of entries, and forgets the oldest first."""
         logger = make_logger(transport=recorder, collapse=60, flush_interval=600, batch_size=10_000)
         for number in range(1500):
             logger.info("x %d", number)
@@ -610,7 +608,7 @@ class TestCollapse:
     def test_odd_values_and_secrets_collapse_too(
         self, logger: VoyageLogger, recorder: Recorder
     ) -> None:
-        """Entries are compared after redaction and encoding."""
+        """Entries are compared after redaction and encoding, so odd values also collapse."""
         for number in range(4):
             extra: Any = {"password": f"secret {number}"}
             logger.info("x", meta_data={"set": {1}}, **extra)
@@ -621,7 +619,7 @@ class TestCollapse:
 
 class TestAmend:
     def test_bytes_stay_accounted_for(self) -> None:
-        """A replaced entry is counted with its new size until it is delivered."""
+        """When an entry gets a new count, the queue counts its new size in bytes."""
         queue = MemoryQueue(10, 10_000)
         payload = bytearray(b"[1]")
         sequence = queue.append(payload, INFO)
@@ -634,7 +632,7 @@ class TestAmend:
         assert queue.stats().pending_bytes == 0
 
     def test_amended_entry_that_is_too_much_sheds(self) -> None:
-        """A replaced entry that exceeds the bound in bytes sheds others."""
+        """If the new size of an entry exceeds the limit of the queue, other entries are shed."""
         queue = MemoryQueue(10, 400)
         old = queue.append(b"x" * 10, DEBUG)
         payload = bytearray(b"y" * 10)
@@ -645,7 +643,7 @@ class TestAmend:
 
     @pytest.mark.parametrize("lane", [DEBUG, INFO, CRITICAL, TICKET_LANE])
     def test_only_what_waits_is_amended(self, lane: int) -> None:
-        """An entry that was taken or shed cannot be replaced."""
+        """Only an entry that waits in the queue can be replaced."""
         queue = MemoryQueue(2, 10_000)
         first, second = bytearray(b"1"), bytearray(b"2")
         one = queue.append(first, lane)

@@ -1,4 +1,4 @@
-"""Each entry inside a journey describes the flow, and one closing entry tells the outcome."""
+"""Each entry inside a journey describes the flow, and a closing entry reports the outcome."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def steps(entry: dict[str, Any]) -> list[str]:
 
 
 def test_entries_inside_carry_the_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Only entries inside a journey have its name, session, user and steps so far."""
+    """Each entry inside a journey carries the journey's name, session, user and steps so far."""
     with logger.journey("checkout", app_user_id="u", session_id="s") as journey:
         logger.info("one")
         journey.step("cart_opened")
@@ -67,7 +67,7 @@ def test_entries_inside_carry_the_journey(logger: VoyageLogger, sent: Any) -> No
 
 
 def test_leaving_writes_one_closing_entry(logger: VoyageLogger, sent: Any) -> None:
-    """One closing entry tells the outcome, the duration and the function's name."""
+    """The end of a journey writes one closing entry with its outcome and duration."""
     with logger.journey("checkout"):
         pass
     (closing,) = sent()
@@ -79,7 +79,7 @@ def test_leaving_writes_one_closing_entry(logger: VoyageLogger, sent: Any) -> No
 
 
 def test_duration_is_counted_from_the_entry(logger: VoyageLogger, sent: Any) -> None:
-    """The duration of a run begins when the journey is entered, in milliseconds."""
+    """The duration is measured in milliseconds from the start of the `with` block."""
     now = 100.0
     journey = logger.journey("checkout")
     journey._clock = lambda: now
@@ -91,7 +91,7 @@ def test_duration_is_counted_from_the_entry(logger: VoyageLogger, sent: Any) -> 
 
 
 def test_steps_carry_epoch_milliseconds(logger: VoyageLogger, sent: Any) -> None:
-    """Steps have whole epoch milliseconds, as in the vendor's JavaScript, in order."""
+    """Each step carries its time in epoch milliseconds, and the steps are in order."""
     before = time.time_ns() // 1_000_000
     with logger.journey("checkout") as journey:
         journey.step("a")
@@ -104,7 +104,7 @@ def test_steps_carry_epoch_milliseconds(logger: VoyageLogger, sent: Any) -> None
 
 
 def test_session_is_made_if_there_is_none(logger: VoyageLogger, sent: Any) -> None:
-    """Each run has a new session, unless one is ambient or bound."""
+    """Each run of a journey has a new session, unless a session is ambient or bound."""
     for _ in range(2):
         with logger.journey("fresh"):
             pass
@@ -121,9 +121,9 @@ def test_session_is_made_if_there_is_none(logger: VoyageLogger, sent: Any) -> No
 
 
 def test_exception_is_logged_and_passes_unchanged(logger: VoyageLogger, sent: Any) -> None:
-    """An error makes one closing entry with traceback, and the app gets the same error."""
+    """An exception is logged in one closing entry, and the app gets the same exception."""
     error = ValueError("no funds")
-    with pytest.raises(ValueError, match="no funds") as caught:  # noqa: SIM117 - the order matters
+    with pytest.raises(ValueError, match="no funds") as caught:  # noqa: SIM117 - nested on purpose
         with logger.journey("checkout") as journey:
             journey.step("card_charged")
             raise error
@@ -141,7 +141,7 @@ def test_exception_is_logged_and_passes_unchanged(logger: VoyageLogger, sent: An
 
 
 def test_ticket_on_error_opens_one_ticket(logger: VoyageLogger, sent: Any) -> None:
-    """An error that leaves several journeys opens one ticket."""
+    """With `ticket_on_error`, an exception that leaves several journeys opens only one ticket."""
     with logger.journey("fine", ticket_on_error=True):
         pass
     with (
@@ -156,7 +156,7 @@ def test_ticket_on_error_opens_one_ticket(logger: VoyageLogger, sent: Any) -> No
 
 
 def test_another_exception_opens_another_ticket(logger: VoyageLogger, sent: Any) -> None:
-    """Another exception that leaves the outer journey opens a second ticket."""
+    """If a second exception leaves the outer journey, it opens a second ticket."""
     with (
         contextlib.suppress(KeyError),
         logger.journey("outer", ticket_on_error=True),
@@ -170,9 +170,9 @@ def test_another_exception_opens_another_ticket(logger: VoyageLogger, sent: Any)
 
 
 def test_broken_exception_is_logged_and_passes(logger: VoyageLogger, sent: Any) -> None:
-    """An exception whose `str` fails ends the journey as any other exception does."""
+    """An exception whose `str` fails is logged, and passes to the app."""
 
-    class Broken(Exception):  # noqa: N818 - the name says what it is
+    class Broken(Exception):  # noqa: N818 - a short name is enough
         def __str__(self) -> str:
             raise RuntimeError("no text")
 
@@ -186,7 +186,7 @@ def test_broken_exception_is_logged_and_passes(logger: VoyageLogger, sent: Any) 
 def test_ctrl_c_and_exit_interrupt_a_journey(
     logger: VoyageLogger, sent: Any, error: BaseException
 ) -> None:
-    """Ctrl-C and exit make a warning without a ticket, and pass through unchanged."""
+    """Ctrl-C and `SystemExit` end a journey with a warning that opens no ticket."""
     with pytest.raises(type(error)) as caught, logger.journey("checkout", ticket_on_error=True):
         raise error
     assert caught.value is error
@@ -196,7 +196,7 @@ def test_ctrl_c_and_exit_interrupt_a_journey(
 
 
 def test_journeys_nest(logger: VoyageLogger, sent: Any) -> None:
-    """An inner journey has its own name and timeline, in the outer session."""
+    """An inner journey has its own name and timeline, but the session of the outer journey."""
     with logger.journey("checkout", app_user_id="u") as outer:
         outer.step("cart_opened")
         with logger.journey("payment") as inner:
@@ -227,7 +227,7 @@ def test_context_inside_a_journey_keeps_it(logger: VoyageLogger, sent: Any) -> N
 
 
 def test_call_s_own_timeline_wins(logger: VoyageLogger, sent: Any) -> None:
-    """A call's own timeline takes precedence; None sends no timeline."""
+    """If a log call gives a timeline, it replaces the journey's timeline."""
     with logger.journey("checkout") as journey:
         journey.step("a")
         logger.info("x", event_timeline=[("mine", 1.0)])
@@ -238,7 +238,7 @@ def test_call_s_own_timeline_wins(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_timeline_is_a_snapshot(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """A `before_send` that changes the steps of one entry does not change the next entry."""
+    """If `before_send` changes the steps of one entry, the next entry is not changed."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         entry["event_timeline"][0]["step"] += "!"
@@ -254,7 +254,7 @@ def test_timeline_is_a_snapshot(make_logger: MakeLogger, recorder: Recorder) -> 
 
 
 def test_timeline_is_bounded(logger: VoyageLogger, sent: Any) -> None:
-    """The first 10 and the latest 39 steps are kept, with a mark between them."""
+    """A long timeline has its first 10 steps, a mark, and its latest 39 steps."""
     with logger.journey("checkout") as journey:
         for number in range(49):
             journey.step(str(number))
@@ -270,7 +270,7 @@ def test_timeline_is_bounded(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_step_takes_anything(logger: VoyageLogger, sent: Any) -> None:
-    """`step` never raises, for any argument."""
+    """`step` accepts any argument, and never raises an exception."""
 
     class Broken:
         def __str__(self) -> str:
@@ -283,7 +283,7 @@ def test_step_takes_anything(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_threads_may_share_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Several threads may add steps to one timeline while others read it."""
+    """Several threads may add steps to a journey while other threads log."""
     old = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -310,7 +310,7 @@ def test_threads_may_share_a_journey(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_standard_library_s_entries_carry_the_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Records of `logging` that a handler logs carry the journey."""
+    """Entries that come from the standard `logging` module also carry the journey."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -331,7 +331,7 @@ def test_standard_library_s_entries_carry_the_journey(logger: VoyageLogger, sent
 
 
 def test_decorated_function_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Each call of a decorated function is a run; its name and result stay."""
+    """Each call of a decorated function is a run of the journey."""
 
     @logger.journey("count_down", app_user_id="u")
     def count_down(number: int) -> str:
@@ -350,7 +350,7 @@ def test_decorated_function_is_a_journey(logger: VoyageLogger, sent: Any) -> Non
 
 
 def test_decorated_function_s_exception_passes(logger: VoyageLogger, sent: Any) -> None:
-    """An exception of a decorated function is logged and passes unchanged."""
+    """If a decorated function raises an exception, it is logged and passes unchanged."""
 
     @logger.journey("checkout")
     def fail() -> None:
@@ -395,7 +395,7 @@ def test_traceback_of_a_wrong_call_has_a_frame(logger: VoyageLogger, sent: Any) 
 
 
 def test_decorated_coroutine_function_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Each await of a decorated coroutine function is a run of its own."""
+    """Each await of a decorated coroutine function is a separate run of the journey."""
 
     @logger.journey("serve")
     async def serve(number: int) -> int:
@@ -421,7 +421,7 @@ def test_decorated_coroutine_function_is_a_journey(logger: VoyageLogger, sent: A
 
 
 def test_decorated_object_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """The run of an object with an async `__call__` ends with its coroutine."""
+    """For an instance with an async `__call__`, the run ends with the coroutine."""
 
     class Serve:
         async def __call__(self, name: str = "object") -> str:
@@ -437,7 +437,7 @@ def test_decorated_object_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_object_marked_as_coroutine_function_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """An object that is marked as a coroutine function is awaited."""
+    """If an instance is marked as a coroutine function, the journey ends with its coroutine."""
     if sys.version_info < (3, 12):
         pytest.skip("nothing can be marked")
 
@@ -456,7 +456,7 @@ def test_object_marked_as_coroutine_function_is_a_journey(logger: VoyageLogger, 
 
 
 def test_closing_entry_names_what_is_decorated(logger: VoyageLogger, sent: Any) -> None:
-    """The closing entry names the function of a partial or the class of an object."""
+    """The closing entry names the function of a `partial`, or the class of an instance."""
 
     class Handler:
         def __call__(self) -> None:
@@ -474,7 +474,7 @@ def test_closing_entry_names_what_is_decorated(logger: VoyageLogger, sent: Any) 
 def test_decorated_function_s_name_is_not_forced(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """A given `method_name` takes precedence; `capture_method=False` writes none."""
+    """A decorated function's name is not used if `method_name` is given or switched off."""
     logger = make_logger(transport=recorder, flush_interval=600)
     silent = make_logger(transport=recorder, flush_interval=600, capture_method=False)
 
@@ -490,7 +490,7 @@ def test_decorated_function_s_name_is_not_forced(
 
 
 def test_generator_function_is_refused(logger: VoyageLogger) -> None:
-    """A generator function raises, because the journey's fields would leak."""
+    """A generator function cannot be decorated, because the journey's fields would leak."""
 
     def rows() -> Iterator[int]:
         yield 1
@@ -508,7 +508,7 @@ def test_generator_function_is_refused(logger: VoyageLogger) -> None:
 
 
 def test_tasks_inside_share_the_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Gathered tasks add steps to the timeline of the journey around them."""
+    """Gathered tasks inside a journey add their steps to its timeline."""
 
     async def charge(number: int) -> None:
         journey = current_journey()
@@ -529,7 +529,7 @@ def test_tasks_inside_share_the_journey(logger: VoyageLogger, sent: Any) -> None
 
 
 def test_journeys_of_tasks_do_not_mix(logger: VoyageLogger, sent: Any) -> None:
-    """Each task's entries carry only its own user."""
+    """If each task has a journey, its entries carry only the user of its own journey."""
 
     async def serve(user: str) -> None:
         async with logger.journey("serve", app_user_id=user) as journey:
@@ -551,7 +551,7 @@ def test_journeys_of_tasks_do_not_mix(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_cancelled_task_s_journey_is_interrupted(logger: VoyageLogger, sent: Any) -> None:
-    """A cancelled task ends its journey as interrupted, with the steps so far."""
+    """If a task is cancelled, its journey ends with the outcome "interrupted"."""
 
     async def serve(is_inside: asyncio.Event) -> None:
         async with logger.journey("serve", ticket_on_error=True) as journey:
@@ -576,7 +576,7 @@ def test_cancelled_task_s_journey_is_interrupted(logger: VoyageLogger, sent: Any
 
 
 def test_one_object_serves_threads_at_once(logger: VoyageLogger, sent: Any) -> None:
-    """Several threads may enter one journey object at the same time."""
+    """Several threads may enter the same journey at the same time."""
     checkout = logger.journey("checkout")
     barrier = threading.Barrier(4)
 
@@ -597,7 +597,7 @@ def test_one_object_serves_threads_at_once(logger: VoyageLogger, sent: Any) -> N
 
 
 def test_journey_survives_a_closed_logger(logger: VoyageLogger) -> None:
-    """A journey of a closed logger raises nothing."""
+    """A journey of a closed logger raises no exception."""
     with logger.journey("checkout") as journey:
         journey.step("a")
         logger.close()
@@ -610,7 +610,7 @@ def test_repr_names_the_flow(logger: VoyageLogger) -> None:
 
 
 def test_server_accepts_a_journey_s_entries(server: DevServer, make_logger: MakeLogger) -> None:
-    """The strict server accepts all fields of a journey's entries."""
+    """The dev server accepts all fields of a journey's entries."""
     logger = make_logger()
     with pytest.raises(ValueError, match="x"), logger.journey("checkout", app_user_id=5) as journey:
         journey.step("a")
@@ -622,7 +622,7 @@ def test_server_accepts_a_journey_s_entries(server: DevServer, make_logger: Make
 
 
 def test_journey_of_a_freed_logger_still_delivers(recorder: Recorder) -> None:
-    """A journey keeps the pipeline of a freed logger alive."""
+    """If the logger is freed, entries of its journey are still delivered."""
     journey = VoyageLogger("app", transport=recorder, flush_interval=0.01).journey("checkout")
     assert isinstance(journey, Journey)
     assert not journey._calls._pipeline._worker.orders.stops_when_empty
@@ -636,7 +636,7 @@ def test_journey_of_a_freed_logger_still_delivers(recorder: Recorder) -> None:
 def test_timeline_goes_with_entries_of_all_kinds(
     make_logger: MakeLogger, recorder: Recorder, odd: object
 ) -> None:
-    """Plain, unusual and trimmed entries carry the same steps."""
+    """All kinds of entries carry the same steps: plain, unusual and trimmed entries."""
     logger = make_logger(transport=recorder, max_entry_bytes=2048)
     with logger.journey("checkout") as journey:
         for name in ("a", 'quoted "b"', "ü \ud800"):
@@ -650,7 +650,7 @@ def test_timeline_goes_with_entries_of_all_kinds(
 
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
 def test_timeline_is_redacted(make_logger: MakeLogger, recorder: Recorder, odd: object) -> None:
-    """A secret in the name of a step, or a step with a redacted key, is masked."""
+    """Redaction also masks the steps of a timeline."""
     recorder.secrets = ("a-planted-token",)
     for redact in (None, ["step"]):
         logger = make_logger(transport=recorder, redact=redact)
@@ -664,7 +664,7 @@ def test_timeline_is_redacted(make_logger: MakeLogger, recorder: Recorder, odd: 
 
 
 def test_before_send_sees_the_timeline(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """`before_send` gets the entry with the timeline."""
+    """`before_send` gets an entry that already has the timeline."""
     seen: list[list[str]] = []
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
@@ -679,7 +679,7 @@ def test_before_send_sees_the_timeline(make_logger: MakeLogger, recorder: Record
 
 
 def test_chain_of_tasks_holds_no_old_journey(logger: VoyageLogger) -> None:
-    """A chain of tasks, each started inside a journey, does not fill the memory."""
+    """If each task of a chain starts the next inside a journey, old journeys are freed."""
     journeys: list[weakref.ref[Journey]] = []
 
     async def link(number: int, end: asyncio.Event) -> None:
@@ -698,7 +698,7 @@ def test_chain_of_tasks_holds_no_old_journey(logger: VoyageLogger) -> None:
         await end.wait()
         await asyncio.gather(*links)
         gc.collect()
-        # The last task's context may hold two journeys: its own and the previous task's.
+        # The context of the last task may hold its own journey and the journey of the task before.
         assert [journey() is None for journey in journeys[:-2]] == [True] * 19
 
     asyncio.run(main())
@@ -707,7 +707,7 @@ def test_chain_of_tasks_holds_no_old_journey(logger: VoyageLogger) -> None:
 def test_journey_that_is_left_twice_writes_one_closing_entry(
     logger: VoyageLogger, sent: Any
 ) -> None:
-    """A second exit of a journey writes no entry and does not raise."""
+    """If a journey is left twice, it writes only one closing entry and raises no exception."""
     journey = logger.journey("checkout")
     with journey:
         pass

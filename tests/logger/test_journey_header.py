@@ -1,4 +1,4 @@
-"""A header takes a journey to another process, and its content is checked."""
+"""A header carries a journey to another process, which checks the content of the header."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def logger(make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
 
 
 def test_journey_goes_on_elsewhere(logger: VoyageLogger, recorder: Recorder) -> None:
-    """Flow, session, user and steps arrive, and the closing entry has `continued`."""
+    """The other process continues the flow, session, user and steps of the journey."""
     with logger.journey("checkout", app_user_id="ü 1;=,", app_username="Jo") as journey:
         journey.step("cart opened")
         carrier = journey.carrier()
@@ -43,7 +43,7 @@ def test_journey_goes_on_elsewhere(logger: VoyageLogger, recorder: Recorder) -> 
 
 
 def test_carrier_can_be_carried_on(logger: VoyageLogger) -> None:
-    """A third process gets the steps of the first."""
+    """If a journey is carried on twice, the third process gets the steps of the first process."""
     with logger.journey("checkout", session_id="s") as journey:
         journey.step("a")
         with logger.continue_journey(journey.carrier()) as second:
@@ -54,13 +54,13 @@ def test_carrier_can_be_carried_on(logger: VoyageLogger) -> None:
 
 
 def test_user_of_the_context_travels(logger: VoyageLogger) -> None:
-    """The header holds the user of the context around the journey."""
+    """The header carries the user from the context around the journey."""
     with logger.bind(app_user_id="u").journey("checkout") as journey:
         assert unpack(journey.carrier()).fields["app_user_id"] == "u"
 
 
 def test_carrier_hides_what_entries_hide(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """The header leaves out a field that redaction masks."""
+    """The header leaves out each field that redaction masks."""
     logger = make_logger(transport=recorder, redact=["app_user_id", "SessionID"])
     with logger.journey("checkout", app_user_id="alice@example.com") as journey:
         journey.step("a")
@@ -71,7 +71,7 @@ def test_carrier_hides_what_entries_hide(make_logger: MakeLogger, recorder: Reco
 
 @pytest.mark.parametrize("key", ["step", "timestamp"])
 def test_carrier_hides_steps(make_logger: MakeLogger, recorder: Recorder, key: str) -> None:
-    """The header leaves out steps if their key is redacted."""
+    """The header leaves out the steps if their key is redacted."""
     logger = make_logger(transport=recorder, redact=[key])
     with logger.journey("checkout") as journey:
         journey.step("a")
@@ -79,11 +79,11 @@ def test_carrier_hides_steps(make_logger: MakeLogger, recorder: Recorder, key: s
 
 
 def test_carrier_masks_the_logger_s_secrets(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """The header masks key, secret and token, also in earlier steps."""
+    """The header masks the logger's key, secret and token."""
     logger = make_logger(transport=recorder)
     with logger.journey("checkout", session_id="from a-planted-token") as journey:
         journey.step("got a-planted-token")
-        recorder.secrets = ("a-planted-token",)  # The transport has obtained a new token.
+        recorder.secrets = ("a-planted-token",)  # The transport now uses a new token.
         carried = unpack(journey.carrier())
     assert carried.fields["session_id"] == "from ***"
     assert [name for name, _ in carried.steps] == ["got ***"]
@@ -100,7 +100,7 @@ def test_carrier_masks_the_logger_s_secrets(make_logger: MakeLogger, recorder: R
     ids=["mapping", "wsgi", "bytes", "asgi"],
 )
 def test_headers_are_taken_in_all_forms(form: Any) -> None:
-    """Headers may be in any case, WSGI names, bytes or pairs."""
+    """The header may be in a dict or in pairs, in any case, as bytes, or under its WSGI name."""
     assert unpack(form("flow=checkout")).fields == {"event_flow_name": "checkout"}
 
 
@@ -118,7 +118,7 @@ def test_without_a_journey_a_new_one_begins(
 
 
 def test_given_fields_win_over_carried_ones(logger: VoyageLogger, recorder: Recorder) -> None:
-    """Given fields take precedence over the fields of the carrier."""
+    """Fields that the app gives take precedence over the fields of the header."""
     carrier = {HEADER: "flow=checkout;user=mallory;session=s"}
     with logger.continue_journey(carrier, "serve", app_user_id="alice"):
         pass
@@ -132,7 +132,7 @@ def test_given_fields_win_over_carried_ones(logger: VoyageLogger, recorder: Reco
 
 
 def test_flow_s_name_can_be_forced(logger: VoyageLogger, recorder: Recorder) -> None:
-    """The carrier names the flow, unless `event_flow_name` is given."""
+    """The header gives the name of the flow, unless `event_flow_name` is given."""
     with logger.continue_journey({HEADER: "flow=checkout"}, event_flow_name="charge"):
         pass
     logger.flush()
@@ -144,7 +144,7 @@ def test_flow_s_name_can_be_forced(logger: VoyageLogger, recorder: Recorder) -> 
 def test_continued_journey_opens_a_ticket_where_wanted(
     logger: VoyageLogger, recorder: Recorder, is_wanted: bool
 ) -> None:
-    """`ticket_on_error` works for a continued journey."""
+    """`ticket_on_error` also works for a continued journey."""
     carrier = {HEADER: "flow=checkout;session=s"}
     with (
         pytest.raises(ValueError, match="x"),
@@ -174,13 +174,13 @@ def test_continued_journey_opens_a_ticket_where_wanted(
 def test_values_from_outside_are_cleaned(
     header: str, fields: dict[str, str], steps: list[Any]
 ) -> None:
-    """Control characters, long values and invalid numbers are removed."""
+    """The values of a header are cleaned: control characters and invalid numbers are removed."""
     carried = unpack({HEADER: header})
     assert (carried.fields, carried.steps) == (fields, steps)
 
 
 def test_endless_headers_come_to_an_end() -> None:
-    """Only a limited number of headers is read from an endless carrier."""
+    """If the headers never end, only a limited number of them is read."""
     taken = 0
 
     def endless() -> Any:
@@ -194,12 +194,12 @@ def test_endless_headers_come_to_an_end() -> None:
 
 
 def test_header_in_an_odd_text_is_read() -> None:
-    """A subclass of `str` is read as text."""
+    """A header whose value is a subclass of `str` is read as text."""
     assert unpack({HEADER: HostileText("flow=x")}).fields == {"event_flow_name": "x"}
 
 
 def test_values_that_grow_when_quoted_still_fit() -> None:
-    """Values that become long by percent-encoding are cut."""
+    """If percent-encoding makes values too long, the values are cut."""
     fields = dict.fromkeys(("event_flow_name", "session_id", "app_user_id"), "\U0001f98a" * 128)
     (header,) = pack(fields, []).values()
     assert len(header) <= MAX_LENGTH
@@ -245,7 +245,7 @@ keys = st.sampled_from([HEADER, "Voyage-Journey", b"voyage-journey", 5, None]) |
 )
 @examples(max_examples=200, deadline=None)
 def test_hostile_carriers_raise_nothing(carrier: object) -> None:
-    """Any carrier gives short, printable values of the right type."""
+    """From any header, `unpack` returns only short, printable values of the right type."""
     carried = unpack(carrier)
     assert set(carried.fields) <= {"event_flow_name", "session_id", "app_user_id"}
     for text in (*carried.fields.values(), *(name for name, _ in carried.steps)):
@@ -258,7 +258,7 @@ def test_hostile_carriers_raise_nothing(carrier: object) -> None:
 @given(st.tuples(texts, texts, texts), st.lists(texts, max_size=60))
 @examples(max_examples=100, deadline=None)
 def test_carriers_are_safe_in_any_header(names: tuple[str, str, str], steps: list[str]) -> None:
-    """Any journey gives a short ASCII header that `unpack` reads without loss."""
+    """Any journey gives a short ASCII header that `unpack` can read."""
     timeline = Timeline()
     for name in steps:
         timeline.add(name)
@@ -276,7 +276,7 @@ def test_carriers_are_safe_in_any_header(names: tuple[str, str, str], steps: lis
 
 
 def test_steps_that_do_not_fit_are_the_oldest() -> None:
-    """The header holds the latest steps in order."""
+    """If not all steps fit into the header, it carries the latest steps in order."""
     timeline = Timeline((f"step {number} {'x' * 90}", number) for number in range(30))
     carried = unpack(pack({"event_flow_name": "checkout"}, timeline.steps()))
     times = [moment for _, moment in carried.steps]
@@ -285,7 +285,7 @@ def test_steps_that_do_not_fit_are_the_oldest() -> None:
 
 
 def test_journey_crosses_processes(server: DevServer, make_logger: MakeLogger) -> None:
-    """A child process that gets the carrier logs in the same session."""
+    """A child process that gets the header logs in the same session."""
     code = (
         "import json, sys; from voyage_logger import VoyageLogger;"
         "logger = VoyageLogger('worker');\n"

@@ -1,4 +1,4 @@
-"""Log calls: the arguments are sent unchanged, and no argument makes a call raise."""
+"""Log calls send their arguments unchanged, and never raise an exception."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def sent(make_logger: MakeLogger, recorder: Recorder) -> Callable[..., list[dict[str, Any]]]:
-    """Log with a new logger and return the entries."""
+    """Log with a new logger, and return the entries that were sent."""
 
     def run(log: Callable[[VoyageLogger], object], **settings: Any) -> list[dict[str, Any]]:
         settings = {"timestamps": False, "capture_method": False, **settings}
@@ -53,7 +53,7 @@ Sent = "Callable[..., list[dict[str, Any]]]"
     ],
 )
 def test_methods_send_the_vendor_s_entry(sent: Any, method: str, level: str) -> None:
-    """Each method sends its level, the four fields and the caller's fields."""
+    """Each log method sends its level, the four fields of the vendor and the caller's fields."""
     entries = sent(lambda logger: getattr(logger, method)("hello", app_user_id="u", custom=[1]))
     assert entries == [
         {
@@ -68,7 +68,7 @@ def test_methods_send_the_vendor_s_entry(sent: Any, method: str, level: str) -> 
 
 
 def test_message_may_be_a_keyword(sent: Any) -> None:
-    """The message may be the keyword `message=`, as in the vendor's example."""
+    """The message may be given as the keyword `message=`, as in the vendor's example."""
     assert sent(lambda logger: logger.info(message="hello"))[0]["message"] == "hello"
 
 
@@ -77,7 +77,7 @@ def test_message_may_be_a_keyword(sent: Any) -> None:
     [("INFO", "info"), ("warning", "warn"), ("Fatal", "critical"), (logging.ERROR, "error")],
 )
 def test_log_takes_a_level_in_any_form(sent: Any, level: object, name: str) -> None:
-    """`log` takes names in any case, aliases and numbers of the standard library."""
+    """`log` takes level names in any case, their aliases, and numbers of the `logging` module."""
     assert sent(lambda logger: logger.log(level, "x"))[0]["level"] == name
 
 
@@ -90,7 +90,7 @@ def test_log_takes_the_vendor_s_keywords(sent: Any) -> None:
 def test_unknown_level_is_sent_as_info_and_kept(
     sent: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """An entry with an unknown level is sent as info, and keeps the level."""
+    """If a level is unknown, the entry is sent as info, and keeps the level in a field."""
 
     def log(logger: VoyageLogger) -> None:
         logger.log("loud", "x", meta_data={"a": 1})
@@ -103,7 +103,7 @@ def test_unknown_level_is_sent_as_info_and_kept(
 
 
 def test_fields_named_as_reserved_ones_are_kept(sent: Any) -> None:
-    """Fields named `message` and `level` are kept in meta_data."""
+    """Fields that are named `message` or `level` are kept in `meta_data`."""
     payload = {"message": "theirs", "level": 9, "self": 1, "args": 2}
     (entry,) = sent(lambda logger: logger.info("ours", meta_data={"a": 1}, **payload))
     assert (entry["message"], entry["level"]) == ("ours", "info")
@@ -112,13 +112,13 @@ def test_fields_named_as_reserved_ones_are_kept(sent: Any) -> None:
 
 
 def test_call_s_app_name_and_environment_win(sent: Any) -> None:
-    """As in the vendor's class, call fields take precedence over the constructor's."""
+    """`app_name` and `environment` of a log call take precedence over those of the constructor."""
     (entry,) = sent(lambda logger: logger.info("x", app_name="other", environment="test"))
     assert (entry["app_name"], entry["environment"]) == ("other", "test")
 
 
 def test_entry_does_not_change_after_the_call(sent: Any) -> None:
-    """A dict that changes after the call does not change the entry."""
+    """If the app changes a dict after the log call, the entry does not change."""
     data = {"a": 1}
 
     def log(logger: VoyageLogger) -> None:
@@ -129,14 +129,14 @@ def test_entry_does_not_change_after_the_call(sent: Any) -> None:
 
 
 def test_caller_s_dicts_are_not_changed(sent: Any) -> None:
-    """The client adds its stamps to a copy of the caller's meta_data."""
+    """The client does not change the caller's dicts, but copies them."""
     data = {"a": 1}
     sent(lambda logger: logger.info("x", meta_data=data), timestamps=True)
     assert data == {"a": 1}
 
 
 def test_entries_carry_time_and_ordered_ids(sent: Any) -> None:
-    """`logged_at` is UTC in microseconds; each `log_id` is unique and in order."""
+    """Each entry has its time in UTC, with microseconds, and a unique, ascending `log_id`."""
 
     def log(logger: VoyageLogger) -> None:
         for _ in range(20):
@@ -155,14 +155,14 @@ def test_entries_carry_time_and_ordered_ids(sent: Any) -> None:
 
 
 def test_caller_s_own_stamps_win(sent: Any) -> None:
-    """A caller's `log_id` and `logged_at` are not replaced."""
+    """If the caller gives `log_id` and `logged_at`, they are not replaced."""
     own = {"log_id": "mine", "logged_at": "then"}
     entries = sent(lambda logger: logger.info("x", meta_data=own), timestamps=True)
     assert entries[0]["meta_data"] == own
 
 
 def test_meta_data_that_is_no_object_is_kept(sent: Any) -> None:
-    """A text that is given as meta_data is kept under "value"."""
+    """If `meta_data` is a text, the text is kept under the key "value"."""
     entries = sent(lambda logger: logger.info("x", meta_data="text"), timestamps=True)
     assert entries[0]["meta_data"]["value"] == "text"
 
@@ -173,14 +173,14 @@ class Checkout:
 
 
 def test_method_name_is_the_caller_s(sent: Any) -> None:
-    """`method_name` is the qualified name of the caller, in Python 3.10 the short name."""
+    """`method_name` is the qualified name of the caller, or its short name in Python 3.10."""
     (entry,) = sent(Checkout().charge, capture_method=True)
     expected = "Checkout.charge" if sys.version_info >= (3, 11) else "charge"
     assert entry["method_name"] == expected
 
 
 def test_given_method_name_wins(sent: Any) -> None:
-    """A given `method_name` is not replaced."""
+    """If the caller gives `method_name`, it is not replaced."""
     (entry,) = sent(lambda logger: logger.info("x", method_name="mine"), capture_method=True)
     assert entry["method_name"] == "mine"
 
@@ -198,12 +198,12 @@ def test_given_method_name_wins(sent: Any) -> None:
 def test_message_is_formatted_as_in_the_standard_library(
     sent: Any, args: tuple[Any, ...], text: str
 ) -> None:
-    """Arguments fill placeholders; if they do not fit, all are kept."""
+    """A message is formatted as in `logging`, and arguments that do not fit are kept."""
     assert sent(lambda logger: logger.info(*args))[0]["message"] == text
 
 
 def test_exception_adds_the_traceback(sent: Any) -> None:
-    """`exception` sends the exception being handled at level error."""
+    """`exception` sends the handled exception with its traceback, at level error."""
 
     def log(logger: VoyageLogger) -> None:
         try:
@@ -234,12 +234,12 @@ def test_exc_info_takes_all_forms(sent: Any, form: str) -> None:
 
 @pytest.mark.parametrize("nothing", [None, False, True, (None, None, None), ()])
 def test_exc_info_without_an_exception_adds_nothing(sent: Any, nothing: object) -> None:
-    """Without an exception, `exc_info` adds no field."""
+    """If there is no exception, `exc_info` adds no field."""
     assert "exception_info" not in sent(lambda logger: logger.info("x", exc_info=nothing))[0]
 
 
 def test_level_is_a_threshold(sent: Any) -> None:
-    """Entries below the level are neither accepted nor counted."""
+    """Entries below the logger's `level` are neither accepted nor counted."""
 
     def log(logger: VoyageLogger) -> None:
         logger.debug("x")
@@ -251,7 +251,7 @@ def test_level_is_a_threshold(sent: Any) -> None:
 
 
 def test_before_send_changes_and_leaves_out(sent: Any) -> None:
-    """`before_send` gets the whole entry and may change it or leave it out."""
+    """`before_send` gets the whole entry, and may change the entry or leave it out."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any] | None:
         if entry["message"] == "secret":
@@ -286,7 +286,7 @@ def test_before_send_may_add_tags_without_changing_the_caller_s(sent: Any) -> No
 def test_failing_before_send_sends_the_entry_and_one_notice(
     sent: Any, broken: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """If `before_send` fails, the entry is sent and one line is written."""
+    """If `before_send` fails, the entry is sent unchanged, and one line reports the failure."""
 
     def log(logger: VoyageLogger) -> None:
         logger.info("one")
@@ -301,7 +301,7 @@ def test_failing_before_send_sends_the_entry_and_one_notice(
 
 
 def test_before_send_may_log(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """Entries that `before_send` logs pass through it; too deep ones are dropped."""
+    """`before_send` may log; the entry is dropped only if the calls are nested too deeply."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         logger.debug("from inside")
@@ -320,7 +320,7 @@ def test_before_send_may_log(make_logger: MakeLogger, recorder: Recorder) -> Non
 def test_before_send_may_be_called_any_number_of_times(
     make_logger: MakeLogger, recorder: Recorder, end: str
 ) -> None:
-    """Calls of `before_send` one after the other are not nested."""
+    """Successive calls of `before_send` do not count as nested calls."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         if end == "raises":
@@ -337,7 +337,7 @@ def test_before_send_may_be_called_any_number_of_times(
 def test_ctrl_c_in_before_send_leaves_nothing_behind(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """Ctrl-C passes through `before_send`, and later calls work."""
+    """Ctrl-C in `before_send` reaches the app, and later log calls work."""
     interruptions = [KeyboardInterrupt, KeyboardInterrupt, KeyboardInterrupt, KeyboardInterrupt]
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
@@ -395,7 +395,7 @@ def test_before_send_sees_each_task_s_own_entries(
 
 
 def test_before_send_may_change_the_level(server: DevServer, make_logger: MakeLogger) -> None:
-    """The queue uses the level that `before_send` returns."""
+    """If `before_send` changes the level, the queue uses the new level."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         return {**entry, "level": entry["message"]}
@@ -417,7 +417,7 @@ def test_before_send_may_change_the_level(server: DevServer, make_logger: MakeLo
 def test_logger_inside_another_s_before_send_calls_its_own(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """A logger that another logger's `before_send` uses calls its own."""
+    """If `before_send` uses another logger, that logger calls its own `before_send`."""
     scrubbed = make_logger(
         transport=recorder, before_send=lambda entry: {**entry, "message": "scrubbed"}
     )
@@ -432,7 +432,7 @@ def test_logger_inside_another_s_before_send_calls_its_own(
 
 
 class Hostile:
-    """An object whose methods all raise."""
+    """An instance whose methods all raise an exception."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -463,12 +463,12 @@ class Hostile:
     ],
 )
 def test_no_argument_makes_a_log_call_raise(sent: Any, call: Any) -> None:
-    """A log call with failing objects sends an entry and does not raise."""
+    """No argument makes a log call raise an exception, not even an argument that always raises."""
     assert len(sent(lambda logger: call(logger, Hostile()), timestamps=True)) == 1
 
 
 def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
-    """Near the recursion limit, a log call counts the entry or returns."""
+    """A log call near the recursion limit does not raise from code inside the package."""
     depths: list[int] = []
 
     def dive(logger: VoyageLogger, depth: int) -> None:
@@ -479,7 +479,7 @@ def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
     def log(logger: VoyageLogger) -> None:
         with pytest.raises(RecursionError) as caught:
             dive(logger, 0)
-        # The app's own call must raise this error, not code inside the package.
+        # The error must come from the app's own code, not from code inside the package.
         package = str(Path(voyage_logger.__file__).parent)
         own = [entry.name for entry in caught.traceback if str(entry.path).startswith(package)]
         assert set(own) <= {"info", "log"}
@@ -492,7 +492,7 @@ def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
 def test_call_that_fails_at_the_queue_counts_as_dropped(
     make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch, before_send: Any
 ) -> None:
-    """If the queue fails, the entry counts as dropped; Ctrl-C passes through to the app."""
+    """If the queue raises an exception, the entry counts as dropped; Ctrl-C reaches the app."""
     logger = make_logger(before_send=before_send)
 
     def fail(kind: type[BaseException]) -> None:
@@ -511,7 +511,7 @@ def test_call_that_fails_at_the_queue_counts_as_dropped(
 def test_logging_after_close_is_counted(
     make_logger: MakeLogger, recorder: Recorder, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Entries after `close` count as dropped, and nothing is raised."""
+    """Entries that are logged after `close` count as dropped."""
     logger = make_logger(transport=recorder)
     logger.info("one")
     assert logger.close()
@@ -525,7 +525,7 @@ def test_logging_after_close_is_counted(
 def test_entry_logged_during_close_is_counted(
     make_logger: MakeLogger, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An entry that is logged during `close` does not stay pending."""
+    """An entry that comes to the queue after `close` counts as dropped, not as pending."""
     logger = make_logger(transport=recorder)
     logger.info("one")
     append = logger._pipeline.queue.append
@@ -548,7 +548,7 @@ def test_with_block_closes_the_logger(recorder: Recorder) -> None:
 
 
 def test_freed_loggers_leave_no_threads(recorder: Recorder) -> None:
-    """A freed logger delivers its entries, and its thread ends."""
+    """When a logger is freed, it delivers its entries, and its thread ends."""
     before = threading.active_count()
     for number in range(20):
         VoyageLogger("app", transport=recorder, flush_interval=0.05).info("entry %d", number)
@@ -560,7 +560,7 @@ def test_freed_loggers_leave_no_threads(recorder: Recorder) -> None:
 
 
 def test_transport_that_raises_is_tried_again(make_logger: MakeLogger) -> None:
-    """If a transport raises, the worker tries again."""
+    """If a transport raises an exception, the worker sends the batch again."""
 
     class Flaky(Recorder):
         failures = 2
@@ -580,7 +580,7 @@ def test_transport_that_raises_is_tried_again(make_logger: MakeLogger) -> None:
 
 
 def test_transport_that_returns_nothing_is_tried_again(make_logger: MakeLogger) -> None:
-    """If a transport returns no outcome, the worker tries again."""
+    """If a transport returns no `Outcome`, the worker sends the batch again."""
 
     class Forgetful(Recorder):
         calls = 0
@@ -598,7 +598,7 @@ def test_transport_that_returns_nothing_is_tried_again(make_logger: MakeLogger) 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_worker_that_dies_is_replaced(make_logger: MakeLogger) -> None:
-    """If the worker's thread ends, the next log call starts another."""
+    """If the worker's thread ends by an error, the next log call starts a new thread."""
 
     class Deadly(Recorder):
         is_deadly = True
@@ -616,12 +616,12 @@ def test_worker_that_dies_is_replaced(make_logger: MakeLogger) -> None:
     for worker in [thread for thread in threading.enumerate() if thread.name == "voyage-logger"]:
         worker.join(10)
     logger.info("two")
-    until(lambda: logger.stats().delivered == 2)  # No flush starts the worker.
+    until(lambda: logger.stats().delivered == 2)  # A log call, not a flush, has started the worker.
     assert [entry["message"] for entry in deadly.entries] == ["one", "two"]
 
 
 def test_flush_from_on_error_returns_at_once(make_logger: MakeLogger) -> None:
-    """`flush` in the worker's own thread returns at once with the pending count."""
+    """If `on_error` calls `flush` in the worker's thread, the flush returns at once."""
     results = []
 
     class Refusing(Recorder):
@@ -642,7 +642,7 @@ def test_flush_from_on_error_returns_at_once(make_logger: MakeLogger) -> None:
 
 
 def test_broken_on_error_stops_nothing(make_logger: MakeLogger) -> None:
-    """If `on_error` raises, one line is written and delivery goes on."""
+    """If `on_error` raises an exception, one line reports it, and delivery continues."""
     logger = make_logger(api_key="wrong", on_error=lambda _error: 1 / 0)
     logger.info("x")
     assert not logger.flush(timeout=0.3)
@@ -662,7 +662,7 @@ def test_constructor_makes_no_thread_and_no_connection(
 
 
 def test_repr_shows_where_entries_go_and_no_secret(make_logger: MakeLogger) -> None:
-    """`repr` names app, environment and server, but no credentials."""
+    """The `repr` of a logger shows the app, environment and server, but no credentials."""
     text = repr(make_logger(api_key="hidden-key", api_secret="hidden-secret"))
     assert "app" in text
     assert "127.0.0.1" in text
@@ -670,7 +670,7 @@ def test_repr_shows_where_entries_go_and_no_secret(make_logger: MakeLogger) -> N
 
 
 def test_log_call_of_a_transport_makes_no_entry(make_logger: MakeLogger) -> None:
-    """A log call inside `send` is counted and makes no entry, or the sending would never end."""
+    """A log call inside a transport's `send` makes no entry, because that would cause a loop."""
 
     class Chatty(Recorder):
         def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
@@ -688,7 +688,7 @@ def test_log_call_of_a_transport_makes_no_entry(make_logger: MakeLogger) -> None
 def test_ctrl_c_in_a_level_passes_through_to_the_app(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """If Ctrl-C comes while a level is read, the app gets the `KeyboardInterrupt`."""
+    """If Ctrl-C comes while the client reads a level, the app gets the `KeyboardInterrupt`."""
     interruptions = [KeyboardInterrupt]
 
     class Slow:

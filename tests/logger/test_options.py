@@ -1,4 +1,4 @@
-"""Options: arguments, then environment variables, then defaults; each value is checked."""
+"""Options come from arguments, environment variables or defaults, and each value is checked."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class BrokenRepr:
 
 
 class Nowhere(BaseTransport):
-    """A transport that sends nothing."""
+    """A transport that sends no entries."""
 
 
 def refusal(**arguments: Any) -> ConfigurationError:
-    """Return the error that the constructor raises."""
+    """Return the error that the constructor raises for these arguments."""
     with pytest.raises(ConfigurationError) as caught:
         VoyageLogger(**{"app_name": "app", **arguments})
     return caught.value
@@ -116,7 +116,7 @@ BAD: list[tuple[str, Any]] = [
 class TestBadArguments:
     @pytest.mark.parametrize(("parameter", "value"), BAD, ids=range(len(BAD)))
     def test_are_refused_by_name_value_and_rule(self, parameter: str, value: object) -> None:
-        """The error names the argument, its value and the rule."""
+        """The error about a wrong argument names the argument, its value and the rule."""
         error = refusal(**{parameter: value})
 
         assert isinstance(error, ValueError)
@@ -143,7 +143,7 @@ class TestBadArguments:
         ],
     )
     def test_of_a_pair_of_time_limits_are_refused(self, timeout: Any, wrong: object) -> None:
-        """The error names the wrong one of the two values of `timeout`."""
+        """If one of the two values of `timeout` is wrong, the error names this value."""
         error = refusal(timeout=timeout)
 
         assert error.parameter == "timeout"
@@ -159,19 +159,19 @@ class TestBadArguments:
 
     @pytest.mark.parametrize("strict", [1, "yes", None])
     def test_for_strict_are_refused_with_good_credentials_too(self, strict: Any) -> None:
-        """A wrong `strict` raises, even if the credentials are complete."""
+        """A wrong value of `strict` raises an error, even if the credentials are complete."""
         assert refusal(strict=strict, api_key="k", api_secret="s").parameter == "strict"
 
     @pytest.mark.parametrize("parameter", ["batch_size", "flush_interval", "app_name", "level"])
     @pytest.mark.parametrize("value", [-(10**5000), BrokenRepr()], ids=["huge", "broken"])
     def test_without_a_repr_are_refused_all_the_same(self, parameter: str, value: object) -> None:
-        """A value whose `repr` fails gives the same error."""
+        """If the `repr` of a wrong value fails, the constructor still raises its usual error."""
         if parameter == "level" and isinstance(value, int):
-            value = object()  # because every whole number is a level
+            value = object()  # not -1, because every whole number is a level
         assert refusal(**{parameter: value}).parameter == parameter
 
     def test_of_any_length_make_a_short_error(self) -> None:
-        """A very long value gives a short error."""
+        """If a wrong value is very long, the text of the error is short."""
         assert len(str(refusal(app_name="x" * 100_000))) < 1000
 
 
@@ -181,7 +181,7 @@ class TestSecrets:
         "value", ["hunter2\n2", "hunter2é", "hunter2\x00", b"hunter2", ["hunter2"]]
     )
     def test_that_are_unusable_are_refused_unseen(self, parameter: str, value: Any) -> None:
-        """The error about a key names the argument and the rule, never the key."""
+        """The error about a wrong key names the argument and the rule, but not the key."""
         error = refusal(**{"api_key": "k", "api_secret": "s", parameter: value})
 
         assert error.parameter == parameter
@@ -201,14 +201,14 @@ class TestSecrets:
         ],
     )
     def test_in_a_url_are_refused_unseen(self, url: Any) -> None:
-        """The error about a URL with a password or token does not show the URL."""
+        """If a URL contains a password or token, the error about the URL does not show the URL."""
         error = refusal(base_url=url)
 
         assert error.parameter == "base_url"
         assert "hunter2" not in f"{error} {error!r} {error.args} {vars(error)}"
 
     def test_in_the_environment_are_never_repeated(self) -> None:
-        """The error about a variable does not show its secret."""
+        """The error about an environment variable does not show a secret from the variable."""
         found = endpoint(
             VOYAGE_LOGS_URL="https://user:hunter2@api.example.com",
             VOYAGE_LOGS_KEY="hunter2é",
@@ -219,7 +219,7 @@ class TestSecrets:
         assert "hunter2" not in f"{found} {missing(found)}"
 
     def test_show_in_no_repr(self) -> None:
-        """No `repr` shows the key or the secret."""
+        """No `repr` of a logger or its settings shows the key or the secret."""
         credentials = Credentials("hunter2", "hunter3")
         logger = VoyageLogger("app", api_key="hunter2", api_secret="hunter3")
         held = [credentials, endpoint("hunter2", "hunter3"), logger, logger._transport]
@@ -229,21 +229,21 @@ class TestSecrets:
 
 class TestRulesAcrossArguments:
     def test_a_batch_has_room_for_any_entry(self) -> None:
-        """`max_batch_bytes` must have room for one entry of any size."""
+        """`max_batch_bytes` must be large enough for one entry of `max_entry_bytes`."""
         error = refusal(max_entry_bytes=2048, max_batch_bytes=2048 + BODY_OVERHEAD - 1)
 
         assert error.parameter == "max_batch_bytes"
         assert "max_entry_bytes" in error.rule
 
     def test_the_queue_has_room_for_a_batch(self) -> None:
-        """`max_queue_bytes` must have room for a batch."""
+        """`max_queue_bytes` must be large enough for one batch."""
         error = refusal(max_batch_bytes=MIB, max_queue_bytes=MIB - 1)
 
         assert error.parameter == "max_queue_bytes"
         assert "max_batch_bytes" in error.rule
 
     def test_the_spool_has_room_for_two_batches(self) -> None:
-        """`max_spool_bytes` must have room for two batches."""
+        """`max_spool_bytes` must be large enough for two batches."""
         error = refusal(max_batch_bytes=MIB, max_spool_bytes=2 * MIB - 1)
 
         assert error.parameter == "max_spool_bytes"
@@ -251,7 +251,7 @@ class TestRulesAcrossArguments:
         VoyageLogger("app", max_spool_bytes=2 * MIB, transport=Nowhere())
 
     def test_the_least_that_fits_is_taken(self) -> None:
-        """The least allowed value of each bound is valid."""
+        """The smallest allowed value of each of these options is valid."""
         least = 1024 + BODY_OVERHEAD
 
         logger = VoyageLogger(
@@ -288,7 +288,7 @@ class TestGoodArguments:
         ids=str,
     )
     def test_are_taken(self, arguments: dict[str, Any]) -> None:
-        """The least and the greatest value and each documented form are valid."""
+        """The smallest, the largest and each documented value of an option are valid."""
         logger = VoyageLogger(**{"app_name": "app", "transport": Nowhere(), **arguments})
 
         assert logger.stats().last_problem is None
@@ -310,7 +310,7 @@ class TestGoodArguments:
     @given(st.text(max_size=60))
     @settings(max_examples=40, deadline=None)
     def test_or_bad_ones_there_is_no_third(self, text: str) -> None:
-        """Any text as a URL is valid or raises a `ConfigurationError`."""
+        """Any text is either a valid URL or raises a `ConfigurationError`."""
         for url in (text, f"https://{text}", f"http://host:{text}", f"https://host/{text}"):
             try:
                 found = endpoint(base_url=url).base_url
@@ -333,13 +333,13 @@ class TestGoodArguments:
         ],
     )
     def test_of_a_url_are_exposed_in_the_clear(self, url: str, *, exposed: bool) -> None:
-        """Plain http exposes secrets, except on this machine."""
+        """`http` exposes secrets, except in a connection to the same machine."""
         assert endpoint(base_url=url).is_exposed is exposed
 
 
 class TestPrecedence:
     def test_of_the_url(self) -> None:
-        """The URL is the argument, then the variable, then the default."""
+        """The URL comes from the argument, else from the variable, else from the default."""
         environ = {"VOYAGE_LOGS_URL": "https://env.example"}
 
         assert endpoint(base_url="https://arg.example", **environ).base_url == "https://arg.example"
@@ -364,7 +364,7 @@ class TestPrecedence:
         variable: str | None,
         expected: str,
     ) -> None:
-        """A blank VOYAGE_LOGS_ENVIRONMENT counts as unset; the argument comes first."""
+        """The argument `environment` takes precedence; a blank variable counts as not set."""
         if variable is not None:
             monkeypatch.setenv("VOYAGE_LOGS_ENVIRONMENT", variable)
 
@@ -391,7 +391,7 @@ class TestPrecedence:
         variable: str | None,
         expected: Path | None,
     ) -> None:
-        """A blank VOYAGE_LOGS_SPOOL_DIR counts as unset; the path becomes absolute."""
+        """The argument `spool_dir` takes precedence; a blank variable counts as not set."""
         if variable is not None:
             monkeypatch.setenv("VOYAGE_LOGS_SPOOL_DIR", variable)
 
@@ -400,30 +400,30 @@ class TestPrecedence:
         assert logger._settings.spool_dir == expected
 
     def test_of_an_environment_name_that_is_too_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A name in a variable that is too long is cut and does not raise."""
+        """If the environment name in a variable is too long, it is cut, and no error is raised."""
         monkeypatch.setenv("VOYAGE_LOGS_ENVIRONMENT", "x" * 1000)
 
         assert VoyageLogger("app", transport=Nowhere())._settings.environment == "x" * 256
 
     def test_of_the_credentials(self) -> None:
-        """The arguments come before the variables."""
+        """Credentials in arguments take precedence over credentials in variables."""
         assert endpoint("a", "b", **KEYS).credentials == Credentials("a", "b")
         assert endpoint(**KEYS).credentials == Credentials("key", "secret")
         assert endpoint().credentials is None
 
     def test_of_each_half_of_the_credentials(self) -> None:
-        """The key may be an argument and the secret a variable, or the reverse."""
+        """The key may come from an argument and the secret from a variable, or the reverse."""
         assert endpoint(api_key="a", **KEYS).credentials == Credentials("a", "secret")
         assert endpoint(api_secret="b", **KEYS).credentials == Credentials("key", "b")
 
     @pytest.mark.parametrize("blank", ["", "  ", "\n"])
     def test_of_blank_credentials(self, blank: str) -> None:
-        """A blank key or secret counts as unset."""
+        """A blank key or secret counts as not set."""
         assert endpoint(blank, blank, **KEYS).credentials == Credentials("key", "secret")
         assert endpoint(VOYAGE_LOGS_KEY=blank, VOYAGE_LOGS_SECRET="s").credentials is None
 
     def test_blanks_around_credentials_are_stripped(self) -> None:
-        """A line break at the end of a secret is removed."""
+        """Blanks around a key or secret are removed, such as a line break at the end."""
         found = endpoint(VOYAGE_LOGS_KEY=" key\n", VOYAGE_LOGS_SECRET="secret\r\n")
 
         assert found.credentials == Credentials("key", "secret")
@@ -431,7 +431,7 @@ class TestPrecedence:
 
     @pytest.mark.parametrize("blank", ["", " ", "\t"])
     def test_of_a_blank_url(self, blank: str) -> None:
-        """A blank VOYAGE_LOGS_URL counts as unset."""
+        """If the variable VOYAGE_LOGS_URL is blank, it counts as not set."""
         found = endpoint(VOYAGE_LOGS_URL=blank, **KEYS)
 
         assert (found.base_url, found.problems) == (DEFAULT_BASE_URL, ())
@@ -439,7 +439,7 @@ class TestPrecedence:
 
 class TestSnippetVariables:
     def test_count_as_a_pair(self) -> None:
-        """The two variables of the vendor's short snippet are read."""
+        """The two variables from the vendor's short example are read."""
         found = endpoint(**SNIPPET)
 
         assert found.credentials == Credentials("snippet-key", "snippet-secret")
@@ -448,7 +448,7 @@ class TestSnippetVariables:
     @pytest.mark.parametrize("name", SNIPPET)
     @pytest.mark.parametrize("other", [{}, {"VOYAGE_API_KEY": " ", "VOYAGE_API_SECRET": " "}])
     def test_do_not_count_alone(self, name: str, other: dict[str, str]) -> None:
-        """VOYAGE_API_KEY alone, the key of the package `voyageai`, is not sent."""
+        """VOYAGE_API_KEY alone is not used, because it may belong to the package `voyageai`."""
         found = endpoint(**{**other, name: "alone"})
 
         assert found.credentials is None
@@ -456,7 +456,7 @@ class TestSnippetVariables:
 
     @pytest.mark.parametrize("name", KEYS)
     def test_do_not_count_beside_a_variable_of_ours(self, name: str) -> None:
-        """The pair is not read if one of our own variables is set."""
+        """The vendor's two variables are not read if a variable of this package is set."""
         found = endpoint(**SNIPPET, **{name: "half"})
 
         assert found.credentials is None
@@ -464,7 +464,7 @@ class TestSnippetVariables:
 
     @pytest.mark.parametrize("half", [{"api_key": "half"}, {"api_secret": "half"}])
     def test_do_not_count_beside_an_argument(self, half: dict[str, Any]) -> None:
-        """The pair is not read if a key or secret is an argument."""
+        """The vendor's two variables are not read if a key or secret is an argument."""
         found = endpoint(**half, **SNIPPET)
 
         assert found.credentials is None
@@ -473,14 +473,14 @@ class TestSnippetVariables:
 
 class TestProblems:
     def test_name_each_missing_variable(self) -> None:
-        """The message names each missing variable."""
+        """The message about missing credentials names each missing variable."""
         assert endpoint().problems == (
             "VOYAGE_LOGS_KEY is not set",
             "VOYAGE_LOGS_SECRET is not set",
         )
 
     def test_of_the_environment_do_not_raise(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A wrong URL in a variable does not raise."""
+        """If the URL in a variable is wrong, the constructor does not raise an error."""
         monkeypatch.setenv("VOYAGE_LOGS_URL", "not a URL")
         for name, value in KEYS.items():
             monkeypatch.setenv(name, value)
@@ -491,13 +491,13 @@ class TestProblems:
             logger.verify()
 
     def test_say_which_variable_is_at_fault(self) -> None:
-        """The message names the variable, its value and the rule."""
+        """The message about a wrong variable names the variable, its value and the rule."""
         (problem,) = endpoint(VOYAGE_LOGS_URL="ftp://x", **KEYS).problems
 
         assert problem.startswith("VOYAGE_LOGS_URL='ftp://x': must be an http:// or https:// URL")
 
     def test_of_an_unusable_key_name_its_variable(self) -> None:
-        """A wrong key in a variable is reported by the variable's name, and not used."""
+        """If the key in a variable is wrong, it is not used, and the message names the variable."""
         found = endpoint(VOYAGE_LOGS_KEY="ké", VOYAGE_LOGS_SECRET="s")
 
         assert found.credentials is None
@@ -514,20 +514,20 @@ class TestProblems:
     def test_raise_where_strict_asks_for_that(
         self, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], named: str
     ) -> None:
-        """With `strict=True`, wrong variables raise."""
+        """With `strict=True`, the constructor raises an error for a wrong variable."""
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
 
         assert named in str(refusal(strict=True))
 
     def test_are_no_matter_with_a_transport(self) -> None:
-        """With a transport of the user, keys and URL are not needed."""
+        """If the app gives its own transport, credentials and URL are not needed."""
         logger = VoyageLogger("app", strict=True, transport=Nowhere())
 
         assert logger.stats().last_problem is None
 
     def test_are_none_with_everything_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """With `strict=True`, a complete configuration does not raise."""
+        """With `strict=True`, the constructor accepts a complete configuration."""
         for name, value in KEYS.items():
             monkeypatch.setenv(name, value)
 

@@ -1,4 +1,4 @@
-"""A copy or pickle of a logger is the logger itself, or one equal logger per process."""
+"""A copied or unpickled logger is the same logger, or an equal logger in another process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def dumps(thing: object) -> bytes:
 
 
 def loads(data: bytes) -> Any:
-    return pickle.loads(data)  # noqa: S301 - our own bytes
+    return pickle.loads(data)  # noqa: S301 - made by this test
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def emigrate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Make this process forget the loggers made so far, as another process would."""
+    """Make this process forget its loggers, so that it acts like another process."""
 
     def forget() -> None:
         monkeypatch.setattr(pickling, "_originals", weakref.WeakValueDictionary())
@@ -61,7 +61,7 @@ def emigrate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 def elsewhere(
     data: bytes, code: str, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run code in another process, with `data` as the pickled bytes."""
+    """Run code in another process that gets `data`, the bytes of a pickle."""
     prelude = "import pickle, sys, threading\ndata = bytes.fromhex(sys.argv[1])\n"
     program = prelude + textwrap.dedent(code)
     return python("-W", "error", "-c", program, data.hex(), environ=environ)
@@ -75,7 +75,7 @@ def workers() -> int:
     return [thread.name for thread in threading.enumerate()].count("voyage-logger")
 
 
-# In the process that made the logger.
+# These tests unpickle in the process that made the logger.
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
@@ -90,7 +90,7 @@ def test_copy_is_the_logger_itself(copied: Callable[[object], object]) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_pickle_gives_the_logger_itself_where_it_was_made(protocol: int) -> None:
-    """In the same process, a pickle gives the logger with its credentials."""
+    """An unpickled logger is the same logger in the process that made it."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     transport = Transport(KEY, SECRET)
     assert loads(pickle.dumps(logger, protocol)) is logger
@@ -98,7 +98,7 @@ def test_pickle_gives_the_logger_itself_where_it_was_made(protocol: int) -> None
 
 
 def test_pickle_of_a_bound_logger_keeps_the_bound_fields(make_logger: Any) -> None:
-    """In the same process, a pickle of a bound logger gives a logger with the same fields."""
+    """An unpickled bound logger has the same fields in the process that made it."""
     logger = make_logger()
     bound = logger.bind(app_user_id="u")
     found = loads(dumps(bound))
@@ -107,14 +107,14 @@ def test_pickle_of_a_bound_logger_keeps_the_bound_fields(make_logger: Any) -> No
 
 
 def test_closed_logger_is_itself_where_it_was_made(make_logger: Any) -> None:
-    """In the same process, a pickle of a closed logger stays closed."""
+    """A closed logger that is unpickled in its own process is still closed."""
     logger = make_logger()
     logger.close()
     assert loads(dumps(logger)) is logger
 
 
 def test_registry_keeps_no_logger_alive() -> None:
-    """The registry does not keep a logger of its own process alive."""
+    """The registry of loggers does not keep a logger of its own process alive."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     assert loads(dumps(logger)) is logger
     gone = weakref.ref(logger)
@@ -125,7 +125,7 @@ def test_registry_keeps_no_logger_alive() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_forked_child_has_the_logger_itself(server: DevServer) -> None:
-    """In a forked child, a pickle gives the child's own logger."""
+    """In a forked child, unpickling gives the logger that the child has inherited."""
     done = elsewhere(
         b"",
         """\
@@ -146,13 +146,13 @@ def test_forked_child_has_the_logger_itself(server: DevServer) -> None:
     assert server.count() == 1
 
 
-# In another process.
+# These tests unpickle in another process.
 
 
 def test_every_pickle_of_a_logger_gives_one_logger(
     credentials: None, emigrate: Callable[[], None], server: DevServer
 ) -> None:
-    """A thousand pickles in another process give one logger and one thread."""
+    """In another process, a thousand pickles of one logger give one logger and one thread."""
     data = [dumps(VoyageLogger("app"))] * 500 + [dumps(VoyageLogger("app"))] * 500
     emigrate()
     loggers = [loads(each) for each in data]
@@ -192,7 +192,7 @@ def test_threads_that_unpickle_at_once_get_one_logger(
 def test_all_arguments_but_the_secrets_travel(
     credentials: None, emigrate: Callable[[], None], server: DevServer
 ) -> None:
-    """A pickle carries each argument except the secrets."""
+    """A pickle carries all arguments of the constructor except the secrets."""
     given: dict[str, Any] = {
         "environment": "staging",
         "batch_size": 7,
@@ -226,7 +226,7 @@ def test_all_arguments_but_the_secrets_travel(
 
 
 def test_every_argument_of_the_constructor_is_accounted_for() -> None:
-    """A new argument is pickled unless it is left out explicitly."""
+    """Each argument of the constructor is either pickled or listed as left out."""
     code = VoyageLogger.__init__.__code__
     names = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
@@ -236,7 +236,7 @@ def test_every_argument_of_the_constructor_is_accounted_for() -> None:
 def test_different_configurations_stay_apart(
     credentials: None, emigrate: Callable[[], None]
 ) -> None:
-    """Loggers with different arguments give different loggers."""
+    """Pickles of loggers with different arguments give different loggers."""
     data = [
         dumps(VoyageLogger("app")),
         dumps(VoyageLogger("app", level="error")),
@@ -250,7 +250,7 @@ def test_different_configurations_stay_apart(
 def test_pickle_gives_an_equal_logger_of_the_process(
     credentials: None, emigrate: Callable[[], None]
 ) -> None:
-    """A pickle gives an equal logger that the other process has made."""
+    """If the other process has already made an equal logger, unpickling returns this logger."""
     data = dumps(VoyageLogger("app", before_send=mark))
     emigrate()
     module_s_own = VoyageLogger("app", before_send=mark)
@@ -260,7 +260,7 @@ def test_pickle_gives_an_equal_logger_of_the_process(
 def test_pickle_never_gives_a_logger_with_its_own_secrets(
     credentials: None, emigrate: Callable[[], None]
 ) -> None:
-    """A pickle never gives a logger with secrets from arguments."""
+    """Unpickling never returns a logger that got its secrets as arguments."""
     data = dumps(VoyageLogger("app"))
     emigrate()
     private = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
@@ -270,7 +270,7 @@ def test_pickle_never_gives_a_logger_with_its_own_secrets(
 def test_closed_logger_arrives_open(
     credentials: None, emigrate: Callable[[], None], server: DevServer
 ) -> None:
-    """A pickled logger is open again in another process."""
+    """A closed logger that is unpickled in another process is open there."""
     logger = VoyageLogger("app")
     logger.close()
     data = dumps(logger)
@@ -282,7 +282,7 @@ def test_closed_logger_arrives_open(
 
 
 def test_pickle_that_returns_gives_the_original(server: DevServer) -> None:
-    """A pickle that returns from a child gives the original logger."""
+    """If a child process sends a pickled logger back, the parent gets its original logger."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     code = "sys.stdout.write(pickle.dumps(pickle.loads(data)).hex())"
     done = elsewhere(dumps(logger), code, server.environ)
@@ -291,7 +291,7 @@ def test_pickle_that_returns_gives_the_original(server: DevServer) -> None:
 
 
 def test_without_credentials_there_the_console_is_used() -> None:
-    """Without credentials, an unpickled logger prints its entries."""
+    """If a process has no credentials, an unpickled logger prints its entries."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET, strict=True)
     done = elsewhere(dumps(logger), "for _ in range(9): pickle.loads(data).info('hello')")
     assert done.returncode == 0
@@ -301,7 +301,7 @@ def test_without_credentials_there_the_console_is_used() -> None:
 
 
 def test_transport_without_credentials_there_says_so(server: DevServer) -> None:
-    """Without credentials, an unpickled transport names the missing variables."""
+    """If a process has no credentials, an unpickled transport names the missing variables."""
     transport = Transport(KEY, SECRET, server.url)
     done = elsewhere(
         dumps(VoyageLogger("app", transport=transport, shutdown_timeout=0.5)),
@@ -324,7 +324,7 @@ def test_transport_without_credentials_there_says_so(server: DevServer) -> None:
 
 
 def test_transport_takes_the_credentials_there(server: DevServer) -> None:
-    """A pickled transport carries no session, token or secret."""
+    """An unpickled transport uses the credentials of the process that unpickles it."""
     transport = Transport(server.api_key, server.api_secret, server.url)
     transport.sign_in()
     data = dumps(VoyageLogger("app", transport=transport))
@@ -337,25 +337,25 @@ def test_transport_takes_the_credentials_there(server: DevServer) -> None:
 
 
 def test_function_that_cannot_be_pickled_gets_pickle_s_own_error() -> None:
-    """The error names the function that cannot be pickled."""
+    """If an argument is a function that cannot be pickled, the error names the function."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET, before_send=lambda entry: entry)
     with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
         dumps(logger)
 
 
 class Preset(VoyageLogger):
-    """A logger whose constructor has other arguments."""
+    """A subclass whose constructor has other arguments."""
 
     def __init__(self, tenant: str) -> None:
         super().__init__("app", environment=tenant, api_key=KEY, api_secret=SECRET)
 
 
 class Shouting(VoyageLogger):
-    """A logger with one more method."""
+    """A subclass that has one more method."""
 
 
 def test_subclass_with_another_constructor_is_refused_when_pickled() -> None:
-    """The error is raised where the pickle is made, and says what to do."""
+    """A subclass with another constructor raises an error when it is pickled."""
     preset = Preset("acme")
     with pytest.raises(TypeError, match=r"Preset.*must define __reduce__"):
         dumps(preset)
@@ -371,7 +371,7 @@ def test_subclass_keeps_its_class(credentials: None, emigrate: Callable[[], None
     assert base is not loads(data)
 
 
-# With tools that pickle functions.
+# These tests use tools that pickle functions.
 
 
 def test_cloudpickle_takes_closures_that_hold_a_logger(
@@ -431,7 +431,7 @@ if __name__ == "__main__":
 def test_thousand_tasks_with_a_logger_in_a_pool(
     server: DevServer, tmp_path: Path, method: str, pool: str
 ) -> None:
-    """Each process of a pool has one thread, and each entry arrives once."""
+    """If a thousand tasks of a pool get a logger, each process has one thread for all of them."""
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"the system has no {method}")
     script = tmp_path / "script.py"

@@ -1,4 +1,4 @@
-"""Public objects show the module that users import, not the private one."""
+"""Public classes and functions show the public module that users import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import voyage_logger
 from voyage_logger import VoyageLogger, transports
 
-VALUES = {"DEFAULT_REDACTED_KEYS", "__version__"}  # texts, which know no module
+VALUES = {"DEFAULT_REDACTED_KEYS", "__version__"}  # these are texts and have no module
 PUBLIC = [
     *((voyage_logger, name) for name in voyage_logger.__all__ if name not in VALUES),
     (transports, "ConsoleTransport"),
@@ -20,12 +20,12 @@ PUBLIC = [
 
 @pytest.mark.parametrize(("module", "name"), PUBLIC, ids=[name for _, name in PUBLIC])
 def test_public_object_shows_and_pickles_its_public_name(module: Any, name: str) -> None:
-    """Each public class and function has its public module, also in pickles."""
+    """Each public class and function names its public module, and a pickle does so, too."""
     found = getattr(module, name)
     assert (found.__module__, found.__qualname__) == (module.__name__, name)
     pickled = pickle.dumps(found)
     assert b"voyage_logger._" not in pickled
-    assert pickle.loads(pickled) is found  # noqa: S301 - our own pickle
+    assert pickle.loads(pickled) is found  # noqa: S301 - made by this test
 
 
 def test_traceback_names_the_public_error() -> None:
@@ -37,7 +37,7 @@ def test_traceback_names_the_public_error() -> None:
 
 
 def test_help_begins_with_an_example_and_lists_the_rooms() -> None:
-    """`help(voyage_logger)` shows an example, then the list of rooms."""
+    """`help(voyage_logger)` shows an example first, and then lists the folders of the package."""
     lines = [line.strip() for line in (voyage_logger.__doc__ or "").splitlines()]
     assert lines[2] == "from voyage_logger import VoyageLogger"
     rooms = [line.split()[0] for line in lines[7:] if line]

@@ -1,4 +1,4 @@
-"""A known key, secret and token appear in no text, file or object that people can see."""
+"""The logger's key, secret and token never appear in a text or pickle that people can see."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ENTRY = {"message": "x", "level": "info", "app_name": "app", "environment": "tes
 
 
 def assert_clean(*seen: object) -> None:
-    """Assert that no text holds a recognizable part of a secret."""
+    """Assert that the texts contain no recognizable part of a secret."""
     for each in seen:
         data = each if isinstance(each, bytes) else str(each).encode()
         for secret in (KEY, SECRET, TOKEN):
@@ -46,7 +46,7 @@ def assert_clean(*seen: object) -> None:
 
 
 class Echo:
-    """A server that repeats the request in its answer, with a given status."""
+    """A server that repeats the whole request in its answer."""
 
     def __init__(self) -> None:
         self.sign_in_status = self.batch_status = 200
@@ -59,7 +59,7 @@ class Echo:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 is_sign_in = self.path == wire.SIGN_IN_PATH
                 status = echo.sign_in_status if is_sign_in else echo.batch_status
-                # The secrets come first, because only the beginning of an answer is repeated.
+                # The secrets come first, because the client shows only the beginning of an answer.
                 headers = sorted(self.headers.items(), key=lambda item: "planted" not in item[1])
                 said = json.dumps(headers)
                 body = {"error": said, "message": said, "detail": said}
@@ -114,7 +114,7 @@ def logger_to() -> Iterator[Callable[..., VoyageLogger]]:
 
 @pytest.fixture
 def signed_in(echo: Echo, logger_to: Callable[..., VoyageLogger]) -> tuple[VoyageLogger, Transport]:
-    """Return a logger with key, secret and token, and its transport."""
+    """Return a logger that has a key, a secret and a token, and return its transport."""
     logger = logger_to(echo.url)
     logger.info("x")
     assert logger.flush()
@@ -126,7 +126,7 @@ def signed_in(echo: Echo, logger_to: Callable[..., VoyageLogger]) -> tuple[Voyag
 
 
 def dump(thing: object, seen: set[int]) -> str:
-    """Return the `repr` of an object and of all objects in its attributes."""
+    """Return the `repr` of a value and, recursively, of all its attributes."""
     if id(thing) in seen:
         return ""
     seen.add(id(thing))
@@ -141,7 +141,7 @@ def dump(thing: object, seen: set[int]) -> str:
 
 
 def test_no_repr_shows_them(signed_in: tuple[VoyageLogger, Transport]) -> None:
-    """No `repr` of a logger, a transport or their parts shows a secret."""
+    """No `repr` of a logger, a transport or one of their attributes shows a secret."""
     logger, transport = signed_in
     endpoint = endpoint_from(KEY, SECRET, None, timeout=1, compress=False)
     things = [logger, transport, endpoint, Credentials(KEY, SECRET), Token(TOKEN, 1.0)]
@@ -163,7 +163,7 @@ def test_no_repr_shows_them(signed_in: tuple[VoyageLogger, Transport]) -> None:
 def test_no_pickle_carries_them(
     signed_in: tuple[VoyageLogger, Transport], dumps: Callable[[object], bytes]
 ) -> None:
-    """No pickle holds a secret, in any protocol or with cloudpickle."""
+    """No pickle contains a secret, whatever protocol is used."""
     logger, transport = signed_in
     with_transport = VoyageLogger("app", transport=transport)
     assert_clean(dumps(logger), dumps(transport), dumps(with_transport))
@@ -171,7 +171,7 @@ def test_no_pickle_carries_them(
 
 
 def test_credentials_by_themselves_are_not_pickled() -> None:
-    """Pickling the credentials raises."""
+    """An attempt to pickle the credentials raises an error."""
     for thing in (Credentials(KEY, SECRET), Token(TOKEN, 1.0)):
         with pytest.raises(TypeError, match="secret"):
             pickle.dumps(thing)
@@ -203,7 +203,7 @@ def test_no_error_of_verify_shows_them(
     status: int,
     kind: type[VoyageError],
 ) -> None:
-    """No error of `verify` shows a secret, not even with local variables."""
+    """No error of `verify` shows a secret, not even in the local variables of its traceback."""
     caplog.set_level(logging.DEBUG)
     echo.sign_in_status = status
     logger = logger_to(echo.url)
@@ -223,7 +223,7 @@ def assert_all_clean(error: VoyageError) -> None:
 def test_no_error_of_a_server_that_is_none_shows_them(
     logger_to: Callable[..., VoyageLogger], server: DevServer
 ) -> None:
-    """No error about a wrong server shows a secret."""
+    """If another program answers as the server, the error does not show a secret."""
     server.script_sign_in(html_ok())
     for url in (server.url, refused(), "http://voyage-logger.invalid"):
         with pytest.raises(ConnectionFailed) as caught:
@@ -250,7 +250,7 @@ def test_no_error_of_the_constructor_shows_them() -> None:
 def test_no_traceback_of_an_interrupted_sign_in_shows_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A traceback of Ctrl-C during a sign-in shows no secret in local variables."""
+    """If Ctrl-C interrupts a sign-in, the local variables in the traceback show no secret."""
     import requests  # noqa: PLC0415 - slow to import
 
     def interrupt(*_args: object, **_settings: object) -> None:
@@ -278,7 +278,7 @@ def test_no_word_of_delivery_shows_them(
     capfd: pytest.CaptureFixture[str],
     status: int,
 ) -> None:
-    """No message, log or statistic shows a secret that the server repeats."""
+    """If the server repeats a secret, no message, log line or count of the client shows it."""
     caplog.set_level(logging.DEBUG)
     echo.batch_status = status
     errors: list[VoyageError] = []
@@ -289,7 +289,7 @@ def test_no_word_of_delivery_shows_them(
     transport = logger._transport
     outcome = transport.send([json.dumps(ENTRY).encode()])
     logger.close(timeout=0)
-    until(lambda: errors)  # The worker may still call it.
+    until(lambda: errors)  # The worker may call `on_error` later.
     captured = capfd.readouterr()
     assert captured.err
     for error in errors:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     Tickets = Callable[[], dict[str, bool]]
 
 
-class Group(Exception):  # noqa: N818 - as that of Python 3.11 and its backport
-    """An exception group as in Python 3.10, from a backport."""
+class Group(Exception):  # noqa: N818 - the name of Python 3.11
+    """An exception group that is not a built-in class, as from a backport for Python 3.10."""
 
     def __init__(self, *exceptions: BaseException) -> None:
         super().__init__("several")
@@ -41,7 +41,7 @@ def logger(make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
 
 @pytest.fixture
 def tickets(logger: VoyageLogger, recorder: Recorder) -> Tickets:
-    """Return the flows whose closing entries open a ticket."""
+    """Return the names of the flows whose closing entries open a ticket."""
 
     def found() -> dict[str, bool]:
         assert logger.flush()
@@ -53,7 +53,7 @@ def tickets(logger: VoyageLogger, recorder: Recorder) -> Tickets:
 
 
 def failed(logger: VoyageLogger, name: str, error: Exception) -> Exception:
-    """Return the exception after it has left a journey that opens a ticket."""
+    """Return the exception after it has left a journey and opened a ticket."""
     with contextlib.suppress(type(error)), logger.journey(name, ticket_on_error=True):
         raise error
     return error
@@ -62,7 +62,7 @@ def failed(logger: VoyageLogger, name: str, error: Exception) -> Exception:
 def test_gathered_children_that_fail_open_their_own_ticket_only(
     logger: VoyageLogger, tickets: Tickets
 ) -> None:
-    """Each failed child opens a ticket; the journey around them opens none."""
+    """Each failed child task opens a ticket, but the journey around the tasks opens none."""
 
     async def child(number: int, may_fail: asyncio.Event) -> None:
         async with logger.journey(f"child {number}", ticket_on_error=True):
@@ -84,7 +84,7 @@ def test_gathered_children_that_fail_open_their_own_ticket_only(
 def test_task_group_of_children_with_tickets_opens_none(
     logger: VoyageLogger, tickets: Tickets
 ) -> None:
-    """A group whose members have all opened tickets opens none."""
+    """An exception group opens no ticket if all its members have opened tickets."""
 
     async def child() -> None:
         async with logger.journey("child", ticket_on_error=True):
@@ -98,7 +98,7 @@ def test_task_group_of_children_with_tickets_opens_none(
         async with logger.journey("outer", ticket_on_error=True), asyncio.TaskGroup() as group:
             group.create_task(middle())
 
-    with contextlib.suppress(ExceptionGroup):  # noqa: F821 - see above
+    with contextlib.suppress(ExceptionGroup):  # noqa: F821 - see the skip mark
         asyncio.run(main())
     assert tickets() == {"child": True, "middle": False, "outer": False}
 
@@ -106,7 +106,7 @@ def test_task_group_of_children_with_tickets_opens_none(
 def test_group_with_a_member_without_a_ticket_opens_one(
     logger: VoyageLogger, tickets: Tickets
 ) -> None:
-    """A group with one member without a ticket opens one, and only one."""
+    """An exception group opens one ticket if one of its members has not opened a ticket."""
     told, other = ValueError("told"), KeyError("not told")
     with (
         contextlib.suppress(Group),
@@ -121,7 +121,7 @@ def test_group_with_a_member_without_a_ticket_opens_one(
     "group", [Group(*[ValueError("x")] * 1000), Group()], ids=["large", "empty"]
 )
 def test_odd_group_counts_as_one(logger: VoyageLogger, tickets: Tickets, group: Group) -> None:
-    """A very large or an empty group counts as one exception."""
+    """An exception group that is very large or empty counts as one exception."""
     with (
         pytest.raises(Group),
         logger.journey("outer", ticket_on_error=True),
@@ -132,7 +132,7 @@ def test_odd_group_counts_as_one(logger: VoyageLogger, tickets: Tickets, group: 
 
 
 def test_group_that_holds_itself_comes_to_an_end(logger: VoyageLogger, tickets: Tickets) -> None:
-    """A group that contains itself does not cause an endless loop."""
+    """An exception group that contains itself does not cause an endless loop."""
     group = Group()
     group.exceptions = (group, group)
     with pytest.raises(Group), logger.journey("checkout", ticket_on_error=True):
@@ -148,7 +148,7 @@ def _raise(_error: object) -> Any:
 def test_exception_with_a_broken_property_passes(
     logger: VoyageLogger, tickets: Tickets, name: str
 ) -> None:
-    """An exception with a failing property passes through the journey."""
+    """If a property of an exception fails, the exception still passes through the journey."""
     broken = type("Broken", (Exception,), {name: property(_raise)})
     with (
         pytest.raises(broken),
@@ -163,7 +163,7 @@ def test_exception_with_a_broken_property_passes(
 def test_exception_with_other_exceptions_is_no_group(
     logger: VoyageLogger, tickets: Tickets, exceptions: Any
 ) -> None:
-    """An attribute `exceptions` of another type makes no group."""
+    """An exception is not a group if its attribute `exceptions` has another type."""
     error = Group()
     error.exceptions = exceptions
     with (
@@ -210,7 +210,7 @@ def test_journey_that_is_over_keeps_nothing(logger: VoyageLogger) -> None:
 
 
 def test_exception_in_the_place_of_another_is_another() -> None:
-    """A new exception with the address of a freed one opens its own ticket."""
+    """A new exception that has the `id` of a freed exception opens its own ticket."""
     ticketed = Ticketed()
     error = ValueError("x")
     address = id(error)
@@ -226,7 +226,7 @@ def test_exception_in_the_place_of_another_is_another() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    """Only the latest 100 exceptions are remembered."""
+    """The client remembers only the latest 100 exceptions that have opened a ticket."""
     ticketed = Ticketed()
     errors = [ValueError(number) for number in range(1000)]
     for error in errors:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Collect the arguments of the app's own hooks, which were set first."""
+    """Set the app's own hooks, and return the list of arguments with which they are called."""
     found: list[Any] = []
     monkeypatch.setattr(sys, "excepthook", lambda *args: found.append(args))
     monkeypatch.setattr(threading, "excepthook", found.append)
@@ -55,7 +55,7 @@ def caught() -> tuple[type[BaseException], BaseException, Any]:
 
 
 def test_program_s_end_is_logged(logger: VoyageLogger, recorder: Recorder, seen: list[Any]) -> None:
-    """The exception is logged at critical before the previous hook is called."""
+    """An exception that ends the program is logged at level critical."""
     undo = logger.capture_uncaught()
     exception = caught()
     sys.excepthook(*exception)
@@ -71,7 +71,7 @@ def test_program_s_end_is_logged(logger: VoyageLogger, recorder: Recorder, seen:
 
 
 def test_thread_s_end_is_logged(logger: VoyageLogger, recorder: Recorder, seen: list[Any]) -> None:
-    """The exception is logged at error, with the thread's name, before the previous hook."""
+    """An exception that ends a thread is logged at level error, with the thread's name."""
     undo = logger.capture_uncaught()
     run_failing_thread()
     undo()
@@ -85,7 +85,7 @@ def test_thread_s_end_is_logged(logger: VoyageLogger, recorder: Recorder, seen: 
 
 
 def test_ctrl_c_and_exit_are_not_logged(logger: VoyageLogger, seen: list[Any]) -> None:
-    """Ctrl-C and exit are not logged, but the previous hooks are called."""
+    """`KeyboardInterrupt` and `SystemExit` are not logged, but the app's hooks are called."""
     undo = logger.capture_uncaught()
     sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     threading.excepthook(threading.ExceptHookArgs((SystemExit, SystemExit(), None, None)))
@@ -97,7 +97,7 @@ def test_ctrl_c_and_exit_are_not_logged(logger: VoyageLogger, seen: list[Any]) -
 def test_entry_is_made_before_the_app_s_hooks_are_called(
     logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The entry is made first, because the app's hook may end the process."""
+    """The entry is made before the app's hook runs, because the hook may end the process."""
     accepted: list[int] = []
 
     def hook(*_args: Any) -> None:
@@ -123,7 +123,7 @@ def test_entry_is_made_before_the_app_s_hooks_are_called(
 def test_logger_with_two_captures_logs_once(
     logger: VoyageLogger, seen: list[Any], *, is_undone_first: bool
 ) -> None:
-    """A logger with two captures, or a bound one, logs an exception once."""
+    """If a logger and its bound logger both capture exceptions, each is logged only once."""
     handled: list[Any] = []
 
     async def main() -> None:
@@ -147,7 +147,7 @@ def test_logger_with_two_captures_logs_once(
 
 
 def test_each_of_two_loggers_logs(make_logger: MakeLogger, seen: list[Any]) -> None:
-    """Each of two loggers logs the exception."""
+    """If two loggers capture uncaught exceptions, each of them logs the exception."""
     loggers = [make_logger(transport=Recorder()) for _ in range(2)]
     undos = [logger.capture_uncaught() for logger in loggers]
     sys.excepthook(*caught())
@@ -160,7 +160,7 @@ def test_each_of_two_loggers_logs(make_logger: MakeLogger, seen: list[Any]) -> N
 def test_exception_during_a_report_is_logged_too(
     logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An exception that occurs while another is printed is logged, too."""
+    """If a second exception occurs while the first is reported, the second is also logged."""
     others = [caught(), caught()]
 
     def hook(*_args: Any) -> None:
@@ -177,7 +177,7 @@ def test_exception_during_a_report_is_logged_too(
 def test_failing_hook_loses_no_later_entry(
     logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the app's hook raises, later exceptions are logged."""
+    """If the app's hook raises an exception, later exceptions are still logged."""
     monkeypatch.setattr(sys, "excepthook", lambda *_args: 1 / 0)
     undo = logger.capture_uncaught()
     exception = caught()
@@ -192,7 +192,7 @@ def test_failing_hook_loses_no_later_entry(
 def test_task_s_exception_is_logged(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture, *, has_handler: bool
 ) -> None:
-    """The exception of a task is logged before the loop handles it."""
+    """The exception of a task is logged before the loop's exception handler is called."""
     handled: list[Any] = []
 
     async def main() -> None:
@@ -233,7 +233,7 @@ def run_in_the_loop(logger: VoyageLogger, main: Callable[[], Awaitable[object]])
 def test_freed_task_keeps_its_own_context(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The entry of a freed task has the task's context, or no context before Python 3.12."""
+    """If a freed task has failed, its entry has the task's context (since Python 3.12)."""
 
     async def work() -> None:
         fail()
@@ -243,7 +243,7 @@ def test_freed_task_keeps_its_own_context(
             tasks = [asyncio.create_task(work())]
         await asyncio.wait(tasks)
         with logger.journey("checkout", app_user_id="bob"):
-            tasks.clear()  # No code has asked for the result.
+            tasks.clear()  # frees the tasks whose results nobody has read
             gc.collect()
             logger.info("still bob's")
 
@@ -260,7 +260,7 @@ def test_freed_task_keeps_its_own_context(
 def test_freed_future_has_no_context(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The exception of a freed future is logged once, without a context."""
+    """If a freed future has failed, its exception is logged once, without a context."""
 
     async def child(user: str) -> None:
         with logger.context(app_user_id=user):
@@ -282,7 +282,7 @@ def test_freed_future_has_no_context(
 
 
 def test_callback_keeps_its_own_context(logger: VoyageLogger, recorder: Recorder) -> None:
-    """The entry of a failed callback has its own context, or the loop's before Python 3.12."""
+    """If a callback fails, its entry has the callback's context (since Python 3.12)."""
 
     async def main() -> None:
         with logger.context(app_user_id="alice"):
@@ -298,7 +298,7 @@ def test_callback_keeps_its_own_context(logger: VoyageLogger, recorder: Recorder
 def test_failure_reported_by_a_library_has_the_present_context(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """A failure that a library reports to the loop has the present context."""
+    """If a library reports a failure to the loop, the entry has the context of the report."""
 
     async def main() -> None:
         with logger.context(app_user_id="alice"):
@@ -312,7 +312,7 @@ def test_failure_reported_by_a_library_has_the_present_context(
 def test_cancelled_and_awaited_tasks_are_not_logged(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """Cancelled tasks and handled exceptions are not logged."""
+    """Cancelled tasks, and tasks whose exception was handled, are not logged."""
 
     async def fails() -> None:
         await asyncio.sleep(0)
@@ -339,7 +339,7 @@ def test_cancelled_and_awaited_tasks_are_not_logged(
 
 
 def test_loop_can_be_given(logger: VoyageLogger, recorder: Recorder) -> None:
-    """A loop may be given before it runs, in any thread."""
+    """`capture_uncaught` accepts an event loop that is not running yet, from any thread."""
     loop = asyncio.new_event_loop()
     undo = logger.capture_uncaught(loop)
     loop.call_soon(fail)
@@ -352,7 +352,7 @@ def test_loop_can_be_given(logger: VoyageLogger, recorder: Recorder) -> None:
 
 
 def test_undo_restores_the_previous_hooks(logger: VoyageLogger) -> None:
-    """`undo` restores the previous hooks and may be called again."""
+    """`undo` restores the previous hooks, and a second call of `undo` has no effect."""
     before = (sys.excepthook, threading.excepthook)
     undo = logger.capture_uncaught()
     assert (sys.excepthook, threading.excepthook) != before
@@ -362,7 +362,7 @@ def test_undo_restores_the_previous_hooks(logger: VoyageLogger) -> None:
 
 
 def test_undo_leaves_later_hooks_alone(logger: VoyageLogger, seen: list[Any]) -> None:
-    """If another hook was set since, our hook only calls the previous one."""
+    """If the app has set a later hook, `undo` does not remove the later hook."""
     undo = logger.capture_uncaught()
     ours = sys.excepthook
 
@@ -402,7 +402,7 @@ def test_exception_that_leaves_the_with_block_is_logged_once(
 
 
 def test_exit_that_leaves_the_with_block_is_not_logged(logger: VoyageLogger) -> None:
-    """Exit and Ctrl-C that end the `with` block are not logged."""
+    """If `SystemExit` or `KeyboardInterrupt` ends the `with` block, it is not logged."""
     undo = logger.capture_uncaught()
     with pytest.raises(SystemExit), logger:
         raise SystemExit
@@ -411,7 +411,7 @@ def test_exit_that_leaves_the_with_block_is_not_logged(logger: VoyageLogger) -> 
 
 
 def test_with_block_logs_nothing_without_capture(logger: VoyageLogger) -> None:
-    """Without `capture_uncaught`, or after its undo, nothing is logged."""
+    """Without `capture_uncaught`, the end of the `with` block logs no exception."""
     undo = logger.capture_uncaught()
     undo()
     undo()
@@ -422,7 +422,7 @@ def test_with_block_logs_nothing_without_capture(logger: VoyageLogger) -> None:
 def test_with_block_of_a_bound_logger_leaves_it_to_the_hook(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """A bound logger's `with` block logs nothing; the hook logs."""
+    """The `with` block of a bound logger does not log the exception; the hook logs it."""
     undo = logger.capture_uncaught()
     leave(logger.bind(tags=["x"]), ValueError("out"))
     undo()
@@ -434,7 +434,7 @@ def test_with_block_of_a_bound_logger_leaves_it_to_the_hook(
 
 @pytest.mark.parametrize("end", ["fail()", "thread"])
 def test_program_that_ends_with_an_exception_logs_it(server: DevServer, end: str) -> None:
-    """A program that ends with an exception sends an entry; its exit code is 1."""
+    """A program that ends with an exception sends an entry about it, and its exit code is 1."""
     code = (
         "import threading\nfrom voyage_logger import VoyageLogger\n"
         "logger = VoyageLogger('app')\nlogger.capture_uncaught()\n"

@@ -1,4 +1,4 @@
-"""Child processes of any kind: each entry arrives once, from the process that logged it."""
+"""In child processes of any kind, each entry is sent once, by the process that logged it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @needs_fork
 def test_fork_sends_each_entry_once(server: DevServer) -> None:
-    """Entries of parent and child, from before and after a fork, arrive once each."""
+    """All entries of parent and child arrive once, also those from before the fork."""
     done = run(
         server,
         """\
@@ -44,7 +44,7 @@ def test_fork_sends_each_entry_once(server: DevServer) -> None:
 
 @needs_fork
 def test_child_makes_connections_of_its_own(server: DevServer) -> None:
-    """A forked child opens a new connection, so that it reads no answer to its parent."""
+    """A forked child opens a new connection, because it must not read its parent's answers."""
     done = run(
         server,
         """\
@@ -65,7 +65,7 @@ def test_child_makes_connections_of_its_own(server: DevServer) -> None:
 
 @needs_fork
 def test_child_that_does_not_log_leaves_the_parent_s_entries_alone(server: DevServer) -> None:
-    """The exit of a child neither sends nor reports the entries of its parent."""
+    """When a child ends, it neither sends nor reports the entries of its parent."""
     done = run(
         server,
         """\
@@ -83,7 +83,7 @@ def test_child_that_does_not_log_leaves_the_parent_s_entries_alone(server: DevSe
 
 @needs_fork
 def test_grandchildren_send_their_own_entries(server: DevServer) -> None:
-    """Each of three generations of processes sends only its own entries."""
+    """A process, its child and its grandchild each send only their own entries."""
     done = run(
         server,
         """\
@@ -132,11 +132,11 @@ fork_at_exit = pytest.mark.skipif(
 @needs_fork
 @fork_at_exit
 def test_child_that_is_forked_in_an_exit_hook_has_the_full_time(server: DevServer) -> None:
-    """Ctrl-C ended the drain of the parent, but its child has the full time to send an entry."""
+    """If Ctrl-C interrupts the parent's exit, a forked child still has its full time limit."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
-        server.wait_for_requests(1, endpoint="batch")  # only the drain sends this request
+        server.wait_for_requests(1, endpoint="batch")  # this request is sent only at exit
         process.send_signal(signal.SIGINT)
 
     done = run(
@@ -160,7 +160,7 @@ def test_child_that_is_forked_in_an_exit_hook_has_the_full_time(server: DevServe
 @needs_fork
 @fork_at_exit
 def test_sigterm_that_the_drain_defers_is_not_deferred_in_a_child(server: DevServer) -> None:
-    """A SIGTERM that waits for the parent's drain does not reach the child, which has its own."""
+    """While a parent defers SIGTERM at exit, SIGTERM still ends a forked child at once."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -199,7 +199,7 @@ def test_sigterm_that_the_drain_defers_is_not_deferred_in_a_child(server: DevSer
     assert (done.code, messages(server)) == (-signal.SIGTERM, ["x"])
 
 
-# A fork in C, as of uWSGI, does not run the package's fork hooks.
+# When C code such as uWSGI forks, the fork hooks of the package do not run.
 BARE_FORK = """\
 from voyage_logger._delivery import exit_and_fork
 logger.info("parent")
@@ -215,7 +215,7 @@ exit_and_fork._pipelines.update(pipelines)
 def test_child_of_a_fork_that_skipped_the_hooks_starts_empty(
     server: DevServer, ending: str
 ) -> None:
-    """The first log call of the child notices the fork by the process id."""
+    """If no fork hooks ran, the child's first log call notices that the process id has changed."""
     code = f"""
 if child == 0:
     logger.info("child")
@@ -229,7 +229,7 @@ os.waitpid(child, 0)
 
 @needs_fork
 def test_silent_child_of_a_fork_that_skipped_the_hooks_sends_nothing(server: DevServer) -> None:
-    """The exit hook of the child does not send the entries of the parent."""
+    """A child that logs nothing does not send the entries of its parent at exit."""
     done = run(server, BARE_FORK + "if child: os.waitpid(child, 0)", flags=FORKING)
     assert (done.code, done.err) == (0, "")
     assert messages(server) == ["parent"]
@@ -237,7 +237,7 @@ def test_silent_child_of_a_fork_that_skipped_the_hooks_sends_nothing(server: Dev
 
 @needs_fork
 def test_child_that_is_forked_during_a_request_can_exit(server: DevServer) -> None:
-    """A child that was forked while the worker held a lock of its connection pool can exit."""
+    """A child can exit even if the worker held a lock of its connection pool at the fork."""
     done = run(
         server,
         """\
@@ -268,7 +268,7 @@ def test_child_that_is_forked_during_a_request_can_exit(server: DevServer) -> No
 
 @needs_fork
 def test_child_can_log_if_another_thread_held_the_lock_at_the_fork(server: DevServer) -> None:
-    """A child that was forked during an append of another thread can log and flush."""
+    """A child can log and flush even if another thread held the queue's lock at the fork."""
     done = run(
         server,
         """\
@@ -297,7 +297,7 @@ def test_child_can_log_if_another_thread_held_the_lock_at_the_fork(server: DevSe
 
 @needs_fork
 def test_child_can_delete_a_logger_whose_lock_was_held_at_the_fork(server: DevServer) -> None:
-    """In a child, the end of a logger does not wait for a lock of the parent."""
+    """A child can delete a logger even if another thread held the logger's lock at the fork."""
     done = run(
         server,
         """\
@@ -405,11 +405,12 @@ KINDS = {
 def test_children_of_multiprocessing_deliver_when_they_end(
     server: DevServer, tmp_path: Path, method: str, kind: str, expected: list[str]
 ) -> None:
-    """Each entry arrives once, although children of multiprocessing run no exit hooks.
+    """Children of multiprocessing run no exit hooks, but each of their entries arrives once.
 
-    The `with` block of a pool ends its children by SIGTERM, so they call `flush_on_sigterm`. The
-    script repeats the signal: CPython does not run a Python handler if its signal arrives directly
-    before the main thread blocks in a lock, and an idle child of a pool blocks in a lock.
+    At the end of its `with` block, a pool ends its children with SIGTERM, so the children call
+    `flush_on_sigterm`. The script repeats the signal, because a child may miss it: CPython does
+    not run a Python handler if the signal arrives just before the main thread blocks in a lock.
+    A child of a pool that has no task blocks in a lock.
     """
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"the system has no {method}")
@@ -440,7 +441,7 @@ if __name__ == "__main__":
 
 
 def test_child_with_many_loggers_registers_once(server: DevServer, tmp_path: Path) -> None:
-    """A child of multiprocessing that makes many loggers registers one finalizer for all."""
+    """A child of multiprocessing that makes many loggers registers only one finalizer."""
     script = tmp_path / "script.py"
     script.write_text(SECOND_LOGGER)
     done = run_script(server, script)
@@ -472,7 +473,7 @@ if __name__ == "__main__":
 def test_children_of_billiard_deliver_when_they_end(
     server: DevServer, tmp_path: Path, method: str
 ) -> None:
-    """Children of billiard, which is Celery's multiprocessing, send their entries."""
+    """Children of billiard, Celery's version of multiprocessing, send their entries."""
     script = tmp_path / "script.py"
     script.write_text(BILLIARD)
     done = run_script(server, script, method)
@@ -492,10 +493,10 @@ def test_children_of_billiard_deliver_when_they_end(
 def test_uwsgi_without_threads_is_warned_of_once(
     server: DevServer, version: tuple[object, ...], options: dict[str, object], is_warned_of: bool
 ) -> None:
-    """With the first entry, one line says which option uWSGI needs.
+    """If uWSGI runs without threads, the first log call writes one line that names the option.
 
-    The test replaces the module `uwsgi`, with the values of 2.0.31. To compile uWSGI would take
-    longer than all tests.
+    The test uses a fake module `uwsgi` that has the values of version 2.0.31, because the
+    compilation of uWSGI takes longer than all tests.
     """
     done = run(
         server,

@@ -1,7 +1,7 @@
-"""Exit sends entries within its time limit and tells of losses, for all endings and servers.
+"""At exit, a process sends its entries within the time limit, and reports losses.
 
-The first test of a variant runs all programs of the variant, four at a time, because they mostly
-wait.
+The matrix combines many ways to end a program with many kinds of servers. The first test of each
+variant runs all programs of this variant, four at a time, because a program waits most of the time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ builtins.mortal = Mortal()
 mortal.counts = COUNTS
 """
 LOG = "for n in range(7): logger.info(f'entry {n}')\nlogger.error('entry 7')\n"
-# An interrupt during the import of the HTTP stack changes the exit code: see README, "Limits".
+# The program imports `requests` early: an interrupt during this import changes the exit code.
 LOADED = "import requests\n"
 THREADS = """\
 enough = threading.Semaphore(0)
@@ -89,9 +89,9 @@ CODES = {
 }
 AWAY = ("refusing", "hanging", "unresolvable")
 SERVERS = ("healthy", *AWAY)
-PATIENT = 5.0  # seconds, so that a busy machine can send all entries to a healthy server
+PATIENT = 5.0  # seconds; even a busy machine can send all entries in this time
 
-# The variants of a run: the flags, and True if stderr is closed.
+# For each variant: the flags of Python, and whether stderr is closed.
 VARIANTS = {
     "plain": (("-W", "error"), False),
     "development mode": (("-X", "dev", "-W", "error"), False),
@@ -105,21 +105,21 @@ def shutdown_of(kind: str) -> float:
 
 
 def is_in_time(done: Done, kind: str) -> bool:
-    """True if the exit kept its time limit; after a signal, there are no exit hooks to measure."""
+    """Return True if the exit hooks, or an exit without hooks, took no longer than allowed."""
     most = shutdown_of(kind) + 1
     return done.hook_seconds < most if done.hook_seconds > 0 else done.exit_seconds < most + SLACK
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One program of the matrix after its end, and the entries that arrived."""
+    """The result of one program of the matrix, and the entries that arrived at its server."""
 
     done: Done
     arrived: Sequence[str]
 
     @property
     def logged(self) -> set[str]:
-        """Return the entries whose log calls certainly returned."""
+        """Return the entries whose log calls have certainly returned."""
         return set(self.done.said) or {f"entry {n}" for n in range(8)}
 
 
@@ -128,14 +128,14 @@ Matrix = Callable[[str, str, str], Cell]
 
 
 def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
-    """Run each ending with each server."""
+    """Run a program for each way to end and each kind of server."""
     flags, closed_stderr = VARIANTS[variant]
     with ExitStack() as stack:
         taken = stack.enter_context(socket.socket())
-        taken.bind(("127.0.0.1", 0))  # no program listens here
+        taken.bind(("127.0.0.1", 0))  # no program listens at this port
         silent = stack.enter_context(socket.socket())
         silent.bind(("127.0.0.1", 0))
-        silent.listen(64)  # the system accepts connections, but no program answers
+        silent.listen(64)  # connections succeed, but no program answers
         urls = {
             "refusing": f"http://127.0.0.1:{taken.getsockname()[1]}",
             "hanging": f"http://127.0.0.1:{silent.getsockname()[1]}",
@@ -143,7 +143,7 @@ def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
         }
 
         def run_one(cell: tuple[str, str]) -> Cell:
-            """Run a program again if it took too long, because the machine may be busy."""
+            """Run a program, and repeat it if it took too long, because the machine may be busy."""
             for _ in range(3):
                 found = run_once(cell)
                 if is_in_time(found.done, cell[1]):
@@ -171,14 +171,14 @@ def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
 
 
 def words_of(done: Done) -> list[str]:
-    """Return the lines of stderr without the program's own traceback."""
+    """Return the lines on stderr, but not the lines of the program's own traceback."""
     own = r"^Traceback .*\n(?:  .*\n)+(?:ValueError|KeyboardInterrupt)\n"
     return re.sub(own, "", done.err, count=1, flags=re.MULTILINE).splitlines()
 
 
 @pytest.fixture(scope="module")
 def matrix() -> Matrix:
-    """Return a function that gives a cell; its first call for a variant runs all programs."""
+    """Return a function that returns a cell; its first call for a variant runs all its programs."""
     run_all = cache(run_matrix)
 
     def cell(variant: str, ending: str, kind: str) -> Cell:
@@ -205,7 +205,7 @@ each_ending = pytest.mark.parametrize(
 def test_entries_arrive_when_the_server_can_take_them(
     matrix: Matrix, variant: str, ending: str
 ) -> None:
-    """After each way to end, all entries arrive once, and stderr is empty."""
+    """If the server works, all entries arrive once after each way to end, and stderr is empty."""
     cell = matrix(variant, ending, "healthy")
     assert cell.logged <= set(cell.arrived)
     assert len(set(cell.arrived)) == len(cell.arrived)
@@ -219,9 +219,9 @@ def test_entries_arrive_when_the_server_can_take_them(
 def test_exit_is_bounded_and_its_code_is_the_program_s(
     matrix: Matrix, variant: str, ending: str, kind: str
 ) -> None:
-    """Any server delays exit by at most `shutdown_timeout` and a second.
+    """A server delays the exit by at most `shutdown_timeout` plus one second.
 
-    The end of the interpreter after the exit hooks does not count.
+    The time after the exit hooks does not count.
     """
     done = matrix(variant, ending, kind).done
     assert done.code == CODES.get(ending, 0), done.err
@@ -235,25 +235,25 @@ def test_exit_is_bounded_and_its_code_is_the_program_s(
 def test_losses_at_exit_are_counted_exactly(
     matrix: Matrix, variant: str, ending: str, kind: str
 ) -> None:
-    """One line tells the lost entries of each level, and a second line those of exit hooks."""
+    """One line counts lost entries, and a second line counts the lost entries of exit hooks."""
     cell = matrix(variant, ending, kind)
     assert cell.arrived == []
     losses = cell.done.losses
-    told = (" lost (", ": entries are waiting: ")  # the second line comes if a busy machine is slow
+    told = (" lost (", ": entries are waiting: ")  # if slow, a line has the second text
     assert [line for line in words_of(cell.done) if not any(map(line.__contains__, told))] == []
-    if VARIANTS[variant][1] or ending == "sigterm":  # SIGTERM ends Python at once
+    if VARIANTS[variant][1] or ending == "sigterm":  # SIGTERM ends Python without a report
         assert losses == []
-    elif ending.startswith("logging in"):  # the hook runs after the first line
+    elif ending.startswith("logging in"):  # the hook logs after the first line was written
         assert losses == [
             "voyage-logger: 7 entries lost (7 info): 7 shutdown",
             "voyage-logger: 1 entry lost (1 error): 1 shutdown",
         ]
-    elif ending == "first entry in an exit hook":  # each log call waits by itself
+    elif ending == "first entry in an exit hook":  # each log call writes its own line
         assert losses == [
             "voyage-logger: 1 entry lost (1 info): 1 shutdown",
             "voyage-logger: 7 entries lost (6 info, 1 error): 7 shutdown",
         ]
-    elif ending == "daemon threads":  # the threads log on after the line
+    elif ending == "daemon threads":  # the threads still log after the line was written
         assert len(losses) <= 2
         assert sum(int(line.split()[1]) for line in losses) >= 40
     elif ending == "threads":
@@ -263,7 +263,7 @@ def test_losses_at_exit_are_counted_exactly(
 
 
 def test_entry_of_a_destructor_at_the_very_end_is_counted(server: DevServer) -> None:
-    """An entry that comes too late to be sent is counted as dropped; earlier entries are sent."""
+    """An entry that a destructor logs too late to be sent is counted as dropped."""
     code = TOO_LATE.replace("COUNTS", "True") + "logger.info('x')\nending()"
     done = run(server, code)
     assert (done.code, done.said) == (0, ("True {'shutdown': 1}",))
@@ -271,7 +271,7 @@ def test_entry_of_a_destructor_at_the_very_end_is_counted(server: DevServer) -> 
 
 
 def test_destructor_at_the_very_end_does_not_wait_for_a_frozen_thread(server: DevServer) -> None:
-    """A destructor can log at the end, even if a frozen daemon thread holds the queue's lock."""
+    """A destructor can log at the very end, even if a frozen thread holds the queue's lock."""
     code = """\
 taking, taken = threading.Event(), threading.Event()
 def hold():

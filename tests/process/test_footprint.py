@@ -1,11 +1,12 @@
-"""The import, an idle worker and a log call ask little of the system.
+"""The import, an idle worker and a log call cost few system calls and little work.
 
 - `import voyage_logger` loads no HTTP stack and no other library that is slow to load.
-  (`budget.toml` has the number of instructions.)
-- While nothing is queued, the worker sleeps and is never woken. With `spool_dir` it looks at the
-  folder every half minute.
-- A log call makes one system call, `getpid`, to notice a fork; with `spool_dir` it also makes one
-  `write`. Calls that get memory, open a file or wake the worker are rare.
+  (`tests/budget/budget.toml` limits the number of instructions.)
+- While nothing is queued, the worker sleeps and is never woken. If `spool_dir` is set, the worker
+  looks at the folder every 30 seconds.
+- A log call makes the system call `getpid` to notice a fork. If `spool_dir` is set, a log call
+  also makes one `write`. Few log calls make other system calls, for example to get memory, to
+  open a file or to wake the worker.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ SLOW = (
     *("sqlite3", "logging.config", "concurrent.futures", "socket", "subprocess"),
     *("inspect", "dataclasses", "pathlib", "urllib.parse", "ipaddress", "pickle", "random", "uuid"),
 )
-WINDOW = 1.5  # seconds; a worker that does not sleep is seen much earlier
-SETTLED = 0.3  # seconds without a wakeup
+WINDOW = 1.5  # seconds; a worker that does not sleep wakes up much earlier
+SETTLED = 0.3  # seconds without a wakeup, after which a thread counts as asleep
 CALLS = 300
 
 needs_proc = pytest.mark.skipif(
@@ -61,13 +62,13 @@ def test_import_is_cheap() -> None:
         "print(*set(sys.argv[2:]) & set(sys.modules))"
     )
     source = str(Path(voyage_logger.__file__).parent.parent)
-    # -S: site-packages may import other modules
+    # -S leaves out site-packages, which may import other modules.
     found = python("-I", "-S", "-c", code, source, *SLOW)
     assert (found.returncode, found.stdout.split()) == (0, [])
 
 
 def wakeups(thread: threading.Thread) -> int:
-    """Return how often a thread has gone to sleep so far."""
+    """Return how often a thread has gone to sleep since its start."""
     status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
     match = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)
     assert match
@@ -75,7 +76,7 @@ def wakeups(thread: threading.Thread) -> int:
 
 
 def idle_wakeups(thread: threading.Thread) -> int:
-    """Wait until a thread sleeps; return its wakeups in the seconds after that."""
+    """Wait until a thread sleeps, and return the number of its wakeups in the next seconds."""
     deadline = time.monotonic() + 30
     before, now, pause = -1, wakeups(thread), threading.Event()
     while now != before:
@@ -87,7 +88,7 @@ def idle_wakeups(thread: threading.Thread) -> int:
 
 
 def worker_of(logger: VoyageLogger) -> threading.Thread:
-    """Return the thread of a worker that has sent its first entry."""
+    """Log one entry, wait until it is delivered, and return the thread of the worker."""
     before = set(threading.enumerate())
     logger.info("the first")
     (worker,) = set(threading.enumerate()) - before
@@ -97,13 +98,13 @@ def worker_of(logger: VoyageLogger) -> threading.Thread:
 
 @needs_proc
 def test_idle_worker_sleeps() -> None:
-    """While nothing is queued, the worker's thread is not woken."""
+    """While nothing is queued, the thread of the worker sleeps."""
     with VoyageLogger("app", transport=Recorder(), flush_interval=0.1) as logger:
         assert idle_wakeups(worker_of(logger)) == 0
 
 
 def test_idle_worker_waits_without_a_time_limit() -> None:
-    """The wait of an idle worker has no time limit, so that it is never woken later."""
+    """An idle worker waits without a time limit, so no timer wakes it."""
 
     def is_asleep_for_good() -> bool:
         frame = sys._current_frames().get(worker.ident or 0)
@@ -119,20 +120,20 @@ def test_idle_worker_waits_without_a_time_limit() -> None:
 @needs_proc
 @pytest.mark.soak
 def test_idle_worker_of_a_spool_sleeps_between_two_looks(tmp_path: Path) -> None:
-    """With a spool, the idle worker wakes only for a look at the folder every half minute."""
+    """If `spool_dir` is set, an idle worker wakes only to look at the folder every 30 seconds."""
     settings: dict[str, Any] = {"spool_dir": tmp_path, "flush_interval": 0.1}
     with VoyageLogger("app", transport=Recorder(), **settings) as logger:
         worker = worker_of(logger)
-        # A look can be in one of two measured times, but not in both.
+        # A look at the folder can fall into one of two successive measurements, but not into both.
         assert min(idle_wakeups(worker), idle_wakeups(worker)) == 0
 
 
 def system_calls(tmp_path: Path, scenario: str, count: int) -> Counter[str]:
-    """Count the system calls of a process that makes `count` log calls, in all threads."""
+    """Count the system calls of all threads of a process that makes `count` log calls."""
     environment = {
         "PYTHONPATH": str(budget.SOURCE),
         "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",  # else the first run writes more than the second
+        "PYTHONDONTWRITEBYTECODE": "1",  # otherwise, the first run would also write `.pyc` files
         "SCENARIO_DIR": str(tmp_path),
     }
     trace = tmp_path / f"{scenario}-{count}"
@@ -150,8 +151,8 @@ def system_calls(tmp_path: Path, scenario: str, count: int) -> Counter[str]:
 def test_log_call_asks_little_of_the_system(
     tmp_path: Path, scenario: str, expected: dict[str, int]
 ) -> None:
-    """A log call makes only these system calls; rare system calls do not count."""
-    for _ in range(3):  # a process may end during a rare action of the worker
+    """A log call makes only the expected system calls, apart from rare ones."""
+    for _ in range(3):  # repeats, because the worker may do something rare
         once = system_calls(tmp_path, scenario, CALLS)
         twice = system_calls(tmp_path, scenario, 2 * CALLS)
         a_call = {name: round((twice[name] - once[name]) / CALLS, 1) for name in twice}
@@ -173,7 +174,7 @@ def test_log_call_asks_little_of_the_system(
 def test_log_call_reads_and_writes_nothing_else(
     tmp_path: Path, code: str, expected: list[int]
 ) -> None:
-    """A log call reads nothing, and writes only to the spool, also as counted without strace."""
+    """According to `/proc/self/io`, a log call reads nothing and writes only to the spool."""
     program = (
         "import os, re, sys\n"
         "from scenarios import make, usual\n"

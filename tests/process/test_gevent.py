@@ -1,6 +1,6 @@
-"""A process that gevent has patched, before or after the import: the worker is a greenlet.
+"""gevent has patched the process, before or after the import, so the worker is a greenlet.
 
-Each test runs a process that logs to a server in the test's process.
+Each test starts a process that logs to a server, and the server runs in the test's process.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ patched = pytest.mark.parametrize(
 def run(
     server: DevServer, patch: str, code: str, shutdown: float = SHUTDOWN
 ) -> subprocess.CompletedProcess[str]:
-    """Run code in a patched process until the process ends."""
+    """Run code in a process that gevent has patched, until the process ends."""
     prelude = f"""\
         import atexit, os, sys, time, threading, gevent
         logger = VoyageLogger("app", shutdown_timeout={shutdown}, flush_interval=600)
@@ -61,7 +61,7 @@ def numbered(word: str, numbers: Iterable[int]) -> list[str]:
 
 @patched
 def test_entries_of_greenlets_arrive_by_flush_and_exit(server: DevServer, patch: str) -> None:
-    """Fifty greenlets log and flush; each entry arrives once, the last entries at exit."""
+    """Fifty greenlets log and flush, and each entry arrives once."""
     done = run(
         server,
         patch,
@@ -86,7 +86,7 @@ def test_entries_of_greenlets_arrive_by_flush_and_exit(server: DevServer, patch:
 
 @patched
 def test_other_greenlets_run_while_one_flushes(server: DevServer, patch: str) -> None:
-    """A flush that waits for a hanging server returns in time; other greenlets run meanwhile."""
+    """While a greenlet's flush waits for a hanging server, other greenlets run."""
     server.script(*[Fault(hang=True)] * 50)
     done = run(
         server,
@@ -111,7 +111,7 @@ def test_other_greenlets_run_while_one_flushes(server: DevServer, patch: str) ->
 
 @patched
 def test_entries_arrive_after_an_outage(server: DevServer, patch: str) -> None:
-    """A pause between attempts lets other greenlets run, and a flush ends the pause."""
+    """While the worker pauses between two attempts, other greenlets run and can flush."""
     server.script(Fault(status=503), Fault(reset="before"), Fault(status=401))
     done = run(
         server,
@@ -130,7 +130,7 @@ def test_entries_arrive_after_an_outage(server: DevServer, patch: str) -> None:
 @pytest.mark.parametrize("fork", ["os.fork", "gevent.os.fork", "gevent.fork"])
 @patched
 def test_forked_children_deliver_their_own(server: DevServer, patch: str, fork: str) -> None:
-    """Entries of parent and child, from before and after a fork under gevent, arrive."""
+    """With gevent, all entries of parent and child arrive, also those from before the fork."""
     done = run(
         server,
         patch,
@@ -166,7 +166,7 @@ def test_forked_children_deliver_their_own(server: DevServer, patch: str, fork: 
 def test_entries_of_real_threads_arrive_beside_those_of_greenlets(
     server: DevServer, patch: str
 ) -> None:
-    """A real thread of gevent's pool can log and flush beside greenlets."""
+    """A real thread of gevent's thread pool can log and flush at the same time as greenlets."""
     done = run(
         server,
         patch,

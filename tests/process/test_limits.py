@@ -1,4 +1,4 @@
-"""Special ends of a process: time limits, interrupts, missing threads and a blocked stderr."""
+"""Special endings of a process: time limits, interrupts, missing threads and a blocked stderr."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_entry_logged_by_del_at_the_very_end_is_harmless(server: DevServer) -> None:
-    """A `__del__` that logs at the end of the interpreter neither hangs nor prints."""
+    """A `__del__` method that logs at the end of the interpreter neither hangs nor prints."""
     done = run(
         server,
         """\
@@ -37,14 +37,14 @@ def test_entry_logged_by_del_at_the_very_end_is_harmless(server: DevServer) -> N
 
 @pytest.fixture
 def refusing_port() -> Iterator[int]:
-    """Return a port that is taken, but where no program listens."""
+    """Return a port that is reserved, but on which no program listens."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         yield unused.getsockname()[1]
 
 
 def test_exit_does_not_wait_if_the_credentials_are_refused(server: DevServer) -> None:
-    """If the server refuses the credentials, exit does not use up its time limit."""
+    """If the server refuses the credentials, the exit does not wait for its time limit."""
     done = run(
         server,
         """\
@@ -69,7 +69,7 @@ socket.getaddrinfo = resolve
 
 
 def test_loggers_share_the_time_at_exit(server: DevServer) -> None:
-    """The time limit at exit holds for all loggers together, not for each logger."""
+    """All loggers of a process share one time limit at exit."""
     shutdown = 2.0
     done = run(
         server,
@@ -83,7 +83,7 @@ def test_loggers_share_the_time_at_exit(server: DevServer) -> None:
 
 
 def test_process_with_a_closed_stderr_logs_and_exits(server: DevServer) -> None:
-    """A daemon without a standard error logs, loses entries and exits like other programs."""
+    """A process whose stderr is closed can log, lose entries and exit like other programs."""
     done = run(
         server,
         "sys.stderr = None\nos.close(2)\nlogger.log('odd', 'x')\nlogger.close()\nlogger.info('y')",
@@ -108,7 +108,7 @@ watch.start()
 
 
 def test_full_pipe_as_stderr_delays_nothing(server: DevServer, refusing_port: int) -> None:
-    """Log calls, flush and exit do not wait for a stderr that is a full pipe."""
+    """If stderr is a full pipe, log calls, flush and exit do not wait for it."""
     done = run(
         server,
         UNREAD + "logger.log('odd', 'x')\nprint(logger.flush(0.1).pending, flush=True)\nending()",
@@ -120,7 +120,7 @@ def test_full_pipe_as_stderr_delays_nothing(server: DevServer, refusing_port: in
 
 
 def test_full_pipe_as_console_delays_nothing(server: DevServer) -> None:
-    """A logger without credentials drops the entries that it cannot print to a full pipe."""
+    """A logger without credentials drops entries if the pipe to which it prints them is full."""
     code = """
 logger.info("x" * 100_000)
 for _ in range(1000): logger.info("x")
@@ -135,7 +135,7 @@ ending()
 
 
 def test_missing_module_is_named(server: DevServer) -> None:
-    """Without `requests`, a line names the missing module, and the exit does not wait."""
+    """If `requests` is missing, a line names the missing module, and the exit does not wait."""
     code = f"""\
 import os, sys, time
 sys.path.insert(0, {str(budget.SOURCE)!r})
@@ -156,7 +156,7 @@ logger.info("x")
 
 
 def test_without_threads_flush_and_exit_deliver(server: DevServer) -> None:
-    """If the system gives no thread, the calling thread of flush and of exit sends the entries."""
+    """If no thread can be started, the thread that calls flush or exit sends the entries."""
     done = run(
         server,
         """\
@@ -175,7 +175,7 @@ def test_without_threads_flush_and_exit_deliver(server: DevServer) -> None:
 
 
 def test_without_threads_deleted_logger_delivers_at_exit(server: DevServer) -> None:
-    """If the system gives no thread, exit sends the entries of a logger that the app deleted."""
+    """If no thread can be started, the exit sends the entries of a logger that the app deleted."""
     done = run(
         server,
         """\
@@ -193,7 +193,7 @@ def test_without_threads_deleted_logger_delivers_at_exit(server: DevServer) -> N
 
 
 def test_without_threads_flush_keeps_its_time_limit(server: DevServer) -> None:
-    """A flush that sends in the calling thread keeps its time limit with a hanging server."""
+    """A flush that sends in the calling thread keeps its time limit if the server hangs."""
     server.script(*[Fault(hang=True)] * 9)
     done = run(
         server,
@@ -210,7 +210,7 @@ def test_without_threads_flush_keeps_its_time_limit(server: DevServer) -> None:
 
 
 def test_threads_after_the_end_of_the_main_thread_log_as_before(server: DevServer) -> None:
-    """Non-daemon threads log and flush after the main thread has ended; no entry is dropped."""
+    """Non-daemon threads can log and flush after the main thread has ended."""
     done = run(
         server,
         """\
@@ -231,11 +231,11 @@ def test_threads_after_the_end_of_the_main_thread_log_as_before(server: DevServe
 
 
 def test_interrupt_during_the_drain_counts_the_rest_as_lost(server: DevServer) -> None:
-    """Ctrl-C ends the drain at exit, and one line still counts the lost entries."""
+    """If Ctrl-C interrupts the exit, one line still counts the lost entries."""
     server.script(*[Fault(hang=True)] * 9)
 
     def interrupt(process: subprocess.Popen[str]) -> None:
-        server.wait_for_requests(1, endpoint="batch")  # only the drain sends this request
+        server.wait_for_requests(1, endpoint="batch")  # this request is sent only at exit
         process.send_signal(signal.SIGINT)
 
     done = run(server, "logger.info('x')", shutdown=50, meanwhile=interrupt)
@@ -243,7 +243,7 @@ def test_interrupt_during_the_drain_counts_the_rest_as_lost(server: DevServer) -
 
 
 def test_interrupt_during_the_drain_counts_the_losses_of_all_loggers(server: DevServer) -> None:
-    """Ctrl-C ends the drain of all loggers, and each of them tells its losses."""
+    """If Ctrl-C interrupts the exit, each logger reports its own losses."""
     server.script(*[Fault(hang=True)] * 9)
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -264,7 +264,7 @@ def test_interrupt_during_the_drain_counts_the_losses_of_all_loggers(server: Dev
 def test_entry_that_is_logged_during_exit_gets_no_extra_time(
     server: DevServer, refusing_port: int
 ) -> None:
-    """An entry that `on_error` logs during exit shares the time limit of the exit."""
+    """An entry that `on_error` logs during the exit does not extend the time limit of the exit."""
     done = run(
         server,
         """\
@@ -286,7 +286,7 @@ def test_entry_that_is_logged_during_exit_gets_no_extra_time(
 def test_daemon_threads_that_log_during_exit_do_not_fill_stderr(
     server: DevServer, refusing_port: int
 ) -> None:
-    """One line tells the losses of the exit, and one more line all later losses."""
+    """One line reports the losses of the exit, and one more line reports all later losses."""
     done = run(
         server,
         """\
@@ -303,12 +303,12 @@ def test_daemon_threads_that_log_during_exit_do_not_fill_stderr(
         shutdown=BRIEF,
     )
     assert done.exit_seconds < BRIEF + SLACK
-    lost = [line for line in done.losses if "shutdown" in line]  # the queue may have been full
+    lost = [line for line in done.losses if "shutdown" in line]  # not the lines about a full queue
     assert len(lost) <= 2
     assert sum(int(line.split()[1]) for line in lost) >= 40
 
 
-# This hook runs after the package's hooks, like a hook that was registered before the import.
+# This hook runs after the package's hooks, because exit hooks run in reverse order.
 LAST_OF_ALL = """\
 from voyage_logger._delivery.exit_and_fork import _tell_rest
 atexit.unregister(_tell_rest)
@@ -337,7 +337,7 @@ HOOKS = {
 def test_exit_hooks_that_log_do_not_fill_stderr(
     server: DevServer, refusing_port: int, when: str
 ) -> None:
-    """The first loss is told at once, and the last exit hook tells the others in one line."""
+    """If exit hooks log without a server, two lines usually report all their losses."""
     register, told = HOOKS[when]
     done = run(
         server,
@@ -350,7 +350,7 @@ def test_exit_hooks_that_log_do_not_fill_stderr(
 
 
 def test_name_server_that_does_not_answer_does_not_delay_exit(server: DevServer) -> None:
-    """Exit keeps its time limit although the look-up of a name has none."""
+    """The exit keeps its time limit even if a DNS look-up does not end."""
     code = DEAF + "logger.info('x')\nlogger.flush(0.2)\nending()"
     done = run(server, code, shutdown=BRIEF)
     assert done.exit_seconds < BRIEF + SLACK
@@ -363,7 +363,7 @@ def test_name_server_that_does_not_answer_does_not_delay_exit(server: DevServer)
 def test_name_server_that_does_not_answer_does_not_delay_the_first_entry_at_exit(
     server: DevServer,
 ) -> None:
-    """Exit keeps its time limit, too, if an exit hook logs the first entry of the process."""
+    """An exit hook that logs the first entry keeps the time limit if DNS does not answer."""
     code = DEAF + "atexit.register(lambda: (ending(), logger.info('x')))"
     done = run(server, code, shutdown=BRIEF)
     assert 0 <= done.exit_seconds < BRIEF + SLACK
@@ -372,9 +372,10 @@ def test_name_server_that_does_not_answer_does_not_delay_the_first_entry_at_exit
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
 def test_interrupt_of_the_first_log_call_does_not_stop_later_ones(server: DevServer) -> None:
-    """After Ctrl-C during the start of the worker, the next log call starts the worker.
+    """If Ctrl-C interrupts the start of the worker, the next log call starts the worker.
 
-    The interrupt comes in a handler of `logging`, to which the client reports a wrong uWSGI.
+    The client logs a warning about uWSGI at this time, and a `logging` handler raises the
+    interrupt.
     """
     done = run(
         server,
@@ -399,7 +400,7 @@ def test_interrupt_of_the_first_log_call_does_not_stop_later_ones(server: DevSer
 
 
 def test_exception_from_a_signal_handler_releases_the_lock(server: DevServer) -> None:
-    """An exception from a signal handler at any place of a log call leaves no lock held."""
+    """If a signal handler raises an exception at any line of a log call, no lock stays held."""
     done = run(
         server,
         """\
@@ -446,7 +447,7 @@ def test_exception_from_a_signal_handler_releases_the_lock(server: DevServer) ->
 
 
 def test_functions_that_do_not_return_delay_exit_once_for_all_loggers(server: DevServer) -> None:
-    """Twenty `on_error` that hang in the worker threads delay exit by half a second together."""
+    """If twenty `on_error` functions hang, together they delay the exit by only half a second."""
     server.refuse_connections()
     done = run(
         server,

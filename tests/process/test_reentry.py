@@ -1,6 +1,6 @@
-"""Log calls from signal handlers, destructors, and functions that the logger itself calls.
+"""Signal handlers, destructors and functions that the logger calls can make log calls.
 
-Each test runs a process, so that a deadlock or an endless loop ends at the time limit.
+Each test starts a process, so that the time limit can end a deadlock or an endless loop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-TIME_LIMIT = 40.0  # seconds; ten times the time of each test
+TIME_LIMIT = 40.0  # seconds; each test takes about a tenth of this time
 
 PRELUDE = """\
 import gc, json, logging, os, signal, sys, threading, time
@@ -37,7 +37,7 @@ def report(**values):
 def run(
     code: str, server: DevServer | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], str]:
-    """Run code in a process; return the reported values and the text on stderr."""
+    """Run code in a process, and return the values that it reports and its text on stderr."""
     variables = {**UNMEASURED, **(server.environ if server else {}), **(environ or {})}
     done = python("-W", "error", "-c", PRELUDE + textwrap.dedent(code), environ=variables)
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ needs_timer = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no in
 
 @needs_timer
 def test_entries_of_a_frequent_signal_handler_arrive_once(server: DevServer) -> None:
-    """A signal handler may interrupt a log call, a flush or `stats`; every entry arrives once."""
+    """A signal handler that logs may interrupt a log call, `flush` or `stats`."""
     found, stderr = run(
         """\
         logger = VoyageLogger("app", max_queue_size=1_000_000, flush_interval=0.01)
@@ -94,7 +94,7 @@ def test_entries_of_a_frequent_signal_handler_arrive_once(server: DevServer) -> 
 
 @needs_timer
 def test_counts_are_right_if_a_signal_handler_logs_to_a_full_queue(server: DevServer) -> None:
-    """A full queue counts every entry, although a signal handler logs while it sheds entries."""
+    """If a signal handler logs while a full queue sheds entries, each entry is counted once."""
     server.refuse_connections()
     found, stderr = run(
         """\
@@ -120,7 +120,7 @@ def test_counts_are_right_if_a_signal_handler_logs_to_a_full_queue(server: DevSe
     )
     assert found["ticks"] >= 200
     assert found["accepted"] == found["total"] == found["settled"] + found["pending"]
-    assert found["pending"] <= 2 * 50  # the full queue, and a batch in flight
+    assert found["pending"] <= 2 * 50  # a full queue of 50 entries, and 50 entries in flight
     assert sum(lost(stderr)) == found["total"]
 
 
@@ -136,7 +136,7 @@ def test_counts_are_right_if_a_signal_handler_logs_to_a_full_queue(server: DevSe
     ],
 )
 def test_counts_are_right_after_a_recursion_error(tmp_path: Path, call: str, kept: str) -> None:
-    """A recursion error at any place of a log call leaves the counts right."""
+    """After a recursion error at any line of a log call, the counts are right."""
     spool = {"spool_dir": str(tmp_path), "max_spool_bytes": 1 << 17, "max_batch_bytes": 1 << 16}
     settings = spool | {"max_entry_bytes": 1 << 14} if kept == "in a spool" else {}
     found, _ = run(
@@ -175,7 +175,7 @@ def test_counts_are_right_after_a_recursion_error(tmp_path: Path, call: str, kep
 
 
 def test_entries_of_destructors_at_any_allocation_arrive(server: DevServer) -> None:
-    """With a garbage collection at every allocation, in any thread, entries of `__del__` arrive."""
+    """Entries that a `__del__` method logs arrive, even if any allocation can call the method."""
     found, stderr = run(
         """\
         logger = VoyageLogger("app", max_queue_size=1_000_000, flush_interval=0.01)
@@ -221,7 +221,7 @@ def test_entries_of_destructors_at_any_allocation_arrive(server: DevServer) -> N
     ids=["del", "finalize"],
 )
 def test_entry_of_a_destructor_that_runs_while_a_batch_is_sent_arrives(garbage: str) -> None:
-    """A destructor that runs in the worker's thread during a request can log an entry."""
+    """A destructor can log even if it runs in the worker's thread during a request."""
     found, _ = run(
         f"""\
         import weakref
@@ -281,7 +281,7 @@ app = logging.getLogger("app")
 def test_handler_on_the_root_logger_makes_no_entries_of_the_client_s_own_records(
     server: DevServer, trouble: list[Fault]
 ) -> None:
-    """Records of the client's own HTTP stack become no entries, even at DEBUG."""
+    """The client does not turn log records of its own HTTP stack into entries, even at DEBUG."""
     server.script(*trouble)
     found, _ = run(
         HANDLER
@@ -305,7 +305,7 @@ def test_handler_on_the_root_logger_makes_no_entries_of_the_client_s_own_records
 
 
 def test_requests_of_one_logger_make_no_entries_of_another_logger(server: DevServer) -> None:
-    """Records that the requests of one logger write become no entries of another logger."""
+    """Log records about one logger's requests do not become entries of another logger."""
     found, _ = run(
         HANDLER
         + textwrap.dedent("""\
@@ -324,7 +324,7 @@ def test_requests_of_one_logger_make_no_entries_of_another_logger(server: DevSer
 
 
 def test_lines_about_losses_become_no_entries(server: DevServer) -> None:
-    """In an outage with a full queue, the client's own warnings become no new entries."""
+    """The client's own warnings about lost entries do not become new entries."""
     server.refuse_connections()
     found, stderr = run(
         HANDLER
@@ -349,7 +349,7 @@ def test_lines_about_losses_become_no_entries(server: DevServer) -> None:
 
 @pytest.mark.parametrize("ends", ["logger.close(timeout=0)", "pass"], ids=["close", "exit"])
 def test_end_waits_for_a_line_that_the_worker_is_writing(server: DevServer, ends: str) -> None:
-    """The line about shed entries is complete though the process ends while it is written."""
+    """If the process ends while the worker writes a line about lost entries, the line is whole."""
     server.refuse_connections()
     _, stderr = run(
         textwrap.dedent(f"""\
@@ -386,7 +386,7 @@ sys.stderr = ToLogger()
 
 
 def test_console_on_a_stderr_that_logs_makes_no_loop() -> None:
-    """An entry that is printed, because there are no keys, does not become a new entry."""
+    """If stderr logs each line, an entry that is printed there does not become a new entry."""
     found, _ = run(
         TO_LOGGER
         + textwrap.dedent("""\
@@ -404,7 +404,7 @@ def test_console_on_a_stderr_that_logs_makes_no_loop() -> None:
 
 
 def test_lines_on_a_stderr_that_logs_become_no_entries(server: DevServer) -> None:
-    """In an outage, the client's lines on a stderr that logs become no new entries."""
+    """If stderr logs each line, the client's own lines do not become new entries."""
     server.script(*[Fault(status=403)] * 2)
     found, _ = run(
         TO_LOGGER
@@ -423,7 +423,7 @@ def test_lines_on_a_stderr_that_logs_become_no_entries(server: DevServer) -> Non
 
 
 def test_on_error_may_log_and_flush(server: DevServer) -> None:
-    """Entries that `on_error` logs in the worker's thread arrive."""
+    """Entries that `on_error` logs in the worker's thread arrive at the server."""
     server.script(Fault(status=403))
     server.rules = Rules(refuse_containing="poison")
     found, _ = run(
@@ -453,7 +453,7 @@ def test_on_error_may_log_and_flush(server: DevServer) -> None:
 
 @pytest.mark.parametrize("ending", ["", "logger.close()"], ids=["exit", "close"])
 def test_on_error_that_logs_at_the_end_makes_no_loop(server: DevServer, ending: str) -> None:
-    """An entry that `on_error` logs about a loss at the end is counted, and makes no loop."""
+    """If `on_error` logs each loss at the end of the process, there is no endless loop."""
     server.refuse_connections()
     found, stderr = run(
         f"""\
@@ -473,6 +473,6 @@ def test_on_error_that_logs_at_the_end_makes_no_loop(server: DevServer, ending: 
         """,
         server,
     )
-    assert found["calls"] <= 3  # at most one call is about the connection
+    assert found["calls"] <= 3  # at most one call reports a failed connection
     assert found["accepted"] == found["settled"] == 10 + found["calls"]
     assert sum(lost(stderr)) == found["accepted"]

@@ -1,4 +1,4 @@
-"""Real servers start, restart and end their workers, and each entry arrives once."""
+"""gunicorn and Celery start, restart and end their workers, and each entry arrives once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def app(environ, start_response):
 def running(
     server: DevServer, arguments: list[str], cwd: Path, fds: tuple[int, ...] = ()
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a server's main process; kill it if the test fails before the process has ended."""
+    """Run the main process of gunicorn or Celery, and kill it if the test fails."""
     with Child("-m", *arguments, environ=server.environ, cwd=cwd, pass_fds=fds) as child:
         try:
             yield child.process
@@ -63,7 +63,7 @@ def paths(server: DevServer) -> list[str]:
 
 
 def wait_for_paths(server: DevServer, count: int) -> None:
-    """Wait for `count` entries of requests, without the entries that loading workers log."""
+    """Wait for `count` entries that requests log; entries of the workers' start do not count."""
     seen = server.count()
     while len(paths(server)) < count:
         server.wait_for_entries(seen + 1)
@@ -84,20 +84,20 @@ def wait_for_paths(server: DevServer, count: int) -> None:
 def test_entries_of_gunicorn_workers_arrive_once_through_restarts(
     server: DevServer, tmp_path: Path, worker: str, is_preloaded: bool, number: int
 ) -> None:
-    """Each entry arrives once, through restarts by `max_requests` and HUP and at the end."""
+    """If gunicorn restarts its workers, or ends, each entry of its workers arrives once."""
     (tmp_path / "shop.py").write_text(WSGI)
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         port = listener.getsockname()[1]
         arguments = ["gunicorn", "--bind", f"fd://{listener.fileno()}", "--workers", "2"]
         arguments += ["--worker-class", worker, "--threads", "2", "--max-requests", "3"]
-        # A worker that gets its signal while it boots ignores it, and is killed after this time.
+        # A worker that is still starting ignores its signal, so gunicorn kills it after this time.
         arguments += ["--graceful-timeout", "10"]
         arguments += ["--preload"] * is_preloaded + ["shop:app"]
         with running(server, arguments, tmp_path, (listener.fileno(),)) as process:
             for n in range(8):
                 get(port, f"/{n}")
             process.send_signal(signal.SIGHUP)
-            wait_for_paths(server, 8)  # the old workers have ended
+            wait_for_paths(server, 8)  # then the old workers have ended
             for n in range(8, 16):
                 get(port, f"/{n}")
             process.send_signal(number)
@@ -146,7 +146,7 @@ def end(**_): logger.info("main ends")
 def celery(
     server: DevServer, cwd: Path, *arguments: str, method: str = "fork", tasks: int
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a worker with a prefork pool until its tasks are done, and end it by a warm shutdown."""
+    """Run a Celery worker with a prefork pool until its tasks are done, then do a warm shutdown."""
     program = CELERY.replace("METHOD", method).replace("TASKS", str(tasks))
     (cwd / "shop.py").write_text(program)
     (cwd / "queue").mkdir()
@@ -169,7 +169,7 @@ def celery(
 def test_celery_children_send_their_entries_at_a_warm_shutdown(
     server: DevServer, tmp_path: Path, method: str
 ) -> None:
-    """Celery's children run no exit hooks, but all entries arrive, also those of the shutdown."""
+    """At a warm shutdown, Celery's children send all their entries, although no exit hooks run."""
     with celery(server, tmp_path, "--concurrency", "2", method=method, tasks=5):
         pass
     children = set((tmp_path / "done").read_text().split())
@@ -182,7 +182,7 @@ def test_celery_children_send_their_entries_at_a_warm_shutdown(
 
 
 def test_signal_at_the_end_of_a_celery_child_sends_the_entries(server: DevServer) -> None:
-    """The signal that Celery sends in a child that ends makes the child send its entries."""
+    """When a Celery child ends, Celery's signal `worker_process_shutdown` flushes its entries."""
     code = """\
 import os
 from celery.signals import worker_process_shutdown
@@ -201,10 +201,10 @@ print(logger.stats().delivered, flush=True)
 
 @soak
 def test_celery_child_that_is_replaced_sends_its_entries(server: DevServer, tmp_path: Path) -> None:
-    """The entries of a child arrive when the child ends, while the Celery worker goes on.
+    """When Celery replaces a child, the entries of the old child arrive.
 
-    The next child runs no task. Celery 5.7 forks this child in a thread if the broker's transport
-    has no event loop, and the system kills the child when the thread ends.
+    The new child runs no task, because it may be killed at once: if the broker's transport has no
+    event loop, Celery 5.7 forks the child in a thread, and the end of the thread kills the child.
     """
     arguments = ("--concurrency", "1", "--max-tasks-per-child", "2")
     with celery(server, tmp_path, *arguments, tasks=2):

@@ -1,4 +1,4 @@
-"""`flush_on_sigterm()` sends the queued entries, and then the previous handler is called."""
+"""After `flush_on_sigterm()`, SIGTERM sends the queued entries, then calls the old handler."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_no_signal_handler_unless_asked_for(server: DevServer) -> None:
 
 @pytest.mark.usefixtures("own_handler")
 def test_second_call_installs_nothing() -> None:
-    """A second call keeps the handler of the first call."""
+    """A second call of `flush_on_sigterm` keeps the handler of the first call."""
     flush_on_sigterm()
     installed = signal.getsignal(signal.SIGTERM)
     flush_on_sigterm()
@@ -66,7 +66,7 @@ def test_second_call_installs_nothing() -> None:
 
 @pytest.mark.usefixtures("own_handler")
 def test_call_in_another_thread_raises_an_error() -> None:
-    """The error says that the function must be called in the main thread."""
+    """Outside the main thread, `flush_on_sigterm` raises an error."""
     caught: list[Exception] = []
 
     def install() -> None:
@@ -84,7 +84,7 @@ def test_call_in_another_thread_raises_an_error() -> None:
 
 
 def test_handler_from_c_is_not_replaced() -> None:
-    """A handler that was set in C is not replaced, because Python cannot call the handler."""
+    """A signal handler that was set in C is not replaced, because Python cannot call it."""
     code = """\
         import ctypes, signal, sys
         handle = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: None)
@@ -102,7 +102,7 @@ def test_handler_from_c_is_not_replaced() -> None:
 
 
 def test_previous_handler_is_called_after_the_entries_are_sent(server: DevServer) -> None:
-    """The previous handler is called after the entries are sent, and the program can log on."""
+    """The previous handler is called after the entries are sent, and later log calls work."""
     done = run(
         server,
         f"""\
@@ -121,7 +121,7 @@ def test_previous_handler_is_called_after_the_entries_are_sent(server: DevServer
 
 
 def test_ignored_signal_stays_ignored_and_no_entry_is_dropped(server: DevServer) -> None:
-    """If SIGTERM was ignored, entries that are not sent within the time limit stay queued."""
+    """If SIGTERM is ignored, entries that are not sent within the time limit stay queued."""
     server.script(*[Fault(status=503)] * 2)
     done = run(
         server,
@@ -141,7 +141,7 @@ def test_ignored_signal_stays_ignored_and_no_entry_is_dropped(server: DevServer)
 
 
 def test_two_handlers_that_call_each_other_make_no_loop(server: DevServer) -> None:
-    """A handler that calls ours can be the previous handler of a second call."""
+    """If the app's handler and the package's handler call each other, there is no endless loop."""
     done = run(
         server,
         f"""\
@@ -159,7 +159,7 @@ def test_two_handlers_that_call_each_other_make_no_loop(server: DevServer) -> No
 
 
 def test_handler_that_raises_system_exit_ends_the_program_with_its_code(server: DevServer) -> None:
-    """If the previous handler exits, entries that are logged after that arrive once, too."""
+    """If the previous handler raises SystemExit, the program ends, and all entries arrive once."""
     done = run(
         server,
         f"""\
@@ -177,7 +177,7 @@ def test_handler_that_raises_system_exit_ends_the_program_with_its_code(server: 
 
 @pytest.mark.soak
 def test_sigterm_and_the_exit_that_follows_share_one_time_limit(server: DevServer) -> None:
-    """An unreachable server delays the program by one time limit, not by two."""
+    """If the server is unreachable, SIGTERM and the following exit together take one time limit."""
     server.script_sign_in(*HANG)
     code = f"""\
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
@@ -195,7 +195,7 @@ def test_sigterm_and_the_exit_that_follows_share_one_time_limit(server: DevServe
 
 @pytest.mark.soak
 def test_program_that_goes_on_after_sigterm_has_its_full_time_at_exit(server: DevServer) -> None:
-    """An exit long after a SIGTERM has its full time limit."""
+    """If a program continues after SIGTERM, its later exit has the full time limit."""
     server.script(Fault(hang=True))
 
     def go_on(process: subprocess.Popen[str]) -> None:
@@ -223,7 +223,7 @@ def test_program_that_goes_on_after_sigterm_has_its_full_time_at_exit(server: De
 
 @needs_fork
 def test_forked_child_sends_its_own_entries_only(server: DevServer) -> None:
-    """A forked child inherits the handler, but not the queued entries."""
+    """At SIGTERM, a forked child sends its own entries, but not the entries of its parent."""
     done = run(
         server,
         f"""\
@@ -246,7 +246,7 @@ def test_forked_child_sends_its_own_entries_only(server: DevServer) -> None:
 
 @needs_fork
 def test_child_that_logs_nothing_does_not_send_the_parent_s_entries(server: DevServer) -> None:
-    """A child without entries sends nothing when SIGTERM ends it."""
+    """If a forked child has no entries, it sends nothing when SIGTERM ends it."""
     done = run(
         server,
         f"""\
@@ -274,11 +274,11 @@ atexit.register(hook)
 
 @pytest.mark.parametrize("logging", ["logger.info('x')", INLINE], ids=["thread", "inline"])
 def test_sigterm_during_the_drain_at_exit_waits_for_it(server: DevServer, logging: str) -> None:
-    """SIGTERM during the drain at exit ends the process after the drain."""
+    """If SIGTERM arrives during the exit, the process first sends its entries and then ends."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
-        server.wait_for_requests(1, endpoint="batch")  # only the drain sends this request
+        server.wait_for_requests(1, endpoint="batch")  # this request is sent only at exit
         process.send_signal(signal.SIGTERM)
         server.release()
 
@@ -291,7 +291,7 @@ EXITING = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
 
 
 def test_handler_that_exits_ends_the_drain_at_exit(server: DevServer) -> None:
-    """An app's handler that exits ends the drain, and the lost entry is told."""
+    """If the app's SIGTERM handler ends the exit early, the lost entry is reported."""
     server.script(*HANG)
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -304,7 +304,7 @@ def test_handler_that_exits_ends_the_drain_at_exit(server: DevServer) -> None:
 
 
 def test_handler_that_exits_waits_for_the_drain_with_flush_on_sigterm(server: DevServer) -> None:
-    """With `flush_on_sigterm`, a handler that exits is called after the drain."""
+    """With `flush_on_sigterm`, the app's handler is called after the entries are sent at exit."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -319,7 +319,7 @@ def test_handler_that_exits_waits_for_the_drain_with_flush_on_sigterm(server: De
 
 
 def test_second_sigterm_waits_for_the_first(server: DevServer) -> None:
-    """A second SIGTERM during the drain loses no entry."""
+    """A second SIGTERM that arrives while the entries are sent loses no entry."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -337,7 +337,7 @@ def test_second_sigterm_waits_for_the_first(server: DevServer) -> None:
 def test_two_sigterms_during_the_drain_call_the_previous_handler_once(
     server: DevServer, tmp_path: Path
 ) -> None:
-    """After the drain at exit, the previous handler is called once for both signals."""
+    """If SIGTERM arrives twice during the exit, the previous handler is called only once."""
     server.script(Fault(hang=True))
     handled = tmp_path / "handled"
 
@@ -363,7 +363,7 @@ def test_two_sigterms_during_the_drain_call_the_previous_handler_once(
 
 
 def test_sigterm_while_another_thread_drains_ends_the_process(server: DevServer) -> None:
-    """If a host runs the exit hooks in another thread, SIGTERM still ends the process."""
+    """If the exit hooks do not run in the main thread, SIGTERM still ends the process."""
     server.script(*HANG)
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -382,7 +382,7 @@ def test_sigterm_while_another_thread_drains_ends_the_process(server: DevServer)
 
 
 def test_exit_hooks_in_another_thread_send_the_entries(server: DevServer) -> None:
-    """A host, such as a C program, may run the exit hooks in a thread that it made itself."""
+    """Entries are sent at exit even if the exit hooks run in a thread that C code has made."""
     done = run(
         server,
         """\
@@ -397,7 +397,7 @@ def test_exit_hooks_in_another_thread_send_the_entries(server: DevServer) -> Non
 
 
 def test_interrupt_ends_the_drain_and_sigterm_still_ends_the_process(server: DevServer) -> None:
-    """Ctrl-C ends the drain, the lost entry is counted, and SIGTERM ends the process."""
+    """If Ctrl-C interrupts the exit, the lost entry is counted, and SIGTERM ends the process."""
     server.script(*HANG)
 
     def interrupt(process: subprocess.Popen[str]) -> None:

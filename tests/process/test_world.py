@@ -1,4 +1,4 @@
-"""The package does not change the state of the app's process, such as hooks and handlers."""
+"""The package does not change global state of the app's process, such as signal handlers."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def run(server: DevServer, code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_nothing_of_the_process_is_changed(server: DevServer) -> None:
-    """Import, constructor, entries, delivery, trouble and close do not change the process."""
+    """No use of a logger changes the process's hooks, signal handlers or warning filters."""
     done = run(
         server,
         """\
@@ -108,7 +108,7 @@ def test_nothing_of_the_process_is_changed(server: DevServer) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_nothing_of_a_child_is_changed(server: DevServer) -> None:
-    """The fork hooks do not change the state of the child's process."""
+    """The fork hooks of the package do not change the global state of the child process."""
     done = run(
         server,
         """\
@@ -132,7 +132,7 @@ def test_nothing_of_a_child_is_changed(server: DevServer) -> None:
 
 
 def test_standard_logger_of_the_package_is_an_ordinary_one(server: DevServer) -> None:
-    """The logger `voyage_logger` has no level and prints nothing; its records reach the app."""
+    """The standard logger `voyage_logger` has no level, prints nothing, and passes records on."""
     done = run(
         server,
         """\

@@ -1,4 +1,4 @@
-"""How the figures of the benchmarks' rounds are summed up, and how they get into the docs."""
+"""The benchmarks' figures: their medians, and the tables in the docs that are made from them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_figures_are_the_medians_of_the_rounds() -> None:
-    """A number becomes the median of the rounds; any other value is the last round's."""
+    """A figure is the median of all rounds, and any other value comes from the last round."""
     rounds = [{"p50": 3, "is": True}, {"p50": 100, "is": False}, {"p50": 1, "is": True}]
     assert summary(rounds) == {"p50": 3, "p50 each": [3, 100, 1], "is": True, "rounds": 3}
     assert summary([{"rate": None}, {"rate": 2.0}])["rate"] == 2.0
 
 
 def test_figure_is_followed_by_the_spread_of_the_rounds() -> None:
-    """The spread is the least and the greatest round, after the same correction as the figure."""
+    """The spread shows the smallest and the largest figure of all rounds."""
     result = summary([{"p50": 12.31}, {"p50": 11.0}, {"p50": 14.0}])
     shifted(result, ["p50"], 1.0)
 
@@ -36,7 +36,7 @@ def test_figure_is_followed_by_the_spread_of_the_rounds() -> None:
 
 
 def results(folder: Path, *, is_quick: bool = False) -> Path:
-    """Write results of `deliver` and `latency` with invented figures, and return their folder."""
+    """Write invented results of `deliver` and `latency` to a folder, and return the folder."""
     report_setting = {"date": "2026-11-25", "python": "3.11.7", "sink": "C", "rounds": 3}
     machine = {"cores": 2, "cpu": "a processor", "load": [0.1, 0.1, 0.1]}
     found = {**report_setting, "machine": machine, "versions": {}, "is_quick": is_quick}
@@ -54,7 +54,7 @@ def results(folder: Path, *, is_quick: bool = False) -> Path:
 
 
 def test_tables_of_the_docs_are_made_from_the_results(tmp_path: Path) -> None:
-    """A table shows figures with their spread and the greatest loss; other text does not change."""
+    """The tables in the docs are replaced by tables of the results, and other text stays."""
     text = "Before.\n<!-- benchmark: {0} -->\nold\n<!-- end -->\nAfter.\n"
     doc = tmp_path / "doc.md"
     doc.write_text("".join(text.format(name) for name in ("deliver", "latency", "idle")))
@@ -62,7 +62,7 @@ def test_tables_of_the_docs_are_made_from_the_results(tmp_path: Path) -> None:
     ended = tables.main(["--results", str(results(tmp_path)), "--into", str(doc)])
 
     delivered, slow, idle = doc.read_text().split("Before.\n")[1:]
-    assert ended == 1  # because `idle` has no results
+    assert ended == 1  # `idle` has no results
     assert idle == text.format("idle").removeprefix("Before.\n")
     for replaced in (delivered, slow):
         assert "old" not in replaced
@@ -73,7 +73,7 @@ def test_tables_of_the_docs_are_made_from_the_results(tmp_path: Path) -> None:
 
 
 def test_quick_run_makes_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The figures of `--quick` cannot get into the docs."""
+    """The results of a run with `--quick` are not written to the docs."""
     assert tables.main(["--results", str(results(tmp_path, is_quick=True))]) == 1
 
     said = capsys.readouterr()
@@ -83,7 +83,7 @@ def test_quick_run_makes_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_docs_have_a_place_for_every_table() -> None:
-    """The page has a mark for each table, and no table without a mark."""
+    """The docs have one mark for each table, and no table without a mark."""
     text = (ROOT / "docs" / "performance.md").read_text()
     assert re.findall(r"<!-- benchmark: (\S+) -->", text) == list(tables.TABLES)
     assert text.count("<!-- end -->") == len(tables.TABLES)

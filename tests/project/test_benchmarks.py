@@ -1,4 +1,4 @@
-"""The benchmarks: their server stores all requests, and each benchmark prints its tables."""
+"""The benchmarks' server, the sink, stores all requests, and each benchmark prints its tables."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def post(sink: Sink, content: bytes, path: str = PATH, **headers: str) -> tuple[
 
 
 def test_loss_and_duplicates_are_seen(sink: Sink) -> None:
-    """The sink knows of each entry whether it is missing and how often it came."""
+    """The sink shows for each entry whether it is missing, and how often it arrived."""
     assert post(sink, body(0, 1, 3))[0] == 200
     assert post(sink, body(3, 4))[0] == 200
     arrivals = sink.stored().arrivals()
@@ -69,19 +69,19 @@ def test_loss_and_duplicates_are_seen(sink: Sink) -> None:
 
 
 def test_compressed_bodies_count_as_sent_and_are_read_later(sink: Sink) -> None:
-    """A body in gzip counts with its compressed size, and each of its entries is found."""
+    """A gzip body counts with its compressed size, and all its entries are found."""
     content = gzip.compress(body(*range(500)))
     post(sink, content, **{"Content-Encoding": "gzip"})
     stored = sink.stored()
     assert len(stored.arrivals()) == 500
     assert (
         len(content) < stored.wire_bytes < len(content) + 300
-    )  # the headers have fewer than 300 bytes
+    )  # the headers take less than 300 bytes
     assert sink.count() == (1, stored.wire_bytes)
 
 
 def test_large_bodies_arrive_whole(sink: Sink) -> None:
-    """A body in many pieces is stored once and whole, also on a connection with two requests."""
+    """A large body that arrives in many pieces is stored once and whole."""
     connection = http.client.HTTPConnection("127.0.0.1", sink.port, timeout=LIMIT)
     for first in (0, 50_000):
         connection.request("POST", PATH, body(*range(first, first + 50_000)))
@@ -93,7 +93,7 @@ def test_large_bodies_arrive_whole(sink: Sink) -> None:
 
 
 def test_requests_sent_together_are_told_apart(sink: Sink) -> None:
-    """The sink stores each request of a client that does not wait for answers."""
+    """If a client sends many requests without waiting for answers, the sink stores each of them."""
     head = f"POST {PATH} HTTP/1.1\r\nContent-Length: {len(body(0))}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", sink.port), LIMIT) as connection:
         connection.sendall(b"".join(head + body(n) for n in range(50)))
@@ -108,14 +108,14 @@ def test_requests_sent_together_are_told_apart(sink: Sink) -> None:
 
 
 def test_raw_streams_are_counted_across_pieces(sink: Sink) -> None:
-    """An entry that two reads split counts once, in a stream without HTTP."""
+    """In a stream without HTTP, an entry that is split between two reads counts once."""
     stream = b"".join(b"\x93\xa4shop" + session(n).encode() for n in range(200))
     with socket.create_connection(("127.0.0.1", sink.port), LIMIT) as connection:
         for start in range(0, len(stream), 333):
             connection.sendall(stream[start : start + 333])
             size = min(start + 333, len(stream))
             deadline = time.monotonic() + LIMIT
-            while sink.count()[1] < size:  # so that the sink reads each piece by itself
+            while sink.count()[1] < size:  # so that the sink reads each piece separately
                 assert time.monotonic() < deadline
     stored = sink.stored()
     assert len(stored.requests) > 10
@@ -124,7 +124,7 @@ def test_raw_streams_are_counted_across_pieces(sink: Sink) -> None:
 
 
 def test_sink_is_slow_on_request(sink: Sink) -> None:
-    """An answer comes after the delay that is asked for; the arrival is the request's time."""
+    """The sink can delay its answers. The recorded time is the time of the request."""
     sink.reset(delay_ms=150)
     start = time.monotonic_ns()
     post(sink, body(7))
@@ -134,7 +134,7 @@ def test_sink_is_slow_on_request(sink: Sink) -> None:
 
 
 def test_sink_refuses_connections_until_it_is_healed(sink: Sink) -> None:
-    """After a time of refused connections the sink has the same port and its stored requests."""
+    """The sink can refuse connections for a while, and keeps its port and stored requests."""
     post(sink, body(1))
     sink.drop_new()
     with pytest.raises(ConnectionRefusedError):
@@ -145,7 +145,7 @@ def test_sink_refuses_connections_until_it_is_healed(sink: Sink) -> None:
 
 
 def test_sink_can_accept_connections_and_never_answer(sink: Sink) -> None:
-    """A sink that swallows requests neither answers nor stores any of them."""
+    """After `swallow`, the sink accepts connections, but does not answer or store requests."""
     sink.swallow()
     with socket.create_connection(("127.0.0.1", sink.port), LIMIT) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
@@ -168,7 +168,7 @@ def test_sink_can_accept_connections_and_never_answer(sink: Sink) -> None:
 def test_each_client_gets_the_answer_it_needs(
     sink: Sink, path: str, status: int, content: bytes
 ) -> None:
-    """The sink answers each client in the way of the service that the client is made for."""
+    """The sink answers each client like the service for which the client was made."""
     found, answer = post(sink, b"x", path)
     assert found == status
     assert content in answer
@@ -176,7 +176,7 @@ def test_each_client_gets_the_answer_it_needs(
 
 @pytest.mark.parametrize("key", ["lost", "burst 1 lost", "script_lost", "lost_share", "doubled"])
 def test_worst_round_counts_for_losses(sink: Sink, key: str) -> None:
-    """The worst round counts for losses and duplicates, not the median."""
+    """For losses and duplicates, the worst round counts, and not the median."""
     bench = Bench(sink, ENTRANTS[:2], rounds=3)
     counts = iter([0, 0, 7, 0, 0, 0])
 
@@ -186,7 +186,7 @@ def test_worst_round_counts_for_losses(sink: Sink, key: str) -> None:
 
 
 def test_client_that_fails_in_one_round_is_named(sink: Sink) -> None:
-    """The figures come from the other rounds, and the failure is listed."""
+    """If a client fails in one round, its figures come from the other rounds, and it is named."""
     bench = Bench(sink, ENTRANTS[:1], rounds=2)
     outcomes: Iterator[dict[str, int] | ChildError] = iter([ChildError("out of luck"), {"lost": 0}])
 
@@ -201,7 +201,7 @@ def test_client_that_fails_in_one_round_is_named(sink: Sink) -> None:
 
 
 def test_deliver_counts_what_is_missing_and_what_came_twice(sink: Sink) -> None:
-    """Of six entries one is missing and two came twice; an entry of the warm-up does not count."""
+    """`deliver` counts missing entries and duplicates, but not the entries of the warm-up."""
     post(sink, body(deliver.WARM))
     before = sink.count()
     start = time.monotonic_ns()
@@ -215,20 +215,20 @@ def test_deliver_counts_what_is_missing_and_what_came_twice(sink: Sink) -> None:
 
 
 def test_each_round_begins_with_another_client() -> None:
-    """Each client is the first one in some round."""
+    """Each round begins with another client."""
     first = {rotated(ENTRANTS, number)[0].name for number in range(len(ENTRANTS))}
     assert first == {entrant.name for entrant in ENTRANTS}
 
 
 def test_readme_explains_every_contestant_and_benchmark() -> None:
-    """The README of the benchmarks has a word on each client and each benchmark."""
+    """The README of the benchmarks mentions each client and each benchmark."""
     text = (ROOT / "benchmarks" / "README.md").read_text()
     for name in [*(entrant.name for entrant in ENTRANTS), *MEASURES]:
         assert f"`{name}`" in text, name
 
 
 def bench(out: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
-    """Run the command line; return its output, and its results by benchmark."""
+    """Run the benchmarks' command, and return its output and the results of each benchmark."""
     command = ["-m", "benchmarks", *arguments, "--quick", "--out", out]
     run = python(*command, cwd=ROOT, environ={"PYTHONPATH": str(ROOT / "src")}, seconds=300)
     assert run.returncode == 0, run.stderr
@@ -237,7 +237,7 @@ def bench(out: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
 
 @pytest.mark.soak
 def test_two_benchmarks_compare_two_clients(tmp_path: Path) -> None:
-    """`call` and `deliver` measure this package beside a client written by hand."""
+    """`call` and `deliver` compare this package with a client that was written by hand."""
     shown, found = bench(
         tmp_path, "call", "deliver", "--contestants", "voyage,by-hand", "--entries", "300"
     )
@@ -262,7 +262,7 @@ def test_two_benchmarks_compare_two_clients(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_contestant_that_fails_is_named(tmp_path: Path) -> None:
-    """A client that cannot be measured makes the run fail, and the other clients are measured."""
+    """If a client cannot be measured, the command fails, but measures the other clients."""
     package = tmp_path / "requests"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('broken on purpose')\n")
@@ -277,7 +277,7 @@ def test_contestant_that_fails_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_every_benchmark_runs(tmp_path: Path) -> None:
-    """`all` measures every benchmark, loses no entry that must arrive, and makes every table."""
+    """`all` runs every benchmark without an unexpected loss, and makes every table."""
     _, found = bench(tmp_path, "all", "--contestants", "voyage,by-hand,vendor")
     for name, (benchmark, _) in tables.TABLES.items():
         row = "as it comes" if name == "prices" else "**voyage-logger**"
@@ -285,7 +285,7 @@ def test_every_benchmark_runs(tmp_path: Path) -> None:
     assert set(found) == set(MEASURES)
     exits = found["exit"]["results"]["results"]
     assert exits["voyage"]["healthy_lost"] == 0
-    assert exits["vendor"]["healthy_lost"] == 50  # the vendor's client loses these by design
+    assert exits["vendor"]["healthy_lost"] == 50  # the vendor's client always loses these entries
     assert exits["vendor"]["refused"] < exits["voyage"]["refused"] < 8
     assert found["contention"]["results"]["results"]["voyage"]["lost"] == 0
     assert found["idle"]["results"]["results"]["voyage"]["wakeups"] == 0

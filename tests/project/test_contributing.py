@@ -20,7 +20,7 @@ PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def run(command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a reader does in the virtual environment."""
+    """Run a command in the virtual environment, as a reader of the page does."""
     return subprocess.run(
         shlex.split(command),
         cwd=ROOT,
@@ -33,7 +33,7 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
 
 
 def commands(beginning: str) -> list[str]:
-    """Return the commands that begin so; the page has at least one."""
+    """Return the page's commands that begin with the given text. There must be at least one."""
     found = [command for command in COMMANDS if command.startswith(beginning)]
     assert found, beginning
     return found
@@ -41,20 +41,20 @@ def commands(beginning: str) -> list[str]:
 
 @pytest.mark.parametrize("command", commands("ruff "))
 def test_quick_check_passes_as_written(command: str) -> None:
-    """The checks of rules and format run as the page shows them."""
+    """The commands that check rules and format work as the page shows them."""
     done = run(command)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_command_for_one_test_finds_it() -> None:
-    """The command that chooses tests by name finds some; it only collects them, to be quick."""
+    """The command that selects tests by name finds tests. Here, it only collects them."""
     (command,) = [command for command in commands("pytest tests/") if " -k " in command]
     done = run(f"{command} --collect-only -q -n 0")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_command_for_long_tests_has_a_known_mark() -> None:
-    """Pytest knows the options of the command for long tests, and the mark `soak`."""
+    """The command for long tests has valid options and uses a known mark."""
     (command,) = commands("pytest -m soak")
     done = run(f"{command} --markers")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -62,14 +62,14 @@ def test_command_for_long_tests_has_a_known_mark() -> None:
 
 
 def test_every_session_that_is_named_exists() -> None:
-    """The page names sessions that the noxfile has."""
+    """The noxfile has each nox session that the page names."""
     sessions = re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
     named = {command.removeprefix("nox -s ") for command in commands("nox -s ")}
     assert named <= set(sessions)
 
 
 def test_every_path_that_is_named_exists() -> None:
-    """The page names files and folders that exist, in commands and in the text."""
+    """Each file and folder that the page names exists."""
     words = [word for command in COMMANDS for word in shlex.split(command)] + QUOTED
     named = {word for word in words if "/" in word and " " not in word} - {".venv/bin/activate"}
     assert len(named) >= 8
@@ -78,7 +78,7 @@ def test_every_path_that_is_named_exists() -> None:
 
 
 def test_no_command_is_unchecked() -> None:
-    """A new command is checked by a test of this file, or is listed here because it is slow."""
+    """Each command on the page is checked by a test, or listed here because it is slow."""
     checked = ("ruff ", "pytest tests/", "pytest -m soak", "nox -s ")
     slow = {
         "pytest",

@@ -1,4 +1,4 @@
-"""The documentation works as shown: snippets, doctests, commands and links."""
+"""The snippets, doctests, commands and links in the documentation work."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def name(page: Path) -> str:
 
 @pytest.fixture
 def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
-    """Return the root logger, whose handlers and level a page may change."""
+    """Return the root logger, and restore its handlers and level after the test."""
     root = logging.getLogger()
     level = root.level
     monkeypatch.setattr(root, "handlers", [*root.handlers])
@@ -56,13 +56,13 @@ def test_python_snippets_run(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """The snippets of a page run from top to bottom, and the client prints no complaint."""
+    """The Python snippets of a page run from top to bottom, and the client prints no complaint."""
     for variable, value in server.environ.items():
         monkeypatch.setenv(variable, value)
-    for module in (sys, threading):  # a page may replace these hooks
+    for module in (sys, threading):  # the snippets of a page may replace these hooks
         monkeypatch.setattr(module, "excepthook", module.excepthook)
     namespace: dict[str, object] = {}
-    # A page names a permanent folder for the spool; the test uses a folder of its own.
+    # A page may name a permanent folder for the spool. The test replaces it by a temporary folder.
     text = page.read_text().replace('"/var/lib/my-app/', f'"{tmp_path}/')
     for snippet in SNIPPET.findall(text):
         exec(compile(snippet, name(page), "exec"), namespace)  # noqa: S102 - our own pages
@@ -75,7 +75,7 @@ def test_python_snippets_run(
 def test_handler_of_the_docs_makes_entries(
     server: DevServer, make_logger: MakeLogger, root: logging.Logger
 ) -> None:
-    """The handler for `logging` passes on level, message, function, traceback and journey."""
+    """The `logging` handler from the docs makes complete entries of log records."""
     root.handlers.clear()
     logger = make_logger(flush_interval=600)
     (recipe,) = (
@@ -94,7 +94,7 @@ def test_handler_of_the_docs_makes_entries(
 
     with logger.journey("checkout"):
         charge()
-    logging.getLogger("shop").info("Order 6")  # below the root logger's default level
+    logging.getLogger("shop").info("Order 6")  # below the root logger's level
     assert logger.flush()
     first, second, _, last = server.entries()
     assert (first["level"], first["message"]) == ("warn", "Card declined once")
@@ -107,7 +107,7 @@ def test_handler_of_the_docs_makes_entries(
 
 
 def test_architecture_names_files_that_exist() -> None:
-    """Each file that the page about the architecture names is there."""
+    """Each file that the page about the architecture names exists."""
     page = (ROOT / "docs/architecture.md").read_text()
     rooms = "|".join(path.name for path in (ROOT / "src/voyage_logger").iterdir() if path.is_dir())
     named = set(re.findall(rf"`((?:{rooms}|tests)/[\w/]+\.py)`", page))
@@ -121,7 +121,7 @@ def test_architecture_names_files_that_exist() -> None:
 
 
 def test_fixture_of_the_docs_works(tmp_path: Path) -> None:
-    """The fixture for pytest works as shown, and the test that uses the fixture passes."""
+    """The pytest fixture from the docs works, and the test that uses this fixture passes."""
     page = (ROOT / "docs" / "devserver.md").read_text()
     (fixture,) = (snippet for snippet in SNIPPET.findall(page) if "pytest.fixture" in snippet)
     (example,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
@@ -139,13 +139,13 @@ def test_fixture_of_the_docs_works(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_in_docstrings_are_correct(module: str) -> None:
-    """The examples in docstrings print the results that the docstrings show."""
+    """The examples in docstrings print the results that are shown there."""
     assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
-    """A relative link names a file that exists, and a heading of the file."""
+    """Each relative link leads to an existing file, and to an existing heading."""
     for target in re.findall(r"\]\(([^):]+)\)", page.read_text()):
         file, _, heading = target.partition("#")
         linked = page.parent / file if file else page
@@ -154,13 +154,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the headings of a page in the form of links on GitHub."""
+    """Return the anchors that GitHub makes from the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", text).lower().replace(" ", "-") for text in headings}
 
 
 def test_each_promise_links_to_tests() -> None:
-    """Each promise of the README links to files that have tests."""
+    """Each promise in the README has a link to a file with tests."""
     _, section = PAGES[0].read_text().split("\n## What it promises\n")
     promises = re.split(r"^\d+\. ", section.partition("\n## ")[0], flags=re.MULTILINE)[1:]
     assert len(promises) == 9
@@ -172,7 +172,7 @@ def test_each_promise_links_to_tests() -> None:
 
 
 def test_readme_begins_with_the_two_commands() -> None:
-    """The first commands of the README install the package, and run the demo or the tests."""
+    """The first two commands in the README install the package and run the demo or the tests."""
     indented = [line for line in PAGES[0].read_text().splitlines() if line.startswith("    ")]
     assert indented[:2] == [
         "    pip install -e '.[dev]' && voyage-logger demo",

@@ -1,4 +1,4 @@
-"""The shape of the package: its rooms, its public names, the size of its files."""
+"""Checks of the package: the imports of its rooms, its public names, and the size of its files."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ FILES = {f"src/{path}": text for path, text in SOURCES.items()} | {
     f"tests/{path}": text for path, text in sources_in(TESTS).items()
 }
 
-# A file of the package has at most 350 lines, a function at most 50, and nine in ten are short.
-# Long scenarios and matrices make the limits of the tests larger.
+# A file of the package has at most 350 lines, and a function has at most 50 lines. Most functions
+# are short. The limits for tests are larger, because some tests play long scenarios.
 FILE_LINES = {"src": 350, "tests": 1150}
 FUNCTION_LINES = {"src": 50, "tests": 90}
 SHORT_SHARE = {"src": 0.9, "tests": 0.9}
@@ -41,13 +41,13 @@ SHORT_SHARE = {"src": 0.9, "tests": 0.9}
 VAGUE_NAMES = {"utils", "helpers", "common", "misc"}
 
 
-@functools.cache  # not at import, because each worker of pytest imports this file
+@functools.cache  # computed on demand, because each pytest worker imports this file
 def package_imports() -> set[Import]:
     return imports_in(SOURCES)
 
 
 def found_in(rule: Callable[[set[Import]], set[Import]], path: str, source: str) -> set[Import]:
-    """Return what a rule finds in one more file of the package."""
+    """Return the imports that a rule reports if the package has one more file."""
     return rule(package_imports() | imports_in({path: source}, SOURCES)) - rule(package_imports())
 
 
@@ -56,27 +56,27 @@ def shown(imports: set[Import]) -> list[str]:
 
 
 def test_every_room_has_a_rank() -> None:
-    """A new room of the package is given its place among the others."""
+    """Each room of the package has a rank."""
     assert {room_of(each.importer) for each in package_imports()} <= RANKS.keys()
 
 
 def test_rooms_import_only_rooms_below_them() -> None:
-    """No room of the package imports a room of its own rank or of a higher one."""
+    """No room of the package imports a room of the same rank or of a higher rank."""
     assert shown(upward(package_imports())) == []
 
 
 def test_no_modules_import_each_other() -> None:
-    """No module imports itself through other modules, not even for a type checker."""
+    """No modules import each other in a circle, not even for type checkers."""
     assert [sorted(circle) for circle in circles(package_imports())] == []
 
 
 def test_rooms_import_no_private_helper_of_another_room() -> None:
-    """A room imports another room's public names only."""
+    """A room imports only the public names of another room."""
     assert shown(private(package_imports())) == []
 
 
 def test_foreign_modules_have_one_importer() -> None:
-    """One module imports the HTTP client, and one module the locks of the operating system."""
+    """Only one module imports the HTTP client, and only one imports the system's file locks."""
     assert shown(foreign(package_imports())) == []
 
 
@@ -112,7 +112,7 @@ def test_foreign_modules_have_one_importer() -> None:
     ],
 )
 def test_guard_sees_an_import_that_points_upward(path: str, source: str, kind: str) -> None:
-    """The guard of the rooms sees each way to import a module of a higher room."""
+    """The check finds each way to import a module of a higher room."""
     (found,) = found_in(upward, path, source)
     assert (room_of(found.importer), found.imported) == ("_entry", "voyage_logger._queue.memory")
     assert found.kind == kind
@@ -132,12 +132,12 @@ def test_guard_sees_an_import_that_points_upward(path: str, source: str, kind: s
     ],
 )
 def test_guard_sees_a_room_beside_or_above_the_importer(path: str, source: str) -> None:
-    """The guard sees an import of a room that is not below the importer's room."""
+    """The check finds an import of a room of the same rank or of a higher rank."""
     assert len(found_in(upward, path, source)) == 1
 
 
 def test_guard_allows_integrations_to_import_the_public_names() -> None:
-    """A module of `integrations`, a room to come, may import what users import."""
+    """A module of the future room `integrations` may import the public names."""
     source = "from voyage_logger import VoyageLogger"
     assert not found_in(upward, "integrations/flask.py", source)
 
@@ -152,7 +152,7 @@ def test_guard_allows_integrations_to_import_the_public_names() -> None:
     ],
 )
 def test_guard_sees_a_circle_inside_a_room(back: str) -> None:
-    """The guard sees two modules of one room that import each other, in each way to import."""
+    """The check finds two modules of one room that import each other."""
     there = "from voyage_logger._queue.second import g"
     planted = {"_queue/first.py": there, "_queue/second.py": back}
     found = circles(package_imports() | imports_in(planted, SOURCES)) - circles(package_imports())
@@ -160,7 +160,7 @@ def test_guard_sees_a_circle_inside_a_room(back: str) -> None:
 
 
 def test_guard_sees_a_circle_of_three() -> None:
-    """The guard sees modules that import each other through a third module."""
+    """The check finds a circle of three modules that import each other."""
     arrows = [("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")]
     facts = {Import(f"voyage_logger.{one}", f"voyage_logger.{other}") for one, other in arrows}
     assert circles(facts) == {frozenset(f"voyage_logger.{name}" for name in "abc")}
@@ -176,12 +176,12 @@ def test_guard_sees_a_circle_of_three() -> None:
     ],
 )
 def test_guard_sees_a_private_helper_of_another_room(source: str) -> None:
-    """The guard sees a private name or a private module that another room imports."""
+    """The check finds an import of a private name or a private module of another room."""
     assert len(found_in(private, "_delivery/wrong.py", source)) == 1
 
 
 def test_guard_allows_private_modules_in_their_own_room() -> None:
-    """A module with an underscore may be imported in its own room."""
+    """A room may import its own private modules."""
     source = "from voyage_logger.transports._session import Session"
     assert not found_in(private, "transports/new.py", source)
 
@@ -199,7 +199,7 @@ def test_guard_allows_private_modules_in_their_own_room() -> None:
     ],
 )
 def test_guard_sees_a_foreign_module_in_a_second_file(source: str) -> None:
-    """The guard sees a second importer of the HTTP client or of the system's locks."""
+    """The check finds a second module that imports the HTTP client or the file locks."""
     assert len(found_in(foreign, "transports/_wrong.py", source)) == 1
 
 
@@ -212,7 +212,7 @@ def test_private_access_has_its_reason() -> None:
         if "noqa: SLF001" in line and "sys._getframe(" not in line
     ]
     unexplained = [path for path, line in lines if "- an object of this class" not in line]
-    # These lines are still being rewritten.
+    # Some lines of these files do not state their reason yet.
     known = {
         "_base/frozen.py",
         "_base/pickling.py",
@@ -226,14 +226,14 @@ def test_private_access_has_its_reason() -> None:
 
 @pytest.mark.parametrize("path", FILES)
 def test_files_stay_readable(path: str) -> None:
-    """A long file holds more than one idea, and a vague name hides the idea."""
+    """No file is too long, and no file has a vague name such as "utils"."""
     assert len(FILES[path].splitlines()) <= FILE_LINES[path.partition("/")[0]]
     assert Path(path).stem.strip("_") not in VAGUE_NAMES
 
 
 @pytest.mark.parametrize("folder", ["src", "tests"])
 def test_functions_stay_short(folder: str) -> None:
-    """No function is longer than a screen, and nine in ten are under 20 lines."""
+    """No function is too long, and most functions have fewer than 20 lines."""
     lengths = {
         f"{path}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for path, text in FILES.items()
@@ -248,7 +248,7 @@ def test_functions_stay_short(folder: str) -> None:
 
 
 def test_public_surface() -> None:
-    """The names that users may import change on purpose only."""
+    """The names that users may import do not change by accident."""
     assert voyage_logger.__all__ == [
         "DEFAULT_REDACTED_KEYS",
         "AuthenticationError",
@@ -275,7 +275,7 @@ def test_public_surface() -> None:
 
 
 def test_public_methods() -> None:
-    """The methods of a logger change on purpose only."""
+    """The public methods of a logger do not change by accident."""
     public = [name for name in dir(voyage_logger.VoyageLogger) if not name.startswith("_")]
     assert sorted(public) == [
         "bind",

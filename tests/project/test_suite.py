@@ -1,4 +1,4 @@
-"""The suite itself: each test asserts, and connects to this machine only."""
+"""Checks of the test suite: each test asserts, and tests connect only to this machine."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import pytest
 from pytest_socket import SocketConnectBlockedError
 
 TESTS = Path(__file__).parents[1]
-SHARED = {"contracts", "support"}  # the folders that all tests import from
+SHARED = {"contracts", "support"}  # all tests may import from these folders
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def functions_in(tree: ast.AST) -> list[Function]:
-    """Return all functions of a file, methods and inner functions too."""
+    """Return all functions of a file, also its methods and inner functions."""
     return [node for node in ast.walk(tree) if isinstance(node, Function)]
 
 
 def called_in(function: ast.AST) -> set[str]:
-    """Return the last name of each call: `raises` for `pytest.raises(...)`."""
+    """Return the short name of each called function, such as `raises` for `pytest.raises`."""
     calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
     return {ast.unparse(call).rpartition(".")[2] for call in calls}
 
 
 def asserting(functions: list[Function], helpers: set[str]) -> set[str]:
-    """Return the names of the functions that assert, or call one that does."""
+    """Return the names of the functions that assert, or that call a function that asserts."""
     known = helpers | {"raises", "warns", "fail"}
     while new := {
         function.name
@@ -43,14 +43,14 @@ def has_assert(function: ast.AST) -> bool:
 
 
 def without_assertion(tree: ast.AST, helpers: set[str]) -> set[str]:
-    """Return the names of a file's tests that can fail only by an error."""
+    """Return the names of the tests of a file that make no assertion."""
     functions = functions_in(tree)
     known = asserting(functions, helpers)
     return {each.name for each in functions if each.name.startswith("test_")} - known
 
 
 def test_each_test_asserts() -> None:
-    """Each test has an assertion, or calls a helper of the suite that has one."""
+    """Each test makes an assertion, or calls a helper that makes an assertion."""
     paths = [path.relative_to(TESTS) for path in TESTS.rglob("*.py")]
     trees = {path: ast.parse((TESTS / path).read_text()) for path in paths}
     shared = [tree for path, tree in trees.items() if path.parts[0] in SHARED]
@@ -60,7 +60,7 @@ def test_each_test_asserts() -> None:
 
 
 def test_guard_sees_a_test_that_asserts_nothing() -> None:
-    """The check of assertions follows calls of helpers, and finds a test without any."""
+    """The check follows calls of helpers, and finds a test that makes no assertion."""
     source = """
 def check(): assert True
 def show(): print()
@@ -74,7 +74,7 @@ def test_none(): show()
 
 
 def test_tests_connect_to_this_machine_only() -> None:
-    """A test that connects to another machine fails."""
+    """If a test connects to another machine, the test fails."""
     with (
         pytest.warns(UserWarning, match="connect"),
         pytest.raises(SocketConnectBlockedError, match="192"),

@@ -1,4 +1,4 @@
-"""The limits of the spool, the order of its entries, and its end."""
+"""The spool keeps its limits and the order of its entries, and the exit loses no entry."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class TestBound:
         stats = logger.stats()
         assert stats.dropped == stats.dropped_by["spool_full"] > 0
         assert stats.spooled == stats.pending == 800 - stats.dropped
-        assert stats.pending * 1000 > 128 * KIB  # one segment is dropped, not all of them
+        assert stats.pending * 1000 > 128 * KIB  # only one segment was dropped
         assert_law(stats)
 
     def test_full_spool_drops_the_lowest_level_first(
         self, server: DevServer, logger: VoyageLogger
     ) -> None:
-        """Many debug entries never make the spool drop an error."""
+        """The spool drops debug entries before it drops an error."""
         for number in range(20):
             logger.error(f"error {number}")
         for _ in range(800):
@@ -75,7 +75,7 @@ class TestBound:
         assert logger.stats().dropped_by.keys() == {"spool_full"}
 
     def test_full_spool_drops_the_oldest_entries_of_a_level_first(self, folder: Path) -> None:
-        """The newest entries of a level and the entries in flight stay."""
+        """The spool keeps the newest entries of a level and all entries in flight."""
         queue = SpoolQueue(1, 1 << 20, SpoolSettings(folder, 256 * KIB, None, "x"), Diagnostics())
         numbers: list[int] = []
 
@@ -94,14 +94,14 @@ class TestBound:
             queue.settle(count)
         queue.close("closed")
 
-        # The list is sorted, because new entries overtake old ones at times.
+        # The test sorts the list, because new entries can overtake old entries.
         assert sorted(numbers) == [*range(50), *range(50 + dropped, 800)]
 
     def test_entries_of_a_removed_closed_file_count_as_spool_deleted(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """A file that this process no longer writes cannot be saved; the loss names the reason."""
-        for _ in range(80):  # the batch is not full, so the worker waits
+        """If another program removes a full file, its entries are counted as `spool_deleted`."""
+        for _ in range(80):  # 80 entries do not fill a batch, so the worker waits
             logger.info("x" * 1000)
         first, *others = sorted(folder.glob("*.info.*"))
         count = len(first.read_bytes().splitlines())
@@ -123,7 +123,7 @@ class TestBound:
     def test_backlog_larger_than_the_limit_is_sent(
         self, server: DevServer, looked: VoyageLogger, folder: Path
     ) -> None:
-        """One dead owner is taken over in any case, and no entry is dropped for its files."""
+        """A dead owner is taken over even if its files are larger than `max_spool_bytes`."""
         leave(folder, server, [f"{'x' * 1000} {number}" for number in range(300)])
         look(looked)
         assert looked.stats().adopted == 300
@@ -136,7 +136,7 @@ class TestBound:
         assert server.count() == 451
         assert looked.stats().dropped == 0
         server.refuse_connections()
-        look(looked)  # from here on, the adopted files do not raise the limit
+        look(looked)  # the adopted files are delivered, so the limit is 256 KiB again
         for _ in range(400):
             looked.info("z" * 1000)
         assert size_of(folder) <= 256 * KIB
@@ -144,7 +144,7 @@ class TestBound:
     def test_delivered_entries_take_no_room(
         self, server: DevServer, looked: VoyageLogger, folder: Path
     ) -> None:
-        """Delivered entries count neither in an own segment nor in a dead owner's segment."""
+        """Entries that are already delivered do not count towards `max_spool_bytes`."""
         server.accept_connections()
         for _ in range(40):
             looked.info("x" * 1000)
@@ -168,13 +168,13 @@ class TestBound:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Backlogs that have no room beside others are reported, and sent in the end."""
+        """If some backlogs have no room, one line reports them, and they are sent later."""
         for number in range(3):
             owner = f"000000000{number}-7-00000007"
             leave(folder, server, ["x" * 1000] * 200, owner=owner)
         for _ in range(3):
             look(looked)
-            monkeypatch.setattr(diagnostics, "_last_said", {})  # this stands for a minute later
+            monkeypatch.setattr(diagnostics, "_last_said", {})  # as if a minute had passed
         assert looked.stats().adopted == 200
         lines = [line for line in capsys.readouterr().err.splitlines() if "no room" in line]
         assert len(lines) == 1
@@ -191,7 +191,7 @@ class TestBound:
     def test_entries_of_dead_owners_expire_after_max_spool_age(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Old entries are dropped and counted, and are not sent."""
+        """Entries of dead owners that are too old are not sent, but counted as `expired`."""
         path = leave(folder, server, ["old"])
         os.utime(path, (1, 1))
         logger = make_logger(spool_dir=folder, max_spool_age=3600, flush_interval=600)
@@ -206,7 +206,7 @@ class TestBound:
         assert not path.exists()
 
     def test_own_entries_expire_after_max_spool_age(self, folder: Path) -> None:
-        """Own entries are dropped after `max_spool_age` without a write to their file."""
+        """Entries are dropped if nothing was written to their file for `max_spool_age` seconds."""
         now = 0.0
         spool = SpoolSettings(folder, 1 << 20, 3600, "x")
         queue = SpoolQueue(100, 1 << 20, spool, Diagnostics(), clock=lambda: now)
@@ -250,7 +250,7 @@ class TestBound:
 
 class TestFill:
     def test_fill_is_the_larger_share_of_bytes_and_entries(self, folder: Path) -> None:
-        """A few large entries fill the queue as much as many small ones."""
+        """`fill()` returns the larger of two shares: used bytes and queued entries."""
         spool = SpoolSettings(folder, 4 << 20, None, "x")
         large = SpoolQueue(100, 1 << 20, spool, Diagnostics())
         for _ in range(4):
@@ -276,7 +276,7 @@ class TestClock:
         monkeypatch: pytest.MonkeyPatch,
         jump: float,
     ) -> None:
-        """Entries of a running process neither expire nor are adopted."""
+        """After a change of the clock, a running process keeps its entries."""
         server.refuse_connections()
         logger = make_logger(spool_dir=folder, max_spool_age=3600, flush_interval=600)
         logger.info("before")
@@ -302,7 +302,7 @@ class TestClock:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A file with a time in the future counts as a new file."""
+        """A file whose modification time is in the future does not expire."""
         leave(folder, server, ["left"])
         clock = time.time
         monkeypatch.setattr(time, "time", lambda: clock() - 1e9)
@@ -328,7 +328,7 @@ class TestEnd:
     def test_exit_without_a_server_is_quick_and_loses_nothing(
         self, server: DevServer, make_logger: MakeLogger, folder: Path, trouble: str
     ) -> None:
-        """The exit does not wait and reports no loss; the next process delivers the entries."""
+        """Without a server, the process ends quickly, and the next process delivers its entries."""
         if trouble == "refuse":
             server.refuse_connections()
         elif trouble == "hang":
@@ -338,7 +338,7 @@ class TestEnd:
         with Child(server, folder, self.CODE) as child:
             (seconds,), words = child.end()
 
-        assert float(seconds) < 15  # the exit may take thirty seconds
+        assert float(seconds) < 15  # seconds; an exit may take up to 30
         assert "lost" not in words
         server.release()
         server.reset()
@@ -356,7 +356,7 @@ class TestEnd:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A logger that is closed during an adoption leaves all files of dead owners."""
+        """If a logger is closed while it adopts entries, the files of dead owners stay."""
         for number in range(3):
             leave(folder, server, ["left"], owner=f"000000000{number}-7-00000007")
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -454,13 +454,13 @@ class TestBacklog:
         until(lambda: "now" in messages(server))
         batches = {row.entry["message"]: row.batch for row in server.stored()}
 
-        assert batches["now"] <= confirmed + 2  # one request was under way
+        assert batches["now"] <= confirmed + 2  # one request was already being sent
         assert batches["now"] < batches.get("4999", NEVER)
 
     def test_backlog_of_the_oldest_owner_is_sent_first(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """The order holds even if there are more dead owners than are taken over at a time."""
+        """Twelve dead owners are sent in the order of their age, eight at a time."""
         for number in [3, 11, 0, 7, 1, 10, 2, 9, 4, 8, 6, 5]:
             leave(folder, server, [f"left {number}"], owner=f"00000000{number:02}-7-00000007")
         make_logger(spool_dir=folder, flush_interval=0.05).info("own")
@@ -472,7 +472,7 @@ class TestBacklog:
     def test_next_owners_are_taken_over_as_soon_as_there_is_room(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Eight owners are taken over at a time; the next ones do not wait for half a minute."""
+        """When the first eight owners are sent, the worker takes over the next owners at once."""
         for number in range(60):
             leave(folder, server, [f"left {number}"], owner=f"00000000{number:02}-7-00000007")
         logger = make_logger(spool_dir=folder, flush_interval=0.05)
@@ -484,7 +484,7 @@ class TestBacklog:
     def test_owners_with_only_dropped_entries_make_room_for_others(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Owners whose entries are all dropped make room for the next owners."""
+        """When all entries of some owners are dropped, the worker takes over the next owners."""
         for number in range(20):
             leave(folder, server, [], tail=b"garbage\n", owner=f"00000000{number:02}-7-00000007")
         leave(folder, server, ["left"], owner="0000000099-7-00000007")
@@ -500,7 +500,7 @@ class TestBacklog:
         assert logger.stats().dropped_by == {"corrupt": 20}
 
     def test_waiting_entries_take_no_memory(self, server: DevServer, folder: Path) -> None:
-        """The process grows by less than two batches, however many entries wait."""
+        """Entries that wait on the disk use less memory than two batches."""
         code = """\
             import resource
             logger = logger_on(folder, max_queue_bytes=4 << 20)
@@ -527,7 +527,7 @@ class TestBacklog:
     def test_delivery_of_300_000_entries_takes_no_memory(
         self, server: DevServer, folder: Path
     ) -> None:
-        """A large backlog is read in pieces, so memory does not grow with its size."""
+        """The worker reads a large backlog in pieces, so the backlog does not fill the memory."""
         code = """\
             import resource
             def peak():
@@ -557,7 +557,7 @@ class TestBacklog:
             assert child.hears() == "True"
             grown = int(child.hears())
             print("grown by", grown, "KiB")
-            assert grown < 24 * KIB  # 120 MiB waited, and a request takes some MiB
+            assert grown < 24 * KIB  # the backlog has 120 MiB, and a request takes some MiB
         assert server.count() == 305_000
 
 
@@ -565,7 +565,7 @@ class TestSharing:
     def test_two_loggers_of_a_process_share_a_folder(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Each logger keeps and sends its own entries."""
+        """If two loggers share a folder, each logger sends only its own entries."""
         one, two = (make_logger(spool_dir=folder, flush_interval=600) for _ in range(2))
         for number in range(10):
             one.info(f"one {number}")
@@ -582,7 +582,7 @@ class TestSharing:
     def test_entries_from_before_a_fork_are_sent_once(
         self, server: DevServer, folder: Path
     ) -> None:
-        """The parent sends the parent's entries, and the child sends the child's entries."""
+        """After a fork, the parent and the child each send only their own entries."""
         code = """\
             logger = logger_on(folder)
             logger.info("parent 1")
@@ -602,7 +602,7 @@ class TestCollapse:
     def test_collapse_does_not_change_lines_on_the_disk(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """A written line is never changed, so each entry is sent by itself."""
+        """`collapse` does not change a line on the disk, so each entry is sent by itself."""
         logger = make_logger(spool_dir=folder, flush_interval=600, collapse=600)
         for _ in range(5):
             logger.info("again")
@@ -616,7 +616,7 @@ class TestPrivacy:
     def test_only_the_user_can_read_the_files(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """The folder has mode 0700 and each file 0600, for any umask; no file has a secret."""
+        """With any umask, the folder has mode 0700, and each file has mode 0600."""
         before = os.umask(0)
         try:
             logger = make_logger(spool_dir=folder, flush_interval=600)

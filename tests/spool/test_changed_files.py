@@ -1,4 +1,4 @@
-"""Segments that another program changes: the counts stay right."""
+"""Another program changes segments, and the counts stay right."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ ENTRY = '{"spool_seq":7,"message":"forged"}\n'
         ("\n" * 200, ["a", "b", "c", "d"], 200),
         ("junk\n", ["a", "b", "c", "d"], 1),
         (ENTRY, ["a", "b", "forged", "c", "d"], 0),
-        ("half of", ["a", "b", "d"], 1),  # The next line becomes the other half.
+        ("half of", ["a", "b", "d"], 1),  # The next line completes this half line.
     ],
     ids=["empty", "junk", "entry", "half"],
 )
 def test_foreign_lines_in_a_segment_lose_no_other_line(
     queue: SpoolQueue, folder: Path, added: str, arrive: list[str], lost: int
 ) -> None:
-    """Each logged entry arrives, or is kept together with the foreign bytes."""
+    """Each logged entry arrives, or is kept as a dead letter together with the foreign bytes."""
     log(queue, "a", "b")
     (path,) = folder.glob("*.info.*")
     with path.open("a") as file:
@@ -102,10 +102,10 @@ def test_changed_lines_are_counted_again(
 
 
 def test_overwritten_lines_of_a_large_file_lose_no_other_line(folder: Path) -> None:
-    """The unread rest of a file is not removed, and the queue does not wait for lost lines."""
+    """If another program overwrites lines of a large file, the other lines still arrive."""
     spool = SpoolSettings(folder, 1 << 28, None, "x")
     queue = SpoolQueue(1000, 1 << 20, spool, Diagnostics())
-    long = "x" * 150_000  # The second entry is not in the first piece that is read.
+    long = "x" * 150_000  # The first piece that the queue reads ends before the second entry.
     log(queue, *(f"{name}{long}" for name in "abc"))
     (path,) = folder.glob("*.ndjson")
     with path.open("r+b") as file:

@@ -1,4 +1,4 @@
-"""The spool under SIGKILL: each entry whose log call has returned arrives."""
+"""Processes are killed with SIGKILL, and each entry arrives if its log call has returned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.loggers import MakeLogger
     from voyage_logger.devserver import DevServer
 
-# This code logs until a kill, and prints each number after the log call has returned.
+# This program logs numbers until it is killed. It prints a number after its log call has returned.
 LOG_ON = """\
     seed, run = int(sys.argv[2]), sys.argv[3]
     choose = random.Random(seed).choice
@@ -40,7 +40,7 @@ LOG_ON = """\
 
 
 class Matrix:
-    """Kills several processes on one folder, and compares logged and delivered entries."""
+    """Kills processes that share a folder, and compares the logged and the delivered entries."""
 
     def __init__(self, server: DevServer, folder: Path, seed: int) -> None:
         self.server, self.folder = server, folder
@@ -80,16 +80,16 @@ class Matrix:
         self.server.rules = Rules(max_entries=self.random.choice([None, 7]))
 
     def drain(self, make_logger: MakeLogger) -> None:
-        """Let the logger of a new process deliver the remaining entries."""
+        """Start a logger that delivers the remaining entries."""
         self.server.release()
         self.server.accept_connections()
         self.server.rules = Rules()
-        self.server._running()._scripts["batch"].clear()  # some faults were not used
+        self.server._running()._scripts["batch"].clear()  # remove the unused faults
         logger = make_logger(spool_dir=self.folder, flush_interval=0.05, timeout=(5.0, 30.0))
         while True:
             logger.info("the end")
             logger.flush()
-            look(logger)  # one maintenance takes over some owners only
+            look(logger)  # one maintenance takes over only some owners
             if not logger.stats().pending and len(list(self.folder.glob("*.lock"))) == 1:
                 break
         assert logger.close().pending == 0
@@ -127,7 +127,7 @@ def run_matrix(
 def test_kill_at_any_moment_loses_no_entry(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:
-    """Each logged entry arrives; only entries in flight may arrive twice."""
+    """A kill at any moment loses no entry, and only entries in flight may arrive twice."""
     run_matrix(server, make_logger, tmp_path / "spool", 4, is_kind=True)
 
 
@@ -135,7 +135,7 @@ def test_kill_at_any_moment_loses_no_entry(
 def test_kill_while_the_server_fails_loses_no_entry(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:
-    """No entry is lost although the server fails in many ways at the same time."""
+    """No entry is lost if processes are killed while the server fails."""
     run_matrix(server, make_logger, tmp_path / "spool", 4, is_kind=False)
 
 
@@ -144,7 +144,7 @@ def test_kill_while_the_server_fails_loses_no_entry(
 def test_a_hundred_kills_lose_no_entry(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path, is_kind: bool
 ) -> None:
-    """No entry is lost by many kills, with a working and with a failing server."""
+    """A hundred kills lose no entry, whether the server works or fails."""
     run_matrix(server, make_logger, tmp_path / "spool", 100, is_kind=is_kind)
 
 
@@ -210,7 +210,7 @@ SILENT_CHILD = """\
 def test_forked_child_does_not_hold_the_lock_of_its_dead_parent(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:
-    """The parent's entries are adopted after its end, although a child still runs."""
+    """After the parent dies, its entries are adopted, although its child still runs."""
     server.refuse_connections()
     with Child(server, tmp_path, SILENT_CHILD) as parent:
         assert parent.hears() == "forked"
@@ -242,7 +242,7 @@ LOG_SOME = """\
 
 
 def test_stopped_process_keeps_its_entries(server: DevServer, tmp_path: Path) -> None:
-    """A process that is stopped for a while is not dead, and delivers when it continues."""
+    """A process that SIGSTOP stops for a while is not treated as dead."""
     with Child(server, tmp_path, LOG_SOME) as slow, Child(server, tmp_path, ADOPT) as other:
         assert slow.hears() == "logged"
         slow.signal(signal.SIGSTOP)
@@ -262,7 +262,7 @@ def test_stopped_process_keeps_its_entries(server: DevServer, tmp_path: Path) ->
 def test_running_process_adopts_entries_of_a_new_dead_process(
     server: DevServer, tmp_path: Path
 ) -> None:
-    """A running process takes over files that another process leaves later."""
+    """A running process adopts the entries of another process that dies later."""
     with (
         Child(server, tmp_path, "    segments._SECONDS = 0.05\n" + ADOPT) as running,
         Child(server, tmp_path, LOG_SOME) as ending,
@@ -270,7 +270,7 @@ def test_running_process_adopts_entries_of_a_new_dead_process(
         assert running.hears() == "started"
         assert ending.hears() == "logged"
         ending.kill()
-        until(lambda: running.answer() == "50")  # the worker may adopt the entries first
+        until(lambda: running.answer() == "50")  # the worker may adopt the entries
         assert running.end() == ([], "")
 
     assert sorted(messages(server)) == sorted([*[f"slow {n}" for n in range(50)], "hello"])
@@ -293,7 +293,7 @@ FROZEN = """\
 
 
 def test_entries_are_adopted_while_the_app_freezes_time(server: DevServer, tmp_path: Path) -> None:
-    """The spool uses a clock that freezegun does not stop, even if it is imported late."""
+    """Entries are adopted even if the app stops its clock with freezegun."""
     server.refuse_connections()
     with Child(server, tmp_path, FORKED) as them:
         assert [them.hears() for _ in range(4)] == ["logged"] * 4

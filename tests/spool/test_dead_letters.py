@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def losses(capfd: pytest.CaptureFixture[str]) -> list[str]:
-    """Return the lines on stderr that count entries."""
+    """Return the lines on stderr that report a number of entries."""
     return [line for line in capfd.readouterr().err.splitlines() if "entr" in line]
 
 
 def test_dead_letters_are_reported_as_rejected_and_kept(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """One line names the command that shows the entries, and does not call them lost."""
+    """The report calls the entries rejected, and names the command that shows them."""
     server.rules = Rules(refuse_containing="bad")
     errors: list[VoyageError] = []
     logger = make_logger(spool_dir=tmp_path, flush_interval=600, on_error=errors.append)
@@ -60,7 +60,7 @@ def test_dead_letters_that_cannot_be_kept_are_reported_as_lost(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The line does not send a person to a file without these entries."""
+    """If rejected entries cannot be kept, the report does not name the dead-letter file."""
     real = os.open
 
     def opening(path: Any, *arguments: Any, **more: Any) -> int:
@@ -87,6 +87,6 @@ def test_dead_letters_that_cannot_be_kept_are_reported_as_lost(
     ],
 )
 def test_report_of_losses_counts_the_kept_entries(kept: int, words: str) -> None:
-    """One line counts lost and rejected entries, and says how many were kept."""
+    """The report says how many entries were lost or rejected, and how many were kept."""
     error = EntriesLost(3, {"info": 3}, {"HTTP 422": kept, "queue_full": 3 - kept}, kept=kept)
     assert str(error).startswith(f"{words} (3 info): ")

@@ -1,4 +1,4 @@
-"""The spool's descriptors: each is closed once by its owner, and a fork leaves none open."""
+"""The spool closes each of its file descriptors once, and a fork leaves no descriptor open."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OWNER = "0000000007-7-00000007"
 def test_nested_close_closes_each_file_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A closed descriptor may belong to another file, so it is not closed a second time."""
+    """A second `close` would close a file of the app that has got the same descriptor number."""
     folder = Folder(tmp_path)
     lock = folder.lock(lock_name(OWNER), is_new=True)
     assert lock is not None
@@ -51,13 +51,13 @@ def test_nested_close_closes_each_file_once(
     def closing(descriptor: int) -> None:
         close(descriptor)
         closed.append(descriptor)
-        owner_files.close()  # a signal handler would do this
+        owner_files.close()  # a signal handler can call `close` here
 
     monkeypatch.setattr(os, "close", closing)
     owner_files.close()
     monkeypatch.undo()
 
-    assert len(closed) == 4  # these are the segment, the journal, the dead letters and the lock
+    assert len(closed) == 4  # the segment, the journal, the dead-letter file and the lock file
     assert lock.descriptor in closed
 
 
@@ -65,7 +65,7 @@ def test_nested_close_closes_each_file_once(
 def test_lock_of_a_removed_file_is_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_made_again: bool
 ) -> None:
-    """A lock file that its owner removes during the opening keeps no process out."""
+    """If a lock file is removed while a process opens the file, its lock does not count."""
     folder = Folder(tmp_path)
     path = tmp_path / lock_name(OWNER)
     path.touch()
@@ -84,7 +84,7 @@ def test_lock_of_a_removed_file_is_no_lock(
 
 @pytest.fixture
 def away(server: DevServer, make_logger: MakeLogger, tmp_path: Path) -> VoyageLogger:
-    """Return a logger with one entry in its folder, for a server that does not answer."""
+    """Return a logger that has one entry in its spool, while its server refuses connections."""
     server.refuse_connections()
     logger = make_logger(spool_dir=tmp_path / "spool", flush_interval=600)
     logger.info("first")
@@ -92,7 +92,7 @@ def away(server: DevServer, make_logger: MakeLogger, tmp_path: Path) -> VoyageLo
 
 
 def give_to_app(path: Path, own: Path) -> int:
-    """Give the number of an open file to a file of the app, as a careless clean-up does."""
+    """Close a descriptor of the spool, and open a file of the app with the same number."""
     numbers = [number for number in range(3, 256) if is_of(number, path)]
     assert numbers
     file = os.open(own, os.O_RDWR | os.O_CREAT)
@@ -110,7 +110,7 @@ def is_of(number: int, path: Path) -> bool:
 
 
 def test_lock_that_the_app_closed_is_taken_again(tmp_path: Path) -> None:
-    """The new lock stays, although its descriptor has the number of the closed one."""
+    """After the app has closed the lock file's descriptor, the spool takes the lock again."""
     folder = Folder(tmp_path)
     old = folder.lock(lock_name(OWNER), is_new=True)
     assert old is not None
@@ -130,7 +130,7 @@ def test_lock_that_the_app_closed_is_taken_again(tmp_path: Path) -> None:
 def test_lock_is_taken_again_after_the_app_reused_its_number(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path, away: VoyageLogger
 ) -> None:
-    """No process adopts the entries of a running process; the app's file stays open."""
+    """If an app's file gets the lock's descriptor number, the spool takes the lock again."""
     (path,) = (tmp_path / "spool").glob("*.lock")
     number = give_to_app(path, tmp_path / "own")
     look(away)
@@ -151,7 +151,7 @@ def test_lock_is_taken_again_after_the_app_reused_its_number(
 def test_segment_is_closed_after_the_app_reused_its_number(
     server: DevServer, tmp_path: Path, away: VoyageLogger
 ) -> None:
-    """After the next maintenance, the spool writes no more into the app's file."""
+    """If an app's file gets a segment's descriptor number, the next maintenance notices this."""
     (path,) = (tmp_path / "spool").glob("*.info.*")
     number = give_to_app(path, tmp_path / "own")
     look(away)
@@ -169,7 +169,7 @@ def test_segment_is_closed_after_the_app_reused_its_number(
 def test_removed_segment_is_not_read_from_a_file_of_the_app(
     tmp_path: Path, away: VoyageLogger
 ) -> None:
-    """The spool reads no file of the app that has the number of a removed segment."""
+    """The spool does not read an app's file that has the descriptor number of a removed segment."""
     (path,) = (tmp_path / "spool").glob("*.info.*")
     (tmp_path / "own").write_bytes(path.read_bytes() * 2)
     number = give_to_app(path, tmp_path / "own")
@@ -186,7 +186,7 @@ def test_removed_segment_is_not_read_from_a_file_of_the_app(
 def test_folder_is_opened_again_after_the_app_reused_its_number(
     server: DevServer, tmp_path: Path, away: VoyageLogger
 ) -> None:
-    """The spool continues in its folder, and the app's file stays open."""
+    """If an app's file gets the folder's descriptor number, the spool opens the folder again."""
     number = give_to_app(tmp_path / "spool", tmp_path / "own")
     look(away)
     away.error("second")
@@ -236,7 +236,7 @@ FORK = """\
 def test_fork_during_an_adoption_leaves_the_lock_to_the_parent(
     server: DevServer, tmp_path: Path, at: str
 ) -> None:
-    """After the parent's end, its files can be taken over, although a child still runs."""
+    """When the parent has died, its lock is free, although its child still runs."""
     leave(tmp_path, server, ["left"], owner=OWNER)
     with Child(server, tmp_path, FORK, at) as child:
         assert child.hears() == "the child lives"
@@ -249,7 +249,7 @@ def test_fork_during_an_adoption_leaves_the_lock_to_the_parent(
 
 
 def test_lock_file_is_not_written_after_the_app_reused_its_number(tmp_path: Path) -> None:
-    """The app's file stays as it is, and the caller learns that the write has failed."""
+    """If an app's file gets the lock's descriptor number, the spool does not write to the file."""
     lock = Folder(tmp_path).lock(lock_name(OWNER), is_new=True)
     assert lock is not None
     number = give_to_app(tmp_path / lock_name(OWNER), tmp_path / "own")
@@ -264,7 +264,7 @@ def test_lock_file_is_not_written_after_the_app_reused_its_number(tmp_path: Path
 def test_lock_that_another_process_took_is_taken_again_later(
     tmp_path: Path, away: VoyageLogger, said: Callable[[], list[str]]
 ) -> None:
-    """An app's clean-up can free a lock, and another process can take the lock at once."""
+    """If another process has taken the lock, the spool takes it when it is free again."""
     (path,) = (tmp_path / "spool").glob("*.lock")
     number = give_to_app(path, tmp_path / "own")
     other = os.open(path, os.O_RDWR)
@@ -285,7 +285,7 @@ def test_lock_that_another_process_took_is_taken_again_later(
 def test_folder_that_the_app_closed_and_that_is_gone_counts_as_removed(
     server: DevServer, tmp_path: Path, away: VoyageLogger
 ) -> None:
-    """The entries of open files wait in memory while a file has the folder's path."""
+    """If a file is at the folder's path, the entries of open segments move to memory."""
     number = give_to_app(tmp_path / "spool", tmp_path / "own")
     (tmp_path / "spool").rename(tmp_path / "moved")
     (tmp_path / "spool").touch()
@@ -301,13 +301,13 @@ def test_folder_that_the_app_closed_and_that_is_gone_counts_as_removed(
 def test_folder_is_used_while_its_path_cannot_be_looked_up(
     tmp_path: Path, server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """The open folder works without its path, which can fail for a while."""
+    """The spool uses its open folder while the system cannot look up the folder's path."""
     server.refuse_connections()
     (tmp_path / "parent").mkdir()
     logger = make_logger(spool_dir=tmp_path / "parent" / "spool", flush_interval=600)
     logger.info("first")
     (tmp_path / "parent").rename(tmp_path / "moved")
-    (tmp_path / "parent").symlink_to(tmp_path / "parent")  # a loop of links
+    (tmp_path / "parent").symlink_to(tmp_path / "parent")  # the link points to itself
     look(logger)
     logger.info("second")
 
@@ -318,7 +318,7 @@ def test_folder_is_used_while_its_path_cannot_be_looked_up(
 def test_lock_file_that_cannot_be_opened_delays_another_logger_for_a_second(
     make_logger: MakeLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thread that waits for a network disk does not stop the log calls of other loggers."""
+    """A thread that waits for a slow disk delays log calls of another logger by only a second."""
     monkeypatch.setattr(folder_module, "OPENING_SECONDS", 0.05)
     flock, waits, ends = fcntl.flock, threading.Event(), threading.Event()
 
@@ -342,7 +342,7 @@ def test_lock_file_that_cannot_be_opened_delays_another_logger_for_a_second(
 
 
 def test_forked_child_keeps_its_own_locks(tmp_path: Path) -> None:
-    """A child's handler that logs can take a lock before all of the parent's locks are closed."""
+    """A forked child that logs while it closes its parent's locks keeps its own lock."""
     folder = Folder(tmp_path)
     lock = folder.lock(lock_name(OWNER), is_new=True)
     release_locks_in_child()
@@ -354,7 +354,7 @@ def test_forked_child_keeps_its_own_locks(tmp_path: Path) -> None:
 def test_handler_that_logs_while_files_are_made_leaves_one_lock_file(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both entries are in the files of one owner, and the other owner's files are removed."""
+    """If a handler logs while files are made, both entries are in the files of one owner."""
     flock, calls = fcntl.flock, []
 
     def interrupted(descriptor: int, operation: int) -> None:
@@ -379,7 +379,7 @@ def test_handler_that_logs_while_files_are_made_leaves_one_lock_file(
 
 
 def test_closed_files_keep_no_dead_letter(tmp_path: Path) -> None:
-    """After a release, only the process that takes over the files may write to these files."""
+    """After a queue has released its files, it writes no dead letter to these files."""
     folder = Folder(tmp_path)
     lock = folder.lock(lock_name(OWNER), is_new=True)
     assert lock is not None
@@ -391,7 +391,7 @@ def test_closed_files_keep_no_dead_letter(tmp_path: Path) -> None:
 
 
 def test_lines_are_kept_if_the_app_closes_the_file_after_a_read(tmp_path: Path) -> None:
-    """The next read opens the file again."""
+    """After the app closes a segment's descriptor, the next read opens the segment again."""
     folder = Folder(tmp_path)
     segment = Segment("s", INFO, folder.create("s"))
     for number in (1, 2):
@@ -411,7 +411,7 @@ def test_lines_are_kept_if_the_app_closes_the_file_after_a_read(tmp_path: Path) 
 def test_entries_of_a_removed_file_on_a_bad_disk_are_dropped(
     tmp_path: Path, away: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Entries that cannot be read from the open file are counted as lost."""
+    """If a file is removed and cannot be read, its entries are counted as dropped."""
     until(lambda: away._pipeline.queue.looks)  # type: ignore[attr-defined]
     (path,) = (tmp_path / "spool").glob("*.info.*")
     file, read = path.stat(), os.read

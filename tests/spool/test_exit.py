@@ -1,4 +1,4 @@
-"""The exit of a process with a spool waits for a slow server, and not for a dead one."""
+"""When a process with a spool ends, it waits for a slow server, but not for a dead server."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Exit waits for a tenth of a second here, if the server may be dead. A slow server takes longer.
+# If the server may be dead, the exit waits for only 0.1 seconds here. A slow server answers later.
 PATIENCE = "    voyage_logger._delivery.pipeline._DURABLE_PATIENCE = 0.1\n"
 SLOW = 0.6
-SOON = 15  # seconds; exit may take sixty, and each answer may take thirty
+SOON = 15  # seconds; the limit of an exit is 60 seconds, and the limit of a request is 30 seconds
 SHORT = (
     PATIENCE
     + """\
@@ -33,12 +33,12 @@ SHORT = (
     began = time.monotonic()
 """
 )
-# The server has answered before the exit begins, even if the import of the HTTP stack is slow.
+# `verify()` waits for the server's first answer, so the answer comes before the exit.
 SLOWLY = SHORT.replace("    logger.info", "    logger.verify()\n    logger.info")
 
 
 def test_exit_waits_for_the_answer_of_a_slow_server(server: DevServer, folder: Path) -> None:
-    """A short process delivers its own entries, and adopted entries in flight, once."""
+    """A short process waits for a slow server, and delivers each entry once."""
     leave(folder, server, ["left"])
     server.script(*[Fault(delay=SLOW)] * 10)
     with Child(server, folder, SLOWLY, "own") as child:
@@ -54,7 +54,7 @@ def test_exit_waits_for_the_answer_of_a_slow_server(server: DevServer, folder: P
 def test_short_processes_deliver_a_backlog_to_a_slow_server(
     server: DevServer, folder: Path
 ) -> None:
-    """Each process delivers a part of the backlog, and no entry is sent twice."""
+    """Several short processes deliver a backlog in parts, and no entry is sent twice."""
     for number in range(3):
         leave(
             folder,
@@ -75,7 +75,7 @@ def test_short_processes_deliver_a_backlog_to_a_slow_server(
 
 
 def test_close_with_a_timeout_waits_that_long(server: DevServer, folder: Path) -> None:
-    """`close(timeout=...)` waits for a server that has not answered yet."""
+    """`close(timeout=...)` waits up to its timeout for a server that has not answered yet."""
     server.script_sign_in(Fault(delay=SLOW))
     code = (
         PATIENCE
@@ -92,10 +92,10 @@ def test_close_with_a_timeout_waits_that_long(server: DevServer, folder: Path) -
 
 @pytest.fixture(params=["refusing", "silent", "unresolvable"])
 def dead_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Listen on an address that never answers."""
+    """Return the URL of a server that never answers."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        if request.param == "silent":  # the system accepts connections, and no program answers
+        if request.param == "silent":  # connections succeed, but no program answers
             taken.listen(64)
         where = f"127.0.0.1:{taken.getsockname()[1]}"
         yield (
@@ -106,7 +106,7 @@ def dead_url(request: pytest.FixtureRequest) -> Iterator[str]:
 def test_exit_does_not_wait_for_a_dead_server(
     server: DevServer, folder: Path, dead_url: str
 ) -> None:
-    """Entries that are not sent stay in the folder, and no loss is reported."""
+    """Without a server, the process ends quickly, and its entries stay in the folder."""
     code = SHORT.replace("logger_on(folder, ", f"logger_on(folder, base_url={dead_url!r}, ")
     with Child(server, folder, code, "own") as child:
         (seconds,), words = child.end()
@@ -119,7 +119,7 @@ def test_exit_does_not_wait_for_a_dead_server(
 def test_exit_does_not_wait_for_a_server_that_stopped_working(
     server: DevServer, folder: Path
 ) -> None:
-    """Exit does not wait for a server whose last answer was a failure."""
+    """If the server's last answer was a failure, the end of the process does not wait for it."""
     tried_again = "    while logger.stats().requests < 2: logger.flush(timeout=0.1)\n"
     code = SLOWLY.replace("    began = ", f"{tried_again}    began = ")
     server.script(Fault(status=503), *[Fault(hang=True)] * 10)
@@ -132,7 +132,7 @@ def test_exit_does_not_wait_for_a_server_that_stopped_working(
 
 
 def test_exit_sends_own_entries_with_every_second_request(server: DevServer, folder: Path) -> None:
-    """Own entries wait for one request of a backlog, because exit has little time."""
+    """At the end of a process, every second request carries the entries of this process."""
     leave(folder, server, [f"{number}" for number in range(100)])
     spool = SpoolSettings(folder, 1 << 28, None, server.url)
     queue = SpoolQueue(1000, 1 << 20, spool, Diagnostics())
@@ -140,7 +140,7 @@ def test_exit_sends_own_entries_with_every_second_request(server: DevServer, fol
     assert queue.stats().adopted == 100
 
     def turns(count: int) -> list[bool]:
-        """Return, for each request, whether the request carries entries of this process."""
+        """Return a list of booleans: whether each request carries entries of this process."""
         own = []
         for _ in range(count):
             queue.append(b'{"message":"own"}', INFO)
@@ -167,7 +167,7 @@ HOOK = """\
 
 
 def test_entries_of_an_exit_hook_share_a_file(server: DevServer, folder: Path) -> None:
-    """The files stay open during the exit, so that later entries need no new files."""
+    """Entries that exit hooks log go to one file, because the files stay open until the end."""
     server.refuse_connections()
     with Child(server, folder, HOOK) as child:
         assert child.end() == (["1"], "")

@@ -1,4 +1,4 @@
-"""The spool with a faulty disk: the app continues, and entries arrive."""
+"""On a faulty disk, the app continues, and the entries arrive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be some
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """Return a folder that other users can reach; pytest's own folders are private."""
+    """Return a folder that other users can open, because pytest's own folders are private."""
     with tempfile.TemporaryDirectory() as parent:
         Path(parent).chmod(0o755)
         folder = Path(parent, "spool")
@@ -42,20 +42,20 @@ def public_folder() -> Iterator[Path]:
 
 
 def drain(logger: VoyageLogger) -> None:
-    """Deliver all entries, adopted ones included."""
+    """Deliver all entries, also the adopted entries."""
     look(logger)
     until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
     assert_law(logger.stats())
 
 
 def first_look(logger: VoyageLogger) -> None:
-    """Wait for the worker's first maintenance, because two at a time would disturb each other."""
+    """Wait until the worker's first maintenance is over, so that it does not disturb the test."""
     queue: Any = logger._pipeline.queue
     until(lambda: queue.looks)
 
 
 def soon(said: Callable[[], list[str]]) -> list[str]:
-    """Wait for lines on stderr, and return them."""
+    """Wait until stderr has new lines, and return these lines."""
     found: list[str] = []
 
     def is_anything_said() -> bool:
@@ -72,7 +72,7 @@ class TestLeftFiles:
     def test_half_a_line_at_the_end_is_skipped(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """The log call of half a line has not returned; all entries before it arrive."""
+        """If a file ends with half a line, all entries before the half line arrive."""
         leave(folder, server, ["a", "b"], tail=b'{"spool_seq":3,"mess')
         logger = make_logger(spool_dir=folder, flush_interval=600)
         drain(logger)
@@ -85,7 +85,7 @@ class TestLeftFiles:
     def test_file_with_only_half_a_line_is_removed(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """A process that was killed during its first log call leaves no entry."""
+        """A file that has only half a line has no entry, so it is removed."""
         leave(folder, server, [], tail=b'{"spool_seq":1,"mess')
         logger = make_logger(spool_dir=folder, flush_interval=600)
         drain(logger)
@@ -128,7 +128,7 @@ class TestLeftFiles:
         garbage: bytes,
         where: str,
     ) -> None:
-        """A corrupt line is reported and kept as a dead letter; its neighbours arrive."""
+        """A corrupt line is reported and kept as a dead letter, and all other entries arrive."""
         before = ["a"] if where in ("middle", "last") else []
         after = ["b"] if where in ("first", "middle") else []
         leave(folder, server, before, tail=garbage)
@@ -141,7 +141,7 @@ class TestLeftFiles:
         drain(logger)
         logger.info("end")
         logger.flush()
-        wanted = len(before + after) + 2  # the notice of the loss is the last one
+        wanted = len(before + after) + 2  # the last entry is the notice of the loss
         until(lambda: (logger.flush(), len(messages(server)))[1] == wanted)
 
         assert [text for text in messages(server) if len(text) == 1] == before + after
@@ -158,7 +158,7 @@ class TestLeftFiles:
     def test_segment_shorter_than_its_journal_says_is_sent_again(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """The journal is ignored, because entries may rather arrive twice than never."""
+        """If the journal does not fit its segment, all entries of the segment are sent again."""
         leave(folder, server, ["a"], sent=100_000)
         drain(make_logger(spool_dir=folder, flush_interval=600))
 
@@ -167,7 +167,7 @@ class TestLeftFiles:
     def test_entries_in_the_journal_are_not_sent_again(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Entries that the journal notes are not sent, even if its last line is half written."""
+        """Entries that the journal records as sent are not sent again."""
         path = leave(folder, server, ["a", "b", "c"])
         line = path.read_bytes().index(b"\n") + 1
         leave(folder, server, ["a", "b", "c"], sent=line)
@@ -186,7 +186,7 @@ class TestLeftFiles:
         said: Callable[[], list[str]],
         name: str,
     ) -> None:
-        """Files of another version or program are neither sent nor removed; one line says so."""
+        """Files of another program or version are neither sent nor removed, but reported once."""
         folder.mkdir(mode=0o700)
         (folder / name).write_text("mine\n")
         logger = make_logger(spool_dir=folder, flush_interval=600)
@@ -204,7 +204,7 @@ class TestLeftFiles:
     def test_control_characters_in_a_foreign_name_are_escaped(
         self, make_logger: MakeLogger, folder: Path, said: Callable[[], list[str]]
     ) -> None:
-        """A file name cannot write lines or commands to a terminal."""
+        """Reports escape control characters, so file names cannot send commands to a terminal."""
         folder.mkdir(mode=0o700)
         (folder / "x\x1b[2J\nvoyage-logger: forged").touch()
         logger = make_logger(spool_dir=folder, flush_interval=600)
@@ -219,7 +219,7 @@ class TestLeftFiles:
     def test_link_in_the_folder_is_not_followed(
         self, server: DevServer, make_logger: MakeLogger, folder: Path, tmp_path: Path
     ) -> None:
-        """A segment that is a link to another file is not read."""
+        """A symbolic link that has the name of a segment is not read."""
         path = leave(folder, server, ["a"])
         secret = tmp_path / "secret"
         path.rename(secret)
@@ -244,7 +244,7 @@ class TestLeftFiles:
         kind: str,
         garbage: bytes,
     ) -> None:
-        """The entries are sent, perhaps twice; the CLI can still list the files."""
+        """If the journal or the lock file cannot be read, the entries are still sent."""
         leave(folder, server, ["a"])
         (folder / f"v1.0000000007-7-00000007.{kind}").write_bytes(garbage)
         assert main(["spool", "ls", str(folder)]) == 0
@@ -263,7 +263,7 @@ class TestLeftFiles:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """All files of the owner wait for the next maintenance, so the order stays."""
+        """If no descriptor is free, all files of an owner wait, so its entries stay in order."""
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("own")
         until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
@@ -294,7 +294,7 @@ class TestLeftFiles:
         said: Callable[[], list[str]],
         kind: str,
     ) -> None:
-        """Another user can neither send entries in this app's name nor mark entries as sent."""
+        """A file in the folder is not used if another user owns it."""
         path = leave(folder, server, ["a"], sent=0)
         os.chown(folder / f"v1.0000000007-7-00000007.{kind}", NOBODY, NOBODY)
         logger = make_logger(spool_dir=folder, flush_interval=600)
@@ -315,7 +315,7 @@ class TestLeftFiles:
         monkeypatch: pytest.MonkeyPatch,
         how: str,
     ) -> None:
-        """Other segments of the owner arrive; the unreadable one is sent after its repair."""
+        """If one segment cannot be read, the owner's other segments arrive."""
         path = leave(folder, server, ["sent already", "bad"])
         sent = path.read_bytes().index(b"\n") + 1
         leave(folder, server, ["sent already", "bad"], sent=sent)
@@ -338,7 +338,7 @@ class TestLeftFiles:
         logger.info("own")
         for _ in range(3):
             drain(logger)
-            monkeypatch.setattr(diagnostics, "_last_said", {})  # this stands for a minute later
+            monkeypatch.setattr(diagnostics, "_last_said", {})  # as if a minute had passed
 
         assert sorted(messages(server)) == ["b", "c", "d", "own"]
         (line,) = said()
@@ -360,7 +360,7 @@ class TestLeftFiles:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A maintenance does not list the folder once more for each of these owners."""
+        """Owners whose entries are for another server cause no more listings of the folder."""
         for number in range(20):
             owner = f"00000000{number:02d}-7-00000007"
             leave(folder, server, ["a"], destination="https://elsewhere.example", owner=owner)
@@ -385,7 +385,7 @@ class TestLeftFiles:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A system may leave out a file from a listing while other files come and go."""
+        """If a listing of the folder leaves out a lock file that exists, nothing is reported."""
         leave(folder, server, ["a"])
         list_folder, listed = os.listdir, []
 
@@ -405,7 +405,7 @@ class TestLeftFiles:
     def test_entries_for_another_server_are_not_sent(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Entries for a staging server are not sent to production."""
+        """Entries that were logged for a staging server are not sent to the production server."""
         path = leave(folder, server, ["a"], destination="https://elsewhere.example")
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("b")
@@ -422,7 +422,7 @@ class TestLeftFiles:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """The line says how to send these entries after a wrong URL was corrected."""
+        """One line reports entries for another server, and says how to send them."""
         wrong = "https://typo.example"
         for number in (7, 8):
             leave(folder, server, ["a"], destination=wrong, owner=f"000000000{number}-7-00000007")
@@ -447,7 +447,7 @@ class TestLeftFiles:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """The report gives no advice that would send the entries to another place."""
+        """If the app has its own transport, the report does not say how to send the entries."""
         leave(folder, server, ["a"])
         logger = make_logger(transport=Recorder(), spool_dir=folder, flush_interval=600)
         logger.info("b")
@@ -464,7 +464,7 @@ class TestLeftFiles:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """An owner that has only a lock file has no entries to send."""
+        """An owner that has only a lock file is not reported, even if it is for another server."""
         leave(folder, server, ["a"], destination="https://typo.example").unlink()
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("b")
@@ -479,7 +479,7 @@ class TestLeftFiles:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A half-written note of an adoption does not lose the destination of the entries."""
+        """If a write to a lock file fails, the lock file keeps the destination of the entries."""
         server.refuse_connections()
         leave(folder, server, ["a"], owner="0000000007-7-00000007")
         lock = folder / "v1.0000000007-7-00000007.lock"
@@ -507,7 +507,7 @@ def is_delivered(server: DevServer, logger: VoyageLogger, *expected: str) -> Non
 
 
 class TestUnusableFolder:
-    """A folder that cannot be used: entries wait in memory, and one line reports that."""
+    """If a folder cannot be used, entries wait in memory, and one line reports the reason."""
 
     def check(
         self,
@@ -535,7 +535,7 @@ class TestUnusableFolder:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """Entries wait in memory if the path leads to a file."""
+        """If the path of the spool leads to a file, entries wait in memory."""
         folder.write_text("mine")
         self.check(server, make_logger, folder, said, "exists")
         assert folder.read_text() == "mine"
@@ -547,7 +547,7 @@ class TestUnusableFolder:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """Entries wait in memory if the path of the parent leads to a file."""
+        """If the parent folder of the spool is a file, entries wait in memory."""
         folder.write_text("mine")
         self.check(server, make_logger, folder / "spool", said, "Not a directory")
 
@@ -558,7 +558,7 @@ class TestUnusableFolder:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """Another user may have made the link, so entries wait in memory."""
+        """If the path of the spool is a symbolic link, entries wait in memory."""
         other = folder.parent / "other"
         other.mkdir(mode=0o700)
         folder.symlink_to(other)
@@ -573,7 +573,7 @@ class TestUnusableFolder:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Without locks, a process cannot know whether another process is dead."""
+        """If the file system has no locks, entries wait in memory."""
 
         def flock(_descriptor: int, _operation: int) -> None:
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -591,7 +591,7 @@ class TestUnusableFolder:
         monkeypatch: pytest.MonkeyPatch,
         times: int,
     ) -> None:
-        """The logger makes other files, and its entries wait in memory if no lock is ever free."""
+        """If other processes take each new lock, entries wait in memory."""
         flock = fcntl.flock
         others: list[int] = []
 
@@ -621,7 +621,7 @@ class TestUnusableFolder:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Without locks, the files can belong to a running process on another machine."""
+        """If the file system has no locks, no files of other processes are taken over."""
 
         def flock(_descriptor: int, _operation: int) -> None:
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -647,7 +647,7 @@ class TestUnusableFolder:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """Even root does not write into a folder whose owner can replace the files."""
+        """Even root does not use another user's folder, and one line gives the reason."""
         folder.mkdir()
         os.chown(folder, NOBODY, NOBODY)
         logger = make_logger(spool_dir=folder, flush_interval=600)
@@ -663,7 +663,7 @@ class TestUnusableFolder:
     def test_a_folder_without_rights_is_not_used(
         self, server: DevServer, public_folder: Path, owner: int, mode: int
     ) -> None:
-        """A read-only folder or another user's folder is reported and not used."""
+        """A folder is reported and not used if it is read-only or belongs to another user."""
         os.chown(public_folder, owner, owner)
         public_folder.chmod(mode)
         code = """\
@@ -720,7 +720,7 @@ FULL_DISK = """\
 def test_full_disk_loses_no_entry(
     server: DevServer, tmp_path: Path, make_logger: MakeLogger
 ) -> None:
-    """Entries wait in memory while the disk is full, and then move to the disk in order."""
+    """While the disk is full, entries wait in memory; later, they move to the disk in order."""
     server.refuse_connections()
     with Child(server, tmp_path, FULL_DISK) as child:
         assert child.hears() == "20"
@@ -749,7 +749,7 @@ def test_full_disk_is_reported_once(server: DevServer, tmp_path: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder, even if a running worker makes a file at the same time."""
+    """Remove a folder, even if the worker makes a file in it at the same time."""
     while folder.exists():
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -772,7 +772,7 @@ class TestWhileRunning:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """The entries of open files are saved, and no entry is lost."""
+        """If the folder is removed, the spool makes a new folder, and no entry is lost."""
         remove(folder)
         logger.info("3")
         look(logger)
@@ -794,7 +794,7 @@ class TestWhileRunning:
         said: Callable[[], list[str]],
         is_another_there: bool,
     ) -> None:
-        """The entries of open files are written to the new folder at the old path."""
+        """If the folder is moved, the spool makes a new folder at the old path."""
         until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
         folder.rename(folder.parent / "spool.old")
         if is_another_there:
@@ -811,7 +811,7 @@ class TestWhileRunning:
     def test_moved_folder_loses_no_level(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """The entries in the open files of all levels are saved."""
+        """If the folder is moved, the entries of all levels are saved."""
         logger.error("3")
         logger.debug("4")
         until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
@@ -824,7 +824,7 @@ class TestWhileRunning:
     def test_removed_folder_leaves_no_descriptor_open(
         self, server: DevServer, folder: Path
     ) -> None:
-        """No descriptor stays open after the folder was removed many times."""
+        """After the folder was removed many times, no descriptor of removed files is open."""
         code = """\
             import shutil
             logger = logger_on(folder)
@@ -850,7 +850,7 @@ class TestWhileRunning:
     def test_app_that_closes_the_spools_descriptors_loses_nothing(
         self, server: DevServer, folder: Path, part: str
     ) -> None:
-        """The spool opens its files again; no log call raises, and no entry is lost."""
+        """If the app closes the spool's descriptors, no log call raises, and no entry is lost."""
         code = """\
             def close_those(part):
                 for number in os.listdir("/proc/self/fd"):
@@ -900,7 +900,7 @@ class TestWhileRunning:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """No entry is lost if a clean-up job removes one file."""
+        """If another program removes one segment, no entry is lost."""
         next(folder.glob("*.info.*")).unlink()
         look(logger)
         logger.info("3")
@@ -912,7 +912,7 @@ class TestWhileRunning:
     def test_removed_segment_is_read_before_the_next_maintenance(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """The worker sends the entries of a removed file that is still open."""
+        """If a segment is removed while it is open, the worker still sends its entries."""
         for path in folder.glob("*.info.*"):
             path.unlink()
         logger.error("3")
@@ -922,7 +922,7 @@ class TestWhileRunning:
     def test_removed_folder_loses_no_level(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """The first entry of another level finds the missing folder, and all entries are saved."""
+        """If the folder is removed, the next log call saves the entries of all levels."""
         remove(folder)
         logger.error("3")
 
@@ -931,7 +931,7 @@ class TestWhileRunning:
     def test_removed_lock_file_is_made_again(
         self, server: DevServer, logger: VoyageLogger, folder: Path, make_logger: MakeLogger
     ) -> None:
-        """No process adopts the entries of a running process that has lost its lock file."""
+        """If another program removes the lock file, the spool makes the lock file again."""
         (lock,) = folder.glob("*.lock")
         lock.unlink()
         look(logger)
@@ -946,7 +946,7 @@ class TestWhileRunning:
     def test_new_lock_file_names_the_destination(
         self, logger: VoyageLogger, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A lock file that cannot be written is removed, and made later."""
+        """A new lock file names the destination, even if the first write to it fails."""
         (lock,) = folder.glob("*.lock")
         before = json.loads(lock.read_text())["destination"]
         write = os.write
@@ -966,11 +966,11 @@ class TestWhileRunning:
     def test_removed_lock_file_of_adopted_entries_is_made_again(
         self, server: DevServer, logger: VoyageLogger, folder: Path, make_logger: MakeLogger
     ) -> None:
-        """No other process takes over files that a running process has taken over."""
+        """If the lock file of adopted entries is removed, the adopting process makes it again."""
         server.refuse_connections()
         owner = leave(folder, server, ["left"]).name.split(".")[1]
         look(logger)
-        until(lambda: logger.stats().adopted == 1)  # the worker may take the files over first
+        until(lambda: logger.stats().adopted == 1)  # the worker may adopt the entry first
         lock = folder / f"v1.{owner}.lock"
         lock.unlink()
         look(logger)
@@ -989,7 +989,7 @@ class TestWhileRunning:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Entries wait in memory after an I/O error, and move to the disk when it works."""
+        """After an I/O error, entries wait in memory until the disk works again."""
         write = os.write
 
         def broken(descriptor: int, data: bytes) -> int:
@@ -1013,7 +1013,7 @@ class TestWhileRunning:
     def test_short_write_leaves_no_half_line(
         self, server: DevServer, logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch, folder: Path
     ) -> None:
-        """Half a line is removed from the file, and the entry waits in memory."""
+        """If only half a line is written, the spool removes it, and the entry waits in memory."""
         write = os.write
 
         def short(descriptor: int, data: bytes) -> int:
@@ -1035,7 +1035,7 @@ class TestWhileRunning:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """The loss is reported, and the entries of other files arrive."""
+        """If a segment can no longer be read, one line reports this, and other entries arrive."""
         path = next(folder.glob("*.info.*"))
         read = os.read
 
@@ -1059,7 +1059,7 @@ class TestWhileRunning:
     def test_segment_that_was_cut_loses_only_the_missing_entries(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """A file that is too short does not stop the delivery of later entries."""
+        """If another program cuts a segment, only the entries that were cut off are lost."""
         path = next(folder.glob("*.info.*"))
         os.truncate(path, path.read_bytes().index(b"\n") + 10)
         logger.flush()
@@ -1076,7 +1076,7 @@ class TestWhileRunning:
     def test_segment_that_cannot_be_removed_is_not_sent_twice(
         self, server: DevServer, public_folder: Path, when: str
     ) -> None:
-        """Delivery continues in a read-only folder, and the journal still has the sent entries."""
+        """If a segment cannot be removed, its entries are still not sent twice."""
         os.chown(public_folder, NOBODY, NOBODY)
         code = """\
             logger = logger_on(folder)
@@ -1117,7 +1117,7 @@ class TestWhileRunning:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Delivery continues, and one line says which entries a crash would send again."""
+        """If the journal cannot be written, delivery continues, and one line reports the fault."""
 
         def broken(*_: Any, **__: Any) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -1133,7 +1133,7 @@ class TestWhileRunning:
 def test_dead_letter_has_the_entry_and_the_servers_words(
     server: DevServer, make_logger: MakeLogger, folder: Path
 ) -> None:
-    """A rejected entry is kept in the folder, with the reason and the server's words."""
+    """A dead letter holds the rejected entry, the reason and the server's message."""
     server.rules = Rules(refuse_containing="bad")
     logger = make_logger(spool_dir=folder, flush_interval=600)
     logger.info("good")

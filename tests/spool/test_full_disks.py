@@ -1,7 +1,7 @@
-"""The spool on a file system that is really full: of bytes, or of files.
+"""The spool on a file system that has no room for more bytes or for more files.
 
-These tests need the right to mount a file system. Without that right, the tests in
-`test_faults` with a limit of the file size remain.
+These tests need the right to mount a file system. `test_faults` has similar tests that need no
+rights, because they only limit the size of a file.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ KIB = 1024
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of one MiB and 40 files."""
+    """Mount a file system that has room for 1 MiB and 40 files."""
     place = tmp_path / "disk"
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=40,mode=0700", "tmpfs", str(place)]
-    try:  # systems have this program in different folders
+    try:  # the folder of `mkfs` depends on the system
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         pytest.skip("the system has no `mount`")
     if done.returncode:
         pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
     yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)  # noqa: S607 - as above
+    subprocess.run(["umount", "--lazy", str(place)], check=True)  # noqa: S607 - no fixed folder
 
 
 class Ballast:
-    """The files of another program on the disk.
+    """Files of another program, which fill the disk.
 
     Args:
-        disk: The disk.
-        kind: "bytes" or "files": the resource that the program uses up.
+        disk: The folder in which the disk is mounted.
+        kind: What the program uses up: "bytes" or "files".
     """
 
     def __init__(self, disk: Path, kind: str) -> None:
@@ -59,7 +59,7 @@ class Ballast:
         self.kind = kind
 
     def load(self) -> None:
-        """Use up the rest of the disk."""
+        """Fill the disk."""
         self.place.mkdir(exist_ok=True)
         with pytest.raises(OSError, match="No space left"):
             self.fill()
@@ -74,7 +74,7 @@ class Ballast:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def drop(self) -> None:
-        """Free the disk again."""
+        """Remove the files, so that the disk has room again."""
         for path in self.place.iterdir():
             path.unlink()
 
@@ -82,12 +82,12 @@ class Ballast:
 @pytest.fixture(params=["bytes", "files"])
 def ballast(disk: Path, request: pytest.FixtureRequest) -> Ballast:
     ballast = Ballast(disk, request.param)
-    ballast.place.mkdir()  # the folder has room for one more name from now on
+    ballast.place.mkdir()  # so the folder already has room for this name
     return ballast
 
 
 class Talker:
-    """Logs numbers with ever more levels, because a new level needs a new file."""
+    """Logs numbers with several levels, because each new level needs a new file."""
 
     def __init__(self, logger: VoyageLogger) -> None:
         self.logger = logger
@@ -109,12 +109,12 @@ class Talker:
 
 @pytest.fixture
 def talker(disk: Path, make_logger: MakeLogger) -> Talker:
-    # One request carries all, because of several requests one may carry the newest entries.
+    # The batch is so large that one request carries all entries, which keeps their order.
     return Talker(make_logger(spool_dir=disk / "spool", flush_interval=600, batch_size=10_000))
 
 
 def look_until(logger: VoyageLogger, condition: Callable[[], object]) -> None:
-    """Run the maintenance until a condition is true; the worker may run it, too."""
+    """Repeat the maintenance until a condition is true."""
 
     def is_so() -> object:
         look(logger)
@@ -126,7 +126,7 @@ def look_until(logger: VoyageLogger, condition: Callable[[], object]) -> None:
 def test_full_disk_is_used_again_when_it_has_room(
     server: DevServer, talker: Talker, ballast: Ballast, said: Callable[[], list[str]]
 ) -> None:
-    """Entries wait in memory and move to the disk in order; each change is reported once."""
+    """While the disk is full, entries wait in memory; later, they move to the disk in order."""
     server.refuse_connections()
     logger = talker.logger
     talker.log(20)
@@ -155,7 +155,7 @@ def test_full_disk_is_used_again_when_it_has_room(
 def test_delivery_makes_room_on_a_full_disk(
     server: DevServer, talker: Talker, ballast: Ballast, disk: Path
 ) -> None:
-    """A full disk stops no delivery, and delivered entries make room."""
+    """Delivery continues on a full disk, and delivered entries make room for new entries."""
     server.refuse_connections()
     logger = talker.logger
     talker.log(300)
@@ -180,7 +180,7 @@ def test_delivery_makes_room_on_a_full_disk(
 def test_next_process_sends_all_entries_that_found_room(
     server: DevServer, talker: Talker, ballast: Ballast, disk: Path, make_logger: MakeLogger
 ) -> None:
-    """Entries that were on the full disk, or moved to it later, are sent once."""
+    """Entries that were on the full disk, or moved to the disk later, are sent once."""
     server.refuse_connections()
     talker.log(20)
     ballast.load()
@@ -200,7 +200,7 @@ def test_next_process_sends_all_entries_that_found_room(
 def test_disk_that_was_full_at_the_start_still_gets_the_destination(
     server: DevServer, make_logger: MakeLogger, disk: Path
 ) -> None:
-    """No entry is sent to another account, although the lock file had no room at first."""
+    """If the disk was full at the start, the lock file gets the destination later."""
     server.refuse_connections()
     ballast = Ballast(disk, "bytes")
     logger = make_logger(spool_dir=disk / "spool", flush_interval=600)
@@ -234,7 +234,7 @@ def test_disk_that_was_full_at_the_start_still_gets_the_destination(
 def test_only_one_log_call_writes_to_a_full_disk(
     server: DevServer, talker: Talker, ballast: Ballast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a thousand log calls, one tries to write; the others do not use the full disk."""
+    """While the disk is full, only one of a thousand log calls tries to write to it."""
     server.refuse_connections()
     talker.log(20)
     ballast.load()
@@ -261,7 +261,7 @@ def test_only_one_log_call_writes_to_a_full_disk(
 def test_full_disk_leaves_no_half_dead_letter(
     server: DevServer, make_logger: MakeLogger, disk: Path, said: Callable[[], list[str]]
 ) -> None:
-    """A dead letter without room is reported; those before and after it are readable."""
+    """If a dead letter finds no room, it is reported, and all other dead letters stay readable."""
     server.rules = Rules(refuse_containing="bad")
     logger = make_logger(spool_dir=disk / "spool", flush_interval=600)
     ballast = Ballast(disk, "bytes")

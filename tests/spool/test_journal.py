@@ -1,4 +1,4 @@
-"""The journal and the dead-letter file while writes to them fail."""
+"""Writes to the journal or to the dead-letter file fail, and delivery continues."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LETTER = b'{"reason"'
 
 
 def break_writing(monkeypatch: pytest.MonkeyPatch, beginning: bytes, trouble: str) -> None:
-    """Make writes that begin with these bytes fail: with an error, or after half the bytes."""
+    """Make a write fail if its data begins with the given bytes."""
     write = os.write
 
     def broken(descriptor: int, data: bytes) -> int:
@@ -80,7 +80,7 @@ class TestJournal:
     def test_journal_gets_missing_notes_when_the_disk_works_again(
         self, server: DevServer, make_logger: MakeLogger, folder: Path, trouble: str, then: str
     ) -> None:
-        """A kill after the next successful write makes no entry arrive twice."""
+        """When the journal can be written again, it gets the missing records of sent entries."""
         with Child(server, folder, self.CODE, trouble, then) as child:
             assert child.hears() == "delivered"
             if then == "close":
@@ -108,7 +108,7 @@ class TestJournal:
         monkeypatch: pytest.MonkeyPatch,
         trouble: str,
     ) -> None:
-        """Entries arrive once and in order, one line reports the fault, and no file remains."""
+        """If the journal cannot be written, entries still arrive once and in order."""
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("0")
         logger.flush()
@@ -117,7 +117,7 @@ class TestJournal:
         def broken(*_: Any, **__: Any) -> None:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        monkeypatch.setattr(os, "replace", broken)  # the journal cannot be replaced either
+        monkeypatch.setattr(os, "replace", broken)  # the spool cannot replace the journal, either
         for number in range(1, 10):
             logger.info(f"{number}")
             logger.flush()
@@ -142,7 +142,7 @@ class TestDeadLetters:
         monkeypatch: pytest.MonkeyPatch,
         trouble: str,
     ) -> None:
-        """Entries count as rejected, and the dead letters before and after are readable."""
+        """If a dead letter cannot be written, all other dead letters stay readable."""
         server.rules = Rules(refuse_containing="bad")
         logger = make_logger(spool_dir=folder, flush_interval=600)
 
@@ -173,7 +173,7 @@ class TestDeadLetters:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """More rejected entries are reported and counted, but not kept; delivery continues."""
+        """When dead letters fill an eighth of the spool, more rejected entries are only counted."""
         server.rules = Rules(refuse_containing="bad")
         bounds: dict[str, Any] = {
             "max_spool_bytes": 256 * KIB,
@@ -208,5 +208,5 @@ def letters(folder: Path) -> list[str]:
 
 
 def good(server: DevServer) -> list[str]:
-    """Return the delivered messages, without the notices of losses."""
+    """Return the messages of delivered entries, but not the notices of losses."""
     return [text for text in messages(server) if text.startswith("good")]

@@ -1,4 +1,4 @@
-"""What the command line does with a folder that other processes use at the same time."""
+"""The command `voyage-logger spool` on a folder that other processes use at the same time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ELSEWHERE = "https://elsewhere.example"
 
 @pytest.fixture
 def segment(server: DevServer, folder: Path) -> Path:
-    """Return a segment of a dead owner that has one entry and one dead letter."""
+    """Make files of a dead owner, with one entry and one dead letter; return the segment."""
     path = leave(folder, server, ["a"])
     (folder / DEAD).write_bytes(LETTER)
     return path
@@ -39,7 +39,7 @@ def segment(server: DevServer, folder: Path) -> Path:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold the lock of the owner, as a running process does."""
+    """Lock the owner's lock file, as a running process does."""
     lock = Folder(folder).lock(lock_name(OWNER))
     assert lock is not None
     yield
@@ -51,7 +51,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_files_of_a_running_process_are_not_changed(folder: Path, segment: Path) -> None:
-    """A process can take over the files after the command has listed them as dead."""
+    """If a process takes over files after they were listed, the command does not change them."""
     before = content(folder)
     with held(folder):
         assert redirect(Folder(folder), OWNER, ELSEWHERE) is False
@@ -61,7 +61,7 @@ def test_files_of_a_running_process_are_not_changed(folder: Path, segment: Path)
 
 
 def test_process_without_its_lock_file_counts_as_running(folder: Path, segment: Path) -> None:
-    """A running process makes a new lock file within half a minute, and keeps its files."""
+    """If a process has lost its lock file, the command does not change its files."""
     owner = f"0000000007-{os.getpid()}-00000007"
     (folder / lock_name(OWNER)).unlink()
     segment.rename(folder / segment.name.replace(OWNER, owner))
@@ -73,7 +73,7 @@ def test_process_without_its_lock_file_counts_as_running(folder: Path, segment: 
 
 
 def test_unreadable_dead_letters_stay(folder: Path, segment: Path) -> None:
-    """A dead-letter file without a readable entry is left as it is."""
+    """If no entry of a dead-letter file can be read, the file stays as it is."""
     (folder / DEAD).write_bytes(b"garbage\n")
     before = content(folder)
 
@@ -82,7 +82,7 @@ def test_unreadable_dead_letters_stay(folder: Path, segment: Path) -> None:
 
 
 def test_removed_dead_letters_are_not_counted(folder: Path, segment: Path) -> None:
-    """Another process can remove the dead-letter file before the command does."""
+    """If another process has removed the dead letters, the command does not count them."""
     (folder / DEAD).unlink()
 
     removed = remove(Folder(folder), OWNER, only_dead_letters=True)
@@ -95,7 +95,7 @@ def test_removed_dead_letters_are_not_counted(folder: Path, segment: Path) -> No
 def test_dead_letters_stay_if_they_cannot_be_written_to_segments(
     folder: Path, segment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk leaves no new file, and no dead letter is lost."""
+    """If the disk is full, the dead letters stay, and the command leaves no new file."""
     before = content(folder)
     open_file = os.open
 
@@ -114,7 +114,7 @@ def test_dead_letters_stay_if_they_cannot_be_written_to_segments(
 def test_dead_letters_stay_if_another_process_takes_the_new_lock(
     folder: Path, segment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that adopts files can lock the new lock file before its maker does."""
+    """If another process locks the command's new lock file first, the dead letters stay."""
     flock, others = fcntl.flock, []
 
     def late(descriptor: int, operation: int) -> None:
@@ -134,7 +134,7 @@ def test_dead_letters_stay_if_another_process_takes_the_new_lock(
 
 
 def test_files_that_vanish_during_a_view_are_no_trouble(folder: Path, segment: Path) -> None:
-    """A running process can deliver and remove its files while the command shows the folder."""
+    """If files vanish while the command shows the folder, it shows the other files."""
     view = View(folder)
     (owner,) = view.owners()
     segment.unlink()
@@ -148,7 +148,7 @@ def test_files_that_vanish_during_a_view_are_no_trouble(folder: Path, segment: P
 def test_segment_that_vanishes_after_the_listing_is_left_out(
     folder: Path, segment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An owner is shown without the segment that its process has just delivered."""
+    """If a segment vanishes after the listing, its owner is shown without this segment."""
     list_folder = os.listdir
 
     def list_then_remove(where: Any) -> list[str]:
@@ -164,7 +164,7 @@ def test_segment_that_vanishes_after_the_listing_is_left_out(
 
 
 def test_dead_letter_that_a_person_has_changed_has_no_entry(folder: Path, segment: Path) -> None:
-    """The entry of a dead letter must be its last member, because its bytes are sent again."""
+    """A dead letter has no entry if a person has added a JSON member after the entry."""
     facts = {**json.loads(LETTER), "note": "seen by a person"}
     line = json.dumps(facts, separators=(",", ":")).encode() + b"\n"
     (folder / DEAD).write_bytes(line)
@@ -176,7 +176,7 @@ def test_dead_letter_that_a_person_has_changed_has_no_entry(folder: Path, segmen
 
 
 def test_made_up_name_of_an_owner_is_shown(folder: Path, segment: Path) -> None:
-    """A time and a process id that cannot exist in the name of a file stop no listing."""
+    """An owner is shown even if its name holds an impossible time and process id."""
     (folder / lock_name(OWNER)).unlink()
     made_up = f"{'9' * 20}-{'9' * 30}-00000007"
     segment.rename(folder / segment.name.replace(OWNER, made_up))
@@ -184,4 +184,4 @@ def test_made_up_name_of_an_owner_is_shown(folder: Path, segment: Path) -> None:
     owner = {each.name: each for each in view.owners()}[made_up]
 
     assert (owner.pid, owner.started) == (None, None)
-    assert owner.is_alive  # the command leaves such files alone
+    assert owner.is_alive  # so the command does not change these files

@@ -1,4 +1,4 @@
-"""The queue on the disk has the promises of the queue in memory."""
+"""The queue on the disk keeps the same promises as the queue in memory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = ["alarm", "queue"]
 
 KIB = 1024
 FILES = tuple(str(each.__file__) for each in (_queue, writer, segments, segment))
-SEGMENT = 64 * KIB  # bytes of the smallest file
+SEGMENT = 64 * KIB  # the smallest size of a segment, in bytes
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def make_queue(tmp_path: Path) -> Iterator[MakeQueue]:
 
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Bounded]:
-    """A spool that has room for sixteen entries, four in each file."""
+    """Return a queue on the disk that has room for sixteen entries, four in each file."""
     settings = SpoolSettings(tmp_path / "spool", 256 * KIB, None, "nowhere")
     queue = SpoolQueue(1000, ROOMY, settings, Diagnostics())
     yield Bounded(queue, 16 * KIB - 40, 16, 4, "spool_full")
@@ -89,7 +89,7 @@ class TestFullQueue(queue_contract.FullQueue):
     def test_entries_that_move_to_the_disk_keep_to_its_bound(
         self, full: Bounded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """Entries in memory move to the disk once it works, and the oldest are shed."""
+        """When entries move from memory to the disk, the spool does not exceed `max_bytes`."""
         full.append("0", INFO)
         with monkeypatch.context() as disk:
             disk.setattr(os, "write", fail)
@@ -107,11 +107,11 @@ class TestFullQueue(queue_contract.FullQueue):
     def test_lowest_level_is_shed_when_entries_move_to_the_disk(
         self, full: Bounded, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A debug entry in memory replaces no error and does not block later entries."""
+        """A debug entry that moves from memory to the disk does not shed an error."""
         errors = full.fill(ERROR)
         with monkeypatch.context() as disk:
             disk.setattr(os, "write", fail)
-            full.append("critical", CRITICAL)  # This has shed the oldest errors.
+            full.append("critical", CRITICAL)  # This call has shed the oldest errors.
             for number in range(5):
                 full.append(f"debug {number}", DEBUG)
                 full.append(f"warn {number}", WARN)
@@ -124,7 +124,7 @@ class TestFullQueue(queue_contract.FullQueue):
         assert full.take_all() == expected
 
     def test_delivered_entries_make_room_before_any_is_shed(self, full: Bounded) -> None:
-        """An active file whose entries are all delivered is removed first, whatever its level."""
+        """If all entries of a file are delivered, the file is removed before any entry is shed."""
         for number in range(3):
             full.append(f"critical {number}", CRITICAL)
         assert len(full.take_all()) == 3
@@ -136,7 +136,7 @@ class TestFullQueue(queue_contract.FullQueue):
         assert full.take_all() == texts
 
     def test_spool_full_of_entries_in_flight_drops_nothing(self, full: Bounded) -> None:
-        """A new entry waits in memory while entries in flight take all the room."""
+        """If entries in flight fill the spool, a new entry waits in memory."""
         texts = full.fill(ERROR)
         assert len(full.queue.take(100, ROOMY)) == full.capacity
         full.append("one more", DEBUG)
@@ -147,7 +147,7 @@ class TestFullQueue(queue_contract.FullQueue):
         assert full.take_all() == ["one more"]
 
     def test_entries_in_flight_stay_on_the_disk(self, full: Bounded, tmp_path: Path) -> None:
-        """A process that is killed after a flood loses no entry in flight."""
+        """Entries in flight stay on the disk, so a kill of the process does not lose them."""
         texts = full.fill(DEBUG)
         assert len(full.queue.take(6, ROOMY)) == 6
         for number in range(3 * full.capacity):
@@ -163,7 +163,7 @@ class TestFullQueue(queue_contract.FullQueue):
 
 
 class Model(queue_model.Model):
-    """The model of the queue on the disk, where the entries in flight are few."""
+    """The model of the queue on the disk, with few entries in flight."""
 
     unit = 7 * KIB
     reason = "spool_full"
@@ -235,7 +235,7 @@ class TestReentry:
     def test_handler_that_logs_anywhere_in_a_log_call_loses_no_entry(
         self, make_queue: MakeQueue
     ) -> None:
-        """A handler logs at each place of a log call; both entries are delivered once."""
+        """A signal handler logs at any line of a log call, and both entries are delivered once."""
         at = 0
         has_come = True
         while has_come:
@@ -263,7 +263,7 @@ class TestReentry:
     def test_handler_that_logs_while_files_are_shed_keeps_the_counts_right(
         self, tmp_path: Path, lanes: tuple[int, int], delivered: int
     ) -> None:
-        """A handler logs at each place of a log call that sheds files."""
+        """A signal handler logs while a log call sheds files, and the counts stay right."""
         ours, foreign = lanes
         at = 0
         has_come = True
@@ -288,10 +288,10 @@ class TestReentry:
             assert_law(stats)
             assert stats.accepted == 17 + has_come, f"place {at}"
             waiting = len(queue)
-            # One entry can be in memory, if it found no room before the other call made room.
+            # One of the entries may be in memory, if the spool had no room for it.
             assert waiting - 1 <= stats.spooled <= stats.pending == waiting, f"place {at}"
             taken = len(full.take_all())
-            taken += len(full.take_all())  # Entries in memory are taken apart.
+            taken += len(full.take_all())  # Entries in memory are taken in another batch.
             assert taken == waiting, f"place {at}"
             stats = queue.stats()
             assert_law(stats)

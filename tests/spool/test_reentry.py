@@ -1,4 +1,4 @@
-"""A handler that logs while the process's first entry makes the spool's files."""
+"""A signal handler logs while the interrupted code writes to the spool or reads from it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FILES = tuple(str(module.__file__) for module in (_folder, store, owner, segment
 
 
 def test_anywhere_in_the_first_log_call_loses_no_entry(tmp_path: Path) -> None:
-    """Both entries are found, wherever the handler comes, and one owner's files hold them."""
+    """If a handler logs during the first log call, no entry is lost, and one lock file is made."""
     at = 0
     has_come = True
     while has_come:
@@ -61,7 +61,7 @@ def test_anywhere_in_the_first_log_call_loses_no_entry(tmp_path: Path) -> None:
 
 
 def test_anywhere_in_a_take_changes_no_lane_under_it(tmp_path: Path) -> None:
-    """The worker lives on though a handler's entry ends one segment and begins the next."""
+    """If a handler starts a new segment while the worker takes entries, the worker continues."""
     at = 0
     has_come = True
     while has_come:
@@ -71,7 +71,7 @@ def test_anywhere_in_a_take_changes_no_lane_under_it(tmp_path: Path) -> None:
         queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
         queue.append(entry("x" * 60_000), INFO)
         queue.take(NEVER, NEVER)
-        queue.settle(1)  # the segment stays, for it is being written
+        queue.settle(1)  # the segment stays, because it is the active segment
         late = entry("y" * 10_000)
         with Interruption(
             at,
@@ -90,7 +90,7 @@ def test_anywhere_in_a_take_changes_no_lane_under_it(tmp_path: Path) -> None:
 
 
 def test_drop_all_anywhere_in_a_take_leaves_each_entry_on_the_disk_once(tmp_path: Path) -> None:
-    """A handler that drops all entries drops none that is on the disk, and doubles none."""
+    """If a handler calls `drop_all`, each entry on the disk is still taken exactly once."""
     at = 0
     has_come = True
     while has_come:
@@ -119,12 +119,12 @@ def test_drop_all_anywhere_in_a_take_leaves_each_entry_on_the_disk_once(tmp_path
 
 
 class Disk:
-    """Writes as it is told, and has a handler log right after one of its writes.
+    """Replaces `os.write`: some writes fail, and a handler runs right after one of them.
 
     Args:
-        outer: What becomes of the first write of a line with `outer` in it: "half" or "error".
-        nested: The same of each write of a line with `nested` in it, "whole" once these are over.
-        handler: Called after that first write.
+        outer: How the first write of a line that contains "outer" fails: "half" or "error".
+        nested: The results of writes of lines that contain "nested": "whole", "half" or "error".
+        handler: Is called after the first write of a line that contains "outer".
     """
 
     def __init__(self, outer: str, nested: list[str], handler: Callable[[], object]) -> None:
@@ -151,7 +151,7 @@ class Disk:
 def test_anywhere_in_a_log_call_whose_write_fails_loses_no_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outer: str
 ) -> None:
-    """The failed write is undone, and the entry of the handler stays whole."""
+    """A failed write is undone, and the entry that a handler logs meanwhile is not damaged."""
     files = tuple(str(each.__file__) for each in (_queue, writer, segments, owner))
     at = 0
     has_come = True
@@ -170,7 +170,7 @@ def test_anywhere_in_a_log_call_whose_write_fails_loses_no_entry(
         used = sum(path.stat().st_size for path in (tmp_path / str(at)).glob("*.ndjson"))
         assert queue._store.size == used, f"place {at}"
         taken = []
-        for _ in range(3):  # Entries in memory are taken apart.
+        for _ in range(3):  # Entries in memory are taken in another batch.
             taken += payloads(batch := queue.take(100, 1 << 20))
             queue.settle(len(batch))
         assert sorted(taken) == sorted(expected + [entry("late")] * has_come), f"place {at}"
@@ -189,7 +189,7 @@ def test_anywhere_in_a_log_call_whose_write_fails_loses_no_entry(
 def test_right_after_a_write_that_fails_loses_no_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outer: str, nested: list[str], before: int
 ) -> None:
-    """Neither the one whose write has failed nor those logged before that was undone."""
+    """If a handler logs right after a write that fails, all entries are delivered."""
     spool = SpoolSettings(tmp_path / "spool", 1 << 20, None, "nowhere")
     queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
     expected = [entry(f"first {number}") for number in range(before)]
@@ -217,7 +217,7 @@ def test_right_after_a_write_that_fails_loses_no_entry(
     assert len(queue) == len(expected)
     assert queue._store.size == sum(map(len, lines)) + len(lines)
     taken = []
-    for _ in range(3):  # what is in memory goes apart
+    for _ in range(3):  # entries in memory are taken in another batch
         taken += payloads(batch := queue.take(100, 1 << 20))
         queue.settle(len(batch))
     assert sorted(taken) == sorted(expected)
@@ -230,7 +230,7 @@ def test_right_after_a_write_that_fails_loses_no_entry(
 def test_that_gives_up_what_is_being_written_is_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outer: str
 ) -> None:
-    """A handler whose entries fill the spool takes the room of a line that is not undone yet."""
+    """If a handler fills the spool during a failed write, each entry is counted once."""
     spool = SpoolSettings(tmp_path / "spool", 256 << 10, None, "nowhere")
     queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
     queue.append(entry("first"), INFO)
@@ -256,7 +256,7 @@ def test_that_gives_up_what_is_being_written_is_counted_once(
 
 
 def test_a_take_ends_though_less_is_there_than_counts(tmp_path: Path) -> None:
-    """Whatever has gone wrong with the counts, the worker goes on with what can be had."""
+    """If a segment has fewer entries than its count says, `take` ends and later entries arrive."""
     spool = SpoolSettings(tmp_path / "spool", 1 << 20, None, "nowhere")
     queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
     queue.append(entry("x"), ERROR)

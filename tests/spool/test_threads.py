@@ -1,6 +1,6 @@
-"""The spool and threads: the order of the two locks, and descriptors that two threads use.
+"""How threads share the spool: the order of the two locks, and descriptors that two threads use.
 
-Each test stages its race: a thread stops inside a system call until the test lets it continue.
+In each test, a thread stops inside a system call until the test lets the thread continue.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from voyage_logger.devserver import DevServer
 
 KIB = 1024
-LIMIT = 30.0  # seconds; after this a thread counts as blocked
+LIMIT = 30.0  # seconds; a thread that waits longer counts as blocked
 ROOMY = 1 << 30
 
 
@@ -54,19 +54,19 @@ def queue(make_queue: Callable[[], SpoolQueue]) -> SpoolQueue:
 
 
 def entry(text: object) -> bytes:
-    """Return an entry; four entries fill a file, and sixteen fill the spool."""
+    """Return an entry of such a size that four entries fill a file, and sixteen fill the spool."""
     return b'{"m":"%b"}' % str(text).encode().ljust(16 * KIB - 60, b".")
 
 
 def adopted(queue: SpoolQueue) -> int:
-    """Look at the folder, and return how many entries the queue has adopted."""
+    """Run the maintenance, and return how many entries the queue has adopted."""
     queue._failure.look_at = 0.0
     queue.maintain()
     return queue.stats().adopted
 
 
 class Watched:
-    """A `disk_lock` that notes who takes it after the other lock, and who waits for it."""
+    """A `disk_lock` that records who waits for it, and who takes it while holding `queue.lock`."""
 
     def __init__(self, queue: Any) -> None:
         self.inner, self.lock = queue._segments.disk_lock, queue.lock
@@ -95,15 +95,15 @@ class Watched:
 
 
 class HeldUp:
-    """A thread that stops inside a function of `os` until `go` is called.
+    """A thread that stops inside a function of the module `os` until `go` is called.
 
     Args:
-        monkeypatch: pytest's.
-        name: The name of the function. Its first argument is a descriptor.
+        monkeypatch: The fixture of pytest.
+        name: The name of the function in `os`. The function's first argument is a descriptor.
         target: The function that the thread runs.
 
     Attributes:
-        before, after: The file of the descriptor when the thread stops and when it continues.
+        before, after: The descriptor's file when the thread stops, and when it continues.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class TestLocks:
     def test_log_call_does_not_wait_for_the_disk_lock(
         self, queue: SpoolQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Log calls write and make room while the worker reads from a slow disk."""
+        """While the worker reads from a slow disk, log calls can write and make room."""
         queue.append(entry(0), INFO)
         with HeldUp(monkeypatch, "read", lambda: queue.take(1, NEVER)) as reader:
 
@@ -203,7 +203,7 @@ class TestClosing:
         make_queue: Callable[[], SpoolQueue],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Another process does not adopt entries that the worker reads to send."""
+        """`close` waits until the worker has read, so no other process adopts the same entries."""
         monkeypatch.setattr(_queue, "_DISK_SECONDS", LIMIT)
         disk = Watched(queue)
         other = make_queue()
@@ -225,7 +225,7 @@ class TestClosing:
         make_queue: Callable[[], SpoolQueue],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A blocked disk does not block `close`, and no other process adopts the entries."""
+        """If a read is blocked, `close` returns and leaves the files open and locked."""
         monkeypatch.setattr(_queue, "_DISK_SECONDS", 0.0)
         other = make_queue()
         queue.append(entry(0), INFO)
@@ -246,7 +246,7 @@ class TestClosing:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """The folder stays open for the look, and found files are unlocked for other processes."""
+        """If `close` is called while the worker looks at the folder, no entries are adopted."""
         queue.append(entry(0), INFO)
         assert len(queue.take(1, NEVER)) == 1
         queue.settle(1)
@@ -267,13 +267,13 @@ class TestLooking:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Two looks at once would share the cursor of the folder, and miss or repeat an owner."""
+        """A second look at the folder starts when the first look has ended."""
         queue.append(entry(0), INFO)
         leave(folder, server, ["left", "too"], destination="nowhere")
         with HeldUp(monkeypatch, "listdir", lambda: adopted(queue)) as first:
             second = threading.Thread(target=adopted, args=(queue,))
             second.start()
-            second.join(0.5)  # Without another look, the thread ends much earlier.
+            second.join(0.5)  # If no other look ran, the thread would end much earlier.
             is_waiting = second.is_alive()
             assert first.go() == 2
         second.join(LIMIT)
@@ -285,7 +285,7 @@ class TestShedding:
     def test_shed_file_stays_open_for_the_reader(
         self, queue: SpoolQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A log call that sheds a file does not close the descriptor that the worker reads."""
+        """A log call that sheds a file does not close the descriptor that the worker is using."""
         for number in range(8):
             queue.append(entry(f"info {number}"), INFO)
         with HeldUp(monkeypatch, "read", lambda: queue.take(1, NEVER)) as reader:

@@ -1,4 +1,4 @@
-"""Whose entries have the next request while a backlog lasts."""
+"""Tests which entries the next request carries while there is a backlog."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOWHERE: Any = SimpleNamespace(url="nowhere")
 
 @pytest.fixture
 def make_queue(folder: Path) -> Iterator[MakeQueue]:
-    """Makes a queue that has taken over so many entries of a dead process."""
+    """Return a function that makes a queue with a number of adopted entries."""
     made: list[SpoolQueue] = []
 
     def make(adopted: int = 0, max_bytes: int = 16 << 20) -> SpoolQueue:
@@ -48,7 +48,7 @@ def entry(text: object, size: int = 0) -> bytes:
 
 
 def request(queue: SpoolQueue, entries: int = 100, size: int = 1 << 20) -> list[str]:
-    """The messages of the next request, which the server takes."""
+    """Take the next batch, settle it as delivered, and return its messages."""
     batch = queue.take(entries, size)
     queue.settle(len(batch))
     return [json.loads(payload)["message"] for *_, payload in batch]
@@ -56,17 +56,17 @@ def request(queue: SpoolQueue, entries: int = 100, size: int = 1 << 20) -> list[
 
 @pytest.mark.parametrize("lane", [CRITICAL, TICKET_LANE])
 def test_what_is_urgent_has_the_next_request(make_queue: MakeQueue, lane: int) -> None:
-    """Each time, a critical or ticket entry goes before what dead processes have left."""
+    """A critical or ticket entry is always sent before the entries of dead processes."""
     queue = make_queue(1000)
     for number in range(5):
         assert request(queue, 10) == [f"old {10 * number + count}" for count in range(10)]
         queue.append(entry("now"), lane)
-        queue.clear_urgent()  # as the worker leaves it before it takes
+        queue.clear_urgent()  # the worker also does this before `take`
         assert request(queue, 10) == ["now"]
 
 
 def test_what_is_urgent_all_the_time_leaves_a_turn_to_the_backlog(make_queue: MakeQueue) -> None:
-    """A process in trouble does not keep a dead one's entries for ever."""
+    """If a process logs critical entries all the time, every fourth request carries the backlog."""
     queue = make_queue(1000)
     turns = []
     for _ in range(12):
@@ -79,7 +79,7 @@ def test_what_is_urgent_all_the_time_leaves_a_turn_to_the_backlog(make_queue: Ma
 def test_at_the_end_a_process_sends_its_own_though_they_are_a_backlog(
     make_queue: MakeQueue,
 ) -> None:
-    """What piled up in an outage has every second request, when there may be time for few."""
+    """When a process ends, every second request carries its own entries."""
     queue = make_queue(1000)
     for number in range(3000):
         queue.append(entry(f"own {number}", 400), INFO)
@@ -90,7 +90,7 @@ def test_at_the_end_a_process_sends_its_own_though_they_are_a_backlog(
 
 
 class Waits:
-    """Counts how many requests each new entry lets pass before its own."""
+    """Counts how many requests each new entry waits for."""
 
     def __init__(self, queue: SpoolQueue) -> None:
         self.queue = queue
@@ -98,7 +98,7 @@ class Waits:
         self.requests: list[list[str]] = []
 
     def go_on(self, requests: int, new: int, size: int = 1000, **bounds: int) -> None:
-        """Makes requests, and logs so many entries before each."""
+        """Make requests, and log `new` entries before each request."""
         for _ in range(requests):
             for _ in range(new):
                 self.queue.append(entry(f"new {len(self.logged_at)}", size), INFO)
@@ -106,12 +106,12 @@ class Waits:
             self.requests.append(request(self.queue, **bounds))
 
     def sent(self, kind: str = "new") -> list[int]:
-        """The numbers of entries in the order in which they were sent."""
+        """Return the numbers of the sent entries, in the order of sending."""
         texts = [text.split() for each in self.requests for text in each]
         return [int(number) for word, number in texts if word == kind]
 
     def longest(self) -> int:
-        """The most requests that an entry has waited or waits for."""
+        """Return the largest number of requests that a new entry has waited for."""
         sent_at = {text: at for at, each in enumerate(self.requests) for text in each}
         end = len(self.requests)
         return max(
@@ -120,7 +120,7 @@ class Waits:
 
 
 def test_a_new_entry_waits_for_three_requests_at_the_most(make_queue: MakeQueue) -> None:
-    """However many files are filled and begun meanwhile; and both kinds come in their order."""
+    """A new entry waits for at most three requests, even while many files are written."""
     queue = make_queue(12_000, max_bytes=4 << 20)
     waits = Waits(queue)
     waits.go_on(120, new=10)
@@ -132,7 +132,7 @@ def test_a_new_entry_waits_for_three_requests_at_the_most(make_queue: MakeQueue)
 
 
 def test_a_new_entry_does_not_wait_for_those_of_an_outage(make_queue: MakeQueue) -> None:
-    """What was logged while the server was away is a backlog, too, and drains in its order."""
+    """Entries that were logged during an outage do not delay new entries."""
     queue = make_queue()
     waits = Waits(queue)
     for number in range(3000):
@@ -146,7 +146,7 @@ def test_a_new_entry_does_not_wait_for_those_of_an_outage(make_queue: MakeQueue)
 
 
 def test_a_second_outage_is_as_the_first(make_queue: MakeQueue) -> None:
-    """More of it comes while the backlog lasts: it joins that, and the next entries overtake it."""
+    """If a second outage adds entries to the backlog, new entries still do not wait for them."""
     queue = make_queue(20_000)
     waits = Waits(queue)
     waits.go_on(10, new=10)
@@ -162,7 +162,7 @@ def test_a_second_outage_is_as_the_first(make_queue: MakeQueue) -> None:
 
 
 def test_few_entries_keep_their_order(make_queue: MakeQueue) -> None:
-    """What has not filled a file is sent as it was logged, though it is many requests."""
+    """Entries that do not fill a segment are sent in order, even in many requests."""
     queue = make_queue()
     waits = Waits(queue)
     for _ in range(20):
@@ -175,12 +175,12 @@ def test_few_entries_keep_their_order(make_queue: MakeQueue) -> None:
 def test_entries_of_all_turns_are_settled_where_they_stand(
     make_queue: MakeQueue, folder: Path, requests: int
 ) -> None:
-    """Whenever a process ends, the next one sends the rest, each once, own or adopted."""
+    """When a process is killed, the next process sends each remaining entry exactly once."""
     queue = make_queue(1500)
     waits = Waits(queue)
     waits.go_on(requests, new=70, entries=40)
     sent = [text for each in waits.requests for text in each]
-    queue.take(40, 1 << 20)  # and has no answer
+    queue.take(40, 1 << 20)  # these entries stay in flight
     queue.close("killed")
     following = SpoolQueue(
         10_000, 1 << 20, SpoolSettings(folder, 16 << 20, None, NOWHERE.url), Diagnostics()
@@ -197,14 +197,14 @@ def test_entries_of_all_turns_are_settled_where_they_stand(
 
 
 def test_a_long_backlog_takes_few_files_and_little_memory(make_queue: MakeQueue) -> None:
-    """What is read in part and not next is closed, though new entries pile up all the while."""
+    """While a long backlog is sent, few files are open, and few lines are in memory."""
     queue = make_queue(60_000, max_bytes=64 << 20)
     queue._store.segment_bytes = 64 * KIB
     waits = Waits(queue)
     files, read = [], []
     for _ in range(12):
         waits.go_on(25, new=100, entries=40)
-        files.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - a race with itself
+        files.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - the test needs a count
         read.append(
             sum(len(s._lines) for each in queue._store.all_owners() for s in each.segments())
         )

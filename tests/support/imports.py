@@ -1,4 +1,4 @@
-"""A reader of the imports of a package, and the rules that the imports must keep."""
+"""Reads the imports of a package, and checks them against rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "voyage_logger"
 
-# A room imports only rooms of a lower rank. Rooms of one rank do not import each other.
+# A room is a folder or file directly in the package, and imports only rooms of a lower rank.
 RANKS = {
     "_version": 0,
     "_base": 1,
@@ -30,10 +30,10 @@ RANKS = {
     "__main__": 8,
 }
 
-# The dev server plays the real server, so it knows nothing of the client but the API's names.
+# The dev server replaces the real server, so it may import only this module of the client.
 ONLY_FOR_DEVSERVER = f"{PACKAGE}._base.wire"
 
-# The only module that may import these foreign modules.
+# For each of these foreign modules, the only module of the package that may import it.
 ONLY_IMPORTERS = {
     "requests": f"{PACKAGE}.transports._session",
     "urllib3": f"{PACKAGE}.transports._session",
@@ -45,7 +45,7 @@ _MODULE_NAME = re.compile(r"\.?\w+(\.\w+)*")
 
 
 class Import(NamedTuple):
-    """One import: who imports which module, which name of the module, and in which way."""
+    """One import: the importing module, the imported module and name, and the kind of import."""
 
     importer: str
     imported: str
@@ -53,22 +53,22 @@ class Import(NamedTuple):
     kind: str = "run time"  # or "types only", "in a function", "in a string"
 
     def __str__(self) -> str:
-        """Return the import as one line of a failing test."""
+        """Return the import as one line for the output of a failing test."""
         name = f" ({self.name})" if self.name else ""
         return f"{self.importer} -> {self.imported}{name}, {self.kind}"
 
 
 def sources_in(folder: Path) -> dict[str, str]:
-    """Return the text of each Python file, by the file's path below the folder."""
+    """Return a dict from the path of each Python file, relative to the folder, to its text."""
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.py")}
 
 
 def imports_in(sources: Mapping[str, str], others: Iterable[str] = ()) -> set[Import]:
-    """Return all imports of some of a package's files.
+    """Return all imports in some files of a package.
 
     Args:
-        sources: The files, as `sources_in` returns them.
-        others: The paths of the package's other files.
+        sources: The files to read, in the form that `sources_in` returns.
+        others: The paths of the other files of the package.
     """
     modules = {_module_at(path) for path in (*sources, *others)}
     return {
@@ -84,7 +84,7 @@ def _module_at(path: str) -> str:
 
 
 class _Reader:
-    """Reads one file, and knows which modules the package has."""
+    """Finds the imports in one file of the package."""
 
     def __init__(self, path: str, modules: set[str]) -> None:
         self._module = _module_at(path)
@@ -94,7 +94,7 @@ class _Reader:
         self._loads_by_name = False
 
     def imports_in(self, tree: ast.Module) -> Iterator[Import]:
-        # `importlib.import_module`, the name alone, or `__import__`: then any string may be a name.
+        # If the file uses `import_module` or `__import__`, any string may be a module name.
         self._loads_by_name = any(
             getattr(node, field, None) in {"import_module", "__import__"}
             for node in ast.walk(tree)
@@ -135,7 +135,7 @@ class _Reader:
                 yield Import(self._module, source, alias.name, kind)
 
     def _named(self, text: str) -> Iterator[Import]:
-        """Yield the module that a string names: in full, or relative if the file loads by name."""
+        """Yield the module that a string names, if the string is a module name."""
         if not _MODULE_NAME.fullmatch(text):
             return
         if text.startswith(f"{PACKAGE}."):
@@ -162,7 +162,7 @@ def _is_for_types(node: ast.AST) -> TypeGuard[ast.If]:
 
 
 def room_of(module: str) -> str:
-    """Return the folder or the file, directly below the package, that a module belongs to."""
+    """Return the room of a module: the folder or file directly in the package."""
     return module.partition(".")[2].partition(".")[0] or "__init__"
 
 
@@ -180,7 +180,7 @@ def between_rooms(imports: Iterable[Import]) -> set[Import]:
 
 
 def upward(imports: Iterable[Import]) -> set[Import]:
-    """Return the imports of a room that is not below the importer's room."""
+    """Return the imports of rooms whose rank is not lower than the rank of the importing room."""
     return {
         each
         for each in between_rooms(imports)
@@ -190,7 +190,7 @@ def upward(imports: Iterable[Import]) -> set[Import]:
 
 
 def private(imports: Iterable[Import]) -> set[Import]:
-    """Return the imports of another room's private names, or of its private modules."""
+    """Return the imports of private names or private modules of another room."""
     return {
         each
         for each in between_rooms(imports)
@@ -202,7 +202,7 @@ def private(imports: Iterable[Import]) -> set[Import]:
 
 
 def foreign(imports: Iterable[Import]) -> set[Import]:
-    """Return the imports of a foreign module that only one other module may import."""
+    """Return the imports of foreign modules that another module of the package has to import."""
     return {
         each
         for each in imports
@@ -211,7 +211,7 @@ def foreign(imports: Iterable[Import]) -> set[Import]:
 
 
 def circles(imports: Iterable[Import]) -> set[frozenset[str]]:
-    """Return the sets of modules that import each other, directly or through others."""
+    """Return the sets of modules that import each other, directly or through other modules."""
     targets: dict[str, set[str]] = {}
     for each in imports:
         if _is_ours(each.imported):

@@ -1,4 +1,4 @@
-"""What tests use to watch a logger: a transport that keeps entries, and a wait for a state."""
+"""Tools to watch a logger: a transport that keeps entries, and functions that wait and check."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEAST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.01  # seconds between two checks of `un
 
 
 def until(condition: Callable[[], object], timeout: float = 30.0) -> None:
-    """Wait until a condition is true that no event announces; the pauses leave the CPU free."""
+    """Wait until a condition is true. The pauses between two checks leave the CPU free."""
     deadline = time.monotonic() + timeout
     nothing, pause = threading.Event(), _LEAST_PAUSE
     while not condition():
@@ -32,7 +32,7 @@ def until(condition: Callable[[], object], timeout: float = 30.0) -> None:
 
 
 class Recorder(BaseTransport):
-    """A transport that keeps all entries in a list, and delivers none to a server."""
+    """A transport that keeps all entries in a list, and sends no entry to a server."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []

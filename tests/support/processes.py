@@ -1,4 +1,4 @@
-"""Python programs that run in processes of their own, to their end or in a talk with the test."""
+"""Runs Python programs in separate processes. A program may exchange lines with its test."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
     from voyage_logger.devserver import DevServer
 
-SHUTDOWN = 5.0  # seconds that loggers get at exit; a healthy server needs a part of them
-BRIEF = 0.4  # seconds that loggers get at exit in tests without a server, which use them up
-SLACK = 4.0  # seconds beyond the limit: one is promised, the others are for a busy machine
-TIME_LIMIT = 60.0  # seconds for a program, or for one line of a program
+SHUTDOWN = 5.0  # seconds that loggers get at exit; a healthy server needs less
+BRIEF = 0.4  # seconds that loggers get at exit in tests in which no server answers
+SLACK = 4.0  # seconds that an exit may take longer than its limit on a busy machine
+TIME_LIMIT = 60.0  # seconds for one program, or for one line from a program
 
-# Python 3.12 and later warn of a fork in a process that has threads.
+# Python 3.12 and later warn if a process that has threads forks.
 FORKING = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
 
-# These variables turn coverage off in a child. A signal handler that waits for another thread would
-# hang in a lock of coverage, and another user may not write the files of coverage.
+# These variables turn coverage off in a child process. With coverage, a signal handler that waits
+# for another thread would hang in a lock. Another user could not write the files of coverage.
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
-# This code moves the clock of the time limits forward, as if the program had worked for an hour.
+# This code moves the clock of the time limits forward by one hour.
 AN_HOUR_LATER = (
     "from voyage_logger._delivery import exit_and_fork, pipeline; "
     "clock = exit_and_fork.monotonic; "
@@ -60,12 +60,12 @@ logger = VoyageLogger("app", shutdown_timeout=shutdown, flush_interval=600)
 
 
 class Child:
-    """A Python process that a test can talk to, line by line, until the process ends.
+    """A Python process that exchanges lines with a test, through stdin and stdout.
 
     Args:
         arguments: The arguments of the interpreter, such as "-c" and a program.
-        environ: Environment variables to add to the test's own.
-        cwd: The folder to start in; the test's own by default.
+        environ: Environment variables in addition to the variables of the test.
+        cwd: The folder in which the process starts (default: the folder of the test).
         pass_fds: File descriptors that the process inherits.
         closed_stderr: Start the process without stderr, as the parent of a daemon does.
     """
@@ -94,7 +94,7 @@ class Child:
     def hears(self) -> str:
         """Return the next line on stdout, or "" if the process has ended."""
         assert self.process.stdout is not None
-        # `os.read` leaves the later lines in the pipe, where `end` finds them.
+        # `os.read` of single bytes leaves later lines in the pipe, so that `end` can read them.
         descriptor, line = self.process.stdout.fileno(), b""
         while not line.endswith(b"\n"):
             is_said, _, _ = select.select([descriptor], [], [], TIME_LIMIT)
@@ -105,27 +105,27 @@ class Child:
         return line.decode().rstrip("\n")
 
     def tell(self, words: str = "") -> None:
-        """Write a line to stdin."""
+        """Write a line to the stdin of the process."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{words}\n")
         self.process.stdin.flush()
 
     def answer(self) -> str:
-        """Write an empty line, and return the line that the process says to that."""
+        """Write an empty line to stdin, and return the next line of the process."""
         self.tell()
         return self.hears()
 
     def signal(self, number: int) -> None:
-        """Send a signal to the process and to its own children."""
+        """Send a signal to the process and its children."""
         os.killpg(self.process.pid, number)
 
     def kill(self) -> list[str]:
-        """Kill the process and its children, and return the lines that `hears` has left."""
+        """Kill the process and its children, and return the lines that `hears` has not read."""
         self.signal(signal.SIGKILL)
         return self.end()[0]
 
     def end(self) -> tuple[list[str], str]:
-        """Wait for the end; return the lines that `hears` has left, and stderr."""
+        """Wait for the end of the process. Return the unread lines and the text on stderr."""
         out, err = self.process.communicate(timeout=TIME_LIMIT)
         return out.splitlines(), err
 
@@ -144,7 +144,7 @@ def python(
     cwd: Path | None = None,
     seconds: float = TIME_LIMIT,
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python to its end, for so many seconds at most; see `Child` for the arguments."""
+    """Run Python until it ends or the time limit is over. The arguments are those of `Child`."""
     with Child(*arguments, environ=environ, cwd=cwd) as child:
         out, err = child.process.communicate(timeout=seconds)
     return subprocess.CompletedProcess(child.process.args, child.process.returncode, out, err)
@@ -152,14 +152,14 @@ def python(
 
 @dataclass(frozen=True)
 class Done:
-    """A program that has ended.
+    """The results of a program that has ended.
 
     Attributes:
         code: The exit status, as `subprocess` returns it.
         out, err: The text on stdout and on stderr.
-        said: The lines that the program gave to `say`.
-        exit_seconds: From the call of `ending` to the end of the process; -1 without a call.
-        hook_seconds: From the call of `ending` to the end of the last exit hook; -1 without one.
+        said: The lines that the program wrote with `say`.
+        exit_seconds: Seconds from the call of `ending` to the end of the process, or -1.
+        hook_seconds: Seconds from the call of `ending` to the end of the exit hooks, or -1.
     """
 
     code: int
@@ -171,9 +171,9 @@ class Done:
 
     @property
     def losses(self) -> list[str]:
-        """The lines on stderr about lost entries, without the outcome of the last attempt.
+        """Return the lines on stderr about lost entries, without the problem of the last attempt.
 
-        An attempt that the exit interrupts may or may not have an outcome.
+        The problem is left out, because an attempt that the exit interrupts may have none.
         """
         lines = [line for line in self.err.splitlines() if re.search(r"\blost\b", line)]
         return [line.partition("; the last attempt: ")[0] for line in lines]
@@ -189,19 +189,19 @@ def run(
     closed_stderr: bool = False,
     meanwhile: Callable[[subprocess.Popen[str]], object] = lambda _: None,
 ) -> Done:
-    """Run code that logs with `logger` in a process of its own, and measure the exit.
+    """Run code that logs with `logger` in a separate process, and measure its exit.
 
-    The code calls `ending()` when its own work is done. The start of the process, which is slow on
-    a busy machine, then counts for nothing.
+    The code calls `ending()` before its exit begins. So the measured time does not include the
+    start of the process, which is slow on a busy machine.
 
     Args:
         server: The server whose environment variables the process gets.
-        code: The program; a prelude makes the logger.
+        code: The program. A prelude makes the logger before the program begins.
         flags: Arguments of the interpreter.
-        environ: Environment variables that differ.
+        environ: Environment variables that replace the variables of the server.
         shutdown: The logger's `shutdown_timeout`, in seconds.
         closed_stderr: Start the process without stderr, as the parent of a daemon does.
-        meanwhile: Called with the process as soon as the process runs.
+        meanwhile: A function that is called with the process as soon as the process runs.
     """
     reading, control = os.pipe()
     program = _PRELUDE.format(control=control, shutdown=shutdown) + textwrap.dedent(code)
@@ -226,7 +226,7 @@ def run(
 
 @contextlib.contextmanager
 def _read_in_a_thread(descriptor: int) -> Iterator[list[str]]:
-    """Read a pipe at once, because a full pipe would stop the program that writes."""
+    """Read a pipe in a thread, because a full pipe would stop the program that writes."""
     lines: list[str] = []
 
     def read() -> None:
@@ -256,9 +256,9 @@ def _done(code: int, out: str, err: str, lines: list[str], ended_at: float) -> D
 
 
 def once_more_if_slow(run_once: Callable[[], Done], limit: float) -> Done:
-    """Run a program a second time if its exit took too long.
+    """Run a program, and run it a second time if its exit took too long.
 
-    A busy machine delays a process now and then. A broken limit shows in both runs.
+    A busy machine may delay one run. If the time limit does not work, both runs take too long.
     """
     done = run_once()
     return done if done.exit_seconds < limit else run_once()
@@ -267,15 +267,15 @@ def once_more_if_slow(run_once: Callable[[], Done], limit: float) -> Done:
 def run_script(
     server: DevServer, path: str | os.PathLike[str], *arguments: str, flags: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run a file, for children that import the module they were started from."""
+    """Write a program to a file, and run the file, so that child processes can import it."""
     return python(*flags, path, *arguments, environ=server.environ)
 
 
 def messages(server: DevServer) -> list[str]:
-    """Return the messages of the entries that the server has, in the order of their arrival."""
+    """Return the messages of the server's entries, in the order of their arrival."""
     return [entry["message"] for entry in server.entries()]
 
 
 def lost(stderr: str) -> list[int]:
-    """Return the number of entries that each line about lost entries names."""
+    """Return the number of entries in each line about lost entries."""
     return [int(line.split()[1]) for line in stderr.splitlines() if " lost (" in line]

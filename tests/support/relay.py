@@ -1,4 +1,4 @@
-"""A relay on this machine in front of the dev server: it ends TLS, or acts as an HTTP proxy."""
+"""A relay between client and dev server. The relay decrypts TLS, or acts as an HTTP proxy."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     import ssl
 
 _PIECE = 1 << 16
-_SECONDS = 10  # the limit of each wait; a healthy connection needs much less
+_SECONDS = 10  # the limit of each wait; usual waits are much shorter
 
 
 class Relay:
-    """Passes connections on to a port of this machine, until the relay is closed.
+    """Passes the data of connections to a port on this machine, until the relay is closed.
 
     Args:
-        target: The port, or None for an HTTP proxy, whose requests name the port.
+        target: The port. None makes the relay an HTTP proxy, and then each request names the port.
         context: The TLS settings of the relay, or None for plain connections.
 
     Attributes:
-        seen: All bytes from clients, in plain text if the relay ends TLS.
-        connections: The number of connections from clients.
+        seen: All bytes from clients, which are plain text if the relay decrypts TLS.
+        connections: The number of connections that clients have opened.
     """
 
     def __init__(self, target: int | None = None, context: ssl.SSLContext | None = None) -> None:
@@ -62,7 +62,7 @@ class Relay:
             thread.start()
 
     def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # a closed connection is seen by its two ends
+        with contextlib.suppress(OSError):  # client and server notice a closed connection
             if self._context is not None:
                 client = self._context.wrap_socket(client, server_side=True)
                 self._sockets.append(client)
@@ -88,7 +88,7 @@ class Relay:
         if method == b"CONNECT":
             upstream = self._connect(int(target.rpartition(b":")[2]))
             client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        else:  # one request a connection, because the next may be for another server
+        else:  # one request, as the next may need another server
             origin, _, path = target.removeprefix(b"http://").partition(b"/")
             upstream = self._connect(int(origin.rpartition(b":")[2]))
             rest = rest.replace(b"Connection: keep-alive", b"Connection: close")

@@ -1,4 +1,4 @@
-"""Processes that log into a spool, for tests that kill these processes."""
+"""Processes that log to a spool. Tests can kill these processes."""
 
 from __future__ import annotations
 
@@ -48,25 +48,25 @@ PRELUDE = """\
 
 
 class Child(processes.Child):
-    """A process that logs into a spool, prints lines to stdout and reads lines from stdin.
+    """A process that logs to a spool, and exchanges lines with the test.
 
     Args:
-        server: Where its loggers send.
-        folder: Their spool, `folder` in the code.
-        code: What it runs, after `PRELUDE`.
-        arguments: `sys.argv[2:]`.
+        server: The server to which the loggers of the process send entries.
+        folder: The folder of the spool. The code finds it in the variable `folder`.
+        code: The program of the process, which runs after `PRELUDE`.
+        arguments: More arguments for the program, in `sys.argv[2:]`.
     """
 
     def __init__(self, server: DevServer, folder: Path, code: str, *arguments: object) -> None:
         program = textwrap.dedent(PRELUDE) + textwrap.dedent(code)
-        # Another user may not write what coverage measures.
+        # If the program changes its user, it cannot write the files of coverage.
         unmeasured = UNMEASURED if "seteuid" in code else {}
         environ = {**server.environ, **unmeasured}
         super().__init__("-W", "error", "-c", program, folder, *arguments, environ=environ)
 
 
 def lines(folder: Path) -> int:
-    """Return the number of entries in the folder's segments, sent entries included."""
+    """Return the number of entries in the segments of the folder, also of sent entries."""
     return sum(
         path.read_bytes().count(b"\n")
         for path in folder.glob("v1.*.ndjson")
@@ -75,7 +75,7 @@ def lines(folder: Path) -> int:
 
 
 def look(logger: VoyageLogger) -> None:
-    """Run the maintenance of a logger's spool now, in this thread."""
+    """Run the maintenance of a logger's spool at once, in the test's thread."""
     queue = logger._pipeline.queue
     queue._failure.look_at = 0.0  # type: ignore[attr-defined]
     queue.maintain()
@@ -88,7 +88,7 @@ def slow_down(
     *,
     seconds: float,
 ) -> None:
-    """Delay the worker's first read by so many seconds, or until `released` is set."""
+    """Delay the first read of the worker: for some seconds, or until `released` is set."""
     read = os.read
 
     def slow(descriptor: int, count: int) -> bytes:
@@ -113,10 +113,10 @@ def leave(
     destination: str | None = None,
     owner: str = "0000000007-7-00000007",
 ) -> Path:
-    """Make the files that a dead process leaves, in the documented format.
+    """Write the files that a dead process leaves, in the documented format.
 
     Returns:
-        The segment.
+        The path of the segment.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"v1.{owner}.{lane}.{number:06d}.ndjson"
@@ -136,7 +136,7 @@ def leave(
     if sent is not None:
         note = {"segment": path.name, "sent": sent}
         (folder / f"v1.{owner}.sent").write_text(json.dumps(note) + "\n")
-    # The lock file comes last and complete, because a running process may see it at once.
+    # The lock file is made last and in one step, because a running process may use it at once.
     facts = {"pid": 7, "started": "", "destination": destination or server.url}
     lock = folder.parent / f"{owner}.being-made"
     lock.write_text(json.dumps(facts) + "\n")

@@ -1,4 +1,4 @@
-"""The class `Transport`: sign-in, renewal, headers, and the outcomes of failures."""
+"""The class `Transport` signs in, renews its token, sets headers and reports failures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENTRY = {"message": "x", "level": "info", "app_name": "app", "environment": "tes
 
 
 class Clock:
-    """A clock that a test sets."""
+    """A clock whose time the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -53,7 +53,7 @@ def transport(server: DevServer) -> Any:
 
 
 def test_sign_in_and_send_by_hand(server: DevServer, transport: Transport) -> None:
-    """A user may sign in and send dicts directly, and gets an outcome."""
+    """An app may use a `Transport` directly: sign in, send dicts, and get an `Outcome`."""
     transport.sign_in()
     outcome = transport.send([ENTRY, {**ENTRY, "message": "y"}])
     assert (outcome.kind, bool(outcome), outcome.status) == (Kind.DELIVERED, True, 200)
@@ -64,7 +64,7 @@ def test_sign_in_and_send_by_hand(server: DevServer, transport: Transport) -> No
 def test_eight_threads_and_a_revoked_token_make_one_sign_in(
     server: DevServer, transport: Transport
 ) -> None:
-    """If the server refuses the token of several threads, they wait for one new token."""
+    """If a token is refused in eight threads, only one thread signs in again."""
     assert transport.send([ENTRY])
     server.revoke_tokens()
     server.script(*[Fault(delay=0.2)] * 8)
@@ -90,7 +90,7 @@ def test_eight_threads_and_a_revoked_token_make_one_sign_in(
 def test_late_refusal_of_an_old_token_leaves_the_new_one(
     server: DevServer, transport: Transport
 ) -> None:
-    """A 401 for an old token does not remove the new token of another thread."""
+    """If a 401 for an old token arrives late, the new token stays."""
     assert transport.send([ENTRY])
     server.revoke_tokens()
     server.script(Fault(delay=0.5))
@@ -108,7 +108,7 @@ def test_late_refusal_of_an_old_token_leaves_the_new_one(
     ("life", "earliest", "latest"), [(3600, 3000, 3300), (100, 60, 80), (3, 1.8, 2.4)]
 )
 def test_token_is_renewed_before_it_expires(life: float, earliest: float, latest: float) -> None:
-    """A token is renewed 5 to 10 minutes before it expires, a short-lived token later."""
+    """A token is renewed 5 to 10 minutes before it expires, or later if its lifetime is short."""
     clock = Clock()
     with DevServer(clock=clock) as server:
         server.rules = replace(server.rules, expires_in=life)
@@ -126,7 +126,7 @@ def test_token_is_renewed_before_it_expires(life: float, earliest: float, latest
 
 @pytest.mark.parametrize("odd", [OMIT, None, "3600", True, 0, -5, [], {}])
 def test_odd_expires_in_counts_as_an_hour(odd: object) -> None:
-    """A missing or invalid lifetime counts as one hour, the vendor's default."""
+    """If `expires_in` is missing or invalid, the token counts as valid for one hour."""
     clock = Clock()
     with DevServer(clock=clock) as server:
         server.rules = replace(server.rules, expires_in=odd)
@@ -162,7 +162,7 @@ def test_odd_expires_in_counts_as_an_hour(odd: object) -> None:
     ],
 )
 def test_sign_in_answer_without_a_usable_token(server: DevServer, body: bytes) -> None:
-    """An answer without a usable token is a temporary failure, never an exception."""
+    """If the answer to a sign-in has no usable token, the sign-in counts as a temporary failure."""
     with responses.RequestsMock() as mock:
         mock.post(server.url + wire.SIGN_IN_PATH, body=body, content_type="application/json")
         outcome = transport_to(server).send([ENTRY])
@@ -186,7 +186,7 @@ def test_sign_in_answer_without_a_usable_token(server: DevServer, body: bytes) -
 def test_404_with_a_path_in_the_base_url_gives_advice(
     server: DevServer, path: str, hint: str
 ) -> None:
-    """If the base URL has a path and the server answers 404, the message explains the root."""
+    """If a base URL with a path leads to a 404, the message says to leave out the path."""
     transport = Transport(server.api_key, server.api_secret, server.url + path)
     server.script_sign_in(Fault(status=404))
     with pytest.raises(ConnectionFailed) as caught:
@@ -197,7 +197,7 @@ def test_404_with_a_path_in_the_base_url_gives_advice(
 
 
 def test_refused_credentials_and_missing_server_raise_different_errors(server: DevServer) -> None:
-    """Refused credentials and a missing server raise different errors, with advice."""
+    """Refused credentials and a missing server raise different errors, each with its advice."""
     wrong = Transport("wrong", "pair", server.url)
     with pytest.raises(AuthenticationError, match="VOYAGE_LOGS_KEY") as refused:
         wrong.sign_in()
@@ -211,7 +211,7 @@ def test_refused_credentials_and_missing_server_raise_different_errors(server: D
 
 
 def test_headers_are_the_vendor_s(server: DevServer, transport: Transport) -> None:
-    """Requests have the vendor's headers, and the sign-in has no body."""
+    """Requests have the same headers as the vendor's requests, and the sign-in has no body."""
     assert transport.send([ENTRY])
     sign_in, batch = server.requests
     assert sign_in.headers["x-api-key"] == server.environ["VOYAGE_LOGS_KEY"]
@@ -233,7 +233,7 @@ def test_cookies_are_not_kept(server: DevServer, transport: Transport) -> None:
 
 
 def test_compress_sends_gzip(server: DevServer) -> None:
-    """With `compress`, the body is gzip, a header says so, and the entries arrive."""
+    """With `compress`, the body is sent as gzip with a matching header, and its entries arrive."""
     transport = transport_to(server, compress=True)
     assert transport.send([ENTRY] * 50)
     request = server.requests[-1]
@@ -244,14 +244,14 @@ def test_compress_sends_gzip(server: DevServer) -> None:
 
 
 def test_answer_cut_after_its_head_counts(server: DevServer, transport: Transport) -> None:
-    """A batch counts as delivered after a 2xx, even if the body is incomplete."""
+    """After a 2xx, the batch counts as delivered, even if the body of the answer is incomplete."""
     server.script(Fault(cut=True))
     assert transport.send([ENTRY])
     assert server.count() == 1
 
 
 def test_secret_across_the_cut_of_a_long_answer_is_masked(server: DevServer) -> None:
-    """A long answer is masked before it is cut, because a cut secret is not found."""
+    """A long answer is masked first and then cut, because masking does not find half a secret."""
     for length in range(150, 210, 7):
         echo = json.dumps({"error": "x" * length + server.api_secret + "y" * 5000})
         echo = echo.replace("-", "\\u002d")  # JSON can write a character as an escape.
@@ -263,7 +263,7 @@ def test_secret_across_the_cut_of_a_long_answer_is_masked(server: DevServer) -> 
 
 
 def test_time_limit_holds_for_sign_in_and_batch_together(server: DevServer) -> None:
-    """A slow sign-in leaves less time for the batch."""
+    """Sign-in and batch share the time limit: a slow sign-in leaves less time for the batch."""
     transport = transport_to(server)
     server.script_sign_in(Fault(delay=2))
     server.script(Fault(hang=True))
@@ -274,7 +274,7 @@ def test_time_limit_holds_for_sign_in_and_batch_together(server: DevServer) -> N
 
 
 def test_slow_body_does_not_block_an_attempt_forever() -> None:
-    """A body of single bytes does not block an attempt forever; its status counts."""
+    """If the body of an answer comes very slowly, the attempt ends, and the status counts."""
     listener = socket.create_server(("127.0.0.1", 0))
     released = threading.Event()
 
@@ -283,7 +283,7 @@ def test_slow_body_does_not_block_an_attempt_forever() -> None:
         with (
             client,
             contextlib.suppress(OSError),
-        ):  # The client closes the connection, as it should.
+        ):  # The client has closed the connection, as expected.
             client.recv(1 << 16)
             client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 65000\r\n\r\n{")
             while not released.wait(0.05):
@@ -304,7 +304,7 @@ def test_slow_body_does_not_block_an_attempt_forever() -> None:
 
 
 class Interim:
-    """A server on a plain socket that sends interim answers before the final one."""
+    """A server that sends interim answers, such as 102, before the final answer."""
 
     def __init__(self, head: bytes, *, is_endless: bool = False) -> None:
         self._head = head
@@ -324,7 +324,7 @@ class Interim:
 
     def _serve(self) -> None:
         client, _ = self._listener.accept()
-        # The client may close the connection at any time.
+        # An error is expected here, because the client may close the connection at any time.
         with client, contextlib.suppress(OSError), client.makefile("rb") as stream:
             while line := stream.readline():
                 headers = http.client.parse_headers(stream)
@@ -344,7 +344,7 @@ class Interim:
 
 @pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints", "199 x"])
 def test_interim_answer_is_not_the_answer(status: str) -> None:
-    """The answer after a 102 or 103 counts, so the batch is sent only once."""
+    """A 102 or 103 is not the final answer, so the client waits and sends the batch only once."""
     head = f"HTTP/1.1 {status}\r\nLink: </a.css>; rel=preload\r\n\r\n".encode()
     with Interim(head + head) as server:
         transport = server.transport()
@@ -357,7 +357,7 @@ def test_interim_answer_is_not_the_answer(status: str) -> None:
 
 
 def test_switch_of_protocols_is_no_delivery() -> None:
-    """A 101 ends HTTP on its connection, so the client waits for no other answer."""
+    """A 101 does not deliver the batch, and the client waits for no other answer."""
     with Interim(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n") as server:
         transport = server.transport()
         outcome = transport.send([ENTRY])
@@ -366,7 +366,7 @@ def test_switch_of_protocols_is_no_delivery() -> None:
 
 
 def test_interim_answers_without_end_are_a_failure() -> None:
-    """A server that sends only interim answers does not block an attempt forever."""
+    """If a server sends only interim answers, the attempt ends and counts as a failure."""
     with Interim(b"HTTP/1.1 102 Processing\r\n\r\n", is_endless=True) as server:
         transport = server.transport()
         outcome = transport.send([ENTRY])
@@ -376,7 +376,7 @@ def test_interim_answers_without_end_are_a_failure() -> None:
 
 
 def test_time_limit_ends_waits_early(server: DevServer, transport: Transport) -> None:
-    """Near a deadline, an attempt waits less than the usual read timeout."""
+    """If the time limit is short, an attempt waits for less than the read timeout."""
     assert transport.send([ENTRY])
     server.script(Fault(hang=True))
     outcome = transport.send([ENTRY], time_limit=0.1)
@@ -390,7 +390,7 @@ def test_reset_forgets_the_parent_s_session_and_token(
     """A forked child opens its own connections and signs in itself."""
     assert transport.send([ENTRY])
     lock = transport._lock
-    with lock:  # This lock stands for one that another thread held in the parent.
+    with lock:  # This lock acts like a lock that another thread of the parent held.
         transport.reset()
         assert transport.send([ENTRY])
     assert transport.sign_ins == 1
@@ -435,7 +435,7 @@ def test_every_exception_of_requests_becomes_an_outcome(server: DevServer, kind:
 def test_wrong_setup_is_a_permanent_failure(
     monkeypatch: pytest.MonkeyPatch, error: Exception, is_permanent: bool
 ) -> None:
-    """A wrong setup is a permanent failure; a broken network is a temporary one."""
+    """A wrong setup is a permanent failure, but a broken network is a temporary failure."""
 
     def fail(*_args: object, **_kwargs: object) -> None:
         raise error
@@ -463,7 +463,7 @@ def test_wrong_setup_is_a_permanent_failure(
 def test_plain_http_beyond_this_machine_is_warned_of_once(
     capfd: pytest.CaptureFixture[str], url: str, is_warned: bool
 ) -> None:
-    """One warning tells of secrets without encryption, except on this machine."""
+    """One warning reports a base URL with `http`, except for a server on the same machine."""
     with responses.RequestsMock(assert_all_requests_are_fired=False):
         transport = Transport("k", "s", url)
         transport.send([ENTRY])
@@ -472,7 +472,7 @@ def test_plain_http_beyond_this_machine_is_warned_of_once(
 
 
 def test_transport_is_importable_without_requests() -> None:
-    """The class `Transport` does not import `requests` until it is used."""
+    """The module of `Transport` can be imported without `requests`."""
     code = (
         "import sys; from voyage_logger import Transport; Transport('k', 's', 'http://x');"
         "print('requests' in sys.modules)"
@@ -482,8 +482,8 @@ def test_transport_is_importable_without_requests() -> None:
 
 
 def test_more_threads_than_idle_connections_may_send_at_once(server: DevServer) -> None:
-    """A transport delivers the batches of more threads than it has idle connections."""
-    threads = 14  # a pool of `requests` has ten connections
+    """More threads than the connection pool has connections can send at the same time."""
+    threads = 14  # the connection pool of `requests` has ten connections
     transport = transport_to(server)
     transport.sign_in()
     server.script(*[Fault(delay=0.5)] * threads)
@@ -502,12 +502,12 @@ def test_more_threads_than_idle_connections_may_send_at_once(server: DevServer) 
 
 @pytest.mark.parametrize("entry", [b"{}", "{}", {"message": "x"}])
 def test_single_entry_in_place_of_a_list_raises_an_error(transport: Transport, entry: Any) -> None:
-    """An entry that is passed without a list raises an error that says so."""
+    """If `send` gets a single entry instead of a list, the error says that a list is needed."""
     with pytest.raises(TypeError, match="a list of entries, not one"):
         transport.send(entry)
 
 
 def test_transport_without_a_send_method_raises_an_error() -> None:
-    """The method `send` of the base class raises, because each transport must define it."""
+    """`BaseTransport.send` raises an error, because each transport must define its own `send`."""
     with pytest.raises(NotImplementedError):
         BaseTransport().send([])

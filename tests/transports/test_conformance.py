@@ -1,7 +1,7 @@
 """The same calls make the same requests as the vendor's Python class.
 
-`vendor_requests.json` holds calls and the requests that the vendor's class made for them against
-the dev server: data, recorded once. The credentials are those of the dev server.
+`vendor_requests.json` holds log calls, and the requests that the vendor's class made for these
+calls. The requests were recorded once with the dev server, and use the dev server's credentials.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CALLS = RECORDED["calls"]
 
 
 def shape(request: RecordedRequest, recorded: dict[str, Any]) -> dict[str, Any]:
-    """Return our request in the form of the recording, with the recorded headers."""
+    """Return a request of this package in the form of the recorded requests."""
     headers = {name: request.headers[name] for name in recorded["headers"]}
     if "authorization" in headers:
         headers["authorization"] = re.sub(r"Bearer \S+", "Bearer <token>", headers["authorization"])
@@ -44,7 +44,7 @@ def ids(call: dict[str, Any]) -> str:
 def test_call_makes_the_same_request_as_the_vendor_s_class(
     server: DevServer, make_logger: MakeLogger, call: dict[str, Any]
 ) -> None:
-    """Without `timestamps` and `capture_method`, JSON, path and headers are equal."""
+    """With `timestamps` and `capture_method` off, each request is equal to the vendor's request."""
     logger = make_logger(**RECORDED["constructor"], timestamps=False, capture_method=False)
     getattr(logger, call["method"])(**call["kwargs"])
     assert logger.flush()
@@ -57,7 +57,7 @@ def test_call_makes_the_same_request_as_the_vendor_s_class(
 def test_additions_are_the_documented_ones(
     server: DevServer, make_logger: MakeLogger, call: dict[str, Any]
 ) -> None:
-    """By default, an entry has only `logged_at`, `log_id` and `method_name` in addition."""
+    """By default, entries have three more fields: `logged_at`, `log_id` and `method_name`."""
     logger = make_logger(**RECORDED["constructor"])
     getattr(logger, call["method"])(**call["kwargs"])
     assert logger.flush()
@@ -74,7 +74,7 @@ def test_additions_are_the_documented_ones(
 
 
 def test_headers_add_only_the_user_agent(server: DevServer, make_logger: MakeLogger) -> None:
-    """The only other headers are those of `requests` and our User-Agent."""
+    """Besides the vendor's headers, requests carry only the usual headers of `requests`."""
     logger = make_logger()
     logger.info("x")
     assert logger.flush()

@@ -1,4 +1,4 @@
-"""A logger without credentials prints its entries, and the app runs."""
+"""A logger without credentials prints its entries, and the app continues."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENTRY = b'{"message":"hello","level":"info","app_name":"app","environment":"test
 
 
 def test_entries_are_printed_after_one_notice(capfd: pytest.CaptureFixture[str]) -> None:
-    """A notice names the missing variables and the dev server; then entries are printed."""
+    """A notice names the missing variables and the dev server, and then entries are printed."""
     with VoyageLogger("app") as logger:
         logger.info("User logged in", event_name="login", meta_data={"ip": "::1"})
         logger.error("It broke")
@@ -42,7 +42,7 @@ def test_entries_are_printed_after_one_notice(capfd: pytest.CaptureFixture[str])
 
 
 def test_lines_come_without_a_flush(capfd: pytest.CaptureFixture[str]) -> None:
-    """Lines appear at a terminal without a flush, before the flush interval ends."""
+    """Printed entries appear at once, without a flush and before `flush_interval` has passed."""
     logger = VoyageLogger("app")
     logger.info("x")
     until(lambda: logger.stats().pending == 0, timeout=3)
@@ -51,7 +51,7 @@ def test_lines_come_without_a_flush(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_printed_entries_count_as_dropped(capfd: pytest.CaptureFixture[str]) -> None:
-    """Printed entries count as dropped, not delivered, and no loss is reported."""
+    """Printed entries count as dropped, but no loss is reported."""
     with VoyageLogger("app") as logger:
         logger.info("x")
         assert not logger.flush()
@@ -61,7 +61,7 @@ def test_printed_entries_count_as_dropped(capfd: pytest.CaptureFixture[str]) -> 
 
 
 def test_health_check_sees_that_nothing_is_sent() -> None:
-    """`last_problem` names the missing variables before the first entry is logged."""
+    """Even before the first entry, `stats().last_problem` names the missing variables."""
     with VoyageLogger("app", api_key="k") as logger:
         problem = logger.stats().last_problem
     assert problem == (
@@ -70,7 +70,7 @@ def test_health_check_sees_that_nothing_is_sent() -> None:
 
 
 def test_entry_cannot_move_the_cursor(capfd: pytest.CaptureFixture[str]) -> None:
-    """Control characters are printed as escapes, so no entry can forge another line."""
+    """Control characters are printed as escapes, so an entry cannot forge another line."""
     with VoyageLogger("app") as logger:
         extra: Any = {"a\nb": "\x07"}
         logger.info("red \x1b[31m\nforged", **extra)
@@ -80,7 +80,7 @@ def test_entry_cannot_move_the_cursor(capfd: pytest.CaptureFixture[str]) -> None
 
 
 def test_traceback_is_readable(capfd: pytest.CaptureFixture[str]) -> None:
-    """A traceback is printed in lines of its own, below the entry."""
+    """A traceback is printed below its entry, in separate lines."""
     with VoyageLogger("app") as logger:
         try:
             raise ValueError("bad")
@@ -94,7 +94,7 @@ def test_traceback_is_readable(capfd: pytest.CaptureFixture[str]) -> None:
 def test_returning_reader_sees_how_many_entries_were_not_printed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A reader that returns sees how many entries were not printed."""
+    """After a pipe was full for a while, one line counts the entries that were not printed."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with contextlib.suppress(BlockingIOError):
@@ -114,7 +114,7 @@ def test_returning_reader_sees_how_many_entries_were_not_printed(
 
 
 def test_long_entry_is_printed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow reader gets all of an entry that is longer than a pipe."""
+    """An entry that is longer than a pipe's buffer is printed whole for a slow reader."""
     monkeypatch.setattr(
         "voyage_logger.transports._console_transport._PATIENCE", 30
     )  # long enough for a busy machine
@@ -158,7 +158,7 @@ def test_verify_says_what_is_missing() -> None:
 def test_verify_names_no_more_than_what_is_at_fault(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], parameter: str, words: str
 ) -> None:
-    """The error names only the variables that are missing or wrong."""
+    """The error of `verify` names only the variables that are missing or wrong."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with VoyageLogger("app") as logger, pytest.raises(ConfigurationError) as caught:
@@ -170,7 +170,7 @@ def test_verify_names_no_more_than_what_is_at_fault(
 def test_notice_says_that_the_spool_is_not_used(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The notice says that the spool is not used, only if the app asks for a spool."""
+    """If the app has set `spool_dir`, the notice says that the spool is not used."""
     VoyageLogger("app", spool_dir=tmp_path / "spool").close()
     assert "spool_dir is not used" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -179,7 +179,7 @@ def test_notice_says_that_the_spool_is_not_used(
 def test_half_of_the_credentials_is_named(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """If only the key or the secret is missing, only its variable is named."""
+    """If only the key or only the secret is missing, the notice names only its variable."""
     monkeypatch.setenv("VOYAGE_LOGS_KEY", "k")
     VoyageLogger("app").close()
     err = capfd.readouterr().err
@@ -190,7 +190,7 @@ def test_half_of_the_credentials_is_named(
 def test_bad_url_in_the_environment_does_not_stop_the_app(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A wrong URL in the environment is reported; no other server gets the entries."""
+    """A wrong URL in the environment is reported, and the entries are sent to no server."""
     monkeypatch.setenv("VOYAGE_LOGS_KEY", "k")
     monkeypatch.setenv("VOYAGE_LOGS_SECRET", "s")
     monkeypatch.setenv("VOYAGE_LOGS_URL", "api.tracevoyage.com")

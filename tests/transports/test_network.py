@@ -1,4 +1,4 @@
-"""The transport obeys proxies and certificates, and ignores netrc and redirects."""
+"""The transport uses proxies, checks certificates, and ignores netrc files and redirects."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def transport_to(url: str) -> Transport:
     return Transport(KEY, SECRET, url, timeout=5)
 
 
-# Proxies.
+# The tests of proxies follow.
 
 
 def test_proxy_of_the_environment_is_used(
     server: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy of the environment is used; only the proxy gets its own credentials."""
+    """A proxy from the environment is used, and only the proxy gets the proxy's credentials."""
     with Relay() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://somebody:planted-password@127.0.0.1:{proxy.port}")
         transport = transport_to(server.url)
@@ -83,7 +83,7 @@ def test_proxy_of_the_environment_is_used(
 def test_no_proxy_is_honored(
     server: DevServer, monkeypatch: pytest.MonkeyPatch, bypass: str
 ) -> None:
-    """A host in NO_PROXY is reached directly."""
+    """If the server's host is in NO_PROXY, no proxy is used."""
     with Relay() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.setenv("NO_PROXY", bypass)
@@ -158,13 +158,13 @@ def test_no_error_shows_the_password_of_a_proxy(
     assert "somebody:" not in str(caught.value)
 
 
-# Certificates.
+# The tests of certificates follow.
 
 
 def test_certificate_that_is_not_trusted_is_refused(
     server: DevServer, tls: Relay, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """An untrusted certificate gives one clear line, few attempts, and no lost entry."""
+    """An untrusted certificate is reported in one line, and no entry is lost."""
     errors: list[VoyageError] = []
     logger = VoyageLogger(
         "app",
@@ -179,7 +179,7 @@ def test_certificate_that_is_not_trusted_is_refused(
     result, connections = logger.flush(0.5), tls.connections
     logger.close(timeout=0)
     assert (bool(result), result.pending) == (False, 1)
-    assert connections <= 4  # The pauses between attempts are at least 0.25 s, 0.5 s, 1 s, ...
+    assert connections <= 4  # the first pauses last at least 0.25 s, 0.5 s, 1 s
     first = capfd.readouterr().err.splitlines()[0]
     assert "certificate verify failed" in first
     assert [type(error) for error in errors][:1] == [ConnectionFailed]
@@ -193,7 +193,7 @@ def test_certificate_that_is_not_trusted_is_refused(
 def test_bundle_of_the_environment_is_trusted(
     server: DevServer, tls: Relay, bundle: str, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """The variables of `requests` name a private certificate authority."""
+    """A private certificate authority is trusted if a variable of `requests` names its file."""
     monkeypatch.setenv(variable, bundle)
     transport = transport_to(f"https://127.0.0.1:{tls.port}")
     assert transport.send([ENTRY])
@@ -204,7 +204,7 @@ def test_bundle_of_the_environment_is_trusted(
 def test_certificate_of_another_host_is_refused(
     server: DevServer, authority: trustme.CA, bundle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A certificate for another host is refused, even from a trusted authority."""
+    """A certificate for another host is refused, even if a trusted authority has signed it."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("elsewhere.invalid").configure_cert(context)
@@ -216,27 +216,27 @@ def test_certificate_of_another_host_is_refused(
 
 
 def test_missing_ca_bundle_is_reported(tls: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong path of a CA bundle is a permanent failure that is reported at once."""
+    """If the file of a CA bundle is missing, the failure is permanent and reported at once."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/bundle.pem")
     outcome = transport_to(f"https://127.0.0.1:{tls.port}").send([ENTRY])
     assert outcome.kind is Kind.BLOCKED
     assert "/nowhere/bundle.pem" in outcome.detail
 
 
-# Credentials of other tools, and other servers.
+# The tests of netrc files and redirects follow.
 
 
 @pytest.mark.parametrize("by", ["NETRC", "HOME"])
 def test_netrc_changes_no_request(
     server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    """A netrc entry for the host replaces neither the key nor the token."""
+    """If a netrc file has an entry for the server's host, the requests do not change."""
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\ndefault login a password b\n")
     netrc.chmod(0o600)
     monkeypatch.delenv("NETRC", raising=False)
     monkeypatch.setenv(by, str(netrc if by == "NETRC" else tmp_path))
-    import requests  # noqa: PLC0415 - only to see that the entry is found
+    import requests  # noqa: PLC0415 - proves that the entry is found
 
     assert requests.utils.get_netrc_auth(server.url) == ("somebody", "else")
     transport = transport_to(server.url)
@@ -252,7 +252,7 @@ def test_netrc_changes_no_request(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirected_sign_in_is_not_followed(server: DevServer, status: int) -> None:
-    """A redirect of the sign-in is not followed, so another server gets no secret."""
+    """The client does not follow a redirect of the sign-in, so the other server gets no secret."""
     with DevServer() as other:
         server.script_sign_in(redirect(other.url + "/accounts/api/v1/auth/sign-in-keys", status))
         transport = transport_to(server.url)

@@ -1,4 +1,4 @@
-"""Tokens and clocks: few sign-ins, and no effect of a clock that is set."""
+"""The client signs in rarely, and works if the system clock is changed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOUR = 3600.0
 def test_loggers_that_share_a_transport_share_a_token(
     server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight loggers sign in once, and once more when the token is revoked."""
+    """If eight loggers share a transport, they sign in once, and once more after a 401."""
     transport = Transport(server.api_key, server.api_secret, server.url)
     loggers = [make_logger(f"app {n}", transport=transport, flush_interval=600) for n in range(8)]
 
@@ -55,7 +55,7 @@ def test_loggers_that_share_a_transport_share_a_token(
     def take_and_hold(request: Request) -> Answer:
         try:
             return take_batch(request)
-        except Refusal:  # The server refuses all of them before the first thread reads its answer.
+        except Refusal:  # Each thread is refused before any thread reads its answer.
             all_refused.wait(20)
             raise
 
@@ -67,9 +67,9 @@ def test_loggers_that_share_a_transport_share_a_token(
 
 
 class Day:
-    """Two hours in no time: waiting moves the clock, and credentials are right for a while only.
+    """Simulates hours in a moment: a wait only moves the clock.
 
-    The worker's condition, too, in place of the queue's: what waits on it comes back at once.
+    An instance also replaces the queue's condition, so that no wait of the worker takes time.
     """
 
     END = 2 * HOUR + 100
@@ -92,7 +92,7 @@ class Day:
     def wait(self, timeout: float | None = None) -> bool:
         was_right = self.is_right
         self.now += 1.0 if timeout is None else timeout
-        if timeout is None:  # The app logs an entry a second, as soon as the last one is sent.
+        if timeout is None:  # The app logs one entry per second.
             self.queue.append(
                 b'{"message":"x","level":"info","app_name":"a","environment":"e"}', INFO
             )
@@ -119,7 +119,7 @@ class Day:
 def test_hours_of_wrong_credentials(
     make_logger: MakeLogger, capfd: pytest.CaptureFixture[str], seed: int
 ) -> None:
-    """Wrong credentials cause at most 130 sign-ins an hour and one report a change."""
+    """Wrong credentials cause at most 130 sign-ins per hour, and each change is reported once."""
     day = Day()
     errors: list[VoyageError] = []
     with day.server as server:
@@ -145,9 +145,9 @@ def test_hours_of_wrong_credentials(
         refused = [request.time for request in requests if request.status == 401]
         hours = [time for time in refused if time < HOUR], [time for time in refused if time > HOUR]
         for attempts in hours:
-            # The pauses are 0.25 to 0.5, 0.5 to 1, ... 30 to 60 seconds: 7 of them before those of
-            # half a minute at least. Three more: the worker's first act, the
-            # first batch, and what was under way when the hour ended.
+            # The first seven pauses grow to half a minute. Later pauses last at least 30 seconds.
+            # Three more attempts are possible: the first sign-in of the worker, the first batch,
+            # and an attempt during the change of the credentials.
             assert HOUR / 60 <= len(attempts) <= 7 + HOUR / 30 + 3
             pauses = [b - a for a, b in itertools.pairwise(attempts)]
             for number, pause in enumerate(pauses[1:]):
@@ -157,7 +157,7 @@ def test_hours_of_wrong_credentials(
         assert len(granted) == 1
         assert (
             HOUR <= granted[0] <= HOUR + 60
-        )  # The entries are delivered soon after the credentials are right.
+        )  # Entries are delivered soon after the credentials become right.
         assert server.count() > 10
     # Each change of the credentials is reported once.
     assert [type(error) for error in errors] == [AuthenticationError] * 2
@@ -169,7 +169,7 @@ def test_hours_of_wrong_credentials(
     ]
 
 
-# Changes to the clocks of `time`, and how each change is undone.
+# For each clock of `time`: a function that changes the clock, and a function that resets it.
 CLOCKS = {
     "wall clock that jumps": """\
         import itertools
@@ -194,7 +194,7 @@ CLOCKS = {
 
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_clock_set_back_and_forth_has_no_effect(server: DevServer, clock: str) -> None:
-    """A changed system clock does not affect delivery, tokens, flush, close or exit."""
+    """If the system clock is set back or forth, delivery, tokens and time limits still work."""
     fine = [Fault()] * (4 if "back" in clock else 3)
     server.script(Fault(), Fault(status=503), *fine, *[Fault(hang=True)] * 20)
     code = """\

@@ -1,4 +1,4 @@
-"""The meaning of an HTTP answer for the batch."""
+"""Tests what each HTTP answer means for the batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from voyage_logger.transports._verdict import Answer, batch_outcome, sign_in_out
 
 NOW = 1_800_000_000.0
 STATUSES = range(200, 600)
-LINE = 250  # the most characters of a message
+LINE = 250  # the maximum length of a message, in characters
 
 
 def answer(
@@ -27,7 +27,7 @@ def answer(
 
 
 def documented(status: int) -> Kind:
-    """Return the kind that section 6 of the design names for a status."""
+    """Return the `Kind` that the documentation names for a status."""
     if 200 <= status < 300:
         return Kind.DELIVERED
     if status == 401:
@@ -38,12 +38,12 @@ def documented(status: int) -> Kind:
         return Kind.TOO_LARGE
     if status in (400, 422):
         return Kind.REFUSED
-    return Kind.BLOCKED  # 3xx, 403 and other 4xx, which are not caused by entries
+    return Kind.BLOCKED  # 3xx, 403 and other 4xx do not concern the entries
 
 
 class TestBatch:
     def test_each_status_means_what_is_documented(self) -> None:
-        """Every status has the documented consequence, and the outcome names the status."""
+        """Each status gives the documented `Kind`, and the outcome names the status."""
         outcomes = [batch_outcome(answer(status), NOW) for status in STATUSES]
 
         assert {outcome.status: outcome.kind for outcome in outcomes} == {
@@ -54,7 +54,7 @@ class TestBatch:
     @pytest.mark.parametrize("status", [200, 201, 204])
     @pytest.mark.parametrize("content_type", ["text/html", "text/html; charset=utf-8"])
     def test_a_page_is_no_delivery(self, status: int, content_type: str) -> None:
-        """An HTML page with status 200, such as a captive portal's, is no delivery."""
+        """An HTML page with status 200, as from a captive portal, does not deliver the batch."""
         outcome = batch_outcome(answer(status, b"<html>", content_type), NOW)
 
         assert outcome.kind is Kind.TRY_AGAIN
@@ -62,16 +62,16 @@ class TestBatch:
 
     @pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
     def test_any_other_success_is_a_delivery(self, content_type: str) -> None:
-        """A 200 counts as delivery with any other content type."""
+        """A 200 with any other content type delivers the batch."""
         assert batch_outcome(answer(200, b"ok", content_type), NOW)
 
     def test_a_page_with_an_error_keeps_the_meaning_of_its_status(self) -> None:
-        """An HTML page with status 413 means the same as the API's own 413."""
+        """An HTML page with an error status means the same as this status from the API."""
         assert batch_outcome(answer(413, b"<html>", "text/html"), NOW).kind is Kind.TOO_LARGE
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_a_redirect_is_named(self, status: int) -> None:
-        """The message names a redirect and says that it is not followed."""
+        """The message about a redirect says that the client does not follow the redirect."""
         outcome = batch_outcome(answer(status, location="https://elsewhere.example"), NOW)
 
         assert outcome.kind is Kind.BLOCKED
@@ -79,13 +79,13 @@ class TestBatch:
 
     @pytest.mark.parametrize("status", [403, 429, 503])
     def test_retry_after_reaches_the_worker(self, status: int) -> None:
-        """The worker gets the time in `Retry-After` in seconds."""
+        """The outcome holds the time from `Retry-After`, in seconds."""
         assert batch_outcome(answer(status, retry_after="7"), NOW).retry_after == 7
 
 
 class TestSignIn:
     def test_no_failure_is_about_an_entry(self) -> None:
-        """A failed sign-in is temporary or permanent, and never rejects entries."""
+        """A failed sign-in is a temporary or permanent failure, and never rejects entries."""
         for status in STATUSES:
             outcome = sign_in_outcome(answer(status), NOW)
             passes = documented(status) in (Kind.TRY_AGAIN, Kind.DELIVERED)
@@ -97,7 +97,7 @@ class TestSignIn:
 
 class TestWords:
     def test_repeat_what_the_server_said(self) -> None:
-        """The message repeats the error text of the server."""
+        """The message contains the error text of the server."""
         body = json.dumps({"error": "Bad Request", "message": "level is unknown"}).encode()
 
         detail = batch_outcome(answer(400, body), NOW).detail
@@ -105,13 +105,13 @@ class TestWords:
         assert detail == "HTTP 400 Bad Request: level is unknown"
 
     def test_name_the_status_at_least(self) -> None:
-        """Without an error text, the message names the status."""
+        """If the server sends no error text, the message names the status."""
         assert batch_outcome(answer(404), NOW).detail == "HTTP 404"
 
     @given(st.integers(300, 599), st.binary(max_size=600))
     @settings(max_examples=50, deadline=None)
     def test_are_a_short_printable_line_for_any_body(self, status: int, body: bytes) -> None:
-        """The message is one short printable line for any body."""
+        """For any body of the answer, the message is one short printable line."""
         for outcome in (
             batch_outcome(answer(status, body), NOW),
             sign_in_outcome(answer(status, body), NOW),
@@ -137,7 +137,7 @@ class TestWords:
     )
     @settings(max_examples=50, deadline=None)
     def test_are_a_short_printable_line_for_any_json(self, said: object) -> None:
-        """The message is one short printable line for any JSON body."""
+        """For any JSON body of the answer, the message is one short printable line."""
         body = json.dumps({"error": said, "message": said}).encode()
 
         detail = batch_outcome(answer(400, body), NOW).detail
@@ -150,7 +150,7 @@ class TestWords:
         "said", ["a\nb", "a\x1b[2Jb", "a\u202eb", "a\ud800b", "a\x00\x7fb", "a\r"]
     )
     def test_cannot_move_the_cursor(self, said: str) -> None:
-        """Control characters of the server are not repeated."""
+        """The message contains no control characters from the server's answer."""
         detail = batch_outcome(answer(400, json.dumps({"error": said}).encode()), NOW).detail
 
         assert detail.isprintable()
@@ -161,13 +161,13 @@ class TestWords:
     def test_a_deeply_nested_answer_keeps_the_meaning_of_its_status(
         self, depth: int, form: bytes
     ) -> None:
-        """A 400 stays a 400, even if its body is too deep for the parser."""
+        """A 400 has its usual meaning, even if its body is nested too deeply for the parser."""
         body = form % (b"[" * depth + b"]" * depth)
 
         assert batch_outcome(answer(400, body), NOW).kind is Kind.REFUSED
 
     def test_a_number_of_any_length_is_no_trouble(self) -> None:
-        """A body with a number that `int` refuses to parse is ignored."""
+        """If the body has a number that is too long for `int`, the body is ignored."""
         body = b'{"error":' + b"9" * 10_000 + b"}"
 
         assert batch_outcome(answer(422, body), NOW).kind is Kind.REFUSED

@@ -1,6 +1,7 @@
-"""Lines that type checkers accept or reject; mypy and pyright check this file, nobody runs it.
+"""Lines that type checkers must accept or reject. mypy and pyright check this file; it never runs.
 
-A line with an `ignore` must be an error, because both checkers report an unused `ignore`.
+A line with an `ignore` comment must be an error, because both type checkers report an `ignore`
+that is not needed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ logger = VoyageLogger(
     collapse=1.0,
 )
 
-# The documented fields, in each form that the client converts.
+# Type checkers accept the documented fields in each form that the client converts.
 logger.info(
     "User login successful",
     event_name="login_success",
@@ -64,7 +65,7 @@ logger.exception("x", exc_info=ValueError("x"))
 logger.log("info", "x", event_name="e")
 logger.log(level=20, message="x")
 
-# Names of the vendor's JavaScript, and other typing errors.
+# Type checkers reject the field names of the vendor's JavaScript and other mistakes.
 logger.debug("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.info("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.warn("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -84,7 +85,7 @@ logger.info("x", event_name=5)  # type: ignore[arg-type]  # pyright: ignore[repo
 logger.info("x", add_ticket="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 VoyageLogger("app", sample=0.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
-# Fields in a dict, with or without types.
+# Fields may come from a typed or an untyped dict.
 flow: LogFields = {"event_flow_name": "checkout", "app_user_id": "u"}
 logger.info("x", **flow)
 extra: dict[str, Any] = {"cart_size": 3}
