@@ -3,7 +3,7 @@
     from voyage_logger import VoyageLogger
     VoyageLogger("my-app").info("User login successful", app_user_id="user_123")
 
-The package has eight folders, called rooms. A room imports only from rooms above it in this list:
+The package has eight folders, called rooms. A room imports only rooms above it in this list:
 
     _base        shared definitions: errors, levels, settings, statistics
     _entry       turns the arguments of a log call into a JSON entry; no threads, no I/O

@@ -1,8 +1,12 @@
-"""Shared definitions, which all other folders of the package import.
+"""Shared definitions, which all other rooms of the package import.
 
-May import from `voyage_logger`: only other files of this folder.
+This room imports no other room.
 
-Start reading with `errors`, `stats` and `levels`, which define what users see. Continue with
-`settings`, `rules`, `wire` and `frozen`, which the other folders share. The files `clock`,
-`fork_locks`, `feedback`, `diagnostics` and `pickling` deal with the running process.
+Read the files in this order:
+
+    errors, stats, levels     what users see
+    settings, rules, wire     the settings of a logger, checks of arguments, constants of the API
+    frozen, pickling          classes of unchangeable values, pickles of loggers
+    clock, diagnostics        the monotonic clock, reports on stderr and by `on_error`
+    feedback, fork_locks      log calls that sending causes, locks that a fork waits for
 """

@@ -1,9 +1,16 @@
 """Turn the arguments of a log call into a JSON entry, without threads and without I/O.
 
-May import: `_base`.
+This room may import `_base`. Read the files in this order:
 
-These files build an entry: `factory`, `field_conversion`, `log_fields`, `timeline` and
-`tracebacks`. These files encode an entry as bytes: `encoding`, `json_codecs`, `json_data`,
-`safe_text`, `redaction` (masks secrets) and `trimming` (cuts long entries). The file
-`readable_line` formats an entry as a line that people can read.
+    factory           collects the fields of one log call in a dict
+    log_fields        the names and types of the documented fields
+    field_conversion  gives each documented field its type: `app_user_id=5` becomes a text
+    timeline          the steps of a journey
+    tracebacks        formats an exception as text
+    encoding          turns the dict into bytes
+    json_data, json_codecs    convert any value to plain JSON data; orjson or the module `json`
+    safe_text         the `str` or `repr` of any value, without errors
+    redaction         masks secrets, such as the value of a key `password`
+    trimming          cuts an entry that is too long
+    readable_line     formats an entry as a line that people can read
 """

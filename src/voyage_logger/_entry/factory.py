@@ -56,12 +56,7 @@ class EntryFactory:
     """
 
     def __init__(
-        self,
-        app_name: str,
-        environment: str,
-        *,
-        timestamps: bool,
-        mask: Callable[[str], str] = str,
+        self, app_name: str, environment: str, *, timestamps: bool, mask: Callable[[str], str] = str
     ) -> None:
         self._app_name = app_name
         self._environment = environment

@@ -46,17 +46,14 @@ def _orjson_encoder() -> Callable[[Any], str] | None:
     if os.environ.get("VOYAGE_LOGS_ORJSON") == "0":
         return None
     try:
-        from orjson import (  # noqa: PLC0415 - optional
-            OPT_PASSTHROUGH_DATACLASS,
-            OPT_PASSTHROUGH_DATETIME,
-            OPT_PASSTHROUGH_SUBCLASS,
-            dumps,
-        )
+        import orjson  # noqa: PLC0415 - optional
     except Exception:  # noqa: BLE001 - a broken installation must not stop the import
         return None
     # orjson must refuse dataclasses, dates and subclasses: `json_data` converts these types.
-    option = OPT_PASSTHROUGH_DATACLASS | OPT_PASSTHROUGH_DATETIME | OPT_PASSTHROUGH_SUBCLASS
-    return lambda value: dumps(value, None, option).decode()
+    option = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+    option |= orjson.OPT_PASSTHROUGH_SUBCLASS
+    dump = orjson.dumps
+    return lambda value: dump(value, None, option).decode()
 
 
 def is_alike(value: float) -> bool:

@@ -1,7 +1,7 @@
 """The code that an app calls in its own threads: log calls, contexts and journeys.
 
-The modules of this folder may import the folders `_base`, `_entry`, `_queue`, `transports` and
-`_delivery`. Read the modules in this order:
+This room may import all rooms above it in the list of the package: `_base`, `_entry`, `_queue`,
+`transports` and `_delivery`. Read the files in this order:
 
     logger           VoyageLogger: a logger's own methods, such as flush and capture_uncaught
     log_methods      the methods info, error, ...

@@ -40,10 +40,7 @@ class Layer:
     __slots__ = ("fields", "is_left", "journey", "left_to", "timeline")
 
     def __init__(
-        self,
-        fields: dict[str, Any],
-        journey: Scope | None = None,
-        timeline: Timeline | None = None,
+        self, fields: dict[str, Any], journey: Scope | None = None, timeline: Timeline | None = None
     ) -> None:
         self.fields = fields
         self.journey = journey

@@ -16,11 +16,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from voyage_logger._base.levels import ERROR, INFO, WARN
-from voyage_logger._base.wire import (
-    JOURNEY_COMPLETED,
-    JOURNEY_FAILED,
-    JOURNEY_INTERRUPTED,
-)
+from voyage_logger._base.wire import JOURNEY_COMPLETED, JOURNEY_FAILED, JOURNEY_INTERRUPTED
 from voyage_logger._entry.json_data import clip, to_text
 from voyage_logger._entry.timeline import Timeline
 from voyage_logger._logger.context import AMBIENT, Layer, Scope, merged, within

@@ -305,10 +305,7 @@ def _parts(
     """Make the two parts of a logger: its `LogCalls` and the pipeline that delivers entries."""
     redaction = Redaction(settings.redact, partial(getattr, transport, "secrets", ()))
     factory = EntryFactory(
-        settings.app_name,
-        settings.environment,
-        timestamps=settings.timestamps,
-        mask=redaction.mask,
+        settings.app_name, settings.environment, timestamps=settings.timestamps, mask=redaction.mask
     )
     counts = CallCounts()
     pipeline = Pipeline(

@@ -23,12 +23,7 @@ from voyage_logger._base.rules import (
     seconds,
     seconds_or_none,
 )
-from voyage_logger._base.settings import (
-    ENVIRONMENT_VARIABLE,
-    SPOOL_VARIABLE,
-    Settings,
-    variable,
-)
+from voyage_logger._base.settings import ENVIRONMENT_VARIABLE, SPOOL_VARIABLE, Settings, variable
 from voyage_logger._base.wire import BODY_OVERHEAD
 from voyage_logger._entry.redaction import redacted_keys
 from voyage_logger._entry.trimming import MIN_LIMIT

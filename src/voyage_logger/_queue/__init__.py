@@ -1,6 +1,6 @@
 """The queue: it holds the entries that wait to be sent, in memory or on the disk, and counts them.
 
-The code in this folder may import only `_base` and `_entry`. Read the files in this order:
+This room may import `_base` and `_entry`. Read the files in this order:
 
     contract.py  the methods that every queue has
     counts.py    Ledger: the lock, its conditions, and all counts
@@ -27,12 +27,9 @@ def queue_for(settings: Settings, destination: str, diagnostics: Diagnostics) ->
     bounds = settings.max_queue_size, settings.max_queue_bytes
     if settings.spool_dir is None:
         return MemoryQueue(*bounds)
-    from voyage_logger._queue.spool import (  # noqa: PLC0415 - few apps use a spool
-        SpoolQueue,
-        SpoolSettings,
-    )
+    from voyage_logger._queue import spool  # noqa: PLC0415 - few apps use a spool
 
-    spool = SpoolSettings(
+    where = spool.SpoolSettings(
         settings.spool_dir, settings.max_spool_bytes, settings.max_spool_age, destination
     )
-    return SpoolQueue(*bounds, spool, diagnostics)
+    return spool.SpoolQueue(*bounds, where, diagnostics)

@@ -1,8 +1,7 @@
 """The command line: `voyage-logger dev`, `voyage-logger demo` and `voyage-logger spool`.
 
-This package may import all other packages of `voyage_logger`, and none of them imports this
-package. The function `run` of a command returns the exit code. The exit code 2 means wrong usage.
-You can read the files of this package in any order.
+This room may import all other rooms. No other room imports this room. The function `run` of a
+command returns the exit code. The exit code 2 means wrong usage. Read the files in any order.
 """
 
 from __future__ import annotations
@@ -37,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="voyage-logger",
-        description="Tools for the logging client of the Voyage AI Logs API.",
+        prog="voyage-logger", description="Tools for the logging client of the Voyage AI Logs API."
     )
     version = f"voyage-logger {__version__} ({_encoder()})"
     parser.add_argument("--version", action="version", version=version)

@@ -120,11 +120,7 @@ def json_answer(status: int, value: object) -> Answer:
 
 
 def error_answer(
-    status: int,
-    message: str,
-    *,
-    error: str | None = None,
-    headers: Mapping[str, str] | None = None,
+    status: int, message: str, *, error: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Answer:
     """Return an error answer with the vendor's members `error`, `message` and `status`."""
     value = {"error": error or _phrase(status), "message": message, "status": status}

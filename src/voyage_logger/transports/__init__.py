@@ -1,8 +1,8 @@
 """The transports. A transport makes one attempt to send a batch in each call of `send`.
 
-Only this package makes the HTTP requests of the client. To write your own transport, for example
+Only this room makes the HTTP requests of the client. To write your own transport, for example
 for Kafka, subclass `BaseTransport`, define `send`, and pass an instance as
-`VoyageLogger(transport=...)`. This package may import `_base` and `_entry`. Read the files in this
+`VoyageLogger(transport=...)`. This room may import `_base` and `_entry`. Read the files in this
 order:
 
     _base_transport     BaseTransport: the methods that the worker calls

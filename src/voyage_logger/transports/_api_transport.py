@@ -215,22 +215,14 @@ class Transport(Restorable, BaseTransport):
         if isinstance(answer, Outcome):
             return answer
         with loading:
-            from voyage_logger.transports._token import (  # noqa: PLC0415 - see `_post`
-                Token,
-                renewal,
-                token_in,
-            )
+            from voyage_logger.transports import _token, _verdict  # noqa: PLC0415 - see `_post`
 
-        found = token_in(answer)
+        found = _token.token_in(answer)
         if found is None:
-            from voyage_logger.transports._verdict import (  # noqa: PLC0415 - see `_post`
-                sign_in_outcome,
-            )
-
-            outcome = sign_in_outcome(answer, time.time(), self._mask(self._token))
+            outcome = _verdict.sign_in_outcome(answer, time.time(), self._mask(self._token))
             return replace(outcome, detail=outcome.detail + self._hint(answer.status))
         value, life = found
-        self._token = Token(value, asked_at + renewal(life, self._random))
+        self._token = _token.Token(value, asked_at + _token.renewal(life, self._random))
         # The previous token may still be valid, so it is still masked.
         self._secrets = Secrets((*self.secrets[:2], value, *self.secrets[2:3]))
         self.sign_ins += 1
@@ -258,22 +250,19 @@ class Transport(Restorable, BaseTransport):
         time_limit: float | None,
     ) -> Answer | Outcome:
         with loading:  # Import `_session` late: its import of `requests` is slow.
-            from voyage_logger.transports._session import (  # noqa: PLC0415 - see the comment above
-                RequestFailed,
-                Session,
-            )
+            from voyage_logger.transports import _session  # noqa: PLC0415 - see the comment above
 
         session = self._session
         if session is None:
             self._warn_if_exposed()
-            session = self._session = Session()
+            session = self._session = _session.Session()
         connect, read = self._endpoint.timeout
         if time_limit is not None:
             connect, read = min(connect, time_limit), min(read, time_limit)
         url = self._endpoint.base_url + path
         try:
             return session.post(url, body, headers, secret_headers, (connect, read))
-        except RequestFailed as failure:
+        except _session.RequestFailed as failure:
             kind = Kind.BLOCKED if failure.is_permanent else Kind.TRY_AGAIN
             detail = self._mask(self._token)(f"{self._endpoint.base_url}: {failure.detail}")
             return Outcome(kind, detail[:_DETAIL], is_sign_in=path == wire.SIGN_IN_PATH)

@@ -18,8 +18,7 @@ What must stay true:
 
 The queue consists of parts that share one ledger, like the buffer `disk_v2` of Vector. The writer
 appends an entry to a segment. The reader moves the entry into flight, and the queue settles the
-entry. The code in this folder may import only what `_queue` may import. Read the files in this
-order:
+entry. Read the files in this order:
 
     queue.py         SpoolQueue: the queue's methods; entries are settled here
     writer.py        log calls append entries to segments and make room

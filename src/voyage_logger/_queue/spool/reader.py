@@ -252,6 +252,5 @@ class Reader:
         ]
         if letters and any(self._store.keep_dead_letters(owner_files, letters)):
             self._store.note(
-                "spool corrupt",
-                f"a corrupt line of {segment.name} is kept in the dead-letter file",
+                "spool corrupt", f"a corrupt line of {segment.name} is kept in the dead-letter file"
             )
