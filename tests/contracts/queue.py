@@ -1,4 +1,4 @@
-"""The promises of every queue, in memory and on the disk.
+"""Tests of the promises that every queue keeps, in memory or on the disk.
 
 A test module inherits these classes and provides the fixtures `make_queue` and `full`.
 """
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from voyage_logger._queue.contract import Queue
     from voyage_logger._queue.lanes import Record
 
-    MakeQueue = Callable[[int], Queue]  # The argument is the most entries in memory.
+    MakeQueue = Callable[[int], Queue]  # The argument is the largest number of entries in memory.
 
 ROOMY = 1 << 30
 FILES = tuple(str(each.__file__) for each in (memory, counts, flight, lanes, contract))
@@ -72,7 +72,7 @@ class Order:
         assert take_all(queue) == [entry(number) for number in range(50)]
 
     def test_order_is_kept_across_requests(self, queue: Queue) -> None:
-        """Entries that do not fit into a request are in the next one, in order."""
+        """Entries that do not fit into a request are in the next request, in the same order."""
         for number in range(10):
             queue.append(entry(number), number % 3)
         seen = []
@@ -83,7 +83,7 @@ class Order:
         assert seen == [entry(number) for number in range(10)]
 
     def test_take_returns_the_same_batch_until_it_is_settled(self, queue: Queue) -> None:
-        """A batch is sent again without the entries that have come since."""
+        """If a batch is sent again, entries that were logged later are not in the batch."""
         queue.append(entry("first"), INFO)
         queue.take(10, ROOMY)
         queue.append(entry("second"), CRITICAL)
@@ -93,7 +93,7 @@ class Order:
 
 class Take:
     def test_take_returns_at_most_max_entries(self, queue: Queue) -> None:
-        """A request carries as many entries as its limit allows."""
+        """`take` returns at most `max_entries` entries."""
         for _ in range(5):
             queue.append(entry("x"), INFO)
 
@@ -101,27 +101,27 @@ class Take:
 
     @pytest.mark.parametrize(("room", "count"), [(22, 2), (21, 1), (11, 1), (10, 1), (1, 1)])
     def test_take_returns_at_most_max_bytes(self, queue: Queue, room: int, count: int) -> None:
-        """Each entry counts with a comma, and the first entry is taken even if it is too large."""
+        """Each entry counts with one byte for a comma. The first entry is taken at any size."""
         for _ in range(3):
             queue.append(entry("xx"), INFO)
 
         assert len(queue.take(10, room)) == count
 
     def test_empty_queue_gives_an_empty_batch(self, queue: Queue) -> None:
-        """A worker that takes from an empty queue gets no entries."""
+        """If the queue is empty, the worker takes no entries."""
         assert queue.take(10, ROOMY) == []
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """A queue, and the size of entries that fill it evenly.
+    """A queue, and the size of entries that fill the queue exactly.
 
     Attributes:
         queue: The queue.
-        size: The bytes of an entry.
+        size: The size of an entry, in bytes.
         capacity: How many entries the queue holds.
-        granule: How many entries of a level the queue sheds at once.
-        reason: The reason under which the queue counts shed entries.
+        granule: How many entries of a level the queue sheds together.
+        reason: The reason that the queue gives for shed entries.
     """
 
     queue: Queue
@@ -151,7 +151,7 @@ class Bounded:
         return found
 
     def assert_lost(self, *expected: tuple[int, int]) -> None:
-        """Check the losses, given as lanes and numbers."""
+        """Check how many entries of each lane were lost."""
         assert self.queue.losses() == Counter(
             {(self.reason, lane): count for lane, count in expected}
         )
@@ -161,7 +161,7 @@ class Bounded:
 
 class FullQueue:
     def test_full_queue_sheds_the_lowest_level_first(self, full: Bounded) -> None:
-        """Even the newest debug entry is shed before an error."""
+        """Even the newest debug entry is shed before any error entry."""
         texts = full.fill(INFO, DEBUG, ERROR, DEBUG)
         full.append("one more", ERROR)
 
@@ -170,7 +170,7 @@ class FullQueue:
         assert full.take_all() == [text for text in texts if text not in low] + ["one more"]
 
     def test_full_queue_sheds_the_oldest_entries_of_a_level_first(self, full: Bounded) -> None:
-        """The newest entries of a level are the most useful ones."""
+        """Of one level, the queue sheds the oldest entries, because new entries are more useful."""
         texts = full.fill(INFO)
         full.append("one more", INFO)
 
@@ -191,7 +191,7 @@ class FullQueue:
     def test_full_queue_keeps_an_important_entry_while_lower_ones_wait(
         self, full: Bounded, lane: int
     ) -> None:
-        """A flood of entries of lower levels does not drop one important entry."""
+        """An important entry stays in the queue while many entries of lower levels are logged."""
         full.append("important", lane)
         for number in range(10 * full.capacity):
             full.append(f"{number}", number % lane)
@@ -220,7 +220,7 @@ class FullQueue:
         assert full.take_all() == [f"ticket {number}" for number in range(full.capacity)]
 
     def test_entries_in_flight_are_never_shed(self, full: Bounded) -> None:
-        """A batch stays complete while a flood of entries fills the queue."""
+        """A batch in flight stays complete while many new entries fill the queue."""
         texts = full.fill(DEBUG)
         assert len(full.queue.take(2, ROOMY)) == 2
         for number in range(3 * full.capacity):
@@ -231,7 +231,7 @@ class FullQueue:
         assert_law(full.queue.stats())
 
     def test_entries_of_several_levels_in_flight_are_never_shed(self, full: Bounded) -> None:
-        """A batch of several levels stays complete while other entries of these levels are shed."""
+        """A batch in flight stays complete while other entries of its levels are shed."""
         lanes = (DEBUG, INFO, WARN, ERROR)
         texts = full.fill(*lanes)
         assert len(full.queue.take(6, ROOMY)) == 6
@@ -249,7 +249,7 @@ class FullQueue:
         assert_law(full.queue.stats())
 
     def test_full_queue_sheds_no_more_than_it_must(self, full: Bounded) -> None:
-        """After shedding, the queue is full except for the entries of one file."""
+        """After shedding, the queue has room for the entries of at most one file."""
         for number in range(5 * full.capacity):
             full.append(number, INFO)
             assert len(full.queue) <= full.capacity
@@ -259,7 +259,7 @@ class FullQueue:
 
 class Settle:
     def test_entries_dropped_during_their_request_are_counted_once(self, queue: Queue) -> None:
-        """A request can end after its entries were dropped; they do not count as delivered too."""
+        """If entries are dropped during their request, they count as dropped, not as delivered."""
         queue.append(entry("x"), INFO)
         queue.take(1, ROOMY)
         queue.drop_all("closed")
@@ -270,7 +270,7 @@ class Settle:
         assert_law(stats)
 
     def test_settle_wakes_all_waiting_threads(self, queue: Queue) -> None:
-        """Each flush ends when the entries are delivered, not at its time limit."""
+        """Each flush returns as soon as the entries are delivered, before its time limit."""
         queue.append(entry("x"), INFO)
         queue.take(1, ROOMY)
         woken: list[bool] = []
@@ -311,17 +311,17 @@ class Waking:
 
     @pytest.mark.parametrize("lane", [CRITICAL, TICKET_LANE])
     def test_urgent_entry_wakes_the_worker(self, queue: Queue, lane: int) -> None:
-        """A critical or ticket entry wakes the worker at once."""
+        """A critical or ticket entry immediately wakes the worker."""
         assert self.wait_for_change(queue, lambda: queue.append(entry("x"), lane))
         assert queue.is_urgent
 
     @pytest.mark.parametrize("lane", [INFO, ERROR, NOTICE_LANE])
     def test_ordinary_entry_does_not_wake_the_worker(self, queue: Queue, lane: int) -> None:
-        """An ordinary entry, or a notice of a loss, waits until the batch is due."""
+        """An ordinary entry, or a notice of a loss, does not wake the worker."""
         assert not self.wait_for_change(queue, lambda: queue.append(entry("x"), lane))
 
     def test_full_batch_wakes_the_worker(self, queue: Queue) -> None:
-        """The worker is woken by the last entry of a full batch, and not before."""
+        """Only the entry that completes a full batch wakes the worker."""
         queue.ledger.wake_at = 2
 
         assert not self.wait_for_change(queue, lambda: queue.append(entry("x"), INFO))
@@ -333,7 +333,7 @@ class Threads:
     def test_entries_of_eight_threads_arrive_once_and_the_law_holds(
         self, make_queue: MakeQueue
     ) -> None:
-        """Eight threads append while one delivers, and another one reads the counts."""
+        """Eight threads append entries while one thread delivers and another reads the counts."""
         total, threads = 400, 8
         queue = make_queue(total * threads)
         delivered: list[bytes] = []
@@ -367,7 +367,7 @@ class Threads:
     def test_stats_are_of_one_moment_while_another_thread_settles(
         self, make_queue: MakeQueue
     ) -> None:
-        """Another thread cannot settle an entry at any place inside `stats`."""
+        """While `stats` reads the counts, no other thread can settle an entry."""
         at = 0
         has_come = True
         while has_come:
@@ -385,7 +385,7 @@ class Threads:
 
 
 def settle_if_free(queue: Queue) -> None:
-    """Settle an entry, unless another thread holds the lock."""
+    """Settle an entry if no other thread holds the lock."""
     if queue.lock.acquire(blocking=False):
         try:
             queue.settle(1)
@@ -394,7 +394,7 @@ def settle_if_free(queue: Queue) -> None:
 
 
 def elsewhere(function: Callable[[], object]) -> None:
-    """Call a function in another thread, and wait for its end."""
+    """Call a function in another thread, and wait until the function ends."""
     thread = threading.Thread(target=function)
     thread.start()
     thread.join(20)
@@ -403,7 +403,7 @@ def elsewhere(function: Callable[[], object]) -> None:
 def run_together(
     threads: list[threading.Thread], until_then: list[threading.Thread], has_ended: threading.Event
 ) -> None:
-    """Run threads that switch often; `until_then` run until all `threads` have ended."""
+    """Run all threads and let them switch often. The threads in `until_then` end last."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
@@ -422,7 +422,7 @@ class Signals:
     files: tuple[str, ...] = FILES  # the files in which a handler can run
 
     def test_stats_are_of_one_moment_though_a_handler_logs(self, make_queue: MakeQueue) -> None:
-        """A handler that logs at any place inside `stats` leaves the law true."""
+        """If a signal handler logs at any place inside `stats`, the counts still add up."""
         at = 0
         has_come = True
         while has_come:
@@ -443,7 +443,7 @@ class Signals:
     def test_handler_that_logs_all_the_time_loses_no_count(
         self, make_queue: MakeQueue, max_entries: int, alarm: Any
     ) -> None:
-        """A handler that logs a thousand times a second does not block, and all entries count."""
+        """If a signal handler logs 1,000 times a second, nothing blocks, and all entries count."""
         queue = make_queue(max_entries)
         by_handler = by_main = 0
 
@@ -473,7 +473,7 @@ class Signals:
 
 @pytest.fixture
 def alarm() -> Iterator[Callable[[Any], None]]:
-    """Call a handler about a thousand times a second, until the handler is None."""
+    """Call a signal handler about a thousand times a second, until the handler is None."""
     before = signal.getsignal(signal.SIGALRM)
 
     def set_alarm(handler: Any) -> None:
@@ -489,7 +489,7 @@ def alarm() -> Iterator[Callable[[Any], None]]:
 
 @cache
 def following(code: CodeType) -> dict[int, tuple[str, int]]:
-    """Return the name of each instruction, and the offset of the next one."""
+    """Return the name of each instruction, and the offset of the next instruction."""
     found = list(dis.get_instructions(code))
     ends = [instruction.offset for instruction in found[1:]] + [len(code.co_code)]
     return {here.offset: (here.opname, end) for here, end in zip(found, ends, strict=True)}
@@ -498,8 +498,8 @@ def following(code: CodeType) -> dict[int, tuple[str, int]]:
 class Interruption:
     """Run `foreign` at the `at`-th place in `files` where CPython runs signal handlers.
 
-    Those places are the start of a function, the end of a call, a jump backward and, on 3.10, any
-    jump.
+    CPython runs handlers at the start of a function, after a call and at a jump backward (3.10: at
+    any jump).
     """
 
     def __init__(
@@ -532,7 +532,7 @@ class Interruption:
         name, following_offset = instructions[last]
         if "JUMP" in name or name == "FOR_ITER":
             return here < last or (here != following_offset and sys.version_info < (3, 11))
-        return "CALL" in name and name != "PRECALL"  # `PRECALL` of 3.11 only prepares a call.
+        return "CALL" in name and name != "PRECALL"  # In 3.11, `PRECALL` only prepares a call.
 
     @property
     def has_come(self) -> bool:
@@ -546,3 +546,29 @@ class Interruption:
     def __exit__(self, *_: object) -> None:
         sys.settrace(self.before)
         self.last.clear()
+
+
+class AfterCall:
+    """Run `foreign` directly after the `at`-th call of the function `name`, as a handler would run.
+
+    A profile function runs it, so coverage sees the interrupted code. A trace function hides it.
+    """
+
+    def __init__(self, name: str, foreign: Callable[[], object], at: int = 1) -> None:
+        self.name, self.foreign, self.left = name, foreign, at
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
+        names = {"return": frame.f_code.co_name, "c_return": getattr(argument, "__name__", "")}
+        if names.get(event) == self.name:
+            self.left -= 1
+            if not self.left:
+                sys.setprofile(None)
+                self.foreign()
+
+    def __enter__(self) -> AfterCall:
+        sys.setprofile(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+        assert not self.left, f"{self.name} was called too rarely"

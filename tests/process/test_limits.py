@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_entry_logged_by_del_at_the_very_end_is_harmless(server: DevServer) -> None:
-    """A `__del__` method that logs at the end of the interpreter neither hangs nor prints."""
+    """If a `__del__` method logs at the end of the interpreter, it does not hang or print."""
     done = run(
         server,
         """\
@@ -44,7 +44,7 @@ def refusing_port() -> Iterator[int]:
 
 
 def test_exit_does_not_wait_if_the_credentials_are_refused(server: DevServer) -> None:
-    """If the server refuses the credentials, the exit does not wait for its time limit."""
+    """If the server refuses the credentials, the exit ends before its time limit."""
     done = run(
         server,
         """\
@@ -83,7 +83,7 @@ def test_loggers_share_the_time_at_exit(server: DevServer) -> None:
 
 
 def test_process_with_a_closed_stderr_logs_and_exits(server: DevServer) -> None:
-    """A process whose stderr is closed can log, lose entries and exit like other programs."""
+    """A process whose stderr is closed can log, lose entries and exit like other processes."""
     done = run(
         server,
         "sys.stderr = None\nos.close(2)\nlogger.log('odd', 'x')\nlogger.close()\nlogger.info('y')",
@@ -108,7 +108,7 @@ watch.start()
 
 
 def test_full_pipe_as_stderr_delays_nothing(server: DevServer, refusing_port: int) -> None:
-    """If stderr is a full pipe, log calls, flush and exit do not wait for it."""
+    """If stderr is a full pipe, log calls, flush and exit do not wait for the pipe."""
     done = run(
         server,
         UNREAD + "logger.log('odd', 'x')\nprint(logger.flush(0.1).pending, flush=True)\nending()",
@@ -120,7 +120,7 @@ def test_full_pipe_as_stderr_delays_nothing(server: DevServer, refusing_port: in
 
 
 def test_full_pipe_as_console_delays_nothing(server: DevServer) -> None:
-    """A logger without credentials drops entries if the pipe to which it prints them is full."""
+    """A logger without credentials prints entries, and drops them if the pipe is full."""
     code = """
 logger.info("x" * 100_000)
 for _ in range(1000): logger.info("x")
@@ -135,7 +135,7 @@ ending()
 
 
 def test_missing_module_is_named(server: DevServer) -> None:
-    """If `requests` is missing, a line names the missing module, and the exit does not wait."""
+    """If `requests` is missing, a line names the module, and the exit does not wait."""
     code = f"""\
 import os, sys, time
 sys.path.insert(0, {str(budget.SOURCE)!r})
@@ -174,6 +174,27 @@ def test_without_threads_flush_and_exit_deliver(server: DevServer) -> None:
     assert messages(server) == ["one", "two"]
 
 
+def test_ctrl_c_while_the_thread_starts_leaves_a_logger_that_works(server: DevServer) -> None:
+    """After Ctrl-C during the start of the worker, the next log call starts the worker."""
+    done = run(
+        server,
+        """\
+        start = threading.Thread.start
+        def interrupted(self):
+            threading.Thread.start = start
+            raise KeyboardInterrupt
+        threading.Thread.start = interrupted
+        try:
+            logger.info("one")
+        except KeyboardInterrupt:
+            say("interrupted")
+        logger.info("two")
+        """,
+    )
+    assert (done.code, done.err, done.said) == (0, "", ("interrupted",))
+    assert messages(server) == ["one", "two"]
+
+
 def test_without_threads_deleted_logger_delivers_at_exit(server: DevServer) -> None:
     """If no thread can be started, the exit sends the entries of a logger that the app deleted."""
     done = run(
@@ -193,7 +214,7 @@ def test_without_threads_deleted_logger_delivers_at_exit(server: DevServer) -> N
 
 
 def test_without_threads_flush_keeps_its_time_limit(server: DevServer) -> None:
-    """A flush that sends in the calling thread keeps its time limit if the server hangs."""
+    """If the server hangs, a flush that sends in the caller's thread keeps its time limit."""
     server.script(*[Fault(hang=True)] * 9)
     done = run(
         server,
@@ -231,11 +252,11 @@ def test_threads_after_the_end_of_the_main_thread_log_as_before(server: DevServe
 
 
 def test_interrupt_during_the_drain_counts_the_rest_as_lost(server: DevServer) -> None:
-    """If Ctrl-C interrupts the exit, one line still counts the lost entries."""
+    """If Ctrl-C interrupts the exit, one line still gives the number of lost entries."""
     server.script(*[Fault(hang=True)] * 9)
 
     def interrupt(process: subprocess.Popen[str]) -> None:
-        server.wait_for_requests(1, endpoint="batch")  # this request is sent only at exit
+        server.wait_for_requests(1, endpoint="batch")  # the next request is sent only at exit
         process.send_signal(signal.SIGINT)
 
     done = run(server, "logger.info('x')", shutdown=50, meanwhile=interrupt)
@@ -264,7 +285,7 @@ def test_interrupt_during_the_drain_counts_the_losses_of_all_loggers(server: Dev
 def test_entry_that_is_logged_during_exit_gets_no_extra_time(
     server: DevServer, refusing_port: int
 ) -> None:
-    """An entry that `on_error` logs during the exit does not extend the time limit of the exit."""
+    """If `on_error` logs an entry during the exit, the time limit of the exit stays the same."""
     done = run(
         server,
         """\
@@ -303,7 +324,7 @@ def test_daemon_threads_that_log_during_exit_do_not_fill_stderr(
         shutdown=BRIEF,
     )
     assert done.exit_seconds < BRIEF + SLACK
-    lost = [line for line in done.losses if "shutdown" in line]  # not the lines about a full queue
+    lost = [line for line in done.losses if "shutdown" in line]  # no lines about a full queue
     assert len(lost) <= 2
     assert sum(int(line.split()[1]) for line in lost) >= 40
 
@@ -337,7 +358,7 @@ HOOKS = {
 def test_exit_hooks_that_log_do_not_fill_stderr(
     server: DevServer, refusing_port: int, when: str
 ) -> None:
-    """If exit hooks log without a server, two lines usually report all their losses."""
+    """If exit hooks log and there is no server, usually two lines report all their losses."""
     register, told = HOOKS[when]
     done = run(
         server,
@@ -350,7 +371,7 @@ def test_exit_hooks_that_log_do_not_fill_stderr(
 
 
 def test_name_server_that_does_not_answer_does_not_delay_exit(server: DevServer) -> None:
-    """The exit keeps its time limit even if a DNS look-up does not end."""
+    """Even if a DNS request never ends, the exit keeps its time limit."""
     code = DEAF + "logger.info('x')\nlogger.flush(0.2)\nending()"
     done = run(server, code, shutdown=BRIEF)
     assert done.exit_seconds < BRIEF + SLACK
@@ -363,7 +384,7 @@ def test_name_server_that_does_not_answer_does_not_delay_exit(server: DevServer)
 def test_name_server_that_does_not_answer_does_not_delay_the_first_entry_at_exit(
     server: DevServer,
 ) -> None:
-    """An exit hook that logs the first entry keeps the time limit if DNS does not answer."""
+    """If an exit hook logs the first entry and DNS never answers, the exit keeps its limit."""
     code = DEAF + "atexit.register(lambda: (ending(), logger.info('x')))"
     done = run(server, code, shutdown=BRIEF)
     assert 0 <= done.exit_seconds < BRIEF + SLACK
@@ -374,8 +395,8 @@ def test_name_server_that_does_not_answer_does_not_delay_the_first_entry_at_exit
 def test_interrupt_of_the_first_log_call_does_not_stop_later_ones(server: DevServer) -> None:
     """If Ctrl-C interrupts the start of the worker, the next log call starts the worker.
 
-    The client logs a warning about uWSGI at this time, and a `logging` handler raises the
-    interrupt.
+    At the start of the worker, the client logs a warning about uWSGI, and a `logging` handler
+    raises the interrupt.
     """
     done = run(
         server,
@@ -400,7 +421,7 @@ def test_interrupt_of_the_first_log_call_does_not_stop_later_ones(server: DevSer
 
 
 def test_exception_from_a_signal_handler_releases_the_lock(server: DevServer) -> None:
-    """If a signal handler raises an exception at any line of a log call, no lock stays held."""
+    """If a signal handler raises an exception at any line of a log call, all locks are released."""
     done = run(
         server,
         """\
@@ -447,7 +468,7 @@ def test_exception_from_a_signal_handler_releases_the_lock(server: DevServer) ->
 
 
 def test_functions_that_do_not_return_delay_exit_once_for_all_loggers(server: DevServer) -> None:
-    """If twenty `on_error` functions hang, together they delay the exit by only half a second."""
+    """If twenty `on_error` functions hang, they delay the exit by half a second in total."""
     server.refuse_connections()
     done = run(
         server,

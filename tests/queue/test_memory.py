@@ -1,7 +1,9 @@
-"""The queue in memory: its order, its bounds and its counts."""
+"""Tests of the queue in memory: its order, its limits and its counts."""
 
 from __future__ import annotations
 
+import gc
+from collections import deque
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,10 +12,20 @@ from hypothesis.stateful import invariant
 
 from tests.contracts import queue as queue_contract
 from tests.contracts import queue_model
-from tests.contracts.queue import ROOMY, Bounded, Interruption, alarm, queue, take_all
+from tests.contracts.queue import (
+    ROOMY,
+    AfterCall,
+    Bounded,
+    Interruption,
+    alarm,
+    elsewhere,
+    entry,
+    queue,
+    take_all,
+)
 from tests.support.loggers import assert_law
 from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, LANES
-from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, Record
+from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, Record, first
 from voyage_logger._queue.memory import MemoryQueue
 
 if TYPE_CHECKING:
@@ -53,7 +65,7 @@ class TestSignals(queue_contract.Signals):
 
 
 class Model(queue_model.Model):
-    """The model of the queue in memory, whose bounds are exact."""
+    """The model of the queue in memory. The limits of this queue are exact."""
 
     def make(self, some: int, more: int) -> MemoryQueue:
         self.max_entries, self.max_bytes = some, more * (RECORD_OVERHEAD + 20)
@@ -93,7 +105,7 @@ def full() -> Bounded:
 
 class TestFullQueue(queue_contract.FullQueue):
     def test_queue_is_bounded_in_entries(self) -> None:
-        """The number of small entries is bounded."""
+        """If entries are small, the queue limits their number."""
         queue = MemoryQueue(2, ROOMY)
         for payload in (b"1", b"2", b"3"):
             queue.append(payload, INFO)
@@ -102,7 +114,7 @@ class TestFullQueue(queue_contract.FullQueue):
         assert queue.stats().dropped_by == {"queue_full": 1}
 
     def test_queue_is_bounded_in_bytes(self) -> None:
-        """The memory of large entries is bounded."""
+        """If entries are large, the queue limits their memory."""
         queue = MemoryQueue(1000, 10 * (RECORD_OVERHEAD + 100))
         for _ in range(50):
             queue.append(b"x" * 100, INFO)
@@ -111,7 +123,7 @@ class TestFullQueue(queue_contract.FullQueue):
         assert queue.stats().pending_bytes == 10 * (RECORD_OVERHEAD + 100)
 
     def test_entry_larger_than_the_queue_is_dropped_and_counted(self) -> None:
-        """An entry that can never fit counts as dropped and takes no memory."""
+        """An entry that is larger than the queue counts as dropped and takes no memory."""
         queue = MemoryQueue(10, 1000)
         queue.append(b"x" * 1001, CRITICAL)
 
@@ -119,7 +131,7 @@ class TestFullQueue(queue_contract.FullQueue):
         assert (stats.dropped, stats.pending, stats.pending_bytes) == (1, 0, 0)
 
     def test_losses_are_counted_by_level(self) -> None:
-        """A report of losses can name the levels."""
+        """The queue counts lost entries by level, for the report of losses."""
         queue = MemoryQueue(1, ROOMY)
         for lane in (DEBUG, DEBUG, INFO, ERROR):
             queue.append(b"x", lane)
@@ -129,7 +141,7 @@ class TestFullQueue(queue_contract.FullQueue):
 
 class TestAccounts:
     def test_empty_queue_counts_no_bytes(self, queue: MemoryQueue) -> None:
-        """After entries have left in every way, the counts of memory are zero."""
+        """When entries have left the queue in every possible way, the counted memory is zero."""
         for length in range(100):
             queue.append(b"x" * length, length % len(LANES))
         queue.take(30, ROOMY)
@@ -143,7 +155,7 @@ class TestAccounts:
 
 
 def busy(queue: MemoryQueue) -> int:
-    """Call all methods, and return how many entries were accepted."""
+    """Call all methods of the queue, and return how many entries were accepted."""
     for length in range(4):
         queue.append(b"x" * 10 * length, length % 3)
     queue.take(2, ROOMY)
@@ -161,7 +173,7 @@ def busy(queue: MemoryQueue) -> int:
 
 class TestReentry:
     def test_handler_that_logs_anywhere_keeps_the_counts_right(self) -> None:
-        """A handler logs at each place inside the queue, and its entry is counted."""
+        """If a signal handler logs at any place inside the queue, its entry is counted."""
         at = 0
         has_come = True
         while has_come:
@@ -181,7 +193,7 @@ class TestReentry:
         assert at > 50
 
     def test_handler_that_fills_the_queue_anywhere_keeps_the_counts_right(self) -> None:
-        """A handler logs more entries than the queue holds, at each place inside the queue."""
+        """If a handler logs more entries than the queue holds, the counts stay right."""
         at = 0
         has_come = True
         while has_come:
@@ -204,7 +216,7 @@ class TestReentry:
             assert_law(stats)
 
     def test_handler_that_drops_all_anywhere_keeps_the_counts_right(self) -> None:
-        """A handler drops all entries, at each place inside the queue."""
+        """If a handler drops all entries at any place in the queue, the counts stay right."""
         at = 0
         has_come = True
         while has_come:
@@ -224,7 +236,7 @@ class TestReentry:
     def test_handler_that_changes_entries_during_a_take_keeps_the_sizes_right(
         self, *, is_amending: bool
     ) -> None:
-        """A handler sheds or amends an entry while the worker takes it."""
+        """If a handler sheds or replaces an entry during `take`, the counted sizes stay right."""
         at = 0
         has_come = True
         while has_come:
@@ -251,3 +263,105 @@ class TestReentry:
             stats = queue.stats()
             assert (stats.pending, stats.pending_bytes, queue.fill()) == (0, 0, 0), f"place {at}"
             assert_law(stats)
+
+    @pytest.mark.parametrize(
+        ("interrupted", "at", "rejected"),
+        [("len", 2, "no good"), ("size_of", 1, "")],
+        ids=["rejected", "sent"],
+    )
+    def test_handler_that_drops_all_while_entries_are_settled_counts_each_once(
+        self, interrupted: str, at: int, rejected: str
+    ) -> None:
+        """If a handler drops entries while they are settled, they count as dropped only."""
+        queue = MemoryQueue(10, ROOMY)
+        for _ in range(3):
+            queue.append(b"x", INFO)
+        queue.take(NEVER, NEVER)
+        with AfterCall(interrupted, lambda: queue.drop_all("closed"), at):
+            queue.settle(3, rejected=rejected)
+
+        stats = queue.stats()
+        assert (stats.dropped_by, stats.pending, stats.pending_bytes) == ({"closed": 3}, 0, 0)
+        assert_law(stats)
+
+    def test_handler_that_sheds_the_same_entry_is_noticed(self) -> None:
+        """If a handler sheds the entry that a log call is about to shed, no other entry is lost."""
+        queue = MemoryQueue(3, ROOMY)
+        for _ in range(3):
+            queue.append(b"x", INFO)
+        with AfterCall("len", lambda: queue.append(b"y", INFO)):
+            queue._shed_to(2, ROOMY, "queue_full")
+
+        stats = queue.stats()
+        assert (stats.accepted, stats.dropped, stats.pending) == (4, 2, 2)
+        assert_law(stats)
+
+    @pytest.mark.parametrize("times", [1, 1000])
+    def test_stats_end_though_a_handler_logs_during_each_read(self, times: int) -> None:
+        """`stats` reads again after a handler has logged, but it does not read for ever."""
+        queue = MemoryQueue(NEVER, ROOMY)
+
+        class Disturbing:
+            """Logs an entry in each of its first calls."""
+
+            left = times
+
+            def __len__(self) -> int:
+                if self.left:
+                    self.left -= 1
+                    queue.append(b"x", INFO)
+                return 0
+
+        stats = queue.ledger.stats(Disturbing())
+        assert 0 < queue.stats().accepted - stats.accepted <= 1 or stats.accepted == times
+        assert queue.stats().accepted == min(times, 10)
+
+
+def test_try_drop_new_does_not_wait_for_the_lock() -> None:
+    """`try_drop_new` counts a dropped entry, or does nothing while another thread has the lock."""
+    queue = MemoryQueue(10, ROOMY)
+    queue.try_drop_new(INFO, "closed")
+    with queue.lock:
+        elsewhere(lambda: queue.try_drop_new(INFO, "closed"))
+
+    assert (queue.stats().accepted, queue.stats().dropped_by) == (1, {"closed": 1})
+
+
+def test_entries_in_flight_return_to_the_head_of_the_queue() -> None:
+    """Entries that return from flight are taken again before later entries."""
+    queue = MemoryQueue(10, ROOMY)
+    for number in range(4):
+        queue.append(entry(number), number % 2)
+    queue.take(3, ROOMY)
+    queue.return_flight()
+
+    assert take_all(queue) == [entry(number) for number in range(4)]
+    assert_law(queue.stats())
+
+
+def test_first_reads_a_lane_again_after_a_destructor_has_logged() -> None:
+    """If the garbage collector runs a `__del__` that logs, `first` still returns the records."""
+    lane: deque[Record] = deque((number, INFO, b"x") for number in range(3))
+    thresholds = gc.get_threshold()
+
+    class Logging:
+        """Logs in its destructor. An instance is freed by the garbage collector only."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            lane.append((3, INFO, b"x"))
+
+    try:
+        for threshold in range(1, 30):
+            gc.collect()
+            while len(lane) > 3:
+                lane.pop()
+            Logging()
+            gc.set_threshold(threshold)
+            found = first(lane, 3)
+            gc.set_threshold(*thresholds)
+            assert [number for number, *_ in found] == [0, 1, 2]
+    finally:
+        gc.set_threshold(*thresholds)

@@ -1,4 +1,4 @@
-"""A signal handler logs while the interrupted code writes to the spool or reads from it."""
+"""A signal handler can log while the interrupted code writes to the spool or reads from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contracts.queue import Interruption, entry, payloads
+from tests.contracts.queue import AfterCall, Interruption, entry, payloads
 from tests.support.loggers import assert_law
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import ERROR, INFO
@@ -18,6 +18,7 @@ from voyage_logger._queue.lanes import NEVER
 from voyage_logger._queue.spool import (
     SpoolQueue,
     SpoolSettings,
+    disk_failure,
     owner,
     reader,
     segments,
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-FILES = tuple(str(module.__file__) for module in (_folder, store, owner, segments, writer))
+FILES = tuple(
+    str(module.__file__) for module in (_folder, store, owner, segments, disk_failure, writer)
+)
 
 
 def test_anywhere_in_the_first_log_call_loses_no_entry(tmp_path: Path) -> None:
@@ -119,7 +122,7 @@ def test_drop_all_anywhere_in_a_take_leaves_each_entry_on_the_disk_once(tmp_path
 
 
 class Disk:
-    """Replaces `os.write`: some writes fail, and a handler runs right after one of them.
+    """Replaces `os.write`: some writes fail, and a handler runs right after a failed write.
 
     Args:
         outer: How the first write of a line that contains "outer" fails: "half" or "error".
@@ -151,8 +154,8 @@ class Disk:
 def test_anywhere_in_a_log_call_whose_write_fails_loses_no_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outer: str
 ) -> None:
-    """A failed write is undone, and the entry that a handler logs meanwhile is not damaged."""
-    files = tuple(str(each.__file__) for each in (_queue, writer, segments, owner))
+    """A failed write is undone, and an entry that a handler logs meanwhile is not damaged."""
+    files = tuple(str(each.__file__) for each in (_queue, writer, segments, disk_failure, owner))
     at = 0
     has_come = True
     while has_come:
@@ -230,7 +233,7 @@ def test_right_after_a_write_that_fails_loses_no_entry(
 def test_that_gives_up_what_is_being_written_is_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outer: str
 ) -> None:
-    """If a handler fills the spool during a failed write, each entry is counted once."""
+    """If a write fails and a handler then fills the spool, each entry is counted once."""
     spool = SpoolSettings(tmp_path / "spool", 256 << 10, None, "nowhere")
     queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
     queue.append(entry("first"), INFO)
@@ -256,7 +259,7 @@ def test_that_gives_up_what_is_being_written_is_counted_once(
 
 
 def test_a_take_ends_though_less_is_there_than_counts(tmp_path: Path) -> None:
-    """If a segment has fewer entries than its count says, `take` ends and later entries arrive."""
+    """If a segment has fewer entries than were counted, `take` ends, and later entries arrive."""
     spool = SpoolSettings(tmp_path / "spool", 1 << 20, None, "nowhere")
     queue = SpoolQueue(100, 1 << 20, spool, Diagnostics())
     queue.append(entry("x"), ERROR)
@@ -275,3 +278,186 @@ def test_a_take_ends_though_less_is_there_than_counts(tmp_path: Path) -> None:
     queue.settle(1)
     segment.entries -= 1
     queue.close("closed")
+
+
+LARGE = "x" * 16_300  # Four entries of this size fill a file, and sixteen fill a spool of 256 KiB.
+
+
+def spool_queue(folder: Path) -> SpoolQueue:
+    spool = SpoolSettings(folder / "spool", 256 << 10, None, "nowhere")
+    return SpoolQueue(100, 1 << 20, spool, Diagnostics())
+
+
+def fill(queue: SpoolQueue, count: int = 16) -> None:
+    """Fill a spool with error entries, which shed all lower levels."""
+    for number in range(count):
+        queue.append(entry(f"error {number} {LARGE}"), ERROR)
+
+
+def take_rounds(queue: SpoolQueue, count: int = 3) -> list[bytes]:
+    """Take and settle several batches: entries in memory and on the disk are in two batches."""
+    taken = []
+    for _ in range(count):
+        taken += payloads(batch := queue.take(100, 1 << 30))
+        queue.settle(len(batch))
+    return taken
+
+
+def test_handler_that_fills_the_chosen_file_loses_no_entry(tmp_path: Path) -> None:
+    """If a handler fills and seals the file that a log call has chosen, no entry is lost."""
+    queue = spool_queue(tmp_path)
+    expected = [entry(f"late {number} {LARGE}") for number in range(5)] + [entry("first")]
+    with AfterCall("_segment_for", lambda: [queue.append(late, INFO) for late in expected[:5]]):
+        queue.append(expected[5], INFO)
+
+    assert sorted(take_rounds(queue)) == sorted(expected)
+    assert_law(queue.stats())
+    queue.close("closed")
+
+
+def test_handler_that_sheds_a_file_after_a_failed_read_counts_its_entries_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a file is shed directly after a failed read of it, its entries are dropped once."""
+    queue = spool_queue(tmp_path)
+    queue.append(entry("info"), INFO)
+    read = os.read
+
+    def broken(*_: object) -> bytes:
+        disk.setattr(os, "read", read)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as disk, AfterCall("stop_reading", lambda: fill(queue, 17)):
+        disk.setattr(os, "read", broken)
+        queue.take(1, 1 << 30)
+
+    taken = take_rounds(queue)
+    assert entry("info") not in taken
+    assert queue.stats().dropped_by == {"spool_full": 18 - len(taken)}
+    assert_law(queue.stats())
+    queue.close("closed")
+
+
+def test_handler_that_removes_a_delivered_file_first_is_noticed(tmp_path: Path) -> None:
+    """If a handler removes a delivered file while a log call is about to, its size counts once."""
+    queue = spool_queue(tmp_path)
+    queue.append(entry(LARGE * 4), INFO)  # fills a file
+    assert len(take_rounds(queue, 1)) == 1
+    with AfterCall("is_settled", lambda: fill(queue)):
+        queue.append(entry("y" + LARGE), INFO)
+
+    assert queue._store.size == sum(path.stat().st_size for path in segments_in(tmp_path))
+    taken = take_rounds(queue)
+    stats = queue.stats()
+    assert len(taken) == stats.delivered - 1
+    assert (stats.accepted, stats.pending) == (18, 0)
+    assert_law(stats)
+    queue.close("closed")
+
+
+def segments_in(folder: Path) -> list[Path]:
+    return list((folder / "spool").glob("*.ndjson"))
+
+
+def look_now(queue: SpoolQueue) -> None:
+    queue._failure.look_at = 0.0
+    queue.maintain()
+
+
+def test_handler_whose_write_fails_stops_the_move_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the disk fails again while entries move to the disk, the others stay in memory."""
+    queue = spool_queue(tmp_path)
+    expected = [entry("first"), entry("second"), entry("nested")]
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", Disk("error", [], lambda: None))
+        queue.append(entry("outer"), INFO)
+    queue.append(expected[0], INFO)
+    queue.append(expected[1], INFO)
+    with (
+        monkeypatch.context() as disk,
+        AfterCall("remove_first", lambda: queue.append(expected[2], INFO)),
+    ):
+        disk.setattr(os, "write", Disk("whole", ["error"], lambda: None))
+        look_now(queue)
+
+    assert queue._store.is_failing
+    assert queue.stats().spooled == 1
+    look_now(queue)
+    assert queue.stats().spooled == 4
+    assert sorted(take_rounds(queue)) == sorted([entry("outer"), *expected])
+    assert_law(queue.stats())
+    queue.close("closed")
+
+
+def test_handler_that_sheds_the_line_that_moves_to_the_disk_counts_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a handler sheds an entry while its move to the disk fails, the entry is dropped once."""
+    queue = spool_queue(tmp_path)
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", Disk("error", [], lambda: None))
+        queue.append(entry("outer" + LARGE), INFO)
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", Disk("error", [], lambda: fill(queue, 17)))
+        look_now(queue)
+
+    stats = queue.stats()
+    assert stats.accepted == 18
+    assert_law(stats)
+    assert queue._store.size == sum(path.stat().st_size for path in segments_in(tmp_path))
+    taken = take_rounds(queue)
+    assert entry("outer" + LARGE) not in taken
+    assert len(taken) == 18 - stats.dropped
+    assert (queue.stats().pending, queue.stats().spooled) == (0, 0)
+    queue.close("closed")
+
+
+def test_entry_of_a_handler_during_a_release_stays_on_the_disk(tmp_path: Path) -> None:
+    """If a handler logs while the files are released, another process can send its entry."""
+    queue = spool_queue(tmp_path)
+    queue.append(entry("first"), INFO)
+    with AfterCall("seal_all", lambda: queue.append(entry("late"), INFO)):
+        queue.release()
+    queue.release()
+
+    other = spool_queue(tmp_path)
+    look_now(other)
+    assert take_rounds(other) == [entry("first"), entry("late")]
+    assert_law(other.stats())
+    other.close("closed")
+
+
+def test_segment_with_wrong_counts_does_not_hold_up_another(tmp_path: Path) -> None:
+    """If a segment has fewer entries than its count says, the entries of other levels are sent."""
+    queue = spool_queue(tmp_path)
+    queue.append(entry("x"), ERROR)
+    queue.settle(len(queue.take(10, 1 << 20)))
+    (segment,) = queue._store.own.segments()  # type: ignore[union-attr]
+    segment.entries += 1
+    segment.head = 0
+    queue.append(entry("y"), INFO)
+
+    assert take_rounds(queue, 2) == [entry("y")]
+    segment.entries -= 1
+    queue.close("closed")
+
+
+def test_corrupt_end_of_a_file_is_dropped_after_the_entries_before_it(tmp_path: Path) -> None:
+    """While entries of a file are in flight, corrupt lines behind these entries wait."""
+    queue = spool_queue(tmp_path)
+    queue.append(entry("x"), INFO)
+    queue.release()
+    (path,) = segments_in(tmp_path)
+    path.write_bytes(path.read_bytes() + b"garbage\n" * 60_000)
+    other = spool_queue(tmp_path)
+    look_now(other)
+
+    assert payloads(other.take(10, 1 << 20)) == [entry("x")]
+    assert 0 < other.stats().dropped < 60_000
+    other.settle(1)
+    assert other.take(10, 1 << 20) == []
+    assert (other.stats().delivered, other.stats().dropped_by) == (1, {"corrupt": 60_000})
+    assert_law(other.stats())
+    other.close("closed")
