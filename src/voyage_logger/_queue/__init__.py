@@ -1,6 +1,6 @@
-"""The queue: it holds the entries that wait to be sent, in memory or on the disk, and counts them.
+"""The queue stores entries in memory or on the disk until they are sent, and counts all entries.
 
-This room may import `_base` and `_entry`. Read the files in this order:
+The files in this folder may import `_base` and `_entry`. Read the files in this order:
 
     contract.py  the methods that every queue has
     counts.py    Ledger: the lock, its conditions, and all counts
@@ -27,7 +27,7 @@ def queue_for(settings: Settings, destination: str, diagnostics: Diagnostics) ->
     bounds = settings.max_queue_size, settings.max_queue_bytes
     if settings.spool_dir is None:
         return MemoryQueue(*bounds)
-    from voyage_logger._queue import spool  # noqa: PLC0415 - few apps use a spool
+    from voyage_logger._queue import spool  # noqa: PLC0415 - imported only if the app uses a spool
 
     where = spool.SpoolSettings(
         settings.spool_dir, settings.max_spool_bytes, settings.max_spool_age, destination

@@ -1,7 +1,7 @@
-"""The contract of every queue: the methods that the worker and the pipeline call.
+"""The base class of all queues, with the methods that the worker and the pipeline call.
 
-What must stay true: any thread may call each method. A signal handler or a `__del__` may also call
-each method, even while its thread is inside another method of the queue. No method raises an error.
+What must stay true: every thread can call every method. A signal handler or a `__del__` can also
+call every method, even if it interrupts another method of the queue. No method raises an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from voyage_logger._queue.flight import Flight
     from voyage_logger._queue.lanes import Record
 
-# While a method holds the lock, it moves at most this many entries: log calls wait for the lock.
+# A method moves at most this many entries, and then releases the lock for waiting log calls.
 SLICE = 500
 
 
@@ -28,12 +28,12 @@ class Queue(ABC):
 
     Attributes:
         ledger: The counts of the queue, and the lock that guards the queue.
-        lock, changed, settled: The lock and the two conditions of the ledger.
-        flight: The entries in flight, which the worker has taken.
-        is_durable: True if unsent entries stay on the disk for the next process.
+        lock, changed, settled: The lock and the two condition variables of the ledger.
+        flight: The entries in flight: the worker has taken these entries to send them.
+        is_durable: True if unsent entries stay on the disk, so that the next process can send them.
         place: The path of the spool folder, or an empty string for a queue in memory.
         is_ending: True once the logger begins to close or the process begins to exit.
-        kept: How many rejected entries, without the client's notices, are in dead-letter files.
+        kept: How many rejected entries are in dead-letter files, without the client's own notices.
     """
 
     is_durable = False
@@ -48,10 +48,13 @@ class Queue(ABC):
 
     @abstractmethod
     def append(self, payload: bytes | bytearray, lane: int) -> int:
-        """Accept an entry and return its sequence number. A full queue sheds its lowest lane."""
+        """Accept an entry and return its sequence number.
+
+        If the queue is full, entries of the lowest level are dropped to make room.
+        """
 
     def amend(self, lane: int, sequence: int, payload: bytearray, amended: bytes) -> bool:
-        """Replace the bytes of an entry that still waits. Return False if nothing was replaced.
+        """Try to replace the bytes of a waiting entry. Return True if the bytes were replaced.
 
         `payload` must be the same object that was passed to `append`.
         """
@@ -59,13 +62,13 @@ class Queue(ABC):
         return False
 
     def drop_new(self, lane: int, reason: str) -> None:
-        """Count a new entry as accepted and as dropped, because it cannot be queued."""
+        """If a new entry cannot be queued, count the entry as accepted and as dropped."""
         self.ledger.drop_new(lane, reason)
 
     def try_drop_new(self, lane: int, reason: str) -> None:
-        """Call `drop_new`, but do nothing if another thread holds the lock.
+        """If no other thread holds the lock, call `drop_new`. Otherwise, do nothing.
 
-        The other thread may never release the lock, so this method does not wait for the lock.
+        This method does not wait for the lock, because another thread might never release it.
         """
         if self.lock.acquire(blocking=False):
             self.drop_new(lane, reason)
@@ -73,17 +76,17 @@ class Queue(ABC):
 
     @property
     def is_urgent(self) -> bool:
-        """True if an urgent (critical or ticket) entry has come since the last `clear_urgent`."""
+        """True if a critical or ticket entry was added after the last call of `clear_urgent`."""
         return self.ledger.is_urgent
 
     def clear_urgent(self) -> None:
-        """Set `is_urgent` to False until the next urgent entry comes. The caller holds the lock."""
+        """Set `is_urgent` to False. The caller holds the lock."""
         self.ledger.is_urgent = False
 
     def wait_for_entries(self, count: int, time_limit: float | None) -> None:
-        """Wait until `count` entries are queued, an urgent entry comes, or `changed` is notified.
+        """Wait until `count` entries wait, an urgent entry comes, or a thread notifies `changed`.
 
-        The wait takes at most `time_limit` seconds (None: no limit). The caller holds the lock.
+        The method waits at most `time_limit` seconds (None: no limit). The caller holds the lock.
         """
         self.ledger.wake_at = count
         self.changed.wait(time_limit)
@@ -91,20 +94,20 @@ class Queue(ABC):
 
     @abstractmethod
     def take(self, max_entries: int, max_bytes: int) -> list[Record]:
-        """Return all entries in flight. If no entry is in flight, first take the oldest entries.
+        """Return all entries in flight. If no entry is in flight, take the oldest waiting entries.
 
-        `max_bytes` limits the bytes of all entries as JSON, with one comma for each entry. The
-        first entry is taken even if it is larger than `max_bytes`.
+        `max_bytes` limits the size of all taken entries as JSON, including one comma for each
+        entry. The oldest entry is taken even if it is larger than `max_bytes`.
         """
 
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
-        """Settle the oldest entries in flight. Without a reason, the entries count as delivered.
+        """Settle the oldest entries in flight. By default, the entries count as delivered.
 
         Args:
             count: The number of entries to settle.
-            rejected: Why the server rejected the entries.
-            dropped: Why the client drops the entries.
-            words: The text of the server's answer, which the dead-letter file will contain.
+            rejected: The reason why the server rejected the entries.
+            dropped: The reason why the client drops the entries.
+            words: The text of the server's answer. A dead-letter file stores this text.
         """
         while count > 0:
             with self.lock:
@@ -112,51 +115,51 @@ class Queue(ABC):
                 count -= SLICE
                 self.settled.notify_all()
 
-    def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:  # noqa: ARG002 - a queue on the disk uses `words`
+    def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:  # noqa: ARG002 - `SpoolQueue` uses `words`
         self.flight.settle(count, rejected, dropped)
 
     def replace_first(self, payload: bytes) -> None:
-        """Replace the bytes of the oldest entry in flight by a shorter encoding of the entry."""
+        """Replace the oldest entry in flight with a shorter encoding of the same entry."""
         with self.lock:
             self.flight.replace_first(payload)
 
     @property
     def maintenance_interval(self) -> float | None:
-        """The most seconds between two calls of `maintain`, or None if no calls are needed."""
+        """The worker calls `maintain` at least once in this many seconds (None: never)."""
         return None
 
     def maintain(self) -> None:  # noqa: B027 - only a queue on the disk needs maintenance
-        """Do the regular work for the files of a spool. The caller does not hold the lock."""
+        """Do the regular maintenance of the spool folder. The caller does not hold the lock."""
 
     def __len__(self) -> int:
-        """Return the number of waiting entries. Entries in flight do not count."""
+        """Return the number of waiting entries. Entries in flight are not included."""
         return self.ledger.queued + self.ledger.spooled
 
     @abstractmethod
     def fill(self) -> float:
-        """Return how full the queue is: 1 means that the entries or the bytes reach the limit."""
+        """Return how full the queue is. The result 1 means that the queue has reached a limit."""
 
     @abstractmethod
     def oldest(self) -> int:
-        """Return the sequence number of the oldest pending entry, or `NEVER` if none is pending.
+        """Return the sequence number of the oldest pending entry, or `NEVER` if nothing is pending.
 
-        An adopted entry has the sequence number 0.
+        All adopted entries have the sequence number 0.
         """
 
     def is_pending(self, sequence: int) -> bool:
-        """Return True if an entry of this process with a number up to `sequence` is pending."""
+        """Return True if a pending entry of this process has a sequence number up to `sequence`."""
         return self.oldest() <= sequence
 
     @abstractmethod
     def pending_until(self, sequence: int) -> int:
-        """Count the pending entries of this process that have a number up to `sequence`."""
+        """Count this process's pending entries that have a sequence number up to `sequence`."""
 
     def newest(self) -> int:
         """Return the sequence number of the newest entry, or 0 before the first entry."""
         return self.ledger.sequence
 
     def stats(self) -> Stats:
-        """Return all counts, read at one moment."""
+        """Return a snapshot of all counts."""
         return self.ledger.stats()
 
     def losses(self) -> Counter[Loss]:
@@ -169,10 +172,10 @@ class Queue(ABC):
 
     @abstractmethod
     def close(self, reason: str) -> None:
-        """Drop all entries that are not on the disk. Drop later entries, too."""
+        """Drop all entries that are not on the disk, and drop each entry that is added later."""
 
     def release(self) -> None:  # noqa: B027 - only a queue on the disk has files
-        """Close all files and release their locks, because the process or the logger ends."""
+        """When the logger or the process ends, close all files and release their locks."""
 
     def release_in_child(self) -> None:  # noqa: B027 - only a queue on the disk has files
-        """In a forked child, close the files of the parent. This method does not take the lock."""
+        """In a forked child process, close the parent's files. This method takes no lock."""

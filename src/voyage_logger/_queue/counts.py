@@ -1,16 +1,16 @@
-"""The ledger: the counts of one queue, with the lock and the conditions of the queue.
+"""The ledger contains the counts, the lock and the condition variables of one queue.
 
 What must stay true whenever a thread takes the lock:
 `accepted == delivered + rejected + dropped + pending`. Here, `pending` is the sum
 `queued + spooled + in_flight`.
 
-A signal handler or a `__del__` can log while its own thread is inside a method of the queue. The
-lock is re-entrant, so a log call never waits for its own thread. CPython starts signal handlers and
-`__del__` only at a call, at an allocation and at a jump (in CPython 3.11 and later, only at a jump
-backward). Therefore a queue changes all counts of one step in a *run*. A run is a sequence of
-statements without a call and without a jump. Directly after the run, one call moves the entries. A
-run may be the body of an `if`, because there is no jump between a true condition and the body. A
-run cannot call a method of the ledger, so the counts are public attributes.
+A signal handler or a `__del__` can interrupt a method of the queue and call the logger. The lock is
+re-entrant, so this log call does not wait for the interrupted method. CPython starts a signal
+handler or a `__del__` only at a call, at a memory allocation or at a jump. In CPython 3.11 and
+later, a signal handler cannot start at a forward jump. Therefore a queue changes all counts of one
+step in a *run*. A run is a sequence of statements that has no call and no jump. One call directly
+after the run moves the entries. A run can be the body of an `if`: if the condition is true, Python
+enters the body without a jump. A run cannot call methods, so the counts are public attributes.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from voyage_logger._queue.lanes import NEVER
 if TYPE_CHECKING:
     from collections.abc import Sized
 
-# Rejected and dropped entries are counted for each pair (reason, lane).
+# A loss is a pair (reason, lane). Rejected and dropped entries are counted for each pair.
 Loss = tuple[str, int]
 
-_LOOKS = 10  # the most attempts to read the counts while signal handlers change them
+_LOOKS = 10  # `stats` reads the counts at most this many times.
 
 
 class Ledger:
-    """The lock, the conditions and the counts of one queue.
+    """The lock, the condition variables and the counts of one queue.
 
     Attributes:
-        lock: The lock guards the ledger and all other parts of the queue. Never take the lock
-            through a condition: a signal handler could raise an exception in the Python code of the
-            condition, and the lock would never be released.
-        changed: The worker waits on this condition for new entries.
-        settled: `flush()` and the end of the program wait on this condition for settled entries.
-        wake_at: A log call wakes the worker when this many entries are queued.
-        is_urgent: True if an urgent (critical or ticket) entry has come since `clear_urgent`.
+        lock: The lock guards the ledger and all other parts of the queue. Write `with lock`, and
+            never `with changed`: a condition variable takes the lock in Python code. If a signal
+            handler raises an exception in this code, the lock is never released.
+        changed: The condition variable on which the worker waits for new entries.
+        settled: `flush()` and the exit hook wait on this condition variable for settled entries.
+        wake_at: A log call wakes the worker when at least this many entries wait.
+        is_urgent: True if a critical or ticket entry was added after the last `clear_urgent`.
         sequence: The sequence number of the newest entry, or 0 before the first entry.
         accepted, delivered: The number of accepted entries and the number of delivered entries.
-        rejected, dropped: The numbers of rejected and of dropped entries, by reason and lane.
-        adopted: How many of the accepted entries were adopted from dead processes.
-        queued, queued_bytes: The number of entries in memory, and the bytes of memory they use.
+        rejected, dropped: How many entries were rejected or dropped, for each reason and lane.
+        adopted: The number of accepted entries that were adopted from dead processes.
+        queued, queued_bytes: How many entries wait in memory, and how many bytes they use.
         spooled: The number of entries that wait on the disk.
-        in_flight, flight_bytes: The number of entries in flight, and the bytes of memory they use.
+        in_flight, flight_bytes: How many entries are in flight, and how many bytes they use.
     """
 
     def __init__(self) -> None:
@@ -65,44 +65,44 @@ class Ledger:
         self.in_flight = self.flight_bytes = 0
 
     def wake(self, lane: int) -> None:
-        """Wake the worker if the new entry is urgent, or if enough entries are queued."""
+        """Wake the worker if the new entry is urgent, or if at least `wake_at` entries wait."""
         is_urgent = lane < NOTICE_LANE and lane >= CRITICAL and not self.is_urgent
         if is_urgent:
             self.is_urgent = True
         if is_urgent or self.queued + self.spooled >= self.wake_at:
-            self.wake_at = NEVER  # The worker sets `wake_at` before its next wait.
+            self.wake_at = NEVER  # The worker sets `wake_at` again before it waits.
             self.changed.notify()
 
     def drop_new(self, lane: int, reason: str) -> None:
-        """Count a new entry as accepted and as dropped, because it cannot be queued."""
+        """If a new entry cannot be queued, count the entry as accepted and as dropped."""
         loss = (reason, lane)
         with self.lock:
-            self.dropped[loss] += 0  # See `MemoryQueue._shed_to`.
+            self.dropped[loss] += 0  # A comment in `MemoryQueue._shed_to` explains this statement.
             self.accepted += 1
             self.dropped[loss] += 1
 
     def drop_spooled(self, loss: Loss, count: int) -> None:
-        """Move `count` entries from `spooled` to `dropped`. The caller holds the lock."""
-        self.dropped[loss] += 0  # See `MemoryQueue._shed_to`.
+        """Count `count` spooled entries as dropped. The caller holds the lock."""
+        self.dropped[loss] += 0  # A comment in `MemoryQueue._shed_to` explains this statement.
         self.spooled -= count
         if count:
             self.dropped[loss] += count
             self.settled.notify_all()
 
     def adopt(self, count: int) -> None:
-        """Add `count` entries of a dead process to the counts. The caller holds the lock."""
+        """Count `count` entries of a dead process as adopted. The caller holds the lock."""
         self.accepted += count
         self.adopted += count
         self.spooled += count
         self.changed.notify()
 
     def stats(self, in_flight_from_disk: Sized = ()) -> Stats:
-        """Return all counts, read at one moment. `in_flight_from_disk` also counts as spooled."""
+        """Return a snapshot of all counts. `spooled` includes `in_flight_from_disk`."""
         with self.lock:
             for _ in range(_LOOKS):
                 accepted = self.accepted
                 stats = self._read(in_flight_from_disk)
-                if self.accepted == accepted:  # No signal handler has logged meanwhile.
+                if self.accepted == accepted:  # No signal handler has called the logger.
                     break
             return stats
 
@@ -128,8 +128,8 @@ class Ledger:
 
 
 def by_reason(losses: dict[Loss, int]) -> dict[str, int]:
-    """Return how many entries were lost for each reason, in all lanes together."""
+    """For each reason, return how many entries were lost in all lanes together."""
     counts: Counter[str] = Counter()
     for (reason, _), count in losses.items():
         counts[reason] += count
-    return dict(+counts)  # The `+` removes the zeros that `MemoryQueue._shed_to` may add.
+    return dict(+counts)  # The `+` removes counts of zero, which `_shed_to` can add.

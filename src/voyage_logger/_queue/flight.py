@@ -1,7 +1,7 @@
-"""The entries in flight: the worker has taken these entries, and they are not settled yet.
+"""Entries in flight are entries that the worker has taken and that are not settled yet.
 
 What must stay true: entries in flight are never shed. Entries in flight are settled in their order.
-A call from a signal handler may drop all entries in flight, but never some of these entries.
+A signal handler can drop all entries in flight, but never drops only some of the entries in flight.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Flight:
 
     Attributes:
         records: The entries in flight, oldest first. A queue adds entries to this list directly
-            after it has changed the counts. `counts.py` explains the reason.
+            after it has changed the counts. `counts.py` explains why.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -34,37 +34,38 @@ class Flight:
         return max_bytes - (ledger.flight_bytes - ledger.in_flight * (RECORD_OVERHEAD - 1))
 
     def settle(self, count: int, rejected: str, dropped: str) -> None:
-        """Settle the oldest `count` entries. Without a reason, the entries count as delivered."""
+        """Settle the oldest `count` entries. By default, the entries count as delivered."""
         ledger, records = self._ledger, self.records
         if not rejected and not dropped:
             self._settle_delivered(count)
             return
         counts = ledger.rejected if rejected else ledger.dropped
         for lane in range(len(LANES)):
-            counts[rejected or dropped, lane] += 0  # See `MemoryQueue._shed_to`.
+            # A comment in `MemoryQueue._shed_to` explains this statement.
+            counts[rejected or dropped, lane] += 0
         for _, lane, payload in records[:count]:
             size = len(payload) + RECORD_OVERHEAD
             loss = (rejected or dropped, lane)
-            if ledger.in_flight:  # A signal handler may have dropped all entries.
+            if ledger.in_flight:  # A signal handler might have dropped all entries.
                 ledger.in_flight -= 1
                 ledger.flight_bytes -= size
                 counts[loss] += 1
                 del records[0]
 
     def _settle_delivered(self, count: int) -> None:
-        """Settle the oldest `count` entries as delivered, all of them in one step."""
+        """In one step, settle the oldest `count` entries as delivered."""
         ledger, records = self._ledger, self.records
         ended = records[:count]
         count, size = len(ended), size_of(ended)
-        leaving = slice(count)  # This allocation must come before the counts change.
-        if ledger.in_flight >= count:  # A signal handler may have dropped all entries.
+        leaving = slice(count)  # Allocate the slice before the counts change: see `counts.py`.
+        if ledger.in_flight >= count:  # A signal handler might have dropped all entries.
             ledger.in_flight -= count
             ledger.flight_bytes -= size
             ledger.delivered += count
             del records[leaving]
 
     def replace_first(self, payload: bytes) -> None:
-        """Replace the bytes of the oldest entry by a shorter encoding of the entry."""
+        """Replace the oldest entry with a shorter encoding of the same entry."""
         ledger, records = self._ledger, self.records
         try:
             sequence, lane, old = records[0]

@@ -1,6 +1,7 @@
-"""Records and lanes. A record is an encoded entry. Each level has a lane of records, oldest first.
+"""Records and lanes. A record is an encoded entry. A lane lists all records of one level.
 
-What must stay true: no function raises an error if a signal handler changes a lane meanwhile.
+What must stay true: each lane starts with its oldest record. If a signal handler changes a lane
+while a function of this module reads the lane, the function does not raise an error.
 """
 
 from __future__ import annotations
@@ -14,22 +15,21 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Sequence
 
-# A record is (sequence number, lane, encoded entry). The type is a tuple, which is fast to make.
+# A record is the tuple (sequence number, lane, encoded entry). Python creates tuples fast.
 Record = tuple[int, int, "bytes | bytearray"]
 
-# The bytes of memory that a waiting entry needs in addition to its JSON: the header of the bytes
-# object, the tuple, the numbers and the slot in the deque, rounded up. This number was measured on
-# 64-bit CPython 3.10 to 3.13.
+# How many bytes of memory a waiting entry needs in addition to its JSON text, for example for the
+# headers of Python objects. This number was measured on 64-bit CPython 3.10 to 3.13 and rounded up.
 RECORD_OVERHEAD = 160
 
-NEVER = 1 << 62  # Stands for "no entry": no entry has this sequence number.
-LAST = NEVER - 1  # The highest possible sequence number, for calls that mean all entries.
+NEVER = 1 << 62  # This number means "no entry". No entry has this sequence number.
+LAST = NEVER - 1  # The highest sequence number. `is_pending(LAST)` checks all entries.
 
-payload_of = itemgetter(2)  # Returns the encoded entry of a record.
+payload_of = itemgetter(2)  # This function returns the encoded entry of a record.
 
 
 def first(lane: deque[Record], count: int) -> list[Record]:
-    """Return the first entries of a lane, at most `count` entries."""
+    """Return the first `count` entries of a lane, or all entries if the lane has fewer."""
     while True:
         try:
             return list(islice(lane, count))
@@ -38,7 +38,7 @@ def first(lane: deque[Record], count: int) -> list[Record]:
 
 
 def json_bytes(records: Sequence[Record]) -> int:
-    """Return the number of bytes of the records as JSON, with one comma for each record."""
+    """Return the size of the records as JSON in bytes, including one comma for each record."""
     return sum(map(len, map(payload_of, records))) + len(records)
 
 
@@ -57,7 +57,7 @@ def fitting(run: Sequence[Record], room: int) -> int:
 def head(lane: Sequence[Record] | deque[Record]) -> int:
     """Return the sequence number of the first entry of a lane, or `NEVER` if the lane is empty.
 
-    The exception is needed, because a signal handler can empty the lane even after a check.
+    The function catches `IndexError`, because a signal handler can empty the lane after any check.
     """
     try:
         return lane[0][0]
@@ -66,17 +66,17 @@ def head(lane: Sequence[Record] | deque[Record]) -> int:
 
 
 def run_of(lanes: Sequence[deque[Record]], count: int) -> tuple[deque[Record], list[Record], bool]:
-    """Find the lane with the oldest entry, and the entries of this lane that come next.
+    """Find the lane with the oldest entry, and return the first entries of this lane.
 
-    The returned entries are older than all entries of the other lanes.
+    All returned entries are older than all entries of the other lanes.
 
     Args:
         lanes: All lanes of the queue.
         count: The largest number of entries to return.
 
     Returns:
-        The lane, the entries that come next, and a bool. The bool is False if an entry of
-        another lane comes after the returned entries.
+        The lane, the entries, and a bool. The bool is False if the entry that comes directly
+        after the returned entries is in another lane.
     """
     lane, next_lane = sorted(lanes, key=head)[:2]
     following = head(next_lane)

@@ -1,10 +1,10 @@
-"""The queue in memory. The queue limits the number of waiting entries and their bytes.
+"""The queue in memory limits how many entries wait and how many bytes the waiting entries use.
 
-Each level has a lane of waiting entries, so that a full queue can shed the lowest level first.
-Sequence numbers keep the order of the log calls across the lanes.
+Each level has its own lane of waiting entries. A full queue can therefore drop entries of the
+lowest level first. The queue sends the entries of all lanes in the order of their sequence numbers.
 
-What must stay true: the counts of the ledger agree with the entries in the lanes and in flight.
-`counts.py` explains the runs of statements that no signal handler can interrupt.
+What must stay true: the counts in the ledger match the entries in the lanes and in flight.
+`counts.py` explains which sequences of statements a signal handler cannot interrupt.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD, fitting, head, ru
 if TYPE_CHECKING:
     from voyage_logger._queue.lanes import Record
 
-_SHORTEST_RUN = 16  # the number of entries that `take_more` reads at first
+_SHORTEST_RUN = 16  # the number of entries that `take_more` reads in its first step
 
 
 class MemoryQueue(Queue):
     """A queue of encoded entries in memory.
 
     Args:
-        max_entries: The largest number of entries that may wait.
-        max_bytes: The most bytes of memory that the waiting entries may use. Each entry uses the
-            bytes of its JSON and `RECORD_OVERHEAD` more bytes.
+        max_entries: The largest number of entries that can wait at the same time.
+        max_bytes: The largest total size of the waiting entries, in bytes of memory. The size of an
+            entry is the size of its JSON text plus `RECORD_OVERHEAD` bytes.
 
-    A `SpoolQueue` has a `MemoryQueue` for entries that cannot be written to the disk. The methods
-    below `fill` are for the `SpoolQueue`. The caller of each of these methods holds the lock.
+    A `SpoolQueue` contains a `MemoryQueue` for entries that cannot be written to the disk. The
+    `SpoolQueue` holds the lock when it calls the methods that are defined after `fill`.
     """
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
@@ -44,7 +44,7 @@ class MemoryQueue(Queue):
         self._max_bytes = max_bytes
         self._shed_reason = "queue_full"
         self._lanes: tuple[deque[Record], ...] = tuple(deque() for _ in LANES)
-        self._changes = 0  # the number of changes of the lanes, except by `append`
+        self._changes = 0  # how many times the lanes were changed, except by `append`
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
         ledger = self.ledger
@@ -66,7 +66,7 @@ class MemoryQueue(Queue):
         ledger = self.ledger
         growth = len(amended) - len(payload)
         with ledger.lock:
-            # Entries leave a lane in order. If a later entry is first now, this entry has left.
+            # If the lane now starts with a newer entry, the entry to replace has left the lane.
             if head(self._lanes[lane]) > sequence:
                 return False
             self._changes += 1
@@ -113,7 +113,7 @@ class MemoryQueue(Queue):
             return self.fill_with(self.ledger.queued, self.ledger.queued_bytes)
 
     def fill_with(self, entries: int, size: int) -> float:
-        """Return how full the queue would be with `entries` entries of `size` bytes."""
+        """Return how full the queue would be with `entries` entries of `size` bytes in total."""
         return max(entries / (self._max_entries or 1), size / self._max_bytes)
 
     def oldest_queued(self) -> int:
@@ -125,11 +125,11 @@ class MemoryQueue(Queue):
         return any(self._lanes[lanes])
 
     def oldest_lane(self) -> deque[Record] | None:
-        """Return the lane with the oldest entry, or None if no entry waits."""
+        """Return the lane that contains the oldest waiting entry, or None if no entry waits."""
         return min((lane for lane in self._lanes if lane), key=head, default=None)
 
     def remove_first(self, lane: deque[Record]) -> None:
-        """Remove the first entry of a lane, after it was written to the disk or dropped."""
+        """Remove a lane's first entry, because this entry was dropped or written to the disk."""
         _, _, payload = lane.popleft()
         size = len(payload) + RECORD_OVERHEAD
         self._changes += 1
@@ -137,7 +137,7 @@ class MemoryQueue(Queue):
         self.ledger.queued_bytes -= size
 
     def put_first(self, lane: int, records: list[Record]) -> None:
-        """Put entries from the disk at the head of a lane. A full queue then sheds entries."""
+        """Put entries from the disk at the start of a lane. If the queue is full, drop entries."""
         ledger, put = self.ledger, self._lanes[lane].extendleft
         count, size, newest_first = len(records), size_of(records), records[::-1]
         self._changes += 1
@@ -147,7 +147,7 @@ class MemoryQueue(Queue):
         self._shed()
 
     def return_flight(self) -> None:
-        """Put all entries in flight back at the heads of their lanes in memory."""
+        """Put each entry in flight back at the start of its lane."""
         ledger, records = self.ledger, self.flight.records
         for record in reversed(records):
             self._lanes[record[1]].appendleft(record)
@@ -165,7 +165,7 @@ class MemoryQueue(Queue):
         return count
 
     def drop_later(self, reason: str) -> None:
-        """From now on, drop each new entry at once."""
+        """From now on, drop each new entry immediately."""
         self._max_entries = 0
         self._shed_reason = reason
 
@@ -173,7 +173,7 @@ class MemoryQueue(Queue):
         self._shed_to(self._max_entries, self._max_bytes, self._shed_reason)
 
     def _shed_to(self, max_entries: int, max_bytes: int, reason: str) -> None:
-        """Drop entries, the lowest lane first, until the queue is within both limits."""
+        """Drop entries of the lowest lanes until the queue is within both limits."""
         ledger = self.ledger
         for lane in self._lanes:
             drop_first = lane.popleft
@@ -185,10 +185,10 @@ class MemoryQueue(Queue):
                     break
                 size = len(payload) + RECORD_OVERHEAD
                 loss = (reason, number)
-                # The lookup `dropped[loss]` needs more stack than the statements below. If the
-                # stack has no room for the lookup, the error comes before any count changes.
+                # This lookup needs more stack than the statements below. If the stack is nearly
+                # full, Python raises the error here, before any count has changed.
                 ledger.dropped[loss] += 0
-                # A signal handler may have shed or changed the entry since `changes` was read.
+                # The numbers differ if a signal handler has changed the lanes in the meantime.
                 if self._changes == changes:
                     self._changes += 1
                     ledger.queued -= 1
@@ -204,14 +204,14 @@ class MemoryQueue(Queue):
             lane, run, is_whole = run_of(self._lanes, min(longest, wanted))
             if head(lane) == NEVER:
                 return
-            # If another lane has an older entry, a long read of this lane is wasted. Therefore the
-            # next read is longer only if all entries of this read come next.
+            # If all entries that were read can be taken, the next step reads twice as many entries.
+            # If the next entry is in another lane, a longer read of this lane would be useless.
             longest = longest * 2 if is_whole else _SHORTEST_RUN
             fit = fitting(run, flight.room(max_bytes)) or int(not ledger.in_flight)
             moved = run[:fit]
             count, size = len(moved), size_of(moved)
             moving, put = starmap(lane.popleft, repeat((), count)), flight.records.extend
-            # A signal handler may have shed or changed entries of `run` since `changes` was read.
+            # The numbers differ if a signal handler has changed the lanes in the meantime.
             if self._changes == changes:
                 self._changes += 1
                 ledger.queued -= count

@@ -1,6 +1,6 @@
-"""The spool: an entry is in a file before its log call returns. A killed process loses no entry.
+"""The spool writes an entry to a file before the log call returns. A killed process loses no entry.
 
-An owner is one logger of one process. Each owner has these files in the spool folder:
+An owner is one logger in one process. Each owner has these files in the spool folder:
 
     v1.<owner>.lock                     locked by the process that writes or sends the files
     v1.<owner>.<lane>.<number>.ndjson   a segment: entries of one level, one entry a line
@@ -9,23 +9,23 @@ An owner is one logger of one process. Each owner has these files in the spool f
 
 What must stay true:
 
-- Only the process that has locked an owner's lock file changes the other files of this owner.
+- Only the process that has locked the lock file of an owner changes the other files of this owner.
 - In each segment, settled entries come first, then entries in flight, and then waiting entries.
 - A segment is removed once all its entries are settled.
 - When entries are settled, the `sent` file is written before another thread can see the new counts.
-- A thread that needs both locks takes `disk_lock` before the ledger's lock.
+- A thread that needs `disk_lock` and the ledger's lock takes `disk_lock` first.
 - No log call waits for `disk_lock`.
 
-The queue consists of parts that share one ledger, like the buffer `disk_v2` of Vector. The writer
-appends an entry to a segment. The reader moves the entry into flight, and the queue settles the
-entry. Read the files in this order:
+The queue consists of several parts that share one ledger. The log shipper Vector divides its buffer
+`disk_v2` in the same way. First, the writer appends an entry to a segment. Later, the reader reads
+the entry and moves it into flight. Then the queue settles the entry. Read the files in this order:
 
     queue.py         SpoolQueue: the queue's methods; entries are settled here
     writer.py        log calls append entries to segments and make room
     reader.py        the worker takes entries
     turns.py         the choice between new entries and older entries
     caretaker.py     the worker's regular work, every 30 seconds
-    segments.py      the data that these parts share, and the end of a segment
+    segments.py      the data that these parts share; segments are sealed and removed here
     disk_failure.py  what happens while the disk is full or fails, or the folder is removed
     store.py         all files of one logger
     owner.py         the files of one owner

@@ -3,8 +3,8 @@
 An owner is one logger in one process, and each owner has a lock file.
 
 What must stay true: a process uses the files of an owner only while it holds the owner's lock. An
-owner is dead if no process holds its lock. The client does not use process ids or clocks to find
-dead owners.
+owner is dead if no process holds the owner's lock. The client does not use process ids or clocks to
+decide whether an owner is dead.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ _CHUNK = 1 << 20  # bytes per read
 
 
 class NoRoom(Exception):  # noqa: N818 - the class name is clear without "Error"
-    """There is no room to adopt an owner: its files have too many unsettled bytes."""
+    """The files of a dead owner have too many unsettled bytes for the free space of the spool."""
 
 
 class MeantForAnother(Exception):  # noqa: N818 - the class name is clear without "Error"
-    """The entries of an owner have another destination: the argument of this exception."""
+    """The entries have another destination than this logger: see the exception's argument."""
 
 
 def owners(names: list[str], *, kind: str = "lock") -> list[str]:
-    """Return the owners of all files that have the given kind."""
+    """Return the owner of each file whose kind is `kind`."""
     files = map(parse, names)
     return [file.owner for file in files if file is not None and file.kind == kind]
 
@@ -72,7 +72,7 @@ def oddities(names: list[str]) -> Iterator[str]:
 
 
 def meant_for_others(count: int, place: str, settings: SpoolSettings) -> str:
-    """Return a message about owners whose entries have the destination `place`."""
+    """Return a message that the entries of `count` owners have the destination `place`."""
     from shlex import quote  # noqa: PLC0415 - rarely needed
 
     of_whom = "1 owner" if count == 1 else f"{count} owners"
@@ -92,13 +92,13 @@ def take_over(
 ) -> OwnerFiles | None:
     """Take over the files of a dead owner. Return None if another process has the lock.
 
-    If a segment is damaged for good, its file stays in the folder, and `on_unreadable` is called.
+    This function calls `on_unreadable` for each segment that cannot be read without a repair.
 
     Raises:
         NoRoom: The files have more unsettled bytes than `room`.
         MeantForAnother: The destination of the entries is not `destination`.
         SpoolUnusable: The file system does not support file locks.
-        OSError: A file cannot be read now, but maybe later.
+        OSError: A file cannot be read now. A later try may succeed.
     """
     lock = folder.lock(lock_name(owner))
     if lock is None:
@@ -112,7 +112,7 @@ def take_over(
             raise MeantForAnother(meant_for)
         _add_segments(folder, owner_files, room, on_unreadable)
         if any(owner_files.segments()):
-            with contextlib.suppress(OSError):  # this fact is only for display
+            with contextlib.suppress(OSError):  # the fact `adopted_by` is only for display
                 owner_files.describe(amended(lock_file, adopted_by=os.getpid()), lock_file)
         at_error.pop_all()
     return owner_files
@@ -124,17 +124,17 @@ def _add_segments(
     room: int | None,
     on_unreadable: Callable[[str, OSError], None],
 ) -> None:
-    """Add all segments in the folder to `owner_files`, whose lock is held."""
+    """Add all segments of the owner to `owner_files`. The caller must hold the owner's lock."""
     owner = owner_files.owner
-    # The owner could add segments until this process got the lock, so the folder is listed now.
+    # The owner could add segments until this process locked the lock file. List the folder again.
     segments = segments_of(owner, folder.names())
     sent = sent_of(folder.read(sent_name(owner)))
     if room is not None and room < _unsent(folder, segments, sent):
         raise NoRoom
-    for name in segments:  # the names are sorted, so each lane gets its segments in order
+    for name in segments:  # the names are sorted, so old segments are added first
         try:
             owner_files.add(_resumed(folder, name, sent.get(name, 0)))
-        except OSError as error:  # noqa: PERF203 - an error must not stop the other segments
+        except OSError as error:  # noqa: PERF203 - after an error, the loop must go on
             if isinstance(error, FileNotFoundError) or not is_lasting(error):
                 raise
             owner_files.leave(name, sent.get(name, 0))
@@ -152,18 +152,18 @@ def description(destination: str) -> bytes:
 
 
 def amended(lock_file: bytes, **facts: object) -> bytes:
-    """Add or change facts in the content of a lock file, and return the new content."""
+    """Add facts to the content of a lock file, or change facts. Return the new content."""
     return json.dumps({**facts_in(lock_file), **facts}).encode() + b"\n"
 
 
 def destination_in(lock_file: bytes) -> str | None:
-    """Return the destination in a lock file, or None if the file has no readable destination."""
+    """Return the destination that a lock file contains, or None if no destination is readable."""
     found = facts_in(lock_file).get("destination")
     return found if isinstance(found, str) else None
 
 
 def facts_in(line: bytes) -> dict[str, Any]:
-    """Parse a line as a JSON object. If the line is no JSON object, return an empty dict."""
+    """Parse a line as a JSON object. If the line is not a JSON object, return an empty dict."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -172,20 +172,20 @@ def facts_in(line: bytes) -> dict[str, Any]:
 
 
 def _unsent(folder: Folder, names: list[str], sent: dict[str, int]) -> int:
-    """Return the total number of unsettled bytes in the named segments."""
+    """Return the total number of unsettled bytes in the segments that `names` lists."""
     sizes = {name: folder.status(name).st_size for name in names}
     return sum(size - min(sent.get(name, 0), size) for name, size in sizes.items())
 
 
 def _resumed(folder: Folder, name: str, sent: int) -> Segment:
-    """Return a file as a segment: from the end of the settled bytes to the last whole line."""
+    """Return a `Segment` for a file. Leave out settled entries and an incomplete last line."""
     file = parse(name)
     assert file is not None  # noqa: S101 - the type checker needs this assertion
     segment = Segment(name, file.lane)
     descriptor = folder.open(name)
     try:
         status = os.fstat(descriptor)
-        if sent > status.st_size:  # the file was replaced or cut, so all its entries are sent
+        if sent > status.st_size:  # the file was replaced or cut: send all its entries
             sent = 0
         end, lines = sent, 0
         os.lseek(descriptor, sent, os.SEEK_SET)
@@ -203,7 +203,7 @@ def _resumed(folder: Folder, name: str, sent: int) -> Segment:
 
 
 def _some(names: list[str]) -> str:
-    first = printable(names[0])  # a foreign name may contain control characters
+    first = printable(names[0])  # the name of a foreign file may have control characters
     if len(names) == 1:
         return f"a file ({first})"
     return f"{len(names)} files ({first}, ...)"

@@ -1,7 +1,7 @@
-"""The caretaker: the regular work that the worker does for a spool.
+"""The caretaker does the regular maintenance of a spool. The worker calls the caretaker.
 
-The caretaker moves entries from memory to the disk once the disk works again, and adopts entries of
-dead processes. It saves entries of removed files, and drops entries that are too old.
+When the disk works again after a failure, the caretaker moves entries from memory to the disk. The
+caretaker adopts entries of dead processes, saves entries of removed files, and drops old entries.
 
 What must stay true: no entry waits both in memory and on the disk. No method raises a disk error.
 """
@@ -26,10 +26,10 @@ EXPIRED = "expired"
 
 
 class Caretaker:
-    """The part of a `SpoolQueue` that maintains the folder.
+    """Maintains the spool folder of a `SpoolQueue`.
 
     Attributes:
-        looks: The number of finished checks of the spool folder.
+        looks: How many times the spool folder was checked.
     """
 
     def __init__(self, segments: Segments, failure: DiskFailure, writer: Writer) -> None:
@@ -38,7 +38,7 @@ class Caretaker:
         self._clock = segments.clock
         self._writer = writer
         self.looks = 0
-        # Two threads that list the folder at once share one cursor and miss or repeat names.
+        # Only one thread at a time lists the folder: two threads would share one read position.
         self._looking = threading.RLock()
 
     def maintain(self, release: Callable[[], None]) -> None:
@@ -60,7 +60,7 @@ class Caretaker:
                 self._store.tell()
 
     def _check_own(self, release: Callable[[], None]) -> None:
-        """Do the regular work for the files that this process writes or has taken over."""
+        """Maintain the files that this process writes or has taken over."""
         store = self._store
         self._check_removal(release)
         self._expire()
@@ -69,21 +69,21 @@ class Caretaker:
             self._writer.move_to_disk()
         for owner_files in store.all_owners():
             owner_files.catch_up()
-            store.finish(owner_files)  # This removes files from which all entries were dropped.
+            store.finish(owner_files)  # Remove the files if all their entries were dropped.
         self._writer.update_bound()
 
     def _check_removal(self, release: Callable[[], None]) -> None:
-        """If somebody has removed files that are in use, save as many entries as possible."""
+        """If files in use were removed, save as many of their entries as possible."""
         store, segments = self._store, self._segments
         is_removed = store.is_removed()
         for owner_files in store.all_owners():
             for segment in list(owner_files.segments()):
-                # An earlier `save` may have saved this segment, too: see `DiskFailure.begin`.
+                # `is_gone` is true if an earlier call of `save` has already saved this segment.
                 if not segment.is_gone and (is_removed or not segment.is_linked()):
                     self._failure.save(owner_files, segment)
                 elif segment.is_open and not segment.is_ours():
-                    # The app has closed the descriptor, so another file may get the same descriptor
-                    # number. Lines that log calls have written to the other file count as dropped.
+                    # The app has closed the descriptor, and another file might use its number now.
+                    # Lines that log calls have written to a wrong file count as dropped.
                     segments.seal(segment)
                     segments.remove_if_settled(owner_files, segment)
         if is_removed:
@@ -93,7 +93,7 @@ class Caretaker:
             store.relock()
 
     def _expire(self) -> None:
-        """Drop the entries of each segment whose last write was more than `max_age` ago."""
+        """Drop the entries of segments that were last written more than `max_age` seconds ago."""
         max_age = self._store.settings.max_age
         if max_age is None:
             return
@@ -104,7 +104,7 @@ class Caretaker:
                     self._segments.drop(owner_files, segment, EXPIRED)
 
     def _try_again(self) -> None:
-        """Allow the reader to read segments that were set aside."""
+        """Let the reader try again to read the segments that were set aside."""
         for owner_files in self._store.all_owners():
             for segment in owner_files.segments():
                 segment.is_set_aside = False
@@ -121,5 +121,5 @@ class Caretaker:
             self._store.adopt(owner_files)
             self._writer.update_bound()
             self._ledger.adopt(count)
-            self._expire()  # the worker must not take expired entries
+            self._expire()  # Drop expired entries before the worker can take them.
             return True

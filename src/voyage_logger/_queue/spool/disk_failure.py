@@ -1,10 +1,10 @@
-"""While the disk is full or fails, entries wait in memory until the disk works again.
+"""If the disk is full or fails, new entries wait in memory until the disk works again.
 
-A removed folder is a failure of the disk, too. The entries of the open files are read and queued in
-memory.
+If the folder was removed, the disk counts as failing. The entries of all open files are then read
+and moved to memory.
 
-What must stay true: each waiting entry is counted either on the disk or in memory. A log call never
-raises an error of the disk.
+What must stay true: each waiting entry is counted exactly once, either on the disk or in memory. A
+log call never raises a disk error.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 DELETED = "spool_deleted"
 FOLDER_REMOVED = "the folder was removed, or moved away"
 
-_SECONDS = 30.0  # The seconds between two checks of the folder by the worker.
-_SECONDS_WHILE_FAILING = 1.0  # The seconds between two checks while the disk fails.
+_SECONDS = 30.0  # The worker waits this many seconds between two checks of the folder.
+_SECONDS_WHILE_FAILING = 1.0  # While the disk fails, the worker waits only this many seconds.
 
 
 class DiskFailure:
-    """Handles the failures of one spool's disk. The caller of each method holds the ledger's lock.
+    """Handles disk failures of one spool. The caller of each method holds the ledger's lock.
 
     Attributes:
-        interval: The seconds between two checks of the folder by the worker.
+        interval: How many seconds the worker waits between two checks of the folder.
         usual_interval: The value of `interval` while the disk works.
-        look_at: The time of the next check, by the monotonic clock.
+        look_at: When the next check is due, in seconds of the monotonic clock.
     """
 
     def __init__(self, segments: Segments) -> None:

@@ -1,7 +1,8 @@
 """The names of the files in a spool folder. The docstring of the package `spool` lists the names.
 
-An owner is one logger in one process. An owner's name begins with the owner's creation time, so a
-sorted listing shows the oldest owner first. No decision of the client depends on the creation time.
+An owner is one logger in one process. An owner's name begins with its creation time, so a sorted
+list of names shows the oldest owner first. The client uses the creation time only for sorting and
+for display, because the clock may have been wrong.
 """
 
 from __future__ import annotations
@@ -39,19 +40,16 @@ class FileName:
 
 
 def new_owner() -> str:
-    """Return a new, unique name for an owner in this process."""
+    """Return a new, unique name for an owner of this process."""
     return f"{int(time.time()):010d}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def facts_in_name(owner: str) -> dict[str, object]:
-    """Return a dict with the process id and the start time that an owner's name contains.
-
-    Use the start time only for display, because the clock may have been wrong.
-    """
+    """Return a dict with the process id and the start time that an owner's name contains."""
     began, pid, _ = owner.split("-")
     try:
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(began)))
-    except (ValueError, OverflowError, OSError):  # a wrong name may contain any number
+    except (ValueError, OverflowError, OSError):  # a wrong file name may contain any number
         return {}
     return {"pid": int(pid), "started": started}
 
@@ -73,12 +71,12 @@ def segment_name(owner: str, lane: int, number: int) -> str:
 
 
 def draft_name(name: str) -> str:
-    """Return the temporary name of a new file that will replace the file `name`."""
+    """Return the temporary name (draft name) of a new file that will replace the file `name`."""
     return name + _DRAFT
 
 
 def parse(name: str) -> FileName | None:
-    """Return the parts of a file's name, or None if the name has another format."""
+    """Split the name of a spool file into its parts. Return None for other names."""
     found = _NAME.fullmatch(name)
     if found is None or int(found["version"]) != VERSION:
         return None
@@ -88,25 +86,25 @@ def parse(name: str) -> FileName | None:
 
 
 def segments_of(owner: str, names: list[str]) -> list[str]:
-    """Return the names of an owner's segments, in the order of `names`."""
-    # The prefix is compared first, because the regular expression is slow for thousands of names.
+    """Return the names of all segments of an owner, in the same order as in `names`."""
+    # A folder may have thousands of names. Comparing the prefix first is faster than parsing all.
     beginning = f"v{VERSION}.{owner}."
     own = [name for name in names if name.startswith(beginning)]
     return [name for name in own if (file := parse(name)) and file.kind == "segment"]
 
 
 def parse_draft(name: str) -> FileName | None:
-    """Return the same result as `parse`, but accept the name of a draft, too."""
+    """Split a name like `parse`, but also accept the temporary names from `draft_name`."""
     return parse(name.removesuffix(_DRAFT))
 
 
 def is_newer(name: str) -> bool:
-    """True if the name has the format of a newer version of this package."""
+    """True if a newer version of this package uses the format of this name."""
     found = _ANY_VERSION.match(name)
     return found is not None and int(found[1]) > VERSION
 
 
 def odd_names(names: list[str]) -> tuple[list[str], list[str]]:
-    """Return two lists: names in a newer format, and names of files that no spool has made."""
+    """Return two lists: names in a newer format, and names that do not belong to a spool."""
     odd = [name for name in names if parse_draft(name) is None]
     return [name for name in odd if is_newer(name)], [name for name in odd if not is_newer(name)]

@@ -1,8 +1,8 @@
 """The spool folder, and functions that open, lock and write its files.
 
-What must stay true: every file is opened inside the folder that was checked, even if the path later
-leads to another folder. The spool never follows a symbolic link. Only the user who runs the process
-can read the files. If the app closes a file descriptor of the spool, the spool continues to work.
+What must stay true: all files are opened in the folder that was checked, even if the folder's path
+now leads to another folder. The spool never follows a symbolic link. Only the user who runs the
+process can read the files. If the app closes a descriptor of the spool, the spool still works.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
-# The errors in this set last until somebody repairs the file or the folder. Errors that may end
-# without a repair, for example a lack of free descriptors, are not in this set.
+# These errors last until somebody repairs the file or the folder. Other errors can end without a
+# repair, for example the error "too many open files".
 _LASTING = {
     errno.EACCES,
     errno.EIO,
@@ -44,9 +44,9 @@ _LASTING = {
     errno.EPERM,
 }
 
-# This dictionary contains all locked files, each with the id of the process that locked the file. A
-# forked child must close the lock files of its parent. Therefore, the dictionary also contains lock
-# files that only a local variable refers to. The lock `opening` guards this dictionary.
+# The keys of this dictionary are all locked files. Each value is the id of the process that locked
+# the file. A forked child must close the lock files of its parent, so each lock file is added here
+# immediately after it was locked. The lock `opening` protects this dictionary.
 _held: dict[OpenFile, int] = {}
 
 
@@ -55,9 +55,9 @@ class SpoolUnusable(Exception):  # noqa: N818 - the class name is clear without 
 
 
 class OpenFile:
-    """The descriptor of a newly opened file, together with the identity of the file.
+    """A file descriptor, and data to check that the descriptor still refers to the same file.
 
-    If an app closes the descriptor by mistake, the system may give its number to another file.
+    If the app closes the descriptor by mistake, the system may use its number for another file.
     """
 
     __slots__ = ("_status", "descriptor")
@@ -123,8 +123,8 @@ class Folder:
         self._status = status
 
     def __del__(self) -> None:
-        # The descriptor is closed only when no thread uses the folder any more. If the descriptor
-        # were closed earlier, a thread could use its number and list the wrong folder.
+        # Python calls this method when no thread uses the folder any more. If the descriptor were
+        # closed earlier, a thread could list another folder that got the same descriptor number.
         if self._file is not None:
             self._file.close()
 
@@ -144,7 +144,7 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:
-            return False  # the open descriptor still works without the path
+            return False  # the open descriptor works even if the path cannot be read
 
     def _is_reopened(self) -> bool:
         """Open the path again. Return True if the path still leads to the same folder."""
@@ -156,7 +156,7 @@ class Folder:
         return os.path.samestat(before, self._status)
 
     def names(self) -> list[str]:
-        """Return the names of all files, sorted."""
+        """Return the sorted names of all files in the folder."""
         file = self._file
         return sorted(os.listdir(self.path if file is None else file.descriptor))  # noqa: PTH208
 
@@ -173,7 +173,7 @@ class Folder:
         return self._open(name, os.O_RDWR)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a small file, or no bytes if the file does not exist."""
+        """Return the content of a small file, or `b""` if the file does not exist."""
         try:
             descriptor = self.open(name)
         except FileNotFoundError:
@@ -182,13 +182,13 @@ class Folder:
             return file.read()
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it exists."""
+        """Remove a file. If the file does not exist, do nothing."""
         place, below = self._at(name)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(place, dir_fd=below)
 
     def replace(self, name: str, content: bytes) -> None:
-        """Replace a file in one step: a reader sees either the old content or the new content."""
+        """Replace a file. Readers see either the whole old content or the whole new content."""
         draft = draft_name(name)
         self.remove(draft)
         descriptor = self.create(draft)
@@ -199,7 +199,7 @@ class Folder:
         os.replace(source, target, src_dir_fd=below, dst_dir_fd=below_target)
 
     def status(self, name: str) -> os.stat_result:
-        """Return the status of a file. For a link, return the status of the link itself."""
+        """Return the status of a file. If the file is a link, return the status of the link."""
         place, below = self._at(name)
         return os.stat(place, dir_fd=below, follow_symlinks=False)
 
@@ -207,8 +207,8 @@ class Folder:
         """Open and lock a file. If `is_new` is true, create the file first.
 
         Returns:
-            The locked file; `unlock` releases the lock. The result is None if another process has
-            the lock, or removed the file before this process could lock it.
+            The locked file. The result is None if another process has the lock, or if another
+            process removed the file before this process could lock the file.
 
         Raises:
             SpoolUnusable: The file system does not support file locks.
@@ -231,15 +231,15 @@ class Folder:
                 os.close(descriptor)
         if not is_ours:
             return None
-        for lost in list(_held):  # `list` makes a copy, because a signal handler may add a lock
+        for lost in list(_held):  # the loop needs a copy, because a signal handler may add a lock
             if lost.descriptor == descriptor:
-                del _held[lost]  # the app closed this file; the new file got its descriptor number
+                del _held[lost]  # the app closed `lost`; the new file uses the same descriptor
         lock = OpenFile(descriptor)
         _held[lock] = os.getpid()
         return lock
 
     def _is_still(self, name: str, descriptor: int) -> bool:
-        """True if the name in the folder still leads to the open file."""
+        """True if the file `name` in the folder is still the open file."""
         try:
             return os.path.samestat(self.status(name), os.fstat(descriptor))
         except FileNotFoundError:
@@ -247,7 +247,7 @@ class Folder:
 
     def _at(self, name: str) -> tuple[Path | str, int | None]:
         """Return the path and the `dir_fd` that a system call needs to find a file."""
-        file = self._file  # another thread may change `_file`, so `_file` is read only once
+        file = self._file  # read `_file` only once, because another thread may change it
         return (self.path / name, None) if file is None else (name, file.descriptor)
 
     def _open(self, name: str, flags: int) -> int:
@@ -261,14 +261,14 @@ class Folder:
 
 
 def unlock(lock: OpenFile | None) -> None:
-    """Release a lock by closing its file. Do nothing if `lock` is None."""
+    """Close a lock file: this releases the lock. If `lock` is None, do nothing."""
     with _unforked():
         if lock is not None and _held.pop(lock, None) is not None:
             lock.close()
 
 
 def release_locks_in_child() -> None:
-    """In a forked child, close the lock files of the parent. The parent keeps its locks."""
+    """Close the parent's lock files in a forked child. The parent process keeps its locks."""
     own = os.getpid()
     for lock, pid in list(_held.items()):
         if pid != own:
@@ -280,8 +280,8 @@ def release_locks_in_child() -> None:
 def _unforked() -> Iterator[None]:
     """Hold the lock `opening`. If the lock is not free after one second, continue without the lock.
 
-    A fork also waits at most one second for the lock `opening`. If the fork then continues, the
-    child can inherit a locked lock that no thread of the child can release.
+    A fork also waits at most one second for this lock. If the fork continues without the lock, the
+    child may inherit `opening` in the locked state, and no thread of the child can release it.
     """
     is_held = opening.acquire(timeout=OPENING_SECONDS)
     try:
@@ -298,10 +298,10 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def rewrite(file: OpenFile, content: bytes, before: bytes = b"") -> None:
-    """Overwrite the only line of a file with one system call.
+    """Overwrite the only line of a file with one system call. `before` is the old line.
 
-    If the new line is shorter than the old line, spaces fill the rest. If the write fails, the
-    function writes the old content `before` again.
+    If the new line is shorter than the old line, the function adds spaces to the new line. If the
+    write fails, the function writes the old line again.
     """
     if not file.is_ours():
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
@@ -318,12 +318,12 @@ def rewrite(file: OpenFile, content: bytes, before: bytes = b"") -> None:
 
 
 def is_lasting(error: OSError | SpoolUnusable) -> bool:
-    """True if the error lasts until somebody repairs the file."""
+    """True if the error lasts until somebody repairs the file or the folder."""
     return not isinstance(error, OSError) or error.errno in _LASTING
 
 
 def words_of(error: OSError | SpoolUnusable) -> str:
-    """Return the text of an error without the path, which the caller adds to the message."""
+    """Return the text of an error, without a path. The caller adds the path to the message."""
     if isinstance(error, SpoolUnusable):
         return str(error)
     return error.strerror or type(error).__name__

@@ -1,8 +1,8 @@
 """A view of a spool folder for the command line: owners, pending entries and dead letters.
 
-What must stay true: a view changes no file. A view takes the lock of an owner only to find out
-whether the owner is dead, and releases the lock at once. A view opens all files for reading only,
-so the folder may be read-only.
+What must stay true: a view does not change any file. To find out whether an owner is dead, a view
+tries to lock the owner's lock file. If the view gets the lock, the view immediately releases
+the lock. A view opens all files for reading only, so a view also works in a read-only folder.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ if TYPE_CHECKING:
 
     from voyage_logger._queue.spool.file_names import FileName
 
-_ENTRY = b',"entry":'  # no JSON string contains these bytes, because quotes are escaped
+_ENTRY = b',"entry":'  # JSON escapes quotes, so no JSON string contains these bytes
 
-# A line that waits to be sent: (sequence number, lane, entry). A corrupt line has the entry None.
-Pending = tuple[int, int, bytes | None]
+# A line that is not sent yet, as a tuple. For a corrupt line, the entry (the last item) is None.
+Pending = tuple[int, int, bytes | None]  # (sequence number, lane, entry)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A segment (a file of entries) in a view: `sent` of its `size` bytes are settled.
+    """What a view shows about a segment (a file of entries).
 
     Attributes:
+        sent, size: The number of settled bytes, and the number of all bytes.
         written_at: The time of the last write, in epoch seconds.
     """
 
@@ -60,16 +61,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An owner (one logger in one process), as a view shows it.
+    """What a view shows about an owner (one logger in one process).
 
     Attributes:
         name: The name of the owner.
         is_alive: True if a running process uses the files.
         has_lock: True if there is a lock file.
-        pid, started: The process id and the start time, from the lock file or the owner's name.
+        pid, started: The owner's process id and start time, from its lock file or its name.
         destination: The destination that the lock file contains, or None.
         adopted_by: The id of the running process that has taken over the files, or None.
-        parts: The segments, sorted by number within each lane.
+        parts: The segments. The segments of each lane are sorted by number.
         has_dead_letters: True if there is a dead-letter file.
     """
 
@@ -85,7 +86,7 @@ class Owner:
 
     @property
     def state(self) -> str:
-        """The state of the owner: "alive", "dead", or "adopted" by another running process."""
+        """The state: "dead", "alive", or "adopted" (another running process uses the files)."""
         if not self.is_alive:
             return "dead"
         return "alive" if self.adopted_by is None else "adopted"
@@ -96,7 +97,7 @@ class Owner:
         return sum(part.size - part.sent for part in self.parts)
 
     def age(self) -> float | None:
-        """Return the seconds since the last write to the oldest segment, or None if none exists."""
+        """Return the seconds since the last write to the oldest segment, or None."""
         written = [part.written_at for part in self.parts]
         return max(0.0, time.time() - min(written)) if written else None
 
@@ -106,9 +107,9 @@ class DeadLetter:
     """A dead letter: a rejected entry, or a corrupt line of a segment.
 
     Attributes:
-        reason: The reason in one or two words, as in `Stats.rejected_by`.
+        reason: The reason in one or two words. `Stats.rejected_by` has the same reasons.
         words: The explanation, usually the error text of the server.
-        at: The time of the rejection in epoch seconds, or None.
+        at: The time of the rejection in epoch seconds, or None if the time is unknown.
         entry: The encoded entry, or None if the line has no readable entry.
         line: The whole line of the dead-letter file.
         corrupt: The text of the corrupt line, or None if the dead letter is a rejected entry.
@@ -139,7 +140,7 @@ class View:
         self.troubles: list[str] = []
 
     def owners(self) -> list[Owner]:
-        """Return all owners, oldest first. Raise `SpoolUnusable` if file locks do not work."""
+        """Return all owners, the oldest first. Raise `SpoolUnusable` if file locks do not work."""
         files: dict[str, list[tuple[str, FileName]]] = {}
         for name in self.folder.names():
             file = parse(name)
@@ -149,16 +150,15 @@ class View:
         for owner in sorted(files):
             try:
                 found.append(self._owner(owner, files[owner]))
-            except OSError as error:  # noqa: PERF203 - an error must not hide other owners
+            except OSError as error:  # noqa: PERF203 - after an error, the loop must go on
                 self._note(f"the files of {owner}", error)
         return found
 
     def odd_names(self) -> tuple[list[str], list[str]]:
-        """Return two lists: names in a newer format, and names of files that no spool has made."""
         return odd_names(self.folder.names())
 
     def pending(self, owner: Owner) -> Iterator[Pending]:
-        """Return the lines of an owner that wait to be sent, in the order of the log calls."""
+        """Return all lines of an owner that are not sent yet, in the order of the log calls."""
         lanes = [
             self._lines_of([part for part in owner.parts if part.lane == lane])
             for lane in range(len(LANES))
@@ -166,7 +166,7 @@ class View:
         return heapq.merge(*lanes, key=itemgetter(0))
 
     def count(self, owner: Owner) -> tuple[Counter[str], int]:
-        """Return how many entries of each lane wait to be sent, and how many lines are corrupt."""
+        """Return how many entries of each lane are not sent yet, and how many lines are corrupt."""
         lanes: Counter[str] = Counter()
         unreadable = 0
         for part in owner.parts:
@@ -176,7 +176,7 @@ class View:
         return Counter({lane: lanes[lane] for lane in LANES if lanes[lane]}), unreadable
 
     def dead_letters(self, owner: Owner) -> Iterator[DeadLetter]:
-        """Yield the dead letters of an owner, oldest first."""
+        """Yield the dead letters of an owner, from the oldest to the newest."""
         if not owner.has_dead_letters:
             return
         name = dead_name(owner.name)
@@ -207,14 +207,14 @@ class View:
         )
 
     def _parts(self, owner: str, segments: list[tuple[str, FileName]]) -> Iterator[Part]:
-        # The journal must be older than the sizes of the segments. A newer journal could say that
-        # more bytes of a segment are settled than the size of the segment.
+        # The journal must be read before the sizes of the segments. If the journal were read later,
+        # the journal could list more settled bytes than the size of a segment.
         settled = sent_of(self.folder.read(sent_name(owner)))
         for name, file in segments:
             try:
                 status = self.folder.status(name)
             except FileNotFoundError:
-                continue  # the owner has just sent and removed the segment
+                continue  # the owner has just removed the segment
             sent = settled.get(name, 0)
             sent = sent if sent <= status.st_size else 0
             yield Part(name, file.lane, sent, status.st_size, status.st_mtime)
@@ -223,8 +223,8 @@ class View:
         for part in parts:
             try:
                 yield from self._lines_in(part)
-            except FileNotFoundError:  # noqa: PERF203 - An error must not hide other segments.
-                continue  # The owner has just sent and removed the segment.
+            except FileNotFoundError:  # noqa: PERF203 - after an error, the loop must go on
+                continue
             except OSError as error:
                 self._note(part.name, error)
 
@@ -234,9 +234,9 @@ class View:
             file.seek(part.sent)
             for line in file:
                 if not line.endswith(b"\n"):
-                    return  # an incomplete line: the log call still runs, or was killed
+                    return  # a process is still writing this line, or was killed
                 ((sequence, entry, *_),) = lines_in(line, 0, needs_check=True)[0]
-                last = last if entry is None else sequence  # a corrupt line has no own number
+                last = last if entry is None else sequence  # a corrupt line has no sequence number
                 yield last, part.lane, entry
 
     def _note(self, what: str, error: OSError) -> None:
@@ -246,7 +246,7 @@ class View:
 
 
 class _ReadOnly(Folder):
-    """A folder whose files are opened for reading only."""
+    """A folder that opens its files for reading only."""
 
     def open(self, name: str) -> int:
         return self._open(name, os.O_RDONLY)
@@ -255,9 +255,9 @@ class _ReadOnly(Folder):
 def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
     """True if a running process uses the files of an owner.
 
-    A running process holds the owner's lock. If the lock file was removed, a running owner makes a
-    new lock file within 30 seconds. Before the new lock file exists, the owner counts as alive if
-    any process has the owner's process id.
+    A process that uses the files holds the owner's lock. If somebody removes the lock file of a
+    running owner, the owner creates a new lock file within 30 seconds. As long as there is no lock
+    file, the owner counts as alive if a process with the owner's process id is running.
     """
     try:
         lock = folder.lock(lock_name(owner))
@@ -269,7 +269,6 @@ def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
 
 
 def dead_letter_in(line: bytes) -> DeadLetter:
-    """Parse one line of a dead-letter file."""
     facts = facts_in(line)
     entry, corrupt = _entry_of(line, facts), facts.get("line")
     corrupt = corrupt if isinstance(corrupt, str) else None

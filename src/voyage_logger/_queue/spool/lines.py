@@ -1,15 +1,15 @@
-"""The format of a line in a segment and of a line in a dead-letter file.
+"""The line formats of segments and dead-letter files.
 
 A segment is a file of entries that will be sent. A dead-letter file keeps rejected entries and
-corrupt lines. A line of a segment is an entry as JSON. The first member of the JSON object is the
-sequence number of the log call::
+corrupt lines. Each line of a segment is one entry as a JSON object. The first member of this object
+is the sequence number of the log call::
 
     {"spool_seq":17,"message":"Order placed","level":"info",...}
 
-With the sequence numbers, the worker can send the entries of several files in the order of their
-log calls. All other bytes of the line are sent unchanged.
+The worker sorts the entries of several files by sequence number, and sends the entries in the order
+of their log calls. The sequence number is not sent. The other members are sent unchanged.
 
-What must stay true: each line of a file counts either as an entry or as a corrupt line.
+What must stay true: each complete line counts either as an entry or as a corrupt line.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ _OPEN = b'{"spool_seq":'
 _LINE = _OPEN + b"%d,%b\n"
 
 # A `Line` is an entry from a file: (sequence number, encoded entry, end position, corrupt lines).
-# The corrupt lines stand next to the entry in the file, and are settled together with the entry.
-# The encoded entry is None if the data contains only corrupt lines.
+# The corrupt lines come directly before or after the entry, and are settled together with the
+# entry. If a `Line` has only corrupt lines and no entry, the encoded entry is None.
 Line = tuple[int, bytes | None, int, tuple[bytes, ...]]
 
 
 def line_of(sequence: int, payload: bytes | bytearray) -> bytes:
-    """Return the line that stores an entry. `sequence` is the number of the entry's log call."""
+    """Return an entry as a line of a segment. `sequence` is the log call's sequence number."""
     return _LINE % (sequence, payload[1:])
 
 
 def count_of(line: Line) -> int:
-    """Return how many lines of the file a `Line` stands for, including corrupt lines."""
+    """Return how many lines of the file a `Line` contains, including corrupt lines."""
     _, payload, _, corrupt = line
     return len(corrupt) + (payload is not None)
 
 
 def lines_in(data: bytes, begin: int, *, needs_check: bool) -> tuple[list[Line], int]:
-    """Return the complete lines in `data`, and the position in the file where the last line ends.
+    """Return the complete lines in `data`, and the file position after the last complete line.
 
-    `data` was read from a file at the position `begin`. If `needs_check` is true, each line is
+    `begin` is the file position of the first byte in `data`. If `needs_check` is true, each line is
     parsed as JSON to find corrupt lines.
     """
     lines: list[Line] = []
@@ -77,16 +77,17 @@ def _entry_in(line: bytes, *, needs_check: bool) -> tuple[int, bytes] | None:
         sequence = int(line[len(_OPEN) : comma])
     except (ValueError, RecursionError):
         return None
-    if not 0 <= sequence < NEVER:  # the number is out of range, so the line is corrupt
+    if not 0 <= sequence < NEVER:  # a sequence number out of range shows that the line is corrupt
         return None
     return sequence, b"{" + line[comma + 1 :]
 
 
 def remove_half(descriptor: int, size: int, since: int) -> bytes:
-    """Remove an incomplete line, which stands before the last `since` bytes of a file.
+    """Remove an incomplete line from a file. After this line, the file has `since` more bytes.
 
-    The complete line would have `size` bytes. After the removal, the last `since` bytes are written
-    again. If this second write fails, the function returns the lost bytes, otherwise no bytes.
+    The complete line would have `size` bytes. The function first removes the incomplete line and
+    all bytes after this line. Then the function writes the last `since` bytes again. If this write
+    fails, the function returns the lost bytes. Otherwise the function returns `b""`.
     """
     end = os.fstat(descriptor).st_size - since
     os.lseek(descriptor, begin := max(0, end - size), os.SEEK_SET)
@@ -106,12 +107,12 @@ def remove_half(descriptor: int, size: int, since: int) -> bytes:
 
 
 def dead_letter_of(payload: bytes | bytearray, reason: str, words: str) -> bytes:
-    """Return a dead letter: the line that keeps a rejected entry in the dead-letter file."""
+    """Return a rejected entry as a dead letter: a line of the dead-letter file."""
     return b'%b,"entry":%b}\n' % (_facts(reason, words), bytes(payload))
 
 
 def dead_letter_of_line(line: bytes, reason: str, words: str) -> bytes:
-    """Return the dead letter of a corrupt line. Each invalid byte becomes a surrogate."""
+    """Return a corrupt line as a dead letter. Bytes that are not UTF-8 become surrogates."""
     text = json.dumps(line.decode("utf-8", "surrogateescape"))
     return b'%b,"line":%b}\n' % (_facts(reason, words), text.encode())
 

@@ -1,9 +1,10 @@
 """Functions that let the command line send or remove the entries of dead owners.
 
-An owner is one logger in one process. An owner is dead if no process holds its lock.
+An owner is one logger in one process. An owner is dead if no process holds the owner's lock.
 
 What must stay true: a process changes the files of an owner only while it holds the owner's lock.
-A dead letter that will be sent again is removed only after its entry was written to a segment.
+To send the entry of a dead letter again, this module first writes the entry to a segment. Then
+this module removes the dead letter.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Removed:
 
 
 def redirect(folder: Folder, owner: str, destination: str) -> bool:
-    """Change the destination of an owner's entries. Return False if the owner is not dead.
+    """Change the destination of a dead owner's entries. Return False if the owner is not dead.
 
     Raises:
         SpoolUnusable: The file system does not support file locks.
@@ -65,10 +66,10 @@ def redirect(folder: Folder, owner: str, destination: str) -> bool:
 
 
 def requeue_dead_letters(folder: Folder, owner: str, destination: str) -> int:
-    """Move the entries in a dead-letter file to segments of a new owner, and return their number.
+    """Move all entries from a dead-letter file to segments of a new owner.
 
-    Lines without an entry stay in the dead-letter file. After a crash or an error, entries may be
-    in the segments and also in the dead-letter file.
+    The result is the number of moved entries. Lines without an entry stay in the dead-letter file.
+    After a crash or an error, an entry may be in both files: a segment and the dead-letter file.
 
     Raises:
         SpoolUnusable: The file system does not support file locks.
@@ -108,14 +109,14 @@ def remove(folder: Folder, owner: str, *, only_dead_letters: bool) -> Removed | 
 
 
 def _removed(folder: Folder, names: list[str]) -> Removed:
-    """Remove files. Return what was removed, and which files could not be removed."""
+    """Remove files. The result also says which files could not be removed."""
     sizes = []
     left = []
     for name in names:
         try:
             size = folder.status(name).st_size
             folder.remove(name)
-        except FileNotFoundError:  # noqa: PERF203 - an error must not stop the other removals
+        except FileNotFoundError:  # noqa: PERF203 - after an error, the loop must go on
             continue
         except OSError as error:
             left.append((name, error))
@@ -128,8 +129,8 @@ def _removed(folder: Folder, names: list[str]) -> Removed:
 def _held(folder: Folder, owner: str, *, is_kept: bool = False) -> Iterator[OpenFile | None]:
     """Hold the lock of a dead owner. Yield None if a running process has the lock.
 
-    If there is no lock file, this function creates a lock file, and removes the new lock file at
-    the end. If `is_kept` is true and the owner has segments, the new lock file stays.
+    If there is no lock file, this function creates a lock file. At the end, the function removes
+    the new lock file. But if `is_kept` is true and the owner has segments, the new lock file stays.
     """
     lock: OpenFile | None = None
     is_made = False
@@ -150,7 +151,7 @@ def _held(folder: Folder, owner: str, *, is_kept: bool = False) -> Iterator[Open
 
 
 def _write_segments(folder: Folder, entries: list[bytes], destination: str) -> None:
-    """Write all entries into segments of a new owner. After an error, remove the segments."""
+    """Write all entries into segments of a new owner. If a write fails, remove the segments."""
     owner = new_owner()
     lock = folder.lock(lock_name(owner), is_new=True)
     if lock is None:
@@ -179,7 +180,7 @@ def _lane_of(entry: bytes) -> int:
 
 
 def _names_of(folder: Folder, owner: str) -> list[str]:
-    """Return the names of an owner's files, including temporary drafts."""
+    """Return the names of all files of an owner, including files with a temporary name."""
     files = {name: parse_draft(name) for name in folder.names()}
     return [name for name, file in files.items() if file is not None and file.owner == owner]
 

@@ -2,11 +2,11 @@
 
 An owner is one logger in one process. An owner has a lock file, segments (files of entries), a
 journal and a dead-letter file. The journal says how many bytes of each segment are settled. Entries
-in settled bytes must not be sent again.
+in settled bytes were already delivered, rejected or dropped, so they must not be sent again.
 
-What must stay true: this process holds the owner's lock while it uses the owner's files. Settled
-entries are noted in the journal before the next batch is sent. A segment is removed only after each
-of its entries was settled, or dropped and counted.
+What must stay true: this process holds the owner's lock while it uses the owner's files. When a
+batch is settled, the journal is updated before the next batch is sent. A segment is removed only
+after each entry in the segment was settled, or was dropped and counted.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 
     from voyage_logger._queue.spool.folder import Folder
 
-# New notes are appended to the journal, and old notes are never overwritten. An interrupted
-# overwrite could mix the digits of two notes. If the number of settled bytes in a note is too high,
-# some entries are never sent.
-_JOURNAL_LIMIT = 64 * 1024  # A journal above this number of bytes is replaced by a shorter journal.
+# New notes are appended to the journal, and old notes are never overwritten. If a crash interrupts
+# an overwrite, the note could mix digits of the old and the new number of settled bytes. If the
+# mixed number is too high, some entries are never sent.
+_JOURNAL_LIMIT = 64 * 1024  # A journal with more bytes than this limit is replaced.
 
 
 class OwnerFiles:
-    """The files of one owner. The lock of the queue guards all fields.
+    """The files of one owner. The queue's lock protects all fields.
 
-    The argument `lock` is the owner's lock file, which the caller has locked.
+    The argument `lock` is the owner's lock file. The caller must lock this file first.
 
     Attributes:
         owner: The name of the owner.
-        lanes: For each lane (each level of entries), the segments, the oldest segment first.
-        is_extra: True if these files do not count toward the spool's limit `max_bytes`.
+        lanes: For each lane of the queue, all segments, sorted from the oldest to the newest.
+        is_extra: True if the size of these files does not count toward the limit `max_bytes`.
     """
 
     def __init__(self, folder: Folder, owner: str, lock: OpenFile) -> None:
@@ -58,21 +58,21 @@ class OwnerFiles:
         self.lanes: tuple[deque[Segment], ...] = tuple(deque() for _ in LANES)
         self._numbers = [0] * len(LANES)
         self.is_extra = False
-        self._left: dict[str, int] = {}  # the number of settled bytes of each unreadable file
+        self._left: dict[str, int] = {}  # for each unreadable file: the number of settled bytes
         self._journal: OpenFile | None = None
-        self._is_behind = False  # True if a note in the journal is missing or incomplete
+        self._is_behind = False  # True if the journal lacks a note or has an incomplete note
         self._dead: OpenFile | None = None
         self._stuck: list[Segment] = []  # settled segments whose files could not be removed
 
     def describe(self, description: bytes, before: bytes = b"") -> None:
-        """Write `description` into the lock file. If the write fails, restore the text `before`."""
+        """Write `description` into the lock file. If the write fails, write `before` back."""
         assert self._lock is not None  # noqa: S101 - the type checker needs this assertion
         rewrite(self._lock, description, before)
 
     def segments(self) -> Iterator[Segment]:
-        """Yield all segments, lane by lane. In each lane, the oldest segment comes first."""
+        """Yield all segments, one lane after the other. In each lane, old segments come first."""
         for lane in self.lanes:
-            yield from tuple(lane)  # `tuple` makes a copy: a signal handler may change the lane
+            yield from tuple(lane)  # a copy, because a signal handler may change the lane
 
     def open_segment(self, lane: int) -> Segment:
         """Create a new segment, and open it for writing."""
@@ -83,12 +83,11 @@ class OwnerFiles:
         return segment
 
     def add(self, segment: Segment) -> None:
-        """Add a segment of another process. The caller adds segments in order of their numbers."""
+        """Add a segment of another process. In each lane, the caller adds old segments first."""
         self.lanes[segment.lane].append(segment)
 
     @property
     def unread(self) -> int:
-        """The number of entries that the worker has not taken."""
         return sum(segment.unread for segment in self.segments())
 
     @property
@@ -98,7 +97,6 @@ class OwnerFiles:
 
     @property
     def size(self) -> int:
-        """The total size of all segments in bytes."""
         return sum(segment.size for segment in self.segments())
 
     @property
@@ -107,11 +105,11 @@ class OwnerFiles:
         return sum(segment.size - segment.sent for segment in self.segments())
 
     def head(self) -> int:
-        """Return the lowest sequence number that is not taken, or `NEVER` if there is none."""
+        """Return the sequence number of the first untaken entry, or `NEVER` if all are taken."""
         return min((segment.head for segment in self.segments()), default=NEVER)
 
     def ready_head(self) -> int:
-        """Return the lowest sequence number that can be taken now, or `NEVER` if there is none."""
+        """Like `head`, but leave out segments that are set aside after a failed read."""
         ready = (segment.head for segment in self.segments() if not segment.is_set_aside)
         return min(ready, default=NEVER)
 
@@ -123,10 +121,10 @@ class OwnerFiles:
             try:
                 self._folder.remove(segment.name)
             except OSError:
-                self._stuck.append(segment)  # `finish` tries again to remove the file
+                self._stuck.append(segment)  # `finish` tries to remove the file again
 
     def forget(self, segment: Segment, *, is_left: bool = False) -> None:
-        """Remove a segment from its lane. If `is_left` is true, its file is for other processes."""
+        """Remove a segment from its lane. If `is_left` is true, `finish` leaves the file there."""
         if is_left:
             self.leave(segment.name, segment.sent)
         segment.is_gone = True
@@ -134,12 +132,12 @@ class OwnerFiles:
         self.lanes[segment.lane].remove(segment)
 
     def leave(self, name: str, sent: int) -> None:
-        """Mark a segment as unreadable, so that `finish` leaves its file in the folder."""
+        """Mark a segment as unreadable: `finish` then leaves the segment's file in the folder."""
         self._left[name] = sent
 
     def shorten(self, segment: Segment) -> None:
-        """Remove the dropped entries from the end of a segment's file."""
-        with contextlib.suppress(OSError):  # the counts are right even if the dropped entries stay
+        """Cut the file of a segment after the last entry that was not dropped."""
+        with contextlib.suppress(OSError):  # after an error, the file stays longer than needed
             descriptor = self._folder.open(segment.name)
             try:
                 os.ftruncate(descriptor, segment.size)
@@ -147,7 +145,7 @@ class OwnerFiles:
                 os.close(descriptor)
 
     def note_sent(self, segments: Iterable[Segment]) -> None:
-        """Write into the journal how many bytes of each given segment are settled."""
+        """For each given segment, write the number of settled bytes into the journal."""
         notes = b"".join(_note(each.name, each.sent) for each in segments if not each.is_gone)
         if not notes or self._lock is None:
             return
@@ -163,11 +161,11 @@ class OwnerFiles:
     def catch_up(self) -> None:
         """If earlier notes could not be written to the journal, try to write them now."""
         if self._is_behind and self._lock is not None:
-            with contextlib.suppress(OSError):  # `note_sent` has already raised this error
+            with contextlib.suppress(OSError):  # the caller of `note_sent` already got this error
                 self._replace_journal()
 
     def _replace_journal(self) -> None:
-        """Replace the journal by a new journal that lists only segments that still exist."""
+        """Write a new journal with one note for each segment whose file still exists."""
         self._is_behind = True
         self._close_journal()
         sent = {segment.name: segment.sent for segment in (*self.segments(), *self._stuck)}
@@ -178,7 +176,7 @@ class OwnerFiles:
         self._journal = OpenFile(self._folder.append_to(sent_name(self.owner)))
 
     def keep_dead_letters(self, letters: list[bytes], limit: int) -> list[bool]:
-        """Append dead letters up to a file size of `limit`. Return True for each that fits."""
+        """Append dead letters up to the file size `limit`. Return which letters were appended."""
         if self._lock is None:
             return [False] * len(letters)
         dead = self._dead
@@ -197,8 +195,8 @@ class OwnerFiles:
     def finish(self) -> bool:
         """If no entry is left to send, remove the files, release the lock and return True.
 
-        The dead-letter file stays in the folder. If a segment is unreadable, its file, the journal
-        and the lock file stay, too.
+        The dead-letter file stays in the folder. If a segment is unreadable, then the file of this
+        segment, the journal and the lock file stay, too.
         """
         if any(not segment.is_settled for segment in self.segments()):
             return False
@@ -210,7 +208,7 @@ class OwnerFiles:
             return True
         self._close_journal()
         sent = sent_name(self.owner)
-        # If a file cannot be removed, the next process that takes over the files removes it.
+        # If this process cannot remove a file, the next process with these files tries again.
         with contextlib.suppress(OSError):
             for name in (*(segment.name for segment in self._stuck), draft_name(sent), sent):
                 self._folder.remove(name)
@@ -219,12 +217,12 @@ class OwnerFiles:
         return True
 
     def relock(self, lock: OpenFile) -> None:
-        """Use a new lock file, because the old lock file was removed, or the app closed it."""
+        """Use a new lock file. The old lock file was removed, or the app closed its descriptor."""
         old, self._lock = self._lock, lock
         unlock(old)
 
     def is_linked(self) -> bool:
-        """False if the lock file was removed, or if the app has closed its descriptor."""
+        """True if the lock file is still in its folder, and the app has not closed the file."""
         return self._lock is not None and bool(self._lock.links())
 
     def close(self) -> None:
@@ -234,14 +232,14 @@ class OwnerFiles:
         unlock(lock)
 
     def release_in_child(self) -> None:
-        """Close all files except the lock file, which `release_locks_in_child` closes."""
+        """Close all files except the lock file. The caller closes the lock file separately."""
         self._lock = None
         for segment in self.segments():
             segment.seal()
             segment.stop_reading()
         self._close_journal()
-        # `_dead` is cleared before the file is closed, because a signal handler can call this
-        # method, too. A second close of the same descriptor could close another file.
+        # `_dead` is set to None before the file is closed, because a signal handler may call this
+        # method, too. If a descriptor is closed twice, the second close may close another file.
         dead, self._dead = self._dead, None
         if dead is not None:
             dead.close()
@@ -253,7 +251,7 @@ class OwnerFiles:
 
 
 def _write_whole(descriptor: int, line: bytes, before: int) -> None:
-    """Append a whole line or nothing. An incomplete line would make the next line corrupt."""
+    """Append a line. If the write fails, cut the file to `before` bytes to remove the half line."""
     try:
         write_all(descriptor, line)
     except OSError:
@@ -270,7 +268,7 @@ def _note(name: str, sent: int) -> bytes:
 def sent_of(journal: bytes) -> dict[str, int]:
     """Read a journal, and return the number of settled bytes of each segment.
 
-    Lines that are not notes are skipped. If a note is damaged, its settled entries are sent again.
+    Invalid lines are skipped. If a note is damaged, some settled entries may be sent again.
     """
     sent: dict[str, int] = {}
     for line in journal.split(b"\n"):

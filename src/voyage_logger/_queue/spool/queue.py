@@ -1,7 +1,7 @@
-"""The queue on the disk: an entry is in a file before its log call returns.
+"""The queue on the disk writes each entry to a file before the log call returns.
 
-What must stay true: when entries are settled, the disk says so before another thread can see the
-new counts. When the logger closes, unsent entries stay on the disk.
+What must stay true: when entries are settled, the `sent` file is written before another thread can
+see the new counts. When the logger closes, unsent entries stay on the disk.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.settings import SpoolSettings
 
-_DISK_SECONDS = 1.0  # seconds that `release` waits while the worker uses files
+_DISK_SECONDS = 1.0  # `release` waits at most this many seconds for `disk_lock`.
 
 
 class SpoolQueue(Queue):
-    """A queue whose entries survive the end of the process.
+    """A queue on the disk. The next process can send the entries that this process has not sent.
 
     Args:
-        max_entries: The most entries that wait in memory while the disk fails.
-        max_bytes: The most bytes of memory that the entries in memory may use.
-        spool: The folder, the limits and the destination of the entries on the disk.
-        diagnostics: This object reports problems with the disk to the user.
+        max_entries: The largest number of entries that can wait in memory while the disk fails.
+        max_bytes: The largest total size of the entries that wait in memory, in bytes.
+        spool: The spool folder, its limits, and the destination of its entries.
+        diagnostics: The `Diagnostics` object that reports problems with the disk to the user.
         clock: A function that returns the monotonic time in seconds.
 
     Attributes:
-        looks: The number of finished checks of the spool folder.
+        looks: How many times the spool folder was checked.
     """
 
     is_durable = True
@@ -55,7 +55,7 @@ class SpoolQueue(Queue):
         max_bytes: int,
         spool: SpoolSettings,
         diagnostics: Diagnostics,
-        clock: Callable[[], float] = real_clock(),  # noqa: B008 - see `clock`
+        clock: Callable[[], float] = real_clock(),  # noqa: B008 - see `_base/clock.py`
     ) -> None:
         self._memory = memory = MemoryQueue(max_entries, max_bytes)
         super().__init__(memory.ledger, memory.flight)
@@ -86,7 +86,7 @@ class SpoolQueue(Queue):
         self._caretaker.maintain(self.release)
 
     def maintain_every(self, seconds: float) -> None:
-        """Change the usual interval of `maintain`."""
+        """Set the usual time between two checks of the folder, in seconds."""
         with self.lock:
             self._failure.interval = self._failure.usual_interval = seconds
 
@@ -94,10 +94,8 @@ class SpoolQueue(Queue):
     def looks(self) -> int:
         return self._caretaker.looks
 
-    # The number of waiting entries.
-
     def fill(self) -> float:
-        """Return how full the queue in memory would be if it held all waiting entries."""
+        """Return how full the queue in memory would be if all waiting entries were in memory."""
         with self.lock:
             size = self.ledger.queued_bytes + sum(
                 segment.size - segment.taken
@@ -110,7 +108,7 @@ class SpoolQueue(Queue):
         return self.ledger.stats(self._reader.origins)
 
     def oldest(self) -> int:
-        """See `Queue.oldest`. Entries in segments that are set aside do not count."""
+        """See `Queue.oldest`. This method ignores all segments that are set aside."""
         with self.lock:
             if any(owner_files.ready for owner_files in self._store.adopted):
                 return 0
@@ -144,18 +142,16 @@ class SpoolQueue(Queue):
             for segment, begin, end in partly
         )
 
-    # Entries are settled here.
-
     def settle(self, count: int, *, rejected: str = "", dropped: str = "", words: str = "") -> None:
         super().settle(count, rejected=rejected, dropped=dropped, words=words)
         if self._store.has_news:
             self._store.tell()
 
     def _settle(self, count: int, rejected: str, dropped: str, words: str) -> None:
-        """Settle entries, and write this to the disk before the lock is released.
+        """Settle entries. Record the settled entries on the disk before the lock is released.
 
-        Another thread that sees no pending entry may close the files or end the process. If the
-        disk did not say that the entries are settled, the next process would send them again.
+        When no entry is pending, another thread can close the files or end the process. Without the
+        record on the disk, the next process would then send the settled entries again.
         """
         origins, before = self._reader.origins, self.ledger.in_flight
         if rejected:
@@ -174,7 +170,7 @@ class SpoolQueue(Queue):
             if self._segments.remove_if_settled(owner_files, segment) or not segment.unread:
                 segment.stop_reading()
         if self._store.finish(owner_files) and self._store.has_left:
-            # This process may now take over the files of another dead owner.
+            # Check the folder now: there is room for the files of another dead owner.
             self._failure.look_at = self._segments.clock()
 
     def _keep(self, records: list[Record], reason: str, words: str) -> None:
@@ -188,8 +184,6 @@ class SpoolQueue(Queue):
                 is_kept and lane != NOTICE_LANE
                 for is_kept, (_, lane, _) in zip(are_kept, records, strict=True)
             )
-
-    # The end.
 
     def drop_all(self, reason: str) -> int:
         with self.lock:
@@ -207,13 +201,13 @@ class SpoolQueue(Queue):
 
     def release(self) -> None:
         if self.is_ending and not self._segments.is_closed and self.is_pending(LAST):
-            return  # The files stay open, because exit hooks may still log.
+            return  # Keep the files open, because exit hooks can still call the logger.
         disk_lock = self._segments.disk_lock
         is_ours = disk_lock.acquire(timeout=_DISK_SECONDS)
         try:
             with self.lock:
                 self._segments.seal_all()
-                if is_ours:  # While the worker still waits for the disk, the files stay open.
+                if is_ours:  # If `disk_lock` is not free, the worker still uses the files.
                     self._segments.release()
         finally:
             if is_ours:

@@ -1,10 +1,11 @@
-"""The reader: the part of a spool that gives entries to the worker.
+"""The reader reads entries from the disk and gives the entries to the worker.
 
-The reader reads the next segments piece by piece and moves their entries into flight. The memory
-contains only the entries in flight and one piece of each segment that is being read.
+The reader reads each segment piece by piece and moves the entries into flight. The memory use stays
+small, because only one piece of each segment is in memory at the same time.
 
-What must stay true: each entry on the disk moves into flight only once. If an entry cannot be read,
-it is set aside, dropped, or kept in the dead-letter file. The user gets a report in each case.
+What must stay true: the reader moves each entry into flight only once. If an entry cannot be read,
+the user gets a report, and the reader sets the segment aside, drops the entry, or keeps the entry
+in the dead-letter file.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.segments import Segments
 
-    # The place of an entry on the disk: the files of the owner, the segment, the position where
-    # the entry's line ends, and the number of lines that are settled with the entry.
+    # An origin says where an entry is on the disk: the owner's files, the segment, and the position
+    # where the entry's line ends. The last item says how many lines are settled with the entry.
     Origin = tuple[OwnerFiles, Segment, int, int]
 
 UNREADABLE = "unreadable"
@@ -38,13 +39,12 @@ CORRUPT = "corrupt"
 
 
 class Reader:
-    """The part of a `SpoolQueue` that gives entries to the worker.
+    """Gives the entries of a `SpoolQueue` to the worker.
 
     Attributes:
-        origins: For each entry in flight, the place of the entry on the disk. All entries in flight
-            are in the files of one owner, or all come from memory. In the second case, `origins` is
-            empty. Entries from memory and entries from the disk are never in flight together,
-            because `drop_all` drops only entries from memory.
+        origins: Where each entry in flight is on the disk. The entries in flight either all come
+            from the files of one owner, or all come from memory. `origins` is empty if the entries
+            in flight come from memory: only in this case, `drop_all` drops the entries in flight.
     """
 
     def __init__(self, segments: Segments, failure: DiskFailure) -> None:
@@ -56,15 +56,15 @@ class Reader:
         self._being_read: set[Segment] = set()
 
     def take(self, max_entries: int, max_bytes: int, *, is_ending: bool) -> list[Record]:
-        """See `Queue.take`. If `is_ending` is true, new entries are taken more often."""
+        """See `Queue.take`. If `is_ending` is true, new entries are taken more often than usual."""
         ledger = self._ledger
         with ledger.lock:
             if ledger.in_flight:
                 return list(self._flight.records)
             owner_files, after = self._turns.choose(max_entries, max_bytes, is_ending=is_ending)
             self._stop_reading_others()
-        idle = 0  # The number of successive rounds in which no entry was read or taken.
-        while True:  # Each round takes only some entries, because log calls wait for the lock.
+        idle = 0  # `idle` counts successive rounds that read nothing and take nothing.
+        while True:  # Each round takes at most `SLICE` entries, so that log calls can get the lock.
             has_read = self._read(owner_files, after)
             with ledger.lock:
                 before = ledger.in_flight
@@ -73,7 +73,7 @@ class Reader:
                 if is_at_end or ledger.in_flight >= max_entries:
                     break
                 idle = 0 if has_read or ledger.in_flight > before else idle + 1
-                if idle > 1:  # The first idle round may have skipped lines that are no entries.
+                if idle > 1:  # The first idle round might have skipped corrupt lines.
                     self._set_aside(heads_of(owner_files, after))
                     break
         if self._store.has_news:
@@ -81,17 +81,15 @@ class Reader:
         with ledger.lock:
             return list(self._flight.records)
 
-    # Reading.
-
     def _stop_reading_others(self) -> None:
-        """Stop reading segments that are not next, to close their files and to free memory."""
+        """For segments that the next requests do not need, close the files and free the memory."""
         next_ones = self._turns.next_segments()
         for segment in self._being_read - next_ones:
             segment.forget_lines()
         self._being_read &= next_ones
 
     def _read(self, owner_files: OwnerFiles | None, after: int) -> bool:
-        """Read the next piece of each segment that is next, without the ledger's lock.
+        """Read a piece of the first segment in each lane, without holding the ledger's lock.
 
         Returns:
             False if there was no piece to read.
@@ -133,8 +131,8 @@ class Reader:
     ) -> None:
         """Handle a failed read of a segment.
 
-        If a later read may succeed, set the segment aside. If no later read can succeed, drop the
-        entries. If the file was removed while it was open for writing, move its entries to memory.
+        If a later read might succeed, set the segment aside. If no read can succeed, drop the
+        entries. If a file was removed while it was open for writing, move its entries to memory.
         """
         segment.stop_reading()
         with self._ledger.lock:
@@ -153,14 +151,12 @@ class Reader:
                 self._segments.drop_file(owner_files, segment, reason, is_left=not is_removed)
 
     def _set_aside(self, segments: list[Segment]) -> None:
-        """Set aside each segment that has fewer entries than its counts say."""
+        """If a segment has fewer entries than its counts say, set the segment aside."""
         for segment in segments:
             if segment.peek() is None and not segment.wants_lines():
                 segment.is_set_aside = True
                 self._store.note_set_aside(segment, OSError(errno.EIO, "its counts are wrong"))
         self._failure.look_soon()
-
-    # Taking.
 
     def _take_from(
         self, owner_files: OwnerFiles | None, max_entries: int, max_bytes: int, after: int
@@ -168,7 +164,7 @@ class Reader:
         """Move entries into flight in the order of their log calls.
 
         Returns:
-            True if no more entries can be taken now. False if more lines may have to be read first.
+            True if no more entries can be taken now, False if the caller should read more lines.
         """
         ledger, memory = self._ledger, self._memory
         is_own = owner_files is None or owner_files is self._store.own
@@ -199,8 +195,8 @@ class Reader:
         """Move entries of one segment into flight, up to the sequence number `following`.
 
         Returns:
-            True if no more entries can be taken now. False if lines of the segment must be read
-            first. None if the next entry may be in another segment.
+            True if no more entries can be taken now, False if the caller should read more lines of
+            the segment, or None if the next entry might be in another segment.
         """
         ledger, room = self._ledger, self._flight.room(max_bytes)
         while ledger.in_flight < max_entries and segment.head <= following and segment.unread:
@@ -234,7 +230,7 @@ class Reader:
         self._drop_corrupt(owner_files, segment, corrupt)
 
     def _skip(self, owner_files: OwnerFiles, segment: Segment, corrupt: tuple[bytes, ...]) -> None:
-        """Skip the next piece of a segment, because no line of the piece is an entry."""
+        """Skip the next lines of a segment, because all these lines are corrupt."""
         segment.advance()
         self._drop_corrupt(owner_files, segment, corrupt)
         segment.settle(segment.taken, len(corrupt))
@@ -243,7 +239,7 @@ class Reader:
     def _drop_corrupt(
         self, owner_files: OwnerFiles, segment: Segment, corrupt: tuple[bytes, ...]
     ) -> None:
-        """Drop corrupt lines, and keep their text in the dead-letter file."""
+        """Count corrupt lines as dropped, and keep their text in the dead-letter file."""
         if not corrupt:
             return
         self._ledger.drop_spooled((CORRUPT, segment.lane), len(corrupt))

@@ -1,12 +1,12 @@
 """A segment: one file with the entries of one lane. Each level of entries has its own lane.
 
-Log calls append entries to the file. The worker reads the file and takes entries: taken entries are
-in flight until they are settled. An entry is settled after it was delivered, rejected or dropped.
+Log calls append entries to the file. The worker reads the file and takes entries. A taken entry is
+in flight until it is settled. An entry is settled after it was delivered, rejected or dropped.
 
 What must stay true: the settled entries come first in the file, then the entries in flight, and
-last the entries that are not taken. The numbers of settled entries and of taken entries never fall.
-A thread uses the descriptor for writing only while it holds the lock of the queue. Only the worker
-uses the descriptor for reading.
+last the entries that are not taken. The counts of settled entries and of taken entries never
+decrease. A thread must hold the queue's lock while it writes to the file. Only the worker uses the
+descriptor for reading.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ _CHUNK = 256 * 1024  # bytes per read
 
 
 class _Reader(OpenFile):
-    """A file that is closed when no thread uses this instance any more.
+    """A file that is closed automatically after the last reference to this instance is gone.
 
-    A log call may drop a segment while the worker reads the file. If the log call closed the
-    descriptor, its number could go to another file, and the worker would read the wrong file.
+    A log call may drop a segment while the worker reads the file. If the log call then closed the
+    descriptor, the system could give the same descriptor number to another file. The worker would
+    then read the other file.
     """
 
     __slots__ = ()
@@ -44,22 +45,22 @@ class _Reader(OpenFile):
 class Segment:
     """One segment of a spool.
 
-    The queue's lock guards all fields, but the worker uses `_reader` and `_fetched` without a lock.
+    The queue's lock protects all fields. Only `_reader` and `_fetched` are used without the lock.
 
     Attributes:
         name: The name of the file.
-        lane: The number of the lane to which all entries of the file belong.
-        size, entries: The number of bytes and of lines, without dropped entries.
+        lane: The lane number of all entries in the file.
+        size, entries: The number of bytes and of lines in the file. Dropped entries do not count.
         taken, taken_entries: The number of bytes and of lines that the worker has taken.
         sent, sent_entries: The number of bytes and of lines that are settled.
-        head: The sequence number of the first line that is not taken, or `NEVER`.
-        last: The sequence number of the last line, or `NEVER` if the number is not known.
+        head: The sequence number of the first untaken line, or `NEVER` if all lines are taken.
+        last: The sequence number of the last line, or `NEVER` if the number is unknown.
         needs_check: True if each line must be parsed, because another process wrote the file.
         descriptor: The descriptor for writing, or None if this process does not write to the file.
-        is_gone: True if this process no longer uses the file, or will soon remove it.
-        is_set_aside: True if a read failed; the worker skips the file until the next maintenance.
-        is_told: True if the failed read was already reported.
-        written_at: The time of the last write, by the monotonic clock.
+        is_gone: True if the file is removed, will soon be removed, or is left to other processes.
+        is_set_aside: True if a read failed. The worker skips the file until the next maintenance.
+        is_told: True if the failed read was already reported to the user.
+        written_at: The monotonic time of the last write, in seconds.
     """
 
     def __init__(self, name: str, lane: int, descriptor: int | None = None) -> None:
@@ -68,9 +69,9 @@ class Segment:
         self.descriptor = descriptor
         self._file = None if descriptor is None else OpenFile(descriptor)
         self._reader: _Reader | None = None
-        self._lines: deque[Line] = deque()  # Lines that were read but are not taken.
+        self._lines: deque[Line] = deque()  # These lines were read, but are not taken yet.
         self._fetched = 0  # The position in the file where the next read starts.
-        self._torn = 0  # The number of bytes that `recount` found after the last whole line.
+        self._torn = 0  # The number of bytes that `recount` found after the last complete line.
         self.size = self.entries = 0
         self.taken = self.taken_entries = 0
         self.sent = self.sent_entries = 0
@@ -100,7 +101,7 @@ class Segment:
         return self.descriptor is not None
 
     def resume(self, sent: int, size: int, entries: int) -> None:
-        """Set positions and counts for a file of another process; `sent` bytes are settled."""
+        """Set the counts of another process's file. The first `sent` bytes are settled."""
         self.sent = self.taken = self._fetched = sent
         self.size = size
         self.entries = entries
@@ -108,10 +109,10 @@ class Segment:
         self.needs_check = True
 
     def write(self, line: bytes, sequence: int, now: float) -> None:
-        """Append the line of an entry that moves from memory to the disk, and count the line.
+        """Append and count the line of an entry that moves from memory to the disk.
 
-        Log calls do not use this method. A signal handler that logs could run after this method and
-        before the counts of the queue change. After an error, the caller must call `take_back`.
+        Log calls do not use this method: a signal handler could log after this method, but before
+        the queue counts the entry. The counts would be wrong. After an error, call `take_back`.
         """
         assert self.descriptor is not None  # noqa: S101 - the type checker needs this assertion
         self.size += len(line)
@@ -124,8 +125,9 @@ class Segment:
     def take_back(self, size: int, before: int) -> bytes:
         """Undo a failed write of `size` bytes to a segment that had `before` bytes.
 
-        An incomplete line would make the next line corrupt. A signal handler may have logged more
-        lines after the failed write. If these later lines are lost, this method returns them.
+        An incomplete line must be removed: otherwise the next line would be corrupt, too. A signal
+        handler may have logged more lines after the failed write. If the repair loses the lines of
+        the signal handler, this method returns the lost lines.
         """
         lost = b""
         # The descriptor is None during the repair, so that no signal handler writes to the file.
@@ -134,7 +136,7 @@ class Segment:
         self.size -= size
         self.entries -= 1
         if descriptor is not None and self.is_ours():
-            with contextlib.suppress(OSError):  # after an error, the caller closes the descriptor
+            with contextlib.suppress(OSError):  # if the repair fails, the caller closes the file
                 lost = remove_half(descriptor, size, since)
             self.descriptor = descriptor
         self.size -= len(lost)
@@ -144,7 +146,7 @@ class Segment:
         return lost
 
     def reopen(self, descriptor: int) -> None:
-        """Make the segment writable again, with a new descriptor of the file."""
+        """Make the segment writable again. `descriptor` is a new descriptor of the file."""
         self._file = OpenFile(descriptor)
         self.descriptor = descriptor
 
@@ -160,12 +162,12 @@ class Segment:
         return self._file is not None and self._file.is_ours()
 
     def is_linked(self) -> bool:
-        """False if the file was removed from the folder while it was open for writing."""
-        # If the app has closed the descriptor, `links` returns None, but the file may still exist.
+        """Return False if the file is open for writing, but was removed from the folder."""
+        # `links` returns None if the app closed the descriptor: the file may still exist.
         return self._file is None or self._file.links() != 0
 
     def read_untaken(self) -> list[tuple[int, bytes]]:
-        """Return the entries that are not taken, even if the file was removed from the folder."""
+        """Return the untaken entries of an open file, even if the file was removed."""
         if self.descriptor is None or not self.is_ours():
             return []
         try:
@@ -174,18 +176,18 @@ class Segment:
             while piece := os.read(self.descriptor, self.size - self.taken - len(data)):
                 data += piece
         except OSError:
-            return []  # the caller counts the missing entries as dropped
+            return []  # the caller counts all untaken entries as dropped
         lines, _ = lines_in(data, self.taken, needs_check=False)
         return [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
 
     def wants_lines(self) -> bool:
-        """True if `fetch` must read more lines from the file."""
+        """True if the worker must call `fetch` before the worker can take the next entry."""
         return not self._lines and self.taken < self.size and not self.is_gone
 
     def fetch(self, folder: Folder, end: int) -> tuple[list[Line], int]:
         """Read the next lines, up to the position `end`. The caller passes the result to `keep`.
 
-        The caller must not hold the lock of the queue, because a read can take long.
+        The caller must not hold the queue's lock, because a read from a slow disk can take long.
         """
         begin = self._fetched
         reader = self._reader
@@ -201,15 +203,15 @@ class Segment:
             length *= 2  # the line is longer than the chunk
 
     def keep(self, lines: list[Line], read_to: int) -> bool:
-        """Store the lines that `fetch` has read, unless entries were dropped after the read.
+        """Store the lines that `fetch` has read. If entries were dropped after `fetch`, do nothing.
 
-        If another process has changed the file, return False: the caller must call `recount`.
+        Return False if another process has changed the file. The caller must then call `recount`.
         """
         if self.is_gone or read_to > self.size:
             return True
         count = sum(map(count_of, lines))
         is_end = read_to == self.size
-        # If the last line does not end at `size`, another process has changed the file.
+        # The last untaken line must end at `size`, unless another process has changed the file.
         if self._is_longer() or count > self.unread or is_end != (count == self.unread):
             return False
         if not lines:
@@ -223,12 +225,12 @@ class Segment:
         """True if another process has appended bytes to a file that this process wrote."""
         if self.last == NEVER or self._reader is None:
             return False
-        with contextlib.suppress(OSError):  # the app closed the file; the next read opens it again
+        with contextlib.suppress(OSError):  # if the app closed the file, `fetch` opens it again
             return os.fstat(self._reader.descriptor).st_size > self.size + self._torn
         return False
 
     def recount(self, folder: Folder) -> tuple[int, int]:
-        """Count the untaken lines again. Return the changes of `size` and `entries`."""
+        """Count the untaken lines again. Return by how much `size` and `entries` have changed."""
         with os.fdopen(folder.open(self.name), "rb") as file:
             file.seek(self.taken)
             rest = file.read()
@@ -242,19 +244,19 @@ class Segment:
         return self.size - size, self.entries - entries
 
     def peek(self) -> Line | None:
-        """Return the next line, or None if no line is in memory."""
+        """Return the next untaken line, or None if no line is in memory."""
         return self._lines[0] if self._lines else None
 
     def advance(self) -> None:
-        """Count the next line as taken."""
+        """Count one more line as taken: the line that `peek` has returned."""
         line = self._lines.popleft()
         self.taken = line[2]
         self.taken_entries += count_of(line)
         if self._lines:
             self.head = self._lines[0][0]
         else:
-            # The next `fetch` finds the real sequence number of the next line. Before this `fetch`,
-            # the old sequence number plus 1 keeps the segments in the right order.
+            # The next line is not in memory, so its sequence number is not known. Until `fetch`
+            # reads the line, this estimate (the old number plus 1) keeps the segments in order.
             self.head = self.head + 1 if self.taken < self.size else NEVER
 
     def settle(self, end: int, lines: int) -> None:
@@ -263,20 +265,21 @@ class Segment:
         self.sent_entries += lines
 
     def count_until(self, folder: Folder, sequence: int, begin: int, end: int) -> int:
-        """Count the entries from `begin` to `end` whose sequence number is at most `sequence`.
+        """Count the entries with a sequence number up to `sequence`.
 
-        This method opens the file itself, so any thread may call the method.
+        The method counts only entries between the file positions `begin` and `end`. Any thread can
+        call this method, because the method opens the file a second time.
         """
         try:
             with os.fdopen(folder.open(self.name), "rb") as file:
                 file.seek(begin)
                 lines, _ = lines_in(file.read(end - begin), begin, needs_check=False)
         except OSError:
-            return self.unread  # if the read fails, all entries count as pending
+            return self.unread  # if the read fails, all untaken entries count as pending
         return sum(count_of(line) for line in lines if line[0] <= sequence)
 
     def cut(self) -> int:
-        """Stop counting the entries that are not taken, and return their number."""
+        """Drop all untaken entries from the counts. Return the number of dropped entries."""
         count = self.unread
         self.size, self.entries = self.taken, self.taken_entries
         self.head = NEVER
@@ -285,11 +288,11 @@ class Segment:
         return count
 
     def forget_lines(self) -> None:
-        """Free the memory of lines that are not taken. `fetch` can read these lines again."""
+        """Remove the untaken lines from memory. Later, `fetch` reads these lines again."""
         self._lines.clear()
         self._fetched = self.taken
         self.stop_reading()
 
     def stop_reading(self) -> None:
-        """Close the descriptor for reading, as soon as no running `fetch` uses it."""
+        """Stop reading. If `fetch` is running, the descriptor stays open until `fetch` ends."""
         self._reader = None

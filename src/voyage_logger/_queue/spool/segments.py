@@ -1,9 +1,9 @@
-"""The data that the parts of a spool share, and the end of a segment.
+"""This module contains the shared data of a spool, and seals, drops and removes segments.
 
 A sealed segment is closed for writing. A segment is removed when all its entries are settled.
 
-What must stay true: each entry of a segment is counted once, even if a signal handler logs and
-drops or removes the same segment meanwhile.
+What must stay true: each entry of a segment is counted exactly once, even if a signal handler
+interrupts a method and drops or removes the same segment.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Segments:
 
     Attributes:
         memory, ledger, store: The queue in memory, the counts, and the files of the spool.
-        disk_lock: The worker holds `disk_lock` while it reads files without the ledger's lock. A
-            thread that releases all files also holds `disk_lock`. Otherwise, the worker could read
-            from a closed descriptor, which may belong to another file by then. A thread takes
-            `disk_lock` before the ledger's lock.
+        disk_lock: The worker holds `disk_lock`, but not the ledger's lock, while it reads files. A
+            thread that closes all files also holds `disk_lock`. Otherwise, the worker could use a
+            descriptor that is closed or that belongs to another file. A thread that needs
+            `disk_lock` and the ledger's lock takes `disk_lock` first.
         active: For each lane, the segment to which log calls write, or None.
-        is_closed: True once the queue is closed. A closed queue writes no more entries.
-        left: How many unsent entries `release` has left on the disk, added up over all calls.
+        is_closed: True once the queue is closed. A closed queue writes no more entries to the disk.
+        left: The total number of this logger's unsent entries that `release` has left on the disk.
     """
 
     def __init__(self, memory: MemoryQueue, store: Store, clock: Callable[[], float]) -> None:
@@ -63,13 +63,13 @@ class Segments:
         """Remove a segment if it is sealed and all its entries are settled.
 
         Returns:
-            True if the segment was removed, now or earlier.
+            True if the segment was removed by this call or by an earlier call.
         """
         if segment.is_gone:
             return True
         if not segment.is_settled or self.active[segment.lane] is segment:
             return False
-        # A signal handler that logs may have removed the segment since the first check.
+        # A signal handler might have removed the segment after the first check.
         if not segment.is_gone:
             segment.is_gone = True
             self.store.size -= segment.size
@@ -77,12 +77,12 @@ class Segments:
         return True
 
     def drop(self, owner_files: OwnerFiles, segment: Segment, reason: str) -> None:
-        """Drop the waiting entries of a segment. If no entry is in flight, remove the segment."""
+        """Drop a segment's waiting entries. Remove the segment if it has no entries in flight."""
         self.seal(segment)
         ledger, loss = self.ledger, (reason, segment.lane)
-        ledger.dropped[loss] += 0  # See `MemoryQueue._shed_to`.
-        # The counts change in one run (see `counts.py`), because a signal handler that logs can
-        # drop the same segment.
+        ledger.dropped[loss] += 0  # A comment in `MemoryQueue._shed_to` explains this statement.
+        # The next statements are one run (see `counts.py`), because a signal handler can drop the
+        # same segment.
         count, freed = segment.entries - segment.taken_entries, segment.size - segment.taken
         segment.size, segment.entries = segment.taken, segment.taken_entries
         self.store.size -= freed
@@ -96,14 +96,14 @@ class Segments:
     def drop_file(
         self, owner_files: OwnerFiles, segment: Segment, reason: str, *, is_left: bool
     ) -> None:
-        """Drop the waiting entries of a segment, but do not change the file."""
+        """Drop the waiting entries of a segment, but do not change its file."""
         self.seal(segment)
         self.store.size -= segment.size
         self.ledger.drop_spooled((reason, segment.lane), segment.cut())
         owner_files.forget(segment, is_left=is_left)
 
     def release(self) -> None:
-        """Close all files. Another process, or this process later, may take over the files."""
+        """Close all files and release their locks, so that any logger can take over the files."""
         own = self.store.own
         self.left += own.unread if own is not None else 0
         self.store.release()

@@ -15,9 +15,9 @@ class SpoolSettings:
 
     Attributes:
         path: The path of the spool folder.
-        max_bytes: The most bytes of entries that one logger may have in the folder.
-        max_age: The number of seconds after which entries expire, or None if they never expire.
-        destination: The server's address. Entries for another server are not adopted.
+        max_bytes: The largest total size of one logger's entries in the folder, in bytes.
+        max_age: Entries expire after this number of seconds. None: entries never expire.
+        destination: The URL of the server. Entries for another destination are not adopted.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""The files that a spool queue writes or has taken over, and the state of the disk."""
+"""The store knows all files that a queue writes or has taken over, and the state of the disk."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.settings import SpoolSettings
 
-_LARGEST_SEGMENT = 4 << 20  # bytes
+_LARGEST_SEGMENT = 4 << 20
 _SMALLEST_SEGMENT = 64 << 10
-_SEGMENTS = 32  # the size of a segment is `max_bytes` / 32, within the two limits above
+_SEGMENTS = 32  # The size limit of a segment is `max_bytes` / 32, between 64 KiB and 4 MiB.
 _ATTEMPTS = 5
-_MOST_ADOPTED = 8  # the most dead owners whose files one process has at the same time
+_MOST_ADOPTED = 8  # A process takes over the files of at most this many dead owners at a time.
 
 
 class Store:
     """The files of one `SpoolQueue` and the state of its disk. The queue's lock guards all fields.
 
-    The worker calls `take_over_dead` without the lock. Only the worker uses `has_left`.
+    The worker calls `take_over_dead` without holding the lock. Only the worker uses `has_left`.
 
     Attributes:
         own: The files that this logger writes, or None before the first entry.
         adopted: The files of dead owners that this process has taken over, oldest owner first.
-        size: The bytes of all segments in `own` and in `adopted`.
-        has_left: True if there are dead owners whose files were not taken over yet.
+        size: The total size of all segments in `own` and in `adopted`, in bytes.
+        has_left: True if the files of some dead owners were not taken over yet.
         is_failing: True while the disk fails and new entries wait in memory.
-        segment_bytes: The most bytes of a segment. Only a segment with one line may be larger.
+        segment_bytes: The size limit of a segment in bytes. One line alone can exceed this limit.
     """
 
     def __init__(self, settings: SpoolSettings, diagnostics: Diagnostics) -> None:
@@ -60,12 +60,12 @@ class Store:
         self._diagnostics = diagnostics
         self._folder: Folder | None = None
         self._news: deque[tuple[str, str]] = deque()
-        self._told: dict[str, str] = {}  # the last report about each file or owner
+        self._told: dict[str, str] = {}  # maps each file or owner to the last report about it
         self.own: OwnerFiles | None = None
         self.adopted: list[OwnerFiles] = []
         self.size = 0
         self.has_left = self.is_failing = False
-        self._is_short = False  # True if the files of some dead owners were too large.
+        self._is_short = False  # True if there was no room for the files of some dead owners.
         self._is_told = False  # True if the failure of the disk was reported.
         by_share = settings.max_bytes // _SEGMENTS
         self.segment_bytes = max(_SMALLEST_SEGMENT, min(_LARGEST_SEGMENT, by_share))
@@ -77,13 +77,13 @@ class Store:
 
     @property
     def folder(self) -> Folder:
-        """The spool folder. The first use opens the folder."""
+        """The spool folder, which is opened when it is used for the first time."""
         if self._folder is None:
             self._folder = Folder(self.settings.path)
         return self._folder
 
     def open_own(self) -> OwnerFiles:
-        """Return the files that this logger writes. The first call makes the files."""
+        """Return the files that this logger writes. The first call creates the files."""
         attempts = 0
         while self.own is None:
             if attempts == _ATTEMPTS:
@@ -93,18 +93,18 @@ class Store:
             lock = self._make_lock(lock_name(owner))
             if lock is not None:
                 owner_files = OwnerFiles(self.folder, owner, lock)
-                # A signal handler that logs may have made files and set `self.own`. No signal
-                # handler can run inside the next statement, because it has no call and no jump.
+                # A signal handler might have set `self.own` in the meantime. The next statement has
+                # no call and no jump, so a signal handler cannot interrupt the statement.
                 self.own = (self.own, owner_files)[self.own is None]
                 if self.own is not owner_files:
                     owner_files.finish()
         return self.own
 
     def _make_lock(self, name: str) -> OpenFile | None:
-        """Make a lock file, or return None if another process locked or removed the new file.
+        """Create a lock file. Return None if another process has locked or removed the new file.
 
-        The destination is written to the lock file before the first entry is written. Entries
-        without a destination could be sent to any server.
+        The destination is written to the lock file before any entry is written. If the destination
+        were missing, another process could send the entries to a wrong server.
         """
         lock = self.folder.lock(name, is_new=True)
         if lock is not None:
@@ -130,11 +130,11 @@ class Store:
         self.note("spool works", "it works again")
 
     def is_removed(self) -> bool:
-        """True if the folder was removed or moved away."""
+        """Return True if the folder was removed or moved."""
         return self._folder is not None and self._folder.is_removed()
 
     def relock(self) -> None:
-        """Lock a lock file again if it was removed, or if the app has closed it."""
+        """If a lock file was removed, or if the app has closed the file, lock the file again."""
         for owner_files in self.all_owners():
             if owner_files.is_linked():
                 continue
@@ -143,14 +143,14 @@ class Store:
             except (OSError, SpoolUnusable) as error:
                 self.fail(error)
                 continue
-            if lock is not None:  # if the lock is None, another process sends the entries
+            if lock is not None:  # If `lock` is None, another process sends the entries.
                 owner_files.relock(lock)
                 self.note("spool lock", "a lock was lost, and the lock file is locked again")
 
     def _lock_again(self, name: str) -> OpenFile | None:
         try:
             return self._make_lock(name)
-        except FileExistsError:  # the app has closed the descriptor, and the file still exists
+        except FileExistsError:  # The file still exists, but the app has closed its descriptor.
             return self.folder.lock(name)
 
     def note_unreadable(self, name: str, error: OSError | SpoolUnusable) -> None:
@@ -173,8 +173,8 @@ class Store:
     def adopt(self, owner_files: OwnerFiles) -> None:
         """Add the files of a dead owner to the files of this logger.
 
-        The adopted files are on the disk already, so no other entry is dropped to make room. If
-        the files exceed the limit of the spool, the limit is higher until their entries are sent.
+        The adopted files are already on the disk, so no entry is dropped to make room for them. If
+        the spool exceeds its limit now, the limit is raised until the adopted entries are sent.
         """
         owner_files.is_extra = self.size + owner_files.size > self.bound
         self.adopted.append(owner_files)
@@ -182,7 +182,7 @@ class Store:
         self.size += owner_files.size
 
     def finish(self, owner_files: OwnerFiles) -> bool:
-        """If adopted files have no entry left to send, remove these files and return True."""
+        """If all entries of a dead owner are settled, remove the owner's files and return True."""
         is_done = owner_files in self.adopted and owner_files.finish()
         if is_done:
             self.adopted.remove(owner_files)
@@ -192,14 +192,14 @@ class Store:
         """Close all files and release their locks. Files with unsent entries stay in the folder."""
         for owner_files in self.all_owners():
             if self.is_removed():
-                owner_files.close()  # in a removed folder, no file can be removed or written
+                owner_files.close()  # The folder is gone, so its files cannot be removed.
             elif not owner_files.finish():
                 owner_files.catch_up()
                 owner_files.close()
         self._forget()
 
     def release_in_child(self) -> None:
-        """In a forked child, close all files. The parent keeps the files and the locks."""
+        """In a forked child process, close all files. The parent process keeps its locks."""
         for owner_files in self.all_owners():
             owner_files.release_in_child()
         release_locks_in_child()
@@ -227,25 +227,25 @@ class Store:
 
     @property
     def bound(self) -> int:
-        """The most bytes that all segments together may have now."""
+        """The current limit for the total size of all segments, in bytes."""
         extra = sum(owner_files.size for owner_files in self.adopted if owner_files.is_extra)
         return self.settings.max_bytes + extra
 
     def take_over_dead(self) -> Iterator[OwnerFiles]:
-        """Take over the files of dead owners, one owner at a time, if the files fit into the spool.
+        """For each dead owner, take over the owner's files if the files fit into the spool.
 
-        The files of the first dead owner are taken over even if they do not fit. Otherwise, files
-        that are larger than the limit of the spool would never be sent.
+        The files of the first dead owner are taken over even if they do not fit. Otherwise, no
+        process would ever send files that are larger than the limit of the spool.
         """
         try:
             folder = self.folder
             names = folder.names()
         except (OSError, SpoolUnusable):
-            return  # the next attempt to write reports the error
+            return  # The next write to the disk reports the error.
         self._note_oddities(folder, names)
         mine = {owner_files.owner for owner_files in self.all_owners()}
         left = 0
-        elsewhere: dict[str, str] = {}  # maps owners to the destinations of their entries
+        elsewhere: dict[str, str] = {}  # maps each owner to the destination of its entries
         is_full = False
         for owner in owners(names):
             if owner in mine:
@@ -268,14 +268,14 @@ class Store:
         self._note_elsewhere(elsewhere, names)
 
     def _take_over(self, folder: Folder, owner: str) -> OwnerFiles | None:
-        """Take over the files of one owner. After an error, report the error and return None."""
+        """Take over the files of one owner. After a failure, report the error and return None."""
         room = None
         if self.adopted:
             room = self.bound - sum(owner_files.unsettled for owner_files in self.all_owners())
         try:
             return take_over(folder, owner, self.settings.destination, room, self.note_unreadable)
         except FileNotFoundError:
-            return None  # the owner has just removed its files
+            return None  # The owner has just removed its files.
         except (OSError, SpoolUnusable) as error:
             words = f"cannot be taken over: {words_of(error)}"
             self._note_once("spool adoption", f"the files of {owner}", words)
@@ -284,8 +284,8 @@ class Store:
     def _note_oddities(self, folder: Folder, names: list[str]) -> None:
         news = {oddity for oddity in oddities(names) if oddity not in self._told}
         if news:
-            # While other files are made or removed, a list of the folder may lack an existing file.
-            # Therefore a problem is reported only if two lists show the problem.
+            # If files are added or removed during the listing, the list might be incomplete.
+            # Therefore a problem is reported only if two lists of the folder show the problem.
             with contextlib.suppress(OSError):
                 news &= {*oddities(folder.names())}
         for oddity in sorted(news):
@@ -293,7 +293,7 @@ class Store:
             self.note(f"spool {oddity}", oddity)
 
     def _note_elsewhere(self, places: dict[str, str], names: list[str]) -> None:
-        """For each other destination, report once how many owners have entries for it."""
+        """For each other destination, report once how many owners have entries to send there."""
         if not places:
             return
         loaded = set(owners(names, kind="segment"))
@@ -312,7 +312,7 @@ class Store:
             self.note("spool journal", words + "after a crash they would be sent again")
 
     def keep_dead_letters(self, owner_files: OwnerFiles, letters: list[bytes]) -> list[bool]:
-        """Append letters to the dead-letter file. For each letter, return True if it was kept."""
+        """Append letters to the dead-letter file. The result tells which letters were kept."""
         try:
             are_kept = owner_files.keep_dead_letters(letters, self._dead_bytes)
             if not all(are_kept):

@@ -1,9 +1,9 @@
-"""The turns: the next request carries either new entries or a backlog of older entries.
+"""This module decides whether the next request sends new entries or older entries (the backlog).
 
-What must stay true: a new entry waits for at most three requests of the backlog, as long as all
-entries that come during four requests fit into one request. An urgent entry waits for no request of
-the backlog, unless urgent entries come all the time. New entries keep their order, and the entries
-of the backlog keep their order.
+What must stay true: at most three requests send older entries before a new entry is sent. This
+limit of three holds as long as one request can send all entries that are logged during four
+requests. An urgent entry does not wait for older entries, unless the last three requests also sent
+urgent entries. New entries are sent in their order, and older entries are sent in their order.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.segments import Segments
 
-_FRESH_TURN = 4  # While a backlog waits, every fourth request carries new entries.
-_FRESH_TURN_AT_END = 2  # At the end of a process, every second request carries new entries.
-_ALL, _URGENT = slice(None), slice(CRITICAL, NOTICE_LANE)  # Slices of the lanes.
+_FRESH_TURN = 4  # While a backlog waits, every fourth request sends new entries.
+_FRESH_TURN_AT_END = 2  # At the end of the process, every second request sends new entries.
+_ALL, _URGENT = slice(None), slice(CRITICAL, NOTICE_LANE)  # These slices select lanes.
 
 
 def heads_of(owner_files: OwnerFiles | None, after: int) -> list[Segment]:
     """For each lane, return the first segment that has entries to take.
 
-    A segment is skipped if no sequence number in the segment is higher than `after`.
+    Skip a segment if none of its entries has a sequence number higher than `after`.
     """
     heads = []
     for lane in owner_files.lanes if owner_files is not None else ():
-        # The lane is copied in one call, because a signal handler that logs can change the lane.
+        # `tuple` copies the lane in one call, because a signal handler can change the lane.
         segment = next((each for each in tuple(lane) if each.ready and each.last > after), None)
         if segment is not None:
             heads.append(segment)
@@ -42,16 +42,16 @@ class Turns:
     def __init__(self, segments: Segments) -> None:
         self._segments = segments
         self._memory, self._store = segments.memory, segments.store
-        self._mark = 0  # Own entries with a higher sequence number are new entries.
-        self._turn = 0  # The number of requests since the last request with new entries.
-        self._urgent_turns = 0  # The number of successive requests for urgent entries.
+        self._mark = 0  # Entries of this logger are new if their sequence number is above `_mark`.
+        self._turn = 0  # `_turn` counts the requests since the last request with new entries.
+        self._urgent_turns = 0  # `_urgent_turns` counts successive requests with urgent entries.
 
     def choose(
         self, max_entries: int, max_bytes: int, *, is_ending: bool
     ) -> tuple[OwnerFiles | None, int]:
-        """Return the files from which the next request takes entries, and a sequence number.
+        """For the next request, return the files of an owner and a sequence number.
 
-        The request takes only entries that have a higher sequence number.
+        The request takes only entries whose sequence number is higher than the returned number.
         """
         own = self._store.own
         if not self._turn and not is_ending:
@@ -78,7 +78,7 @@ class Turns:
         return {*heads_of(self._store.own, self._mark), *heads_of(self._backlog(), 0)}
 
     def _backlog(self) -> OwnerFiles | None:
-        """Return the files with the oldest entries of the backlog, or None without a backlog."""
+        """Return the files with the oldest backlog entries, or None if there is no backlog."""
         for owner_files in self._store.adopted:
             if owner_files.ready:
                 return owner_files
@@ -90,7 +90,7 @@ class Turns:
         return self._memory.has_queued(lanes) or bool(self._new(lanes))
 
     def _new(self, lanes: slice) -> list[Segment]:
-        """Return the segments with new entries in the given lanes."""
+        """Return all segments of the given lanes that contain new entries."""
         own = self._store.own
         return [
             segment
@@ -100,9 +100,10 @@ class Turns:
         ]
 
     def _mark_backlog(self, requests: int, max_entries: int, max_bytes: int) -> None:
-        """Turn new entries into a backlog if they fill a segment and more than `requests` requests.
+        """If too many new entries wait, treat these entries as a backlog from now on.
 
-        Later entries go to new segments, so they need not wait until the whole backlog is sent.
+        Too many means that the entries fill at least one segment and more than `requests` requests.
+        Later entries go to new segments, so they can be sent before the rest of the backlog.
         """
         new = self._new(_ALL)
         count = sum(segment.ready for segment in new)

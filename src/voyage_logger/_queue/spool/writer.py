@@ -1,10 +1,10 @@
-"""The writer: it writes the entries of log calls to segments, and makes room on the disk.
+"""The writer writes new entries to segments. If the spool is full, the writer drops entries.
 
-An entry is in a file before the log call returns. After a failed write, the writer does not try the
-disk again: entries wait in memory until the caretaker finds that the disk works.
+Each entry is in a file before its log call returns. After a failed write, new entries wait in
+memory. The writer uses the disk again when the caretaker has found that the disk works.
 
-What must stay true: the writer drops an entry on the disk only if the spool is full. Entries of the
-lowest level are dropped first.
+What must stay true: the writer drops entries only if the spool is full. Entries of the lowest level
+are dropped first.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ FULL = "spool_full"
 
 
 class Writer:
-    """Writes the entries of a `SpoolQueue`. The caller of each method holds the ledger's lock."""
+    """Writes entries to the disk. The caller of each method holds the ledger's lock."""
 
     def __init__(self, segments: Segments, failure: DiskFailure) -> None:
         self._segments, self._failure = segments, failure
         self._memory, self._ledger = segments.memory, segments.ledger
         self._store, self._active = segments.store, segments.active
         self._clock = segments.clock
-        self._bound = segments.store.settings.max_bytes  # the limit for the bytes of all segments
+        self._bound = segments.store.settings.max_bytes  # the size limit of all segments together
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
-        """Write an entry to the disk, queue it in memory, or drop it. Return its number."""
+        """Write an entry to the disk, queue it, or drop it. Return the entry's sequence number."""
         store, ledger = self._store, self._ledger
         line = line_of(ledger.sequence + 1, payload)
         size, now, write = len(line), self._clock(), os.write
@@ -51,9 +51,9 @@ class Writer:
             segment = self._segment_for(lane, size)
             if segment is None:
                 return self._append_elsewhere(payload, lane, size)
-        # All counts of the line change in one run (see `counts.py`) before the write, so that a
-        # signal handler that logs sees all of these changes or none. A run has no call and no jump:
-        # this run repeats the statements of `Segment.write`, and uses no `if` to choose `head`.
+        # The next statements are one run (see `counts.py`), so a signal handler sees either all
+        # changes of the counts or no change. A run has no call and no jump. Therefore this run
+        # repeats the statements of `Segment.write`, and chooses `head` without an `if`.
         before, first = segment.size, segment.head
         ledger.sequence = sequence = ledger.sequence + 1
         ledger.accepted += 1
@@ -72,15 +72,15 @@ class Writer:
             error: OSError | None = OSError(errno.ENOSPC, "the disk is full")
         except OSError as failure:
             error = failure
-        except TypeError:  # The descriptor is None: a signal handler has sealed the segment.
+        except TypeError:  # A signal handler has sealed the segment, so the descriptor is None.
             error = None
-        if segment.size < before + size:  # A signal handler has logged and dropped the line.
+        if segment.size < before + size:  # A signal handler has dropped the line.
             return sequence
         self._undo(segment, size, before, error)
         return self._memory.append(payload, lane)
 
     def _append_elsewhere(self, payload: bytes | bytearray, lane: int, size: int) -> int:
-        """Drop the entry if entries of higher levels fill the disk, else queue it in memory."""
+        """Drop the entry if higher levels fill the spool. Otherwise, queue the entry in memory."""
         if not self._is_outranked(size):
             return self._memory.append(payload, lane)
         self._ledger.sequence = sequence = self._ledger.sequence + 1
@@ -88,8 +88,8 @@ class Writer:
         return sequence
 
     def _undo(self, segment: Segment, size: int, before: int, error: OSError | None) -> None:
-        """After a failed write, remove the line from the counts and its bytes from the file."""
-        # A signal handler may have used the next sequence number, so `sequence` is not set back.
+        """After a failed write, correct the counts, and remove the line from the file."""
+        # Do not decrease `sequence`: a signal handler might have used the next number already.
         self._ledger.accepted -= 1
         self._ledger.spooled -= 1
         self._store.size -= size
@@ -98,7 +98,7 @@ class Writer:
             self._failure.begin(error)
 
     def _take_back(self, segment: Segment, size: int, before: int) -> None:
-        """Undo a failed write of `size` bytes to a segment that had `before` bytes."""
+        """Undo a failed write of `size` bytes. The segment had `before` bytes before the write."""
         was_sealed = not segment.is_open
         if was_sealed and not segment.is_gone:  # A signal handler has sealed the segment.
             with contextlib.suppress(OSError, SpoolUnusable):
@@ -106,14 +106,14 @@ class Writer:
         lost = segment.take_back(size, before)
         if was_sealed:
             segment.seal()
-        lost_size = len(lost)  # A signal handler may change `_store.size` during this call.
+        lost_size = len(lost)  # A signal handler can change `_store.size` during this call.
         self._store.size -= lost_size
         lines, _ = lines_in(lost, 0, needs_check=False)
         entries = [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
         self._failure.queue_in_memory(segment.lane, entries)
 
     def _segment_for(self, lane: int, size: int) -> Segment | None:
-        """Return a segment with room for a line, or None if the entry must wait in memory."""
+        """Return a segment that has room for `size` bytes, or None if no line can be written."""
         store = self._store
         if self._segments.is_closed or store.is_failing:
             return None
@@ -132,21 +132,19 @@ class Writer:
             self._failure.begin(error)
         return self._active[lane]
 
-    # Room on the disk.
-
     def update_bound(self) -> None:
-        """Update the limit for the bytes of all segments, because adopted files can raise it."""
+        """Update the size limit of all segments together. Adopted files can raise this limit."""
         self._bound = self._store.bound
 
     def _is_outranked(self, size: int) -> bool:
-        """Return True if a line has no room because entries of higher levels fill the disk."""
+        """Return True if entries of higher levels leave no room for a line of `size` bytes."""
         store = self._store
         if store.size + size <= self._bound or store.is_failing or self._segments.is_closed:
             return False
         return any(owner_files.unread for owner_files in store.all_owners())
 
     def _shed(self, lane: int, size: int) -> None:
-        """Drop entries of the lowest lanes, up to `lane`, until a line of `size` bytes has room."""
+        """Make room for `size` bytes: drop entries of the lanes up to `lane`, lowest lane first."""
         store = self._store
         if store.size + size > self._bound:
             self._remove_settled()
@@ -158,16 +156,14 @@ class Writer:
                     self._segments.drop(owner_files, segment, FULL)
 
     def _remove_settled(self) -> None:
-        """Remove active segments that have only settled entries: this loses no entry."""
+        """Remove active segments whose entries are all settled, so that no entry is lost."""
         for lane, segment in enumerate(self._active):
             if segment is not None and segment.is_settled and self._store.own is not None:
                 self._active[lane] = None
                 self._segments.remove_if_settled(self._store.own, segment)
 
-    # Entries that wait in memory.
-
     def move_to_disk(self) -> None:
-        """If the disk works again, move the entries in memory to the disk, oldest first."""
+        """If the disk works again, move all entries from memory to the disk, oldest first."""
         store, memory = self._store, self._memory
         if self._segments.is_closed or not store.is_failing:
             return
@@ -183,7 +179,7 @@ class Writer:
                 self._ledger.dropped[FULL, number] += 1
                 self._ledger.settled.notify_all()
             else:
-                store.is_failing = True  # The entries in flight need all the room.
+                store.is_failing = True  # The disk fails, or entries in flight fill the spool.
                 return
             memory.remove_first(lane)
         if not store.is_failing:
@@ -195,7 +191,7 @@ class Writer:
                 self._failure.end()
 
     def _move(self, segment: Segment, line: bytes, sequence: int) -> bool:
-        """Write the line of an entry from memory to a segment. Return False if the disk fails."""
+        """Write the line of a waiting entry to a segment. Return False if the disk fails."""
         before, size = segment.size, len(line)
         try:
             segment.write(line, sequence, self._clock())
