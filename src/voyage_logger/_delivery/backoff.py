@@ -1,14 +1,13 @@
-"""Decide how long to wait after a failed attempt. Random pauses spread the retries of many clients.
+"""Decide how long to wait after a failed attempt. Clients must not all retry at the same moment.
 
-What must stay true: this module has no clock, no thread and no random numbers of its own. So
-`benchmarks/fleet.py` can run the code of ten thousand clients in one process.
+What must stay true: this module does not read a clock, start a thread or generate random numbers.
+So `benchmarks/fleet.py` can simulate ten thousand clients in one process.
 
-The constants below were chosen with simulations by `benchmarks/fleet.py`; docs/fleet.md shows the
-results. The upper half of each pause is random. If the whole pause were random, clients would make
-about 50 % more attempts during an outage. The peak of requests after the outage would be higher,
-but not shorter.
+The constants below are the result of simulations with `benchmarks/fleet.py`. The results are in
+docs/fleet.md. A pause is random between 50 % and 100 % of its maximum. If a pause were random
+between 0 % and 100 %, clients would make about 50 % more attempts during an outage.
 
-Source of the method: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+The method is from https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 """
 
 from __future__ import annotations
@@ -20,42 +19,43 @@ from voyage_logger.transports import PERSISTENT, RETRY_AFTER_CAP, Kind, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Seconds.
+# The next three constants are in seconds.
 BASE = 0.5
 CAP = 40.0
 BLOCKED_CAP = 60.0
 
-FORGIVENESS = 0.5  # Each success cancels half a failure.
-_MOST = 8.0  # After eight failures, every pause has reached its cap.
+FORGIVENESS = 0.5  # After a success, the count of failures falls by this number.
+_MOST = 8.0  # After eight failures, pauses have reached their maximum and do not grow further.
 
 
 def pause(outcome: Outcome, attempt: float, random: Callable[[], float]) -> float:
     """Return the seconds to wait before the same batch is sent again.
 
-    If the server asked for a pause, the result is that pause plus a random time. `attempt` is the
-    number that `Failures.add` returned. `random` returns a number from 0 to below 1. The result is
-    at most `RETRY_AFTER_CAP + BLOCKED_CAP`.
+    If the server asked for a pause, the result is that pause plus a random number of seconds.
+    `attempt` is the number that `Failures.add` returned. `random` returns a number that is at least
+    0 and less than 1. The result is at most `RETRY_AFTER_CAP + BLOCKED_CAP`.
     """
     if outcome.kind is Kind.UNAUTHORIZED and attempt == 1:
-        return 0.0  # After the first refusal of a token, do not wait: a new token may work.
+        return 0.0  # If the server refused the token for the first time, immediately sign in again.
     cap = BLOCKED_CAP if outcome.kind in PERSISTENT else CAP
     growth: float = 2.0 ** min(attempt - 1, 16)
     ceiling = min(cap, BASE * growth)
     wish = min(max(0.0, outcome.retry_after or 0.0), RETRY_AFTER_CAP)
     chance = random()
-    if wish > 0:  # The server may have asked all clients for the same pause.
+    if wish > 0:  # The random part is needed: the server may send all clients the same Retry-After.
         return wish + chance * max(ceiling, min(wish, CAP))
     return ceiling * (1 + chance) / 2
 
 
 class Failures:
-    """Counts failed attempts, to compute the next pause. Only the worker may use an instance.
+    """Counts failed attempts, to compute the next pause. Only the worker uses this class.
 
-    Each success cancels half a failure. So pauses grow while more than a third of the attempts
-    fail. If one success canceled all failures, each client with a backlog would send its next
-    request to an overloaded server within half a second after each refusal. `in_a_row` counts the
-    failures since the last success. `unauthorized` counts how often in a row the server refused a
-    token.
+    A failure raises the count by 1, and a success lowers the count by 0.5. So pauses grow if more
+    than a third of the attempts fail. If a success set the count to 0, the pause after the next
+    failure would be at most half a second, even if the server is overloaded.
+
+    `in_a_row` is the number of failures since the last success. `unauthorized` is the number of
+    times in a row that the server has refused a token.
     """
 
     __slots__ = ("_level", "in_a_row", "unauthorized")
@@ -72,10 +72,10 @@ class Failures:
         return self.unauthorized or self._level
 
     def ease(self) -> None:
-        """Make the next pauses short again."""
+        """Set the count of failures to 0, so that the next pauses are short."""
         self._level = 0.0
 
     def make_up(self) -> None:
-        """Count a success. A refused batch also counts as a success, because the server works."""
+        """Lower the count after a success. A refused batch is a success, too: the server works."""
         self._level = max(0.0, self._level - FORGIVENESS)
         self.in_a_row = self.unauthorized = 0

@@ -1,8 +1,8 @@
 """Send one batch until each of its entries is settled: delivered, rejected or dropped.
 
-What must stay true: entries are settled in the order in which they were taken. If the server
-refuses every entry, the client makes at most `MOST_REFUSALS` requests for a batch. If a transport
-raises an exception, the client repeats the attempt later.
+What must stay true: the entries are settled in the order in which the worker took the entries. If
+the server refuses every entry of a batch, the client makes at most `MOST_REFUSALS` requests for
+the batch. If a transport raises an exception, the client repeats the attempt later.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
     class Pacer(Protocol):
-        """The methods of the worker that decide when an attempt is made."""
+        """The methods with which the worker decides when to make the next attempt."""
 
         def begin_attempt(self) -> float | None: ...
         def back_off(self, outcome: Outcome, attempt: float) -> None: ...
@@ -42,9 +42,9 @@ MOST_REFUSALS = 32
 
 
 class BatchDelivery:
-    """Sends the batches of one queue. Only the worker's thread may use an instance.
+    """Sends the batches of one queue. Only the worker's thread uses this class.
 
-    `refused_in_a_row` counts how many batches in a row the server has refused completely.
+    `refused_in_a_row` is the number of batches in a row that the server refused completely.
     """
 
     def __init__(
@@ -64,16 +64,16 @@ class BatchDelivery:
         self._failures = Failures()
         self._size = RequestSize(settings.batch_size, settings.max_batch_bytes)
         self._shortened = 0  # The sequence number of the latest entry that was shortened.
-        self._reason = self._words = ""  # Why the server rejected the latest rejected entry.
+        self._reason = self._words = ""  # Why the server rejected the last rejected entry.
         self.refused_in_a_row = 0
 
     def warm_up(self) -> None:
-        """Sign in before the first batch is due, so that wrong credentials are reported at once."""
+        """Sign in before the first batch is due, so that wrong credentials are reported early."""
         try:
             apart(self._transport.warm_up)
         except VoyageError as error:
             self._server.note_problem(error, attempt=1)
-        except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
+        except Exception as error:  # noqa: BLE001 - a bug in a transport must not stop the worker
             self._server.note_problem(error_of(_raised(error)), attempt=1)
 
     def shorten_pauses(self) -> None:
@@ -81,29 +81,29 @@ class BatchDelivery:
         self._failures.ease()
 
     def deliver_next(self, *, is_behind: bool) -> None:
-        """Take the next batch, and send it until its entries are settled or the worker stops."""
+        """Take the next batch. Send it until all its entries are settled or the worker stops."""
         size = self._size
         size.adapt(len(self._queue), is_behind=is_behind)
         batch = self._queue.take(size.entries, size.bytes)
         lessons = size.lessons
-        chunks = [batch] if batch else []  # The oldest chunk is always the last in this list.
+        chunks = [batch] if batch else []  # The last chunk of this list has the oldest entries.
         if self._deliver(chunks):
             self.refused_in_a_row = 0
         elif batch and not chunks:
             self.refused_in_a_row += 1
-            size.lessons = lessons  # If every request is refused, the size is not the cause.
+            size.lessons = lessons  # All requests were refused, so their size is not the cause.
 
     def _deliver(self, chunks: list[list[Record]]) -> bool:
         """Send the chunks until all their entries are settled or the worker stops.
 
-        The result is True if the transport has delivered or discarded any entry.
+        Return True if the transport has delivered or discarded at least one entry.
         """
         is_any_taken, refusals = False, 0  # `refusals` counts refused chunks in a row.
         while chunks and not self._pacer.is_stopped:
             while len(chunk := chunks.pop()) > 1 and json_bytes(chunk) > self._size.bytes:
                 chunks += _halves(chunk)
             if refusals >= MOST_REFUSALS:
-                self._reject(chunk)  # After too many refusals, reject the rest without a request.
+                self._reject(chunk)  # After too many refusals, send no further requests.
                 continue
             outcome = self._attempt(chunk)
             if outcome.kind is Kind.DELIVERED:
@@ -119,7 +119,7 @@ class BatchDelivery:
         return is_any_taken
 
     def _attempt(self, chunk: list[Record]) -> Outcome:
-        """Make one attempt. If the chunk is delivered or discarded, settle its entries."""
+        """Try once to send a chunk. If the chunk is delivered or discarded, settle its entries."""
         outcome = self._send(chunk)
         if outcome.kind is Kind.DELIVERED:
             self._failures.make_up()
@@ -135,11 +135,11 @@ class BatchDelivery:
     def _send(self, chunk: list[Record]) -> Outcome:
         time_limit = self._pacer.begin_attempt()
         self._server.note_request(is_retry=self._failures.in_a_row > 0)
-        # A queued entry may be a `bytearray`, which log calls can change. Transports get `bytes`.
+        # Log calls can still change a queued `bytearray`, so the transport gets copies as `bytes`.
         payloads = [*map(bytes, map(payload_of, chunk))]
         try:
             outcome = apart(self._transport.send, payloads, time_limit=time_limit)
-        except Exception as error:  # noqa: BLE001 - a defect in a transport must not end delivery
+        except Exception as error:  # noqa: BLE001 - a bug in a transport must not stop the worker
             return _raised(error)
         if type(outcome) is not Outcome:
             return Outcome(Kind.TRY_AGAIN, "the transport returned no Outcome")
@@ -148,14 +148,14 @@ class BatchDelivery:
     def _back_off(self, outcome: Outcome) -> None:
         """Count a failed attempt, report it, and wait until the next attempt is due."""
         attempt = self._failures.add(outcome.kind)
-        if self._failures.unauthorized != 1:  # The first 401 is normal, because tokens expire.
+        if self._failures.unauthorized != 1:  # A single 401 is normal, because tokens expire.
             self._server.note_problem(error_of(outcome), self._failures.in_a_row)
         self._pacer.back_off(outcome, attempt)
 
     def _split(self, chunk: list[Record], outcome: Outcome, spent: int) -> list[list[Record]]:
-        """Return the chunks that replace a refused chunk: two halves, a shorter entry, or none.
+        """Return what to send instead of a refused chunk: two halves, a shorter entry or nothing.
 
-        `spent` is the number of refused requests in a row plus the number of chunks still to send.
+        `spent` is the number of refused requests in a row plus the number of chunks not yet sent.
         """
         self._failures.make_up()
         is_too_large = outcome.kind is Kind.TOO_LARGE
@@ -173,13 +173,13 @@ class BatchDelivery:
         return []
 
     def _reject(self, chunk: list[Record]) -> None:
-        """Settle the entries of a chunk as rejected, with the reason of the latest refusal."""
+        """Settle the entries of a chunk as rejected. Use the reason of the latest refusal."""
         with self._queue.lock:
             self._losses.expect(self._words)
             self._queue.settle(len(chunk), rejected=self._reason, words=self._words)
 
     def _shorten(self, record: Record) -> Record | None:
-        """Return a shorter entry, or None if the entry was shortened before or is too short."""
+        """Shorten an entry. Return None if the entry was shortened before or is too short."""
         sequence, lane, payload = record
         fitting = min(len(payload) // 2, self._size.bytes - 1)
         limit = min(len(payload) - 1, max(fitting, MIN_LIMIT))
@@ -194,8 +194,8 @@ class BatchDelivery:
 def _raised(error: Exception) -> Outcome:
     """Return the outcome of an attempt in which the transport raised an exception.
 
-    The outcome does not quote the text of the exception, because that text may contain a secret.
-    An `ImportError` counts as `BLOCKED`, because the next attempt would miss the same module.
+    The outcome does not contain the exception's message, because the message may contain a secret.
+    An `ImportError` counts as `BLOCKED`, because the next attempt would fail in the same way.
     """
     cause = None
     if isinstance(error, ImportError):
@@ -209,6 +209,6 @@ def _raised(error: Exception) -> Outcome:
 
 
 def _halves(records: list[Record]) -> list[list[Record]]:
-    """Split the records into a newer and an older half. The caller pops the older half first."""
+    """Split the records. Return the newer half and the older half: the older half is sent first."""
     middle = len(records) // 2
     return [records[middle:], records[:middle]]

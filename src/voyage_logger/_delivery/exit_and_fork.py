@@ -1,13 +1,13 @@
 """The exit hooks and the fork hooks for all pipelines of the process.
 
-To *drain* a pipeline means to send its entries at the end of the process, and to drop the rest.
-One exit hook runs as early as possible, and drains all pipelines. A second exit hook runs as late
-as possible, and reports the entries that were lost after the drain.
+To *drain* a pipeline means to send its entries at the end of the process, and to drop the entries
+that cannot be sent in time. One exit hook runs as early as possible, and drains all pipelines. A
+second exit hook runs as late as possible, and reports entries that were lost after the drain.
 
-What must stay true: all pipelines together delay exit by at most the longest `shutdown_timeout`.
-The time that the app's own exit hooks take does not count as part of this delay. Except for the set
-`_held`, this module has only weak references to pipelines. In a forked child, the fork hook takes
-no lock, starts no thread and writes no log line.
+What must stay true: all pipelines together delay the end of the process by at most the longest
+`shutdown_timeout`. This delay does not include the time in which the app's own exit hooks run. This
+module keeps no pipeline in memory, except the pipelines in `_held`. In a forked child, the fork
+hook does not wait for a lock, start a thread or write a log line.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Drainable(Protocol):
-        """The methods of a pipeline that the hooks call."""
+        """The methods that the hooks call on a pipeline."""
 
         def begin_flush(self) -> int: ...
         def end_flush(self, target: int, began_at: float) -> None: ...
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
         def start_empty(self) -> None: ...
 
 
-# The keys are the ids of the pipelines. Each operation on the dict is atomic, so no lock is needed.
+# The keys are the ids of the pipelines. No lock is needed: each operation on the dict is atomic.
 _pipelines: weakref.WeakValueDictionary[int, Drainable] = weakref.WeakValueDictionary()
 _held: set[Drainable] = set()
 _is_hooked = False
 _is_rest_told = False  # True once the last exit hook has started.
 _exit_began_at: float | None = None
 _drained_at: float | None = None  # The time when the last drain ended, or None during a drain.
-# The times when the last `flush_all` began and ended. An exit soon after a SIGTERM has less time
-# left, because the duration of `flush_all` counts as time of the exit.
+# The last call of `flush_all` began and ended at these times. If the exit begins soon after the
+# call, the duration of the call is subtracted from the time that the exit can use.
 _flushed_from = _flushed_until = 0.0
-# Signal handlers run in the main thread. So only the main thread uses the next two variables.
+# Only the main thread uses the next two variables, because signal handlers run in the main thread.
 _drains_under_way = 0
 _afterwards: list[Callable[[], None]] = []
 
@@ -62,10 +62,10 @@ def watch(pipeline: Drainable) -> None:
 def hook_exit() -> None:
     """Register the exit hook that sends entries. Every worker calls this function when it starts.
 
-    Exit hooks run in reverse order of registration. If this module registered the hook at import,
-    the hook would run too late: the hooks of urllib3 and weakref would close the connections first.
+    Python first runs the exit hook that was registered last. If this module registered the hook at
+    import, the hooks of urllib3 and weakref would close the connections before this hook runs.
     """
-    global _is_hooked  # noqa: PLW0603 - a process has only one list of exit hooks
+    global _is_hooked  # noqa: PLW0603 - The whole process has one list of exit hooks.
     if not _is_hooked:
         _is_hooked = True
         atexit.register(drain_all)
@@ -73,17 +73,17 @@ def hook_exit() -> None:
 
 
 def hold(pipeline: Drainable) -> None:
-    """Keep a pipeline alive until exit, although its last logger is gone."""
+    """Keep a pipeline in memory until the process ends, although no logger uses the pipeline."""
     _held.add(pipeline)
 
 
 def is_exiting() -> bool:
-    """True once the exit hooks of the process run.
+    """Return True after the exit hooks of the process have started to run.
 
-    When exit hooks run, `threading` has already marked the main thread as ended. In other threads,
-    the end of the main thread does not count as exit, because other threads can keep the program
-    running for days. During exit, each log call sends its entry itself, because Python does not run
-    an exit hook that is registered during exit.
+    When exit hooks run, `threading` has already marked the main thread as ended. Outside the main
+    thread, this mark does not prove that the process exits: other threads can run for days after
+    the main thread has ended. During exit, each log call sends its own entry, because Python does
+    not run an exit hook that is registered during exit.
     """
     if _exit_began_at is not None:
         return True
@@ -92,27 +92,27 @@ def is_exiting() -> bool:
 
 
 def exit_began_at() -> float:
-    """Return the time at which the exit began, plus the time that the app's own exit hooks took.
+    """Return the time from which the `shutdown_timeout` is counted.
 
-    The first call records the current time as the start of the exit. If `flush_all` has just run,
-    the recorded time is earlier by up to the duration of `flush_all`. The duration of a drain
-    counts as time of the exit. The time between two drains does not count as time of the exit.
+    The result is the start of the exit plus the time in which no drain was running. The first call
+    records the current time as the start of the exit. If `flush_all` has just run, the recorded
+    time is earlier by up to the duration of `flush_all`.
     """
     global _exit_began_at  # noqa: PLW0603 - A process exits only once.
-    now, drained_at = monotonic(), _drained_at  # Other threads can change `_drained_at`.
+    now, drained_at = monotonic(), _drained_at  # Copy the variable: other threads can change it.
     if _exit_began_at is None:
         taken, since = _flushed_until - _flushed_from, now - _flushed_until
         _exit_began_at = now - max(0.0, taken - since)
     return _exit_began_at if drained_at is None else _exit_began_at + now - drained_at
 
 
-def drain_all(**_: object) -> None:  # Celery passes keyword arguments.
-    """At the end of the process, send the entries of all pipelines, and drop the rest."""
+def drain_all(**_: object) -> None:  # Celery calls this function with keyword arguments.
+    """Drain all pipelines at the end of the process."""
     drain(_all_pipelines(), at_once=True)
 
 
 def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
-    """At the end of the process, send the entries of some pipelines, and drop the rest."""
+    """Drain the given pipelines at the end of the process."""
     global _exit_began_at  # noqa: PLW0603 - see exit_began_at
     pipelines = list(pipelines)
     with _signals_deferred(), _exit_clock_running():
@@ -122,7 +122,7 @@ def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
         for step in steps:
             try:
                 step()
-            except BaseException as error:  # noqa: BLE001, PERF203 - after Ctrl-C, the other steps only count losses
+            except BaseException as error:  # noqa: BLE001, PERF203 - After Ctrl-C, the remaining steps no longer wait.
                 interrupt = error
                 _exit_began_at = float("-inf")
         if interrupt is not None:
@@ -131,11 +131,11 @@ def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
 
 @contextlib.contextmanager
 def _exit_clock_running() -> Iterator[None]:
-    """Count the time inside this context as time of the exit. A nested context has no effect."""
+    """Count the time inside this context toward `shutdown_timeout`. Ignore a nested context."""
     global _exit_began_at, _drained_at  # noqa: PLW0603 - see exit_began_at
     is_inner = _exit_began_at is not None and _drained_at is None
     _exit_began_at = exit_began_at()
-    _drained_at = None  # Set this last: otherwise another thread could read a wrong start.
+    _drained_at = None  # Set this variable last, or other threads could compute a wrong start time.
     try:
         yield
     finally:
@@ -144,10 +144,10 @@ def _exit_clock_running() -> Iterator[None]:
 
 
 def is_told_later(pipeline: Drainable) -> bool:
-    """Return True, and keep the pipeline alive, if a later exit hook will report its losses.
+    """Return True, and keep the pipeline, if a later exit hook will report the pipeline's losses.
 
-    Child processes of `multiprocessing` or Celery run no exit hooks. In a child process, the result
-    is False because the main thread is still alive.
+    Child processes of `multiprocessing` and Celery run no exit hooks. In such a child process, the
+    result is False, because the main thread is still alive when the pipelines are drained.
     """
     if _is_rest_told or threading.main_thread().is_alive():
         return False
@@ -156,15 +156,15 @@ def is_told_later(pipeline: Drainable) -> bool:
 
 
 def _tell_rest() -> None:
-    """Report the losses since the drain: one line for each pipeline."""
-    global _is_rest_told  # noqa: PLW0603 - a process exits once
+    """For each pipeline, report the losses since its drain in one line."""
+    global _is_rest_told  # noqa: PLW0603 - A process exits only once.
     _is_rest_told = True
     for pipeline in _all_pipelines():
         pipeline.tell_rest()
 
 
 def flush_all() -> None:
-    """Send all entries within `shutdown_timeout`. Drop no entry: the process may continue."""
+    """Send all entries within `shutdown_timeout`. Do not drop entries: the process may continue."""
     global _flushed_from, _flushed_until
     with _signals_deferred():
         began = monotonic()
@@ -177,10 +177,10 @@ def flush_all() -> None:
 
 
 def after_drain(action: Callable[[], None]) -> bool:
-    """Call `action` at the end of the drain or the flush that a signal has interrupted.
+    """If a signal has interrupted a drain or `flush_all`, call `action` when that work is done.
 
-    A second drain inside the first could wait forever, because the worker may run in the same
-    thread. The result is False if the main thread is neither draining nor flushing.
+    A second drain inside the first drain could wait forever, because the worker may run in the same
+    thread. If there is no drain or `flush_all` to wait for, do nothing and return False.
     """
     if not _drains_under_way:
         return False
@@ -210,19 +210,19 @@ def _all_pipelines() -> list[Drainable]:
 
 
 def _before_fork() -> None:
-    # Wait for imports in other threads: a half-imported module would stay incomplete in the child.
+    # Wait for imports in other threads: in the child, an unfinished import would never finish.
     loading.acquire(timeout=LOADING_SECONDS)
     opening.acquire(timeout=OPENING_SECONDS)
 
 
 def _after_fork_in_parent() -> None:
     for lock in (opening, loading):
-        with contextlib.suppress(RuntimeError):  # `_before_fork` could not acquire the lock.
+        with contextlib.suppress(RuntimeError):  # `_before_fork` could not get the lock in time.
             lock.release()
 
 
 def _after_fork_in_child() -> None:
-    global _exit_began_at, _drained_at, _drains_under_way  # noqa: PLW0603 - a child process has its own exit
+    global _exit_began_at, _drained_at, _drains_under_way  # noqa: PLW0603 - A child process has its own exit.
     _exit_began_at = _drained_at = None
     _drains_under_way = 0
     _afterwards.clear()
@@ -232,7 +232,7 @@ def _after_fork_in_child() -> None:
         pipeline.start_empty()
 
 
-# Exit hooks run in reverse order. So `_tell_rest` runs after all hooks that are registered later.
+# Python first runs the exit hook that was registered last. So `_tell_rest` is among the last hooks.
 atexit.register(_tell_rest)
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork

@@ -1,7 +1,7 @@
 """Decide when to send a batch that is not full: after about one flush interval.
 
-What must stay true: this module has no clock, no thread and no random numbers of its own. So
-`benchmarks/fleet.py` can run the code of ten thousand clients in one process.
+What must stay true: this module does not read a clock, start a thread or generate random numbers.
+So `benchmarks/fleet.py` can simulate ten thousand clients in one process.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-JITTER = 0.1  # An interval is up to 10 % shorter or longer than its setting.
+JITTER = 0.1  # An interval is up to 10 % shorter or longer than the setting `flush_interval`.
 
 
 class FlushInterval:
-    """Computes when the next batch that is not full is due. Not thread-safe.
+    """Computes when the worker must send the next batch that is not full. Not thread-safe.
 
-    After a start, and after an interval without entries, the wait is a random part of the interval.
+    After a start, and after an interval without entries, the next interval has a random length.
     """
 
     __slots__ = ("_due", "_is_resting", "_seconds")
@@ -29,7 +29,7 @@ class FlushInterval:
         self._is_resting = True
 
     def begin(self, now: float, random: Callable[[], float]) -> None:
-        """Record that a batch is taken now. Later entries are due one interval from now."""
+        """Record that the worker takes a batch now. Later entries are due after one interval."""
         self._is_resting = False
         self._due = now + interval(self._seconds, random)
 
@@ -38,7 +38,7 @@ class FlushInterval:
         self._is_resting = True
 
     def remaining(self, now: float, random: Callable[[], float]) -> float:
-        """Return the seconds until the waiting entries are due. Zero or less means: send now."""
+        """Return the seconds until the entries are due. If they are due now, return 0 or less."""
         if self._is_resting:
             self._is_resting = False
             wait = phase if self._due <= now else interval
@@ -52,9 +52,9 @@ def interval(seconds: float, random: Callable[[], float]) -> float:
 
 
 def phase(seconds: float, random: Callable[[], float]) -> float:
-    """Return the first interval after a start, or after an interval without entries.
+    """Return the length of the first interval after a start or after an interval without entries.
 
-    The result spreads the flushes of clients that started at the same time. With the jitter of
-    `interval` alone, the flushes would spread only after minutes.
+    The length is 10 % to 110 % of the flush interval. So clients that started at the same time soon
+    send at different times. With `interval` alone, the clients would send together for minutes.
     """
     return seconds * (JITTER + random())

@@ -1,7 +1,7 @@
-"""Report lost entries: by a line on stderr, and by a log entry once the server works.
+"""Report lost entries with a line on stderr, and with a log entry when the server works again.
 
-A *notice* is a log entry about lost entries. What must stay true: the lines count each loss exactly
-once, and the notices count each loss exactly once. The loss of a notice causes no further notice.
+A *notice* is a log entry about lost entries. What must stay true: each loss is counted in exactly
+one line and in at most one notice. If a notice is lost, no other notice reports that loss.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from voyage_logger._delivery.server_state import ServerState
     from voyage_logger._queue.contract import Queue
 
-_LINE_SECONDS = 0.5  # A logger waits at most this long for the lines of other threads.
-_AT_END = {"closed", "shutdown"}  # For these reasons, the report names the last problem.
+_LINE_SECONDS = 0.5  # At exit, a logger waits at most this long for the reports of other threads.
+_AT_END = {"closed", "shutdown"}  # After losses for these reasons, also report the last problem.
 
 
 class LossReport:
-    """Reports the losses of one queue.
+    """Reports the losses of one queue. Thread-safe.
 
-    `is_due` is True from the rejection of an entry until the rejection is reported. Thread-safe:
-    threads claim losses under the queue's lock, so that no loss is reported twice.
+    `is_due` is True while the client has not yet reported a rejected entry. To *claim* losses means
+    to mark the losses as reported. The queue's lock makes sure that only one thread claims a loss.
     """
 
     def __init__(
@@ -51,38 +51,38 @@ class LossReport:
         self._clock = clock
         self.is_due = False
         self._words = ""  # The server's answer for the last rejected entry.
-        self._telling: Counter[int] = Counter()  # The number of reports in progress, by thread.
-        self._told: Counter[Loss] = Counter()  # Losses that are reported on stderr.
+        self._telling: Counter[int] = Counter()  # How many reports each thread is writing now.
+        self._told: Counter[Loss] = Counter()  # The losses that were already reported on stderr.
         self._told_at: float | None = None
-        self._noted: Counter[Loss] = Counter()  # Losses that are reported in notices.
-        self._noted_at = 0  # The number of delivered batches at the last notice.
-        self._told_kept = self._noted_kept = 0  # How many reported entries are dead letters.
+        self._noted: Counter[Loss] = Counter()  # The losses that were already reported in notices.
+        self._noted_at = 0  # How many batches had been delivered before the last notice.
+        self._told_kept = self._noted_kept = 0  # How many of the reported entries are dead letters.
 
     def expect(self, words: str) -> None:
-        """Record the server's answer for a rejected entry. The caller holds the queue's lock."""
+        """Store the server's answer about a rejected entry. The caller holds the queue's lock."""
         self.is_due = True
         self._words = words
 
     def end(self) -> None:
-        """Record that all losses are reported, and wake the threads that wait for the report."""
+        """Record that all losses were reported, and wake the threads that wait for the report."""
         with self._queue.lock:
             self.is_due = False
             self._queue.settled.notify_all()
 
     def tell(self, *, at_once: bool = False) -> None:
-        """Report new losses, but at most once a minute unless `at_once` is True."""
+        """Report new losses. Unless `at_once` is True, report at most once a minute."""
         self.report(self._claim("", at_once=at_once))
 
     def tell_last(self, *, at_once: bool = False) -> None:
-        """Report losses after the last attempt, with the problem of that attempt as the cause."""
+        """Report losses after the last attempt. The report says why the last attempt failed."""
         self.report(self.claim_last(at_once=at_once))
 
     def wait_for_others(self, limit: float) -> None:
-        """Wait until other threads have written their lines, because exit would end these threads.
+        """Wait until other threads have written their lines, because exit ends these threads.
 
-        The wait takes at most `_LINE_SECONDS`, counted from now or from `limit` if `limit` has
-        passed. `limit` is a time of the monotonic clock. So an `on_error` function that never
-        returns does not delay exit again for each logger.
+        Wait at most `_LINE_SECONDS`. If `limit` has passed, wait only until `_LINE_SECONDS` after
+        `limit`. So an `on_error` function that never returns delays exit only once, and not once
+        for each logger. `limit` is measured with the monotonic clock.
         """
         deadline = min(self._clock(), limit) + _LINE_SECONDS
         with self._queue.lock:
@@ -93,11 +93,11 @@ class LossReport:
                 self._queue.settled.wait(remaining)
 
     def claim_last(self, *, at_once: bool) -> EntriesLost | None:
-        """Return the losses to report after the last attempt. The caller must report the losses."""
+        """Claim the losses after the last attempt. The caller must report the returned losses."""
         return self._claim(self._server.last_problem or "", at_once=at_once)
 
     def _claim(self, problem: str, *, at_once: bool) -> EntriesLost | None:
-        """Return the losses since the last report, or None if there is nothing to report now."""
+        """Claim the losses since the last report. Return None if nothing must be reported now."""
         now = self._clock()
         with self._queue.lock:
             is_soon = self._told_at is not None and now - self._told_at < QUIET_SECONDS
@@ -115,7 +115,7 @@ class LossReport:
         return EntriesLost(news.total(), _levels(news), reasons, words, kept, problem)
 
     def report(self, error: EntriesLost | None) -> None:
-        """Report claimed losses. The caller must not hold the queue's lock."""
+        """Report losses that were claimed. The caller must not hold the queue's lock."""
         if error is not None:
             try:
                 advice = self._advice(error)
@@ -131,13 +131,13 @@ class LossReport:
     def _advice(self, error: EntriesLost) -> str:
         if not error.kept or not self._queue.place:
             return ""
-        from shlex import quote  # noqa: PLC0415 - rarely wanted
+        from shlex import quote  # noqa: PLC0415 - This import is rarely needed.
 
         folder = printable(quote(self._queue.place))
         return f"; see `voyage-logger spool show --dead-letters {folder}`"
 
     def tell_all(self) -> None:
-        """Report new losses. Write a notice if a batch was delivered since the last notice."""
+        """Report new losses. If a batch was delivered since the last notice, write a new notice."""
         with self._queue.lock:
             losses = self._all()
             news = losses - self._noted
@@ -153,7 +153,7 @@ class LossReport:
             self.end()
 
     def _all(self) -> Counter[Loss]:
-        """Return all losses so far. Lost notices and printed entries do not count."""
+        """Return all losses until now. Lost notices and entries printed on stderr do not count."""
         losses = self._queue.losses()
         for reason, lane in list(losses):
             if lane == NOTICE_LANE or reason == UNCONFIGURED:

@@ -1,8 +1,8 @@
 """A pipeline: the queue, the worker and the transport that a logger and its bound loggers share.
 
-What must stay true: a log call only calls `submit`, which usually makes one comparison and one
-append. The method `_submit_with_checks` handles all rare cases: the first entry of a process, a
-fork without Python's fork hooks, a closed logger, and the end of the process.
+What must stay true: for each entry, a log call calls only `submit`, which usually makes one
+comparison and one append. `_submit_with_checks` handles the rare cases: the first entry of a
+process, a fork in which Python's fork hooks did not run, a closed logger, and exit.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
 FLUSH_TIMEOUT = 30.0
-# At its end, a process with a spool waits at most this many seconds for a server that may be down.
+# At exit, a process with a spool waits only this many seconds for a server that may be down.
 _DURABLE_PATIENCE = 1.0
 
 
 class Pipeline:
     """Accepts encoded entries and delivers them.
 
-    `is_closed` is True once the pipeline drops all new entries.
-    Thread-safe. A signal handler or a `__del__` may interrupt a method and call the pipeline again.
+    After a call of `close`, `is_closed` is True, and the pipeline drops all new entries.
+    Thread-safe. A signal handler or a `__del__` can call a method while another method runs.
 
     Args:
-        make_notice: A function that encodes the fields of an entry about losses.
-        on_fork: A function that a forked child calls first. The function must not take a lock.
+        make_notice: A function that encodes a log entry about lost entries.
+        on_fork: A forked child calls this function first. The function must not acquire a lock.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Pipeline:
         exit_and_fork.watch(self)
 
     def start_empty(self) -> None:
-        """Start again in a forked child with an empty queue: the parent sends its own entries."""
+        """In a forked child, start with an empty queue, because the parent sends queued entries."""
         self._on_fork()
         self._transport.reset()
         self.queue.release_in_child()
@@ -71,11 +71,11 @@ class Pipeline:
     def _make_empty(self) -> None:
         settings, transport, diagnostics = self._settings, self._transport, self._diagnostics
         self._pid = getpid()
-        # The id of the process whose worker runs. If this is None, log calls check for rare cases.
+        # The process id while the worker runs. If None, log calls use `_submit_with_checks`.
         self._served_pid: int | None = None
-        self._is_draining = False  # True while the main thread waits for the last entries.
+        self._is_draining = False  # True while the exit hook sends the last entries.
         self.queue = queue = queue_for(settings, transport.destination, diagnostics)
-        self._reported = queue.stats()  # The counts after the last `flush` or `close`.
+        self._reported = queue.stats()  # The counts at the end of the last `flush` or `close`.
         self._worker = Worker(
             queue,
             transport,
@@ -89,19 +89,19 @@ class Pipeline:
     def submit(self, payload: bytes | bytearray, lane: int) -> int | None:
         """Queue an entry, and return its sequence number. Return None if the entry was dropped.
 
-        This method never raises, and waits for the network only at exit.
+        This method never raises an exception. It waits for the network only during exit.
         """
         if self._served_pid == getpid():
             return self.queue.append(payload, lane)
         return self._submit_with_checks(payload, lane)
 
     def drop_new(self, lane: int, reason: str) -> None:
-        """If an entry could not be made, count the entry as accepted and dropped."""
+        """Count an entry as accepted and dropped, because the client failed to create the entry."""
         self.notice_fork()
         self.queue.drop_new(lane, reason)
 
     def stats(self) -> Stats:
-        """Return the counts at this moment."""
+        """Return the current counts."""
         self.notice_fork()
         return self._worker.server.add_to(self.queue.stats())
 
@@ -114,7 +114,7 @@ class Pipeline:
         return self._result(before, target, started)
 
     def close(self, timeout: float | None) -> FlushResult:
-        """Send the queued entries, and drop new entries. Without `timeout`, wait as at exit."""
+        """Send the queued entries, and drop new entries. If `timeout` is None, wait as at exit."""
         self.notice_fork()
         started = monotonic()
         before = self._reported
@@ -132,7 +132,7 @@ class Pipeline:
         return self._result(before, self.queue.newest(), started)
 
     def stop_when_empty(self) -> None:
-        """No logger uses this pipeline any more: end the worker once the queue is empty."""
+        """Stop the worker when the queue is empty: no logger uses this pipeline any more."""
         self._worker.orders.stop_when_empty()
         if self.queue.oldest() != NEVER and not self._worker.start():
             exit_and_fork.hold(self)
@@ -145,18 +145,18 @@ class Pipeline:
         return self._worker.is_running
 
     def stop_worker(self, deadline: float) -> None:
-        """Stop the worker. Wait until `deadline` for a request or a write that is in progress."""
+        """Stop the worker. Wait until `deadline` for the worker's present request or disk write."""
         self._worker.orders.stop()
         self._worker.join(deadline)
 
     def begin_flush(self) -> int:
-        """Make the worker send all entries. Return the sequence number of the newest entry."""
+        """Make the worker send all entries now. Return the sequence number of the newest entry."""
         self.notice_fork()
         self._worker.orders.flush(target := self.queue.newest())
         return target
 
     def end_flush(self, target: int, began_at: float) -> None:
-        """Wait until all entries up to `target` are settled, but at most `shutdown_timeout`."""
+        """Wait at most `shutdown_timeout` until all entries up to `target` are settled."""
         self._await(target, began_at + self._settings.shutdown_timeout)
 
     def begin_exit(self) -> None:
@@ -168,23 +168,23 @@ class Pipeline:
         self._worker.orders.drain(self._exit_deadline())
 
     def end_exit(self, *, at_once: bool) -> None:
-        """Wait until no entry is pending. At the deadline, drop pending entries. Report losses."""
+        """Wait for pending entries until the deadline. Then drop the rest, and report losses."""
         is_done = False
         try:
             is_done = self._await_end(self._exit_deadline(), _DURABLE_PATIENCE)
-        finally:  # Ctrl-C ends the wait, but all losses are still counted and reported.
+        finally:  # Count and report all losses even if Ctrl-C has ended the wait.
             if is_done:
                 self._is_draining = False
                 self._worker.losses.tell(at_once=at_once)
             else:
                 self._worker.stop_and_drop("shutdown", at_once=at_once)
                 self._is_draining = False
-                self.queue.drop_all("shutdown")  # Daemon threads may have logged new entries.
+                self.queue.drop_all("shutdown")  # Daemon threads may have added entries meanwhile.
             self._worker.losses.wait_for_others(self._exit_deadline())
             self.queue.release()
 
     def tell_rest(self) -> None:
-        """Report the losses that no earlier line has reported."""
+        """Report the losses that were not reported before."""
         self._worker.losses.tell_last(at_once=True)
         self._worker.losses.wait_for_others(self._exit_deadline())
 
@@ -192,8 +192,8 @@ class Pipeline:
         return exit_and_fork.exit_began_at() + self._settings.shutdown_timeout
 
     def _submit_with_checks(self, payload: bytes | bytearray, lane: int) -> int | None:
-        # While Python finalizes, other threads are frozen, and a loss cannot be reported.
-        if sys.is_finalizing():  # pragma: no cover - Coverage ends before Python finalizes.
+        # When the interpreter is finalizing, no other thread runs, and losses cannot be reported.
+        if sys.is_finalizing():  # pragma: no cover - Coverage stops before this moment.
             self.queue.try_drop_new(lane, "shutdown")
             return None
         self.notice_fork()
@@ -202,7 +202,7 @@ class Pipeline:
             self.queue.drop_new(lane, "closed")
             self._worker.losses.tell(at_once=is_exiting and self._is_told_now())
             return None
-        if is_exiting:  # Renew the deadline first: the deadline of an earlier drain may be over.
+        if is_exiting:  # Set a new deadline, because the earlier deadline may have passed.
             self._worker.orders.drain(self._exit_deadline())
         sequence = self.queue.append(payload, lane)
         if not is_exiting:
@@ -214,16 +214,16 @@ class Pipeline:
         return sequence
 
     def _is_told_now(self) -> bool:
-        """True if losses must be reported now, because no later exit hook will report them."""
+        """True if losses must be reported now, because no later exit hook reports these losses."""
         return self._diagnostics.is_inside_on_error or not exit_and_fork.is_told_later(self)
 
     def _wait_in_daemon_thread(self) -> None:
         """During exit, wait until the entry that this daemon thread has logged is settled.
 
-        If the entry is still pending at the deadline and the main thread is draining, the main
-        thread drops and reports the entry. If the main thread is not draining, this thread drops
-        the entry. This thread reports losses at most once a minute, so that daemon threads do not
-        fill stderr. The last exit hook reports the remaining losses.
+        The entry is dropped if it is still pending at the deadline. If the main thread is draining,
+        the main thread drops and reports the entry. Otherwise, this thread drops the entry. This
+        thread reports losses at most once a minute, so that daemon threads do not fill stderr. The
+        last exit hook reports the remaining losses.
         """
         if self._await(self.queue.newest(), self._exit_deadline()):
             return
@@ -232,14 +232,14 @@ class Pipeline:
             self._worker.losses.tell_last()
 
     def _await(self, target: int, deadline: float) -> bool:
-        """Return True once all entries up to `target` are settled, or False after the deadline."""
+        """Wait until all entries up to `target` are settled. If some stay pending, return False."""
         queue, worker = self.queue, self._worker
         is_ending = self.is_closed or exit_and_fork.is_exiting()
-        # A spool may have files of dead processes. Only a running worker finds these files.
+        # A spool may contain files of dead processes. Only a running worker finds these files.
         is_wanted = queue.is_pending(target) or (queue.is_durable and not is_ending)
         is_idle = is_wanted and not worker.is_running and monotonic() < deadline
         start = worker.start_late if is_ending else worker.start
-        # A new thread is better than this thread, in which a DNS lookup could exceed the deadline.
+        # Use a new thread if possible: a DNS lookup in this thread could last beyond the deadline.
         if is_idle and not start():
             worker.run_here(deadline)
         with queue.lock:
@@ -251,9 +251,9 @@ class Pipeline:
         return not is_pending
 
     def _await_end(self, deadline: float, patience: float) -> bool:
-        """Wait until no entry is pending. With a durable queue, wait only while the server answers.
+        """Wait until no entry is pending, but at most until `deadline`.
 
-        With a durable queue and a server that may be down, wait at most `patience` seconds.
+        If the queue is durable, wait longer than `patience` seconds only while the server works.
         """
         if not self.queue.is_durable:
             return self._await(LAST, deadline)
@@ -267,12 +267,12 @@ class Pipeline:
             if is_done or is_over or (settled == server.batches and not is_busy):
                 break
         if self.queue.oldest() == 0:  # Adopted entries must not delay the end of this process.
-            # Wait for the answer to the present request: otherwise the batch would be sent again.
+            # Wait for the answer to the present request. Otherwise, its batch would be sent again.
             self.stop_worker(deadline if server.is_well else end)
         return is_done
 
     def notice_fork(self) -> None:
-        """Start again if this is a forked child in which Python's fork hooks did not run."""
+        """In a forked child in which Python's fork hooks did not run, do the work of the hooks."""
         if self._pid != getpid():
             self.start_empty()
 

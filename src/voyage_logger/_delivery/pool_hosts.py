@@ -1,8 +1,8 @@
-"""Support for multiprocessing, Celery and uWSGI, which run or end processes in their own way.
+"""Support for multiprocessing, Celery and uWSGI, which start or end processes in a special way.
 
-What must stay true: this module imports no library that the app has not imported already. Each
-process registers its own finalizer at its first entry, because a child process can lose the
-finalizers of its parent.
+What must stay true: this module does not import a library unless the app already uses the library.
+Each process registers its own finalizer when it logs its first entry, because a child process does
+not always inherit the finalizers of its parent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-_PRIORITY = 10  # The finalizers of open pools have the priority 15, so they run earlier.
+_PRIORITY = 10  # Finalizers of open pools run first, because their priority is 15.
 _UWSGI_HAS_THREADS = (2, 0, 27)
 DEAD_THREADS = (
     "uWSGI runs without threads: entries are sent only while a request is handled. "
@@ -25,14 +25,14 @@ _finalizing_pid: int | None = None
 
 
 def join(drain: Callable[..., None]) -> None:
-    """Register `drain` with the library that will end this process without exit hooks.
+    """If a library will end this process without exit hooks, register `drain` with the library.
 
-    A child process of `multiprocessing` or billiard runs finalizers at its end, and clears
-    inherited finalizers at its start. A child process of Celery's pool runs neither finalizers nor
-    exit hooks: it sends a Celery signal and then calls `os._exit`. A library may call `drain` more
-    than once.
+    A child process of `multiprocessing` or billiard clears inherited finalizers at its start, and
+    runs its own finalizers at its end. A child process of Celery's pool runs neither finalizers nor
+    exit hooks: the process sends a Celery signal and then calls `os._exit`. A library may call
+    `drain` more than once.
     """
-    global _finalizing_pid  # noqa: PLW0603 - a process has only one list of finalizers
+    global _finalizing_pid  # noqa: PLW0603 - The whole process has one list of finalizers.
     if _finalizing_pid != os.getpid():
         util = _util_of_child()
         if util is not None:
@@ -40,7 +40,7 @@ def join(drain: Callable[..., None]) -> None:
             util.Finalize(None, drain, exitpriority=_PRIORITY)
     signals = sys.modules.get("celery.signals")
     if signals is not None:
-        # Celery sends this signal only in child processes of a pool. A second `connect` is ignored.
+        # Celery sends this signal only in a pool's processes. A second `connect` has no effect.
         signals.worker_process_shutdown.connect(drain, weak=False)
 
 
@@ -60,11 +60,11 @@ def _util_of_child() -> ModuleType | None:
 
 
 def has_dead_threads() -> bool:
-    """True if uWSGI runs without threads.
+    """Return True if uWSGI runs without threads.
 
-    Without threads, the worker runs only while uWSGI handles a request. uWSGI has threads by
-    default since version 2.0.27. In earlier versions, the option `threads` implies the option
-    `enable-threads`.
+    Without threads, the worker runs only while uWSGI handles a request. Since version 2.0.27, uWSGI
+    enables threads by default. Earlier versions enable threads if one of the options `threads` and
+    `enable-threads` is set.
     """
     uwsgi = sys.modules.get("uwsgi")  # The module `uwsgi` exists only inside uWSGI.
     if uwsgi is None or getattr(uwsgi, "version_info", ()) >= _UWSGI_HAS_THREADS:

@@ -1,6 +1,6 @@
 """Count the requests, and record whether the server works.
 
-What must stay true: only the thread that sends entries changes a `ServerState`. Every thread may
+What must stay true: only the thread that sends entries changes a `ServerState`. All threads may
 read a `ServerState`.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from voyage_logger._base.stats import Stats
     from voyage_logger.transports import BaseTransport
 
-_QUIET_FAILURES = 3  # A temporary problem is reported only after this many failed attempts.
+_QUIET_FAILURES = 3  # A temporary problem is reported after this many failed attempts in a row.
 
 
 class ServerState:
@@ -26,7 +26,7 @@ class ServerState:
     def __init__(self, transport: BaseTransport, diagnostics: Diagnostics) -> None:
         self._transport = transport
         self._diagnostics = diagnostics
-        self._reported: tuple[type, int | None] | None = None  # The problem that was reported last.
+        self._reported: tuple[type, int | None] | None = None  # The last reported problem.
         self._requests = self._retries = 0
         self.batches = 0  # The number of delivered batches.
         self._last_delivery: float | None = None
@@ -34,12 +34,12 @@ class ServerState:
 
     @property
     def is_well(self) -> bool:
-        """True if a sign-in or a batch has succeeded, and the last attempt has not failed."""
+        """True if a sign-in or a batch has succeeded before, and the last attempt did not fail."""
         is_known = self.batches > 0 or self._transport.sign_ins > 0
         return is_known and self.last_problem is None
 
     def add_to(self, stats: Stats) -> Stats:
-        """Return the queue's counts together with the counts of requests."""
+        """Return the queue's counts together with the counts of this `ServerState`."""
         return replace(
             stats,
             requests=self._requests,
@@ -51,12 +51,12 @@ class ServerState:
         )
 
     def note_request(self, *, is_retry: bool) -> None:
-        """Count a request that is about to be sent."""
+        """Count a request. The worker calls this method just before it sends the request."""
         self._requests += 1
         self._retries += is_retry
 
     def note_delivery(self) -> None:
-        """Count a delivered batch. If a problem was reported before, report that it has ended."""
+        """Count a delivered batch. If a problem was reported, report that the problem is over."""
         self.batches += 1
         self._last_delivery = time.time()
         self.last_problem = None
@@ -65,7 +65,7 @@ class ServerState:
             self._diagnostics.say("recovered", "entries are being delivered again")
 
     def note_problem(self, error: VoyageError, attempt: int) -> None:
-        """Report a new problem. A temporary problem is reported at the third failure in a row."""
+        """Report a new problem. Report a temporary problem only after three failures in a row."""
         self.last_problem = str(error)
         trouble = (type(error), error.status)
         is_transient = isinstance(error, ConnectionFailed) and error.is_transient

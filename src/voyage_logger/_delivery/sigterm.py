@@ -1,7 +1,7 @@
 """`flush_on_sigterm`: at SIGTERM, send queued entries, and then call the previous handler.
 
-What must stay true: this module sets no handler unless the user calls `flush_on_sigterm`. The
-previous handler is always called, at most `shutdown_timeout` after the signal. If the process
+What must stay true: this module sets no handler unless the app calls `flush_on_sigterm`. The
+previous handler is always called, no later than `shutdown_timeout` after the signal. If the process
 continues, no entry is dropped.
 """
 
@@ -26,24 +26,24 @@ def flush_on_sigterm() -> None:
     """At SIGTERM, send the queued entries of all loggers within `shutdown_timeout`.
 
     After the entries are sent, the previous handler is called. Python's default handler ends the
-    process. If the process continues, entries that were not sent in time stay queued. If the client
-    is already sending entries because of an exit or an earlier SIGTERM, the previous handler is
-    called when all entries are sent or the time is over.
+    process. If the process continues, entries that were not sent in time stay queued. If the signal
+    comes while the client is already sending entries because of an exit or an earlier SIGTERM, the
+    client first finishes this work, and then calls the previous handler.
 
-    Without this function, SIGTERM ends Python at once: exit hooks do not run, and queued entries
-    are lost. With uvicorn you need this function, because uvicorn raises SIGTERM again after its
-    shutdown. With gunicorn and Celery you do not need this function, because gunicorn and Celery
-    end with a normal exit after SIGTERM.
+    Without this function, SIGTERM ends Python immediately: exit hooks do not run, and queued
+    entries are lost. With uvicorn you need this function, because uvicorn raises SIGTERM again
+    after its shutdown. With gunicorn and Celery you do not need this function, because gunicorn and
+    Celery exit normally after SIGTERM.
 
     Call this function in the main thread, after your own code has set its SIGTERM handler. A second
-    call has no effect. Forked children inherit the handler, and send their own entries.
+    call has no effect. Forked child processes inherit the handler, and send their own entries.
 
     On Windows, a process can handle SIGTERM only if the process itself raises the signal with
-    `signal.raise_signal`. If another process ends this process, no handler is called.
+    `signal.raise_signal`. If another process ends this process, Windows does not call any handler.
 
     Raises:
-        ConfigurationError: The calling thread is not the main thread, or the present handler of
-            SIGTERM was not set from Python, so it cannot be called.
+        ConfigurationError: The function was not called in the main thread, or the present SIGTERM
+            handler was not set in Python. Python code cannot call such a handler.
     """
     current = threading.current_thread()
     if current is not threading.main_thread():
@@ -60,7 +60,7 @@ def flush_on_sigterm() -> None:
 
 @frozen
 class _Chain:
-    """A SIGTERM handler. Each handler has its own `previous`: no two handlers call each other."""
+    """A SIGTERM handler that sends entries, and then calls the handler that was set before."""
 
     previous: Handler
 
@@ -72,14 +72,12 @@ class _Chain:
                 exit_and_fork.drain_all()  # pragma: no cover - coverage cannot measure this code
             else:
                 exit_and_fork.flush_all()
-        finally:  # Call the previous handler even if Ctrl-C has ended the sending.
+        finally:  # Call the previous handler even if Ctrl-C has interrupted the sending.
             _Previous(self.previous, number, frame)()
 
 
 @frozen
 class _Previous:
-    """The previous handler and the arguments of its call."""
-
     handler: Handler
     number: int
     frame: FrameType | None = None

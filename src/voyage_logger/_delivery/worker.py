@@ -1,12 +1,12 @@
 """The worker: a daemon thread that takes a batch, sends it, and waits until the next batch is due.
 
-What must stay true: only the worker decides when entries are sent. Only an order ends the worker's
-loop. An exception from a transport or a user's function does not end the loop. Every wait uses a
-condition of the queue, so that flush, close and exit can end the wait. The queue's lock guards all
-orders, and each new order wakes the worker.
+What must stay true: only the worker decides when entries are sent. Only an order, such as `stop`,
+ends the worker's loop. If a transport or a function of the app raises an exception, the loop
+continues. The worker always waits on a condition variable of the queue, so that flush, close and
+exit can end the wait. The queue's lock guards all orders, and each new order wakes the worker.
 
-Starting a thread can fail: at exit on Python 3.12.0 to 3.12.2, or at the system's limit of threads.
-If no thread can start, `run_here` runs the loop in the caller's thread.
+Sometimes the system cannot start a thread: during exit on Python 3.12.0 to 3.12.2, or if there are
+too many threads. Then `run_here` runs the loop in the caller's thread.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ _THREAD_RETRY_SECONDS = 1.0
 
 
 class Orders:
-    """The orders of other threads to one worker: flush, drain, stop. Thread-safe."""
+    """The orders that other threads give to one worker: flush, drain, stop. Thread-safe."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self.flush_until = 0  # Entries up to this sequence number are sent at once.
-        self.deadline: float | None = None  # The time of the monotonic clock at which sending ends.
+        self.flush_until = 0  # Entries up to this sequence number are sent immediately.
+        self.deadline: float | None = None  # The monotonic time at which sending must end.
         self.stops_when_empty = self.is_stopped = False
-        self.is_flush_new = False  # True from a flush until the next attempt begins.
+        self.is_flush_new = False  # True from a flush until the worker reacts to the flush.
 
     def flush(self, until: int) -> None:
-        """Make the worker send all entries up to the sequence number `until` at once.
+        """Make the worker immediately send all entries with a sequence number up to `until`.
 
-        A flush ends a pause between attempts, unless the server asked for the pause.
+        A flush ends the pause between two attempts, unless the server has asked for this pause.
         """
         with self._queue.lock:
             self.flush_until = max(self.flush_until, until)
@@ -61,19 +61,19 @@ class Orders:
             self._queue.changed.notify_all()
 
     def drain(self, deadline: float) -> None:
-        """Until `deadline`, make the worker send each queued or new entry at once."""
+        """Until `deadline`, make the worker send all queued and all new entries immediately."""
         with self._queue.lock:
             self.deadline = deadline
             self.flush(LAST)
 
     def stop_when_empty(self) -> None:
-        """Make the worker end once the queue is empty."""
+        """Make the worker stop when the queue is empty."""
         with self._queue.lock:
             self.stops_when_empty = True
             self._queue.changed.notify_all()
 
     def stop(self) -> None:
-        """Make the worker end after the present attempt, and wake all waiting threads."""
+        """Make the worker stop after its present attempt, and wake all waiting threads."""
         with self._queue.lock:
             self.is_stopped = True
             self._queue.changed.notify_all()
@@ -81,7 +81,7 @@ class Orders:
 
     @contextmanager
     def drain_only(self, deadline: float) -> Iterator[None]:
-        """Give the order to drain. At the end of the context, restore the earlier orders."""
+        """Inside the context, the worker drains the queue. Then the earlier orders apply again."""
         with self._queue.lock:
             earlier = self.flush_until, self.deadline, self.stops_when_empty, self.is_stopped
             self.drain(deadline)
@@ -96,8 +96,8 @@ class Orders:
 class Worker:
     """Delivers the entries of a queue.
 
-    `start` calls `on_start` if the worker is running or starts now. The worker calls `on_end` when
-    its loop ends. `on_start` and `on_end` are called under the queue's lock.
+    `start` calls `on_start`, even if the worker already runs. When the worker's loop ends, the
+    worker calls `on_end`. The queue's lock is held while `on_start` or `on_end` runs.
     """
 
     def __init__(
@@ -120,8 +120,8 @@ class Worker:
         self._on_start = on_start
         self._on_end = on_end
         self._clock = clock
-        # An app may seed `random` in all its processes. Then all processes would wait equally long.
-        self._random = random or Random().random  # noqa: S311 - This is jitter, not cryptography.
+        # An app may seed `random` with the same number in each process, so use a separate `Random`.
+        self._random = random or Random().random  # noqa: S311 - The numbers need not be secret.
         self.server = ServerState(transport, diagnostics)
         self.losses = LossReport(queue, self.server, diagnostics, write_notice, clock)
         self._delivery = BatchDelivery(queue, transport, settings, self.server, self.losses, self)
@@ -133,7 +133,7 @@ class Worker:
         self._no_thread_until = 0.0
 
     def start(self) -> bool:
-        """Start the thread unless the worker is running. Return False if no thread can start."""
+        """Start the thread if the worker is not running. Return False if the start failed."""
         with self._queue.lock:
             if not self.is_running and self._clock() < self._no_thread_until:
                 return False
@@ -145,7 +145,7 @@ class Worker:
             exit_and_fork.hook_exit()
             if pool_hosts.has_dead_threads():
                 self._diagnostics.say("uwsgi", pool_hosts.DEAD_THREADS)
-        except BaseException:  # After Ctrl-C, the next log call must be able to start the worker.
+        except BaseException:  # After Ctrl-C, let the next log call try to start the worker again.
             self._end()
             raise
         if self.start_late():
@@ -155,7 +155,7 @@ class Worker:
         return False
 
     def start_late(self) -> bool:
-        """Start the thread without calling `on_start`: the logger or the process is ending."""
+        """Start the thread while the logger or the process is ending. Do not call `on_start`."""
         self.is_running = True
         try:
             threading.Thread(target=self._live, name="voyage-logger", daemon=True).start()
@@ -167,7 +167,7 @@ class Worker:
         return True
 
     def run_here(self, deadline: float) -> None:
-        """Run the loop in the caller's thread until the queue is empty or the deadline is over."""
+        """Run the loop in the caller's thread until the queue is empty or the deadline passes."""
         with self._queue.lock:
             if self.is_running:
                 return
@@ -176,7 +176,7 @@ class Worker:
             self._run()
 
     def join(self, deadline: float) -> None:
-        """Wait until the loop has ended or the deadline is over."""
+        """Wait until the loop ends or the deadline passes."""
         with self._queue.lock:
             while self.is_running and self._driver != threading.get_ident():
                 remaining = deadline - self._clock()
@@ -189,18 +189,18 @@ class Worker:
         with self._queue.lock:
             self.orders.stop()
             self._queue.drop_all(reason)
-            # Claim the losses under the lock, so that no other thread reports these losses.
+            # Claim the losses while the lock is held, so that no other thread reports the losses.
             error = self.losses.claim_last(at_once=at_once)
         self.losses.report(error)
 
     @property
     def is_stopped(self) -> bool:
-        """True once the worker must stop, by an order or because the time is over."""
+        """True if the worker must stop, because of an order or because the deadline has passed."""
         return self.orders.is_stopped
 
     @property
     def can_settle(self) -> bool:
-        """True if the caller can wait for its entries, because another thread runs the loop."""
+        """True if another thread runs the loop, so that the caller can wait for its entries."""
         is_own = self._driver == threading.get_ident()
         return self.is_running and not self.orders.is_stopped and not is_own
 
@@ -235,7 +235,7 @@ class Worker:
                 self._end()
 
     def _wait_until_due(self) -> bool:
-        """Wait until entries are due, and return True. Return False if the loop must end."""
+        """Wait until entries are due, and return True. If the loop must end, return False."""
         while True:
             self._queue.maintain()
             with self._queue.lock:
@@ -244,7 +244,7 @@ class Worker:
                 return verdict
 
     def _look(self) -> bool | None:
-        """Return True if entries are due, False if the loop must end, and None after a wait."""
+        """Return True if entries are due, False if the loop must end, or None after waiting."""
         queue, orders = self._queue, self.orders
         if orders.is_stopped:
             return False
@@ -261,7 +261,7 @@ class Worker:
         return None
 
     def _rest(self) -> bool | None:
-        """Wait for an entry, because the queue is empty. Return False if the loop must end."""
+        """The queue is empty: wait for an entry. If the loop must end, return False instead."""
         if self.orders.stops_when_empty:
             return False
         self._flush_interval.rest()
@@ -269,25 +269,23 @@ class Worker:
         return None
 
     def _at_most(self, seconds: float) -> float:
-        """Return `seconds`, but at most the queue's maintenance interval."""
         interval = self._queue.maintenance_interval
         return seconds if interval is None else min(seconds, interval)
 
     def _is_behind(self) -> bool:
-        """True if the queue fills up, or if the time for sending is limited."""
         return self._queue.fill() > BEHIND or self.orders.deadline is not None
 
     def _end_round(self) -> None:
-        """Report new losses. Pause if the server has refused several whole batches in a row."""
+        """Report new losses. Pause if the server refused all entries of several recent batches."""
         self.losses.tell_all()
         refused = self._delivery.refused_in_a_row
         if refused > 1 and self.orders.deadline is None:
             self.back_off(_REFUSED_ALL, refused - 1)
 
-    # `BatchDelivery` calls the methods below: they are the protocol `Pacer`.
+    # `BatchDelivery` calls the methods below. They implement its protocol `Pacer`.
 
     def begin_attempt(self) -> float | None:
-        """Record that an attempt begins. Return the attempt's time limit in seconds, or None."""
+        """Record that an attempt begins. Return its time limit in seconds, or None for no limit."""
         with self._queue.lock:
             if self.orders.is_flush_new:
                 self._follow_flush()
@@ -296,14 +294,13 @@ class Worker:
             return max(LEAST_TIME, self.orders.deadline - self._clock())
 
     def _follow_flush(self) -> None:
-        """Mark the latest order to flush as done, and make the next pauses short again."""
         self.orders.is_flush_new = False
         self._delivery.shorten_pauses()
 
     def back_off(self, outcome: Outcome, attempt: float) -> None:
-        """Wait before the next attempt. A flush or the end of the process shortens the wait."""
+        """Wait before the next attempt. A flush or the end of the process shortens this pause."""
         if outcome.kind is Kind.BLOCKED and self.orders.deadline is not None:
-            self.orders.stop()  # a later attempt would fail, too
+            self.orders.stop()  # Another attempt before the deadline would fail, too.
         now = self._clock()
         least = _LEAST_BLOCKED_PAUSE if outcome.kind in PERSISTENT else _LEAST_PAUSE
         pause = backoff.pause(outcome, attempt, self._random)
@@ -311,17 +308,17 @@ class Worker:
         self.losses.tell()
 
     def _wait(self, now: float, end: float, wanted: float, least: float) -> None:
-        """Wait until `end`. A flush shortens the wait, but not below `wanted` and `least`.
+        """Wait until `end`. After a flush, wait only until `wanted` or `least`, whichever is later.
 
-        The server asked for a pause until `wanted`. The shortest pause ends at `least`, so that
-        many flushes do not cause many requests.
+        The server asked for a pause until `wanted`. `least` is the end of the shortest pause that
+        is allowed: without `least`, many flushes would cause many requests.
         """
         queue, orders = self._queue, self.orders
         while not orders.is_stopped and now < end:
             with queue.lock:
                 deadline = orders.deadline
                 if deadline is not None and (queue.is_durable or max(wanted, now) >= deadline):
-                    orders.stop()  # Entries on the disk can wait for the next process.
+                    orders.stop()  # If entries are on the disk, the next process can send them.
                 elif orders.is_flush_new:
                     end = min(end, wanted if deadline is not None else max(wanted, least))
                     self._follow_flush()

@@ -1,9 +1,9 @@
-"""The transports. A transport makes one attempt to send a batch in each call of `send`.
+"""The transports. When `send` is called, a transport makes one attempt to send a batch.
 
-Only this room makes the HTTP requests of the client. To write your own transport, for example
-for Kafka, subclass `BaseTransport`, define `send`, and pass an instance as
-`VoyageLogger(transport=...)`. This room may import `_base` and `_entry`. Read the files in this
-order:
+Only the code in this folder makes the client's HTTP requests. You can write your own transport, for
+example for Kafka: define a subclass of `BaseTransport` with a method `send`, and pass an instance
+as `VoyageLogger(transport=...)`. The files in this folder may import `_base` and `_entry`. Read the
+files in this order:
 
     _base_transport     BaseTransport: the methods that the worker calls
     _outcome            Outcome: the result of one attempt
@@ -38,7 +38,7 @@ else:
     def __getattr__(name: str) -> object:
         if name != "ConsoleTransport":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        # Only a logger without credentials needs this class, so the class is imported late.
+        # The class is imported late, because only a logger without credentials needs the class.
         from voyage_logger.transports import _console_transport  # noqa: PLC0415
 
         globals()[name] = found = _console_transport.ConsoleTransport

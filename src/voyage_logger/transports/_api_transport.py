@@ -1,7 +1,7 @@
-"""The transport to the Logs API: it signs in, keeps the token, and sends a batch in one attempt.
+"""The transport that signs in to the Logs API, keeps the token, and sends batches.
 
 What must stay true: a transport never sleeps and never repeats a request. If the server refuses the
-token in several threads, the transport signs in only once. No error, outcome or `repr` of this
+same token in several threads, the transport signs in only once. No error, outcome or `repr` of this
 module contains a secret.
 """
 
@@ -36,33 +36,33 @@ if TYPE_CHECKING:
 _ENTRY_LIMIT = 1 * MIB
 _DETAIL = 300  # characters
 _NOT_FOUND = 404
-_ENCODED = frozenset((bytes,))  # the types of encoded entries
+_ENCODED = frozenset((bytes,))  # The types of encoded entries.
 
 
 class _Hidden(dict[str, str]):
-    """Headers that are hidden in tracebacks, even in tracebacks that show local variables."""
+    """Headers whose values are hidden, even in tracebacks that show local variables."""
 
     def __repr__(self) -> str:
         return "<hidden>"
 
 
 class Transport(Restorable, BaseTransport):
-    """Signs in to the Logs API and sends batches. Use this class for full control over requests.
+    """Signs in to the Logs API and sends batches. Use this class to control each request yourself.
 
     Args:
         api_key: The API key (default: the environment variable VOYAGE_LOGS_KEY).
         api_secret: The API secret (default: the environment variable VOYAGE_LOGS_SECRET).
         base_url: The root URL of the API (default: VOYAGE_LOGS_URL if set, else the vendor's URL).
-        timeout: The time limits for connecting and for each read, in seconds.
-        compress: Compress requests with gzip. The vendor's documentation does not mention gzip.
+        timeout: The time limits in seconds, one for connecting and one for each read.
+        compress: If True, compress requests with gzip. The vendor's docs do not mention gzip.
         clock: A function that returns the monotonic time in seconds.
 
     Raises:
         ConfigurationError: An argument is not valid, or there are no credentials.
 
-    Thread-safe. After a fork, call `reset()` in the child, as a `VoyageLogger` does. A transport
-    can be copied and pickled like a `VoyageLogger`. If the environment has no credentials when a
-    transport is unpickled, the transport delivers nothing, and each outcome says why.
+    Thread-safe. After a fork, call `reset()` in the child process. A `VoyageLogger` calls `reset()`
+    itself. You can copy and pickle a transport. If the environment has no credentials when a
+    transport is unpickled, the transport delivers nothing, and each outcome contains the reason.
 
     Source: vendor docs, "sign-in-keys" and "logs/batch".
     """
@@ -85,7 +85,7 @@ class Transport(Restorable, BaseTransport):
 
     @classmethod
     def _from(cls, arguments: dict[str, Any]) -> Transport:
-        # Do not raise an error here: an error while unpickling makes a process pool wait forever.
+        # Raise no error here: if unpickling raises an error, a process pool waits forever.
         made = cls.__new__(cls)
         settings = {"api_key": None, "api_secret": None, **arguments}
         clock = settings.pop("clock")
@@ -104,12 +104,12 @@ class Transport(Restorable, BaseTransport):
         from random import Random  # noqa: PLC0415 - the package's import must stay fast
 
         self.sign_ins = 0
-        # Each process has its own random numbers, so forked children renew tokens at other times.
-        self._random = Random().random  # noqa: S311 - This is jitter, not cryptography.
+        # Each process has its own random numbers, so that not all processes sign in together.
+        self._random = Random().random  # noqa: S311 - The numbers need not be secret.
         known = self._endpoint.credentials
         self._secrets = Secrets((known.api_key, known.api_secret) if known is not None else ())
-        # The lock guards the token, not the session. A thread holds the lock during a sign-in, so
-        # that other threads wait for the new token.
+        # The lock guards the token, but not the session. During a sign-in, a thread holds the lock,
+        # so that other threads wait for the new token.
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._session: Session | None = None
@@ -134,8 +134,8 @@ class Transport(Restorable, BaseTransport):
         """Obtain a new token, even if the present token is still valid.
 
         Raises:
-            AuthenticationError: The server refuses the key and secret.
-            ConnectionFailed: The server gives no usable answer.
+            AuthenticationError: The server refused the key and secret.
+            ConnectionFailed: The server gave no answer, or an answer without a token.
             ConfigurationError: The transport was unpickled in an environment without credentials.
         """
         if self._endpoint.problems:
@@ -151,12 +151,12 @@ class Transport(Restorable, BaseTransport):
         """Make one attempt to send a batch. If there is no valid token, sign in first.
 
         Args:
-            entries: Encoded entries, or dicts. Dicts are encoded in the same way as by a logger.
-            time_limit: The most seconds that each wait may take, or None. A sign-in before the
-                batch uses up a part of the time limit.
+            entries: Encoded entries or dicts. This method encodes dicts as a logger encodes them.
+            time_limit: Connecting and each read take at most this many seconds. If a sign-in is
+                needed, less time is left for the batch. None means no limit other than `timeout`.
 
         Returns:
-            The outcome for the whole batch. A network failure is an outcome, not an exception.
+            The outcome for the whole batch. If the network fails, the result is an outcome, too.
 
         Raises:
             TypeError: `entries` is a single entry, not a list of entries.
@@ -171,16 +171,16 @@ class Transport(Restorable, BaseTransport):
                 if failure is not None:
                     return failure
                 token = self._token
-        assert token is not None  # noqa: S101 - tells the type checker that a sign-in without a failure gives a token
+        assert token is not None  # noqa: S101 - The type checker cannot see that a successful sign-in sets the token.
         headers = {"Content-Type": "application/json"}
         body = _body(entries)
         if self._endpoint.compress:
-            import gzip  # noqa: PLC0415 - rarely wanted
+            import gzip  # noqa: PLC0415 - This import is rarely needed.
 
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, compresslevel=6)
         bearer = _Hidden({"Authorization": f"Bearer {token.value}"})
-        if end is not None:  # A sign-in may have used a part of the time limit.
+        if end is not None:  # A sign-in has perhaps used a part of the time limit.
             time_limit = max(LEAST_TIME, end - self._clock())
         answer = self._post(wire.BATCH_PATH, body, headers, bearer, time_limit)
         if isinstance(answer, Outcome):
@@ -193,17 +193,17 @@ class Transport(Restorable, BaseTransport):
         return outcome
 
     def close(self) -> None:
-        """Close the connections, but keep the token. The next request opens a new session."""
+        """Close the connections, but keep the token. The next request opens a new connection."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
 
     def _obtain_token(self, time_limit: float | None) -> Outcome | None:
-        """Sign in. The caller holds the lock. Return None, or the outcome of a failed sign-in."""
+        """Sign in. If the sign-in fails, return its outcome. The caller must hold the lock."""
         credentials = self._endpoint.credentials
         if credentials is None or self._endpoint.problems:
             return Outcome(Kind.BLOCKED, str(missing(self._endpoint)))
-        # The lifetime is counted from before the request, so that no expired token is used.
+        # Read the clock before the request: the token's lifetime begins before the answer arrives.
         asked_at = self._clock()
         secrets = _Hidden(
             {
@@ -223,13 +223,13 @@ class Transport(Restorable, BaseTransport):
             return replace(outcome, detail=outcome.detail + self._hint(answer.status))
         value, life = found
         self._token = _token.Token(value, asked_at + _token.renewal(life, self._random))
-        # The previous token may still be valid, so it is still masked.
+        # Also mask the previous token, because that token may still be valid.
         self._secrets = Secrets((*self.secrets[:2], value, *self.secrets[2:3]))
         self.sign_ins += 1
         return None
 
     def _hint(self, status: int) -> str:
-        """Return advice if the server answers 404 and the base URL has a path."""
+        """If the server answers 404 and the base URL has a path, return advice about the URL."""
         if status != _NOT_FOUND or "/" not in self._endpoint.base_url.split("//", 1)[1]:
             return ""
         root = wire.DEFAULT_BASE_URL
@@ -249,8 +249,8 @@ class Transport(Restorable, BaseTransport):
         secret_headers: Mapping[str, str],
         time_limit: float | None,
     ) -> Answer | Outcome:
-        with loading:  # Import `_session` late: its import of `requests` is slow.
-            from voyage_logger.transports import _session  # noqa: PLC0415 - see the comment above
+        with loading:  # This module is imported late, because it imports `requests`, which is slow.
+            from voyage_logger.transports import _session  # noqa: PLC0415 - See the comment above.
 
         session = self._session
         if session is None:
@@ -275,7 +275,7 @@ class Transport(Restorable, BaseTransport):
             )
 
     def _mask(self, token: Token | None) -> Callable[[str], str]:
-        """Return a function that masks the secrets that a server's answer may repeat."""
+        """Return a function that masks secrets in a text, such as an answer of the server."""
         secrets = (*self.secrets, *([] if token is None else [token.value]))
 
         def mask(text: str) -> str:

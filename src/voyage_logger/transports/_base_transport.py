@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from voyage_logger.transports._outcome import Outcome
 
 
-LEAST_TIME = 0.05  # The shortest time limit of a request, in seconds.
+LEAST_TIME = 0.05  # The shortest time limit, in seconds, that the worker passes to `send`.
 
 
 class BaseTransport:
-    """The base class of transports. Pass an instance of a subclass to `VoyageLogger(transport=)`.
+    """The base class of transports. Pass an instance of a subclass as `VoyageLogger(transport=)`.
 
-    Each call of `send` makes one attempt, in the calling thread. A transport never repeats an
+    Each call of `send` makes one attempt in the calling thread. A transport never repeats an
     attempt, because only the worker knows how much time is left. If `send` raises an exception, the
     worker sends the batch again later.
 
     Attributes:
         sign_ins: The number of tokens that the transport has obtained.
-        secrets: Texts that no entry may contain, such as keys and tokens. A logger masks these
-            secrets in all entries. When a secret changes, the transport replaces the whole tuple.
+        secrets: Keys, tokens and other secrets of the transport. A logger masks these texts in all
+            entries. When a secret changes, the transport sets this attribute to a new tuple.
     """
 
     sign_ins: int = 0
@@ -34,16 +34,16 @@ class BaseTransport:
 
     @property
     def destination(self) -> str:
-        """The server's URL or name, without secrets. A spool's entries go only to this server."""
+        """The server's URL or name, without secrets. Entries in a spool go only to this server."""
         return repr(self)
 
     def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
         """Make one attempt to send a batch.
 
         Args:
-            entries: Encoded entries, each a JSON object in UTF-8.
-            time_limit: The most seconds that each wait may take. If `time_limit` is None, the
-                transport's own time limits apply.
+            entries: Encoded entries. Each entry is a JSON object in UTF-8.
+            time_limit: Each wait for the server takes at most this many seconds. If the argument is
+                None, the transport's own time limits apply.
 
         Returns:
             The outcome for the whole batch.
@@ -51,29 +51,29 @@ class BaseTransport:
         raise NotImplementedError
 
     def warm_up(self) -> None:
-        """Prepare the first `send`. The worker calls this method once, when the worker starts.
+        """Prepare the first call of `send`. The worker calls this method once, when it starts.
 
-        By default, the method signs in, so that wrong credentials are reported at once.
+        By default, the method signs in, so that wrong credentials are reported early.
 
         Raises:
-            VoyageError: The preparation failed. The worker will still call `send`.
+            VoyageError: The preparation failed. The worker calls `send` nevertheless.
         """
         self.sign_in()
 
     def sign_in(self) -> None:
-        """Obtain a token or a similar credential, if the server needs one.
+        """If the server needs a token or a similar credential, obtain it.
 
         Raises:
-            AuthenticationError: The server refuses the credentials.
-            ConnectionFailed: The server gives no usable answer.
+            AuthenticationError: The server refused the credentials.
+            ConnectionFailed: The server gave no answer, or an answer without a credential.
         """
 
     def reset(self) -> None:
-        """In a forked child, replace the locks and forget the connections of the parent.
+        """In a forked child process, create new locks, and forget the connections of the parent.
 
-        The child calls this method before any other method. The method must not close connections,
-        because the parent still uses the connections. The method must not acquire a lock, because
-        the thread that holds the lock does not exist in the child.
+        The client calls this method in the child before any other method. The method must not close
+        connections, because the parent still uses them. The method must not acquire a lock: a
+        thread that held the lock in the parent does not exist in the child.
         """
 
     def close(self) -> None:

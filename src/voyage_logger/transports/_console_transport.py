@@ -1,4 +1,4 @@
-"""The transport of a logger without credentials: it prints readable lines on stderr."""
+"""The transport of a logger without credentials. The transport prints entries on stderr."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from voyage_logger.transports._outcome import UNCONFIGURED, Kind, Outcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PATIENCE = 1.0  # Seconds to wait while stderr is full. After that, the entry is not printed.
-_PIECE = 1024  # 1,024 characters need at most 4 KiB. A writable pipe has room for 4 KiB.
+_PATIENCE = 1.0  # If stderr is a full pipe for this many seconds, the entry is not printed.
+_PIECE = 1024  # 1,024 characters need at most 4 KiB, and a writable pipe has space for 4 KiB.
 
 
 class ConsoleTransport(BaseTransport):
     """Prints entries instead of sending them.
 
-    Printed entries count as dropped, with the reason "unconfigured". So a health check that reads
-    `stats()` finds the missing credentials. The worker does not write to a full pipe that nobody
-    reads: a thread that is blocked in a write would make the interpreter abort at exit.
+    Printed entries count as dropped with the reason "unconfigured". So a health check that reads
+    `stats()` notices that credentials are missing. This class does not write to a full pipe: if a
+    thread is blocked in such a write at exit, the interpreter aborts.
     """
 
-    _left_out = 0  # the number of entries that were not printed since the last printed entry
+    _left_out = 0  # How many entries were not printed since the last printed entry.
 
     def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
         patience = _PATIENCE if time_limit is None else min(_PATIENCE, time_limit)
@@ -35,9 +35,9 @@ class ConsoleTransport(BaseTransport):
         return Outcome(Kind.DISCARDED, UNCONFIGURED)
 
     def _print(self, text: str, patience: float) -> None:
-        """Print an entry, unless nobody reads stderr."""
+        """Print an entry. If stderr is a full pipe, do not print the entry."""
         if self._left_out:
-            patience = 0.0  # The previous entry has already waited for a reader.
+            patience = 0.0  # Do not wait again, because stderr was still full after the last wait.
             text = f"voyage-logger: {self._left_out} entries not printed: nobody read them\n{text}"
         for start in range(0, len(text), _PIECE):
             if not takes_a_line(sys.stderr, patience):

@@ -1,7 +1,7 @@
 """Read the URL and the credentials from arguments and environment variables.
 
 What must stay true: a wrong argument raises an error. A missing or wrong environment variable adds
-a message to `Endpoint.problems`. No error and no `repr` shows a credential.
+a message to `Endpoint.problems`. Credentials never appear in an error or in a `repr`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOOPBACK = r"localhost|::1|127(\.\d{1,3}){3}"
 
 @frozen
 class Credentials:
-    """The API key and the API secret. No `repr` and no pickle contains these secrets."""
+    """The API key and the API secret, which never appear in a `repr` or in a pickle."""
 
     api_key: str
     api_secret: str
@@ -46,7 +46,7 @@ class Credentials:
 class Endpoint:
     """The URL, the credentials and the options of a `Transport`."""
 
-    base_url: str  # without a slash at the end
+    base_url: str  # A URL without a slash at the end.
     credentials: Credentials | None
     timeout: tuple[float, float]  # The time limits for connecting and for each read, in seconds.
     compress: bool
@@ -54,7 +54,7 @@ class Endpoint:
 
     @property
     def is_exposed(self) -> bool:
-        """True if secrets would be sent over a network without encryption."""
+        """True if the client would send secrets over a network without encryption."""
         from urllib.parse import urlsplit  # noqa: PLC0415 - the package's import must stay fast
 
         url = urlsplit(self.base_url)
@@ -70,7 +70,7 @@ def endpoint_from(
     compress: object,
     environ: Mapping[str, str] = os.environ,
 ) -> Endpoint:
-    """Return the endpoint. If a key, secret or URL is None, read it from the environment."""
+    """Return the endpoint. If the key, secret or URL is None, read its environment variable."""
     problems: list[str] = []
     credentials = _credentials(api_key, api_secret, environ, problems)
     if base_url is not None:
@@ -92,7 +92,7 @@ def endpoint_from(
 
 
 def missing(endpoint: Endpoint) -> ConfigurationError:
-    """Return the error for an endpoint that has problems."""
+    """Return an error that describes the problems of an endpoint."""
     problems = "; ".join(endpoint.problems)
     parameter = "base_url" if endpoint.credentials else "credentials"
     error = ConfigurationError(parameter, "<incomplete>", f"complete ({problems})")
@@ -112,7 +112,7 @@ def _url(parameter: str, value: object) -> str:
     from urllib.parse import urlsplit  # noqa: PLC0415 - see above
 
     rule = "an http:// or https:// URL with a host, without credentials, query or fragment"
-    # A URL with one of the characters `@?#&=` may contain a secret, so no error shows the URL.
+    # A URL with one of the characters `@?#&=` may contain a secret, so errors do not show the URL.
     is_harmless = isinstance(value, str) and not set(value) & set("@?#&=")
     shown = value if is_harmless else "<a hidden value>"
     if not isinstance(value, str):
@@ -145,11 +145,11 @@ def _credentials(
 def _credential(
     parameter: str, value: object, name: str, environ: Mapping[str, str], problems: list[str]
 ) -> str:
-    """Return a key or a secret. If the variable is missing or wrong, add a problem; return ""."""
+    """Return a key or a secret. If there is no valid text, add a problem and return ""."""
     rule = "a text of visible ASCII characters, as HTTP headers carry"
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(parameter, f"<a hidden {type(value).__name__}>", rule)
-    # An empty argument counts as missing: apps often pass an empty text if a secret is not set.
+    # An empty argument counts as None: apps often pass an empty text if no secret is configured.
     if argument := (value or "").strip():
         if not is_header_safe(argument):
             raise ConfigurationError(parameter, "<a hidden text>", rule)
@@ -164,5 +164,5 @@ def _credential(
 
 
 def is_header_safe(value: str) -> bool:
-    """Return True if an HTTP header can hold the value unchanged."""
+    """Return True if the value can be sent in an HTTP header without a change."""
     return bool(value) and value.isascii() and value.isprintable()

@@ -1,4 +1,4 @@
-"""The outcome of one attempt to send a batch. A transport returns the outcome to the worker."""
+"""The outcome of one attempt to send a batch. `send` returns the outcome to the worker."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Kind(Enum):
     Attributes:
         DELIVERED: The server has confirmed the batch.
         TRY_AGAIN: A temporary failure, such as an outage, a rate limit or a network error.
-        UNAUTHORIZED: The server refused the token; the next attempt signs in again.
+        UNAUTHORIZED: The server refused the token. The next attempt signs in again.
         BLOCKED: A failure that a person must fix, such as wrong credentials or a wrong URL.
-        TOO_LARGE: The request is larger than the server accepts.
-        REFUSED: The server refuses an entry of the batch.
-        DISCARDED: The transport has no server to send the batch to.
+        TOO_LARGE: The request was too large for the server.
+        REFUSED: The server refused the batch, because at least one entry is not acceptable.
+        DISCARDED: The transport sent nothing, because it has no server.
     """
 
     DELIVERED = "delivered"
@@ -35,10 +35,10 @@ class Kind(Enum):
     DISCARDED = "discarded"
 
 
-UNCONFIGURED = "unconfigured"  # The reason of entries that are printed instead of sent.
-RETRY_AFTER_CAP = 300.0  # The longest pause that a server can ask for, in seconds.
+UNCONFIGURED = "unconfigured"  # The drop reason for entries that are printed instead of sent.
+RETRY_AFTER_CAP = 300.0  # If a server asks for a longer pause, wait only this many seconds.
 
-# After a failure of these kinds, the worker waits longer: usually a person must fix the cause.
+# After failures of these kinds, the worker waits longer, because usually a person must fix them.
 PERSISTENT = (Kind.BLOCKED, Kind.UNAUTHORIZED)
 
 
@@ -47,11 +47,11 @@ class Outcome:
     """The result of one attempt.
 
     Attributes:
-        kind: The kind, which decides what the worker does next.
-        detail: A description for people. It contains no secrets and no entries.
-        status: The HTTP status, or None if there was no answer.
-        retry_after: How many seconds the server asks the client to wait, or None.
-        is_sign_in: True if the sign-in failed, so no batch was sent.
+        kind: The kind of the outcome.
+        detail: A description for people. The description contains no secrets and no entries.
+        status: The HTTP status, or None if the server did not answer.
+        retry_after: How many seconds the server asked the client to wait, or None.
+        is_sign_in: True if the sign-in failed before the batch was sent.
     """
 
     kind: Kind
@@ -65,7 +65,7 @@ class Outcome:
 
 
 def error_of(outcome: Outcome) -> VoyageError:
-    """Return the outcome as an error that says what happened and what to do."""
+    """Return an error with the detail of the outcome, and with advice if a sign-in was refused."""
     if outcome.is_sign_in and outcome.status in (401, 403):
         advice = "check the API key and secret (VOYAGE_LOGS_KEY, VOYAGE_LOGS_SECRET)"
         return AuthenticationError(f"{outcome.detail}: {advice}", outcome.status)

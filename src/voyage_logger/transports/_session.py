@@ -1,7 +1,7 @@
-"""The HTTP session, which makes one POST request at a time and reads the answer.
+"""The HTTP session. Each call of `Session.post` makes one POST request and reads the answer.
 
-Only this module imports `requests`. The import of `requests` takes 100 ms, so the worker's thread
-imports this module at the first request. This module handles all exceptions of `requests` and
+Only this module imports `requests`. This import takes 100 ms, so this module is imported only at
+the first request, in the worker's thread. This module handles all exceptions of `requests` and
 `urllib3`.
 """
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from urllib3.poolmanager import PoolManager
 
 _USER_AGENT = f"voyage-logger/{__version__}"
-_BODY_LIMIT = 64 * 1024  # Bytes. A token has about 2 KiB, and an error message is not longer.
-_PIECE = 4096  # Bytes.
-# Statuses of interim answers. The standard library skips status 100. After status 101, the
-# connection no longer uses HTTP.
+_BODY_LIMIT = 64 * 1024  # 64 KiB are enough: tokens and error messages have only about 2 KiB.
+_PIECE = 4096
+# Answers with these statuses are interim answers. The range begins at 102: `http.client` itself
+# skips status 100, and after status 101 the connection no longer uses HTTP.
 _INTERIM = range(102, 200)
-_MOST_INTERIM = 100  # Each interim answer may take as long as the read timeout, so we set a limit.
+_MOST_INTERIM = 100  # Without this limit, a server could send interim answers forever.
 
-# These failures happen before a request is sent, and repeat until the configuration changes.
+# These failures happen before a request is sent. A retry fails again until the settings change.
 _PERMANENT = (
     exceptions.InvalidHeader,
     exceptions.InvalidSchema,
@@ -50,12 +50,11 @@ _PERMANENT = (
     ssl.SSLCertVerificationError,
 )
 
-# Errors for a URL that cannot be parsed.
 _MALFORMED = (exceptions.InvalidURL, urllib3.exceptions.LocationValueError)
 
 
-class RequestFailed(Exception):  # noqa: N818 - the name states what happened
-    """The server gave no answer. A permanent failure lasts until the configuration changes."""
+class RequestFailed(Exception):  # noqa: N818 - The name says what happened.
+    """The server gave no answer. If `is_permanent` is True, a person must change the settings."""
 
     def __init__(self, detail: str, *, is_permanent: bool) -> None:
         super().__init__(detail)
@@ -64,19 +63,19 @@ class RequestFailed(Exception):  # noqa: N818 - the name states what happened
 
 
 class Session:
-    """A `requests` session for the Logs API, which is as thread-safe as its connection pool."""
+    """A `requests` session for the Logs API. Several threads can call `post` at the same time."""
 
     def __init__(self) -> None:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = _USER_AGENT
-        # Refuse cookies: a cookie could bind this process to one of several servers.
+        # Do not accept cookies: a cookie could make a load balancer always choose the same server.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # Only the worker repeats requests, so urllib3 must not repeat any request.
+        # urllib3 must not repeat requests, because only the worker decides when to try again.
         adapter = _Adapter(max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
-        # The proxy and certificate settings of the environment. Reading the settings takes as long
-        # as the rest of a request, so the settings are read again only after a failure.
+        # The proxy and certificate settings of the environment. Reading these settings takes as
+        # long as the rest of a request, so they are read again only after a failure.
         self._surroundings: Mapping[str, Any] | None = None
 
     def post(
@@ -110,7 +109,7 @@ class Session:
                 )
         except (exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(error) from None
-        # `requests` raises these errors for some malformed host names and proxy URLs.
+        # `requests` raises these errors if a host name or the URL of a proxy is malformed.
         except (ValueError, TypeError, LookupError) as error:
             raise RequestFailed(_brief(error), is_permanent=True) from None
 
@@ -119,7 +118,7 @@ class Session:
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter whose connection pools have no locks: a fork could copy a lock that is held."""
+    """An adapter whose pools of idle connections have no locks. `_Idle` explains the reason."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -143,9 +142,9 @@ def _amended(pool: Any) -> Any:
 
 
 class _FinalResponse(HTTPResponse):
-    """An HTTP response that skips all interim answers. The standard library skips only status 100.
+    """An HTTP response that skips all interim answers. `http.client` skips only status 100.
 
-    If status 102 or 103 counted as the final answer, the client would send a delivered batch again.
+    If the client treated status 102 or 103 as the final answer, it would send the batch again.
     """
 
     def begin(self) -> None:
@@ -153,15 +152,15 @@ class _FinalResponse(HTTPResponse):
             super().begin()
             if self.status not in _INTERIM:
                 return
-            self.headers = self.msg = None  # type: ignore[assignment] # otherwise `begin` does nothing
+            self.headers = self.msg = None  # type: ignore[assignment] # `begin` reads nothing if these are set.
         raise HTTPException(f"more than {_MOST_INTERIM} interim answers")
 
 
 class _Idle:
-    """The idle connections of a pool, with the methods of `queue.LifoQueue` that urllib3 uses.
+    """The idle connections of a pool. urllib3 uses this class instead of `queue.LifoQueue`.
 
-    A `LifoQueue` has a lock, and a fork can copy the lock while a thread holds the lock. The child
-    process would wait for such a lock forever at its exit, when urllib3 empties all pools.
+    A `LifoQueue` has a lock. If a fork happens while another thread holds the lock, nothing can
+    release the lock in the child. When the child exits, urllib3 would wait for the lock forever.
     """
 
     def __init__(self, maxsize: int) -> None:
@@ -195,7 +194,7 @@ class _SecretHeaders(AuthBase):
 
 
 def _body(response: requests.Response, time_limit: float) -> bytes:
-    """Return the beginning of the body. If the body is read to its end, the connection is reused.
+    """Read the body, so that the connection can be reused. Stop after about `_BODY_LIMIT` bytes.
 
     `time_limit` applies to the whole body, because a server may slowly send one byte after another.
     """
@@ -203,7 +202,7 @@ def _body(response: requests.Response, time_limit: float) -> bytes:
     read = getattr(response.raw, "read1", response.raw.read)  # urllib3 has `read1` since 2.1.
     pieces: list[bytes] = []
     size = 0
-    # Ignore a failure here: the status is known, and another attempt could duplicate the batch.
+    # Ignore failures: the status is already known, and a retry could deliver the batch twice.
     with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
         while size < _BODY_LIMIT and monotonic() < end:
             piece = read(_PIECE, decode_content=True)
@@ -216,16 +215,16 @@ def _body(response: requests.Response, time_limit: float) -> bytes:
 
 def _failure(error: Exception) -> RequestFailed:
     chain = _chain(error)
-    # If an OSError is not a RequestException, a CA bundle or a client certificate is missing.
+    # If an OSError is not a RequestException, a file with certificates is missing.
     is_setup = isinstance(error, OSError) and not isinstance(error, exceptions.RequestException)
     is_permanent = is_setup or any(isinstance(link, _PERMANENT) for link in chain)
     return RequestFailed(_brief(chain[-1]), is_permanent=is_permanent)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return the error and its causes. `requests` and `urllib3` store causes in several ways."""
+    """Return the error and its causes. `requests` and `urllib3` store causes in several places."""
     chain = [error]
-    for _ in range(10):  # pragma: no branch - a limit, because causes could form a cycle
+    for _ in range(10):  # pragma: no branch - The limit is needed if causes form a cycle.
         inner = (getattr(chain[-1], "reason", None), *chain[-1].args, chain[-1].__cause__)
         below = next((link for link in inner if isinstance(link, BaseException)), None)
         if below is None:
@@ -236,7 +235,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _brief(error: BaseException) -> str:
     if isinstance(error, _MALFORMED) or type(error) in (TypeError, ValueError):
-        # Do not show the error's message: it quotes a part of the URL, which may be a password.
+        # Do not show the error's message: it contains a part of the URL, perhaps a password.
         text = "the base URL, or a proxy's (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), is malformed"
     else:
         text = re.sub(r"//\S*@", "//***@", str(error))  # The URL of a proxy may contain a password.

@@ -1,4 +1,4 @@
-"""Read the access token from the answer of a sign-in, and decide when to renew the token.
+"""Read the access token from the answer to a sign-in, and decide when to renew the token.
 
 Source: vendor docs, "sign-in-keys".
 """
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from voyage_logger.transports._verdict import Answer
 
-# A token is renewed 300 to 600 seconds before it expires. The vendor's reference classes renew a
-# token 300 seconds before it expires.
+# The client renews a token 300 to 600 seconds before the token expires. The vendor's reference
+# classes renew a token 300 seconds before the token expires.
 RENEWAL = 300.0
-RENEWAL_SHARE = 0.2  # A short-lived token is renewed after 60 % to 80 % of its lifetime.
+RENEWAL_SHARE = 0.2  # If a token's lifetime is short, renew it after 60 % to 80 % of the lifetime.
 
 
 @frozen
 class Token:
-    """An access token, and the time of the monotonic clock at which the token is renewed."""
+    """An access token. `renew_at` is the monotonic time at which the client renews the token."""
 
     value: str
     renew_at: float
@@ -39,7 +39,7 @@ class Token:
 
 
 def token_in(answer: Answer) -> tuple[str, float] | None:
-    """Return the token and its lifetime in seconds. Return None if the answer has no token."""
+    """Return the token and its lifetime in seconds. If the answer has no token, return None."""
     if not answer.is_success or answer.is_page:
         return None
     try:
@@ -57,9 +57,9 @@ def token_in(answer: Answer) -> tuple[str, float] | None:
 
 
 def renewal(life: float, random: Callable[[], float]) -> float:
-    """Return the number of seconds after which a token is renewed.
+    """Return how many seconds after the sign-in the client renews the token.
 
     A part of the result is random. Without the random part, clients that started at the same time
-    would always sign in at the same time.
+    would always renew their tokens at the same time.
     """
     return life - min(RENEWAL, life * RENEWAL_SHARE) * (1 + random())

@@ -1,7 +1,7 @@
 """Decide what an HTTP answer means for the batch.
 
-The meaning of status 401 and its body comes from the vendor's docs. The meanings of the other
-statuses come from RFC 9110 and the conventions of JSON APIs.
+The vendor's docs explain status 401 and the body of such an answer. For all other statuses, the
+client follows RFC 9110 and the conventions of JSON APIs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from voyage_logger.transports._outcome import RETRY_AFTER_CAP, Kind, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_WORDS = 200  # An error message repeats at most this many characters of an answer.
+_WORDS = 200  # An error message shows at most this many characters of the server's answer.
 
 _BY_STATUS = {
     400: Kind.REFUSED,
@@ -35,10 +35,10 @@ class Answer:
     """The parts of an HTTP answer that the client reads."""
 
     status: int
-    content_type: str  # in lower case
+    content_type: str  # The Content-Type header in lower case.
     retry_after: str | None
     location: str | None
-    body: bytes  # The beginning of the body, or nothing if the body could not be read.
+    body: bytes  # The first part of the body, or b"" if the body could not be read.
 
     def __repr__(self) -> str:  # The body may contain a token.
         return f"Answer({self.status}, {self.content_type!r})"
@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def is_page(self) -> bool:
-        """True for an HTML page. Only a proxy or a captive portal answers with an HTML page."""
+        """True if the answer is an HTML page. HTML pages come from a proxy, not from the API."""
         return self.content_type.startswith("text/html")
 
 
@@ -67,7 +67,7 @@ def batch_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) 
 
 
 def sign_in_outcome(answer: Answer, now: float, mask: Callable[[str], str] = str) -> Outcome:
-    """Return the outcome of a sign-in that gave no token: `TRY_AGAIN` or `BLOCKED`."""
+    """Return the outcome of a failed sign-in, with the kind `TRY_AGAIN` or `BLOCKED`."""
     kind = _kind(answer)
     return Outcome(
         kind if kind is Kind.TRY_AGAIN else Kind.BLOCKED,
@@ -85,7 +85,7 @@ def _kind(answer: Answer) -> Kind:
 
 
 def _words(answer: Answer, mask: Callable[[str], str]) -> str:
-    """Return the answer in one line: the status, and the error text from a JSON body."""
+    """Return the answer in one line: the status and, if the body is JSON, its error message."""
     said = ""
     if answer.is_page:
         said = "an HTML page, not the API"
@@ -100,18 +100,18 @@ def _words(answer: Answer, mask: Callable[[str], str]) -> str:
             body = None
         if isinstance(body, dict):
             parts = [str(body[key]) for key in ("error", "message", "detail") if body.get(key)]
-            said = mask(": ".join(parts))  # Mask first: the cut below could leave half a secret.
+            said = mask(": ".join(parts))  # Mask before cutting: a cut could leave half a secret.
     printable = "".join(char if char.isprintable() else " " for char in said[:_WORDS])
     return f"HTTP {answer.status} {printable}".rstrip()
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Return the seconds that a valid `Retry-After` header asks for, at most `RETRY_AFTER_CAP`."""
+    """Return the seconds of a `Retry-After` header. Return None if the header is not valid."""
     if value is None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text), RETRY_AFTER_CAP)  # `int` refuses very long numbers.
+        return min(float(text), RETRY_AFTER_CAP)  # Unlike `float`, `int` fails for very long texts.
     from datetime import timezone  # noqa: PLC0415 - See the next line.
     from email.utils import parsedate_to_datetime  # noqa: PLC0415 - This import takes 20 ms and is rarely needed.
 
