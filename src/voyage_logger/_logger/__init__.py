@@ -1,6 +1,6 @@
-"""The code that an app calls in its own threads: log calls, contexts and journeys.
+"""The code that runs in the app's threads: log calls, contexts and journeys.
 
-This room may import all rooms above it in the list of the package: `_base`, `_entry`, `_queue`,
+The modules of this folder are allowed to import the folders `_base`, `_entry`, `_queue`,
 `transports` and `_delivery`. Read the files in this order:
 
     logger           VoyageLogger: a logger's own methods, such as flush and capture_uncaught

@@ -1,4 +1,4 @@
-"""What a decorator must know about a function, method, partial or callable object."""
+"""Helpers for decorators: they find the name, the code and the kind of any callable object."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ def name_of(function: Any) -> str:
 
 
 def body_of(function: Any) -> Any:
-    """Return the function that a call runs. For a callable object, return its `__call__` method."""
+    """Return the function that runs in a call. For a callable object, return its `__call__`."""
     import inspect  # noqa: PLC0415 - `inspect` is slow to import
 
     function = _without_partials(function)
     if inspect.isroutine(function):
         return function
-    return getattr(type(function), "__call__", function)  # noqa: B004 - this line needs the method
+    return getattr(type(function), "__call__", function)  # noqa: B004 - the caller needs the method
 
 
 def is_async(function: Any) -> bool:
     """Return True if a function is asynchronous. For a generator function, raise `TypeError`.
 
-    A call of a generator function does not run the function's body. So a decorator cannot run
-    code before and after the body.
+    When a generator function is called, its body does not run yet. So a decorator cannot run code
+    directly before and after the body.
     """
     import inspect  # noqa: PLC0415 - `inspect` is slow to import
 

@@ -1,13 +1,13 @@
-"""The option `collapse`: identical entries become one entry with an exact count.
+"""Implements the option `collapse`: identical entries become one entry with an exact count.
 
-The first of several identical entries is queued as usual. While the first
-entry is in the queue, each identical log call replaces the entry with one that has a higher count.
-After the first entry was taken or shed, the next identical entry is queued as a new first entry.
-So `flush`, the end of the program and a full queue need no special code.
+The first of several identical entries is queued as usual. While this first entry is in the queue,
+each identical log call only increases the count in the queued entry. After the first entry was
+taken or shed, the next identical entry is queued as a new first entry. So `flush`, the end of the
+program and a full queue need no special code.
 
-What must stay true: the counts of all entries add up to the number of log calls. Two entries are
-never collapsed if the caller gave a field different values. An entry is never collapsed if the
-caller has set `repeat_count` or `last_logged_at`.
+What must stay true: the sum of the counts in all entries is the number of log calls. Two entries
+are never collapsed if they differ in a field that the caller has set. An entry is never collapsed
+if the caller has set `repeat_count` or `last_logged_at`.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class _Burst(NamedTuple):
 
 
 class Collapser:
-    """Submits the first of several identical entries to a pipeline, and counts the others.
+    """Submits the first of several identical entries to a pipeline, and counts the later entries.
 
-    An entry is counted if it is logged within `window` seconds after the first entry. Thread-safe.
+    Entries are counted only for `window` seconds after the first entry. Thread-safe.
     """
 
     def __init__(
@@ -61,17 +61,17 @@ class Collapser:
 
     @staticmethod
     def stamps_in(fields: dict[str, Any], given: object) -> dict[str, Any]:
-        """Return `logged_at` and `log_id`, if the client has added these two to `meta_data`."""
+        """Return the values of `logged_at` and `log_id` that the client added to `meta_data`."""
         own, meta_data = as_mapping(given), as_mapping(fields.get("meta_data"))
         return {name: meta_data[name] for name in STAMPS if name in meta_data and name not in own}
 
     def submit(self, entry: dict[str, Any], lane: int, stamps: dict[str, Any]) -> bool:
-        """Submit an entry. If an identical entry is queued, raise its count and return True."""
+        """If an identical entry is queued, count the entry and return True. Else submit it."""
         meta_data = entry.get("meta_data", {})
         if type(meta_data) is not dict or any(name in meta_data for name in _WRITTEN):
             self._pipeline.submit(self._encode(entry), lane)
             return False
-        # If `before_send` has replaced `logged_at` or `log_id`, the new value is the caller's own.
+        # A `logged_at` or `log_id` that `before_send` has changed counts as a field of the caller.
         stamps = {name: text for name, text in stamps.items() if _is(meta_data.get(name), text)}
         data = {name: value for name, value in meta_data.items() if name not in stamps}
         key = (lane, self._encode({**entry, "meta_data": data}))
@@ -87,7 +87,7 @@ class Collapser:
         data: dict[str, Any],
         stamps: dict[str, Any],
     ) -> bool:
-        """Raise the count of an identical entry; return False if the queue has no such entry."""
+        """Increase the count of an identical queued entry. Return False if no such entry exists."""
         for _ in range(_TRIES):  # pragma: no branch - no test makes all tries fail
             burst = self._bursts.get(key)
             if burst is None or not self._is_open(burst):
@@ -97,7 +97,7 @@ class Collapser:
             payload = self._encode({**entry, "meta_data": meta_data})
             with burst.queue.lock:
                 if self._bursts.get(key) is not burst:
-                    continue  # Another thread has raised the count meanwhile.
+                    continue  # Meanwhile, another thread has increased the count.
                 if not burst.queue.amend(key[0], burst.sequence, burst.payload, payload):
                     break
                 self._bursts[key] = burst._replace(calls=count)
@@ -105,7 +105,7 @@ class Collapser:
         return False
 
     def _is_open(self, burst: _Burst) -> bool:
-        is_present = burst.queue is self._pipeline.queue  # A forked child has its own queue.
+        is_present = burst.queue is self._pipeline.queue  # A forked child gets a new queue.
         return is_present and self._clock() - burst.began_at < self._window
 
     def _begin(self, key: tuple[int, bytes], entry: dict[str, Any], stamps: dict[str, Any]) -> None:

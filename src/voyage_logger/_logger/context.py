@@ -1,11 +1,12 @@
 """The ambient context: fields that are added to all entries of a thread or asyncio task.
 
-All loggers of a process use the same context. Each scope (a `with` block) that is entered adds a
-layer to the context. A layer holds all ambient fields inside the scope.
+All loggers of a process use the same context. A `with` block of `context` or `journey` is a scope.
+When a scope is entered, a layer is added to the context. A layer contains all fields that apply
+inside the scope.
 
-What must stay true: an empty context costs a log call only one call of `ContextVar.get`. The
-fields of a layer never change, because other tasks may have inherited the layer. When a scope is
-left, only its own fields are removed. The scopes may be left in any order and in any context.
+What must stay true: if the context is empty, a log call needs only one call of `ContextVar.get`.
+The fields of a layer never change, because other tasks may have inherited the layer. When a scope
+is left, only the fields of this scope are removed. Scopes can be left in any order.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ class Layer:
         self.journey = journey
         self.timeline = timeline
         self.is_left = False  # True if the scope was left before an inner scope.
-        self.left_to: Layer | None = None  # Set to the outer layer when `is_left` is set.
+        self.left_to: Layer | None = None  # If `is_left` is True, this is the outer layer.
 
 
 AMBIENT: ContextVar[Layer | None] = ContextVar("voyage_logger", default=None)
 
 
 def merged(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of both dicts; `upper` takes precedence, and meta_data is merged by key."""
+    """Merge two dicts of fields. `upper` takes precedence. `meta_data` is merged key by key."""
     fields = {**lower, **upper}
     if upper.get("meta_data") is not None and lower.get("meta_data") is not None:
         below = as_mapping(lower["meta_data"])
@@ -64,12 +65,12 @@ def merged(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
 class Scope:
     """A context manager that adds fields to the ambient context: see `VoyageLogger.context`.
 
-    Several threads and tasks may enter the same scope, and each may enter the scope several times.
+    Several threads and tasks can enter the same scope, each of them even several times.
     """
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self._fields = fields
-        self._entered: list[tuple[Layer, Layer | None]] = []  # pairs of a layer and its outer layer
+        self._entered: list[tuple[Layer, Layer | None]] = []  # pairs: (layer, outer layer)
 
     def __enter__(self) -> Self:
         outer = AMBIENT.get()
@@ -86,7 +87,7 @@ class Scope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave(error, sys._getframe(1))  # noqa: SLF001 - the module `inspect` is slower
+        self._leave(error, sys._getframe(1))  # noqa: SLF001 - the module `inspect` is slow
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -97,11 +98,11 @@ class Scope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave(error, sys._getframe(1))  # noqa: SLF001 - the module `inspect` is slower
+        self._leave(error, sys._getframe(1))  # noqa: SLF001 - the module `inspect` is slow
 
     def _leave(self, error: BaseException | None, frame: FrameType | None) -> None:
-        """End the innermost layer of this scope."""
-        del error, frame  # Only the subclass `Journey` uses the arguments.
+        """Remove the innermost layer of this scope from the context."""
+        del error, frame  # Only the method of the subclass `Journey` needs these arguments.
         self._pop()
 
     def _push(self, layer: Layer, outer: Layer | None) -> None:
@@ -109,8 +110,8 @@ class Scope:
         AMBIENT.set(layer)
 
     def _pop(self) -> Layer | None:
-        """End this scope's innermost layer in the current context, and return the layer."""
-        # `ContextVar.reset` would raise an error if asyncio closes a generator in another context.
+        """Remove the innermost layer of this scope from the context, and return the layer."""
+        # `ContextVar.reset` would fail if asyncio closes a generator in a different context.
         current = AMBIENT.get()
         for pair in reversed(self._entered):
             layer, outer = pair
@@ -133,19 +134,19 @@ class ContextMethods:
     def context(self, **fields: Unpack[LogFields]) -> Scope:
         """Return a context manager that adds fields to all entries of this thread or task.
 
-        All loggers add the fields. Both `with` and `async with` work. Tasks that start inside the
-        block inherit the fields. Threads and executors do not inherit the fields, so use
-        `propagate` for threads and executors.
+        All loggers of the process add the fields to their entries. Both `with` and `async with`
+        work. Tasks that start inside the block inherit the fields. Threads and executors do not
+        inherit the fields: use `propagate`.
 
         Args:
-            fields: The fields, as for `debug`.
+            fields: Any fields that the method `debug` accepts.
         """
         return Scope(dict(fields))
 
 
 @contextlib.contextmanager
 def within(layer: Layer | None) -> Iterator[None]:
-    """Make a layer the current layer inside a `with` block."""
+    """Make `layer` the current layer as long as the `with` block runs."""
     before = AMBIENT.get()
     AMBIENT.set(layer)
     try:
@@ -155,20 +156,20 @@ def within(layer: Layer | None) -> Iterator[None]:
 
 
 def propagate(function: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a function, so that it runs in another thread with the current context and journey.
+    """Wrap a function so that it keeps the current context and journey in another thread.
 
-    Asyncio tasks inherit the context. Threads and executors need `propagate`::
+    Asyncio tasks inherit the context, but threads and executors need `propagate`::
 
         executor.submit(propagate(work), order)
         threading.Thread(target=propagate(work)).start()
 
     Args:
-        function: A function or coroutine function. Several threads may call the wrapped function at
+        function: A function or coroutine function. Several threads can call the wrapped function at
             the same time.
 
     Raises:
-        TypeError: `function` is a generator function. The function's body would run in the context
-            of the code that iterates over the generator.
+        TypeError: `function` is a generator function. The body of a generator would run in the
+            context of the code that iterates over the generator.
     """
     from voyage_logger._logger.callables import body_of, is_async  # noqa: PLC0415 - rarely used
 
@@ -185,8 +186,8 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
     if is_async(function):
         return functools.wraps(function)(run_async)  # type: ignore[return-value]
     if str(getattr(body_of(function), "__module__", "")).startswith(_PACKAGE):
-        # If `function` is a log method, the log call would write `run` into `method_name`. So the
-        # code of `run` gets the name of the function that calls `propagate`.
+        # If `function` is a log method, the field `method_name` would contain "run". So give the
+        # code of `run` the name of the function that calls `propagate`.
         name: Any = {_CODE_NAME: getattr(sys._getframe(1).f_code, _CODE_NAME)}  # noqa: SLF001
         run.__code__ = run.__code__.replace(**name)
     return functools.wraps(function)(run)

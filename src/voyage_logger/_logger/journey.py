@@ -1,9 +1,9 @@
-"""A journey: one user's flow, such as a checkout. All entries in the flow carry its fields.
+"""A journey adds common fields to all entries of one user's flow, such as a checkout.
 
-A run is one pass through the flow.
+A run is one execution of the flow.
 
-What must stay true: exceptions of the app pass through unchanged. A journey's own code never raises
-an exception. Each run writes one closing entry, even if the run ends with an exception.
+What must stay true: a journey passes on the app's exceptions unchanged. The journey's own code
+never raises an exception. Each run writes one closing entry, even if an exception ends the run.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ _OUTCOMES = {
     "failed": (ERROR, JOURNEY_FAILED),
     "interrupted": (WARN, JOURNEY_INTERRUPTED),
 }
-_MAX_REASON = 200  # Characters. The text of an exception is cut to this length.
+_MAX_REASON = 200  # The longest text of an exception, in characters.
 
 
 class Journey(Scope):
-    """One run of a flow, as a context manager and a decorator; see `VoyageLogger.journey`.
+    """One run of a flow. The class is a context manager and a decorator.
 
-    Inside the block, each entry of the thread or task carries the journey's fields and the steps
-    so far (`event_timeline`). When the block ends, the journey writes one closing entry. If no
-    exception ended the block, the outcome is "completed" at level info. After an error, the outcome
-    is "failed" at level error, and the entry has the traceback. After another exception, such as
-    the cancellation of a task, the outcome is "interrupted" at level warn. The journey does not
-    catch or change the exception.
+    Inside the block, each entry of the thread or task contains the journey's fields. The field
+    `event_timeline` contains the steps so far. When the block ends, the journey writes one closing
+    entry with its outcome. If no exception ends the block, the outcome is "completed" (level info).
+    If an `Exception` ends the block, the outcome is "failed" (level error), and the closing entry
+    contains the traceback. If another exception, such as `CancelledError`, ends the block, the
+    outcome is "interrupted" (level warn). The journey does not catch or change the exception.
 
-    If a journey is entered again, a new run begins: `with journey as run` gives the new run. Each
+    If a journey is entered again, a new run begins: `with journey as run` returns the new run. Each
     call of a decorated function is a separate run. Thread-safe. Tasks that start inside the block
     share the journey.
     """
@@ -78,7 +78,7 @@ class Journey(Scope):
         self._timeline = Timeline(self._steps, self._calls.redaction.mask)
         self._began_at = self._clock()
         self._parent: Journey | None = None
-        self._ticketed = Ticketed()  # errors for which inner journeys have opened a ticket
+        self._ticketed = Ticketed()  # Inner journeys have opened a ticket for these errors.
         self._run_fields = self._fields
 
     def __repr__(self) -> str:
@@ -96,17 +96,17 @@ class Journey(Scope):
         self._timeline.add(name)
 
     def timeline(self) -> list[dict[str, Any]]:
-        """Return the steps so far: dicts with `step` and `timestamp` (epoch milliseconds)."""
+        """Return the steps so far as dicts with `step` and `timestamp` (epoch milliseconds)."""
         return self._timeline.snapshot()
 
     def carrier(self) -> dict[str, str]:
-        """Return the journey as an HTTP header for another process, which calls `continue_journey`.
+        """Return an HTTP header that can be passed to `continue_journey` in another process.
 
-        The header contains the flow's name, the session id, the user's id and the latest steps, in
-        at most 2 KiB. The header contains no user name, no e-mail address and no value that
-        redaction masks.
+        The header contains the flow's name, the session id, the user's id and the latest steps. The
+        size of the header is at most 2 KiB. The header contains no user name, no e-mail address and
+        no value that redaction masks.
 
-        Call this method inside the `with` block, because the block creates the session id.
+        Call this method inside the `with` block: the session id is created when the block begins.
         """
         from voyage_logger._logger.journey_header import pack  # noqa: PLC0415 - rarely used
 
@@ -119,11 +119,11 @@ class Journey(Scope):
         return run
 
     def __call__(self, function: F) -> F:
-        """Decorate a function or coroutine function: each call becomes a separate run.
+        """Decorate a function or coroutine function, so that each call is a separate run.
 
         Raises:
-            TypeError: `function` is a generator function. The function's body runs in the context
-                of the code that iterates, and the journey's fields would leak into this context.
+            TypeError: `function` is a generator function. The code that iterates over the generator
+                would also log with the journey's fields.
         """
         from voyage_logger._logger.callables import is_async, name_of  # noqa: PLC0415 - rarely used
 
@@ -154,7 +154,7 @@ class Journey(Scope):
         return cast("F", run_async if is_async(function) else run)
 
     def _begin(self, outer: Layer | None) -> Layer:
-        """Begin the run, and return the layer with the fields for the entries inside the run."""
+        """Begin the run. Return a layer with the fields for all entries inside the run."""
         bound = self._calls.bound
         fields = self._fields if outer is None else merged(outer.fields, self._fields)
         if fields.get("session_id") is None and bound.get("session_id") is None:
@@ -182,7 +182,7 @@ class Journey(Scope):
         layer = self._pop()
         run = None if layer is None else layer.journey
         if not isinstance(run, Journey):
-            return  # The journey was left more often than it was entered.
+            return  # `__exit__` was called more often than `__enter__`.
         with within(layer):
             run._close(error, frame, method_name)  # noqa: SLF001 - an object of this class
 
@@ -203,15 +203,15 @@ class Journey(Scope):
         meta_data["outcome"] = outcome
         message = f"Journey {to_text(self._fields['event_flow_name'])} {outcome}{reason}"
         self._calls.log(rank, message, (), fields, frame)
-        # A task may outlive the run. Such a task must not keep the outer journeys in memory.
+        # A task that is still active after the run must not keep the outer journeys in memory.
         self._parent = None
         self._ticketed.clear()
 
     def _describe(self, error: BaseException, fields: dict[str, Any]) -> tuple[str, str]:
-        """Return the outcome and its reason. If the run failed, add the error to `fields`."""
+        """Return the outcome and the error's text. If the run failed, add the error to `fields`."""
         reason = f"{type(error).__name__}: {to_text(error)}".rstrip(": ")
         reason = f": {clip(self._calls.redaction.mask(reason), _MAX_REASON)}"
-        if not isinstance(error, Exception):  # Ctrl-C or a cancelled task is no error.
+        if not isinstance(error, Exception):  # Ctrl-C and cancellation are not errors.
             return "interrupted", reason
         fields["exc_info"] = error
         self._open_ticket(error, fields)
@@ -234,17 +234,18 @@ class JourneyMethods:
     def journey(
         self, name: str, /, *, ticket_on_error: bool = False, **fields: Unpack[LogFields]
     ) -> Journey:
-        """Return a journey, which is a decorator and a context manager for `with` and `async with`.
+        """Return a journey for use as a decorator, or in a `with` or `async with` statement.
 
-        Inside the journey, all entries carry `event_flow_name`, `session_id` and `event_timeline`.
-        If the fields, the logger and the context have no `session_id`, the journey creates an id.
-        When the journey ends, it writes one closing entry with its duration. After an error, the
-        closing entry has the traceback. The journey does not catch or change an exception.
+        Inside the journey, all entries contain `event_flow_name`, `session_id` and
+        `event_timeline`. The journey creates a session id, unless the fields, the logger or the
+        context contain a `session_id`. When the journey ends, it writes one closing entry with the
+        journey's duration. If an error ended the journey, the closing entry contains the traceback.
+        The journey does not catch or change an exception.
 
         Args:
             name: The name of the flow, such as "checkout".
-            ticket_on_error: Whether an error inside the journey opens a ticket.
-            fields: More fields for all entries inside the journey, as for `debug`.
+            ticket_on_error: Whether an error that ends the journey opens a ticket.
+            fields: Fields for all entries inside the journey: any fields that `debug` accepts.
         """
         return Journey(self._calls, name, dict(fields), ticket_on_error=ticket_on_error)
 
@@ -260,12 +261,12 @@ class JourneyMethods:
         """Return a journey that continues the journey of another process.
 
         Args:
-            carrier: The result of `Journey.carrier()` in the other process, or all headers of a
-                request, as a mapping or as pairs. The case of header names does not matter. Invalid
-                content is ignored. If the headers contain no journey, a new journey begins.
-            name: The flow's name if neither the carrier nor `event_flow_name` gives a name.
-            ticket_on_error: Whether an error inside the journey opens a ticket.
-            fields: More fields, as for `journey`. These fields override the carrier's fields.
+            carrier: The result of `Journey.carrier()` in the other process, or the headers of a
+                request as a mapping or as pairs. Header names can be in upper or lower case.
+                Invalid content is ignored. If there is no valid journey, a new journey begins.
+            name: The flow's name, if neither the carrier nor `event_flow_name` contains the name.
+            ticket_on_error: Whether an error that ends the journey opens a ticket.
+            fields: More fields, as for `journey`. These fields take precedence over the carrier.
         """
         from voyage_logger._logger.journey_header import unpack  # noqa: PLC0415 - rarely used
 

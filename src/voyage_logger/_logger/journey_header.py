@@ -1,12 +1,12 @@
 """Writes and reads the HTTP header that passes a journey to another process.
 
-The values in the header are percent-encoded. An example:
+The values in the header are percent-encoded. This is an example:
 
     voyage-journey: flow=checkout;session=6f1c...;user=user_123;step=paid@1767323045000
 
-What must stay true: the header that `pack` writes is short, is valid in HTTP, and contains no value
-that redaction masks. The header that `unpack` reads may come from anyone, so `unpack` checks its
-type, length and characters.
+What must stay true: `pack` writes a short and valid HTTP header. The header from `pack` contains no
+value that redaction masks. The header that `unpack` reads may come from an attacker, so `unpack`
+checks its type, length and characters.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
     from voyage_logger._entry.timeline import Step
 
 HEADER = "voyage-journey"
-MAX_LENGTH = 2048  # characters. Many servers refuse more than 8 KiB of headers.
+MAX_LENGTH = 2048  # Characters. Many servers refuse requests with more than 8 KiB of headers.
 
 _MAX_VALUE = MAX_STEP  # characters.
-_MAX_QUOTED = 3 * _MAX_VALUE  # Characters. Three values of this length leave room for steps.
+_MAX_QUOTED = 3 * _MAX_VALUE  # Characters. Three values of this length fit into a header.
 _MOST_PARTS = 100
 _MOST_HEADERS = 1000
-_LATEST_TIME = 1 << 43  # epoch milliseconds, in the year 2248
+_LATEST_TIME = 1 << 43  # Epoch milliseconds. This time is in the year 2248.
 _MAX_DIGITS = 13
 _FIELDS = {"flow": "event_flow_name", "session": "session_id", "user": "app_user_id"}
 
 
 @frozen
 class Carried:
-    """The valid fields and steps from the headers that carry a journey."""
+    """The valid fields and steps of a journey that was read from a header."""
 
     fields: dict[str, Any]
-    steps: list[tuple[str, int]]  # the name and epoch milliseconds of each step
+    steps: list[tuple[str, int]]  # pairs: (name, epoch milliseconds)
 
 
 def pack(
     fields: Mapping[str, Any], steps: list[Step], redaction: Redaction = NOTHING
 ) -> dict[str, str]:
-    """Return the header of a journey, with as many of the latest steps as fit into the header."""
+    """Return the header of a journey. If the header would be too long, omit the oldest steps."""
     parts = []
     for key, name in _FIELDS.items():
         if fields.get(name) is None or redaction.hides_at_top(name):
@@ -59,7 +59,7 @@ def pack(
 
 
 def _latest(steps: list[Step], parts: list[str], redaction: Redaction) -> list[str]:
-    """Return as many of the latest steps as fit into the header after the other parts."""
+    """Return the latest steps, as many as fit into the header after the other `parts`."""
     room = MAX_LENGTH - sum(len(part) + 1 for part in parts)
     latest: list[str] = []
     for _, name, timestamp in reversed(steps):
@@ -72,13 +72,13 @@ def _latest(steps: list[Step], parts: list[str], redaction: Redaction) -> list[s
 
 
 def unpack(carrier: object) -> Carried:
-    """Read the journey from a carrier, which is the headers or the WSGI environ of a request.
+    """Read a journey from a carrier: the headers of a request, or its WSGI environ.
 
-    If the carrier has no valid journey, the returned `Carried` is empty.
+    If the carrier contains no valid journey, return an empty `Carried`.
     """
     try:
         return _parsed(_header_in(carrier))
-    except Exception:  # noqa: BLE001 - the carrier may be any object
+    except Exception:  # noqa: BLE001 - the carrier can be an object of any type
         return Carried({}, [])
 
 
@@ -94,7 +94,7 @@ def _header_in(carrier: Any) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a header's name or value as text; return "" if its type is not str or bytes."""
+    """Return the name or value of a header as text, or "" if it is neither str nor bytes."""
     if isinstance(value, bytes):
         return value[: MAX_LENGTH + 1].decode("latin-1")
     return str.__str__(value)[: MAX_LENGTH + 1] if isinstance(value, str) else ""
@@ -104,7 +104,7 @@ def _parsed(header: str) -> Carried:
     from urllib.parse import unquote  # noqa: PLC0415 - `urllib.parse` is slow to import
 
     carried = Carried({}, [])
-    if len(header) > MAX_LENGTH:  # `pack` never writes a header of this length.
+    if len(header) > MAX_LENGTH:  # `pack` never writes such a long header.
         return carried
     for part in header.split(";")[:_MOST_PARTS]:
         key, _, value = part.strip().partition("=")
@@ -121,12 +121,12 @@ def _parsed(header: str) -> Carried:
 
 
 def _clean(text: str) -> str:
-    """Cut a text, and remove line breaks, because a line break could start a forged header."""
+    """Cut a text, and remove unprintable characters: a line break could forge another header."""
     return "".join(char for char in text[:_MAX_VALUE] if char.isprintable()).strip()
 
 
 def _quoted(text: str) -> str:
-    """Percent-encode a text, and cut the result to at most `_MAX_QUOTED` characters."""
+    """Percent-encode a text. Cut the text until the result has at most `_MAX_QUOTED` characters."""
     from urllib.parse import quote  # noqa: PLC0415 - `urllib.parse` is slow to import
 
     while len(quoted := quote(text, safe="")) > _MAX_QUOTED:

@@ -1,7 +1,7 @@
-"""One log call. The app's thread turns the arguments into an entry, and queues the entry as bytes.
+"""Handles one log call in the app's thread: makes an entry and queues the entry as bytes.
 
-What must stay true: `LogCalls.log` never raises and never waits, even if an argument or a function
-of the user fails.
+What must stay true: `LogCalls.log` never raises an exception and never waits, even if an argument
+is broken or the user's function fails.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 Log = Callable[[int, object, "tuple[object, ...]", Any], None]  # see `LogCalls.log`
 
 _get_ambient = AMBIENT.get
-_MAX_NESTED = 3  # If `before_send` logs, it is called again, at most 3 levels deep.
+_MAX_NESTED = 3  # A log call in `before_send` calls `before_send` again, at most 3 levels deep.
 
 
 class CallCounts:
-    """The counts of this process's log calls that made no entry: see `Stats`."""
+    """Counts the log calls of this process that made no entry: see `Stats`."""
 
     __slots__ = ("collapsed", "echoed", "filtered")
 
@@ -54,28 +54,28 @@ class CallCounts:
         self.filtered = self.echoed = self.collapsed = 0
 
     def add_to(self, stats: Stats) -> Stats:
-        """Return the counts of the pipeline together with these counts."""
+        """Return a copy of the pipeline's `stats` that also contains the counts of log calls."""
         return replace(stats, filtered=self.filtered, echoed=self.echoed, collapsed=self.collapsed)
 
 
 class Shared:
     """The state that a logger shares with its bound loggers and journeys.
 
-    The pipeline stops when the instance is freed. So no part of the pipeline may refer to the
-    instance.
+    The pipeline stops when the logger's instance of this class is freed. So no part of the pipeline
+    is allowed to refer to this instance.
     """
 
     __slots__ = ("__weakref__", "captures", "left_with")
 
     def __init__(self) -> None:
-        self.captures = 0  # The number of `capture_uncaught` calls that were not undone.
+        self.captures = 0  # How many `capture_uncaught` calls are in effect now.
         self.left_with = 0  # The id of the logged exception that ended the `with` block.
 
 
 class LogCalls:
     """Turns log calls into entries, and submits the entries to a pipeline.
 
-    Thread-safe. A signal handler or a method `__del__` may log while another log call runs.
+    Thread-safe. A signal handler or a `__del__` method can log during another log call.
     """
 
     def __init__(
@@ -92,15 +92,15 @@ class LogCalls:
         self._diagnostics = diagnostics
         self.counts = counts
         self.redaction = redaction
-        # All entries carry the bound fields. Copies of this instance share the dict of bound
-        # fields, so the dict is never changed.
+        # The bound fields are added to all entries. Copies of this instance share this dict, so
+        # the dict is never changed.
         self.bound: dict[str, Any] = {}
         self.shared = Shared()
         self.captures_method = settings.capture_method
         self._level = settings.level
         self._entry_limit = settings.max_entry_bytes
         self._sample = settings.sample
-        # Sampling by rates runs before the entry is built, so a call that is left out costs little.
+        # If `sample` contains rates, it is faster to sample before the entry is built.
         self._samples_fields = self._sample is not None and not self._sample.needs_entry
         self._before_send = settings.before_send
         self._nesting = threading.local()  # `depth` counts nested calls of `before_send`.
@@ -111,7 +111,7 @@ class LogCalls:
         self._is_direct = all(feature is None for feature in features)
 
     def bind(self, fields: dict[str, Any]) -> LogCalls:
-        """Return a copy that adds more fields to its entries. The copy uses the same pipeline."""
+        """Return a copy that adds `fields` to all its entries. The copy uses the same pipeline."""
         child = copy.copy(self)
         child.bound = merged(self.bound, fields)
         return child
@@ -124,11 +124,11 @@ class LogCalls:
         fields: dict[str, Any],
         frame: FrameType | None = None,
     ) -> None:
-        """Handle one log call. The method that the app calls must call this method directly.
+        """Handle one log call. Public log methods, such as `info`, must call this method directly.
 
-        This method changes the dict `fields`. If the caller passed the message as a field,
-        `message` is `MISSING`. If `frame` is None, `method_name` becomes the name of the app's
-        function that logs.
+        This method changes the dict `fields`. If the app passed the message as a field, `message`
+        is `MISSING`. If `frame` is None, the field `method_name` is set to the name of the app's
+        function that called the log method.
         """
         lane = rank
         payload = b""
@@ -144,7 +144,7 @@ class LogCalls:
             if self._samples_fields and self._is_left_out(rank, fields):
                 return
             if frame is None and self.captures_method:
-                frame = sys._getframe(2)  # noqa: SLF001 - the module `inspect` is slower
+                frame = sys._getframe(2)  # noqa: SLF001 - the module `inspect` is slow
             if not self._is_direct:
                 self._log_indirectly(rank, message, args, fields, frame, timeline)
                 return
@@ -156,7 +156,7 @@ class LogCalls:
                 text, factory.common[rank], fields, said, limit, redaction, timeline
             ) or encode(factory.entry(rank, text, fields), limit, redaction, timeline)
             self._pipeline.submit(payload, lane)
-        except BaseException as error:  # A log call never raises.
+        except BaseException as error:
             # Do not call `is_defect` for an `Exception`: the stack may be too full for a call.
             if not isinstance(error, Exception) and not is_defect(error):
                 raise
@@ -174,7 +174,7 @@ class LogCalls:
         frame: FrameType | None,
         timeline: Timeline | None,
     ) -> None:
-        """Log a call whose entry must pass optional features, such as `sample` or `before_send`."""
+        """Log an entry to which optional features apply, such as `sample` or `before_send`."""
         given = fields.get("meta_data")
         text, _ = self._factory.fill(message, args, fields, frame)
         stamps = {} if self._collapser is None else self._collapser.stamps_in(fields, given)
@@ -188,7 +188,7 @@ class LogCalls:
     def _submit(
         self, entry: dict[str, Any], rank: int, message: object, stamps: dict[str, Any]
     ) -> None:
-        # `before_send` may have changed the level.
+        # The function `before_send` may have changed the level of the entry.
         lane = rank if self._before_send is None else LEVELS.index(entry["level"])
         if entry.get("add_ticket") is True:
             lane = TICKET_LANE
@@ -208,7 +208,7 @@ class LogCalls:
     def _log_failure(
         self, rank: int, lane: int, message: object, payload: bytes, error: BaseException
     ) -> None:
-        """If the entry could not be encoded, send the message alone; else count a dropped entry."""
+        """Submit only the message if the entry could not be encoded, else count a dropped entry."""
         if payload:
             self._pipeline.drop_new(lane, type(error).__name__)
         else:
@@ -220,15 +220,15 @@ class LogCalls:
     def _surrounded(
         self, fields: dict[str, Any], layer: Layer | None
     ) -> tuple[dict[str, Any], Timeline | None]:
-        """Return a call's own, ambient and bound fields as one dict, and the journey's timeline."""
+        """Return the merged fields of the call, context and `bind`, and the journey's timeline."""
         if layer is None:
             return merged(self.bound, fields), None
         fields = merged(merged(self.bound, layer.fields) if self.bound else layer.fields, fields)
         return fields, None if "event_timeline" in fields else layer.timeline
 
     def _examined(self, entry: dict[str, Any], rank: int, message: object) -> dict[str, Any] | None:
-        """Apply `sample`, `before_send` and `ticket_cooldown`. None means: leave the entry out."""
-        if "tags" in entry:  # Copy the caller's list: a user's function may change the entry.
+        """Apply the options that may change the entry. Return None if the entry is left out."""
+        if "tags" in entry:  # The user's function must not change the caller's list.
             entry["tags"] = [*entry["tags"]]
         if not self._samples_fields and self._is_left_out(rank, entry):
             return None
@@ -257,7 +257,7 @@ class LogCalls:
     def _filtered(
         self, entry: dict[str, Any], lane: int, before_send: BeforeSend
     ) -> dict[str, Any] | None:
-        """Apply `before_send`. If `before_send` logs, it is called for the new entries, too."""
+        """Apply `before_send`. If `before_send` itself logs, it also gets the new entries."""
         depth = getattr(self._nesting, "depth", 0)
         if depth >= _MAX_NESTED:
             self._pipeline.drop_new(lane, "before_send")
@@ -287,7 +287,7 @@ class LogCalls:
 def _cooldown(period: float | None) -> TicketCooldown | None:
     if period is None:
         return None
-    from voyage_logger._logger import ticket_cooldown  # noqa: PLC0415 - few apps use cooldowns
+    from voyage_logger._logger import ticket_cooldown  # noqa: PLC0415 - few apps use this option
 
     return ticket_cooldown.TicketCooldown(period)
 
@@ -297,14 +297,14 @@ def _collapser(
 ) -> Collapser | None:
     if window is None:
         return None
-    from voyage_logger._logger.collapse import Collapser  # noqa: PLC0415 - few apps use collapsing
+    from voyage_logger._logger.collapse import Collapser  # noqa: PLC0415 - few apps use `collapse`
 
     return Collapser(window, pipeline, encode)
 
 
 def _incident(entry: dict[str, Any], message: object) -> str:
-    """Return what identifies an incident: the event name, else the message before formatting."""
+    """Return the key of an incident: the event name or else the message before formatting."""
     event = entry.get("event_name")
-    if event == JOURNEY_FAILED:  # All failed journeys share this event name: add the flow's name.
+    if event == JOURNEY_FAILED:  # All failed journeys have this name, so add the flow's name.
         return f"{event} {entry.get('event_flow_name')}"
     return str(event or (message if type(message) is str else entry["message"]))

@@ -1,7 +1,7 @@
 """The log methods of `VoyageLogger`, one for each level.
 
-What must stay true: each method calls `_log_call` directly. `LogCalls.log` finds the function that
-logs by going two frames up the stack.
+What must stay true: each method calls `_log_call` directly, because `LogCalls.log` goes two frames
+up the stack to find the function of the app.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ class LogMethods:
         """Log at level debug.
 
         Args:
-            message: The message. It may also be a keyword argument, as in the vendor's class.
+            message: The message. The keyword argument `message` is also allowed.
             args: Values for the %-placeholders of the message, as in the module `logging`.
             fields: The entry's fields, such as `event_name`, `app_user_id`, `meta_data`, `tags` and
-                `add_ticket`. Any other field name is also allowed. `exc_info` may be True, an
-                exception or a tuple; the entry then has the field `exception_info`.
+                `add_ticket`. Any other field name is also allowed. `exc_info` can be True, an
+                exception or a tuple. The entry then contains the traceback as `exception_info`.
 
-        The call never raises an exception and never waits for the network. Thread-safe.
+        A log call never raises an exception and never waits for the network. Thread-safe.
         """
         self._log_call(DEBUG, message, args, fields)
 
     def info(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Log at level info. The arguments are those of `debug`."""
+        """Log at level info. The arguments are the same as for `debug`."""
         self._log_call(INFO, message, args, fields)
 
     def warn(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Log at level warn, with the arguments of `debug`. `warning` is another name of `warn`."""
+        """Log at level warn. `warning` does the same. For the arguments, see `debug`."""
         self._log_call(WARN, message, args, fields)
 
     warning = warn
@@ -61,19 +61,19 @@ class LogMethods:
     def error(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Log at level error. The arguments are those of `debug`."""
+        """Log at level error. The arguments are the same as for `debug`."""
         self._log_call(ERROR, message, args, fields)
 
     def critical(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Log at level critical and send the batch at once. The arguments are those of `debug`."""
+        """Log at level critical. The entry is sent immediately. For the arguments, see `debug`."""
         self._log_call(CRITICAL, message, args, fields)
 
     def exception(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
     ) -> None:
-        """Log at level error with the current exception. The arguments are those of `debug`."""
+        """Log at level error, and add the current exception. For the arguments, see `debug`."""
         fields.setdefault("exc_info", True)
         self._log_call(ERROR, message, args, fields)
 
@@ -85,11 +85,11 @@ class LogMethods:
         *args: object,
         **fields: Unpack[LeveledFields],
     ) -> None:
-        """Log at the level of the argument `level`.
+        """Log at the level that is given as the first argument.
 
         Args:
-            level: A level name in any case, such as "info" or "WARNING", or a level number of the
-                module `logging`. An entry with an unknown level is sent as info, and its
+            level: A name in upper or lower case, such as "info" or "WARNING", or a level number of
+                the module `logging`. If the level is unknown, the entry is sent at level info, and
                 `meta_data.level` contains the unknown level.
             message: The message, as for `debug`.
             args: Values for the placeholders, as for `debug`.
@@ -107,7 +107,7 @@ class LogMethods:
                 keep(fields, "level", level)
                 text = clip(repr(bounded(level)), 40)
                 self._diagnostics.say("level", f"unknown level {text}: the entry is sent as info")
-        except BaseException as error:  # A broken object, given as level, may raise any exception.
+        except BaseException as error:  # If `level` is a broken object, it can raise any error.
             if not is_defect(error):
                 raise
             return INFO

@@ -1,4 +1,4 @@
-"""The class `VoyageLogger`, which an app uses."""
+"""The class `VoyageLogger`, the main class of this package."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from voyage_logger._logger.log_call import BeforeSend
     from voyage_logger.transports import BaseTransport
 
-_CONSOLE_INTERVAL = 0.1  # seconds; a person waits for the printed lines
+_CONSOLE_INTERVAL = 0.1  # seconds, so that printed entries appear quickly
 _PRINTED = "entries are printed here and sent nowhere"
 
 
@@ -46,49 +46,50 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
     """Sends log entries to the Voyage AI Logs API from a background thread, the worker.
 
     A log call accepts any value, never raises an exception and never waits for the network. The
-    constructor opens no connection. The first entry starts the worker, which signs in at once. The
-    worker sends a batch that is full or older than `flush_interval`, and tries again after
-    failures. At the end of the program, the worker sends queued entries within `shutdown_timeout`.
+    constructor opens no connection. The first entry starts the worker, which immediately signs in.
+    The worker sends a batch that is full or has waited for `flush_interval`. If a request fails,
+    the worker tries again. At the end of the program, the worker sends the queued entries.
 
     Args:
-        app_name: The app's name in all entries, 1 to 256 characters.
+        app_name: The name of the app in all entries, with 1 to 256 characters.
         environment: The environment in all entries, such as "staging". Default: the variable
-            VOYAGE_LOGS_ENVIRONMENT, else "production".
-        batch_size: Entries per request. A full batch is sent at once. A request is larger only if
-            many entries wait, or at the end of the program.
-        flush_interval: The most seconds (+-10 %) that a batch waits until it is sent. The first
-            batch of a process or after a quiet time waits for a random part of the interval.
+            VOYAGE_LOGS_ENVIRONMENT or, if it is not set, "production".
+        batch_size: The number of entries in a full batch, which is sent immediately. Larger
+            requests are possible if many entries are waiting, and at the end of the program.
+        flush_interval: The longest time that a batch waits, in seconds (+-10 %). After a start or
+            an interval without entries, the first batch waits for a random part of this time.
         api_key: The API key. Default: the variable VOYAGE_LOGS_KEY.
         api_secret: The API secret. Default: the variable VOYAGE_LOGS_SECRET. If neither variable is
-            set, the pair VOYAGE_API_KEY and VOYAGE_API_SECRET is used. Without credentials, entries
-            are printed to stderr and not sent.
-        base_url: The base URL. Default: VOYAGE_LOGS_URL, else https://api.tracevoyage.com.
+            set, VOYAGE_API_KEY and VOYAGE_API_SECRET are used. Without credentials, entries are
+            printed to stderr and not sent.
+        base_url: The base URL. Default: VOYAGE_LOGS_URL, or else https://api.tracevoyage.com.
         level: The lowest level that is sent, as a name or as a number of the module `logging`.
-        max_queue_size: The most entries in the queue. A full queue sheds its lowest level first.
-        max_queue_bytes: The most memory for the queue, in bytes.
+        max_queue_size: The largest number of queued entries. A full queue sheds low levels first.
+        max_queue_bytes: The largest size of the queue in memory, in bytes.
         max_batch_bytes: The largest size of a request before compression, in bytes.
-        max_entry_bytes: The most bytes of an entry. In a larger entry, long strings are trimmed.
-        timeout: The time limit in seconds, or a pair of limits: to connect, and for each read.
-        shutdown_timeout: The most seconds to wait, at exit, until the queued entries are sent.
-        spool_dir: A folder that stores entries until they are delivered, so that a killed process
-            loses no entries. Default: VOYAGE_LOGS_SPOOL_DIR, else the queue is in memory.
-        max_spool_bytes: The most bytes of this logger in `spool_dir`. A full folder sheds entries.
-        max_spool_age: Seconds after which entries in `spool_dir` are dropped. Default: never.
-        redact: Names of keys whose values are masked at any depth. Case and separators of the
-            names do not matter. None masks no keys. The logger's own credentials are always masked.
-        before_send: A function that gets each entry as a dict and returns the dict to send, or None
-            to leave the entry out. If the function fails, the entry is sent.
-        sample: The share of entries to send for each level, such as {"debug": 0.1}; or a function
-            that gets an entry as a dict and returns True to send the entry. Critical entries and
-            tickets are always sent. Default: all entries are sent.
-        ticket_cooldown: Seconds in which an incident opens no second ticket: its entries are sent
-            without `add_ticket`. Entries with the same `event_name`, or else the same unformatted
-            message, are one incident. Default: each entry with `add_ticket` opens a ticket.
-        collapse: Seconds in which an entry is not sent if an identical entry is queued. Instead,
-            `meta_data.repeat_count` of the queued entry is raised. Critical entries, tickets and
+        max_entry_bytes: The largest size of an entry, in bytes. Larger entries are trimmed.
+        timeout: A time limit in seconds, or a pair: one limit to connect, and one for each read.
+        shutdown_timeout: The longest time to send entries at the end of the program, in seconds.
+        spool_dir: A folder that stores entries until they are delivered, even if the process is
+            killed. Default: the variable VOYAGE_LOGS_SPOOL_DIR, or else no folder is used.
+        max_spool_bytes: The largest size of this logger's files in `spool_dir`, in bytes. Entries
+            are shed when this limit is reached.
+        max_spool_age: The largest age of entries in `spool_dir`, in seconds. Default: no limit.
+        redact: Names of keys whose values are masked at any depth. Case and separators are ignored.
+            With None, no keys are masked. The logger's own credentials are always masked.
+        before_send: A function that gets each entry as a dict, and returns the dict to send. If the
+            function returns None, the entry is left out. If the function fails, the entry is sent.
+        sample: The share of entries to send at each level, such as {"debug": 0.1}; or a function
+            that gets an entry as a dict, and returns True if the entry must be sent. Critical
+            entries and tickets are always sent. Default: all entries are sent.
+        ticket_cooldown: The time, in seconds, in which an incident opens only one ticket. Later
+            entries are sent without `add_ticket`. An incident is identified by the `event_name`, or
+            else by the unformatted message. Default: each entry with `add_ticket` opens a ticket.
+        collapse: The time, in seconds, in which identical queued entries become one entry, whose
+            `meta_data.repeat_count` is the number of log calls. Critical entries, tickets and
             entries in a `spool_dir` are never collapsed. Default: all entries are sent.
-        on_error: A function that gets a `VoyageError` when delivery fails or entries are lost. It
-            mostly runs in the worker's thread.
+        on_error: A function that gets a `VoyageError` when delivery fails or entries are lost. The
+            worker's thread usually calls this function.
         timestamps: Add the time as `meta_data.logged_at` and a unique id as `meta_data.log_id`.
         capture_method: Set `method_name` to the name of the function that logs.
         compress: Compress request bodies with gzip.
@@ -96,21 +97,21 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         transport: The transport that sends the entries. Default: HTTP to the Logs API.
 
     Raises:
-        ConfigurationError: An argument is invalid. With `strict`, an invalid environment variable
-            or missing credentials also raise this error.
+        ConfigurationError: An argument is invalid. With `strict`, this error is also raised for an
+            invalid environment variable and for missing credentials.
 
-    Thread-safe. Signal handlers and `__del__` may log. A forked child starts with an empty queue.
-    The parent process sends the entries that were queued before the fork.
+    Thread-safe. Signal handlers and `__del__` methods can log. A forked child starts with an empty
+    queue. The parent process sends the entries that were queued before the fork.
 
-    Copying a logger returns the logger itself. A pickle contains all arguments except `api_key`,
-    `api_secret` and `strict`. In the process that made the logger, and in its forked children,
-    unpickling returns the logger itself. In any other process, unpickling returns an open logger
-    with that process's credentials, and all pickles with equal arguments give the same logger.
+    A copy of a logger is the logger itself. A pickle of a logger contains all arguments except
+    `api_key`, `api_secret` and `strict`. In the process that made the logger, and in its forked
+    children, unpickling returns the same logger. In any other process, unpickling returns an open
+    logger with the credentials of that process. There, equal pickles give the same logger.
 
-    Source: the vendor docs; their class of the same name takes the first four arguments.
+    Source: the vendor docs. The vendor's class `VoyageLogger` has the first four arguments, too.
     """
 
-    _left_out = ("strict",)  # Unpickling must not raise if credentials are missing.
+    _left_out = ("strict",)  # Unpickling must not fail if credentials are missing.
 
     def __init__(
         self,
@@ -160,7 +161,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         self._settings, self._transport = settings, transport
         self._calls, self._pipeline = _parts(settings, transport, self._diagnostics)
         self._log_call = self._calls.log
-        self._unbound: VoyageLogger | None = None  # the logger whose `bind` made this logger
+        self._unbound: VoyageLogger | None = None  # the original logger if `bind` made this logger
         self._remember(VoyageLogger.__init__, arguments)
 
     def __repr__(self) -> str:
@@ -168,14 +169,14 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         return f"VoyageLogger({settings.app_name!r}, {settings.environment!r}, {self._transport!r})"
 
     def bind(self, **fields: Unpack[LogFields]) -> VoyageLogger:
-        """Return a copy of this logger that adds more fields to its entries.
+        """Return a copy of this logger that adds `fields` to all entries of the copy.
 
-        Both loggers share the queue, worker and counts. Fields of a log call take precedence over
-        ambient fields (`context`, `journey`), and ambient fields over bound fields. `meta_data` is
-        merged by key. If a bound logger is closed, it sends queued entries; this logger stays open.
+        Both loggers share the queue, worker and counts. If a field is set several times, a log call
+        takes precedence over `context` and `journey`, which take precedence over `bind`. The keys
+        of `meta_data` are merged. `close` of the copy sends queued entries: both loggers stay open.
 
         Args:
-            fields: The fields, as for `debug`.
+            fields: Any fields that the method `debug` accepts.
         """
         child = object.__new__(type(self))
         vars(child).update(vars(self))
@@ -188,13 +189,13 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         """Log uncaught exceptions of the main thread, of other threads and of an event loop.
 
         The previous hooks (`sys.excepthook`, `threading.excepthook`, the loop's exception handler)
-        are called afterwards. Ctrl-C is not logged. Each exception is logged once, even if this
-        method is called again, for example for another event loop. An exception that ends the
-        logger's own `with` block is logged before the logger closes.
+        are called afterwards. Ctrl-C is not logged. Each exception is logged only once, even if
+        this method is called again, for example for another event loop. If an exception ends the
+        logger's own `with` block, the exception is logged before the logger closes.
 
         Args:
-            loop: The event loop to watch. Default: the loop that runs in this thread, if any. Call
-                this method inside `asyncio.run`, because no loop runs before.
+            loop: The event loop to watch. Default: the loop that is running in this thread. Call
+                this method in a coroutine: before `asyncio.run`, no loop is running.
 
         Returns:
             A function that restores the previous hooks.
@@ -206,11 +207,11 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
     def flush(self, timeout: float | None = None) -> FlushResult:
         """Send all entries that were logged before the call, and wait until they are sent.
 
-        Signal handlers may call this method. Other threads may log meanwhile. In the worker's
-        thread, for example in `on_error`, this method returns at once.
+        Signal handlers can call this method. Other threads can log during the call. In the worker's
+        thread, for example in `on_error`, this method returns immediately.
 
         Args:
-            timeout: The most seconds to wait (default: 30).
+            timeout: The longest time to wait, in seconds (default: 30).
 
         Returns:
             The counts since the previous flush. The result is true if all entries were delivered.
@@ -221,11 +222,11 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         return self._pipeline.flush(_limit(timeout, FLUSH_TIMEOUT))
 
     def close(self, timeout: float | None = None) -> FlushResult:
-        """Send queued entries and close the logger. Entries of later calls count as dropped.
+        """Send the queued entries and close the logger. Entries of later log calls are dropped.
 
         Args:
-            timeout: The most seconds to wait (default: `shutdown_timeout`). With a `spool_dir`, the
-                default wait ends after a second without an answer: entries stay on the disk.
+            timeout: The longest time to wait, in seconds (default: `shutdown_timeout`). By default,
+                a logger with a `spool_dir` waits only one second for a server that does not answer.
 
         Returns:
             The counts since the previous flush. The result is true if all entries were delivered.
@@ -240,20 +241,20 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         return self._pipeline.close(None if timeout is None else _limit(timeout, 0))
 
     def stats(self) -> Stats:
-        """Return the counts of all entries of this process so far. Thread-safe."""
+        """Return the counts of this process so far: see `Stats`. Thread-safe."""
         stats = self._pipeline.stats()  # In a forked child, this call resets `counts`.
         stats = self._calls.counts.add_to(stats)
-        if self._missing is not None:  # A health check must see that credentials are missing.
+        if self._missing is not None:  # A health check must notice missing credentials.
             return replace(stats, last_problem=f"{self._missing}: {_PRINTED}")
         return stats
 
     def verify(self) -> None:
-        """Sign in now, in this thread, to find wrong credentials when the app starts.
+        """Sign in immediately, in this thread, to check the credentials when the app starts.
 
         Raises:
             ConfigurationError: There are no credentials.
             AuthenticationError: The server refuses the credentials.
-            ConnectionFailed: The server gives no usable answer.
+            ConnectionFailed: The server sends no answer, or an answer that is not usable.
         """
         if self._missing is not None:
             raise self._missing
@@ -285,7 +286,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         return self._pipeline.is_closed
 
     def _for_console(self, settings: Settings) -> tuple[Settings, BaseTransport]:
-        """Report missing credentials; return the settings and the transport to print entries."""
+        """Report missing credentials. Return settings and a transport that prints the entries."""
         from voyage_logger.transports import ConsoleTransport  # noqa: PLC0415 - rarely used
 
         spool = "" if settings.spool_dir is None else ", spool_dir is not used"
@@ -316,7 +317,7 @@ def _parts(
         on_fork=partial(_reset, factory, counts),
     )
     calls = LogCalls(settings, pipeline, factory, counts, diagnostics, redaction)
-    # The worker stops after the logger, its bound loggers and its journeys are freed.
+    # The worker stops when the logger, its bound loggers and its journeys have been freed.
     weakref.finalize(calls.shared, pipeline.stop_when_empty).atexit = False
     return calls, pipeline
 
@@ -338,7 +339,7 @@ def _reset(factory: EntryFactory, counts: CallCounts) -> None:
 
 
 def _bind(logger: VoyageLogger, fields: dict[str, Any]) -> VoyageLogger:
-    """Return a bound logger. Pickles of bound loggers contain the name of this function."""
+    """Return a bound logger. Do not rename this function: pickles contain its name."""
     return logger.bind(**fields)
 
 

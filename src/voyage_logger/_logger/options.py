@@ -1,8 +1,8 @@
-"""Reads and checks a logger's settings: arguments, then environment variables, then defaults.
+"""Reads and checks the settings of a logger: arguments, environment variables and defaults.
 
-What must stay true: a wrong argument raises an exception, because a developer sees the error in
+What must stay true: a wrong argument raises an exception, so that a developer sees the mistake in
 the first run. A missing or wrong environment variable must not stop the app, unless the option
-`strict` is set. The endpoint lists the missing or wrong variables in its `problems`.
+`strict` is set. The attribute `problems` of the endpoint lists the missing and wrong variables.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def settings_from(**arguments: object) -> Settings:
-    """Check the arguments for settings, and return the settings. Ignore all other arguments."""
+    """Check the arguments that are settings, and return the settings. Ignore other arguments."""
     settings = Settings(**{name: rule(name, arguments[name]) for name, rule in _RULES.items()})
     if settings.max_batch_bytes < settings.max_entry_bytes + BODY_OVERHEAD:
         rule = f"at least max_entry_bytes + {BODY_OVERHEAD} (a batch has room for any entry)"
@@ -79,7 +79,7 @@ def _spool_dir(parameter: str, value: object) -> Path | None:
     if isinstance(path, str) and path.strip():
         from pathlib import Path  # noqa: PLC0415 - `pathlib` is slow to import
 
-        return Path(path).absolute()  # The path stays valid if the app changes its directory.
+        return Path(path).absolute()  # This path stays valid after `os.chdir`.
     raise ConfigurationError(parameter, value, "the path of a folder, or None")
 
 

@@ -18,7 +18,7 @@ _RULE = "a mapping of levels to rates from 0 to 1, such as {'debug': 0.1}, or a 
 
 
 class Rates:
-    """Sends a random share of each level's entries. Each level has a rate from 0 to 1."""
+    """Selects a random share of the entries. Each level has a rate from 0 (none) to 1 (all)."""
 
     needs_entry = False
 
@@ -26,7 +26,7 @@ class Rates:
         from random import Random  # noqa: PLC0415 - `random` is slow to import
 
         self._rates = rates
-        # The app may seed the shared generator of the module `random`, so use a separate generator.
+        # Use a separate generator: the app may seed the shared generator of the module `random`.
         self._random = random or Random().random  # noqa: S311 - Sampling is not cryptography.
 
     def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
@@ -37,7 +37,7 @@ class Rates:
 
 
 class Choice:
-    """Sends an entry if the user's function returns a true value for the entry."""
+    """Selects an entry if the user's function returns a true value for the entry."""
 
     needs_entry = True
 
@@ -51,7 +51,7 @@ class Choice:
 
 
 def sample_rule(parameter: str, value: Any) -> Sample:
-    """Return the rule for `sample`, which is a mapping of levels to rates or a function."""
+    """Return `Rates` for a mapping of levels to rates, or `Choice` for a function."""
     if callable(value):
         return Choice(value)
     if not isinstance(value, Mapping):

@@ -1,7 +1,8 @@
 """With the option `ticket_cooldown`, an incident opens at most one ticket per period.
 
-What must stay true: no entry is left out; only the flag `add_ticket` is removed. The next ticket of
-the same incident states how many flags were removed. The number of remembered incidents is limited.
+What must stay true: the cooldown leaves out no entry. If a ticket is held back, only the field
+`add_ticket` is removed. The next ticket of the same incident contains the number of tickets that
+were held back. The number of remembered incidents is limited.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _MAX_NAME = 256  # characters
 
 
 class _Incident(NamedTuple):
-    """The time of an incident's latest ticket, and the number of tickets held back since then."""
+    """When an incident last opened a ticket, and how many tickets were held back since then."""
 
     opened_at: float
     held_back: int = 0
@@ -30,7 +31,7 @@ class _Incident(NamedTuple):
 class TicketCooldown:
     """Remembers which incidents have opened a ticket in the last `period` seconds.
 
-    Thread-safe. A forked child starts without incidents.
+    Thread-safe. A forked child remembers no incidents at its start.
     """
 
     def __init__(self, period: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,13 +41,13 @@ class TicketCooldown:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.RLock()  # Re-entrant: a signal handler may log meanwhile.
-        self._incidents: dict[str, _Incident] = {}  # The oldest ticket's incident comes first.
+        self._lock = threading.RLock()  # A signal handler may log while the lock is held.
+        self._incidents: dict[str, _Incident] = {}  # The incident with the oldest ticket is first.
 
     def apply(self, entry: dict[str, Any], incident: str) -> dict[str, Any]:
         """If the incident opened a ticket in this period, return the entry without `add_ticket`."""
         if self._pid != os.getpid():
-            self._reset()  # pragma: no cover - forked children run without coverage
+            self._reset()  # pragma: no cover - coverage does not measure forked children
         held_back = self._open(incident[:_MAX_NAME])
         if held_back is None:
             entry = {name: value for name, value in entry.items() if name != "add_ticket"}
@@ -54,7 +55,7 @@ class TicketCooldown:
         return _noted(entry, "tickets_held_back", held_back) if held_back else entry
 
     def _open(self, incident: str) -> int | None:
-        """Return None to hold a ticket back, else the number of tickets held back earlier."""
+        """Return None if the ticket is held back, else how many tickets were held back before."""
         with self._lock:
             now = self._clock()
             known = self._incidents.get(incident)

@@ -1,8 +1,8 @@
-"""Remembers exceptions that opened a ticket, so that an outer journey opens no second ticket.
+"""Remembers which exceptions opened a ticket, so that an outer journey opens no second ticket.
 
-What must stay true: an exception is recognized by its identity and is not changed. No reference
-to an exception is kept, because an exception keeps its frames and their variables in memory. At
-most 100 exceptions are remembered.
+What must stay true: an exception is recognized by its identity, and is not changed. This module
+keeps no reference to an exception: the reference would also keep all frames of the traceback and
+their variables in memory. At most 100 exceptions are remembered.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 
 _MOST = 100  # exceptions in memory
 
-# An exception is identified by its `__dict__`, the dict of its attributes. The dict has no frames.
-# While the dict is in memory, no other dict can get the same id. Weak references would not work,
-# because builtin exceptions do not support weak references. `vars()` would fail for an exception
-# class that defines its own `__dict__`.
+# An exception is recognized by its `__dict__`. This dict of attributes contains no frames.
+# While this dict is in memory, no other dict can get the same id. Weak references are no solution,
+# because builtin exceptions do not support weak references. `vars()` would fail if the class of an
+# exception defines its own `__dict__`.
 _attributes_of = BaseException.__dict__["__dict__"].__get__
 
 
 class Ticketed:
     """The latest exceptions that have opened a ticket.
 
-    Thread-safe without a lock, because each call of a method of the deque is atomic.
+    Thread-safe without a lock, because the methods of a deque are atomic.
     """
 
     __slots__ = ("_known",)
@@ -39,13 +39,13 @@ class Ticketed:
         self._known.clear()
 
     def __contains__(self, error: BaseException) -> bool:
-        """Return True if the exception, or each exception in the group, has opened a ticket."""
+        """Return True if the exception, or every exception of the group, has opened a ticket."""
         known = {id(attributes) for attributes in self._known.copy()}
         return all(id(_attributes_of(member)) in known for member in _members(error))
 
 
 def _members(error: BaseException) -> list[BaseException]:
-    """Return all exceptions in a group and its subgroups, or the single exception as a list."""
+    """Return all exceptions of a group and its subgroups, or a list with the single exception."""
     found: list[BaseException] = []
     waiting = [error]
     for _ in range(2 * _MOST):
@@ -64,7 +64,7 @@ def _exceptions_of(error: BaseException) -> tuple[BaseException, ...]:
     # Python 3.10 has no `BaseExceptionGroup`, so the attribute `exceptions` identifies a group.
     try:
         members = getattr(error, "exceptions", ())
-    except Exception:  # noqa: BLE001 - a property of the app's class may fail
+    except Exception:  # noqa: BLE001 - `exceptions` may be a property that fails
         return ()
     is_group = type(members) is tuple and all(isinstance(each, BaseException) for each in members)
     return members if is_group else ()

@@ -1,8 +1,8 @@
 """Logs uncaught exceptions, but only after the app has called `capture_uncaught`.
 
-What must stay true: the previous hook is always called. A logger logs an exception only once, even
-if several hooks get the exception. `undo` restores the previous hook. If another library has set a
-hook meanwhile, the hook of this module stays in place, but logs nothing.
+What must stay true: each hook calls the previous hook. A logger logs an exception only once, even
+if several hooks get the exception. `undo` restores the previous hook. If another library has set
+its own hook in the meantime, the hook of this module stays in place, but no longer logs anything.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from voyage_logger._logger.context import Layer
     from voyage_logger._logger.log_call import LogCalls
 
-_thread = threading.local()  # `logged` holds the events that this thread's hooks handle now.
+_thread = threading.local()  # `logged`: the events that hooks are handling in this thread
 
 
 class Uncaught:
@@ -46,7 +46,7 @@ class Uncaught:
         """Restore the previous hooks. A second call does nothing."""
         self._calls.shared.captures -= not self._is_undone
         self._is_undone = True
-        # Each access to a bound method makes a new object, so `is` would always be False.
+        # Do not compare with `is`: each access to a bound method creates a new object.
         if sys.excepthook == self._on_exit:
             sys.excepthook = self._before
         if threading.excepthook == self._on_thread:
@@ -61,7 +61,7 @@ class Uncaught:
         self._log_once(error, log, partial(self._before, kind, error, traceback))
 
     def _on_thread(self, args: threading.ExceptHookArgs) -> None:
-        if args.exc_type is SystemExit:  # The interpreter's own hook ignores SystemExit, too.
+        if args.exc_type is SystemExit:  # Python's own hook also ignores SystemExit.
             self._before_thread(args)
             return
         name = getattr(args.thread, "name", "?")
@@ -80,7 +80,7 @@ class Uncaught:
     ) -> None:
         """Log an event once per logger, and then call the previous hook.
 
-        All hooks get the same object `what` for an event, so `what` identifies the event.
+        For one event, all hooks get the same object `what`, so `what` identifies the event.
         """
         logged: tuple[object, ...] = getattr(_thread, "logged", ())
         key = (self._calls.shared, id(what))
@@ -107,7 +107,7 @@ class Uncaught:
 def log_leaving(calls: LogCalls, error: BaseException) -> None:
     """Log an exception that ends the logger's `with` block.
 
-    The hooks would be too late, because they run after `close`.
+    The hooks would log the exception too late, because they run after `close`.
     """
     if not isinstance(error, Exception):
         return
@@ -129,8 +129,8 @@ def _log_error(calls: LogCalls, rank: int, what: str, error: BaseException | Non
 def _layer_of(context: dict[str, Any], present: Layer | None) -> Layer | None:
     """Return the layer of the task or callback that failed, or None if the layer is unknown.
 
-    The event loop reports a failed task or future later, in any context. A future does not store
-    its context. A task gives access to its context only since Python 3.12.
+    The event loop reports a failed task or future later, in a different context. A future does not
+    store its context. Tasks have the method `get_context` only since Python 3.12.
     """
     lost = context.get("task") or context.get("future")
     source: Any = lost or context.get("handle")

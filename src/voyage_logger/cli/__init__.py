@@ -1,7 +1,7 @@
 """The command line: `voyage-logger dev`, `voyage-logger demo` and `voyage-logger spool`.
 
-This room may import all other rooms. No other room imports this room. The function `run` of a
-command returns the exit code. The exit code 2 means wrong usage. Read the files in any order.
+This package may import all other packages of `voyage_logger`. No other package imports `cli`. Each
+command has a function that returns the exit code. You can read the files in any order.
 """
 
 from __future__ import annotations
@@ -20,15 +20,11 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, and return the exit code.
-
-    Args:
-        arguments: The arguments after `voyage-logger` (default: the arguments of the process).
-    """
+    """Run the command in `arguments` (default: `sys.argv[1:]`), and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except BrokenPipeError:  # the program that reads the output has ended, for example `head`
+    except BrokenPipeError:  # the program that reads the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
@@ -48,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _encoder() -> str:
-    """Return the version of orjson as text, or "without orjson" if log calls do not use orjson."""
+    """Return "orjson" and its version, or "without orjson" if log calls do not use orjson."""
     if quick_dumps is dumps:
         return "without orjson"
     import orjson  # noqa: PLC0415 - orjson is optional

@@ -1,4 +1,4 @@
-"""`voyage-logger demo`: log to a local server that causes errors, and count the stored entries."""
+"""`voyage-logger demo`: send entries to a faulty local server, and count the stored entries."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _FLUSH_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The result of the demo. The demo app counts log calls, and the server counts entries."""
+    """The result of the demo. The app counts log calls. The server counts the stored entries."""
 
-    sent: int  # The number of log calls of the demo app.
-    received: int  # The number of different entries that the server has stored.
+    sent: int  # How many entries the demo app has logged.
+    received: int  # How many entries the server has stored, without duplicates.
     lost: int
     duplicates: int
     batches: int
@@ -38,7 +38,6 @@ class Account:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `demo` to the command line."""
     parser = subparsers.add_parser(
         "demo", help="log to a local server that misbehaves, and count the stored entries"
     )
@@ -48,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo. Return 0 if the server has stored each entry exactly once, else 1."""
-    # With --json, standard output must contain nothing but the JSON.
+    # With --json, the command must print only the JSON to standard output.
     account = _rehearse((lambda _: None) if options.json else print)
     print(json.dumps(asdict(account)) if options.json else _readable(account))
     return 0 if account.received == account.sent and not account.duplicates else 1
@@ -93,7 +92,7 @@ def _log_during_faults(
 
 
 class _Shop:
-    """The demo app: a small shop that counts its log calls itself, without the logger."""
+    """The demo app: a small shop. To check the logger, the app counts its log calls itself."""
 
     def __init__(self, logger: VoyageLogger, pause: Callable[[float], object] = time.sleep) -> None:
         self._logger = logger
@@ -107,7 +106,7 @@ class _Shop:
         self.sent += 2
 
     def check_out(self) -> None:
-        """Log a journey. Each entry has the name, session, user and timeline of the journey."""
+        """Log a journey. Each entry has the journey's name, session, user and timeline."""
         with self._logger.journey("checkout", app_user_id="user_123") as journey:
             journey.step("cart_opened")
             self._logger.info("Cart opened", event_name="cart_opened")
@@ -124,7 +123,7 @@ class _Shop:
             )
             self._pause(0.02)
             journey.step("paid_by_invoice")
-        self.sent += 4  # three log calls, and the entry at the end of the journey
+        self.sent += 4  # three log calls, and the entry that ends the journey
 
     def rush_hour(self) -> None:
         share = _ENTRIES // _THREADS
@@ -172,7 +171,7 @@ def _readable(account: Account) -> str:
 
 
 def _picture(server: DevServer) -> str:
-    """Draw the timeline of the checkout, with the timestamps that the server has stored."""
+    """Return the stored timeline of the checkout journey as text."""
     closing = [entry for entry in server.entries() if entry.get("event_name") == JOURNEY_COMPLETED]
     timeline: list[dict[str, Any]] = closing[0]["event_timeline"] if closing else []
     lines = [

@@ -1,7 +1,7 @@
 """`voyage-logger dev`: run a local server of the Logs API, and print the received entries.
 
-What must stay true: a printed entry cannot control the terminal. Characters that move the cursor or
-change the writing direction are escaped.
+What must stay true: a printed entry cannot control the terminal. The command escapes characters
+that move the cursor or change the writing direction.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ if TYPE_CHECKING:
 _DEFAULT_PORT = 8765
 _MAX_PORT = 65_535
 _PAGE = 1000
-_MAX_SHOWN = 500  # The most characters of a message that are printed.
-_POLL_SECONDS = 0.2  # The seconds between two checks for a signal.
+_MAX_SHOWN = 500  # Of each message, at most this number of characters is printed.
+_POLL_SECONDS = 0.2  # The time between two checks for a signal, in seconds.
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `dev` to the command line."""
     parser = subparsers.add_parser(
         "dev",
         help="run a local server of the Logs API",
@@ -75,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
 def _noted_signals() -> Iterator[list[int]]:
     """Yield a list to which the signal handler appends each received SIGINT or SIGTERM.
 
-    A second signal ends the process at once. The handler raises no exception, because an exception
-    that interrupts a wait can corrupt a lock.
+    A second signal immediately ends the process. The handler does not raise an exception: an
+    exception that interrupts a waiting thread can corrupt a lock.
     """
     noted: list[int] = []
 
@@ -85,7 +84,7 @@ def _noted_signals() -> Iterator[list[int]]:
             signal.signal(each, signal.SIG_DFL)
         noted.append(number)
 
-    # Background jobs of a shell ignore SIGINT by default, so SIGINT needs a handler, too.
+    # A command that a shell runs in the background ignores SIGINT unless it sets a handler.
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     for each in before:
         signal.signal(each, note)

@@ -1,9 +1,9 @@
-"""A strict local server of the Voyage Logs API, for tests and trials.
+"""A strict local server of the Voyage Logs API, for tests and experiments.
 
-The server refuses each request that breaks the vendor's documentation, and stores the accepted
-entries in SQLite. Tests can script misbehavior of the server, such as errors and delays. From the
-client's code, the server imports only the constants in `_base.wire`: a mistake in code that server
-and client share would stay unnoticed.
+The server refuses each request that does not follow the vendor's documentation, and stores the
+accepted entries in SQLite. Tests can make the server misbehave, for example with errors and delays.
+The server shares only the constants in `_base.wire` with the client. If client and server shared
+more code, tests could not find a mistake in that code.
 
     with DevServer() as server:
         server.script(Fault(status=503, headers={"Retry-After": "1"}))
@@ -11,8 +11,8 @@ and client share would stay unnoticed.
         server.wait_for_entries(3)
         assert not server.duplicates()
 
-Read `_server` first (the public class), then `_inspection` (its methods that only read) and
-`_faults` (the kinds of misbehavior). Then follow a request through the other files:
+Read `_server` first, which contains the public class. Its read-only methods are in `_inspection`.
+The kinds of misbehavior are in `_faults`. The other files handle a request in this order:
 
     _listener -> _connections -> _handler -> _http     reads the request
                                     |------> _backend  checks (_checks, _tokens) and stores (_store)

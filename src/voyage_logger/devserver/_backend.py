@@ -1,7 +1,7 @@
-"""Answers sign-ins and batches. Sockets are handled in other modules.
+"""Answers sign-ins and batches. Other modules handle the sockets.
 
-A batch is checked in the order of a real service: first its size, then the token, the format of
-the batch, and last the entries. What must stay true: no entry of a refused batch is stored.
+A batch is checked in the same order as in a real service: first its size, then the token, then the
+format, and last the entries. What must stay true: no entry of a refused batch is stored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NO_FAULT = Fault()
 
 
 class Backend:
-    """The state of one server, and the code that answers its two endpoints.
+    """The state of one server, and the code that answers sign-ins and batches.
 
     Thread-safe: the store, the tokens and the journal have their own locks, the methods of a deque
     are atomic, and a `Rules` instance never changes.
@@ -51,7 +51,7 @@ class Backend:
         self._scripts: dict[Endpoint, deque[Fault]] = {"batch": deque(), "sign-in": deque()}
 
     def script(self, endpoint: Endpoint, faults: Iterable[Fault]) -> None:
-        """Queue faults for the next requests of an endpoint, one fault for each request."""
+        """Queue faults for the next requests to an endpoint, one fault for each request."""
         script = list(faults)
         for fault in script:
             if not isinstance(fault, Fault):
@@ -121,5 +121,5 @@ def _check_rules(entries: list[dict[str, Any]], rules: Rules) -> None:
         raise Refusal(422, f"{len(entries)} entries are over the limit of {rules.max_entries}")
     marker = rules.refuse_containing
     if marker is not None and any(marker in entry["message"] for entry in entries):
-        # The real API may not name the bad entry, so this answer does not name the entry either.
+        # The real API might not say which entry is wrong, so this answer does not say it either.
         raise Refusal(rules.refuse_status, "an entry of the batch is not acceptable")

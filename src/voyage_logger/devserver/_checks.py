@@ -1,7 +1,7 @@
 """Checks sign-ins, Authorization headers and batches strictly.
 
-What must stay true: if a request passes all checks, any server that follows the vendor's
-documentation accepts the request.
+What must stay true: a request that passes all checks is also accepted by any other server that
+follows the vendor's documentation.
 
 Source: the TypeScript interface `LogEntry` and the sign-in request in the vendor docs.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from voyage_logger.devserver._http import Request
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
-# A search accepts these other level names, but an entry must not contain them.
+# These level names are valid in a search, but not in an entry.
 _ALIASES = {
     "notset": "debug",
     "trace": "debug",
@@ -33,13 +33,13 @@ _ALIASES = {
     "fatal": "critical",
 }
 
-# The size of a decompressed body is limited, because a small gzip body can become gigabytes.
+# The size of a decompressed body is limited, because a small gzip body can expand to gigabytes.
 MAX_INFLATED_BYTES = 256 << 20
 
-_GZIP_WINDOW = 31  # With the value 31, zlib expects a gzip header and uses the largest window.
+_GZIP_WINDOW = 31  # The value 31 makes zlib expect a gzip header and use the largest window.
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9._~+/-]+=*)")
-# This pattern finds escaped surrogates. A pair of surrogates is valid, so `parse_json` must check
-# each match again.
+# This pattern finds escaped surrogates. If the pattern matches, `parse_json` checks the decoded
+# body, because two surrogates can be a valid pair.
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -71,7 +71,7 @@ def bearer_token(headers: Mapping[str, str]) -> str:
 
 
 def check_json_type(headers: Mapping[str, str], status: int = 400) -> None:
-    """Refuse a request with `status` if its Content-Type is not JSON in UTF-8."""
+    """If the Content-Type is not JSON in UTF-8, refuse the request with the status `status`."""
     value = headers.get("content-type", "")
     kind, *parameters = [part.strip().lower() for part in value.split(";")]
     if kind != JSON_TYPE or any(p not in {"charset=utf-8", 'charset="utf-8"'} for p in parameters):
@@ -79,7 +79,7 @@ def check_json_type(headers: Mapping[str, str], status: int = 400) -> None:
 
 
 def parse_batch(request: Request) -> list[dict[str, Any]]:
-    """Return the entries of a batch; refuse a batch that breaks the vendor's documentation."""
+    """Return a batch's entries. Refuse a batch that does not follow the vendor's documentation."""
     check_json_type(request.headers)
     if "content-length" not in request.headers:
         raise Refusal(411, "a batch needs a Content-Length")
@@ -97,8 +97,8 @@ def parse_batch(request: Request) -> list[dict[str, Any]]:
 def parse_json(body: bytes) -> Any:
     """Return the value of a strict JSON text in UTF-8; refuse any other body (status 400).
 
-    Unlike `json.loads`, this function refuses NaN, infinities, repeated members and lone
-    surrogates.
+    Unlike `json.loads`, this function refuses NaN, infinities, repeated names in an object, and
+    surrogates without a partner.
     """
     try:
         value = json.loads(
@@ -190,7 +190,7 @@ _Rule = tuple["Callable[[object], bool]", str]
 
 _STRING: _Rule = (lambda value: type(value) is str, "a string")
 _REQUIRED = ("message", "level", "app_name", "environment")
-# An optional field may be absent, but must not be null: the vendor's interface says `?: string`.
+# An optional field can be absent, but must not be null: the vendor's interface says `?: string`.
 _FIELDS: dict[str, _Rule] = {
     "message": _STRING,
     "level": (_is_level, f"one of {', '.join(LEVELS)}"),

@@ -1,10 +1,10 @@
 """The open connections, their states, and the rules for closing a connection.
 
-Only the thread that serves a connection closes its socket. Another thread may only shut the socket
-down, which wakes the serving thread.
+Only the thread that serves a connection closes its socket. Other threads can shut down the socket,
+which wakes the serving thread.
 
-What must stay true: after a connection is dropped, none of its requests are handled. `drop_idle`
-also drops a connection whose client has only just received an answer.
+What must stay true: after a connection is dropped, the server handles no more requests of this
+connection. After an answer is sent, `drop_idle` can immediately drop the connection of this client.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The most seconds to wait until an answer is written. A client may read the answer slowly.
-_ANSWER_SECONDS = 1.0
+_ANSWER_SECONDS = 1.0  # The longest wait for an answer to be written. A client may read slowly.
 _JOIN_SECONDS = 5.0
 
-# If SO_LINGER is 0 seconds, `close` sends a TCP reset. On Windows, the two numbers are shorts.
+# With SO_LINGER set to 0 seconds, `close` sends a TCP reset. The value of SO_LINGER contains two C
+# shorts on Windows, and two C ints on other systems.
 _NO_LINGER = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
@@ -52,7 +52,7 @@ class Connection:
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
-        """Close the socket with a TCP reset. Only the serving thread may call this method."""
+        """Close the socket with a TCP reset. Call this method only in the serving thread."""
         with contextlib.suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.socket.close()
@@ -67,7 +67,7 @@ class Connections:
         self._open: set[Connection] = set()
         self._threads: list[threading.Thread] = []
         self._closed = False
-        self.opened = 0  # the number of all connections so far
+        self.opened = 0  # how many connections were opened so far
 
     def serve(self, client: socket.socket, serve: Callable[[Connection], None]) -> None:
         """Serve a client in a new thread, and close the client's socket at the end."""
@@ -84,7 +84,7 @@ class Connections:
             self._threads = [each for each in self._threads if each.is_alive()]
             try:
                 thread.start()
-            except RuntimeError:  # the process can start no more threads
+            except RuntimeError:  # The process cannot start more threads.
                 self._open.discard(connection)
                 client.close()
                 return
@@ -105,7 +105,7 @@ class Connections:
                 connection.state = _State.HANGING
 
     def send(self, connection: Connection, data: bytes) -> bool:
-        """Write an answer; return False if the connection ends after the answer."""
+        """Write an answer. Return False if the connection must end after this answer."""
         with self._changed:
             if connection.state is _State.DROPPED:
                 return False
@@ -120,25 +120,25 @@ class Connections:
         return not connection.is_last
 
     def drop_idle(self) -> int:
-        """Shut all idle connections, and return the number of connections that were shut."""
+        """Shut down all idle connections, and return how many connections were shut down."""
         with self._changed:
             self._changed.wait_for(self._nobody_answers, _ANSWER_SECONDS)
             return self._drop(_State.IDLE)
 
     def drop_hanging(self) -> int:
-        """Shut all hanging connections, and return the number of connections that were shut."""
+        """Shut down all hanging connections, and return how many connections were shut down."""
         with self._changed:
             return self._drop(_State.HANGING)
 
     def stop(self) -> None:
-        """Shut the idle connections now, and the other connections after their current answer."""
+        """Shut down idle connections now. The other connections end after their current answer."""
         with self._changed:
             for connection in self._open:
                 connection.is_last = True
             self.drop_idle()
 
     def close(self) -> None:
-        """Shut all connections, and wait until their threads have ended."""
+        """Shut down all connections, and wait until their threads have ended."""
         with self._changed:
             self._closed = True
             self._drop(*_State)

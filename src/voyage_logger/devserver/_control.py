@@ -1,10 +1,9 @@
 """The JSON API under `/dev/api/`. Other processes use the API to read and control the server.
 
-What must stay true: a web page of another origin cannot use this API from a browser. The server
-refuses requests from other origins. The server also refuses other host names, because a DNS
-rebinding attack uses another host name. A request that changes the server needs a JSON
-Content-Type, because a browser does not send this type to another origin without the server's
-permission.
+What must stay true: a web page from another origin cannot use this API in a browser. The server
+refuses requests from other origins. The server also refuses a wrong name in the Host header,
+because a DNS rebinding attack sends a wrong name. A request that changes the server must have a
+JSON Content-Type, because a browser needs permission to send this type to another origin.
 """
 
 from __future__ import annotations
@@ -66,10 +65,10 @@ def _host_name(value: str) -> str:
 
 
 def _is_own_address(named: str, host: str) -> bool:
-    """Return True if `named` (from the Host header) is a safe IP address.
+    """Return True if `named`, the host in the Host header, is a safe IP address.
 
-    A loopback IP address is safe. If the server listens on all addresses, every IP address is safe,
-    because a DNS rebinding attack needs a host name.
+    A loopback IP address is safe. If the server listens on all IP addresses, every IP address in
+    the Host header is safe, because a DNS rebinding attack needs a host name.
     """
     try:
         address = ipaddress.ip_address(named)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# `Rules(expires_in=OMIT)` removes `expires_in` from the sign-in answer. `OMIT` is a text, so that
-# JSON can contain `OMIT`.
+# `Rules(expires_in=OMIT)` removes `expires_in` from the sign-in answer. `OMIT` is a string, so that
+# the JSON API can also accept `OMIT`.
 OMIT: Final = "omit"
 
 JSON_TYPE: Final = "application/json"
@@ -33,16 +33,16 @@ class Fault:
     """A scripted misbehavior for one request.
 
     Args:
-        status: Answer with this HTTP status (200 to 599). The request is not checked, and no entry
-            is stored. Default: the request is handled as usual.
+        status: Answer with this HTTP status (200 to 599). The server does not check the request,
+            and stores no entry. Default: the request is handled as usual.
         headers: Headers to add to the answer, for example `{"Retry-After": "2"}`.
-        body: The body of the answer. Default: an error in the vendor's format. If `body` is set,
-            `status` must be set, too.
+        body: The body of the answer. Default: an error in the vendor's format. `body` is allowed
+            only together with `status`.
         content_type: The Content-Type of an answer with a scripted `status`. Default:
             "application/json".
         delay: Seconds to wait before the answer is sent (default: 0). The entries of a batch are
             stored before the wait.
-        hang: Store nothing and send no answer. The client or the server must end the connection.
+        hang: Store nothing and send no answer. The connection stays open until one side closes it.
         reset: Send a TCP reset instead of an answer. With "before", the request is not
             handled. With "after", the entries are stored before the reset.
         cut: Send the headers and only half of the body, and then close the connection. The header
@@ -91,14 +91,13 @@ class Fault:
             raise ValueError("cut needs a body to cut")
 
 
-# In HTTP, answers with these statuses have no body.
 BODILESS: Final = frozenset({204, 304})
 
 _RESETS = (None, "before", "after")
 
 
 def html_ok() -> Fault:
-    """Return a fault that answers with status 200 and a web page, like a captive portal."""
+    """Return a fault that answers 200 with a web page, like the login page of a public Wi-Fi."""
     return Fault(status=200, body="<!doctype html><title>Welcome</title>", content_type="text/html")
 
 
@@ -113,7 +112,7 @@ def redirect(location: str, status: int = 307) -> Fault:
 
 
 def slow_down(retry_after: str, status: int = 429) -> Fault:
-    """Return a fault with the header `Retry-After`, in seconds or as an HTTP date."""
+    """Return a fault with the header `Retry-After`: a number of seconds, or an HTTP date."""
     return Fault(status=status, headers={"Retry-After": retry_after})
 
 
@@ -122,16 +121,16 @@ class Rules:
     """The rules for all requests. With the default rules, the server does not misbehave.
 
     Args:
-        max_body_bytes: The most bytes in the body of a batch, before a gzip body is decompressed.
-            The answer to a larger body has the status 413.
-        max_entries: The most entries in a batch. The answer to a larger batch has the status 422.
-        refuse_containing: Refuse a whole batch if the message of one entry contains this text.
-            Every message contains the empty text.
+        max_body_bytes: The largest size of the body of a batch, in bytes, before decompression. A
+            larger body gets the status 413.
+        max_entries: The largest number of entries in a batch. A larger batch gets the status 422.
+        refuse_containing: Refuse a whole batch if the message of one entry contains this text. With
+            an empty text, all batches are refused.
         refuse_status: The status of batches that `refuse_containing` refuses: 400 (default) or 422.
-        revoke_after: Revoke a token after this number of stored batches.
+        revoke_after: Revoke a token after this number of batches was stored with the token.
         expires_in: The value of `expires_in` in the sign-in answer (default: 3600). `OMIT` removes
-            `expires_in`. If the value is a positive number, the token expires after this number of
-            seconds. Else the token expires after 3600 seconds, as the vendor's classes assume.
+            `expires_in` from the answer. If the value is a positive number, a token expires after
+            this number of seconds. With any other value, a token expires after 3600 seconds.
 
     Raises:
         ValueError: An argument is out of range.

@@ -1,7 +1,7 @@
 """Serves a connection: reads each request, and answers the request or misbehaves as scripted.
 
-What must stay true: a request is added to the journal before its answer is sent. So a test finds
-the request as soon as the client has the answer.
+What must stay true: a request is added to the journal before its answer is sent. When the client
+has the answer, a test can therefore find the request in the journal.
 """
 
 from __future__ import annotations
@@ -36,12 +36,11 @@ if TYPE_CHECKING:
 
 _ENDPOINTS: dict[str, Endpoint] = {SIGN_IN_PATH: "sign-in", BATCH_PATH: "batch"}
 
-# The most seconds for reading and ignoring the rest of a refused request.
-_DRAIN_SECONDS = 1.0
+_DRAIN_SECONDS = 1.0  # The longest time to read and ignore the rest of a refused request.
 
 
 class Handler:
-    """The handler of all connections. Thread-safe, because its attributes never change."""
+    """Handles the requests of all connections. Thread-safe: its attributes never change."""
 
     def __init__(
         self, backend: Backend, connections: Connections, host: str, stopped: threading.Event
@@ -49,11 +48,11 @@ class Handler:
         self._backend = backend
         self._connections = connections
         self._host = host
-        self._stopped = stopped  # setting this event ends all delays
+        self._stopped = stopped  # All delays end when this event is set.
 
     def serve(self, connection: Connection) -> None:
         """Answer a connection's requests until the client or the server ends the connection."""
-        # An OSError means that the client or another thread has ended the connection.
+        # An OSError means that the client or another thread has closed the connection.
         with contextlib.suppress(OSError, Vanished), connection.socket.makefile("rb") as reader:
             connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while line := read_line(reader):
@@ -71,7 +70,7 @@ class Handler:
         """Answer a request that was not read completely, and end the connection."""
         head, body = refusal.answer.encode(close=True)
         self._connections.send(connection, head + body)
-        # If bytes are unread, closing the socket sends a TCP reset, which can destroy the answer.
+        # If unread bytes are left, `close` sends a TCP reset, and the client can lose the answer.
         connection.socket.shutdown(socket.SHUT_WR)
         connection.socket.settimeout(_DRAIN_SECONDS)
         deadline = time.monotonic() + _DRAIN_SECONDS
@@ -83,7 +82,7 @@ class Handler:
         endpoint = _endpoint(request)
         fault = self._backend.next_fault(endpoint) if request.method == "POST" else NO_FAULT
         if fault.hang:
-            # Mark the connection first: the new record may wake a test, which may call `release`.
+            # First mark the connection: `_record` can wake a test that then calls `release`.
             self._connections.hang(connection)
         if fault.hang or fault.reset == "before":
             self._record(endpoint, request, None)

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import BinaryIO
 
-# The server refuses a body above this limit without reading the body. A smaller body is read
-# completely, because unread bytes cause a TCP reset, and the reset can destroy the answer.
+# If a body is larger than this limit, the server refuses the body without reading it. A smaller
+# body is read completely: if bytes stay unread, a TCP reset can destroy the answer.
 MAX_BODY_BYTES = 256 << 20
 _MAX_LINE_BYTES = 64 << 10
 _MAX_HEADERS = 100
 
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[!-~]*) (HTTP/1\.[01])")
 _HEADER_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
-# A request must not repeat these headers, because servers disagree about which value counts.
+# A request must not repeat these headers: some servers use the first value, others use the last.
 _SINGLE = frozenset(
     {
         "authorization",
@@ -58,7 +58,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a program 
         self.answer = error_answer(status, message, error=error, headers=headers)
 
 
-class Vanished(Exception):  # noqa: N818 - a client may disconnect, so this is no program error
+class Vanished(Exception):  # noqa: N818 - a client can disconnect: this is not a program error
     """Raised if the connection ends before the request is complete."""
 
 
@@ -103,7 +103,7 @@ class Answer:
         return any(n.lower() == "connection" and has_close(v) for n, v in self.headers.items())
 
     def encode(self, *, bodiless: bool = False, close: bool = False) -> tuple[bytes, bytes]:
-        """Return the head and the body as bytes. The body is empty if `bodiless` is true."""
+        """Return the head (status line, headers) and the body. If `bodiless`, the body is empty."""
         lines = [f"HTTP/1.1 {self.status} {_phrase(self.status)}", "Server: voyage-logger-dev"]
         if self.status not in BODILESS:
             lines += [f"Content-Type: {self.content_type}", f"Content-Length: {len(self.body)}"]
@@ -128,10 +128,10 @@ def error_answer(
 
 
 def read_request(line: bytes, reader: BinaryIO, send: Callable[[bytes], object]) -> Request:
-    """Read the rest of a request after its first line. `send` sends `100 Continue`.
+    """Read the rest of a request after its first line. `send` is called to send `100 Continue`.
 
     Raises:
-        Refusal: The request is not strict HTTP/1.1. The caller must end the connection.
+        Refusal: The request does not follow HTTP/1.1. The caller must end the connection.
         Vanished: The connection ends before the request is complete.
     """
     match = _REQUEST_LINE.fullmatch(_without_end(line))
@@ -151,7 +151,7 @@ def read_request(line: bytes, reader: BinaryIO, send: Callable[[bytes], object])
 
 
 def read_line(reader: BinaryIO) -> bytes:
-    """Return one line with its line break, or no bytes if the client has disconnected."""
+    """Return one line with its line break, or `b""` if the client has disconnected."""
     return reader.readline(_MAX_LINE_BYTES + 2)
 
 

@@ -20,7 +20,7 @@ class Inspection(ABC):
 
     @abstractmethod
     def _running(self) -> Backend:
-        """Return the state of the server; raise RuntimeError if the server does not run."""
+        """Return the state of the server. Raise RuntimeError if the server is not running."""
 
     def entries(
         self,
@@ -34,12 +34,12 @@ class Inspection(ABC):
 
         Args:
             level: Return only entries of this level. All level names of the logger are valid.
-            contains: Return only entries whose message contains this text, in the same case.
-            after: Return only entries with a greater id than this id (see `stored`).
+            contains: Return only entries whose message contains this text (case-sensitive).
+            after: Return only entries with a greater id than this id. `stored` returns the ids.
             limit: The largest number of entries to return. Default: no limit.
 
         Raises:
-            ValueError: No level has the given name.
+            ValueError: `level` is not the name of a level.
         """
         rows = self.stored(level=level, contains=contains, after=after, limit=limit)
         return [row.entry for row in rows]
@@ -77,13 +77,13 @@ class Inspection(ABC):
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The latest requests, oldest first; at most 10,000 requests and 64 MiB of bodies."""
+        """The latest requests, oldest first: up to 10,000 requests with up to 64 MiB of bodies."""
         return self._running().journal.requests()
 
     def stats(self) -> dict[str, Any]:
-        """Return a dict of `stored`, `batches`, `sign_ins`, `tickets`, `duplicates`, `answers`.
+        """Return the counts `stored`, `batches`, `sign_ins`, `tickets`, `duplicates` and `answers`.
 
-        For example, the value of `answers` is `{"batch": {"200": 3, "503": 1, "unanswered": 1}}`.
+        An example of the value of `answers` is `{"batch": {"200": 3, "503": 1, "unanswered": 1}}`.
         """
         return self._running().stats()
 
@@ -92,10 +92,10 @@ class Inspection(ABC):
 
         Args:
             n: The number of entries.
-            timeout: The most seconds to wait (default: 30).
+            timeout: The longest time to wait, in seconds (default: 30).
 
         Raises:
-            TimeoutError: Too few entries were stored in time. The error message has the counts.
+            TimeoutError: Fewer than `n` entries were stored. The error message contains the counts.
         """
         backend = self._running()
         nouns = ("stored entry", "stored entries")
@@ -104,15 +104,15 @@ class Inspection(ABC):
     def wait_for_requests(
         self, n: int, timeout: float = _DEFAULT_WAIT_SECONDS, *, endpoint: Endpoint = "batch"
     ) -> None:
-        """Wait until an endpoint has received at least `n` requests, answered or not.
+        """Wait until an endpoint has received at least `n` requests. Unanswered requests count too.
 
         Args:
-            n: The number of requests since the start, or since `reset`.
-            timeout: The most seconds to wait (default: 30).
+            n: The number of requests since the start of the server, or since the latest `reset`.
+            timeout: The longest time to wait, in seconds (default: 30).
             endpoint: "batch" (default), "sign-in", "dev" or "unknown".
 
         Raises:
-            TimeoutError: Too few requests came in time. The error message has the counts.
+            TimeoutError: Fewer than `n` requests came. The error message contains the counts.
         """
         journal = self._running().journal
         nouns = (f"{endpoint} request", f"{endpoint} requests")

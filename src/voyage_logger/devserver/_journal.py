@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# The journal keeps the newest requests, within these two limits.
 KEPT_REQUESTS = 10_000
 KEPT_BODY_BYTES = 64 << 20
 
@@ -27,8 +26,8 @@ class RecordedRequest:
         path: The path with the query string.
         headers: The headers, with names in lower case.
         body: The body as it was sent. A gzip body is not decompressed.
-        status: The status of the answer, or None if a scripted hang or reset prevented the answer.
-        time: The time of the request on the server's clock, in seconds.
+        status: The status of the answer, or None if a scripted fault prevented the answer.
+        time: When the request was recorded, in seconds of the server's clock.
     """
 
     endpoint: Endpoint
@@ -44,7 +43,7 @@ class Journal:
     """The newest requests of one server, and the counts of all requests.
 
     Thread-safe: one condition variable guards all attributes. Each new request and each stored
-    batch wakes the threads that wait.
+    batch wakes all waiting threads.
     """
 
     def __init__(self) -> None:
@@ -64,7 +63,7 @@ class Journal:
             self._changed.notify_all()
 
     def notify(self) -> None:
-        """Wake the threads that wait for a count of stored entries."""
+        """Wake the threads that wait for stored entries."""
         with self._changed:
             self._changed.notify_all()
 
@@ -79,7 +78,7 @@ class Journal:
             return sum(n for (at, _), n in self._answers.items() if endpoint in (None, at))
 
     def answers(self) -> dict[tuple[Endpoint, int | None], int]:
-        """Count requests by endpoint and answer status. The status is None without any answer."""
+        """Return the number of requests for each endpoint and status (None: no answer)."""
         with self._changed:
             return dict(self._answers)
 
@@ -93,7 +92,7 @@ class Journal:
     def wait_until(
         self, count: Callable[[], int], least: int, timeout: float, nouns: tuple[str, str]
     ) -> None:
-        """Wait until `count` returns at least `least`. After `timeout` seconds, raise TimeoutError.
+        """Wait until `count()` is at least `least`. After `timeout` seconds, raise TimeoutError.
 
         The journal holds its lock while it calls `count`, so `count` must not block.
         """

@@ -1,4 +1,4 @@
-"""The socket that listens, and the thread that accepts clients."""
+"""The listening socket, and the thread that accepts clients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# With a small backlog, the operating system would refuse clients if many connect at once.
+# With a small backlog, the operating system refuses clients if many connect at the same time.
 _BACKLOG = 512
 
 # If the process has too many open files, `accept` fails. The thread tries again after this pause.
@@ -20,7 +20,7 @@ _EXHAUSTED_SECONDS = 0.05
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a bound socket. The socket does not listen yet, so clients are refused."""
+    """Return a bound socket. The socket does not listen yet, so clients cannot connect."""
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = infos[0]
     bound = socket.socket(family, kind, protocol)
@@ -73,7 +73,7 @@ class Listener:
         try:
             client, _ = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):
-            return  # the client has gone, or `close` has woken the thread
+            return  # The client has disconnected, or `close` has woken the thread.
         except OSError:
             self._stopped.wait(_EXHAUSTED_SECONDS)
             return

@@ -29,11 +29,11 @@ class DevServer(Inspection):
     Args:
         host: The host name or IP address to listen on (default: "127.0.0.1").
         port: The TCP port. With 0 (default), the operating system chooses a free port.
-        db: A SQLite file that keeps the entries after a restart. Default: a database in memory.
+        db: The path of a SQLite file, which keeps the entries. Default: a database in memory.
         api_key: The API key that clients must send (default: "dev-key").
         api_secret: The API secret that clients must send (default: "dev-secret").
         rules: The rules for all requests. Default: no misbehavior.
-        clock: A monotonic clock in seconds, for the expiry of tokens and the times of requests.
+        clock: A function that returns a monotonic time in seconds, used for the expiry of tokens.
 
     All methods except `start` and `close` are thread-safe. In a forked child, `close` does nothing,
     because the server belongs to the parent.
@@ -73,15 +73,13 @@ class DevServer(Inspection):
         self._listener: Listener | None = None
         self._reserved: socket.socket | None = None
 
-    # Start and close.
-
     def start(self) -> DevServer:
         """Open the database and the port, and return this server. Clients can then connect.
 
         Raises:
             OSError: The host is unknown, or the port is in use or forbidden.
             sqlite3.Error: The database cannot be opened.
-            RuntimeError: The server was started before.
+            RuntimeError: This instance was already started or closed.
         """
         if self._backend is not None or self._stopped.is_set():
             raise RuntimeError("a DevServer starts once; make another one with the same port")
@@ -102,7 +100,7 @@ class DevServer(Inspection):
         return self
 
     def close(self) -> None:
-        """Close all connections at once and wait for the threads. A second call does nothing."""
+        """Close all connections, and wait until their threads end. A second call does nothing."""
         if self._stopped.is_set() or os.getpid() != self._pid:
             return
         self._stopped.set()
@@ -121,17 +119,15 @@ class DevServer(Inspection):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # The address.
-
     @property
     def port(self) -> int:
-        """The TCP port, which is known after `start`."""
+        """The TCP port. Read this property after `start`."""
         self._running()
         return self._port
 
     @property
     def url(self) -> str:
-        """The base URL for clients on this machine, which is known after `start`."""
+        """The base URL for clients on this machine. Read this property after `start`."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - compared, not bound
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
@@ -159,8 +155,6 @@ class DevServer(Inspection):
         """The number of connections that clients have opened so far."""
         return self._connections.opened
 
-    # Misbehavior.
-
     @property
     def rules(self) -> Rules:
         """The rules for all requests. To change the rules, assign a new `Rules` instance."""
@@ -183,19 +177,19 @@ class DevServer(Inspection):
         self._running().script("sign-in", faults)
 
     def revoke_tokens(self) -> None:
-        """Revoke all tokens. The server answers 401 to each batch with a revoked token."""
+        """Revoke all tokens. The server answers 401 if a batch is sent with a revoked token."""
         self._running().tokens.revoke_all()
 
     def drop_idle_connections(self) -> int:
-        """Close the idle connections, and return the number of connections that were closed.
+        """Close the idle connections, and return how many connections were closed.
 
-        A client may notice the end of its connection only when it sends its next request.
+        A client might not notice the closed connection until it sends its next request.
         """
         self._running()
         return self._connections.drop_idle()
 
     def release(self) -> int:
-        """Close the connections of hanging requests; return the number of closed connections."""
+        """Close the connections of hanging requests. Return how many connections were closed."""
         self._running()
         return self._connections.drop_hanging()
 

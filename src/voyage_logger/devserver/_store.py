@@ -1,4 +1,4 @@
-"""Stores entries in SQLite: each entry as JSON, and some fields in columns for searching."""
+"""Stores each entry as JSON in SQLite, and copies some fields into columns for searching."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ CREATE TABLE IF NOT EXISTS entries (
 """
 _COLUMNS = "received_at, batch, level, message, app_name, event_name, add_ticket, log_id, entry"
 
-# One INSERT statement adds many rows. `executemany` is slower, because it releases the GIL for each
-# row. While another thread is busy, `executemany` stores 1,000 rows per second. One statement for
-# many rows stores 14,000 rows per second (CPython 3.11). Every SQLite version accepts 999 values in
-# a statement, and 100 rows have 900 values.
+# One INSERT statement adds many rows. `executemany` would be slower than one statement, because
+# `executemany` releases the GIL for each row. While another thread is busy, `executemany` stores
+# 1,000 rows per second, and one statement stores 14,000 rows per second (CPython 3.11). Every
+# version of SQLite accepts 999 values in a statement. A statement for 100 rows has 900 values.
 _ROWS_A_STATEMENT = 100
 
 _Row = tuple[object, ...]
@@ -62,11 +62,11 @@ class Store:
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
-            # With these settings, a power failure may lose the newest entries. A crash loses none.
+            # A power failure can lose the newest entries. A crash of the process loses no entries.
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(_SCHEMA)
-            # Changes of the attributes below need the lock. Reading an attribute needs no lock.
+            # Code must hold the lock to change the attributes below, but not to read them.
             self.entry_count: int = self._number("SELECT COUNT(*) FROM entries")
             self.last_old_id: int = self._number("SELECT COALESCE(MAX(id), 0) FROM entries")
             self.batch_count: int = self._number("SELECT COALESCE(MAX(batch), 0) FROM entries")
@@ -119,7 +119,7 @@ class Store:
             return self._number("SELECT COUNT(*) FROM entries WHERE add_ticket")
 
     def clear(self) -> None:
-        """Delete all entries. The ids of later entries continue the old numbering."""
+        """Delete all entries. Later entries get higher ids than the deleted entries."""
         with self._lock:
             self._database.execute("DELETE FROM entries")
             self.entry_count = self.batch_count = 0

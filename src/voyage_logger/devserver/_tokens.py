@@ -1,4 +1,4 @@
-"""The valid access tokens. A sign-in issues a token. Later the token expires or is revoked."""
+"""The valid access tokens. A sign-in issues a token, which later expires or is revoked."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ class Tokens:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        # The lock guards this dict of each token's expiry time and number of stored batches.
+        # The lock guards this dict: {token: (expiry time, number of stored batches)}.
         self._live: dict[str, tuple[float, int]] = {}
 
     def issue(self, expires_in: object) -> str:
-        """Return a new token, valid for `expires_in` seconds. An invalid number means one hour."""
+        """Return a token that is valid for `expires_in` seconds. Invalid numbers count as 3600."""
         token = secrets.token_urlsafe(24)
         with self._lock:
             self._live[token] = (self._clock() + _life(expires_in), 0)
         return token
 
     def is_live(self, token: str) -> bool:
-        """Return True if this server issued the token, and it is neither revoked nor expired."""
+        """Return True if this server issued the token and the token is not revoked or expired."""
         with self._lock:
             return token in self._live and self._clock() < self._live[token][0]
 
     def count_batch(self, token: str, revoke_after: int | None) -> None:
-        """Count a stored batch of a token. After `revoke_after` batches, revoke the token."""
+        """Count a token's stored batch. After `revoke_after` batches, revoke the token."""
         with self._lock:
-            if token not in self._live:  # `revoke_all` may run while the batch is stored.
+            if token not in self._live:  # `revoke_all` can run while a batch is stored.
                 return
             ends, batches = self._live.pop(token)
             if revoke_after is None or batches + 1 < revoke_after:

@@ -1,6 +1,6 @@
 """`voyage-logger spool`: show, send or remove the entries in a spool folder.
 
-The files of this package, with their commands:
+This table shows which file contains which commands:
 
     _listing.py    ls            _showing.py    show, export
     _replaying.py  replay        _purging.py    purge
@@ -36,7 +36,7 @@ exit codes:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `spool` to the command line."""
+    """Add the command `spool` and its subcommands to the command line."""
     parser = subparsers.add_parser(
         "spool",
         help="show, send or remove the entries in a spool folder",
@@ -60,7 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_folder(command: argparse.ArgumentParser, name: str) -> None:
-    if name == "purge":  # `purge` has no default folder, because removed files cannot be restored
+    if name == "purge":  # no default folder, because removed files cannot be restored
         command.add_argument("folder", type=Path, metavar="FOLDER", help=_FOLDER)
     else:
         help_ = f"{_FOLDER} (default: {SPOOL_VARIABLE})"
@@ -80,7 +80,7 @@ def _run(
     try:
         return _act(act, options)
     except BrokenPipeError:
-        raise  # the folder is fine: the program that reads the output has ended
+        raise  # the folder is not the problem: the program that reads the output has ended
     except SpoolUnusable as error:
         complain(f"{options.folder}: {error}")
         return UNUSABLE
@@ -90,7 +90,7 @@ def _run(
 
 
 def _act(act: Callable[[View, argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """Open the folder, run the command, and print a line for each file that cannot be read."""
+    """Open the folder and run the command. Print a message for each unreadable file."""
     view = View(options.folder)
     code = act(view, options)
     sys.stdout.flush()

@@ -1,7 +1,4 @@
-"""`voyage-logger spool ls`: list the owners in a spool folder, and count their entries.
-
-An owner is one logger in one process.
-"""
+"""`voyage-logger spool ls` lists the owners (loggers) in a spool folder, and counts entries."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
 
 _HEAD = ("OWNER", "STATE", "PID", "STARTED", "ENTRIES", "SIZE", "AGE", "DEAD LETTERS", "SENDS TO")
 
-_MOST_NAMES = 5  # the largest number of unexpected file names that are printed
+_MOST_NAMES = 5  # of each kind of unexpected file, at most this number of names is printed
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +29,7 @@ class _Row:
     owner: Owner
     pending: Counter[str]  # The number of entries in each lane.
     unreadable: int  # The number of unreadable lines.
-    letters: Counter[str]  # The number of dead letters for each reason.
+    letters: Counter[str]  # The number of dead letters with each reason.
 
 
 def _list(view: View, options: argparse.Namespace) -> int:
@@ -126,7 +123,7 @@ def _cells(row: _Row) -> tuple[str, ...]:
 
 
 def _tally(counts: Counter[str]) -> str:
-    """Return a total and its parts as text, for example `3 (info 2, error 1)`."""
+    """Return the total and each count as text, for example `3 (info 2, error 1)`."""
     if not counts:
         return "0"
     parts = ", ".join(f"{printable(name)} {count}" for name, count in counts.items())

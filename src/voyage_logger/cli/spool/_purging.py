@@ -1,4 +1,4 @@
-"""`voyage-logger spool purge`: ask the user, and remove the files of dead owners."""
+"""`voyage-logger spool purge` asks the user, and then removes the files of dead owners."""
 
 from __future__ import annotations
 

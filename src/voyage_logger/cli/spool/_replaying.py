@@ -1,8 +1,8 @@
-"""`voyage-logger spool replay`: send the entries of dead owners.
+"""`voyage-logger spool replay` sends the entries of dead owners.
 
 An owner is one logger in one process. The command writes the new destination into the lock file of
-each dead owner. Then a normal logger adopts and sends the entries. Entries that are rejected or not
-sent stay on the disk.
+each dead owner. Then the command starts a normal logger that adopts and sends the entries. If an
+entry is rejected or cannot be sent, the entry stays on the disk.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.inspection import Owner, View
 
 _TIMEOUT = 3600.0
-# The seconds between two checks of the folder. One check adopts the entries of a few dead owners.
+# The time between two checks of the folder, in seconds. Each check adopts only a few dead owners.
 _LOOK_SECONDS = 0.05
-_LOOKS = 5  # The command ends after this number of checks in a row without a dead owner.
-_GRACE_SECONDS = 5.0  # A request may last this number of seconds beyond the timeout.
-_REFRESH_SECONDS = 0.2  # The seconds between two updates of the progress bar.
-_LINE_SECONDS = 5.0  # The seconds between two progress lines if stderr is no terminal.
+_LOOKS = 5  # The command ends if more than this number of checks in a row find no entry.
+_GRACE_SECONDS = 5.0  # A running request may take this number of seconds after the timeout.
+_REFRESH_SECONDS = 0.2  # The time between two updates of the progress bar.
+_LINE_SECONDS = 5.0  # Without a terminal, the time between two progress lines.
 _WIDTH = 30
-_NO_LIMIT = 1 << 50  # bytes; a replay must not drop entries because of a size limit
+_NO_LIMIT = 1 << 50  # this limit is so high that a replay never drops entries to save space
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +89,7 @@ def _dead(view: View) -> list[Owner]:
 
 
 def _release_all(view: View, path: Path, destination: str, options: argparse.Namespace) -> int:
-    """Prepare the entries of all dead owners for adoption, and return the number of entries."""
+    """Make the entries of all dead owners ready for adoption. Return the number of entries."""
     folder = Folder(path)
     for owner in _dead(view):
         try:
@@ -97,22 +97,22 @@ def _release_all(view: View, path: Path, destination: str, options: argparse.Nam
                 requeue_dead_letters(folder, owner.name, destination)
             if owner.parts:
                 redirect(folder, owner.name, destination)
-        except OSError as error:  # noqa: PERF203 - an error must not stop the loop
+        except OSError as error:  # noqa: PERF203 - after an error, the loop must go on
             view.troubles.append(f"the files of {owner.name}: {words_of(error)}")
     return sum(view.count(owner)[0].total() for owner in _dead(view))
 
 
 def _send(path: Path, transport: Transport, total: int, deadline: float) -> tuple[Stats, bool]:
-    """Adopt and send entries. Return the counts, and True if the worker has ended."""
+    """Adopt and send entries. Return the logger's counts, and True if the worker has ended."""
     pipeline = pipeline_of(_logger_on(path, transport))
     progress = _Progress(total)
     try:
         _drive(pipeline, progress, deadline)
-    finally:  # this also runs after Ctrl-C
+    finally:  # this block also runs after Ctrl-C
         try:
-            # The worker must end before the pipeline closes. A running worker could still hold the
-            # lock of a dead owner, and the owner would count as alive. If the pipeline closed
-            # before an answer arrives, the entries would be sent again later.
+            # The worker must end before the pipeline closes, for two reasons. A running worker may
+            # hold the lock of a dead owner: the owner would then count as alive. Also, the
+            # pipeline must get the answer to a running request. Otherwise entries are sent twice.
             pipeline.stop_worker(time.monotonic() + _GRACE_SECONDS)
         finally:
             pipeline.close(0)
@@ -132,20 +132,21 @@ def _logger_on(path: Path, transport: Transport) -> VoyageLogger:
 
 
 def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
-    """Let the worker run until the deadline, or until `_LOOKS` checks in a row find no dead owner.
+    """Let the worker run until no entry is left to adopt or to send, or until the deadline.
 
-    This function counts checks and not seconds, because one check of a slow disk may take long.
+    If more than `_LOOKS` checks in a row find no entry, this function assumes that no entry is
+    left. The function does not measure seconds: on a slow disk, a single check may take long.
     """
     queue = pipeline.queue
     assert isinstance(queue, SpoolQueue)  # noqa: S101 - The type checker needs this assertion.
-    queue.maintain_every(_LOOK_SECONDS)  # The first check already uses this interval.
+    queue.maintain_every(_LOOK_SECONDS)  # The first check also uses this interval.
     looks = idle_since = adopted = 0
     while looks - idle_since <= _LOOKS and (remaining := deadline - time.monotonic()) > 0:
-        if not pipeline.is_working:  # `flush` starts a worker, or sends the entries itself
+        if not pipeline.is_working:  # `flush` starts the worker, or sends entries without a worker
             pipeline.flush(_LOOK_SECONDS)
         with queue.lock:
             queue.settled.wait(min(remaining, 2 * _LOOK_SECONDS))
-        looks = queue.looks  # `looks` is read before the counts, so the counts are not older
+        looks = queue.looks  # read `looks` first, so that the counts are newer than `looks`
         stats = pipeline.stats()
         if stats.adopted != adopted or queue.oldest() != NEVER:
             idle_since, adopted = looks, stats.adopted
@@ -153,7 +154,7 @@ def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
 
 
 class _Progress:
-    """Shows the progress on stderr: as a bar on a terminal, otherwise as a line every 5 seconds."""
+    """Shows a progress bar on stderr. Without a terminal, prints a line every 5 seconds."""
 
     def __init__(self, total: int) -> None:
         self._total = total

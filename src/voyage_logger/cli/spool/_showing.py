@@ -1,4 +1,4 @@
-"""`voyage-logger spool show` and `export`: print entries, or write entries to a file."""
+"""`voyage-logger spool show` prints entries. `spool export` writes them to a file or to stdout."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _pending(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 def _entries(view: View) -> Iterator[bytes]:
-    """Yield the pending entries. Report unreadable lines in `view.troubles`."""
+    """Yield all pending entries. Add a message about unreadable lines to `view.troubles`."""
     for owner in view.owners():
         corrupt = 0
         for *_, entry in view.pending(owner):
@@ -79,7 +79,7 @@ def _entries(view: View) -> Iterator[bytes]:
 
 
 def _dead(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield the entry and the facts of each dead letter. For a corrupt line, the entry is empty."""
+    """Yield the entry and the facts of each dead letter. For corrupt lines, the entry is empty."""
     for owner in view.owners():
         unreadable = 0
         for letter in view.dead_letters(owner):
@@ -101,11 +101,11 @@ def _note_left_out(view: View, lines: int, what: str) -> None:
 def _rejection(facts: dict[str, Any]) -> str:
     when = ""
     if facts["at"] is not None:
-        # If the number is too large for a timestamp, no time is printed.
+        # If the number is too large for a date, the command does not print a date.
         with contextlib.suppress(ValueError, OverflowError, OSError):
             when = time.strftime(" at %Y-%m-%dT%H:%M:%SZ", time.gmtime(facts["at"]))
     reason, words = facts["reason"], facts["words"]
-    # The error text of the server usually begins with the reason, for example the HTTP status.
+    # If the error text begins with the reason (an HTTP status), do not print the reason twice.
     told = words if words.startswith(reason) else f"{reason}: {words}".removesuffix(": ")
     what = "left out" if "line" in facts else "rejected"
     return f"-- {what}{when}, {printable(told)}"
@@ -129,7 +129,7 @@ def _export(view: View, options: argparse.Namespace) -> int:
 
 
 def _as_text(entry: bytes) -> str:
-    """Return an entry as JSON. Characters that could control a terminal become JSON escapes."""
+    """Return an entry as JSON. Escape characters that could control a terminal."""
     text = entry.decode("utf-8", "backslashreplace")
     is_harmless = text.isprintable() and encodable(text, sys.stdout) == text
     return text if is_harmless else json.dumps(json.loads(entry), separators=(",", ":"))

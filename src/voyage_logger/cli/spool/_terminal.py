@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.inspection import Owner
 
 DONE = 0
-FAILED = 1  # An entry or file is left, was rejected, or could not be read or written.
-WRONG_USAGE = 2  # `argparse` uses this exit code, too.
-UNUSABLE = 3  # The folder cannot be used.
+FAILED = 1  # An entry or file is still there, was rejected, or could not be read or written.
+WRONG_USAGE = 2  # `argparse` also uses exit code 2.
+UNUSABLE = 3  # The spool folder cannot be used.
 
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _TIMES = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def say(line: str = "", file: TextIO | None = None) -> None:
-    """Print a line. The caller must escape text from entries and files with `printable`."""
+    """Print a line. If the text comes from an entry or a file, the caller must escape the text."""
     file = file or sys.stdout
     print(encodable(line, file), file=file)
 
@@ -38,12 +38,11 @@ def encodable(text: str, file: TextIO) -> str:
 
 
 def complain(line: str) -> None:
-    """Print an error message on stderr. Control characters are escaped."""
+    """Escape control characters in an error message, and print the message to stderr."""
     say(f"voyage-logger spool: {printable(line)}", sys.stderr)
 
 
 def size_of(size: int) -> str:
-    """Return a number of bytes as readable text."""
     for unit, name in _UNITS:
         if size >= unit:
             return f"{size / unit:.1f} {name}"
@@ -51,7 +50,6 @@ def size_of(size: int) -> str:
 
 
 def age_of(seconds: float | None) -> str:
-    """Return a number of seconds as readable text."""
     if seconds is None:
         return "-"
     for unit, name in _TIMES:
@@ -61,7 +59,7 @@ def age_of(seconds: float | None) -> str:
 
 
 def running(owners: Iterable[Owner]) -> str:
-    """Return how many owners run, as text, for example "2 alive, 1 adopted"."""
+    """Return the number of alive and adopted owners as text, for example "2 alive, 1 adopted"."""
     states = Counter(owner.state for owner in owners)
     adopted = f", {states['adopted']} adopted" if states["adopted"] else ""
     return f"{states['alive']} alive{adopted}"
