@@ -1,7 +1,7 @@
 """Benchmarks that compare the cost of logging with this client and with other clients.
 
 Run `python -m benchmarks call` or `python -m benchmarks all` in the project folder. README.md in
-this folder explains the measurements, and the settings of each contestant.
+this folder explains the measurements and the settings of each contestant.
 
 A contestant is a client that is measured. The sink is a server that stores all requests. Each
 benchmark runs a contestant in one process, and the sink in another process. The modules are::

@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _able(asked: list[str] | None, *, uses_orjson: bool) -> list[Entrant]:
-    """Return the chosen contestants that can run. Print why each other contestant cannot run."""
+    """Return the chosen contestants that can run. Print why other contestants cannot run."""
     able = []
     usual = [entrant for entrant in ENTRANTS if not entrant.is_study]
     for entrant in usual if asked is None else [BY_NAME[name] for name in asked]:

@@ -1,8 +1,8 @@
 """Run rounds. In each round, each contestant is measured once, in a new process.
 
-With rounds, a disturbance of the machine affects all contestants. A result is the median of the
-rounds. For lost and doubled entries, the result is the worst round, because a median would hide the
-loss of a single round.
+If other programs slow down the machine in a round, they slow down all contestants. The result of a
+contestant is the median of all rounds. For lost and duplicate entries, the result is the worst
+round, because the median would hide a loss in a single round.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from benchmarks.contestants import Entrant
 
 _ROOT = Path(__file__).parent.parent
-_LIMIT = 120.0  # seconds for one child in one round
-# If a key has one of these ends, its result is the worst round.
+_LIMIT = 120.0  # The limit for one child in one round, in seconds.
+# If the name of a key ends with one of these words, its result is the worst round.
 _HARM = ("lost", "lost_share", "doubled")
 
-EACH = " each"  # the end of each key that has the numbers of all rounds
+EACH = " each"  # The keys with the numbers of all rounds end with this text.
 
 Result = dict[str, Any]
 
@@ -41,7 +41,7 @@ class ChildError(Exception):
 
 
 class Child:
-    """The process of a contestant, as the parent uses it."""
+    """Controls the process of a contestant from the parent process."""
 
     def __init__(self, process: subprocess.Popen[bytes], pipe: int, stderr: IO[bytes]) -> None:
         self.process = process
@@ -73,8 +73,8 @@ class Child:
 
         After `limit` seconds, kill the child and return False.
         """
-        # The pipe closes when the child ends, so `select` returns at once. `wait` with a timeout
-        # would check only every 50 ms.
+        # The pipe closes when the child ends, so `select` returns immediately. `wait` with a
+        # timeout would check only every 50 ms.
         end = time.monotonic() + limit
         while (rest := end - time.monotonic()) > 0:
             ready, _, _ = select.select([self._pipe], [], [], rest)
@@ -94,7 +94,7 @@ class Child:
 
 @dataclass
 class Bench:
-    """The parts and options that a benchmark uses.
+    """The sink, the contestants and the options of a benchmark.
 
     Attributes:
         sink: The server that all contestants send to.
@@ -124,7 +124,7 @@ class Bench:
             "pipe": writing,
         }
         with (
-            TemporaryFile() as stderr,  # a pipe would fill up if a client prints a lot
+            TemporaryFile() as stderr,  # if a client printed a lot, it would fill a pipe
             subprocess.Popen(
                 [sys.executable, "-m", "benchmarks._child", json.dumps(order)],
                 stdin=subprocess.PIPE,
@@ -145,7 +145,7 @@ class Bench:
     def all_at_once(
         self, measure: str, entrants: Sequence[Entrant], **options: Any
     ) -> Iterator[dict[str, Child]]:
-        """Run the processes of all contestants until the end of the block. Leave out failed ones.
+        """Run all contestants' processes until the end of the block. Leave out failed processes.
 
         Use this method only to measure waits, because waiting processes do not disturb each other.
         """
@@ -165,7 +165,7 @@ class Bench:
     def in_rounds(
         self, entrants: Sequence[Entrant], one: Callable[[Entrant], Result]
     ) -> dict[str, Result]:
-        """Return the results by contestant. A failed measurement is printed and left out."""
+        """Return the results by contestant. Print errors, and leave out failed contestants."""
         results: dict[str, list[Result]] = {entrant.name: [] for entrant in entrants}
         for number in range(self.rounds):
             for entrant in rotated(entrants, number):
@@ -188,12 +188,12 @@ class Bench:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a child, without proxies and without settings of clients.
+    """Return the environment variables of a child, without proxies and client settings.
 
     The child writes bytecode files. Without bytecode files, each start would compile the package,
     and the benchmark would measure the compilation.
 
-    The benchmarks test the package in PYTHONPATH, or else the package of this checkout.
+    The tested package is the package in PYTHONPATH, or else the package of this checkout.
     """
     kept = {
         name: value
@@ -214,7 +214,7 @@ def under_test() -> Result:
 
 
 def rotated(entrants: Sequence[Entrant], number: int) -> list[Entrant]:
-    """Return the contestants in a new order, so that each of them is first in some round."""
+    """Return the contestants in an order that starts with another contestant in each round."""
     shift = number % max(1, len(entrants))
     return [*entrants[shift:], *entrants[:shift]]
 
@@ -222,8 +222,8 @@ def rotated(entrants: Sequence[Entrant], number: int) -> list[Entrant]:
 def summary(results: Sequence[Result]) -> Result:
     """Return the result of each key: the median of the numbers of all rounds.
 
-    For lost and doubled entries, the result is the largest number. If the values are no numbers,
-    the result is the last value. The key `KEY each` has the numbers of all rounds.
+    For lost and duplicate entries, the result is the largest number. If the values are not numbers,
+    the result is the last value. The key `KEY each` has a list of the numbers of all rounds.
     """
     merged: Result = {}
     for key in dict.fromkeys(key for result in results for key in result):
@@ -247,5 +247,5 @@ def shifted(result: Result, keys: Sequence[str], by: float, least: float = 0.0) 
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return the value that is greater than a share of all values. The share is from 0 to 1."""
+    """Return a percentile of sorted values: for example, the median if the share is 0.5."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Job:
-    """The task of this child process, and the connection to the parent."""
+    """The task of this child process, and the connection to the parent process."""
 
     def __init__(self, order: dict[str, Any]) -> None:
         self.contestant: str = order["contestant"]

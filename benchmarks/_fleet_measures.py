@@ -1,10 +1,10 @@
-"""Measures of the load over time: its peak, and the size of its waves. See docs/fleet.md.
+"""Measures the load over time: its peak, and the size of its waves. See docs/fleet.md.
 
 The size of a wave is the share of arrivals that follow one rhythm. The code computes the size as
 the amplitude of the counts at the period of the rhythm, divided by the sum of the counts. The size
 is 1 if all arrivals come at the same moment of each period, and 0 if the arrivals are even. The
-peak of a smooth wave of size x is 1 + 2x times the mean. The autocorrelation of the counts is not
-used, because it is high for an even load as well: each process alone is periodic.
+peak of a smooth wave of size x is 1 + 2x times the mean. The code does not use the autocorrelation
+of the counts. The autocorrelation is high even for even loads: each single process is periodic.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PERIODS = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0, 10.0, 12.0, 15
 
 
 def peak(load: Sequence[float], start: int, end: int, seconds: int = PEAK_SECONDS) -> float:
-    """Return the highest mean load of some successive seconds."""
+    """Return the highest mean load of any `PEAK_SECONDS` successive seconds."""
     return max(sum(load[at : at + seconds]) / seconds for at in range(start, end - seconds + 1))
 
 
@@ -49,7 +49,7 @@ def _rhythm(counts: Sequence[float]) -> float:
 
 
 def _without_trend(counts: Sequence[float]) -> list[float]:
-    """Return the counts minus their linear trend. A load that falls evenly is not a wave."""
+    """Return the counts minus their linear trend. A load that decreases evenly is not a wave."""
     middle = (len(counts) - 1) / 2
     average = sum(counts) / len(counts)
     spread = sum((at - middle) ** 2 for at in range(len(counts)))
@@ -58,9 +58,9 @@ def _without_trend(counts: Sequence[float]) -> list[float]:
 
 
 def drained(entries: Sequence[int], start: int, end: int, steady: float) -> int | None:
-    """Return the seconds until the server stores only as many entries as the fleet logs.
+    """Return after how many seconds the server stores no more entries than the fleet logs.
 
-    The rate of stored entries is a mean of ten seconds. Return None if the rate stays higher.
+    The rate of stored entries is a mean of ten seconds. Return None if the rate stays too high.
     """
     ten = 10
     for at in range(start, end - ten):

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from voyage_logger.transports._verdict import Answer
 
 MIB = 1 << 20
-_BOOT_SECONDS = 2.0  # from the end of a process to the first entry of the next process
+_BOOT_SECONDS = 2.0  # seconds from the end of a process to the first entry of the next process
 
 
 @dataclass(frozen=True)
 class App:
-    """The entries of each process, and the settings of its logger, with the same defaults.
+    """The entries of each process, and the settings of its logger, with the logger's defaults.
 
     Attributes:
         gap: The mean seconds from one entry to the next.
@@ -108,7 +108,7 @@ class Process:
         self.logged = self.delivered = self.dropped = self.queued = self.in_flight = 0
         self._gap = app.gap * (
             0.5 + random()
-        )  # different gaps, so that apps do not log in the same rhythm
+        )  # the gaps differ, so that apps do not log in the same rhythm
         self._begin(start)
 
     def _begin(self, start: float) -> None:
@@ -133,7 +133,7 @@ class Process:
         return min(self._act(now), max(self._leaves, self._answered))
 
     def _act(self, now: float) -> float:
-        if self._is_starting:  # the worker first tries to sign in, and goes on if that fails
+        if self._is_starting:  # the worker signs in first, and continues if the sign-in fails
             self._is_starting = False
             self._sign_in(now)
             return self._next_round(self._answered)
@@ -195,7 +195,7 @@ class Process:
         self.queued -= self.in_flight
 
     def _leave(self, now: float) -> float:
-        """Send the waiting entries, as an exit does. Then the next process starts."""
+        """Send the waiting entries, as a process does at its end. Then the next process starts."""
         if not self.in_flight:
             self._take(min(now, self._leaves), is_ending=True)
             if not self.in_flight:
@@ -236,9 +236,9 @@ _NO_CONNECTION = Outcome(Kind.TRY_AGAIN, "no connection")
 
 @lru_cache(maxsize=1000)
 def _understand(reply: Answer | None, understand: Callable[[Answer, float], Outcome]) -> Outcome:
-    """Return the outcome of an answer.
+    """Return the outcome of an answer, or of a refused connection if there is no answer.
 
-    The outcome can be cached, because a `Retry-After` in seconds does not depend on the time.
+    Outcomes can be cached, because a `Retry-After` in seconds does not depend on the time.
     """
     return _NO_CONNECTION if reply is None else understand(reply, 0.0)
 

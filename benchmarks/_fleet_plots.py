@@ -54,7 +54,7 @@ def draw(scenario: Scenario, result: Result, before: dict[str, Any] | None, path
 
 
 def _means(work: Sequence[float], start: int, end: int) -> tuple[list[float], list[float]]:
-    """Return the times and the loads of the points of a line.
+    """Return the time and the load of each point of a line.
 
     In a long run, a point is the mean load of several seconds, which keeps the file small.
     """

@@ -1,4 +1,4 @@
-"""Scenarios of a fleet: a start, an outage, a limit, the end of all tokens, and a deployment.
+"""Scenarios of a fleet: start, outage, rate limit, expiry of all tokens, and deployment.
 
 docs/fleet.md explains the terms.
 """
@@ -15,7 +15,7 @@ from benchmarks import _fleet_measures as measures
 from benchmarks._fleet_model import App, Process, run
 from benchmarks._fleet_server import Load, Server, Trouble
 
-CALM = 240, 300  # the seconds in which the steady load before the event is measured
+CALM = 240, 300  # the steady load before the event is measured in these seconds
 _PLENTY = 1e9
 _SAMPLE = 300  # processes
 
@@ -29,13 +29,13 @@ class Scenario:
         title: The title in plots.
         seconds: The duration.
         event: The second at which the event begins.
-        recovery: The second at which the event is over or the server works again.
+        recovery: The second at which the event has ended or the server works again.
         shown: The seconds that a plot shows.
         settled: Seconds from the recovery until the measurement of waves begins.
         start_seconds: The number of seconds within which all processes start.
         troubles: The periods in which the server answers with errors, or refuses connections.
         token_life: Seconds until a token expires.
-        deploy_step: Seconds from the replacement of a tenth of the fleet to that of the next tenth.
+        deploy_step: Every `deploy_step` seconds, another tenth of the fleet is replaced.
     """
 
     name: str
@@ -109,16 +109,16 @@ SCENARIOS = {
 
 @dataclass(frozen=True)
 class Result:
-    """The results of a scenario. Loads are means of five seconds. Sign-ins count as requests.
+    """The results of a scenario. Each load is a mean of five seconds. Sign-ins count as requests.
 
     Attributes:
         steady: The requests per second before the event, or long after the event.
         steady_work: The steady load.
         peak: The highest number of requests per second after the recovery.
-        peak_work: The peak of the load. Refused requests count in full.
+        peak_work: The peak of the load. A refused request counts as a whole request.
         peak_sign_ins: The highest number of sign-ins per second after the recovery.
         wave: The size of the largest wave, which is measured after `Scenario.settled`.
-        drained: Seconds from the recovery until the backlog is delivered, or None if it never is.
+        drained: Seconds from the recovery to the delivery of the backlog, or None without delivery.
         is_whole: True if each process counts each of its entries exactly once.
         took, cpu: The run time and the CPU time of the model, in seconds.
         work, per_second: The load of each second, and the number of requests in each second.
@@ -168,7 +168,7 @@ def play(
         app: The entries and settings of each process.
         utilization: The steady load, where 1 is the capacity of the server.
         seed: The seed of all random numbers.
-        patience: The most seconds of work that may wait in the server.
+        patience: The largest amount of work that can wait in the server, in seconds.
     """
     began = time.perf_counter(), time.process_time()
     capacity = _work_of_one(app) * processes / utilization
@@ -210,7 +210,7 @@ def play(
 def _run(
     scenario: Scenario, processes: int, app: App, server: Server, seed: int
 ) -> tuple[list[Process], int]:
-    random = Random(seed).random  # noqa: S311 - the model must be repeatable
+    random = Random(seed).random  # noqa: S311 - two runs of the model must give the same results
     starts = [random() * scenario.start_seconds for _ in range(processes)]
     fleet = [
         Process(app, server, random, start, _leaving(scenario, number * 10 // processes))

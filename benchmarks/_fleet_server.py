@@ -25,7 +25,7 @@ class Trouble:
     Attributes:
         start: The second at which the errors begin.
         end: The second at which the errors end.
-        status: The status of the answers. With 429, `Retry-After` has the seconds until the end.
+        status: The status of the answers. With 429, `Retry-After` is the time until the end.
     """
 
     start: float
@@ -56,13 +56,13 @@ class Server:
 
     Attributes:
         capacity: The number of requests with 100 entries that the server can handle in a second.
-            Half of the work of such a request is for the request, and half for its entries.
+            The request itself takes half of the work, and its entries take the other half.
         load: The record of the load.
         troubles: The periods in which the server answers with errors, or refuses connections.
         token_life: Seconds until a token expires.
         sign_in_work: The work of a sign-in, in requests of 100 entries.
         latency: Seconds from a request to the answer of an idle server, or to a refusal.
-        patience: If a request would wait longer than these seconds, the server answers 503 at once.
+        patience: If a request would wait longer than these seconds, the server refuses it with 503.
     """
 
     capacity: float

@@ -1,4 +1,4 @@
-"""The sink for machines without a C compiler. It has the same commands and answers as sink.c.
+"""The sink for machines without a C compiler. The commands and answers are those of sink.c.
 
 Each connection has a thread, which receives bodies directly into new memory. This sink is slower
 than sink.c. The note below the table of `deliver` shows how many entries the sink can receive.
@@ -20,11 +20,11 @@ _TOKEN = b'{"data":[{"access_token":"sink-token","token_type":"bearer","expires_
 _FINE = b'{"status":1,"success":true}'
 _HEAD_END = b"\r\n\r\n"
 
-_Record = tuple[int, int, int, bytes, str, str]  # arrival, connection, head, body, encoding, path
+_Record = tuple[int, int, int, bytes, str, str]  # (arrival, connection, head, body, encoding, path)
 
 
 class _Server:
-    """The stored requests, and the kind of answer. The lock guards all fields."""
+    """The stored requests, and how the sink answers. The lock guards all fields."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -88,7 +88,7 @@ class _Connection:
                 self._serve_raw(rest)
             while rest:
                 rest = self._serve_one(rest)
-        except OSError:  # the client has gone, or the sink has closed its connection
+        except OSError:  # the client or the sink has closed the connection
             pass
         finally:
             with self._server.lock:

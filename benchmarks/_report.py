@@ -31,8 +31,8 @@ class Column:
     Attributes:
         heading: The heading of the column.
         key: The key of the result that the column shows.
-        decimals: The number of decimals that the measurement justifies.
-        has_spread: True to show the smallest and largest number of the rounds as well.
+        decimals: The number of decimals that the column shows.
+        has_spread: True to also show the smallest and the largest number of all rounds.
     """
 
     heading: str
@@ -116,7 +116,7 @@ def _shown(value: object, decimals: int) -> str:
 
 
 def setting(bench: Bench, tested: str) -> dict[str, Any]:
-    """Return facts about the machine and the software; `tested` is the version of the package."""
+    """Return facts about the machine and the software; `tested` is the tested version."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": {

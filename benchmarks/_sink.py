@@ -1,4 +1,4 @@
-"""The process of the sink, and the commands for the sink."""
+"""Starts the process of the sink, and sends commands to the sink."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Sink:
         self._order(f"reset {delay_ms}")
 
     def heal(self, delay_ms: float = 0) -> None:
-        """Answer all requests from now on."""
+        """From now on, answer all requests."""
         self._order(f"heal {delay_ms}")
 
     def swallow(self) -> None:
-        """Receive requests from now on, but answer none."""
+        """From now on, receive requests, but do not answer them."""
         self._order("swallow")
 
     def drop_new(self) -> None:
@@ -57,7 +57,7 @@ class Sink:
         return int(requests), int(size)
 
     def settle(self, more: float = 0.0, limit: float = 10.0) -> None:
-        """Wait until no data has come for `quiet` seconds plus `more` seconds."""
+        """Wait until no data has arrived for `quiet` plus `more` seconds."""
         end = time.monotonic() + limit
         seen, since = self.count(), time.monotonic()
         while time.monotonic() - since < self.quiet + more and time.monotonic() < end:
@@ -66,7 +66,7 @@ class Sink:
                 seen, since = now, time.monotonic()
 
     def stored(self) -> _stored.Stored:
-        """Return all data that has come since the last reset."""
+        """Return all data that has arrived since the last reset."""
         self._order(f"dump {self._dump}")
         return _stored.read(self._dump)
 

@@ -1,4 +1,4 @@
-"""Read the data that the sink has stored, after the measurement."""
+"""After the measurement, these classes read the data that the sink has stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HIDDEN_PATHS = ("sign-in-keys",)
 class Request:
     """One request, or one piece of a raw stream, as the sink received it."""
 
-    arrival: int  # ns, on the system's monotonic clock
+    arrival: int  # nanoseconds of the system's monotonic clock
     connection: int
     head_bytes: int
     path: str
@@ -45,19 +45,19 @@ class Stored:
 
     @property
     def wire_bytes(self) -> int:
-        """Return the number of bytes that the client sent, heads included."""
+        """Return the number of bytes that the client sent, including the heads of requests."""
         return sum(request.head_bytes + len(request.body) for request in self.requests)
 
     @property
     def posts(self) -> int:
-        """Return the number of requests with entries, which is 0 for a raw stream."""
+        """Return the number of requests that carry entries. For a raw stream, the number is 0."""
         return sum(
             request.encoding != "raw" and not request.path.endswith(_HIDDEN_PATHS)
             for request in self.requests
         )
 
     def arrivals(self) -> dict[int, list[int]]:
-        """Return the arrival times of each entry. An entry with two times is a duplicate."""
+        """Return when each entry arrived. An entry that arrived twice has two times."""
         found: dict[int, list[int]] = defaultdict(list)
         for arrival, text in self._texts():
             for number in SESSION.findall(text):
@@ -70,7 +70,7 @@ class Stored:
             if request.encoding != "raw":
                 yield request.arrival, request.text()
                 continue
-            # A piece of a raw stream may end in the middle of an entry. The bytes after the last
+            # A piece of a raw stream can end in the middle of an entry. The bytes after the last
             # complete session text are parsed together with the next piece.
             whole = rests[request.connection] + request.body
             last = max((match.end() for match in SESSION.finditer(whole)), default=0)

@@ -1,4 +1,4 @@
-"""The logged entry: a realistic entry of about 430 bytes, which is the same for each contestant.
+"""The entry that each contestant logs: a realistic entry of about 430 bytes.
 
 Only the number `n` and the text `session` change from call to call. The benchmarks find an entry by
 its session text, because JSON, msgpack and protobuf store ASCII text unchanged.

@@ -6,8 +6,8 @@
     python -m benchmarks.fleet --plots docs                     drawings, made with matplotlib
 
 The command prints a table. `--json FILE` writes all results, with the load of each second.
-`--before FILE` adds the results of an earlier run to the drawings. FILE is a file that `--json`
-has written, for example with other pauses in the client.
+`--before FILE` adds the results of an earlier run to the drawings. FILE is a file that `--json` has
+written, for example before the client's pauses were changed.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _COLUMNS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the chosen scenarios; return 1 if the model has lost or doubled an entry."""
+    """Run the chosen scenarios; return 1 if the model has lost or duplicated an entry."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.plots:
-        # The error comes before the run, because a run takes minutes.
+        # This error is raised before the run, because a run takes minutes.
         if importlib.util.find_spec("matplotlib") is None:
             parser.error("--plots needs matplotlib: pip install -e '.[benchmarks]'")
         options.plots.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def _earlier(kept: Path) -> _Earlier:
 
 
 def _draw(results: list[Result], earlier: _Earlier, folder: Path, suffix: str) -> None:
-    from benchmarks._fleet_plots import draw  # only pictures need matplotlib
+    from benchmarks._fleet_plots import draw  # only the drawings need matplotlib
 
     for result in results:
         key = result.scenario, result.processes

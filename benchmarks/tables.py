@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _RESULTS = Path(__file__).parent / "results"
-_ALL = "results"  # the name of the section if a benchmark has only one section
+_ALL = "results"  # the name of the section if there is only one section
 _PLACE = re.compile(r"(<!-- benchmark: (\S+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -84,7 +84,7 @@ _DRAINS = [
     for size in _BACKLOGS
 ]
 
-# The name of each table, with the benchmark and the columns of the table.
+# The name of each table, and its benchmark and columns.
 TABLES: dict[str, tuple[str, list[Cells]]] = {
     "call": (
         "call",

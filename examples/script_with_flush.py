@@ -1,4 +1,4 @@
-"""A script that checks before its end whether all its log entries have arrived."""
+"""Before its end, this script checks whether all its log entries have arrived."""
 
 import sys
 
@@ -6,7 +6,7 @@ from voyage_logger import VoyageLogger
 
 
 def import_rows(logger: VoyageLogger, rows: list[str]) -> None:
-    """Import the valid rows, and log an entry for each other row."""
+    """Import the valid rows, and log an entry for each row that is not valid."""
     for number, row in enumerate(rows, start=1):
         try:
             int(row)

@@ -1,4 +1,4 @@
-"""A service whose threads share one logger. The service needs no flush: exit sends all entries."""
+"""A service whose threads share one logger. At exit, the logger sends all entries."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,7 +6,7 @@ from voyage_logger import VoyageError, VoyageLogger
 
 
 def alert(error: VoyageError) -> None:
-    """Print a delivery problem or a loss of entries. A real service would alert an operator."""
+    """Print the report of a failed delivery or a loss. A real service would alert an operator."""
     print(f"logging is in trouble: {error}")
 
 
@@ -14,7 +14,7 @@ logger = VoyageLogger("order-service", on_error=alert)
 
 
 def handle(order: int) -> None:
-    """Handle one order. Each log entry names the order or its user."""
+    """Handle one order. Handle an order. Each log entry names the order or its user."""
     logger.info("Order received", event_name="order_received", app_user_id=f"user_{order % 7}")
     if order % 50 == 0:
         logger.error("Stock is empty", event_name="out_of_stock", meta_data={"order": order})

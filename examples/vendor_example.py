@@ -1,4 +1,4 @@
-"""The log calls of the vendor's example program. Only the import is different.
+"""These are the log calls of the vendor's example program. Only the program's import was changed.
 
 Run `voyage-logger dev`, set the three environment variables that it prints, and run this file.
 """

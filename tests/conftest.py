@@ -1,4 +1,4 @@
-"""The fixtures for all tests, and a check that each test ends the threads that it starts."""
+"""Fixtures for all tests, and a check that no thread of a test runs after the test."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-# Some environments switch bytecode files off. Then each of the hundreds of child processes would
-# compile the package again. The test processes inherit the variables of this one.
+# Some environments turn bytecode files off. Then each of the hundreds of child processes would
+# compile the package again. Child processes inherit the environment variables of this process.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 pytest.register_assert_rewrite("tests.contracts", "tests.support", "tests.budget")
 
-from tests.support.loggers import Recorder  # noqa: E402 - pytest must rewrite its asserts
+from tests.support.loggers import Recorder  # noqa: E402 - pytest must rewrite asserts first
 from voyage_logger import VoyageLogger  # noqa: E402
 from voyage_logger._base import diagnostics  # noqa: E402
 from voyage_logger.devserver import DevServer  # noqa: E402
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the developer's environment variables, and forget the reports of earlier tests."""
+    """Hide the developer's environment variables, and delete the reports of earlier tests."""
     for name in [name for name in os.environ if name.startswith("VOYAGE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(diagnostics, "_last_said", {})
@@ -78,13 +78,13 @@ def make_logger(server: DevServer) -> Iterator[MakeLogger]:
 
 @pytest.fixture
 def logger(make_logger: MakeLogger) -> VoyageLogger:
-    """Return a logger with a long `flush_interval`, so that it sends only when a test flushes."""
+    """Return a logger that sends only when a test flushes, because `flush_interval` is long."""
     return make_logger(flush_interval=600)
 
 
 @pytest.fixture
 def credentials(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the environment variables for the server, as an operator of an app does."""
+    """Set the environment variables with the server's URL and credentials."""
     for name, value in server.environ.items():
         monkeypatch.setenv(name, value)
 
@@ -97,7 +97,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
-    """Return a function that returns the lines that were written to stderr since its last call."""
+    """Return a function whose result is a list of the stderr lines since its previous call."""
 
     def lines() -> list[str]:
         return capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""The list of contestants, and whether each of them can run on this machine."""
+"""The list of contestants, with a check whether a contestant can run on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Entrant:
         where: The module in this folder, and the class in the module.
         needs: The modules that the contestant needs.
         package: The distribution whose version is shown.
-        imports: The module that users import, for the benchmark of imports.
+        imports: The module that users import; the benchmark `imports` measures its import.
         is_study: True if the contestant runs only when a user names it.
     """
 
@@ -34,7 +34,7 @@ class Entrant:
     is_study: bool = False
 
     def why_not(self) -> str:
-        """The reason why the contestant cannot run here, or an empty text."""
+        """The reason why the contestant cannot run here, or an empty text if it can run."""
         for module in self.needs:
             try:
                 is_there = importlib.util.find_spec(module) is not None
@@ -53,7 +53,7 @@ class Entrant:
         return found
 
 
-# The benchmark subtracts the result of this contestant, which is the cost of the harness.
+# The result of this contestant is the cost of the harness, so the benchmark subtracts the result.
 NOTHING = Entrant("nothing", "(nothing: the harness)", "nothing:Nothing", imports="pass")
 
 ENTRANTS = (

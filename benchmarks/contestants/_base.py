@@ -1,4 +1,4 @@
-"""The methods that a benchmark needs of a client."""
+"""The methods that each contestant must have."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Place:
 
 
 class Contestant:
-    """One client, which is set up as its documentation says. The constructor may connect.
+    """One client, with the setup that its documentation recommends. Constructors can connect.
 
     Attributes:
         takes_options: True if a benchmark may change the default options.
-        gate: The number of waiting entries at which the harness pauses, if a benchmark must lose
-            no entry. The number is half of the default size of the client's queue.
+        gate: If a benchmark must not lose any entry, the harness pauses when this many entries
+            wait. The number is half of the default size of the client's queue.
     """
 
     takes_options = False
@@ -36,13 +36,13 @@ class Contestant:
     def log(self, n: int, session: str) -> None:
         """One log call.
 
-        Each contestant contains the whole entry, as code of its users would. A shared function
-        for the arguments would add its own time to the measurement.
+        Each contestant writes out all fields of the entry, as code of its users would. A shared
+        function for the arguments would add its own time to the measurement.
         """
         raise NotImplementedError
 
     def waiting(self) -> int:
-        """Return the number of entries in the client's queue, if the client tells the number."""
+        """Return how many entries wait in the client's queue, or 0 if the client does not say."""
         return 0
 
     def flush(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """The code that users write without a client: a QueueHandler, a listener, and requests.
 
-A batch is sent when 100 records wait or a second has passed. Failures are printed. This code has no
-retry and no limit, and only `atexit` sends the last records.
+The code sends a batch when 100 records wait, or after a second. Failures are printed. This code has
+no retry and no limit, and only `atexit` sends the last records.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Sender(threading.Thread):
             except queue.Empty:
                 break
             self.is_idle.clear()
-            if record is None:  # None asks for a flush
+            if record is None:  # None is a request to flush
                 break
             batch.append(record.entry)
         return batch
@@ -90,7 +90,7 @@ class _Handler(logging.handlers.QueueHandler):
 
 
 class ByHand(Contestant):
-    """The parts of the standard library, connected as in its cookbook."""
+    """Queue, handler and listener, connected as in the cookbook of the standard library."""
 
     def __init__(self, place: Place) -> None:
         self._records: queue.SimpleQueue[Any] = queue.SimpleQueue()

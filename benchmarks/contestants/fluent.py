@@ -1,7 +1,7 @@
-"""fluent-logger: msgpack over TCP to a local fluentd, in the caller's thread, without an answer.
+"""fluent-logger sends msgpack over TCP to a local fluentd, in the caller's thread.
 
-This is the `FluentSender` of its documentation, whose `emit` adds the time. The sender has no
-queue, so all data that `send` has given to the kernel counts as delivered.
+The benchmark uses `FluentSender.emit`, as the documentation does. This method adds the time. The
+sender has no queue, so all data that is passed to the kernel counts as delivered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Fluent(Contestant):
-    """A sender with its defaults."""
+    """A sender with its default settings."""
 
     def __init__(self, place: Place) -> None:
         self.sender = FluentSender("shop", host="127.0.0.1", port=place.port)

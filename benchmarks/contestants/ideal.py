@@ -1,8 +1,8 @@
-"""Prototypes of the smallest possible client, which show the goals for performance.
+"""Prototypes of a minimal client, which show how fast a client can be.
 
-A call gets the time, an id and the name of the caller, builds a dict, encodes it, and appends the
-bytes to a deque. A thread posts up to a mebibyte of these bytes with urllib3. The prototypes have
-no redaction, context, limits, retries or counts.
+A call gets the time, an id and the name of the caller, and builds a dict. The call encodes the
+dict, and appends the bytes to a deque. A thread posts the bytes with urllib3, at most a mebibyte in
+each request. The prototypes have no redaction, context, limits, retries or counts.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Ideal(Contestant):
 
 
 class IdealLate(Ideal):
-    """The prototype that encodes in the thread. The call copies only values that may change."""
+    """The prototype that encodes in the thread. The call only copies values that can change."""
 
     def __init__(self, place: Place) -> None:
         to_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

@@ -1,4 +1,4 @@
-"""logtail-python: its handler on a logger of the standard library, fields in `extra`.
+"""logtail-python: a logger of the standard library with its handler, and fields in `extra`.
 
 The handler has its defaults. At most 1,000 entries wait, and further entries are dropped. A batch
 is sent when 1,000 entries wait or after a second. The standard library flushes the handler at exit.

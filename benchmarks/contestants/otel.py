@@ -1,8 +1,8 @@
 """OpenTelemetry logs, exported by OTLP over HTTP in protobuf.
 
 The benchmark calls `Logger.emit` directly, because the handler for `logging` would add the cost of
-that module. Batch processor and exporter have their defaults: at most 2,048 entries wait, and 512
-are sent each second or when 512 wait. The SDK's own metrics are off, which is their default.
+that module. Batch processor and exporter have their defaults: at most 2,048 entries wait, and a
+batch is sent each second or when 512 wait. The SDK's own metrics are off, which is their default.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class OpenTelemetry(Contestant):
-    """A provider, the batch processor, the exporter."""
+    """A logger provider with the batch processor and the exporter."""
 
     gate = 1_024
 

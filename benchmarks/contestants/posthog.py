@@ -1,4 +1,4 @@
-"""posthog: `capture` with properties, which is how its users log events.
+"""posthog: its users log events with the method `capture` and properties.
 
 The client has its defaults: at most 10,000 entries wait, and one thread sends them when 100 wait or
 after five seconds.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PostHog(Contestant):
-    """A client with its defaults."""
+    """A client with its default settings."""
 
     def __init__(self, place: Place) -> None:
         self._client = Posthog("bench-key", host=place.url)

@@ -1,8 +1,8 @@
-"""The class that the vendor tells its users to paste.
+"""The Python class that the vendor tells its users to paste into their code.
 
-Source: vendor docs, the reference class in Python. This class has the same behavior and new code.
-It signs in in the constructor, and posts in the caller's thread when 100 entries wait, and every
-five seconds in another thread. It sends nothing at exit.
+Source: vendor docs, the reference class in Python. This class behaves like the vendor's class, but
+has new code. The constructor signs in. When 100 entries wait, the caller's thread posts them. Every
+five seconds, another thread posts the waiting entries. The class sends nothing at exit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class VendorLogger:
         threading.Thread(target=self._flush_for_ever, daemon=True).start()
 
     def _authenticate(self) -> None:
-        response = requests.post(  # noqa: S113 - as published, without a time limit
+        response = requests.post(  # noqa: S113 - the published class also has no time limit
             f"{self.base_url}/accounts/api/v1/auth/sign-in-keys",
             headers={"x-api-key": "bench-key", "x-api-secret": "bench-secret"},
         )
@@ -99,7 +99,7 @@ class VendorLogger:
 
 
 class Vendor(Contestant):
-    """The class with its own defaults."""
+    """The class with its default settings."""
 
     def __init__(self, place: Place) -> None:
         self.logger = VendorLogger(place.url, "shop")

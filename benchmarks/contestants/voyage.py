@@ -1,4 +1,4 @@
-"""voyage-logger with all defaults; with the extra `speed`; with a spool.
+"""voyage-logger: with all defaults, with the extra `speed`, or with a spool.
 
 The logger is `VoyageLogger("shop")`, so time, id, method name, redaction and context are on.
 """
@@ -56,7 +56,7 @@ class Voyage(Contestant):
         )
 
     def waiting(self) -> int:
-        return len(self.logger._pipeline.queue)  # `stats` takes 15 us, the others' ways far less
+        return len(self.logger._pipeline.queue)  # `stats` takes 15 us; other clients need far less
 
     def flush(self, seconds: float) -> None:
         self.logger.flush(seconds)
@@ -75,14 +75,14 @@ class VoyageGzip(Voyage):
 
 
 class VoyageSpeed(Voyage):
-    """The logger with the extra `speed`, in which orjson encodes."""
+    """The logger with the extra `speed`: orjson encodes the entries."""
 
     def __init__(self, place: Place) -> None:
         self._set_up(place)
 
 
 class VoyageSpool(Voyage):
-    """The logger with `spool_dir`. Each entry is in a file when its call returns."""
+    """The logger with `spool_dir`. When a log call returns, its entry is in a file."""
 
     def __init__(self, place: Place) -> None:
         sys.modules["orjson"] = None  # type: ignore[assignment]

@@ -1,8 +1,8 @@
-"""The benchmarks: `run` controls and reports, `inside` measures in the process of a contestant."""
+"""The benchmarks. `run` makes the report; `inside` measures in the contestant's process."""
 
 from __future__ import annotations
 
-# The names on the command line and their modules, in the order of `all`.
+# The names of the benchmarks on the command line, in the order of `all`, and their modules.
 MEASURES = {
     "call": "call",
     "deliver": "deliver",

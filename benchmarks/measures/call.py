@@ -1,9 +1,9 @@
 """The cost of one log call in the thread of the app.
 
 A burst has 1,000 calls in one thread, or 500 calls in each of eight threads, without a pause. After
-a burst, the client can catch up. Paced calls are 2,000 calls a second, evenly, from one thread or
-from eight threads together. Each call is timed separately while the client delivers to the sink.
-The benchmark subtracts the cost of an empty call in the same loop.
+a burst, the harness waits until the client has sent its entries. Paced calls are 2,000 calls a
+second, evenly, from one thread or from eight threads together. Each call is timed separately while
+the client delivers to the sink. The benchmark subtracts the cost of an empty call in the same loop.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from benchmarks.contestants._base import Contestant
 
 ROUNDS = 3
-_BURST = 1_000  # calls of one thread
-_TOGETHER = 4_000  # of all threads
+_BURST = 1_000  # Calls in a burst of one thread.
+_TOGETHER = 4_000  # Calls in a burst of eight threads together.
 _RATE = 2_000
 _APART = 1_000_000  # the distance between the entry numbers of two patterns
 _HEADINGS = {
@@ -68,7 +68,7 @@ def run(bench: Bench) -> Report:
 def measure(
     bench: Bench, entrants: Sequence[Entrant], shapes: list[str], calls: int, seconds: float
 ) -> dict[str, dict[str, Result]]:
-    """Return the results by pattern and contestant. The contestant `nothing` is needed."""
+    """Return the results by pattern and contestant. One contestant must be `nothing`."""
 
     def one(entrant: Entrant) -> Result:
         bench.sink.reset()
@@ -127,7 +127,7 @@ def inside(job: Job) -> None:
 
 
 class _Timed:
-    """The timed calls of some threads."""
+    """Calls of several threads, with the time of each call."""
 
     def __init__(self, contestant: Contestant, threads: int, first: int) -> None:
         self._contestant = contestant

@@ -1,8 +1,8 @@
-"""The time that a unit of work takes in an app that also logs.
+"""The time that a unit of work takes in an app while the app also logs.
 
-The thread of the app computes units of some 130 us, and logs an entry each millisecond, while the
-client delivers. The benchmark compares a unit with a unit without a client. The difference is the
-time that the threads of the client take, mostly because they hold the interpreter. The table also
+While the client delivers, the app's thread computes units of about 130 us and logs an entry each
+millisecond. The benchmark also measures a unit without a client. The difference is the time
+that the threads of the client take, mostly because they hold the interpreter lock. The table also
 has the time of the calls, because some clients post in the call and have no thread.
 """
 
@@ -33,8 +33,8 @@ _COLUMNS = (
     Column("in calls, ms a second", "calls", 1),
     Column("lost", "lost"),
 )
-_UNIT = 4_000  # turns of a loop
-_RATE = 1_000  # entries a second
+_UNIT = 4_000  # Turns of the loop in a unit of work.
+_RATE = 1_000  # Entries a second.
 
 
 def run(bench: Bench) -> Report:
@@ -83,7 +83,7 @@ def inside(job: Job) -> None:
         max=ordered[-1] / 1e3,
         mean=sum(ordered) / len(ordered) / 1e3,
         calls=spent_in_calls / 1e6 / job.options["seconds"],
-        entries=n + 1,  # the first entry counts too
+        entries=n + 1,  # the first entry is also counted
         slow=100 * sum(spent > 1_000_000 for spent in ordered) / len(ordered),
     )
 

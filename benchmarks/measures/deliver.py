@@ -1,8 +1,7 @@
 """The number of entries a second that one process can deliver, and the CPU and memory needed.
 
-The app logs as fast as possible in one thread. The harness waits while the queue of a client is
-half full, so that no client must drop entries with its default settings. After the last call, the
-harness flushes the client.
+The app logs as fast as possible in one thread. The harness pauses while a client's queue is half
+full, so that no client must drop entries. After the last call, the harness flushes the client.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 _MIB = 1024 * 1024
-_STEP = 100  # calls between two checks of the client's queue
-WARM = 90_000_000  # the number of the first entry, which is logged before the clock starts
+_STEP = 100  # Calls between two checks of the client's queue.
+WARM = 90_000_000  # The number of the first entry, which is logged before the clock starts.
 _CEILING = (
     "The sink's ceiling, with ready bodies from a bare socket: {:,.0f} entries/s in bodies of "
     "1 MiB, {:,.0f} in bodies of 100 entries."
@@ -79,7 +78,7 @@ def run(bench: Bench) -> Report:
 
 
 def stored(sink: Sink, entries: int, start: int, before: tuple[int, int]) -> Result:
-    """Return the results of the entries that were logged after `start`."""
+    """Return the results for the entries that were logged after `start`."""
     found = sink.stored()
     arrivals = found.arrivals()
     warm = arrivals.pop(WARM, None)
@@ -95,7 +94,7 @@ def stored(sink: Sink, entries: int, start: int, before: tuple[int, int]) -> Res
 
 
 def ceiling(sink: Sink, body: int = _MIB, total: int = 96 * _MIB) -> float:
-    """Return the entries of 430 bytes a second that the sink receives from a minimal client."""
+    """Return how many entries of 430 bytes the sink receives in a second from a minimal client."""
     sink.reset()
     request = (
         b"POST /voyage/api/v1/logs/batch HTTP/1.1\r\nHost: sink\r\n"
@@ -146,21 +145,21 @@ def _log_all(contestant: Contestant, entries: int) -> None:
 
 
 def begin_peak() -> int:
-    """Reset the peak of the process's memory; return its present memory in bytes."""
+    """Reset the peak of the process's memory, and return the present memory, in bytes."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # without Linux or permission, only the peak since the start is known
+    except OSError:  # without Linux or the permission, only the peak since the start is known
         return peak()
     return resident()
 
 
 def resident() -> int:
-    """Return the present memory of the process in bytes."""
+    """Return how much memory the process uses now, in bytes."""
     return _status("VmRSS")
 
 
 def peak() -> int:
-    """Return the peak of the memory since `begin_peak` in bytes."""
+    """Return the peak of the process's memory since the call of `begin_peak`, in bytes."""
     try:
         return _status("VmHWM")
     except OSError:

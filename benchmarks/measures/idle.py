@@ -1,8 +1,8 @@
-"""The work of a client in a process that logs nothing more.
+"""The work of a client in a process that has stopped logging.
 
-All contestants wait at the same time, each in its process, after one delivered entry. The benchmark
-reads two counts of the system before and after: CPU time, and voluntary context switches. A thread
-that wakes up makes at least one such switch.
+Each contestant delivers one entry in its own process. Then all processes wait together. Before and
+after the wait, the benchmark reads two counts of the system: CPU time and voluntary context
+switches. A thread that wakes up makes at least one voluntary context switch.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ COLUMNS = (
     Column("threads", "threads"),
     Column("resident MiB over the harness", "resident", 1),
 )
-_REST = 6.0  # seconds in which timers of the last entry can end
+_REST = 6.0  # seconds in which the timers that the last entry started can end
 
 
 def run(bench: Bench) -> Report:
-    """Return a report with one table. Counts need only one round."""
+    """Return a report with one table. One round is enough for counts."""
     report = Report("idle", "Idle, a minute")
     rest, seconds = (1.0, 3.0) if bench.is_quick else (_REST, 30.0)
     entrants = [NOTHING, *bench.entrants]

@@ -1,7 +1,7 @@
-"""A slow server: the lost entries, and the time of an entry from its call to the server.
+"""With a slow server: the lost entries, and the time from a log call until its entry arrives.
 
-The server answers each request after 20 or 100 ms. The app logs 1,000 or 5,000 entries a second,
-evenly. An entry has arrived when the server has received its whole request.
+The server answers each request after 20 or 100 ms. The app logs 1,000 or 5,000 entries a second, at
+an even rate. An entry has arrived when the server has received the entry's whole request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROUNDS = 3
 _CASES = [(delay, rate) for delay in (20, 100) for rate in (1_000, 5_000)]
 _WARM = 90_000_000
-_STEP = 0.002  # seconds; calls are made in small groups, because a sleep cannot be shorter
+_STEP = 0.002  # seconds from one group of calls to the next; a sleep cannot be shorter
 _COLUMNS = (
     Column("lag p50, ms", "p50"),
     Column("lag p99, ms", "p99", has_spread=True),
@@ -43,7 +43,7 @@ def run(bench: Bench) -> Report:
     report = Report("latency", "A slow server: loss, and lag from the call to the server")
     for delay, rate in (
         _CASES[::3] if bench.is_quick else _CASES
-    ):  # only the smallest and the largest
+    ):  # only the smallest and the largest rate
 
         def one(entrant: Entrant, delay: int = delay, rate: int = rate) -> Result:
             return _one(bench, entrant, delay, rate, seconds)
@@ -90,7 +90,7 @@ def _one(bench: Bench, entrant: Entrant, delay: int, rate: int, seconds: float) 
 
 
 def inside(job: Job) -> None:
-    """Log at an even rate, and note the time of each call."""
+    """Log at an even rate, and record the time of each call."""
     contestant = job.set_up()
     rate, seconds = job.options["rate"], job.options["seconds"]
     contestant.log(0, session(_WARM))
@@ -99,7 +99,7 @@ def inside(job: Job) -> None:
     job.wait()
     total, times = int(rate * seconds), array("q")
     start = time.monotonic()
-    limit = start + 2 * seconds  # a limit for clients that post in the caller's thread
+    limit = start + 2 * seconds  # a client that posts in the caller's thread can take too long
     while len(times) < total and (now := time.monotonic()) < limit:
         if len(times) > (now - start) * rate:
             time.sleep(_STEP)

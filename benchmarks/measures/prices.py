@@ -1,10 +1,10 @@
 """The cost of each feature of voyage-logger, and the cost of a request.
 
-For the cost in a log call, loggers that differ in one setting are called in turn, in one process.
-Their transport accepts all entries, and sends nothing while calls are timed. Other features are
-measured without log calls, such as the start of a journey. For a request, the benchmark measures
-the CPU time for bodies of 1, 100 and 2,000 entries, with the transport of this client and with
-urllib3 alone.
+The cost in a log call is measured with loggers that differ in one setting. One process calls the
+loggers in turn. The loggers' transport accepts all entries, and sends nothing while calls are
+timed. Other features are measured without log calls, such as the start of a journey. For a request,
+the benchmark measures the CPU time for bodies of 1, 100 and 2,000 entries, with the transport of
+this client and with urllib3 alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchmarks._child import Job
 
 ROUNDS = 3
-_CALLS = 1_000  # calls of one logger before the next logger
+_CALLS = 1_000  # calls of one logger before the next logger is called
 _TURNS = 12
 _REQUESTS = 200
 _SIZES = (1, 100, 2_000)
@@ -116,7 +116,7 @@ def _calls(contestant: Any, turns: int) -> Result:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-prices-"))
 
         def make(**settings: Any) -> Any:
-            # The worker sends nothing while calls are timed, so it adds nothing to their cost.
+            # The worker sends nothing while calls are timed, and does not change their cost.
             quiet: Any = {
                 "batch_size": 1_000_000,
                 "max_queue_size": 1_000_000,
@@ -154,7 +154,7 @@ def _calls(contestant: Any, turns: int) -> Result:
 
 
 def _prepared(key: str, logger: Any, scope: ExitStack) -> Callable[[int, str], None] | None:
-    """Prepare the scope of a call. Return the call, or None for the usual call."""
+    """Set up the context or journey around a call. Return the call, or None for the usual call."""
     if key == "context":
         scope.enter_context(logger.context(region="eu-west-1", release="2026.11"))
     elif key.startswith("steps-"):
@@ -171,7 +171,7 @@ def _prepared(key: str, logger: Any, scope: ExitStack) -> Callable[[int, str], N
 
 
 def _operation(key: str, logger: Any, scope: ExitStack) -> Callable[[int, str], object]:
-    """Return a function that uses a feature without a log call, and ignores its arguments."""
+    """Return a function that uses a feature without a log call. Its arguments are ignored."""
     from voyage_logger import propagate
 
     def enter(scoped: Any) -> None:
@@ -217,7 +217,7 @@ def _caught(depth: int) -> Exception:
 def _paid(
     logger: Any, n: int, session: str, more: dict[str, Any] | None = None, **fields: Any
 ) -> None:
-    """The usual call with additional arguments."""
+    """Make the usual call with additional arguments."""
     meta_data: dict[str, Any] = {"order": n, "amount": 129.95, "currency": "EUR"}
     logger.info(
         "Payment authorized",
@@ -261,7 +261,7 @@ def _by_urllib3(job: Job) -> Callable[[list[bytes]], object]:
 
 
 def _cpu(send: Callable[[list[bytes]], object], size: int, count: int) -> float:
-    """Return the CPU microseconds of this thread for a request with a number of entries."""
+    """Return this thread's CPU time for a request with `size` entries, in microseconds."""
     entries = [b'{"message":"' + b"x" * 415 + b'"}'] * size
     send(entries)
     start = time.thread_time_ns()

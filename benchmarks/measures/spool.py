@@ -1,7 +1,7 @@
-"""Spool and memory queue compared: the log call, the drain of a backlog, and the memory.
+"""Compares the spool with the queue in memory: log call, delivery of a backlog, and memory.
 
-Calls are measured in bursts while the client delivers, as in `call`. For the drain, the server is
-closed while a backlog is logged. Then the server opens and the client is flushed. The rate is
+As in `call`, calls come in bursts while the client delivers. For the delivery, a backlog is
+logged while the server is closed. Then the server is opened, and the client is flushed. The rate is
 measured from the first arrival to the last. The memory queue has room for the whole backlog.
 """
 
@@ -39,7 +39,7 @@ _DRAIN = (
 
 
 def run(bench: Bench) -> Report:
-    """Return a report with a table for calls and a table for the drain."""
+    """Return a report with a table for calls and a table for the delivery."""
     report = Report("spool", "The spool beside the queue in memory")
     entrants = [BY_NAME["voyage"], BY_NAME["voyage-spool"]]
     calls = 2_000 if bench.is_quick else 8_000
@@ -61,7 +61,7 @@ def run(bench: Bench) -> Report:
 
 
 def _write_cost() -> float:
-    """Return the median microseconds of some thousand appends."""
+    """Return how many microseconds an append takes: the median of some thousand appends."""
     line, times = b"x" * _ENTRY, []
     with TemporaryDirectory(prefix="bench-write-") as folder:
         file = os.open(f"{folder}/file", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
@@ -109,7 +109,7 @@ def _one(bench: Bench, entrant: Entrant, size: int) -> Result:
 
 
 def inside(job: Job) -> None:
-    """Log a backlog while the server is closed, and drain the backlog when it is open."""
+    """Log a backlog while the server is closed, and deliver the backlog when the server is open."""
     contestant = job.set_up(**job.options["options"])
     size = job.options["size"]
     contestant.log(0, session(90_000_000))

@@ -30,7 +30,7 @@ def clock() -> Clock:
 
 
 def test_one_line_per_cause_and_minute(clock: Clock, capfd: pytest.CaptureFixture[str]) -> None:
-    """For each cause, all loggers of a process together print one line per minute."""
+    """All loggers of a process together print at most one line per cause and minute."""
     for _ in range(3):
         Diagnostics(clock=clock).say("a", "first")
     Diagnostics(clock=clock).say("b", "other")
@@ -60,7 +60,7 @@ def closed() -> io.StringIO:
 def test_broken_stderr_raises_nothing(
     monkeypatch: pytest.MonkeyPatch, stream: object, records: list[logging.LogRecord]
 ) -> None:
-    """If stderr is missing, closed or broken, `logging` still gets the line."""
+    """If stderr is missing, closed or broken, `logging` still gets the report."""
     monkeypatch.setattr(sys, "stderr", stream)
     Diagnostics().say("a", "line")
     assert [record.getMessage() for record in records] == ["line"]
@@ -81,7 +81,7 @@ def records() -> Iterator[list[logging.LogRecord]]:
 
 
 def test_lines_go_to_the_standard_library_s_logging(records: list[logging.LogRecord]) -> None:
-    """The standard logger `voyage_logger` gets every report as a warning."""
+    """The logger `voyage_logger` of `logging` gets every report as a warning."""
     Diagnostics().say("a", "100 % line")
     Diagnostics().say("a", "repeated")
     assert [record.getMessage() for record in records] == ["100 % line", "repeated"]
@@ -89,7 +89,7 @@ def test_lines_go_to_the_standard_library_s_logging(records: list[logging.LogRec
 
 
 def test_without_configuration_logging_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    """Without a configuration of `logging`, each line appears on stderr only once."""
+    """If the app has not configured `logging`, each line appears on stderr only once."""
     Diagnostics().say("a", "line")
     assert capfd.readouterr().err.count("line") == 1
 

@@ -97,7 +97,7 @@ class TestErrors:
         assert len(str(ConfigurationError("app_name", "x" * 100_000, "short"))) < 1000
 
     def test_of_losses_count_by_level_and_reason(self) -> None:
-        """The message about lost entries counts them by level and by reason."""
+        """The message about lost entries says how many were lost, by level and by reason."""
         error = EntriesLost(3, {"info": 2, "error": 1}, {"HTTP 400": 3}, "HTTP 400 no")
 
         assert str(error) == (
@@ -115,7 +115,7 @@ class TestErrors:
         assert error.reasons == {"queue_full": 1, "closed": 1}
 
     def test_show_their_message_alone(self) -> None:
-        """The text of an error is its message, without the HTTP status."""
+        """The `str` of an error is its message, without the HTTP status."""
         assert str(DeliveryError("held back", 403)) == "held back"
 
     @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ class TestErrors:
         ],
     )
     def test_have_the_class_of_the_outcome(self, outcome: Outcome, kind: type[VoyageError]) -> None:
-        """Each kind of failed outcome has its own error class, and the error has the status."""
+        """Each kind of failed outcome has its own error class. The error holds the HTTP status."""
         error = error_of(outcome)
 
         assert type(error) is kind
@@ -147,7 +147,7 @@ class Verbosity(IntEnum):
 class TestLevels:
     @pytest.mark.parametrize("name", LEVELS)
     def test_of_the_wire_are_known_in_any_case(self, name: str) -> None:
-        """A level name may have any case and surrounding blanks."""
+        """A level name is accepted in any case, and with blanks around it."""
         rank = LEVELS.index(name)
 
         assert [rank_of(text) for text in (name, name.upper(), f" {name.title()}\n")] == [rank] * 3
@@ -186,16 +186,16 @@ class TestLevels:
         ids=lambda value: str(value)[:9] if value < 10**9 else "huge",
     )
     def test_have_the_numbers_of_the_standard_library(self, number: int, rank: int) -> None:
-        """A number of `logging` means the highest level that is not above the number."""
+        """A level number of `logging` means the highest level that is not above this number."""
         assert rank_of(number) == rank
 
     @pytest.mark.parametrize("junk", [None, True, False, "", "loud", 30.0, b"info", [], object()])
     def test_without_a_meaning_have_no_rank(self, junk: object) -> None:
-        """If a value is not a level, its rank is None."""
+        """A value that is not a level has the rank None."""
         assert rank_of(junk) is None
 
     def test_have_lanes_below_tickets_and_notices(self) -> None:
-        """Low levels are shed first, and tickets and notices of losses are shed last."""
+        """A full queue sheds low levels first, and tickets and notices of losses last."""
         assert (*LEVELS, "ticket", "notice") == LANES
 
 
@@ -210,7 +210,7 @@ class TestResults:
 
     @pytest.mark.parametrize("name", ["rejected", "dropped", "pending"])
     def test_of_a_flush_are_false_for_any_loss(self, name: str) -> None:
-        """The result of `flush` is false if an entry was rejected or dropped, or is pending."""
+        """The result of `flush` is false if any entry was rejected or dropped, or still waits."""
         good = FlushResult(delivered=3, rejected=0, dropped=0, pending=0, elapsed=0.1)
 
         assert not replace(good, **{name: 1})

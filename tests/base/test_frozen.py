@@ -27,7 +27,7 @@ class Point:
 
 
 def _through_a_pickle(value: object) -> Any:
-    return pickle.loads(pickle.dumps(value))  # noqa: S301 - made by this test
+    return pickle.loads(pickle.dumps(value))  # noqa: S301 - this test has made the pickle
 
 
 RESULT = FlushResult(delivered=3, rejected=0, dropped=0, pending=0, elapsed=0.5)
@@ -35,7 +35,7 @@ BUSY = Outcome(Kind.TRY_AGAIN, "busy", 503, 2.0)
 
 
 def test_fields_are_given_by_place_or_name() -> None:
-    """Fields can be given by position or by name, or left to their defaults."""
+    """Fields are given by position or by name. Fields that are not given get their defaults."""
     assert (Point(1).x, Point(1).y) == (1, 0)
     assert Point(1, 2) == Point(x=1, y=2) == Point(1, y=2)
 
@@ -74,7 +74,7 @@ def test_value_is_compared_by_class_and_fields() -> None:
 
 
 def test_repr_shows_the_fields() -> None:
-    """The `repr` of a value is the call that makes an equal value."""
+    """The `repr` of a value is a Python expression that makes an equal value."""
     assert repr(Point(1, 2)) == "Point(x=1, y=2)"
 
 
@@ -85,19 +85,19 @@ def test_replacement_without_changes_equals_the_value(value: Any) -> None:
 
 
 def test_replacement_changes_what_is_named() -> None:
-    """`replace` returns a new value with the named changes, and does not change the old value."""
+    """`replace` returns a new value with the given changes. The old value does not change."""
     assert replace(RESULT, pending=1) == FlushResult(3, 0, 0, 1, 0.5)
     assert RESULT.pending == 0
 
 
 def test_signature_names_the_fields() -> None:
-    """`help` and editors show the names of the fields and their defaults, and not `*args`."""
+    """`help` and editors show the fields and their defaults instead of `*args`."""
     assert list(inspect.signature(Outcome).parameters) == list(Outcome.__match_args__)
     assert inspect.signature(Outcome).parameters["detail"].default == ""
 
 
 def test_signature_of_a_subclass_is_its_own() -> None:
-    """If a subclass has its own `__init__`, its signature shows the arguments of `__init__`."""
+    """If a subclass defines `__init__`, its signature shows the arguments of this method."""
 
     class Labeled(Outcome):
         def __init__(self, label: str) -> None:
@@ -115,7 +115,7 @@ def test_value_survives_copies_and_pickles(again: Any) -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="copy.replace came with Python 3.13")
 def test_copy_replace_takes_it() -> None:
-    """`copy.replace` works for these values."""
+    """`copy.replace` works for instances of these classes."""
     assert copy.replace(RESULT, pending=1).pending == 1  # type: ignore[attr-defined,unused-ignore]
 
 
@@ -126,7 +126,7 @@ def test_type_hints_name_every_field(kind: Any) -> None:
 
 
 def test_value_can_be_logged() -> None:
-    """If the app logs the result of `stats()`, its fields are sent with their names."""
+    """If the app logs the result of `stats()`, the fields are sent with their names."""
     transport = Recorder()
     with VoyageLogger("app", transport=transport) as logger:
         logger.info("so far", meta_data={"stats": logger.stats()})
@@ -137,7 +137,7 @@ def test_value_can_be_logged() -> None:
 
 
 def test_change_of_the_dict_changes_no_stats() -> None:
-    """If the app changes the result of `as_dict`, the `Stats` do not change."""
+    """If the app changes the dict from `as_dict`, the `Stats` instance does not change."""
     stats = Stats(1, 0, 0, 1, 0, {}, {"closed": 1}, 0)
     stats.as_dict()["dropped_by"].clear()
     assert stats.dropped_by == {"closed": 1}

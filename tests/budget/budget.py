@@ -1,12 +1,12 @@
-"""Compares the cost of a log call with `budget.toml`. A busy machine does not change the counts.
+"""Compares the cost of a log call with `budget.toml`. The counts do not depend on other programs.
 
     python tests/budget/budget.py               print all costs beside their budgets
     python tests/budget/budget.py check         check the instructions; exit with 1 for a wrong one
     python tests/budget/budget.py record "why" [PYTHON ..]
                                                  write a new budget, for each interpreter
 
-A count that is higher than its budget fails. A count that is far below its budget also fails,
-because a budget that is too high does not detect a later increase.
+The check fails if a count is higher than its budget. The check also fails if a count is far below
+its budget, because a budget that is too high does not detect a later increase.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Costs = dict[str, dict[str, float]]  # for each kind ("opcodes") and scenario ("fields")
+    Costs = dict[str, dict[str, float]]  # by kind ("opcodes"), then by scenario ("fields")
 
 HERE = Path(__file__).parent
 FILE = HERE / "budget.toml"
@@ -43,7 +43,7 @@ SOURCE = HERE.parents[1] / "src"
 
 SCENARIOS = ("fields", "bare", "filtered", "bound", "journey", "spool", "redacted", "worker")
 KINDS = ("opcodes", "calls", "blocks")
-# The share by which a count may exceed its budget. Instructions differ slightly from run to run.
+# The share by which a count can exceed its budget. Instructions differ slightly from run to run.
 OVER = {"instructions": 0.02, "opcodes": 0.0, "calls": 0.0, "blocks": 0.0}
 UNDER = 0.10
 
@@ -54,7 +54,7 @@ _PORTABLE = "`pytest tests/budget` checks the portable counts: opcodes, calls an
 
 
 def portable_costs(python: str = sys.executable) -> dict[str, Any]:
-    """Return the costs of each scenario in opcodes, calls and blocks, and the overhead."""
+    """Return the overhead, and the costs of each scenario in opcodes, calls and blocks."""
     with _environment() as environment:
         found = json.loads(_run([python, HERE / "scenarios.py", "count"], environment).stdout)
     costs: Costs = {kind: {} for kind in KINDS}
@@ -67,8 +67,8 @@ def portable_costs(python: str = sys.executable) -> dict[str, Any]:
 def instructions() -> dict[str, float]:
     """Return the number of instructions of a log call in each scenario, and of the import.
 
-    Each scenario runs twice, and the second run makes twice as many calls. The difference of the
-    two runs does not contain the start and the end of the process.
+    Each scenario runs twice, and the second run makes twice as many calls. The difference between
+    the two runs does not contain the start and the end of the process.
     """
     with _environment() as environment, ThreadPoolExecutor(os.cpu_count()) as pool:
         # This run compiles all modules and saves their bytecode, so later runs do not compile.
@@ -115,7 +115,7 @@ def _environment() -> Iterator[dict[str, str]]:
             "PATH": os.environ.get("PATH", ""),
             "PYTHONPATH": str(SOURCE),
             "PYTHONHASHSEED": "0",
-            "VOYAGE_LOGS_ORJSON": "0",  # because orjson is not always installed
+            "VOYAGE_LOGS_ORJSON": "0",  # orjson is not always installed
             "PYTHONPYCACHEPREFIX": f"{folder}/bytecode",
             "SCENARIO_ENTRIES": str(2 * _CALLS["worker"]),
             "SCENARIO_DIR": folder,
@@ -123,7 +123,7 @@ def _environment() -> Iterator[dict[str, str]]:
 
 
 def build() -> str:
-    """Return a name for this build of Python, because the compiler changes the instructions."""
+    """Return a name for this build of Python. The compiler of the build changes the counts."""
     flags = [sysconfig.get_config_var(name) for name in ("CONFIG_ARGS", "PY_CFLAGS", "CC")]
     about = [platform.python_compiler(), platform.machine(), *platform.libc_ver(), *flags]
     digest = hashlib.sha256(repr(about).encode()).hexdigest()[:8]
@@ -131,7 +131,7 @@ def build() -> str:
 
 
 def judge(kind: str, name: str, count: float, budget: float) -> str | None:
-    """Return a message if a count is higher than its budget or far below it, else None."""
+    """Return a message if a count is above its budget or far below its budget, or else None."""
     figures = f"{name}: {_figure(count)} {kind}, budget {_figure(budget)}"
     if count > budget * (1 + OVER[kind]):
         return f"{figures}: over it. Make it cheaper, or record why it must cost more"
@@ -149,14 +149,14 @@ def _figure(count: float | None) -> str:
 
 
 def raises(kind: str, old: dict[str, float], new: dict[str, float]) -> Iterator[str]:
-    """Yield a line for each budget that a new record raises by more than the tolerance."""
+    """Yield a line for each budget that the new costs raise by more than the tolerance."""
     for name, count in new.items():
         if name in old and count > old[name] * (1 + OVER[kind]):
             yield f"{name} {_figure(old[name])} -> {_figure(count)}"
 
 
 def record(reason: str, pythons: list[str]) -> None:
-    """Write the present costs as the new budget, with the reason and the raised budgets."""
+    """Write the present costs as the new budget, with the reason and a list of raised budgets."""
     budgets = load()
     history = budgets.pop("history", [])
     raised = []

@@ -3,9 +3,9 @@
     python scenarios.py run SCENARIO N   make N calls and end, for a tool that counts from outside
     python scenarios.py count            count from inside, and print JSON
 
-No count may depend on the clock, on chance, or on which of two threads is faster. So the worker
-waits while calls are counted, and all calls are made before the worker's costs are counted. This
-file imports few modules, because valgrind makes each import fifty times as slow.
+The counts must not depend on the clock, on chance, or on which of two threads is faster. So the
+worker waits while calls are counted, and all calls are made before the worker's costs are counted.
+This file imports few modules, because each import takes fifty times as long with valgrind.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     Call = Callable[[], object]
 
 BATCH = 100
-WARM_UP = 256  # calls that are not counted, because they fill caches
-TRACED = 65  # calls whose opcodes and function calls are counted
-RETAINED = 1024  # calls whose memory is counted: a multiple of 64, the size of a deque's block
+WARM_UP = 256  # These log calls fill caches and are not counted.
+TRACED = 65  # The opcodes of these log calls are counted, and the functions that they call.
+RETAINED = 1024  # The memory of these log calls is counted. A deque's block has 64 items.
 BATCHES = 12
-TIME_LIMIT = 200  # seconds; long, because valgrind makes a program fifty times as slow
+TIME_LIMIT = 200  # seconds; long, because a program takes fifty times as long with valgrind
 
 _PACKAGE = os.path.dirname(voyage_logger.__file__)  # noqa: PTH120 - pathlib is not imported
 
@@ -133,7 +133,7 @@ def deliver(entries: int, on_send: Callable[[int], None]) -> None:
 
 
 def run(name: str, count: int) -> None:
-    """Run a scenario, and end the process without exit hooks, so that they are not counted."""
+    """Run a scenario, and end the process without exit hooks, so that the hooks are not counted."""
     if name == "worker":
         seen = 0
 
@@ -145,7 +145,7 @@ def run(name: str, count: int) -> None:
 
         deliver(int(os.environ["SCENARIO_ENTRIES"]), on_send)
         sys.exit("the worker has not delivered")
-    gc.disable()  # a collection at a random time would change the counts
+    gc.disable()  # a garbage collection at a random time would change the counts
     call = CALLS[name]()
     for _ in range(count):
         call()
@@ -189,7 +189,7 @@ def middle(counts: list[int]) -> int:
 
 
 def counts_of(call: Call) -> dict[str, float]:
-    """Return the median costs of a log call, so that rare, expensive calls do not count."""
+    """Return the median costs of a log call. The median leaves out rare, expensive calls."""
     for _ in range(WARM_UP):
         call()
     tally = Tally()
@@ -297,7 +297,7 @@ def count_all() -> Iterator[tuple[str, dict[str, float]]]:
 if __name__ == "__main__":
     if sys.argv[1] == "run":
         run(sys.argv[2], int(sys.argv[3]))
-    # The overhead is measured first: later, reused tuples would seem to need no memory.
+    # The overhead comes first: later, Python reuses tuples, which then seem to need no memory.
     found = {"overhead": overhead(), "counts": dict(count_all())}
     print(json.dumps({"python": "{}.{}".format(*sys.version_info), **found}))
     sys.stdout.flush()

@@ -2,7 +2,7 @@
 
 - The opcodes, calls and memory blocks of a log call have budgets. The worker's costs for an entry
   also have budgets.
-- A count that is far below its budget fails, so that the budget is lowered.
+- A test fails if a count is far below its budget, so that people lower the budget.
 - For each entry, the queue counts at least as many bytes as the entry uses in memory.
 
 `nox -s budget` checks the number of instructions, which takes longer. `budget.toml` explains
@@ -67,11 +67,11 @@ def test_count_over_or_far_under_its_budget_is_reported(
 
 
 def test_history_names_each_budget_that_is_raised() -> None:
-    """In the history, a new record names the budgets that it raises."""
+    """A new record in the history names the budgets that were raised."""
     old = {"fields": 1000.0, "bare": 700.0, "spool": 900.0}
     new = {"fields": 1010.0, "bare": 690.0, "spool": 900.0, "journey": 1.0}
     assert list(budget.raises("opcodes", old, new)) == ["fields 1000 -> 1010"]
-    assert not list(budget.raises("instructions", old, new))  # the rise is within the tolerance
+    assert not list(budget.raises("instructions", old, new))  # the increase is within the tolerance
 
 
 def test_every_budget_has_its_reason() -> None:

@@ -17,7 +17,7 @@ ELSEWHERE = "http://127.0.0.1:7"  # no program listens on this port
 
 @pytest.fixture
 def live(folder: Path) -> Iterator[VoyageLogger]:
-    """A running logger that has an entry in the folder and adopts no entries."""
+    """A running logger that has an entry in the folder, and does not adopt other entries."""
     logger = VoyageLogger(
         "app", spool_dir=folder, base_url=ELSEWHERE, api_key="k", api_secret="s", flush_interval=600
     )

@@ -47,7 +47,7 @@ def leave(folder: Path, *messages: str, base_url: str = AWAY) -> str:
     log(logger, messages)
     logger.close(timeout=0)
     (owner,) = set(owners(folder)) - before
-    until(lambda: set(threading.enumerate()) <= threads)  # the worker closes its files soon after
+    until(lambda: set(threading.enumerate()) <= threads)  # the worker closes its files a bit later
     return owner
 
 
@@ -143,7 +143,7 @@ def at_terminal(
 
 @contextlib.contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """Limit the size of the files that this process writes, which acts like a full disk."""
+    """Limit the size of the files that this process writes. The limit acts like a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

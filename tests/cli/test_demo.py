@@ -29,7 +29,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_demo_delivers_each_entry_once() -> None:
-    """The demo delivers each entry once, in spite of an outage and other faults."""
+    """The demo delivers each entry once, although an outage and other faults occur."""
     done = run("demo", "--json")
     account = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
@@ -40,7 +40,7 @@ def test_demo_delivers_each_entry_once() -> None:
 
 
 def test_demo_prints_the_checkout_and_the_counts() -> None:
-    """Without `--json`, the output shows the steps of the checkout and their times."""
+    """Without `--json`, the output shows the steps of a shop's checkout and their times."""
     done = run("demo")
     assert (done.returncode, done.stderr) == (0, "")
     shown = re.findall(r"^  \+ *(\d+) ms  o  (\w+)$", done.stdout, re.MULTILINE)
@@ -52,7 +52,7 @@ def test_demo_prints_the_checkout_and_the_counts() -> None:
 
 
 def test_demo_prints_counts_and_a_verdict() -> None:
-    """The output has a short table of counts, and its last line gives the result."""
+    """The output has a short table of counts, and the last line says if the demo succeeded."""
     account = Account(2005, 2004, 1, 0, 21, 3, 2, 1, 2.5)
     lines = _readable(account).splitlines()
     assert [line.split() for line in lines if line.startswith("  sign")] == [["sign-ins", "2"]]

@@ -49,7 +49,7 @@ class Dev:
         token = json.loads(connection.getresponse().read())["data"][0]["access_token"]
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         connection.request("POST", BATCH_PATH, json.dumps({"logs": entries}).encode(), headers)
-        # If the server's stdout is closed, the server may end before it answers.
+        # If the server's stdout is closed, the server might end before it answers.
         with contextlib.suppress(ConnectionError):
             assert connection.getresponse().status == 200
         connection.close()
@@ -62,7 +62,7 @@ class Dev:
 
 @pytest.fixture
 def started() -> Iterator[list[Dev]]:
-    """Yield a list. All processes in this list are killed after the test."""
+    """Yield a list. After the test, all processes in the list are killed."""
     started: list[Dev] = []
     yield started
     for dev in started:
@@ -103,7 +103,7 @@ def test_dev_prints_the_address_of_the_entries(started: list[Dev]) -> None:
 
 
 def test_dev_escapes_control_characters(started: list[Dev]) -> None:
-    """Control characters, newlines and changes of direction are escaped, but letters are not."""
+    """Control characters, newlines and bidi marks are escaped, but letters are not escaped."""
     dev = Dev()
     started.append(dev)
     dev.send(entry("a\x1b[2J\r\nb\u202ec\x9b \u00e9\u2603", app_name="x\ny"))
@@ -133,7 +133,7 @@ def test_dev_prints_only_new_entries_of_a_file(started: list[Dev], tmp_path: Pat
 
 
 def test_dev_ends_quietly_if_its_reader_ends(started: list[Dev]) -> None:
-    """If the reader of its output ends, as in `dev | head`, no traceback is printed."""
+    """If the reader of the output ends, as in `dev | head`, `dev` prints no traceback."""
     dev = Dev()
     started.append(dev)
     dev.process.stdout.close()  # type: ignore[union-attr]  # stdout is a pipe
@@ -143,8 +143,8 @@ def test_dev_ends_quietly_if_its_reader_ends(started: list[Dev]) -> None:
 
 
 def test_dev_warns_about_a_public_address(started: list[Dev]) -> None:
-    """If other machines can reach the server, a warning on stderr says this."""
-    dev = Dev("--host", "0.0.0.0")  # noqa: S104 - the test needs this address
+    """If other machines can reach the server, a warning is printed on stderr."""
+    dev = Dev("--host", "0.0.0.0")  # noqa: S104 - all addresses of this machine
     started.append(dev)
     code, errors = dev.end()
     assert code == 0

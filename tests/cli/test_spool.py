@@ -89,7 +89,7 @@ class TestLs:
     def test_ls_shows_which_process_has_adopted_files(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`ls` shows an owner as "adopted" if a running process has taken over its files."""
+        """If a running process has taken over the files of an owner, `ls` shows "adopted"."""
         server.refuse_connections()
         dead = leave(folder, "info a", base_url=server.url)
         code = """\
@@ -146,7 +146,7 @@ class TestLs:
     def test_ls_names_only_the_first_foreign_files(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If there are many foreign files, `ls` names some of them and counts the rest."""
+        """If there are many foreign files, `ls` names the first files and counts the others."""
         folder.mkdir()
         for number in range(605):
             (folder / f"{number:03}.txt").touch()
@@ -160,7 +160,7 @@ class TestLs:
     def test_ls_shows_the_owner_of_dead_letters_without_a_lock_file(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If there is no lock file, the owner's data come from the name of the dead-letter file."""
+        """If there is no lock file, `ls` reads the owner from the name of the dead-letter file."""
         reject(server, folder, "info a")
         (path,) = folder.iterdir()
         name = path.name.removeprefix("v1.").removesuffix(".dead.ndjson")
@@ -174,7 +174,7 @@ class TestLs:
     def test_ls_counts_unreadable_lines(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`ls` counts changed lines and an incomplete last line as unreadable."""
+        """`ls` counts lines that were changed, and an incomplete last line, as unreadable."""
         leave(folder, "info a", "info b")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(b"junk\n" + path.read_bytes() + b'{"spool_seq":9,"mess')
@@ -203,7 +203,7 @@ class TestLs:
     def test_ls_of_an_empty_folder_succeeds(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`ls` of an empty folder succeeds."""
+        """If the folder is empty, `ls` succeeds."""
         folder.mkdir()
 
         assert spool("ls", folder) == 0
@@ -220,14 +220,14 @@ class TestLs:
         assert spool(command, folder) == 0
 
         assert content(folder) == before
-        leave(folder, "info of another one")  # fails if a lock was changed
+        leave(folder, "info of another one")  # raises an error if a lock was changed
         assert spool("purge", folder, "--yes") == 0
         assert len(owners(folder)) == 1
 
     def test_show_names_a_file_that_it_cannot_read(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If `show` cannot read a file, it names the file, shows the others, and exits with 1."""
+        """If `show` cannot read a file, it names the file, shows other files, and exits with 1."""
         leave(folder, "info a", "error b")
         (path,) = folder.glob("*.info.*")
         path.unlink()
@@ -242,7 +242,7 @@ class TestLs:
 
     @pytest.mark.parametrize("kind", ["info.000002.ndjson", "sent", "lock", "dead.ndjson"])
     def test_ls_does_not_wait_for_a_named_pipe(self, folder: Path, kind: str) -> None:
-        """If a named pipe has the name of a segment, `ls` reports it and does not wait."""
+        """If a named pipe has the name of a segment, `ls` reports the pipe and does not wait."""
         owner = leave(folder, "info a")
         path = folder / f"v1.{owner}.{kind}"
         path.unlink(missing_ok=True)
@@ -256,7 +256,7 @@ class TestShow:
     def test_show_prints_entries_in_the_order_of_the_calls(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`show` prints the entries of all levels in order, and begins with the oldest owner."""
+        """`show` begins with the oldest owner, and keeps the order of the log calls."""
         said = ["info a", "error b", "debug c", "info d", "critical e"]
         leave(folder, *said)
 
@@ -288,7 +288,7 @@ class TestShow:
     def test_show_json_prints_each_entry_as_it_would_be_sent(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`show --json` prints each entry as it would be sent, with control characters escaped."""
+        """`show --json` prints the JSON that would be sent, but escapes control characters."""
         leave(folder, "info \x7f\x9b\u202e\u00e9")
 
         assert spool("show", folder, "--json") == 0
@@ -364,7 +364,7 @@ class TestShow:
     def test_show_and_export_count_unreadable_lines(
         self, folder: Path, capfd: pytest.CaptureFixture[str], command: str
     ) -> None:
-        """If lines are unreadable, a message counts them, and the exit code is 1."""
+        """If lines are unreadable, a message gives their number, and the exit code is 1."""
         owner = leave(folder, "info a", "info b")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(b"junk\n" + path.read_bytes() + b"\n")
@@ -379,7 +379,7 @@ class TestShow:
     def test_show_dead_letters_includes_corrupt_lines(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`show --dead-letters` also shows corrupt lines, whatever `--level` says."""
+        """`show --dead-letters` shows corrupt lines for every value of `--level`."""
         leave(folder, "info a")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(b'{"spool_seq":1,"message":"\x1b \xff"\n' + path.read_bytes())
@@ -420,7 +420,7 @@ class TestShow:
         assert capfd.readouterr().out.count("\n") == 1
 
     def test_show_ends_quietly_if_its_reader_ends(self, folder: Path) -> None:
-        """If the reader of its output ends, as in `show | head`, no traceback is printed."""
+        """If the reader of the output ends, as in `show | head`, `show` prints no traceback."""
         leave(folder, *[f"info {'x' * 500}"] * 400)
         with run("show", str(folder)) as child:
             assert child.hears()
@@ -434,7 +434,7 @@ class TestExport:
     def test_export_writes_the_bytes_that_would_be_sent(
         self, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`export` writes the entries in order, as they would be sent."""
+        """`export` writes the bytes of the entries that would be sent, in order."""
         leave(folder, "info a\u00e9", "error b")
         before = content(folder)
         kept = sorted(
@@ -456,7 +456,7 @@ class TestExport:
     def test_export_to_standard_output_escapes_control_characters(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """On standard output, `export` writes control characters as JSON escapes."""
+        """If `export` writes to stdout, it writes control characters as JSON escapes."""
         leave(folder, "info \x9b\u202e", "error \u00e9")
 
         assert spool("export", folder) == 0
@@ -479,7 +479,7 @@ class TestExport:
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
     def test_export_to_a_full_disk_exits_with_1(self, folder: Path) -> None:
-        """If the disk is full, `export` exits with 1, so that a script notices this."""
+        """If the disk is full, `export` exits with 1, so that a script notices the failure."""
         leave(folder, "info a")
         with Path("/dev/full").open("w") as full:
             done = subprocess.run(
@@ -504,7 +504,7 @@ class TestExport:
     def test_export_overwrites_no_file(
         self, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`export` does not overwrite an existing file, but exits with 1."""
+        """If the file already exists, `export` exits with 1 and does not overwrite the file."""
         leave(folder, "info a")
         (tmp_path / "out").write_text("mine")
 
@@ -536,7 +536,7 @@ def test_the_folder_in_the_environment_is_the_default(
 def test_a_missing_folder_is_not_created(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], command: str
 ) -> None:
-    """If the folder does not exist, it is not created, and the exit code is 3."""
+    """If the folder does not exist, the command exits with 3, and does not create the folder."""
     assert spool(command, tmp_path / "no\nsuch") == 3
     assert not list(tmp_path.iterdir())
     assert capfd.readouterr().err.endswith("no\\nsuch: there is no such folder\n")
@@ -569,7 +569,7 @@ def test_a_folder_that_is_a_link_is_refused(
     ids=" ".join,
 )
 def test_wrong_usage_exits_with_2(capfd: pytest.CaptureFixture[str], words: list[str]) -> None:
-    """Wrong arguments give the exit code 2."""
+    """If the arguments are wrong, the exit code is 2."""
     with pytest.raises(SystemExit) as ended:
         spool(*words)
     assert ended.value.code == 2

@@ -40,7 +40,7 @@ class TestReplay:
     def test_replay_sends_all_entries_of_dead_owners(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`replay` sends each entry of dead owners once, whatever its destination."""
+        """`replay` sends each entry of dead owners once, even entries for another server."""
         leave(folder, "info a", "error b", "debug c")
         leave(folder, "info d", base_url=server.url)
 
@@ -86,7 +86,7 @@ class TestReplay:
         live: VoyageLogger,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """`replay` counts the entries of running owners that stay in the folder."""
+        """`replay` says how many entries stay in the folder because their owners still run."""
         assert spool("replay", folder) == 0
         assert capfd.readouterr().out == (
             "There is nothing to send.\n1 entry of 1 owner left for running processes to send.\n"
@@ -102,7 +102,7 @@ class TestReplay:
     def test_replay_counts_the_dead_letters_of_running_owners(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`replay` counts the dead letters of running owners, and says when they can be sent."""
+        """`replay` counts the dead letters of running owners, and says when it can send them."""
         server.script(Fault(status=422))
         with VoyageLogger("app", spool_dir=folder, batch_size=1) as logger:
             logger.info("bad")
@@ -119,7 +119,7 @@ class TestReplay:
     def test_replay_and_purge_leave_a_running_owner_without_lock_file_alone(
         self, server: DevServer, folder: Path
     ) -> None:
-        """`replay` and `purge` do not touch an owner whose process runs without a lock file."""
+        """If a running owner has no lock file, `replay` and `purge` do not change its files."""
         owner = leave(folder, "info a")
         (folder / f"v1.{owner}.lock").unlink()
         before = content(folder)
@@ -133,7 +133,7 @@ class TestReplay:
     def test_replay_sends_entries_after_an_operator_makes_the_lock_file(
         self, server: DevServer, folder: Path
     ) -> None:
-        """An operator can make a missing lock file, so that `replay` sends the owner's entries."""
+        """If an operator makes the missing lock file, `replay` sends the owner's entries."""
         leave(folder, "info a")
         (lock,) = folder.glob("*.lock")
         lock.unlink()
@@ -179,7 +179,7 @@ class TestReplay:
         monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """If the timeout ends an adoption, its entries count as left in the folder."""
+        """If the timeout ends an adoption, `replay` reports that the entries stay in the folder."""
         leave(folder, "info a")
         slow_down(monkeypatch, threading.Event(), threading.Event(), seconds=0.5)
 
@@ -195,7 +195,7 @@ class TestReplay:
         monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """If the disk hangs, `replay` reports this, and does not say that there are no entries."""
+        """If the disk hangs, `replay` reports the disk, and does not say that no entries exist."""
         leave(folder, "info a")
         monkeypatch.setattr(_replaying, "_GRACE_SECONDS", 0.1)
         released = threading.Event()
@@ -210,7 +210,7 @@ class TestReplay:
     def test_replay_names_a_segment_that_it_cannot_read(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If a segment cannot be read, `replay` names it, sends the others, and exits with 1."""
+        """`replay` names a segment that it cannot read, sends the others, and exits with 1."""
         leave(folder, "info a", "error b")
         path = spoil(folder)
 
@@ -222,7 +222,7 @@ class TestReplay:
     def test_replay_keeps_rejected_entries(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If the server rejects an entry, `replay` keeps it as a dead letter and exits with 1."""
+        """`replay` keeps rejected entries as dead letters, and exits with 1."""
         leave(folder, "info a")
         server.script(Fault(status=422))
 
@@ -246,7 +246,7 @@ class TestReplay:
     def test_replay_sends_dead_letters_with_the_option(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """With `--dead-letters`, `replay` sends dead letters unchanged, with the same `log_id`."""
+        """With `--dead-letters`, `replay` also sends dead letters, with the same `log_id`."""
         reject(server, folder, "info a", "error b")
         kept = [letter["entry"] for letter in letters(folder)]
 
@@ -258,7 +258,7 @@ class TestReplay:
     def test_replay_keeps_dead_letters_that_are_rejected_again(
         self, server: DevServer, folder: Path
     ) -> None:
-        """If a dead letter is rejected again, it is kept with the server's new answer."""
+        """If the server rejects a dead letter again, `replay` keeps it with the new answer."""
         reject(server, folder, "info a")
         server.script(Fault(status=400))
 
@@ -270,7 +270,7 @@ class TestReplay:
     def test_replay_keeps_unreadable_dead_letters(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If a dead letter cannot be read, it stays in the file, and the others are sent."""
+        """Unreadable dead letters stay in the file, and all other dead letters are sent."""
         reject(server, folder, "info a")
         (path,) = folder.glob("*.dead.ndjson")
         path.write_bytes(b"junk\n" + path.read_bytes())
@@ -284,7 +284,7 @@ class TestReplay:
     def test_replay_keeps_dead_letters_if_the_disk_is_full(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If the disk is full, `replay` leaves the dead letters and sends the other entries."""
+        """If the disk is full, the dead letters stay in their file, and other entries are sent."""
         reject(server, folder, "info a", f"error {'x' * 5000}")
         path, other = sorted(folder.iterdir(), key=lambda path: path.stat().st_size)
         path.write_bytes(path.read_bytes() + other.read_bytes())
@@ -304,7 +304,7 @@ class TestReplay:
     def test_replay_stops_after_its_timeout(
         self, server: DevServer, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`replay` stops after its timeout, and entries that are not sent stay in the folder."""
+        """`replay` stops after its timeout. Entries that were not sent stay in the folder."""
         leave(folder, "info a", "info b")
         server.script(*[Fault(status=503)] * 50)
 
@@ -318,7 +318,7 @@ class TestReplay:
     def test_replay_with_wrong_credentials_sends_nothing(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If the credentials are wrong, `replay` reports this at once and sends nothing."""
+        """If the credentials are wrong, `replay` immediately says so, and sends nothing."""
         leave(folder, "info a")
         before = content(folder)
         monkeypatch.setenv("VOYAGE_LOGS_KEY", "wrong")
@@ -355,7 +355,7 @@ class TestReplay:
         assert "1 dropped: corrupt" in capfd.readouterr().out
 
     def test_replay_shows_a_bar_on_a_terminal(self, server: DevServer, folder: Path) -> None:
-        """On a terminal, a progress bar shows how many entries are done."""
+        """On a terminal, a progress bar shows how many entries `replay` has already sent."""
         leave(folder, "info a", "info b")
 
         code, shown = at_terminal("replay", str(folder))
@@ -379,7 +379,7 @@ class TestReplay:
         monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """Without a terminal, a long `replay` prints a line with the counts from time to time."""
+        """If the output is no terminal, a long `replay` regularly prints a line with its counts."""
         leave(folder, "info a", "info b")
         monkeypatch.setattr(_replaying, "_LINE_SECONDS", 0.0)
 
@@ -392,7 +392,7 @@ class TestReplay:
     def test_replay_of_an_empty_folder_succeeds(
         self, folder: Path, server: DevServer, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`replay` of an empty folder succeeds and does not sign in."""
+        """If the folder is empty, `replay` succeeds and does not sign in."""
         folder.mkdir()
 
         assert spool("replay", folder) == 0
@@ -407,7 +407,7 @@ class TestPurge:
         """Without a terminal and without `--yes`, `purge` removes nothing."""
         leave(folder, "info a")
         before = content(folder)
-        with open(os.devnull) as nobody:  # noqa: PTH123 - the path is a device
+        with open(os.devnull) as nobody:  # noqa: PTH123 - /dev/full is a device, not a file
             monkeypatch.setattr(sys, "stdin", nobody)
             assert spool("purge", folder) == 2
 
@@ -439,7 +439,7 @@ class TestPurge:
     def test_purge_names_a_file_that_it_cannot_remove(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """If `purge` cannot remove a file, it names the file and removes the others."""
+        """If `purge` cannot remove a file, it names the file and removes the other files."""
         owner = leave(folder, "info a", "error b")
         path = spoil(folder)
 
@@ -467,7 +467,7 @@ class TestPurge:
         assert content(folder) == before
 
     def test_purge_removes_segments_without_a_lock_file(self, folder: Path) -> None:
-        """`purge` removes segments without a lock file if no process has the owner's process id."""
+        """`purge` removes segments without a lock file if the owner's process id is not in use."""
         rename(folder, leave(folder, "info a"), with_lock=False)
 
         assert spool("purge", folder, "--yes") == 0
@@ -475,7 +475,7 @@ class TestPurge:
 
     @pytest.mark.parametrize(("answer", "code"), [("n", 1), ("", 1), ("y", 0), ("YES", 0)])
     def test_purge_asks_at_a_terminal(self, folder: Path, answer: str, code: int) -> None:
-        """At a terminal, `purge` asks first, and only "y" or "yes" removes the entries."""
+        """At a terminal, `purge` asks first, and removes the entries only after "y" or "yes"."""
         leave(folder, "info a")
 
         found, shown = at_terminal("purge", str(folder), answer=answer)
@@ -487,7 +487,7 @@ class TestPurge:
     def test_purge_leaves_files_that_a_process_takes_over_during_the_question(
         self, folder: Path
     ) -> None:
-        """If a process takes over files while `purge` asks, `purge` does not remove them."""
+        """If a process takes over files while `purge` asks, `purge` does not remove these files."""
         owner = leave(folder, "info a")
         before = content(folder)
         opened = Folder(folder)
@@ -525,7 +525,7 @@ class TestPurge:
     def test_purge_of_an_empty_folder_succeeds(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`purge` of an empty folder succeeds and asks no question."""
+        """If the folder is empty, `purge` succeeds and asks no question."""
         folder.mkdir()
 
         assert spool("purge", folder) == 0

@@ -1,7 +1,7 @@
-"""A model of a queue: random calls are made of a queue and of simple lists, and compared.
+"""A model of a queue, made of lists. Random calls of queue and model must give equal results.
 
-A test module derives from `Model` and makes the queue. The model reads from the losses which
-entries the queue has shed, and checks them by rules that hold for single entries and for files.
+A test module derives from `Model` and makes the queue. The queue reports how many entries it has
+shed. The model finds out which entries were shed, and checks that the queue's rules allow this.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ LANE = st.integers(0, len(LANES) - 1)
 
 
 class Model(RuleBasedStateMachine):
-    """The model of any queue; subclasses define the differences.
+    """The model of any queue; each subclass defines what is special in its queue.
 
     Attributes:
-        unit: An eighth of the longest entry, in bytes.
-        reason: The reason under which the queue counts shed entries.
-        turns: One of so many batches may carry the newest entries; 0: no batch may.
+        unit: An eighth of the size of the longest entry, in bytes.
+        reason: The reason that the queue gives for shed entries.
+        turns: One of this many batches can carry the newest entries; 0: no batch can.
     """
 
     unit = 50
@@ -37,15 +37,15 @@ class Model(RuleBasedStateMachine):
     turns = 0
 
     def make(self, some: int, more: int) -> Queue:
-        """Return a queue with small bounds, which follow from two numbers from 1 to 8."""
+        """Return a queue with small limits, which are computed from two numbers from 1 to 8."""
         raise NotImplementedError
 
     def is_full(self, waiting: list[Record]) -> bool:
-        """Return True if the queue has no room for more than these entries."""
+        """Return True if the queue is full when it holds these entries."""
         raise NotImplementedError
 
     def is_over(self) -> bool:
-        """Return True if the queue holds more than its bounds allow."""
+        """Return True if the queue holds more than its limits allow."""
         raise NotImplementedError
 
     @initialize(some=st.integers(1, 8), more=st.integers(1, 8))
@@ -83,7 +83,7 @@ class Model(RuleBasedStateMachine):
             assert reason == self.reason
             of_lane = [record for record in self.waiting if record[1] == lane]
             assert count <= len(of_lane)
-            shed += of_lane[:count]  # The next batches show whether these are the oldest.
+            shed += of_lane[:count]  # The next batches show whether the oldest entries were shed.
         self.waiting = [record for record in self.waiting if record not in shed]
         self.dropped += losses
         # No lower level is left, and there was no room for the last entry that was shed.
@@ -136,7 +136,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def drop_all(self) -> None:
         records: list[Record] = []
-        if not self.queue.is_durable:  # Else all entries stay on the disk.
+        if not self.queue.is_durable:  # Otherwise all entries stay on the disk.
             records = self.flight + self.waiting
             self.flight, self.waiting = [], []
         self.dropped.update(("closed", lane) for _, lane, _ in records)
@@ -167,7 +167,7 @@ class Model(RuleBasedStateMachine):
     def order_is_known(self) -> None:
         numbers = [number for number, _, _ in self.flight + self.waiting]
         oldest = self.queue.oldest()
-        # Until a segment is read, its first entry can count as older than it is.
+        # Until a segment is read, the queue may treat its first entry as older than it is.
         assert 0 < oldest <= min(numbers, default=NEVER)
         assert (oldest == NEVER) == (not numbers)
         assert self.queue.newest() == self.newest

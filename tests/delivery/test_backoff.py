@@ -29,7 +29,7 @@ asked = st.none() | st.floats(allow_nan=True, allow_infinity=True)
 
 
 def asked_for(seconds: float | None) -> float:
-    """Return a `Retry-After` in seconds, limited to the allowed range."""
+    """Return the seconds of a `Retry-After`, limited to the allowed range."""
     return max(0.0, min(seconds, RETRY_AFTER_CAP)) if seconds and seconds > 0 else 0.0
 
 
@@ -49,7 +49,7 @@ class TestPause:
     def test_is_at_least_what_the_server_asked_for(
         self, kind: Kind, attempt: int, retry_after: float | None, chance: float
     ) -> None:
-        """A pause is at least as long as `Retry-After`, except after the first 401."""
+        """Except after the first 401, a pause is at least as long as `Retry-After`."""
         if kind is Kind.UNAUTHORIZED:
             attempt += 1
         waiting = pause(Outcome(kind, retry_after=retry_after), attempt, lambda: chance)
@@ -61,7 +61,7 @@ class TestPause:
     def test_after_a_passing_trouble_doubles_up_to_its_cap(
         self, attempt: int, chance: float
     ) -> None:
-        """The first pause is 0.25 to 0.5 s, and each further failure doubles it, up to 40 s."""
+        """The first pause is 0.25 to 0.5 s. Each further failure doubles the pause, up to 40 s."""
         ceiling = min(CAP, 0.5 * 2.0 ** min(attempt - 1, 60))
 
         assert pause(Outcome(Kind.TRY_AGAIN), attempt, lambda: chance) == pytest.approx(
@@ -73,7 +73,7 @@ class TestPause:
     def test_after_retry_after_is_spread_over_the_fleet(
         self, wish: float, attempt: int, chance: float
     ) -> None:
-        """After the same `Retry-After`, clients return at random times within up to 40 s."""
+        """Clients wait for `Retry-After` and then for a random time of at most 40 s."""
         outcome = Outcome(Kind.TRY_AGAIN, retry_after=wish)
         first, one, last = (
             pause(outcome, attempt, lambda chance=chance: chance)  # type: ignore[misc]
@@ -87,7 +87,7 @@ class TestPause:
     @given(attempts, chances)
     @quick
     def test_of_a_blocked_client_is_never_near_zero(self, attempt: int, chance: float) -> None:
-        """A blocked client's pause is at least half of the maximum pause for this attempt."""
+        """A blocked client pauses for at least half of the maximum pause of this attempt."""
         ceiling = min(BLOCKED_CAP, 0.5 * 2.0 ** min(attempt - 1, 60))
 
         waiting = pause(Outcome(Kind.BLOCKED), attempt, lambda: chance)
@@ -97,7 +97,7 @@ class TestPause:
     @given(st.integers(1, 40), chances)
     @quick
     def test_of_a_blocked_client_grows(self, attempt: int, chance: float) -> None:
-        """Each further refusal makes the pause of a blocked client longer, up to a maximum."""
+        """With each refusal, the pause of a blocked client becomes longer, up to a maximum."""
         now, later = (
             pause(Outcome(Kind.BLOCKED), number, lambda: chance)
             for number in (attempt, attempt + 1)
@@ -106,7 +106,7 @@ class TestPause:
         assert later > now or later >= BLOCKED_CAP / 2
 
     def test_after_a_first_401_is_zero(self) -> None:
-        """After a first 401, the client does not pause, because a new token may help."""
+        """After a first 401, the client does not pause, because a new token may be enough."""
         assert pause(Outcome(Kind.UNAUTHORIZED), 1, lambda: 0.5) == 0
 
     @given(st.integers(2, 10**6), chances)
@@ -114,7 +114,7 @@ class TestPause:
     def test_after_a_second_401_is_as_long_as_for_a_blocked_client(
         self, attempt: int, chance: float
     ) -> None:
-        """After a second 401 in a row, the client waits as long as a blocked client."""
+        """After two successive 401s, the client waits as long as a blocked client."""
         unauthorized = pause(Outcome(Kind.UNAUTHORIZED), attempt, lambda: chance)
 
         assert unauthorized == pause(Outcome(Kind.BLOCKED), attempt, lambda: chance) > 0.4
@@ -122,7 +122,7 @@ class TestPause:
 
 class TestFailures:
     def test_count_up(self) -> None:
-        """Each further failure gets a higher number, so the pauses grow."""
+        """Each failure gets a higher number than the failure before, so the pauses grow."""
         failures = Failures()
 
         assert [failures.add(Kind.TRY_AGAIN) for _ in range(3)] == [1, 2, 3]
@@ -139,7 +139,7 @@ class TestFailures:
         assert failures.add(Kind.TRY_AGAIN) == 3.5
 
     def test_are_forgotten_in_the_end(self) -> None:
-        """After an outage and sixteen delivered batches, the next failure counts as the first."""
+        """If sixteen batches arrive after an outage, the next failure counts as the first."""
         failures = Failures()
         for _ in range(1000):
             failures.add(Kind.TRY_AGAIN)
@@ -149,7 +149,7 @@ class TestFailures:
         assert failures.add(Kind.TRY_AGAIN) == 1
 
     def test_of_a_token_have_their_own_count(self) -> None:
-        """The first refusal of a token counts as number one, even after many other failures."""
+        """The first refusal of a token has the number one, even after many other failures."""
         failures = Failures()
         failures.add(Kind.TRY_AGAIN)
 
@@ -160,7 +160,7 @@ class TestFailures:
     @given(st.lists(st.sampled_from([Kind.TRY_AGAIN, Kind.BLOCKED, None]), max_size=60))
     @quick
     def test_number_is_from_one_to_eight(self, history: list[Kind | None]) -> None:
-        """After any failures and successes, the number of a failure is between one and eight."""
+        """The number of a failure is always between one and eight."""
         failures = Failures()
         for kind in history:
             if kind is None:
@@ -173,7 +173,7 @@ class TestRenewal:
     @given(st.floats(0.001, 1e9), chances)
     @quick
     def test_comes_before_the_token_ends(self, life: float, chance: float) -> None:
-        """A token is renewed at a random time, at most 600 seconds before it ends."""
+        """A token is renewed at a random time, at most 600 seconds before the token expires."""
         reserve = life - renewal(life, lambda: chance)
 
         assert reserve == pytest.approx(min(300, life / 5) * (1 + chance), rel=1e-6, abs=1e-6)
@@ -188,17 +188,17 @@ class TestRetryAfter:
     @given(st.integers(0, 10**9))
     @quick
     def test_reads_seconds(self, seconds: int) -> None:
-        """If `Retry-After` is a number, it means seconds, and the maximum is 300."""
+        """A number in `Retry-After` means seconds. Numbers above 300 count as 300."""
         assert parse_retry_after(f" {seconds} ", NOW) == min(seconds, RETRY_AFTER_CAP)
 
     def test_reads_a_number_of_any_length(self) -> None:
-        """A number with ten thousand digits is limited to 300, like any large number."""
+        """Even a number with ten thousand digits counts as 300."""
         assert parse_retry_after("9" * 10_000, NOW) == RETRY_AFTER_CAP
 
     @given(st.integers(-(10**9), 10**9))
     @quick
     def test_reads_a_date(self, seconds: int) -> None:
-        """If `Retry-After` is a date, it means the time until the date, from 0 to 300 s."""
+        """A date in `Retry-After` means the time until this date, from 0 to 300 s."""
         expected = min(max(0, seconds), RETRY_AFTER_CAP)
 
         assert parse_retry_after(http_date(seconds), NOW) == expected
@@ -213,7 +213,7 @@ class TestRetryAfter:
     )
     @pytest.mark.usefixtures("_far_from_greenwich")
     def test_reads_obsolete_dates_as_utc(self, date: str) -> None:
-        """Dates in the obsolete formats of RFC 9110 are read as UTC, in every local time zone."""
+        """Obsolete date formats of RFC 9110 are read as UTC, whatever the local time zone is."""
         now = datetime(1994, 11, 6, 8, 49, 7, tzinfo=timezone.utc).timestamp()
 
         assert parse_retry_after(date, now) == 30
@@ -227,7 +227,7 @@ class TestRetryAfter:
         assert parse_retry_after(text, NOW) is None
 
     def test_is_none_without_a_header(self) -> None:
-        """An answer without a `Retry-After` header asks for no pause."""
+        """If the answer has no `Retry-After` header, the result is None."""
         assert parse_retry_after(None, NOW) is None
 
     @given(

@@ -1,4 +1,4 @@
-"""Each row of the delivery table in the docs is tested with a real server on a real socket."""
+"""Tests of each row of the delivery table in the docs, with a real server on a real socket."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def batches(server: DevServer) -> list[list[str]]:
-    """Return the messages of each batch request, also of refused requests, in order of arrival."""
+    """Return the messages of each batch request in order of arrival, including refused requests."""
     return [
         [entry["message"] for entry in json.loads(request.body)["logs"]]
         for request in server.requests
@@ -47,18 +47,18 @@ def batches(server: DevServer) -> list[list[str]]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the pauses between attempts. A test about pauses sets `BASE` itself."""
+    """Remove the pauses between attempts. A test about pauses sets `BASE` again."""
     monkeypatch.setattr(backoff, "BASE", 0.0)
 
 
 def without_pauses(logger: VoyageLogger) -> VoyageLogger:
-    """Set all random numbers to 0, so that the first batch waits a tenth of its interval."""
+    """Set all random numbers to 0, so that the first batch waits for a tenth of its interval."""
     logger._pipeline._worker._random = lambda: 0.0
     return logger
 
 
 def test_exception_of_a_transport_is_named_but_not_quoted(make_logger: MakeLogger) -> None:
-    """The client reports the type of the exception, but not its text, which may hold a secret."""
+    """The client reports only the type of the exception, because its text may hold a secret."""
 
     class Exhausted(BaseTransport):
         def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
@@ -72,7 +72,7 @@ def test_exception_of_a_transport_is_named_but_not_quoted(make_logger: MakeLogge
 
 
 def test_missing_module_of_a_transport_is_named_and_blocks(make_logger: MakeLogger) -> None:
-    """If a transport cannot import its library, the client names the library, and entries wait."""
+    """If a transport cannot import a library, the client names the library, and entries wait."""
 
     class WithoutLibrary(BaseTransport):
         def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
@@ -88,7 +88,7 @@ def test_missing_module_of_a_transport_is_named_and_blocks(make_logger: MakeLogg
 
 
 def test_exception_of_a_warm_up_does_not_end_the_delivery(make_logger: MakeLogger) -> None:
-    """If `warm_up` of a transport raises, the client reports it and still sends the entries."""
+    """If a transport's `warm_up` raises an error, the client reports it and sends the entries."""
 
     class Cold(Recorder):
         def warm_up(self) -> None:
@@ -132,7 +132,7 @@ def test_revoked_token_costs_one_sign_in(
     logger.info("before")
     assert logger.flush()
     server.revoke_tokens()
-    monkeypatch.setattr(backoff, "BASE", 60.0)  # any pause would last at least 30 s
+    monkeypatch.setattr(backoff, "BASE", 60.0)  # with a pause, the flush would take at least 30 s
     logger.info("after")
     assert logger.flush(timeout=10)
     stats = logger.stats()
@@ -143,7 +143,7 @@ def test_revoked_token_costs_one_sign_in(
 def test_token_refused_twice_is_reported_and_the_batch_waits(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """If the server refuses new tokens, the pauses grow and no entry is lost."""
+    """If the server also refuses new tokens, the pauses become longer, and no entry is lost."""
     errors: list[VoyageError] = []
     logger = without_pauses(make_logger(on_error=errors.append))
     server.script(*[Fault(status=401)] * 3)
@@ -157,7 +157,7 @@ def test_token_refused_twice_is_reported_and_the_batch_waits(
 def test_refused_sign_in_is_reported_once_and_the_entries_wait(
     server: DevServer, make_logger: MakeLogger, status: int
 ) -> None:
-    """Wrong credentials are reported once with the names of their variables, and entries wait."""
+    """If credentials are wrong, one line names the environment variables, and entries wait."""
     errors: list[VoyageError] = []
     logger = without_pauses(make_logger(on_error=errors.append))
     server.script_sign_in(*[Fault(status=status)] * 3)
@@ -211,11 +211,11 @@ def test_batch_is_sent_again_unchanged_after_a_passing_trouble(
 
 
 def test_retry_after_is_a_minimum(server: DevServer, logger: VoyageLogger) -> None:
-    """The client waits for the time in `Retry-After`, even if a flush is waiting."""
+    """Even a flush does not shorten the pause that the server demands with `Retry-After`."""
     without_pauses(logger)
     server.script(Fault(status=429, headers={"Retry-After": "1"}))
     logger.critical("x")
-    while not server.count():  # flushes until the entry arrives
+    while not server.count():  # calls `flush` until the entry arrives
         logger.flush(timeout=0.01)
     first, second = [request.time for request in server.requests if request.endpoint == "batch"]
     assert second - first >= 1
@@ -240,7 +240,7 @@ def test_flush_ends_a_pause_of_the_client(
 def test_flush_begins_with_short_pauses(
     server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A flush after a long outage starts again with short pauses."""
+    """A flush after a long outage makes the pauses short again."""
     monkeypatch.setattr(backoff, "BASE", 0.5)
     logger = make_logger(flush_interval=0.01)
     worker = logger._pipeline._worker
@@ -319,7 +319,7 @@ def test_log_calls_do_not_wait_for_a_hanging_server(
 def test_flush_to_a_hanging_server_returns_in_time_and_is_false(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """If a flush reaches its time limit, its result is false and counts the pending entry."""
+    """If a flush reaches its time limit, the result is false and shows one pending entry."""
     logger = make_logger()
     server.script(Fault(hang=True))
     logger.info("x")
@@ -332,7 +332,7 @@ def test_flush_to_a_hanging_server_returns_in_time_and_is_false(
 def test_413_halves_the_request_and_the_size_is_remembered(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """After a 413, the request is halved until it fits, and later requests keep that size."""
+    """After a 413, the client halves the request until it fits, and remembers the size."""
     logger = make_logger(flush_interval=600)
     server.rules = replace(server.rules, max_body_bytes=4_000)
     for _round in range(2):
@@ -350,7 +350,7 @@ def test_413_halves_the_request_and_the_size_is_remembered(
 def test_requests_grow_again_after_a_short_time_of_413(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """If the server answers 413 only for a short time, requests grow again later."""
+    """If the server answers 413 only for a short time, later requests become large again."""
     logger = make_logger(flush_interval=600)
     server.script(*[Fault(status=413)] * 8)
     for number in range(100):
@@ -364,7 +364,7 @@ def test_requests_grow_again_after_a_short_time_of_413(
 
 
 def test_413_for_a_single_entry_trims_it_once(server: DevServer, logger: VoyageLogger) -> None:
-    """A single entry that is too large is shortened, and arrives with the mark "trimmed"."""
+    """If a single entry is too large, the client shortens the entry and marks it as "trimmed"."""
     server.rules = replace(server.rules, max_body_bytes=6_000)
     logger.info("x" * 10_000)
     assert logger.flush()
@@ -374,7 +374,7 @@ def test_413_for_a_single_entry_trims_it_once(server: DevServer, logger: VoyageL
 
 
 def test_413_for_a_trimmed_entry_rejects_it(server: DevServer, logger: VoyageLogger) -> None:
-    """An entry that is still too large after it was trimmed counts as rejected."""
+    """If the server finds a trimmed entry still too large, the entry counts as rejected."""
     server.rules = replace(server.rules, max_body_bytes=100)
     logger.info("x" * 10_000)
     result = logger.flush()
@@ -427,7 +427,7 @@ def test_flush_returns_after_people_are_told_of_a_rejection(
 
 
 def test_loss_is_told_in_the_stream(server: DevServer, logger: VoyageLogger) -> None:
-    """After a rejection, the client sends an entry that counts the losses by level and reason."""
+    """After a rejection, the client sends a notice with the losses by level and reason."""
     server.rules = Rules(refuse_containing="poison")
     logger.error("poison")
     logger.info("fine")
@@ -443,8 +443,8 @@ def test_loss_is_told_in_the_stream(server: DevServer, logger: VoyageLogger) -> 
 
 
 def test_refused_notice_causes_no_further_notice(server: DevServer, logger: VoyageLogger) -> None:
-    """If the server refuses a notice about a loss, the client sends no notice about that."""
-    server.rules = Rules(refuse_containing="e")  # the notice also has an "e"
+    """If the server refuses a notice of a loss, the client sends no notice about this refusal."""
+    server.rules = Rules(refuse_containing="e")  # the notice also contains an "e"
     logger.info("entry")
     for _ in range(5):
         logger.info("ok")
@@ -457,7 +457,7 @@ def test_refused_notice_causes_no_further_notice(server: DevServer, logger: Voya
 def test_server_that_refuses_everything_is_asked_a_bounded_number_of_times(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """If the server refuses every entry of a batch, the client makes at most 32 requests for it."""
+    """If the server refuses a whole batch, the client makes at most 32 requests for the batch."""
     logger = make_logger(flush_interval=600)
     server.rules = Rules(refuse_containing="entry")
     for number in range(100):
@@ -470,7 +470,7 @@ def test_server_that_refuses_everything_is_asked_a_bounded_number_of_times(
 def test_server_that_finds_everything_too_large_is_asked_a_bounded_number_of_times(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """If the server answers 413 to every size, the number of requests is limited."""
+    """If the server answers 413 to every request, the client makes a limited number of requests."""
     logger = make_logger(flush_interval=600)
     server.rules = Rules(max_body_bytes=1)
     for number in range(100):
@@ -478,7 +478,7 @@ def test_server_that_finds_everything_too_large_is_asked_a_bounded_number_of_tim
     result = logger.flush()
     assert result.rejected == 100
     answers = [request.status for request in server.requests if request.endpoint == "batch"]
-    assert answers.count(413) <= MOST_REFUSALS + 2  # the notice about the loss is also refused
+    assert answers.count(413) <= MOST_REFUSALS + 2  # the server also refuses the notice of the loss
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -522,7 +522,7 @@ def test_connection_is_used_again(server: DevServer, logger: VoyageLogger) -> No
 def test_unreachable_server_is_reported_once_and_recovery_too(
     make_logger: MakeLogger, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """One line reports an outage, a second line reports its end, and no entry is lost."""
+    """One line reports an outage, one line reports its end, and no entry is lost."""
     errors: list[VoyageError] = []
     with DevServer() as down:
         port = down.port
@@ -542,12 +542,12 @@ def test_unreachable_server_is_reported_once_and_recovery_too(
 
 
 def test_full_batch_is_sent_at_once(server: DevServer, make_logger: MakeLogger) -> None:
-    """`batch_size` entries are sent at once, but one entry fewer waits for `flush_interval`."""
+    """A full batch is sent immediately, but a batch with one entry fewer waits."""
     logger = make_logger(batch_size=10, flush_interval=600)
     queue = logger._pipeline.queue
     for number in range(9):
         logger.info("entry %d", number)
-    until(lambda: queue.ledger.wake_at == 10)  # the worker waits for more
+    until(lambda: queue.ledger.wake_at == 10)  # the worker waits for more entries
     assert server.count() == 0
     for number in range(9, 19):
         logger.info("entry %d", number)
@@ -572,7 +572,7 @@ def test_batch_that_is_not_full_is_sent_after_the_interval(
 def test_urgent_entry_at_an_idle_worker_is_sent_at_once(
     server: DevServer, logger: VoyageLogger, level: str, fields: dict[str, Any]
 ) -> None:
-    """If the worker is idle, an urgent entry is sent at once."""
+    """If the worker is idle, it sends an urgent entry immediately."""
     logger.info("before")
     assert logger.flush()
     until(lambda: logger._pipeline.queue.ledger.wake_at == 1)
@@ -583,7 +583,7 @@ def test_urgent_entry_at_an_idle_worker_is_sent_at_once(
 def test_flush_in_a_loop_does_not_remove_the_pauses(
     server: DevServer, make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even if the app flushes all the time, pauses follow refused credentials."""
+    """Even if the app flushes all the time, the client pauses after refused credentials."""
     monkeypatch.setattr(backoff, "BASE", 60.0)
     logger = make_logger(api_key="wrong")
     logger.info("x")
@@ -596,7 +596,7 @@ def test_flush_in_a_loop_does_not_remove_the_pauses(
 def test_server_that_refuses_everything_is_given_pauses(
     server: DevServer, make_logger: MakeLogger, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client pauses after refused batches, and does not make its later requests smaller."""
+    """The client pauses after refused batches, but later requests do not become smaller."""
     monkeypatch.setattr(backoff, "BASE", 0.3)
     logger = make_logger(batch_size=20, flush_interval=600)
     for number in range(20):
@@ -604,13 +604,13 @@ def test_server_that_refuses_everything_is_given_pauses(
     assert logger.flush()
     server.rules = rules
     worker = logger._pipeline._worker
-    worker._random = lambda: 0.999  # makes each pause as long as possible
+    worker._random = lambda: 0.999  # Makes each pause as long as possible.
     with logger._pipeline.queue.lock:  # no request begins before all entries are logged
         for number in range(200):
             logger.info("entry %d", number)
     until(lambda: worker._delivery.refused_in_a_row >= 3)
     assert logger.stats().requests <= 1 + 3 * MOST_REFUSALS
-    server.rules = Rules()  # set during the pause, so no batch is split
+    server.rules = Rules()  # changed during the pause, so that no batch is split
     for number in range(100):
         logger.info("later %d", number)
     logger.flush(timeout=20)
@@ -622,7 +622,7 @@ def test_server_that_refuses_everything_is_given_pauses(
 def test_urgent_entries_are_sent_at_once(
     server: DevServer, logger: VoyageLogger, level: str, fields: dict[str, Any]
 ) -> None:
-    """A critical or ticket entry is sent at once, together with the entries before it."""
+    """A critical or ticket entry is sent immediately, together with all entries before it."""
     logger.info("before")
     logger.log(level, "urgent", **fields)
     server.wait_for_entries(2)
@@ -632,7 +632,7 @@ def test_urgent_entries_are_sent_at_once(
 def test_requests_grow_with_the_backlog_and_shrink_again(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """Requests carry more than `batch_size` entries only while a backlog grows."""
+    """Only while a backlog grows, requests carry more than `batch_size` entries."""
     logger = make_logger(batch_size=10, max_queue_size=1000, flush_interval=600)
     server.script(Fault(delay=0.5))
     logger.critical("answered late")
@@ -664,7 +664,7 @@ def test_requests_keep_to_batch_size_in_quiet_times(
 def test_entries_of_64_threads_arrive_once_and_in_order(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """If 64 threads log, each entry arrives once, and each thread's entries are in order."""
+    """If 64 threads log, all entries arrive once, and the entries of each thread in order."""
     logger = make_logger(max_queue_size=64 * 500)
 
     def work(thread: int) -> None:
@@ -705,7 +705,7 @@ def test_odd_values_do_not_harm_other_entries_of_the_batch(
 def test_every_loss_reaches_stderr_in_totals_that_add_up(
     server: DevServer, make_logger: MakeLogger, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Losses are reported once a minute, and `close` reports the remaining losses."""
+    """Losses are reported at most once a minute, and `close` reports the remaining losses."""
     errors: list[VoyageError] = []
     server.rules = Rules(refuse_containing="poison")
     for name, count in (("one", 1), ("one again", 50)):
@@ -730,7 +730,7 @@ def test_every_loss_reaches_stderr_in_totals_that_add_up(
 def test_verify_and_the_first_entry_share_a_sign_in(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """The worker uses the token from the sign-in of `verify`."""
+    """`verify` signs in, and the worker uses the same token."""
     logger = make_logger()
     logger.verify()
     logger.info("x")

@@ -1,7 +1,7 @@
-"""The goals of the waiting policy, tested with a model of a fleet.
+"""Tests of the goals for the client's waits and pauses, with a model of a fleet.
 
-The model itself is compared, request by request, with a real worker, transport and queue. For
-these a wait and a request only move a clock.
+Each request of the model is compared with the request of a real worker, transport and queue. In
+this comparison, waits and requests take no time: they only move a clock.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from tests.support.loggers import MakeLogger
     from voyage_logger.transports._verdict import Answer
 
-# Enough processes to make chance small. More are needed if few requests fill five seconds of the
-# server. docs/fleet.md says how far smaller fleets exceed the goal.
+# With many processes, chance has little effect. If the server handles few requests in five seconds,
+# more processes are needed. docs/fleet.md says by how much smaller fleets exceed the goal.
 MANY = 400
 MORE = 1000
 FEW = 50
@@ -49,7 +49,7 @@ def played(name: str, gap: float) -> Result:
 
 
 class Recorder(Server):
-    """A server that records each request: its time, and its entries or -1 for a sign-in."""
+    """A server that records the time of each request, and its number of entries (-1: sign-in)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,7 +65,7 @@ class Recorder(Server):
 
 
 class Rehearsal:
-    """One real process without real time: app, queue's condition, HTTP session and clock."""
+    """A real worker in simulated time; this instance is app, condition, session and clock."""
 
     def __init__(self, app: App, server: Recorder, seed: int, until: float) -> None:
         self._app, self._server, self._until = app, server, until
@@ -171,7 +171,7 @@ COURSES = {
 def test_model_makes_the_requests_of_a_real_process(
     make_logger: MakeLogger, capfd: pytest.CaptureFixture[str], course: str
 ) -> None:
-    """The model makes the same requests at the same times as a worker with a transport."""
+    """The model makes the same requests at the same times as a real worker and transport."""
     app, capacity, troubles = COURSES[course]
     until = 600.0
     model, real = (
@@ -181,7 +181,7 @@ def test_model_makes_the_requests_of_a_real_process(
     run([process], [0.0], until)
     rehearsal = Rehearsal(app, real, 7, until)
     rehearsal.run(make_logger)
-    capfd.readouterr()  # removes the lines of the worker
+    capfd.readouterr()  # removes the lines that the worker has printed
 
     assert len(model.requests) > 15
     assert [entries for _, entries in real.requests] == [entries for _, entries in model.requests]
@@ -201,9 +201,9 @@ def test_model_makes_the_requests_of_a_real_process(
     ],
 )
 def test_no_waves_remain(name: str, gap: float) -> None:
-    """Soon after an event that put a fleet in step, its requests are spread evenly.
+    """After an event that makes a whole fleet send together, requests soon are even again.
 
-    The same number of processes that are not in step makes waves of some 0.1 by chance.
+    Without such an event, this number of processes makes waves of about 0.1 by chance.
     """
     assert played(name, gap).wave < 0.15
 
@@ -214,7 +214,7 @@ def test_no_waves_remain(name: str, gap: float) -> None:
 def test_recovery_asks_for_no_more_than_one_and_a_half_times_the_capacity(
     name: str, gap: float
 ) -> None:
-    """The sum of steady load, backlog and refused requests is at most 1.5 times the capacity."""
+    """Steady load, backlog and refused requests together are at most 1.5 times the capacity."""
     result = played(name, gap)
 
     assert result.peak_work <= fleet.GOAL
@@ -224,7 +224,7 @@ def test_recovery_asks_for_no_more_than_one_and_a_half_times_the_capacity(
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", [1, 2])
 def test_small_fleet_is_above_the_goal_by_chance_alone(seed: int) -> None:
-    """A small fleet exceeds the goal for seconds, but not over a minute or with small requests."""
+    """A small fleet exceeds the goal for a few seconds, but not in the mean of a minute."""
     scenario = SCENARIOS["outage"]
     course = scenario.recovery, scenario.seconds, 60
 
@@ -237,7 +237,7 @@ def test_small_fleet_is_above_the_goal_by_chance_alone(seed: int) -> None:
 
 
 def test_new_tokens_are_fetched_over_minutes() -> None:
-    """The new sign-ins of a fleet that was deployed at once are spread over minutes."""
+    """If a whole fleet starts at the same time, its later sign-ins are spread over minutes."""
     result = played("tokens", 1.0)
 
     assert 0 < result.peak_sign_ins < MANY / 60
@@ -256,7 +256,7 @@ def test_nothing_is_lost_or_doubled_in_the_model(name: str, gap: float) -> None:
 
 
 def test_same_seed_gives_the_same_run() -> None:
-    """Two runs with one seed are equal, and a run with another seed differs."""
+    """Two runs with the same seed are equal, but a run with another seed is different."""
     one, again, other = (
         play(SCENARIOS["limit"], 30, App(), seed=seed).per_second for seed in (1, 1, 2)
     )
@@ -266,22 +266,22 @@ def test_same_seed_gives_the_same_run() -> None:
 
 class TestMeasures:
     def test_wave_of_a_fleet_in_step_is_one(self) -> None:
-        """If all arrivals are in one second of each five, the wave is one."""
+        """If all requests arrive in one of every five seconds, the size of the wave is 1."""
         assert measures.wave([100, 0, 0, 0, 0] * 24, 0, 120) == pytest.approx(1, abs=0.05)
 
     def test_wave_of_an_even_load_is_nothing(self) -> None:
-        """Neither an even load nor one that goes down evenly is a wave."""
+        """An even load, or a load that decreases evenly, has waves of size 0."""
         assert measures.wave([100] * 120, 0, 120) == pytest.approx(0, abs=1e-9)
         assert measures.wave(list(range(240, 0, -2)), 0, 120) == pytest.approx(0, abs=1e-9)
 
     def test_wave_is_the_part_in_step(self) -> None:
-        """If a part of the load is in step, the wave is this part."""
+        """If a share of the load follows one rhythm, the size of the wave is this share."""
         assert measures.wave([350, 100, 100, 100, 100] * 24, 0, 120) == pytest.approx(
             1 / 3, abs=0.05
         )
 
     def test_peak_is_that_of_five_seconds(self) -> None:
-        """The peak is the mean of the five seconds with the most arrivals."""
+        """The peak is the mean load of the five successive seconds with the most arrivals."""
         assert measures.peak([0, 0, 50, 0, 0, 0, 0, 20, 20, 20, 0, 0], 0, 12) == 12
 
 
@@ -295,7 +295,7 @@ def test_command_prints_and_saves_all_figures(
     assert fleet.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("|")[0].strip() for line in lines[1:5]] == ["start", "limit"] * 2
-    # The table marks the scenario that has no goal: all processes start at once.
+    # The table marks the scenario that has no goal: the start of all processes at the same time.
     assert [line.split("|")[7].strip()[-1] == "*" for line in lines[1:5]] == [True, False] * 2
     assert [len(result["work"]) for result in json.loads(kept.read_text())] == [300, 900] * 2
 
@@ -303,7 +303,7 @@ def test_command_prints_and_saves_all_figures(
 def test_plots_without_matplotlib_are_refused_before_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command says before the run that matplotlib is missing, and how to install it."""
+    """If matplotlib is missing, the command says before the run how to install it."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
     with pytest.raises(SystemExit) as ended:

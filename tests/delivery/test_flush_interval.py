@@ -18,7 +18,7 @@ def middle() -> float:
 
 class TestDue:
     def test_begins_at_a_random_time_within_an_interval(self) -> None:
-        """The first flush is at a random time, so that not all clients send together."""
+        """The first flush is at a random time, so that clients do not send at the same time."""
         assert FlushInterval(10).remaining(0, lambda: 0.0) == pytest.approx(1)
         assert FlushInterval(10).remaining(0, lambda: 1.0) == pytest.approx(11)
 
@@ -40,7 +40,7 @@ class TestDue:
         assert due.remaining(111, middle) == pytest.approx(-1)
 
     def test_is_random_again_after_a_quiet_interval(self) -> None:
-        """After a quiet interval, the next flush is again at a random time."""
+        """After an interval without entries, the next flush is again at a random time."""
         due = FlushInterval(10)
         due.begin(100, middle)
         due.rest()
@@ -48,7 +48,7 @@ class TestDue:
         assert due.remaining(110.1, lambda: 0.0) == pytest.approx(1)
 
     def test_may_rest_more_than_once(self) -> None:
-        """A second look at an empty queue does not change the time of the next flush."""
+        """Two looks at an empty queue have the same effect on the next flush as one look."""
         due = FlushInterval(10)
         due.begin(100, middle)
         for _ in range(3):
@@ -61,7 +61,7 @@ class TestInterval:
     @given(st.floats(0.001, 86_400), chances)
     @quick
     def test_is_within_ten_percent(self, flush_interval: float, chance: float) -> None:
-        """Jitter changes an interval by at most 10 %."""
+        """Random jitter changes an interval by at most 10 %."""
         jittered = interval(flush_interval, lambda: chance)
 
         assert 0.9 * flush_interval <= jittered * (1 + 1e-9)
@@ -77,7 +77,7 @@ class TestPhase:
     @given(st.floats(0.001, 86_400), chances)
     @quick
     def test_is_spread_evenly_over_one_interval(self, flush_interval: float, chance: float) -> None:
-        """The first interval is evenly spread between 0.1 and 1.1 times `flush_interval`."""
+        """The first interval is a random time from 0.1 to 1.1 times `flush_interval`."""
         spread = phase(flush_interval, lambda: chance) - phase(flush_interval, lambda: 0.0)
 
         assert phase(flush_interval, lambda: 0.0) == pytest.approx(flush_interval / 10)

@@ -1,4 +1,4 @@
-"""Under load and in outages, log calls stay quick, memory is limited, and entries are counted."""
+"""Under load and in outages, log calls stay quick, memory stays limited, and counts stay exact."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def hand_over(**values):
 
 
 class Client(Child):
-    """A process that logs. When it calls `hand_over`, it reports values and waits for the test."""
+    """A process that logs. In `hand_over`, the process reports values and waits for the test."""
 
     def __init__(
         self, server: DevServer, code: str, environ: Mapping[str, str] | None = None
@@ -68,7 +68,7 @@ class Client(Child):
 def test_outage_that_fills_the_queue_sheds_low_levels_and_tells_every_loss(
     server: DevServer,
 ) -> None:
-    """In an outage, log calls stay quick, low levels are shed first, and losses are reported."""
+    """In an outage, log calls stay quick, low levels are shed first, and each loss is reported."""
     code = """\
         errors = []
         logger = VoyageLogger(
@@ -120,10 +120,10 @@ def test_outage_that_fills_the_queue_sheds_low_levels_and_tells_every_loss(
         found = client.next()
         stderr = client.go_on_to_the_end()
     print(f"nanoseconds a log call: healthy {healthy}, outage {outage}")
-    # The limits are multiples of the time of a log call while the server works. If each log call
-    # searched the queue, the median would be higher. If some log calls waited, the slowest call of
-    # each hundred would take longer. The test uses the fastest of thirty such hundreds, because
-    # other programs may slow down the rest.
+    # The limits are multiples of the time that a log call takes while the server works. If each log
+    # call searched the queue, the median would be higher. If some log calls waited, the slowest
+    # call of each hundred would take longer. The test uses the fastest of thirty such hundreds,
+    # because other programs may slow down the others.
     assert outage["median"] < 4 * healthy["median"]
     assert outage["quiet"] < 100 * healthy["median"]
 
@@ -174,7 +174,7 @@ MEMORY_ALLOWANCE = 4 * MIB
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc here")  # noqa: PTH110
 @pytest.mark.parametrize("count", [60_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
 def test_memory_stays_within_the_configured_bytes(server: DevServer, count: int) -> None:
-    """In an outage, the process grows by `max_queue_bytes`, however many entries it logs."""
+    """In an outage, the memory of the process grows by about `max_queue_bytes`, but no more."""
     server.refuse_connections()
     # The process runs without coverage, because coverage needs memory.
     with Client(server, MEMORY.replace("COUNT", str(count)), UNMEASURED) as client:
@@ -184,12 +184,12 @@ def test_memory_stays_within_the_configured_bytes(server: DevServer, count: int)
     assert found["accepted"] == count + 1
     assert found["accepted"] == found["dropped"] + found["pending"]
     assert found["dropped"] > count / 2
-    # The pending entries are a full queue and one batch in flight, which is not shed.
+    # The pending entries are a full queue and one batch in flight. A batch in flight is never shed.
     assert 7 * MIB < found["pending_bytes"] < 9 * MIB + MIB
     assert found["growth"] < 8 * MIB + MEMORY_ALLOWANCE
 
 
-# For each fault, the number of batch requests of a hundred that meet the fault.
+# For each fault: how many of a hundred batch requests meet this fault.
 TROUBLES = [
     (15, Fault(status=503)),
     (5, Fault(status=429)),
@@ -202,7 +202,7 @@ TROUBLES = [
 
 
 class Storm:
-    """Causes random faults, outages and revoked tokens in a server, until `over` is set."""
+    """Until `over` is set, this thread causes faults, outages and revoked tokens in a server."""
 
     def __init__(self, server: DevServer, seed: int, over: threading.Event) -> None:
         self._server = server
@@ -227,7 +227,7 @@ class Storm:
                 self._server.accept_connections()
 
     def _script(self) -> None:
-        """Plan only a few faults at a time, so that few of them remain at the end."""
+        """Plan only a few faults at a time, so that few faults remain at the end."""
         if sum(self._server.stats()["answers"].get("batch", {}).values()) >= self._scripted:
             weights, troubles = zip(*TROUBLES, strict=True)
             faults = self._random.choices(troubles, weights=weights, k=5)
@@ -236,7 +236,7 @@ class Storm:
 
 
 class Crowd:
-    """Runs threads that log entries, each with its own tag, until `over` is set."""
+    """Until `over` is set, threads log entries. Each thread has its own tag."""
 
     def __init__(
         self, logger: VoyageLogger, size: int, pause: float, over: threading.Event
@@ -256,11 +256,11 @@ class Crowd:
 
 
 class Recorded(Transport):
-    """The usual transport, but it also counts the requests of each entry.
+    """The usual transport, which also counts the requests that carry each entry.
 
     Attributes:
         delivered: For each entry, the number of requests that delivered the entry.
-        unanswered: For each entry, the number of requests that may have arrived, but got no answer.
+        unanswered: For each entry, the number of requests that got no answer.
     """
 
     def __init__(self, server: DevServer, **settings: Any) -> None:
@@ -314,7 +314,7 @@ def test_every_entry_of_a_storm_is_counted_and_arrives_under_one_log_id(
     threads: int,
     seconds: float,
 ) -> None:
-    """During many faults, each entry arrives under one `log_id`, or is counted as shed."""
+    """Although many faults occur, each entry arrives with one `log_id`, or is counted as shed."""
     seed = int(os.environ.get("STORM_SEED") or random.randrange(1_000_000))
     print(f"STORM_SEED={seed}")
     monkeypatch.setattr(backoff, "BASE", 0.02)
@@ -336,7 +336,7 @@ def test_every_entry_of_a_storm_is_counted_and_arrives_under_one_log_id(
     for runner in runners[:-1]:
         runner.join()
     logger.flush(timeout=60)
-    logger.info("after", tags=["after"])  # the worker then sends a notice about the last losses
+    logger.info("after", tags=["after"])  # the last notice of losses is sent after it
     logger.flush(timeout=60)
     until(lambda: sampler.samples > 10)
     calm.set()
@@ -378,7 +378,7 @@ def test_every_entry_of_a_storm_is_counted_and_arrives_under_one_log_id(
 
 
 def test_twenty_threads_flush_while_others_log(server: DevServer, make_logger: MakeLogger) -> None:
-    """Each flush is true and delivers all entries that its thread logged before."""
+    """Each flush delivers all entries that its thread logged before, and its result is true."""
     logger = make_logger(flush_interval=600, max_queue_size=1_000_000)
     over = threading.Event()
     barrier = threading.Barrier(20)
@@ -431,14 +431,14 @@ def test_close_ends_the_flush_of_another_thread(server: DevServer, make_logger: 
     is_flushing.wait()
     closed = logger.close(timeout=0.3)
     flusher.join(20)
-    assert time.monotonic() - started < 20  # seconds; the flush itself may take longer
+    assert time.monotonic() - started < 20  # seconds; without `close`, the flush would take longer
     assert (bool(closed), closed.dropped, closed.pending) == (False, 1, 0)
     assert [bool(result) for result in results] == [False]
     server.release()
 
 
 def test_second_close_changes_nothing(server: DevServer, make_logger: MakeLogger) -> None:
-    """A second `close` returns at once, and its result is true."""
+    """A second `close` returns immediately, and its result is true."""
     logger = make_logger()
     logger.info("x")
     assert logger.close().delivered == 1

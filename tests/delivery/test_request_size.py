@@ -24,7 +24,7 @@ class TestEntries:
             assert size.entries == 100
 
     def test_include_all_waiting_entries_once_more_come_than_a_request_carries(self) -> None:
-        """If 500 entries are logged during each request, requests soon carry all of them."""
+        """If 500 entries are logged during each request, a request soon carries 500 entries."""
         size = RequestSize(100, MIB)
         queued, seen = 100, []
         for _ in range(6):
@@ -35,7 +35,7 @@ class TestEntries:
         assert seen == [100, 100, 900, 500, 500, 500]
 
     def test_are_batch_size_for_a_burst_that_is_over(self) -> None:
-        """A large backlog does not make requests larger if it does not grow."""
+        """If a large backlog does not grow, requests do not become larger."""
         size = RequestSize(100, MIB)
         for queued in (100, 2000, 1900, 1900, 100, 3000):
             size.adapt(queued, is_behind=False)
@@ -43,7 +43,7 @@ class TestEntries:
             assert size.entries == 100
 
     def test_double_while_the_client_is_behind(self) -> None:
-        """While the client is behind, requests double: 200, 400, then 800 entries."""
+        """While a backlog grows, each request is twice as large: 200, 400, then 800 entries."""
         size = RequestSize(100, MIB)
         seen = []
         for _ in range(3):
@@ -53,7 +53,7 @@ class TestEntries:
         assert seen == [200, 400, 800]
 
     def test_stay_large_until_the_backlog_is_gone(self) -> None:
-        """The rest of a backlog is also sent in large requests."""
+        """Requests stay large until the whole backlog is sent."""
         size = RequestSize(100, MIB)
         size.adapt(9000, is_behind=True)
         size.adapt(101, is_behind=False)
@@ -80,7 +80,7 @@ class TestEntries:
             assert size.entries <= 400
 
     def test_are_not_raised_by_a_later_refusal(self) -> None:
-        """If the second half of a large request is refused later, the limit does not rise."""
+        """If the second half of a large request is refused as well, the limit does not rise."""
         size = RequestSize(100, MIB)
         for count in (800, 400, 200, 400):  # the last request is the second half of the 800 entries
             size.learn_refused(count)
@@ -90,7 +90,7 @@ class TestEntries:
             assert size.entries == 100
 
     def test_learn_nothing_from_a_poison_entry(self) -> None:
-        """If a request of `batch_size` entries is refused, the limit stays."""
+        """If the server refuses a request of `batch_size` entries, the limit does not change."""
         size = RequestSize(100, MIB)
         for count in (100, 50, 1):
             size.learn_refused(count)
@@ -109,14 +109,14 @@ class TestEntries:
 class TestBytes:
     @pytest.mark.parametrize("entries", [1, 2, 1000])
     def test_leave_room_for_the_envelope(self, entries: int) -> None:
-        """The whole body of a request, also its commas, is not larger than `max_batch_bytes`."""
+        """A whole body, including its commas, is not larger than `max_batch_bytes`."""
         size = RequestSize(100, MIB)
         payloads = size.bytes - entries  # the limit counts one comma for each entry
 
         assert payloads + (entries - 1) + BODY_OVERHEAD == MIB
 
     def test_are_halved_after_a_413(self) -> None:
-        """After a 413, the limit in bytes is half of the refused size."""
+        """After a 413, the limit for the body is half of the refused size, in bytes."""
         size = RequestSize(100, MIB)
         size.learn_too_large(800_000, 100)
 
@@ -148,10 +148,10 @@ class TestBytes:
 
 
 class TestLearnedBounds:
-    """The client tries a refused size again, but less often after each refusal."""
+    """The client tries a refused size again, but after each refusal it waits longer."""
 
     def test_grow_back_once_the_server_takes_all(self) -> None:
-        """If 413 answers end, the limit grows back within a few hundred requests."""
+        """When 413 answers have stopped, the limit grows back in a few hundred requests."""
         size = RequestSize(100, MIB)
         most = size.bytes
         for _ in range(8):
@@ -163,7 +163,7 @@ class TestLearnedBounds:
         assert size.bytes == most
 
     def test_grow_back_in_entries(self) -> None:
-        """After a 400 for a large request, the limit in entries also grows back."""
+        """After a 400 for a large request, the largest number of entries also grows back."""
         size = RequestSize(100, MIB)
         for _ in range(3):
             size.adapt(9000, is_behind=True)
@@ -194,7 +194,7 @@ class TestLearnedBounds:
         assert size.bytes == 40_000
 
     def test_are_tried_less_often_after_each_refusal(self) -> None:
-        """A server that always refuses a certain size refuses fewer than 45 of 100,000 requests."""
+        """If a server refuses all larger requests, it refuses fewer than 45 of 100,000 requests."""
         size = RequestSize(100, MIB)
         limit, refused = 50_000, []
         for number in range(100_000):
@@ -210,7 +210,7 @@ class TestLearnedBounds:
         assert size.bytes > limit // 2
 
     def test_are_as_before_after_a_failed_trial(self) -> None:
-        """If a trial of a larger size fails, the limit is again the size that worked before."""
+        """If a larger request is refused, the limit is again the size that worked before."""
         size = RequestSize(100, MIB)
         size.learn_too_large(80_000, 100)
         for _ in range(16):

@@ -1,4 +1,4 @@
-"""Tests of the worker's loop: the orders that end it, and the threads that wait for its end."""
+"""Tests of the worker's loop: the orders that end the loop, and the threads that wait for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     MakeWorker = Callable[..., Worker]
 
-LIMIT = 30.0  # seconds; a thread that takes longer counts as hanging
+LIMIT = 30.0  # seconds; a thread that runs longer counts as hanging
 ROOMY = 1 << 30
 
 
@@ -89,7 +89,7 @@ class TestEntryAtADeadline:
     def test_is_not_sent_again_if_it_is_on_the_disk(
         self, make_worker: MakeWorker, tmp_path: Path
     ) -> None:
-        """At the end of a process, entries on the disk are sent only once, even after a failure."""
+        """At the end of a process, an entry on the disk is sent once, even if the attempt fails."""
         settings = SpoolSettings(tmp_path / "spool", ROOMY, None, "nowhere")
         queue = SpoolQueue(1000, ROOMY, settings, Diagnostics())
         queue.append(b'{"m":"x"}', INFO)
@@ -115,7 +115,7 @@ class TestEntryAtADeadline:
 def test_run_in_the_caller_s_thread_does_not_end_a_later_worker(
     make_worker: MakeWorker, queue: MemoryQueue
 ) -> None:
-    """The deadline of `run_here` does not apply to a worker that is started later."""
+    """If a worker is started after `run_here`, the deadline of `run_here` does not apply to it."""
     worker = make_worker(queue, Recorder())
     worker.run_here(time.monotonic() + LIMIT)
     worker.start()
@@ -128,7 +128,7 @@ def test_run_in_the_caller_s_thread_does_not_end_a_later_worker(
 
 
 class TestSecondLoop:
-    """While the loop of a worker runs, a second loop of the same worker ends at once."""
+    """While the loop of a worker runs, a second loop of the same worker ends immediately."""
 
     @pytest.fixture
     def transport(self) -> Stuck:
@@ -141,7 +141,7 @@ class TestSecondLoop:
         """Yield a worker that is waiting for the answer to a request."""
         worker = make_worker(queue, transport)
         queue.append(b'{"m":"x"}', INFO)
-        worker.orders.drain(time.monotonic() + 2 * LIMIT)  # limits the first request
+        worker.orders.drain(time.monotonic() + 2 * LIMIT)  # the deadline of the first request
         worker.start()
         assert transport.is_asked.wait(LIMIT)
         yield worker
@@ -159,7 +159,7 @@ class TestSecondLoop:
     def test_in_the_caller_s_thread_sends_nothing_twice(
         self, busy: Worker, queue: MemoryQueue, transport: Stuck
     ) -> None:
-        """`run_here` returns at once, and does not change the orders of the running loop."""
+        """`run_here` returns immediately, and does not change the orders of the running loop."""
         busy.run_here(0.0)
 
         assert busy.is_running
@@ -188,7 +188,7 @@ class TestStop:
     def test_ends_a_loop_that_has_nothing_to_do(
         self, make_worker: MakeWorker, queue: MemoryQueue
     ) -> None:
-        """`stop` ends the thread of a worker that waits for entries without a time limit."""
+        """If a worker waits for entries without a time limit, `stop` ends its thread."""
         worker = make_worker(queue, Recorder())
         worker.start()
         until(lambda: len(queue.changed._waiters) == 1)  # type: ignore[attr-defined]
@@ -243,7 +243,7 @@ class TestStopAndDrop:
     def test_loss_is_told_by_the_thread_that_drops(
         self, make_worker: MakeWorker, queue: MemoryQueue, errors: list[VoyageError]
     ) -> None:
-        """The thread that drops entries also reports the loss, so the report cannot get lost."""
+        """The thread that drops entries also reports the loss, so each loss is reported."""
         is_tempted = True
 
         def claim() -> None:

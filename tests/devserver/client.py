@@ -1,4 +1,4 @@
-"""A client for the tests of the dev server. The client imports only the API paths."""
+"""A client for the tests of the dev server. From the package, this file imports only API paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of sign-ins and batches: valid requests, refused requests, and rules."""
+"""Tests of the dev server's sign-ins, batches and rules, with valid and invalid requests."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def test_wrong_credentials_are_refused_as_documented(
 
 @pytest.mark.parametrize(("body", "status"), [(b"", 200), (b"{}", 200), (b'{"a":1}', 400)])
 def test_sign_in_body_is_empty_or_an_empty_object(client: Client, body: bytes, status: int) -> None:
-    """The body of a sign-in may be empty or `{}`, because the vendor's classes send both."""
+    """The body of a sign-in can be empty or `{}`, because the vendor's classes send either."""
     assert client.ask("POST", SIGN_IN_PATH, body, KEYS)[0] == status
 
 
 @pytest.mark.parametrize("life", [3600, 0.5, 0, -5, "3600", None, [], True])
 def test_rules_set_expires_in_to_any_value(server: DevServer, client: Client, life: object) -> None:
-    """A rule can set `expires_in` in the sign-in answer to any value, even to a wrong value."""
+    """A rule can set `expires_in` in the sign-in answer to any value, even to an invalid one."""
     server.rules = Rules(expires_in=life)
     assert client.sign_in()["expires_in"] == life
 
@@ -98,7 +98,7 @@ def test_expires_in_can_be_left_out(server: DevServer, client: Client) -> None:
 
 
 def test_batch_is_stored_as_sent(server: DevServer, client: Client) -> None:
-    """Documented fields, unknown fields and any Unicode are stored unchanged."""
+    """Documented fields, unknown fields and all Unicode characters are stored unchanged."""
     full = entry(
         'snow \u2603 \U0001f600 \x00 quote " back \\',
         event_name="n",
@@ -132,7 +132,7 @@ def test_large_batch_keeps_its_order_and_one_number(server: DevServer, client: C
 
 
 def test_gzip_is_accepted(server: DevServer, client: Client) -> None:
-    """A gzip body is decompressed, but the recorded request keeps the compressed body."""
+    """The server decompresses a gzip body, but records the compressed body."""
     body = gzip.compress(json.dumps({"logs": [entry()]}).encode())
     assert client.post(body, Content_Encoding="gzip")[0] == 200
     assert server.entries() == [entry()]
@@ -154,7 +154,7 @@ def test_damaged_encodings_are_refused(client: Client, body: bytes, encoding: st
 
 
 def test_gzip_bombs_are_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server stops decompressing a gzip body when the size limit is reached."""
+    """When a gzip body reaches the size limit, the server stops decompressing it."""
     monkeypatch.setattr("voyage_logger.devserver._checks.MAX_INFLATED_BYTES", 1000)
     assert client.post(gzip.compress(b" " * 10**6), Content_Encoding="gzip")[0] == 413
 
@@ -289,19 +289,19 @@ def test_content_type_must_be_json(client: Client, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON"])
 def test_content_type_may_name_the_charset(client: Client, kind: str) -> None:
-    """The Content-Type may name the charset UTF-8, in upper or lower case."""
+    """The Content-Type is allowed to name the charset UTF-8, in upper or lower case."""
     assert client.post(logs("{}"), Content_Type=kind)[0] == 200
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer wrong", "bearer {}", "{}", "Bearer  {}"])
 def test_batch_needs_a_valid_bearer_token(server: DevServer, client: Client, value: str) -> None:
-    """A batch without a valid bearer token gets 401, and no entry is stored."""
+    """The answer to a batch without a valid bearer token is 401, and no entry is stored."""
     status, answer = client.post(logs("{}"), Authorization=value.format(client.token))
     assert (status, answer["status"], server.count()) == (401, 401, 0)
 
 
 def test_wrong_paths_and_methods_are_refused(client: Client) -> None:
-    """The server answers only the two documented requests."""
+    """The server answers only the two documented requests, a sign-in and a batch."""
     assert client.ask("POST", "/voyage/api/v1/logs")[0] == 404
     assert client.ask("POST", BATCH_PATH + "?x=1")[0] == 404
     assert client.ask("POST", BATCH_PATH + "/")[0] == 404
@@ -325,7 +325,7 @@ def test_entries_are_filtered_by_level_text_and_id(server: DevServer, client: Cl
 
 
 def test_filter_accepts_the_level_names_of_the_logger(server: DevServer, client: Client) -> None:
-    """The level names of the logger are valid in any case. An unknown name is an error."""
+    """`entries` accepts the logger's level names in any case, but no other names."""
     client.send(entry(level="warn"), entry(level="critical"))
     for name, level in [("warning", "warn"), ("WARN", "warn"), (" Fatal", "critical")]:
         assert server.entries(level=name) == [entry(level=level)]
@@ -356,7 +356,7 @@ def test_duplicates_are_counted_by_log_id(server: DevServer, client: Client) -> 
 
 
 def test_max_body_bytes_refuses_a_larger_body(server: DevServer, client: Client) -> None:
-    """A body that is one byte too long gets 413, and the connection stays open."""
+    """The answer to a body that is one byte too long is 413, and the connection stays open."""
     body = logs("{}")
     server.rules = Rules(max_body_bytes=len(body))
     assert client.post(body)[0] == 200
@@ -366,7 +366,7 @@ def test_max_body_bytes_refuses_a_larger_body(server: DevServer, client: Client)
 
 
 def test_max_entries_refuses_a_larger_batch(server: DevServer, client: Client) -> None:
-    """A batch with too many entries gets 422, and no entry is stored."""
+    """The answer to a batch with too many entries is 422, and no entry is stored."""
     server.rules = Rules(max_entries=2)
     assert client.send(entry(), entry(), entry())[0] == 422
     assert server.count() == 0
@@ -387,7 +387,7 @@ def test_refuse_containing_refuses_the_whole_batch(
 
 
 def test_token_is_revoked_after_batches(server: DevServer, client: Client) -> None:
-    """A token is revoked after a number of stored batches. Refused batches do not count."""
+    """A rule revokes a token after a number of stored batches. Refused batches do not count."""
     server.rules = Rules(revoke_after=2)
     assert client.send(entry())[0] == 200
     assert client.send({})[0] == 400
@@ -407,7 +407,7 @@ def test_revoke_tokens_ends_all_tokens(server: DevServer, client: Client) -> Non
 
 @pytest.mark.parametrize(("expires_in", "life"), [(60, 60), (0.5, 0.5), (OMIT, 3600), ("x", 3600)])
 def test_tokens_expire_by_the_clock(expires_in: object, life: float) -> None:
-    """A token is valid exactly until its lifetime ends."""
+    """A token is valid until its lifetime ends, and not later."""
     now = [1000.0]
     with DevServer(rules=Rules(expires_in=expires_in), clock=lambda: now[0]) as server:
         client = Client(server)
@@ -421,7 +421,7 @@ def test_tokens_expire_by_the_clock(expires_in: object, life: float) -> None:
 
 
 def test_token_may_be_revoked_while_its_batch_is_stored() -> None:
-    """If a token is revoked while its batch is stored, it stays revoked."""
+    """If a token is revoked while a batch is being stored, the token stays revoked."""
     tokens = Tokens(lambda: 0.0)
     token = tokens.issue(60)
     tokens.revoke_all()
@@ -485,7 +485,7 @@ def test_wrong_rules_are_refused(values: dict[str, Any]) -> None:
     ],
 )
 def test_wrong_faults_are_refused(values: dict[str, Any]) -> None:
-    """The constructor of `Fault` raises an error if its values are wrong or contradictory."""
+    """The constructor of `Fault` raises an error for wrong or contradictory values."""
     with pytest.raises(ValueError, match=r"must|excludes?|exclude|needs|own"):
         Fault(**values)
 
@@ -494,7 +494,7 @@ def test_wrong_faults_are_refused(values: dict[str, Any]) -> None:
 
 
 def test_requests_are_recorded(server: DevServer, client: Client) -> None:
-    """A request is recorded before its client gets the answer."""
+    """The server records a request before the client gets the answer."""
     client.send(entry())
     sign_in, batch = server.requests
     assert (sign_in.endpoint, sign_in.method, sign_in.path, sign_in.status) == (
@@ -521,7 +521,7 @@ def test_requests_are_recorded(server: DevServer, client: Client) -> None:
 def test_recorded_requests_are_bounded(
     server: DevServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server keeps a limited number of recorded requests, but counts all requests."""
+    """The server remembers only a limited number of requests, but counts all requests."""
     monkeypatch.setattr("voyage_logger.devserver._journal.KEPT_REQUESTS", 3)
     for number in range(5):
         client.send(entry(str(number)))
@@ -546,7 +546,7 @@ def test_waiting_ends_when_entries_and_requests_are_there(
 
 
 def test_waiting_too_long_raises_with_the_counts(server: DevServer, client: Client) -> None:
-    """If a wait takes too long, the error names the count so far and the server's answers."""
+    """If a wait takes too long, the error names the present count and the server's answers."""
     client.send({})
     with pytest.raises(TimeoutError, match=r"0\.01 s for 3 stored entries.*are 0.*batch 400: 1"):
         server.wait_for_entries(3, timeout=0.01)
@@ -574,7 +574,7 @@ def test_reset_restores_the_state_of_the_start(server: DevServer, client: Client
 
 
 def test_concurrent_writers_store_exactly_once(server: DevServer) -> None:
-    """With eight clients, each entry is stored once, and each batch has its own number."""
+    """If eight clients send, each entry is stored once, and each batch has its own number."""
 
     def write(writer: int) -> None:
         client = Client(server)

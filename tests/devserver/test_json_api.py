@@ -53,7 +53,7 @@ def messages(answer: tuple[int, Any]) -> list[str]:
 
 
 def test_entries_are_listed_and_filtered(client: ApiClient) -> None:
-    """The API filters entries by level, text and `log_id`, and returns 100 by default."""
+    """The API filters entries by level, text and `log_id`, and returns at most 100 by default."""
     client.store(*(entry(f"m {number}") for number in range(149)), entry("100 %", "error"))
     assert len(messages(client.api("GET", "entries"))) == 100
     assert len(messages(client.api("GET", "entries?limit=1000"))) == 150
@@ -84,7 +84,7 @@ def test_entries_are_listed_and_filtered(client: ApiClient) -> None:
     ],
 )
 def test_wrong_queries_are_refused(client: ApiClient, query: str, word: str) -> None:
-    """The server answers a wrong filter with an error, and does not ignore the filter."""
+    """If a filter is wrong, the server answers with an error, and does not ignore the filter."""
     status, answer = client.api("GET", f"entries?{query}")
     assert status == 400
     assert word in answer["message"]
@@ -150,7 +150,7 @@ def test_wrong_scripts_are_refused(client: ApiClient, value: object, word: str) 
 
 
 def test_rules_are_replaced_completely(server: DevServer, client: ApiClient) -> None:
-    """If the request does not name a rule, the rule gets its default value."""
+    """If a request does not name a rule, the rule gets its default value."""
     status, answer = client.api("PUT", "rules", {"max_entries": 1, "expires_in": OMIT})
     assert status == 200
     assert answer["max_body_bytes"] is None
@@ -167,7 +167,7 @@ def test_rules_are_replaced_completely(server: DevServer, client: ApiClient) -> 
 def test_wrong_rules_are_refused(
     server: DevServer, client: ApiClient, value: object, word: str
 ) -> None:
-    """The rules do not change after a wrong request."""
+    """A wrong request does not change the rules."""
     status, answer = client.api("PUT", "rules", value)
     assert (status, server.rules) == (400, Rules())
     assert word in answer["message"]
@@ -181,7 +181,7 @@ def test_unknown_rule_is_answered_with_the_known_rules(client: ApiClient) -> Non
 
 @pytest.mark.parametrize("value", [None, {}])
 def test_reset_deletes_the_entries(server: DevServer, client: ApiClient, value: object) -> None:
-    """The body of a reset may be empty or `{}`, and any other body is refused."""
+    """The body of a reset is either empty or `{}`, and any other body is refused."""
     client.store(entry("x"))
     assert client.api("POST", "reset", value) == (200, {})
     assert server.entries() == []
@@ -201,19 +201,19 @@ def test_wrong_paths_methods_and_bodies_are_refused(client: ApiClient) -> None:
 
 @pytest.mark.parametrize("host", ["localhost:1", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]:80"])
 def test_own_host_names_are_served(client: ApiClient, host: str) -> None:
-    """The Host header may be any host name or IP address of this machine."""
+    """The Host header can be any host name or IP address of this machine."""
     assert client.api("GET", "stats", headers={"Host": host})[0] == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "", "[x"])
 def test_rebound_host_names_are_refused(client: ApiClient, host: str) -> None:
-    """The server refuses foreign host names, so web pages cannot use DNS rebinding."""
+    """The server refuses foreign host names, which protects entries against DNS rebinding."""
     assert client.api("GET", "stats", headers={"Host": host})[0] == 403
 
 
 def test_server_on_all_addresses_accepts_any_address() -> None:
-    """A server on 0.0.0.0 accepts any IP address in the Host header, but no foreign host name."""
-    with DevServer(host="0.0.0.0") as server:  # noqa: S104 - the test needs this address
+    """A server on 0.0.0.0 accepts each IP address in the Host header, but refuses host names."""
+    with DevServer(host="0.0.0.0") as server:  # noqa: S104 - all addresses of this machine
         client = ApiClient(server)
         assert server.url == f"http://127.0.0.1:{server.port}"
         assert client.api("GET", "stats", headers={"Host": "10.0.0.1"})[0] == 200
@@ -222,7 +222,7 @@ def test_server_on_all_addresses_accepts_any_address() -> None:
 
 
 def test_other_origins_are_refused(server: DevServer, client: ApiClient) -> None:
-    """Web pages of other sites cannot use the API, but pages of this server can use it."""
+    """Web pages of other sites cannot use the API, but pages of this server can use the API."""
     own = f"http://127.0.0.1:{server.port}"
     for origin, status in [(own, 200), ("http://evil.example", 403), ("null", 403)]:
         assert client.api("GET", "stats", headers={"Origin": origin})[0] == status
@@ -230,7 +230,7 @@ def test_other_origins_are_refused(server: DevServer, client: ApiClient) -> None
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_changes_need_the_json_type(server: DevServer, client: ApiClient, kind: str) -> None:
-    """Changes need the JSON Content-Type, so a simple request of a web page changes nothing."""
+    """A change needs the JSON Content-Type, so that a web page's simple request changes nothing."""
     client.store(entry("x"))
     headers = {"Content-Type": kind} if kind else {}
     assert client.api("POST", "reset", {}, headers)[0] == 415
@@ -239,7 +239,7 @@ def test_changes_need_the_json_type(server: DevServer, client: ApiClient, kind: 
 
 
 def test_dev_server_imports_only_the_wire() -> None:
-    """The dev server imports only the standard library, itself and `_base.wire`."""
+    """The dev server imports only the standard library, its own modules and `_base.wire`."""
     for path in Path(devserver.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names: list[str] = []

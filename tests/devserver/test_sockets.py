@@ -62,7 +62,7 @@ def send(connection: http.client.HTTPConnection, token: str = UNKNOWN) -> tuple[
 
 @pytest.fixture
 def connect(server: DevServer) -> Iterator[Open]:
-    """Return a function that opens connections, which are closed after the test."""
+    """Return a function that opens connections. The fixture closes the connections later."""
     with contextlib.ExitStack() as stack:
 
         def connect() -> http.client.HTTPConnection:
@@ -92,7 +92,7 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def test_script_is_consumed_in_order(server: DevServer, connect: Open) -> None:
-    """The faults of a script are used in order, one for each request."""
+    """The server applies the next fault of the script to each request, in order."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(status=503), Fault())
@@ -152,7 +152,7 @@ def test_headers_are_added_to_a_real_answer(server: DevServer, connect: Open) ->
 
 
 def test_delay_delays_the_answer_not_the_entries(server: DevServer, connect: Open) -> None:
-    """With `delay`, the batch is stored at once, but its answer comes late."""
+    """With `delay`, the server stores the batch immediately, but answers late."""
     connection = connect()
     token = sign_in(connection)
     server.script(Fault(delay=2))
@@ -182,7 +182,7 @@ def test_hang_never_answers(server: DevServer, connect: Open) -> None:
 
 
 def test_release_ends_hanging_requests(server: DevServer, connect: Open) -> None:
-    """`release` closes the connections of hanging requests, and other connections stay open."""
+    """`release` closes only the connections of hanging requests."""
     hanging, other = connect(), connect()
     token = sign_in(other)
     server.script(Fault(hang=True))
@@ -204,7 +204,7 @@ def test_reset_breaks_the_connection(
     server.script(Fault(reset=when))
     ask(connection, token)
     with pytest.raises(ConnectionResetError):
-        connection.sock.recv(1)  # after a normal close, `recv` would return b""
+        connection.sock.recv(1)  # after a normal close, `recv` would return b"" instead
     assert server.count() == stored
     assert server.requests[-1].status is None
     assert server.stats()["answers"]["batch"] == {"unanswered": 1}
@@ -225,7 +225,7 @@ def test_cut_sends_an_incomplete_body(server: DevServer, connect: Open) -> None:
 
 @pytest.mark.parametrize("method", ["script", "script_sign_in"])
 def test_script_of_something_else_is_a_type_error(server: DevServer, method: str) -> None:
-    """If a script contains a wrong value, the error names it, and no fault is planned."""
+    """If a script contains a wrong value, the error names the value, and no fault is planned."""
     with pytest.raises(TypeError, match=r"made of Fault\(\.\.\.\), not of 503"):
         getattr(server, method)(Fault(status=503), 503)
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
@@ -237,7 +237,7 @@ def test_script_of_something_else_is_a_type_error(server: DevServer, method: str
 
 
 def test_connections_are_kept(server: DevServer, connect: Open) -> None:
-    """The connection stays open after each answer, also after a refusal."""
+    """The connection stays open after each answer, even if the request was refused."""
     connection = connect()
     token = sign_in(connection)
     for _ in range(5):
@@ -258,7 +258,7 @@ def test_answer_is_sent_in_one_write(server: DevServer) -> None:
     "head", ["POST {} HTTP/1.0", "POST {} HTTP/1.1\r\nHost: x\r\nConnection: Keep, Close"]
 )
 def test_client_may_end_the_connection(server: DevServer, head: str) -> None:
-    """The connection ends after an HTTP/1.0 request, or after `Connection: close`."""
+    """The server ends the connection after an HTTP/1.0 request or `Connection: close`."""
     with raw(server, f"{head.format(SIGN_IN_PATH)}\r\n\r\n".encode()) as client:
         received = read_all(client)
     assert received.startswith(b"HTTP/1.1 401 ")
@@ -310,14 +310,14 @@ def test_http_is_strict(server: DevServer, data: bytes, status: int) -> None:
 
 
 def test_refused_client_gets_its_answer_although_it_sends_more(server: DevServer) -> None:
-    """The server reads the rest of a refused request, so that its client gets the answer."""
+    """The server reads a refused request to its end, so that the client gets the answer."""
     with raw(server, b"nonsense\r\n\r\n" + b"x" * (1 << 20)) as client:
         client.shutdown(socket.SHUT_WR)
         assert read_all(client).startswith(b"HTTP/1.1 400 ")
 
 
 def test_batch_needs_a_length(server: DevServer, connect: Open) -> None:
-    """A batch without a Content-Length gets 411, and is not read as an empty body."""
+    """The answer to a batch without a Content-Length is 411."""
     token = sign_in(connect())
     head = (
         f"POST {BATCH_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -339,7 +339,7 @@ def test_batch_needs_a_length(server: DevServer, connect: Open) -> None:
 def test_vanished_client_gets_no_answer_and_prints_nothing(
     server: DevServer, connect: Open, capfd: pytest.CaptureFixture[str], data: bytes
 ) -> None:
-    """If a client vanishes during its request, the server continues and prints nothing."""
+    """If a client disconnects during its request, the server continues and prints nothing."""
     with raw(server, data) as client:
         client.shutdown(socket.SHUT_WR)
         assert read_all(client) == b""
@@ -350,13 +350,13 @@ def test_vanished_client_gets_no_answer_and_prints_nothing(
 
 
 def test_idle_connections_can_be_dropped(server: DevServer, connect: Open) -> None:
-    """A batch that is sent over a dropped connection is not stored."""
+    """If a batch is sent over a connection that the server has dropped, it is not stored."""
     idle, hanging = connect(), connect()
     token = sign_in(idle)
     server.script(Fault(hang=True))
     ask(hanging, token)
     server.wait_for_requests(1)
-    for _ in range(20):  # each connection is dropped just after its answer
+    for _ in range(20):  # drops each connection just after its answer
         assert send(idle, token)[0] == 200
         assert server.drop_idle_connections() == 1
         assert idle.sock.recv(1) == b""
@@ -384,7 +384,7 @@ def test_request_that_arrives_during_a_drop_is_not_handled(
     monkeypatch.setattr(_handler, "read_line", read_and_drop)
     with raw(server, f"POST {SIGN_IN_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) as client:
         assert read_all(client) == b""
-    until(lambda: dropped)  # the client may see the end before the drop returns
+    until(lambda: dropped)  # the client may see the end before the call returns
     assert dropped == [1]
     assert server.requests == []
 
@@ -399,7 +399,7 @@ def test_many_clients_connect_at_once(server: DevServer) -> None:
 
 
 def test_dropped_connection_handles_nothing_more() -> None:
-    """After a connection was dropped, no more requests are handled on it."""
+    """If the server drops a connection, it handles no more requests of this connection."""
     here, there = socket.socketpair()
     connections = Connections()
     served = threading.Event()
@@ -423,7 +423,7 @@ def test_dropped_connection_handles_nothing_more() -> None:
 
 
 def test_connection_that_is_dropped_during_an_answer_handles_nothing_more() -> None:
-    """If `close` interrupts an answer, the connection handles no more requests."""
+    """If `close` interrupts an answer, the server handles no more requests of the connection."""
     here, there = socket.socketpair()
     connections = Connections()
     answers: list[bool] = []
@@ -453,7 +453,7 @@ def test_closed_server_accepts_no_client() -> None:
 def test_server_survives_a_lack_of_threads(
     server: DevServer, connect: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If no thread can be started, the client is disconnected, and the next client is served."""
+    """If no thread can be started for a client, the server disconnects this client only."""
     start = threading.Thread.start
 
     def drop_new(_: threading.Thread) -> None:
@@ -468,14 +468,14 @@ def test_server_survives_a_lack_of_threads(
 
 @pytest.mark.skipif(os.name != "posix", reason="the limit of files is one of POSIX")
 def test_server_survives_a_lack_of_files(server: DevServer, connect: Open) -> None:
-    """While the process cannot open more files, a client waits, and is served later."""
+    """While the process cannot open more files, clients wait, and get their answers later."""
     import resource  # noqa: PLC0415 - not on Windows
 
-    assert sign_in(connect())  # now the server's threads have opened their files
+    assert sign_in(connect())  # now the server's threads have opened all their files
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket() as client:
         client.settimeout(0.2)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # stdin, stdout and stderr only
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # only stdin, stdout and stderr
         try:
             client.connect(("127.0.0.1", server.port))
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -491,7 +491,7 @@ def test_server_survives_a_lack_of_files(server: DevServer, connect: Open) -> No
 
 
 def test_close_ends_all_connections_at_once() -> None:
-    """`close` ends hanging, delayed, idle and incomplete requests, and leaves no thread."""
+    """`close` ends idle connections and all kinds of running requests, and leaves no thread."""
     before = set(threading.enumerate())
     server = DevServer(rules=Rules()).start()
     with contextlib.ExitStack() as stack:
@@ -527,7 +527,7 @@ def test_close_does_not_wait_for_a_client_that_does_not_read() -> None:
 
 
 def test_start_is_ready_at_once() -> None:
-    """A client can connect when `start` returns, and `start` takes only milliseconds."""
+    """When `start` returns, a client can connect. `start` takes only milliseconds."""
     began = time.monotonic()
     for _ in range(10):
         with DevServer() as server, raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
@@ -536,7 +536,7 @@ def test_start_is_ready_at_once() -> None:
 
 
 def test_port_of_a_closed_server_can_be_used_again() -> None:
-    """A new server can use the port of a closed server, even if that server had connections."""
+    """A new server can use the port of a closed server, even if the old server had connections."""
     with DevServer() as first, raw(first, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
         client.recv(10)
         port = first.port
@@ -552,7 +552,7 @@ def test_port_in_use_is_an_os_error(server: DevServer) -> None:
 
 
 def test_methods_raise_if_the_server_does_not_run() -> None:
-    """If the server does not run, its methods raise an error that says why."""
+    """If the server is not running, its methods raise an error that says so."""
     server = DevServer()
     with pytest.raises(RuntimeError, match="not started"):
         _ = server.url
@@ -580,7 +580,7 @@ def test_environ_has_the_variables_for_a_client() -> None:
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
 def test_server_works_with_ipv6() -> None:
-    """With IPv6, the URL has the IP address in brackets."""
+    """The URL of a server with IPv6 has the IP address in brackets."""
     try:
         server = DevServer(host="::1").start()
     except OSError:
@@ -593,7 +593,7 @@ def test_server_works_with_ipv6() -> None:
 
 
 def test_outage_refuses_new_connections_until_it_ends(server: DevServer, connect: Open) -> None:
-    """An outage ends idle connections and refuses new ones, but answers running requests."""
+    """In an outage, idle connections end and new ones are refused. Running requests continue."""
     idle, busy = connect(), connect()
     token = sign_in(idle)
     sign_in(busy)
@@ -644,7 +644,7 @@ def test_close_in_a_forked_child_does_nothing(server: DevServer, connect: Open) 
 
 
 def test_file_keeps_the_entries(tmp_path: Path) -> None:
-    """A new server that uses the same database file has the entries of the old server."""
+    """If a new server uses the database file of an old server, it has the same entries."""
     path = tmp_path / "entries.db"
     for run in (1, 2):
         with DevServer(db=path) as server:
@@ -666,9 +666,9 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         server.start()
 
 
-@pytest.mark.parametrize("size", [1, 150])  # one or two SQL statements
+@pytest.mark.parametrize("size", [1, 150])  # 150 entries need two SQL statements
 def test_batch_that_cannot_be_stored_gets_500(tmp_path: Path, size: int) -> None:
-    """If a batch cannot be stored, it gets 500, and the next batch is accepted."""
+    """If a batch cannot be stored, the answer is 500, and the next batch is accepted."""
     with DevServer(db=tmp_path / "entries.db") as server:
         with contextlib.closing(sqlite3.connect(tmp_path / "entries.db")) as other:
             other.execute(

@@ -1,4 +1,4 @@
-"""Any entry becomes strict JSON within the size limit."""
+"""Tests that any entry becomes strict JSON within the size limit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from voyage_logger._entry.safe_text import CYCLE, MAX_DEPTH, TOO_DEEP
 from voyage_logger._entry.trimming import MIN_LIMIT, bare
 
 ROOMY = 1 << 20
-MARK_LENGTH = 64  # bytes; each mark of a cut is shorter
+MARK_LENGTH = 64  # bytes; longer than any mark of a cut
 
 
 def parse(payload: bytes) -> Any:
@@ -50,12 +50,12 @@ def parse(payload: bytes) -> Any:
 
 
 def sent(value: object, limit: int = ROOMY) -> Any:
-    """Return the value that a server would receive."""
+    """Return the value as a server would receive it."""
     return parse(encode({"value": value}, limit))["value"]
 
 
 def peak_memory(value: object, limit: int) -> int:
-    """Return the peak of the memory that the encoding of a value takes, in bytes."""
+    """Return how much memory the encoding of a value takes at its peak, in bytes."""
     tracemalloc.start()
     try:
         payload = encode({"message": "m", "value": value}, limit)
@@ -68,7 +68,7 @@ def peak_memory(value: object, limit: int) -> int:
 
 
 def bare_soon(entry: dict[str, Any], limit: int, why: str) -> bytes:
-    """Return the bare entry, and fail if `bare` needs more than 100 attempts."""
+    """Return the bare entry. Fail if `bare` needs more than 100 attempts."""
     tries = 0
 
     def counted(value: Any) -> str:
@@ -112,7 +112,7 @@ class Unfinished:
     total: int = field(init=False)
 
 
-Pair = namedtuple("Pair", "left right")  # noqa: PYI024 - libraries also use `namedtuple`
+Pair = namedtuple("Pair", "left right")  # noqa: PYI024 - `namedtuple`, because libraries use it too
 
 
 class Plain:
@@ -133,7 +133,7 @@ class WrongRepr:
 
 
 class UnboundProxy:
-    """A proxy such as the LocalProxy of werkzeug outside of a request."""
+    """A proxy that raises errors, such as werkzeug's LocalProxy outside of a request."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
@@ -144,7 +144,7 @@ class UnboundProxy:
 
 
 class TextProxy:
-    """A proxy of a text, such as the LocalProxy of werkzeug, whose `__class__` is str."""
+    """A proxy whose `__class__` is `str`, such as werkzeug's LocalProxy of a text."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
@@ -410,14 +410,14 @@ class TestAnyValue:
     @given(zoo)
     @settings(max_examples=35, deadline=None)
     def test_costs_no_other_field(self, value: object) -> None:
-        """One odd value changes no other field of its entry."""
+        """One unusual value does not change any other field of the entry."""
         data = parse(encode({"message": "m", "odd": value, "after": [7]}, ROOMY))
 
         assert data == {"message": "m", "odd": data["odd"], "after": [7]}
 
     @pytest.mark.parametrize("make", ODD + HARSH, ids=range(len(ODD + HARSH)))
     def test_of_each_odd_kind_costs_no_other_value_beside_it(self, make: Any) -> None:
-        """One odd value in a list or dict does not change the other values."""
+        """One unusual value in a list or dict does not change the other values."""
         data = sent([1, {"odd": make(), "after": 2}, 3])
 
         assert (data[0], data[1]["after"], data[2]) == (1, 2, 3)
@@ -443,12 +443,12 @@ class TestAnyValue:
             assert list(parse(payload)["k"].values()) == [1, 2]
 
     def test_in_a_hostile_dict_subclass_does_not_raise(self) -> None:
-        """An entry whose dict methods raise still becomes a JSON object."""
+        """An entry still becomes a JSON object if its dict methods raise errors."""
         assert type(parse(encode(HostileDict(message="m"), ROOMY))) is dict
 
     @pytest.mark.parametrize("make", HARSH, ids=range(len(HARSH)))
     def test_that_is_hostile_fits_into_the_bare_entry(self, make: Any) -> None:
-        """`bare` accepts a value whose methods all raise."""
+        """`bare` accepts a value whose methods all raise errors."""
         entry = dict.fromkeys(("message", "event_name", "add_ticket"), make())
         for meta_data in (make(), {"log_id": make(), "logged_at": make()}):
             payload = bare_soon({**entry, "meta_data": meta_data}, MIN_LIMIT, "<why>")
@@ -524,7 +524,7 @@ class TestForms:
         ids=lambda value: type(value).__name__,
     )
     def test_each_known_type_has_a_sensible_form(self, value: object, form: object) -> None:
-        """Each type that apps often log is sent in a readable form."""
+        """Each type of value that apps often log is sent in a readable form."""
         assert sent(value) == form
 
     def test_a_dataclass_with_an_unset_field_shows_the_others(self) -> None:
@@ -536,7 +536,7 @@ class TestForms:
         assert sorted(sent({1: "int", "1": "str"}).values()) == ["int", "str"]
 
     def test_many_long_keys_with_the_same_beginning_are_all_kept(self) -> None:
-        """If long keys become equal after they are cut, all their values are still sent."""
+        """If long keys have the same text after a cut, all their values are still sent."""
         urls = {
             "https://example.com/" + "a" * 300 + str(number): {number} for number in range(2000)
         }
@@ -548,7 +548,7 @@ class TestForms:
         assert sent({None: 1, True: 2, False: 3}) == {"null": 1, "true": 2, "false": 3}
 
     def test_a_broken_key_costs_only_its_own_name(self) -> None:
-        """If the `str` of a key raises, the other keys do not change."""
+        """If the `str` of a key raises an error, the other keys do not change."""
         assert sent({UnboundProxy(): 1, "other": 2})["other"] == 2
 
     @pytest.mark.parametrize("make", [lambda: iter([1, 2]), lambda: (n for n in (1, 2))])
@@ -561,11 +561,11 @@ class TestForms:
         assert list(values) == [1, 2]
 
     def test_a_large_array_is_not_unpacked(self) -> None:
-        """An array that has too many elements is sent as its short `repr`."""
+        """If an array has too many elements, its short `repr` is sent."""
         assert sent(Array(pytest.fail, size=ROOMY // 2 + 1)) == "array([...])"
 
     def test_a_model_dump_of_an_instance_is_not_called(self) -> None:
-        """If an instance, such as a mock, has its own attribute `model_dump`, it is not called."""
+        """If `model_dump` is an attribute of the instance, as for a mock, it is not called."""
         value = Plain()
         value.model_dump = pytest.fail  # type: ignore[attr-defined]
 
@@ -631,7 +631,7 @@ class TestForms:
         ]
 
     def test_numpy_values_without_a_python_type_keep_their_meaning(self) -> None:
-        """Numpy's long floats, nanoseconds and records keep their digits, units and names."""
+        """Numpy's long floats keep their digits, times their unit, and records their names."""
         np = pytest.importorskip("numpy")
         time = np.datetime64("2026-01-02T03:04:05.000000006", "ns")
         text = "2026-01-02T03:04:05.000000006"
@@ -676,7 +676,7 @@ class TestForms:
         assert sent(kind(day=date(2026, 1, 2))) == {"day": "2026-01-02"}
 
     def test_pydantic_models_cause_no_warning(self) -> None:
-        """If a field of a `pydantic` model has a wrong type, the app still gets no warning."""
+        """Even if a field of a `pydantic` model has a wrong type, the app gets no warning."""
         pydantic = pytest.importorskip("pydantic", minversion="2")
         kind = pydantic.create_model("Kind", number=(int, ...))
 
@@ -711,18 +711,18 @@ class TestShape:
 
     @pytest.mark.parametrize("wrap", WRAPS)
     def test_nesting_beyond_the_bound_is_cut_and_marked(self, wrap: Any) -> None:
-        """A value that is slightly deeper than the limit is cut, and a mark shows the cut."""
+        """A value that is nested slightly too deeply is cut, and a mark shows the cut."""
         assert TOO_DEEP in json.dumps(sent(nested(MAX_DEPTH + 5, wrap)))
 
     @pytest.mark.parametrize("wrap", WRAPS[:3])
     def test_nesting_up_to_the_bound_is_kept(self, wrap: Any) -> None:
-        """A value that is not deeper than the limit is sent whole."""
+        """A value that is not nested deeper than the limit is sent whole."""
         value = nested(MAX_DEPTH - 1, wrap)
 
         assert sent(value) == json.loads(json.dumps(value))
 
     def test_the_bound_of_nesting_is_one_for_all_values(self) -> None:
-        """The fast encoder and the careful encoder allow the same depth."""
+        """The fast encoder and the careful encoder allow the same depth of nesting."""
         plain: Any = [1]
         odd: Any = [{1}]
         for _ in range(MAX_DEPTH - 3):
@@ -731,7 +731,7 @@ class TestShape:
         assert TOO_DEEP not in json.dumps(sent(plain)) + json.dumps(sent(odd))
 
     def test_cycles_are_cut_and_marked(self) -> None:
-        """If a container contains itself, a mark replaces it, and its other items are sent."""
+        """If a container contains itself, a mark replaces this item, and other items are sent."""
         own_list: list[Any] = [1, {2}]
         own_list.append(own_list)
         own_dict: dict[Any, Any] = {"a": {2}}
@@ -741,7 +741,7 @@ class TestShape:
         assert sent(own_dict) == {"a": [2], "self": [CYCLE]}
 
     def test_a_cycle_of_plain_lists_is_cut(self) -> None:
-        """The fast encoder also finds a cycle of plain lists."""
+        """If plain lists contain each other, the fast encoder also finds the cycle."""
         own: list[Any] = [1]
         own.append(own)
 
@@ -761,14 +761,14 @@ class TestShape:
         ],
     )
     def test_many_shared_references_cost_little(self, kind: Any, leaf: object) -> None:
-        """If nested containers share one container many times, the value is cut early."""
+        """If nested containers contain one container many times, the value is cut early."""
         value = nested(6, lambda inner: kind([inner] * 14), leaf)
 
         assert peak_memory(value, 4096) < 2_000_000
 
     @pytest.mark.parametrize("kind", [OrderedDict, dict])
     def test_shared_references_in_any_kind_of_entry_cost_little(self, kind: Any) -> None:
-        """If a dict subclass has many shared references, its entry takes little memory."""
+        """An entry that is a dict subclass with many shared references takes little memory."""
         value = nested(5, lambda inner: [inner] * 14)
         tracemalloc.start()
         try:
@@ -798,13 +798,13 @@ class TestShape:
         assert peak_memory(value, 4096) < 2_000_000
 
     def test_a_large_dict_is_not_copied_whole(self) -> None:
-        """Of a dict with 200,000 items, only as many items are read as fit into the entry."""
+        """If a dict has 200,000 items, only the items that fit into the entry are read."""
         cache = dict.fromkeys(range(200000))
 
         assert peak_memory(cache, 4096) < 2_000_000
 
     def test_an_endless_mapping_is_cut(self) -> None:
-        """Of an endless mapping, only as many items are read as fit into the entry."""
+        """If a mapping is endless, only the items that fit into the entry are read."""
 
         class EndlessMapping(Mapping[int, int]):
             def __getitem__(self, key: int) -> int:
@@ -820,7 +820,7 @@ class TestShape:
         parse(encode({"value": EndlessMapping()}, 4096))
 
     def test_an_endless_sequence_is_cut(self) -> None:
-        """Of an endless sequence, only as many items are read as fit into the entry."""
+        """If a sequence is endless, only the items that fit into the entry are read."""
         payload = encode({"message": "m", "value": Endless()}, 4096)
 
         assert parse(payload)["message"] == "m"
@@ -829,7 +829,7 @@ class TestShape:
 class TestForeignCode:
     @pytest.mark.parametrize("name", ["__repr__", "__str__", "model_dump", "isoformat", "tolist"])
     def test_that_encodes_itself_is_called_a_few_times(self, name: str) -> None:
-        """If a value's `__repr__` logs the same value, there is no endless recursion."""
+        """If the `__repr__` of a value logs this value again, there is no endless recursion."""
         calls = 0
 
         def render(self: object) -> Any:
@@ -860,7 +860,7 @@ class TestForeignCode:
             encode({"value": Interrupted()}, ROOMY)
 
     def test_that_encodes_another_value_gives_two_whole_entries(self) -> None:
-        """If a `__repr__` logs another value, both entries are whole."""
+        """If the `__repr__` of a value logs another value, both entries are complete."""
         inner: list[Any] = []
 
         class Logs:
@@ -872,14 +872,14 @@ class TestForeignCode:
         assert inner == [["Plain()", [1]]]
 
     def test_is_called_again_after_it_has_failed(self) -> None:
-        """After a `__repr__` has raised, other `__repr__` methods are still called."""
+        """After a `__repr__` has raised an error, other `__repr__` methods are still called."""
         for _ in range(10):
             sent([BrokenRepr(), BrokenError()])
 
         assert sent(Plain()) == "Plain()"
 
     def test_with_little_stack_left_gives_an_object_or_nothing(self) -> None:
-        """Close to the recursion limit, each entry becomes a JSON object."""
+        """Near the recursion limit, each entry still becomes a JSON object."""
 
         def encode_at(depth: int) -> bytes:
             if depth:
@@ -896,7 +896,7 @@ class TestForeignCode:
 
 class TestTrimming:
     def test_the_longest_strings_give_way_first(self) -> None:
-        """A short text stays whole if a longer text can be cut."""
+        """Long texts are cut first, so a short text stays whole."""
         entry = {"message": "short", "a": "x" * 5000, "b": ["y" * 300], "c": {"d": "z" * 300}}
 
         data = parse(encode(entry, 2048))
@@ -906,7 +906,7 @@ class TestTrimming:
         assert data["a"].endswith(TRIMMED)
 
     def test_many_long_strings_cost_no_short_one(self) -> None:
-        """Short texts and the ids stay whole if ten long texts are cut."""
+        """If ten long texts are cut, short texts and the ids stay whole."""
         long = {f"long_{number}": "x" * 5000 for number in range(10)}
         last = {"event_name": "short", "meta_data": {"log_id": "run-1"}}
 
@@ -922,11 +922,11 @@ class TestTrimming:
 
     @pytest.mark.parametrize("text", ["x", "\x00", "\U0001f600", '"', "é"])
     def test_most_of_the_limit_is_used(self, text: str) -> None:
-        """A cut entry uses most of the limit, even if JSON needs several bytes for a character."""
+        """After a cut, an entry uses most of the limit, even if a character takes several bytes."""
         assert 4096 - 2 * MARK_LENGTH < len(encode({"message": text * 20_000}, 4096)) <= 4096
 
     def test_text_with_an_expensive_beginning_fits(self) -> None:
-        """If the beginning of a text needs the most bytes in JSON, the text is still cut enough."""
+        """If a text needs the most bytes at its beginning, the text is still cut enough."""
         assert len(encode({"message": "\x00" * 1000 + "a" * 50_000}, 2048)) <= 2048
 
     def test_an_entry_of_exactly_the_limit_is_whole(self) -> None:
@@ -956,7 +956,7 @@ class TestTrimming:
         assert data["value"].endswith(TRIMMED)
 
     def test_an_entry_too_large_for_trimming_keeps_message_and_ids(self) -> None:
-        """An entry with 5,000 numbers cannot be trimmed, so only its message and ids remain."""
+        """An entry with 5,000 numbers cannot be trimmed: only its message and ids are sent."""
         meta_data = {"logged_at": "now", "log_id": "run-1", "numbers": list(range(5000))}
 
         data = parse(encode({"message": "m", "level": "info", "meta_data": meta_data}, 2048))
@@ -980,7 +980,7 @@ class TestTrimming:
 
     @pytest.mark.parametrize("text", ["\x00", '"', "\ud800", "\U0001f600"])
     def test_the_bare_entry_keeps_all_its_fields_within_the_least_limit(self, text: str) -> None:
-        """Even if all its fields are long, a bare entry fits into the smallest size limit."""
+        """A bare entry fits into the smallest size limit, even if all its fields are long."""
         names = ("message", "level", "app_name", "environment", "event_name", "add_ticket")
         entry = dict.fromkeys((*names, "method_name"), text * 5000)
         meta_data = dict.fromkeys(("logged_at", "log_id"), text * 5000)

@@ -30,7 +30,7 @@ TEXTS = [
 
 
 class NoTruth:
-    """A value whose `bool` raises, as that of a numpy array does."""
+    """A value whose `bool` raises an error, such as a numpy array."""
 
     def __bool__(self) -> bool:
         raise ValueError("ambiguous")
@@ -55,7 +55,7 @@ def test_none_leaves_an_optional_field_out(
 def test_none_keeps_the_value_of_the_logger(
     server: DevServer, logger: VoyageLogger, name: str
 ) -> None:
-    """If a log call gives None for a required field, the logger's value is sent."""
+    """If a log call gives None for a required field, the value of the logger is sent."""
     logger.info("x", **{name: None})
     assert logger.flush()
     assert server.entries()[0][name] == {"app_name": "app", "environment": "production"}[name]
@@ -66,7 +66,7 @@ def test_none_keeps_the_value_of_the_logger(
 def test_texts_are_sent_as_texts(
     server: DevServer, logger: VoyageLogger, name: str, value: Any
 ) -> None:
-    """The value of a text field is sent as a text, even if the app gives a number."""
+    """A text field is sent as a text, even if the app gives a number."""
     logger.info("x", **{name: value})
     assert logger.flush()
     assert server.entries()[0][name] == str(value)
@@ -116,7 +116,7 @@ def test_invalid_timeline_is_kept_in_meta_data(
 
 
 def test_unfit_value_is_kept_in_meta_data(server: DevServer, logger: VoyageLogger) -> None:
-    """If the `bool` of a value raises, the value is sent in `meta_data`."""
+    """If the `bool` of a value raises an error, the value is sent in `meta_data`."""
     logger.info("x", add_ticket=NoTruth(), app_user_id="u")  # type: ignore[arg-type]
     assert logger.flush()
     (entry,) = server.entries()
@@ -125,7 +125,7 @@ def test_unfit_value_is_kept_in_meta_data(server: DevServer, logger: VoyageLogge
 
 
 def test_entry_of_before_send_is_completed(server: DevServer, make_logger: Any) -> None:
-    """If `before_send` returns an entry without required fields, these fields are added."""
+    """If `before_send` returns an entry without required fields, the client adds these fields."""
     logger = make_logger(before_send=lambda _entry: {"level": "WARNING", "app_user_id": 7})
     logger.info("x")
     assert logger.flush()
@@ -143,7 +143,7 @@ def test_entry_of_before_send_is_completed(server: DevServer, make_logger: Any) 
 def test_exception_that_before_send_returns_becomes_a_traceback(
     server: DevServer, make_logger: Any
 ) -> None:
-    """If `exception_info` is an exception, its traceback is sent."""
+    """If `before_send` sets `exception_info` to an exception, its traceback is sent."""
     error = ValueError("wrong")
     logger = make_logger(before_send=lambda entry: {**entry, "exception_info": error})
     logger.error("x")
@@ -166,12 +166,12 @@ def test_entry_that_before_send_leaves_out_is_counted(make_logger: Any) -> None:
 
 
 def test_typed_keywords_are_the_documented_fields() -> None:
-    """`LogFields` lists exactly the fields that are converted, and `exc_info`."""
+    """`LogFields` lists `exc_info` and exactly the fields that are converted."""
     assert set(get_type_hints(LogFields)) == {*field_conversion._DOCUMENTED, "exc_info"}
 
 
 def test_unknown_keyword_is_sent(server: DevServer, logger: VoyageLogger) -> None:
-    """An unknown keyword is sent unchanged, although a type checker refuses it."""
+    """An unknown keyword is sent unchanged, although a type checker reports an error."""
     logger.info("x", appUserId="u")  # type: ignore[call-arg]
     assert logger.flush()
     assert server.entries()[0]["appUserId"] == "u"

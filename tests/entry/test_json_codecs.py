@@ -69,7 +69,7 @@ ODD: list[Any] = [
 leaves = st.one_of(
     st.sampled_from(ODD),
     st.text(max_size=20),
-    st.text(st.characters(), max_size=5),  # The texts may contain surrogates.
+    st.text(st.characters(), max_size=5),  # The texts can contain lone surrogates.
     st.integers(),
     st.integers(-(1 << 66), 1 << 66),
     st.floats(),
@@ -107,7 +107,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Any:
 class TestBytes:
     @pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
     def test_of_an_odd_value_are_the_same(self, value: Any, both: Any) -> None:
-        """Odd values also give the same bytes with `orjson` and `json`."""
+        """Unusual values give the same bytes with `orjson` and with `json`."""
         for entry in (
             {"message": "m", "meta_data": {"value": value}},
             {"message": "m", "value": [value]},
@@ -132,7 +132,7 @@ class TestBytes:
     @given(st.floats(allow_nan=False, allow_infinity=False))
     @settings(max_examples=100, deadline=None)
     def test_of_floats_that_are_alike_are_the_same(self, value: float) -> None:
-        """If `is_alike` is true for a float, both encoders write the float in the same way."""
+        """If `is_alike` is true for a float, `orjson` and `json` write the same text for it."""
         quick = _json._orjson_encoder()
         assert quick is not None
 
@@ -144,7 +144,7 @@ class TestOrjson:
         "value", [Text("t"), Number(7), Mapping(k=1), date(2026, 1, 2), Point(1.0), 2**64, "\ud800"]
     )
     def test_refuses_values_that_are_not_exactly_plain(self, value: Any) -> None:
-        """`orjson` raises an error for a value that is not plain, so `json_data` encodes it."""
+        """If a value is not plain, `orjson` raises an error, and `json_data` encodes the value."""
         quick = _json._orjson_encoder()
         assert quick is not None
 
@@ -173,7 +173,7 @@ class TestChoice:
         assert run(code) == "True"
 
     def test_avoids_a_c_encoder_that_differs(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """If the C encoder of `json` is missing or differs, `JSONEncoder.encode` is used."""
+        """If Python's C encoder is missing or works differently, `JSONEncoder.encode` is used."""
 
         def other(*_: object) -> Any:
             return lambda *_: ("other",)
@@ -194,7 +194,7 @@ def run(code: str, **environment: str) -> str:
 
 
 class TestEncodeCall:
-    """`encode_call` gives the same bytes as `encode`, or None."""
+    """`encode_call` returns the same bytes as `encode`, or None."""
 
     def test_returns_the_bytes_of_encode_or_none(self) -> None:
         """`encode_call` returns the bytes that `encode` returns, or None."""

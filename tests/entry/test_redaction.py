@@ -1,4 +1,4 @@
-"""No logger sends the value of a secret key, or its own key, secret or token."""
+"""A logger never sends the value of a secret field, or its own key, secret or token."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Model:
 
 
 def masked(entry: dict[str, Any], limit: int = LIMIT, **options: Any) -> Any:
-    """Return the entry that a server would receive."""
+    """Return the entry as a server would receive it."""
     options.setdefault("keys", DEFAULT_REDACTED_KEYS)
     return json.loads(encode(entry, limit, Redaction(**options)))
 
@@ -80,7 +80,7 @@ def masked(entry: dict[str, Any], limit: int = LIMIT, **options: Any) -> Any:
 )
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
 def test_values_of_secret_keys_are_masked(key: str, odd: object) -> None:
-    """The value of a secret key is masked, whatever the spelling and depth of the key."""
+    """The value of a secret key is masked, in any spelling and at any depth."""
     inner = {key: {"deep": HIDDEN}, "name": "n"}
     found = masked({key: HIDDEN, "meta_data": {"list": [{"a": inner}], key: [HIDDEN]}, "odd": odd})
     assert HIDDEN not in json.dumps(found)
@@ -129,7 +129,7 @@ def test_only_the_beginning_of_a_huge_key_is_compared() -> None:
 )
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
 def test_values_of_similar_keys_are_sent(key: str, odd: object) -> None:
-    """A key must equal a secret name: "authenticated" is not masked, although "auth" is secret."""
+    """Only equal names are secret: "auth" is secret, but "authenticated" is not masked."""
     assert masked({"meta_data": {key: "seen"}, "odd": odd})["meta_data"] == {key: "seen"}
 
 
@@ -157,7 +157,7 @@ def test_documented_fields_are_sent_as_they_are(server: DevServer, make_logger: 
 
 
 def test_required_fields_are_never_masked(server: DevServer, make_logger: MakeLogger) -> None:
-    """If "level" is a secret name, it masks keys in `meta_data`, but not the entry's own field."""
+    """If "level" is a secret name, only keys in `meta_data` are masked, not the entry's level."""
     names = ["message", "level", "app_name", "environment", "meta_data", "tags", "app_useremail"]
     for odd in (None, {1}):
         logger = make_logger(redact=names)
@@ -181,7 +181,7 @@ def test_required_fields_are_never_masked(server: DevServer, make_logger: MakeLo
     ids=["dataclass", "attrs", "pydantic", "mapping", "bytes as keys", "tuple"],
 )
 def test_secret_keys_of_objects_are_masked(value: object) -> None:
-    """If an instance is sent as a JSON object, its secret fields are masked."""
+    """If an instance is sent as a JSON object, the values of its secret fields are masked."""
     found = json.dumps(masked({"value": value}))
     assert HIDDEN not in found
     assert '"n"' in found
@@ -215,7 +215,7 @@ def test_redaction_can_be_turned_off(make_logger: MakeLogger, names: Any) -> Non
 
 
 def test_names_can_be_added(make_logger: MakeLogger) -> None:
-    """With `redact=DEFAULT_REDACTED_KEYS | {"iban"}`, the value of "iban" is also masked."""
+    """If "iban" is added to `DEFAULT_REDACTED_KEYS`, the value of "iban" is also masked."""
     recorder = Recorder()
     logger = make_logger(transport=recorder, redact=DEFAULT_REDACTED_KEYS | {"iban"})
     logger.info("x", meta_data={"IBAN": HIDDEN, "password": HIDDEN})
@@ -232,7 +232,7 @@ def test_wrong_names_are_refused(names: Any) -> None:
 
 
 def test_field_that_before_send_adds_is_redacted(make_logger: MakeLogger) -> None:
-    """If `before_send` adds a secret field, its value is masked."""
+    """If `before_send` adds a secret field, the value of the field is masked."""
     recorder = Recorder()
     logger = make_logger(
         transport=recorder, before_send=lambda entry: {**entry, "password": HIDDEN}
@@ -270,7 +270,7 @@ def test_own_credentials_and_token_are_masked(server: DevServer, make_logger: Ma
 
 
 def test_earlier_token_is_still_masked(server: DevServer, make_logger: MakeLogger) -> None:
-    """After a renewal, the previous token is still masked, because it may still be valid."""
+    """After a token is renewed, the old token is still masked, because it may still be valid."""
     logger = make_logger()
     tokens = []
     for _ in range(3):
@@ -298,7 +298,7 @@ def test_own_credentials_are_masked_with_redaction_off(make_logger: MakeLogger) 
 @pytest.mark.parametrize("secret", ['quoted"secret', "back\\slash-secret", "1234567890123"])
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
 def test_secrets_of_any_form_are_masked(secret: str, odd: object) -> None:
-    """A secret is also masked if JSON escapes its characters, or if it is a number."""
+    """A secret is masked even if JSON escapes its characters or if the secret is a number."""
     entry = {"message": f"x {secret} y", "n": [1234567890123], "odd": odd}
     text = json.dumps(masked(entry, secrets=lambda: (secret,)), ensure_ascii=False)
     assert secret not in text
@@ -306,7 +306,7 @@ def test_secrets_of_any_form_are_masked(secret: str, odd: object) -> None:
 
 
 def test_short_secrets_are_not_masked() -> None:
-    """Short secrets such as "test" or "info" are not masked, because they are usual words."""
+    """Short secrets such as "test" or "info" are not masked, because texts often contain them."""
     entry = {"message": "a secret", "level": "info", "environment": "test"}
     assert masked(entry, secrets=lambda: ("info", "test", "secret", "")) == entry
 
@@ -314,7 +314,7 @@ def test_short_secrets_are_not_masked() -> None:
 @given(st.integers(0, 3000), st.sampled_from(["text", "key", "bytes", "message"]))
 @examples(max_examples=60, deadline=None)
 def test_secrets_are_masked_before_anything_is_cut(offset: int, place: str) -> None:
-    """If the cut of an entry is inside a secret, no part of the secret is sent."""
+    """If an entry must be cut in the middle of a secret, no part of the secret is sent."""
     secret = "".join(f"<{number:03}>" for number in range(100))
     text = "x" * offset + secret + "y" * 2000
     value: Any = {
@@ -330,7 +330,7 @@ def test_secrets_are_masked_before_anything_is_cut(offset: int, place: str) -> N
 
 
 def test_bare_entry_is_redacted() -> None:
-    """Secrets are also masked in an entry that is cut to its bare fields."""
+    """If an entry is cut to its bare fields, the secrets in these fields are masked."""
     crowd = {f"key {number}": "x" for number in range(5000)}
     entry = {"message": HIDDEN * 100, "event_name": "a name", **crowd}
     found = masked(entry, 1024, keys=["event_name"], secrets=lambda: (HIDDEN,))
@@ -365,7 +365,7 @@ def test_entry_of_a_failed_log_call_is_redacted(make_logger: MakeLogger) -> None
 
 
 def test_many_different_keys_do_not_grow_memory() -> None:
-    """The set of known harmless keys has a limited size, because apps may use ids as keys."""
+    """The set of known harmless keys has a limited size, because some apps use ids as keys."""
     redaction = Redaction(DEFAULT_REDACTED_KEYS)
     for number in range(10_000):
         encode({"meta_data": {f"user {number}": 1, "x" * 100 + str(number): 2}}, LIMIT, redaction)
@@ -451,7 +451,7 @@ def test_no_part_of_a_secret_is_sent_after_a_cut(make_logger: MakeLogger) -> Non
 
 
 def test_secret_with_other_letters_than_ascii_is_masked(make_logger: MakeLogger) -> None:
-    """If a transport's secret contains letters outside ASCII, the secret is masked."""
+    """If a transport's secret contains letters outside ASCII, the secret is still masked."""
     recorder = Recorder()
     recorder.secrets = ("pässwort-geheim",)
     logger = make_logger(transport=recorder)
@@ -461,7 +461,7 @@ def test_secret_with_other_letters_than_ascii_is_masked(make_logger: MakeLogger)
 
 
 def test_enum_key_is_judged_by_its_value(make_logger: MakeLogger) -> None:
-    """If a key is an enum member, its text decides whether its value is masked."""
+    """If a key is an enum member, its text decides whether the value of the key is masked."""
 
     class Key(Enum):
         PASSWORD = "password"
@@ -475,7 +475,7 @@ def test_enum_key_is_judged_by_its_value(make_logger: MakeLogger) -> None:
 
 
 def test_secrets_are_neither_shown_nor_pickled() -> None:
-    """Secrets of a logger do not appear if its attributes are shown or pickled."""
+    """If the attributes of a logger are shown or pickled, its secrets do not appear."""
     secrets = Secrets(("planted-secret",))
 
     assert repr(secrets) == "Secrets()"

@@ -1,4 +1,4 @@
-"""A log call limits the text of a large value, and prints other values as Python does."""
+"""A log call limits the text of large values, and uses `str` for all other values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.loggers import MakeLogger, Recorder
     from voyage_logger import VoyageLogger
 
-LEVELS_SHARED = 20  # The text of these lists would contain a million leaves.
+LEVELS_SHARED = 20  # Without a limit, the text of these lists would contain a million leaves.
 MOST_CALLS = 300_000
 
 Pair = namedtuple("Pair", "one two")  # noqa: PYI024 - `namedtuple` has no annotations
@@ -42,7 +42,7 @@ PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_r
 
 
 class Broken(Mapping[str, object]):
-    """A value whose every method raises."""
+    """A value whose methods all raise errors."""
 
     def __init__(self, kind: type[BaseException]) -> None:
         self._kind = kind
@@ -55,14 +55,14 @@ class Broken(Mapping[str, object]):
 
 
 class Words(list[Any]):
-    """A list whose `__repr__` does not show its items."""
+    """A list whose `__repr__` does not show the items of the list."""
 
     def __str__(self) -> str:
         return "words"
 
 
 class Named(list[Any]):
-    """A subclass of `list` without own methods."""
+    """A subclass of `list` without methods of its own."""
 
 
 class OwnError(Exception):
@@ -151,9 +151,9 @@ def _no_leaf_is_counted() -> None:
 def test_text_of_a_large_value_is_bounded_in_each_place(
     logger: VoyageLogger, recorder: Recorder, place: str
 ) -> None:
-    """In each argument of a log call, a list of 20 levels of shared lists gives a short text."""
+    """A nested list that would print a million items gives a short text in each argument."""
     PLACES[place](logger, shared(SHARED["list"]))
-    assert Leaf.calls <= MOST_CALLS  # Counted, as `Leaf`'s exception may be caught.
+    assert Leaf.calls <= MOST_CALLS  # An exception in `Leaf` might be caught.
     assert logger.flush()
     assert len(recorder.entries) == 1
 
@@ -187,7 +187,7 @@ def test_text_of_each_container_is_bounded(kind: str) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_usual_value_is_printed_by_str(value: object) -> None:
-    """The text of a value within the limit is its `str`."""
+    """If a value is not too large, its text is its `str`."""
     assert bounded(value) is value
     assert to_text(value) == str(value)
 
@@ -196,7 +196,7 @@ def test_usual_value_is_printed_by_str(value: object) -> None:
     ("value", "text"), [(Words([0] * 10**6), "words"), (OwnError([0] * 10**6), "my own words")]
 )
 def test_own_text_of_a_large_subclass_is_used(value: object, text: str) -> None:
-    """If a large value has its own `__str__` or `__repr__`, this method is used."""
+    """If a large value defines `__str__` or `__repr__`, the text comes from this method."""
     assert to_text(value) == text
 
 
@@ -213,7 +213,7 @@ def test_large_value_is_printed_up_to_a_mark(monkeypatch: pytest.MonkeyPatch) ->
     assert to_text({"a": many}) == "{'a': [0, 1, 2, 3, " + TOO_MUCH + "]}"
     assert to_text(ValueError(many)) == f"ValueError([0, 1, 2, 3, 4, 5, {TOO_MUCH}])"
     assert to_text(cycle) == f"[1, {CYCLE}, [0, 1, 2, 3, {TOO_MUCH}]]"
-    assert to_text(["x", "y" * 5000, "z"]) == f"['x', {TOO_MUCH}]"  # A text is whole or left out.
+    assert to_text(["x", "y" * 5000, "z"]) == f"['x', {TOO_MUCH}]"  # A long text is left out.
     monkeypatch.undo()
     assert TOO_DEEP in to_text(deep)
 
@@ -238,7 +238,7 @@ def test_format_reads_a_large_mapping(logger: VoyageLogger, recorder: Recorder) 
 def test_endless_value_is_cut(
     logger: VoyageLogger, recorder: Recorder, fields: dict[str, Any]
 ) -> None:
-    """A log call with an endless mapping or iterator returns and sends its entry."""
+    """If a value is an endless mapping or iterator, the log call returns and sends the entry."""
     logger.bind(meta_data={"bound": 1}).info("x", **fields)
     assert logger.flush()
     assert [entry["message"] for entry in recorder.entries] == ["x"]
@@ -249,11 +249,11 @@ def test_endless_value_is_cut(
 def test_broken_value_does_not_raise(
     logger: VoyageLogger, recorder: Recorder, place: str, kind: type[BaseException]
 ) -> None:
-    """If the methods of a value raise any exception, only the value's own text is lost."""
+    """If the methods of a value raise any exception, only the text of this value is lost."""
     ODD_PLACES[place](logger, Broken(kind))
     assert logger.flush()
     (entry,) = recorder.entries
-    assert "the rest raised" not in str(entry)  # The mark replaces only the value.
+    assert "the rest raised" not in str(entry)  # The mark replaces only the broken value.
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, BaseException])
@@ -261,7 +261,7 @@ def test_broken_value_does_not_raise(
 def test_interrupt_inside_a_value_reaches_the_app(
     logger: VoyageLogger, place: str, kind: type[BaseException]
 ) -> None:
-    """If Ctrl-C or `SystemExit` comes in a method of a value, the app gets the exception."""
+    """If a method of a value raises `KeyboardInterrupt` or `SystemExit`, the app gets it."""
     with pytest.raises(kind):
         ODD_PLACES[place](logger, Broken(kind))
     logger.info("the next")
@@ -285,7 +285,7 @@ def test_cancelled_user_function_loses_no_entry(
 
 
 def test_mapping_with_too_many_keys_is_marked(logger: VoyageLogger, recorder: Recorder) -> None:
-    """If keys of a large mapping are left out, a mark in the entry shows this."""
+    """If keys of a large mapping are left out, the entry has a mark."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("voyage_logger._entry.field_conversion._MOST_KEYS", 3)
         logger.info("x", meta_data=Endless())

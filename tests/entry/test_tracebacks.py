@@ -1,4 +1,4 @@
-"""The text of an exception is whole if it is short, and cut if it is long."""
+"""A short text of an exception is complete, and a long text is cut."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from voyage_logger._entry.tracebacks import MAX_TEXT, _links, traceback_of
 def raised(make: Any) -> BaseException:
     try:
         make()
-    except BaseException as error:  # noqa: BLE001 - the test needs any exception
+    except BaseException as error:  # noqa: BLE001 - this test needs no special exception class
         return error
     pytest.fail("nothing was raised")
 
@@ -37,18 +37,18 @@ def handled() -> None:
     try:
         caused()
     except KeyError:
-        raise OSError("context")  # noqa: B904 - the test needs a context
+        raise OSError("context")  # noqa: B904 - this test needs a context
 
 
 def test_usual_exception_is_printed_as_the_interpreter_does() -> None:
-    """The text shows an exception with its causes and contexts, as the interpreter does."""
+    """As in Python's own traceback, the text has the exception with its causes and contexts."""
     error = raised(handled)
     assert traceback_of(error) == "".join(traceback.format_exception(error))
     assert traceback_of(error).count("Traceback") == 3
 
 
 def test_notes_are_shown() -> None:
-    """The notes of an exception, and of its cause, are shown even in Python 3.10."""
+    """The notes of an exception and of its cause are shown, even in Python 3.10."""
     error = raised(caused)
     assert error.__cause__ is not None
     error.__notes__ = ["order 4711", "till 3"]
@@ -60,7 +60,7 @@ def test_notes_are_shown() -> None:
 
 
 def test_huge_text_keeps_both_ends() -> None:
-    """Of a message with a million characters, the beginning and the end are kept."""
+    """If a message has a million characters, its beginning and its end are kept."""
     text = traceback_of(raised(lambda: fail("a" * 1_000_000 + "the end")))
     assert len(text) <= MAX_TEXT
     assert text.startswith("Traceback")
@@ -87,7 +87,7 @@ def test_deep_recursion_keeps_both_ends() -> None:
 
 
 def test_long_chain_is_cut() -> None:
-    """A chain of 200 exceptions shows its oldest and its latest exceptions in the usual order."""
+    """The text of 200 chained exceptions has the oldest and the latest ones in the usual order."""
     error: BaseException | None = None
     for number in range(200):
         link = ValueError(f"link {number}")
@@ -101,7 +101,7 @@ def test_long_chain_is_cut() -> None:
 
 
 def test_very_long_chain_is_followed_to_a_bound() -> None:
-    """A chain of 5,000 exceptions shows its latest exceptions, and the work is limited."""
+    """The text of 5,000 chained exceptions has the latest ones, and is quickly made."""
     error: BaseException | None = None
     for number in range(5000):
         link = ValueError(f"link {number}")
@@ -115,7 +115,7 @@ def test_very_long_chain_is_followed_to_a_bound() -> None:
 
 
 def test_message_with_many_shared_lists_is_cut() -> None:
-    """If the `str` of an exception would need gigabytes, only its beginning is shown."""
+    """If the `str` of an exception would need gigabytes, only its beginning is made."""
     value: Any = "x"
     for _ in range(30):
         value = [value, value]
@@ -153,7 +153,7 @@ def test_groups_show_their_members() -> None:
     assert "KeyError: 'b'" in text
 
 
-class Several(Exception):  # noqa: N818 - named like a group of a library before Python 3.11
+class Several(Exception):  # noqa: N818 - the name that a library uses before Python 3.11
     def __init__(self, *members: BaseException) -> None:
         super().__init__("several")
         self.exceptions = members
@@ -175,14 +175,14 @@ def deep(error: BaseException, depth: int = 300) -> BaseException:
 
     def descend_on(
         left: int,
-    ) -> None:  # With two functions, the interpreter does not merge equal frames.
+    ) -> None:  # With two functions, Python does not merge equal frames in the traceback.
         descend(left)
 
     return raised(lambda: descend(depth))
 
 
 def test_deep_group_shows_its_members() -> None:
-    """An exception group from a deep stack shows its members and their causes."""
+    """The text of an exception group from a deep stack has its members and their causes."""
     error = deep(group(raised(caused), KeyError("b")))
     error.__context__ = None
     after = ValueError("after")
@@ -199,7 +199,7 @@ def test_deep_group_shows_its_members() -> None:
 
 
 def test_long_chain_shows_the_members_of_a_group() -> None:
-    """An exception group at the beginning of a long chain shows its members."""
+    """If an exception group is at the beginning of a long chain, its members are shown."""
     error: BaseException = group(ValueError("member"))
     for number in range(20):
         link = ValueError(f"link {number}")
@@ -218,7 +218,7 @@ def test_frames_of_a_group_are_bounded_in_all() -> None:
 
 
 def test_frames_of_a_chain_are_bounded_in_all() -> None:
-    """A chain shows at most 400 frames in all, and at least one frame of each exception."""
+    """The text of a chain has at most 400 frames, with at least one frame of each exception."""
     error: BaseException | None = None
     for number in range(16):
         link = deep(ValueError(f"link {number}"), 45)
@@ -247,7 +247,7 @@ def test_groups_in_groups_are_bounded() -> None:
 
 @pytest.mark.parametrize("depth", [1, 300])
 def test_member_whose_context_is_its_group_is_shown_at_most_twice(depth: int) -> None:
-    """If a group is the context of its own member, the member is shown at most twice."""
+    """If a group is the context of its own member, the text shows the member at most twice."""
     member = ValueError("member")
 
     def fail_again() -> None:
@@ -328,7 +328,7 @@ class NoMembersError(Exception):
 )
 @pytest.mark.parametrize("links", [0, 20])
 def test_broken_exception_is_named(kind: type[Exception], links: int) -> None:
-    """If the attributes of an exception raise, its text still names its class."""
+    """If attributes of an exception raise errors, the text still names the exception's class."""
     error: BaseException = kind()
     for _ in range(links):
         outer = kind()
@@ -354,7 +354,7 @@ def test_exception_is_not_changed() -> None:
 @given(st.lists(st.text(max_size=3000), min_size=1, max_size=40))
 @examples(max_examples=30, deadline=None)
 def test_text_is_always_bounded(texts: list[str]) -> None:
-    """Whatever the messages of a chain are, its text is not longer than `MAX_TEXT`."""
+    """For any messages, the text of a chain is not longer than `MAX_TEXT`."""
     error: BaseException | None = None
     for text in texts:
         link = ValueError(text)

@@ -1,4 +1,4 @@
-"""Which entries carry bound and ambient fields, and which fields take precedence."""
+"""Tests which entries carry bound and ambient fields, and which fields take precedence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def logger(make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
 
 
 def users(logger: VoyageLogger, recorder: Recorder) -> dict[str, str | None]:
-    """Return a dict from each message to its user."""
+    """Return a dict that has the user of each message."""
     assert logger.flush()
     return {entry["message"]: entry.get("app_user_id") for entry in recorder.entries}
 
@@ -52,7 +52,7 @@ def test_nearer_fields_win(make_logger: MakeLogger, recorder: Recorder) -> None:
 
 
 def test_meta_data_is_merged_by_key(logger: VoyageLogger, recorder: Recorder) -> None:
-    """The `meta_data` of all sources is merged; for equal keys, the nearest value is used."""
+    """The `meta_data` of all sources is merged; if keys are equal, the nearest source is used."""
     own = {"c": "call"}
     bound = logger.bind(meta_data={"a": "bound", "b": "bound", "c": "bound"})
     with logger.context(meta_data={"b": "context", "c": "context"}):
@@ -79,7 +79,7 @@ def test_none_in_a_call_leaves_an_ambient_field_out(
 def test_children_add_up_and_leave_the_parent_alone(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """A logger that is bound twice has both fields, and its parent is not changed."""
+    """A logger that is bound twice has the fields of both calls. The parent does not change."""
     child = logger.bind(app_user_id="u")
     child.bind(event_name="e").info("grandchild")
     child.info("child")
@@ -90,7 +90,7 @@ def test_children_add_up_and_leave_the_parent_alone(
 
 
 def test_children_share_queue_worker_and_counts(make_logger: MakeLogger) -> None:
-    """1,000 bound loggers share one thread and one count of entries."""
+    """1,000 bound loggers share one worker thread and the same counts."""
     logger = make_logger(transport=Recorder(), flush_interval=600)
     before = threading.active_count()
     for number in range(1000):
@@ -103,7 +103,7 @@ def test_children_share_queue_worker_and_counts(make_logger: MakeLogger) -> None
 def test_closing_a_bound_logger_leaves_the_parent_open(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """Closing a bound logger sends its entries and leaves the parent open."""
+    """When a bound logger is closed, it sends its entries, and its parent stays open."""
     with logger.bind(app_user_id="u") as child:
         child.info("child")
     assert len(recorder.entries) == 1
@@ -114,7 +114,7 @@ def test_closing_a_bound_logger_leaves_the_parent_open(
 
 
 def test_closing_the_parent_closes_bound_loggers(logger: VoyageLogger, recorder: Recorder) -> None:
-    """Closing the parent closes its bound loggers, so their later entries count as dropped."""
+    """`close` of a parent closes its bound loggers, so their later entries count as dropped."""
     child = logger.bind(app_user_id="u")
     logger.close()
     child.info("x")
@@ -122,7 +122,7 @@ def test_closing_the_parent_closes_bound_loggers(logger: VoyageLogger, recorder:
 
 
 def test_child_outlives_its_parent(recorder: Recorder) -> None:
-    """The worker ends when the last logger that uses the worker is freed."""
+    """The worker ends when all loggers that use it are freed."""
     child = VoyageLogger("app", transport=recorder, flush_interval=0.05).bind(app_user_id="u")
     child.info("one")
     gc.collect()
@@ -147,7 +147,7 @@ def test_child_s_method_name_is_the_caller_s(make_logger: MakeLogger, recorder: 
 
 
 def test_contexts_nest_and_end(logger: VoyageLogger, recorder: Recorder) -> None:
-    """The fields of an inner context take precedence until the inner context ends."""
+    """Until an inner context ends, its fields take precedence."""
     with logger.context(app_user_id="outer", event_name="e"):
         with logger.context(app_user_id="inner"):
             logger.info("inner")
@@ -158,7 +158,7 @@ def test_contexts_nest_and_end(logger: VoyageLogger, recorder: Recorder) -> None
 
 
 def test_context_ends_with_an_exception(logger: VoyageLogger, recorder: Recorder) -> None:
-    """An exception ends a context, and passes through the context unchanged."""
+    """An exception ends the context, and reaches the app unchanged."""
     error = ValueError("x")
     with pytest.raises(ValueError, match="x") as caught, logger.context(app_user_id="u"):
         raise error
@@ -168,7 +168,7 @@ def test_context_ends_with_an_exception(logger: VoyageLogger, recorder: Recorder
 
 
 def test_context_inside_a_journey_is_inside_it(logger: VoyageLogger) -> None:
-    """Inside any number of contexts, `current_journey` returns the journey around them."""
+    """`current_journey` returns the journey, even inside contexts that begin in the journey."""
     with logger.journey("checkout") as journey:
         with logger.context(app_user_id="u"), logger.context(event_name="e"):
             assert current_journey() is journey
@@ -186,7 +186,7 @@ def test_context_serves_all_loggers(make_logger: MakeLogger, recorder: Recorder)
 def test_context_may_be_entered_again_and_inside_itself(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """The same context may be entered again, even before it has ended."""
+    """The app can enter the same context again, even before the context has ended."""
     scope = logger.context(app_user_id="u")
     with scope:
         with scope:
@@ -202,13 +202,13 @@ def test_context_may_be_entered_again_and_inside_itself(
 def test_contexts_left_in_the_wrong_order_leave_nothing(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """If contexts are left in the wrong order, no field remains."""
+    """If contexts end in the wrong order, no field remains."""
     first, second = logger.context(app_user_id="first"), logger.context(event_name="second")
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
     second.__exit__(None, None, None)
-    second.__exit__(None, None, None)  # `second` was already left.
+    second.__exit__(None, None, None)  # The context `second` has already ended.
     logger.info("after")
     assert users(logger, recorder) == {"after": None}
     assert "event_name" not in recorder.entries[0]
@@ -217,7 +217,7 @@ def test_contexts_left_in_the_wrong_order_leave_nothing(
 def test_context_left_in_another_context_raises_nothing(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """If a generator is closed in another context, the fields of that context stay."""
+    """If a generator is closed in another context, the fields of the other context stay."""
     scope = logger.context(app_user_id="u")
     copy_context().run(scope.__enter__)
     with logger.context(app_user_id="mine"):
@@ -229,7 +229,7 @@ def test_context_left_in_another_context_raises_nothing(
 def test_plain_threads_begin_empty_and_propagate_carries(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """A thread does not inherit the context, but a propagated function keeps it."""
+    """A new thread does not inherit the context, but a propagated function keeps its context."""
     with logger.context(app_user_id="u"):
         threads = [
             threading.Thread(target=logger.info, args=("plain",)),
@@ -244,7 +244,7 @@ def test_plain_threads_begin_empty_and_propagate_carries(
 def test_executors_of_asyncio_begin_empty_and_to_thread_does_not(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """`asyncio.to_thread` keeps the context, but `run_in_executor` needs `propagate`."""
+    """`asyncio.to_thread` keeps the context, but `run_in_executor` needs `propagate` for this."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -278,7 +278,7 @@ def test_propagate_serves_an_executor(logger: VoyageLogger, recorder: Recorder) 
 
 
 def test_propagated_function_keeps_name_result_and_exception(logger: VoyageLogger) -> None:
-    """A propagated function has the same name, result and exception."""
+    """A propagated function has the name, result and exception of the original function."""
 
     def work(ok: bool) -> str:
         if not ok:
@@ -307,7 +307,7 @@ def test_propagate_takes_coroutine_functions(logger: VoyageLogger, recorder: Rec
 def test_propagated_coroutine_leaves_its_task_as_it_was(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """After a propagated coroutine, the awaiting task has its own context again."""
+    """After a propagated coroutine ends, the task that awaits it has its own context again."""
 
     async def work(ok: bool) -> None:
         if not ok:
@@ -368,7 +368,7 @@ def test_propagate_refuses_generators() -> None:
 def test_propagated_log_method_tells_who_propagated_it(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """If a log method is propagated, `method_name` is the function that called `propagate`."""
+    """For a propagated log method, `method_name` is the function that called `propagate`."""
     logger = make_logger(transport=recorder, flush_interval=600)
 
     def hand_over() -> None:
@@ -398,7 +398,7 @@ def test_propagated_log_method_adds_no_unwanted_name(
 def test_function_of_the_app_is_propagated_under_its_own_name(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """For a propagated function of the app, `method_name` and tracebacks show its own name."""
+    """If the app propagates its own function, `method_name` and tracebacks show this function."""
     logger = make_logger(transport=recorder, flush_interval=600)
 
     def work() -> None:
@@ -486,7 +486,7 @@ def test_task_that_outlives_the_context_keeps_it(logger: VoyageLogger, recorder:
 def test_async_generator_that_the_loop_closes_raises_nothing(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """If the loop closes an async generator, the generator leaves its context without an error."""
+    """If the event loop closes an async generator, its context ends without an error."""
 
     async def rows() -> AsyncIterator[int]:
         async with logger.context(app_user_id="u"):
@@ -507,13 +507,13 @@ def test_async_generator_that_the_loop_closes_raises_nothing(
 
 
 def test_chain_of_tasks_holds_no_old_context(logger: VoyageLogger) -> None:
-    """If each task of a chain starts the next inside a context, old contexts are freed."""
+    """If each task starts the next task inside a context, the old contexts are freed."""
     import weakref  # noqa: PLC0415 - used here only
 
     from voyage_logger._logger.context import AMBIENT, Layer  # noqa: PLC0415 - used here only
 
     class Marked:
-        """A value to which a weak reference is possible."""
+        """A value that can have weak references."""
 
     marks: list[weakref.ref[Marked]] = []
 

@@ -1,4 +1,4 @@
-"""With `sample`, `ticket_cooldown` and `collapse`, fewer entries are sent, with exact counts."""
+"""With `sample`, `ticket_cooldown` and `collapse`, the logger sends fewer entries or tickets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TestSampling:
     def test_levels_are_sampled_separately(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """Each level has its own rate, and entries that are left out count as filtered."""
+        """Each level has its own rate. Entries that are left out count as filtered."""
         logger = make_logger(transport=recorder, sample={"DEBUG": 0, "warning": 0.0})
         logger.debug("x")
         logger.warn("x")
@@ -63,7 +63,7 @@ class TestSampling:
         assert messages == ["critical", "ticket", "context"]
 
     def test_function_decides(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """If `sample` is a function, it gets the whole entry and decides."""
+        """A function as `sample` gets the whole entry, and decides if the entry is sent."""
         logger = make_logger(
             transport=recorder, sample=lambda entry: entry.get("app_user_id") == "u"
         )
@@ -131,14 +131,14 @@ class TestSampling:
         "sample", [5, "debug", {"loud": 1}, {"debug": 2}, {"debug": -0.1}, {"debug": True}, ["x"]]
     )
     def test_nonsense_is_refused(self, sample: Any) -> None:
-        """With a wrong level or rate, the constructor raises an error."""
+        """If a level or a rate is wrong, the constructor raises an error."""
         with pytest.raises(ConfigurationError, match="sample"):
             VoyageLogger("app", sample=sample)
 
 
 class TestTicketCooldown:
     def test_incident_opens_one_ticket_a_period(self) -> None:
-        """An incident opens one ticket per period; the next ticket counts the repeated entries."""
+        """An incident opens one ticket per period, and the next ticket counts the repetitions."""
         times = iter([0.0, 1.0, 59.9, 60.0, 61.0, 200.0])
         cooldown = TicketCooldown(60, lambda: next(times))
         entry = {"message": "m", "add_ticket": True, "meta_data": {"own": 1}}
@@ -162,7 +162,7 @@ class TestTicketCooldown:
         assert entry["meta_data"] == {"own": 1}
 
     def test_all_entries_are_sent(self, server: DevServer, make_logger: MakeLogger) -> None:
-        """`ticket_cooldown` may remove the ticket flag, but each entry is sent."""
+        """`ticket_cooldown` removes the ticket flag of some entries, but all entries are sent."""
         logger = make_logger(ticket_cooldown=3600)
         for number in range(5):
             logger.error("Payment %d failed", number, add_ticket=True)
@@ -194,7 +194,7 @@ class TestTicketCooldown:
         assert [entry["event_flow_name"] for entry in server.tickets()] == ["checkout", "refund"]
 
     def test_tasks_open_one_ticket(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """If several tasks have the same incident, one opens a ticket, and the rest are counted."""
+        """If tasks have the same incident, one task opens a ticket, and the others are counted."""
         logger = make_logger(transport=recorder, ticket_cooldown=3600)
         now = 0.0
         cooldown = logger._calls._cooldown
@@ -232,7 +232,7 @@ class TestTicketCooldown:
         assert "add_ticket" not in cooldown.apply({"add_ticket": True}, "incident 4999" * 100)
 
     def test_count_is_exact_in_threads(self) -> None:
-        """If many threads have the same incident, one opens a ticket, and the rest are counted."""
+        """If threads have the same incident, one opens a ticket, and the others are counted."""
         now = 0.0
         cooldown = TicketCooldown(60, lambda: now)
         opened: list[Any] = []
@@ -257,9 +257,9 @@ class TestTicketCooldown:
         """If two threads log at the end of a period, only one of them opens a ticket."""
 
         class Moment(float):
-            def __sub__(self, other: float) -> float:  # Runs while the lock is held.
+            def __sub__(self, other: float) -> float:  # This code runs while the lock is held.
                 rival.start()
-                rival.join(0.5)  # Without a lock, the second thread would end in this time.
+                rival.join(0.5)  # Without a lock, the second thread would end within this time.
                 return 60.0
 
         moments = iter([0.0, 0.0, Moment(60.0), 60.0])
@@ -280,7 +280,7 @@ class TestTicketCooldown:
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_forked_child_opens_its_own_first_ticket(self) -> None:
-        """A forked child opens its own first ticket, even if the lock was held at the fork."""
+        """A forked child opens its own first ticket, even if a thread held the lock at the fork."""
         cooldown = TicketCooldown(60, lambda: 0.0)
         cooldown.apply({"add_ticket": True}, "incident")
         is_held, may_go = threading.Event(), threading.Event()
@@ -295,7 +295,7 @@ class TestTicketCooldown:
         is_held.wait(10)
         pid = os.fork()
         if pid == 0:
-            signal.alarm(30)  # Ends a child that waits for the lock.
+            signal.alarm(30)  # The alarm ends a child that waits for the lock.
             found = cooldown.apply({"add_ticket": True}, "incident")
             os._exit(0 if found == {"add_ticket": True} else 1)
         may_go.set()
@@ -304,7 +304,7 @@ class TestTicketCooldown:
 
 
 def calls(entries: list[dict[str, Any]]) -> int:
-    """Return the number of log calls for which the entries stand."""
+    """Return how many log calls the entries represent."""
     return sum(entry.get("meta_data", {}).get("repeat_count", 1) for entry in entries)
 
 
@@ -328,7 +328,7 @@ class TestCollapse:
         assert (stats.accepted, stats.delivered, stats.collapsed) == (1, 1, 999)
 
     def test_single_entry_has_no_count(self, logger: VoyageLogger, recorder: Recorder) -> None:
-        """An entry that is not repeated carries no count."""
+        """An entry that is logged only once has no count."""
         logger.info("x")
         logger.flush()
         assert set(recorder.entries[0]["meta_data"]) == {"logged_at", "log_id"}
@@ -369,7 +369,7 @@ class TestCollapse:
     def test_ids_of_the_caller_s_own_are_part_of_an_entry(
         self, logger: VoyageLogger, recorder: Recorder
     ) -> None:
-        """If callers give different `log_id`s, the entries are not collapsed."""
+        """If log calls give different `log_id`s, their entries are not collapsed."""
         for number in range(2):
             logger.info("x", meta_data={"log_id": f"mine {number}"})
         logger.flush()
@@ -379,7 +379,7 @@ class TestCollapse:
     def test_caller_s_own_keys_are_kept(
         self, logger: VoyageLogger, recorder: Recorder, name: str
     ) -> None:
-        """If a caller sets a key that `collapse` writes, the entry is sent unchanged."""
+        """If a log call uses a key that `collapse` writes, the value of the log call is sent."""
         for value in ("mine A", "mine B", "mine B"):
             logger.info("x", meta_data={name: value})
         with logger.context(meta_data={name: "mine C"}):
@@ -439,7 +439,7 @@ class TestCollapse:
     def test_slower_thread_does_not_overwrite_the_count(
         self, make_logger: MakeLogger, recorder: Recorder
     ) -> None:
-        """If one thread encodes more slowly, it does not overwrite the count of another thread."""
+        """A thread that encodes slowly does not overwrite the count of a faster thread."""
         logger = make_logger(transport=recorder, collapse=60, flush_interval=600)
         flood = logger._calls._collapser
         assert flood is not None
@@ -490,7 +490,7 @@ class TestCollapse:
         assert [entry["meta_data"]["repeat_count"] for entry in recorder.entries] == [2, 2]
 
     def test_entry_under_way_is_not_amended(self, make_logger: MakeLogger) -> None:
-        """If the first entry is being sent, a repetition becomes an entry of its own."""
+        """If the first entry is already being sent, a repetition becomes a new entry."""
         is_sending, may_go = threading.Event(), threading.Event()
 
         class Slow(Recorder):
@@ -521,7 +521,7 @@ class TestCollapse:
         logger.debug("x")
         logger.debug("x")
         logger.error("other")
-        logger.error("another")  # Sheds the first entry.
+        logger.error("another")  # This call sheds the first entry.
         logger.flush()
         logger.debug("x")
         logger.flush()
@@ -531,7 +531,7 @@ class TestCollapse:
         assert logger.stats().dropped_by == {"queue_full": 1}
 
     def test_counts_are_exact_in_threads(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """If eight threads log while the worker takes entries, each log call counts once."""
+        """If eight threads log while the worker takes entries, each log call is counted once."""
         logger = make_logger(transport=recorder, collapse=60, flush_interval=0.001, batch_size=2)
 
         def work() -> None:
@@ -576,7 +576,7 @@ class TestCollapse:
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_forked_child_does_not_amend_the_parent_s(self, server: DevServer) -> None:
-        """After a fork, the entries of parent and child stand for their own log calls only."""
+        """After a fork, each count contains only the log calls of its own process."""
         logger = VoyageLogger(
             "app",
             base_url=server.url,
@@ -608,7 +608,7 @@ class TestCollapse:
     def test_odd_values_and_secrets_collapse_too(
         self, logger: VoyageLogger, recorder: Recorder
     ) -> None:
-        """Entries are compared after redaction and encoding, so odd values also collapse."""
+        """Unusual values collapse too: entries are compared after redaction and encoding."""
         for number in range(4):
             extra: Any = {"password": f"secret {number}"}
             logger.info("x", meta_data={"set": {1}}, **extra)

@@ -1,4 +1,4 @@
-"""Each entry inside a journey describes the flow, and a closing entry reports the outcome."""
+"""Each entry inside a journey has the flow's fields, and a closing entry has the outcome."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_entries_inside_carry_the_journey(logger: VoyageLogger, sent: Any) -> No
 
 
 def test_leaving_writes_one_closing_entry(logger: VoyageLogger, sent: Any) -> None:
-    """The end of a journey writes one closing entry with its outcome and duration."""
+    """At its end, a journey logs one closing entry, with the outcome and the duration."""
     with logger.journey("checkout"):
         pass
     (closing,) = sent()
@@ -91,7 +91,7 @@ def test_duration_is_counted_from_the_entry(logger: VoyageLogger, sent: Any) -> 
 
 
 def test_steps_carry_epoch_milliseconds(logger: VoyageLogger, sent: Any) -> None:
-    """Each step carries its time in epoch milliseconds, and the steps are in order."""
+    """Each step has a time in epoch milliseconds, and the steps are in order."""
     before = time.time_ns() // 1_000_000
     with logger.journey("checkout") as journey:
         journey.step("a")
@@ -104,7 +104,7 @@ def test_steps_carry_epoch_milliseconds(logger: VoyageLogger, sent: Any) -> None
 
 
 def test_session_is_made_if_there_is_none(logger: VoyageLogger, sent: Any) -> None:
-    """Each run of a journey has a new session, unless a session is ambient or bound."""
+    """Each run of a journey has a new session if no session is ambient or bound."""
     for _ in range(2):
         with logger.journey("fresh"):
             pass
@@ -121,7 +121,7 @@ def test_session_is_made_if_there_is_none(logger: VoyageLogger, sent: Any) -> No
 
 
 def test_exception_is_logged_and_passes_unchanged(logger: VoyageLogger, sent: Any) -> None:
-    """An exception is logged in one closing entry, and the app gets the same exception."""
+    """If an exception ends a journey, the closing entry reports it, and the app gets it."""
     error = ValueError("no funds")
     with pytest.raises(ValueError, match="no funds") as caught:  # noqa: SIM117 - nested on purpose
         with logger.journey("checkout") as journey:
@@ -156,7 +156,7 @@ def test_ticket_on_error_opens_one_ticket(logger: VoyageLogger, sent: Any) -> No
 
 
 def test_another_exception_opens_another_ticket(logger: VoyageLogger, sent: Any) -> None:
-    """If a second exception leaves the outer journey, it opens a second ticket."""
+    """If another exception leaves the outer journey, this exception opens a second ticket."""
     with (
         contextlib.suppress(KeyError),
         logger.journey("outer", ticket_on_error=True),
@@ -170,9 +170,9 @@ def test_another_exception_opens_another_ticket(logger: VoyageLogger, sent: Any)
 
 
 def test_broken_exception_is_logged_and_passes(logger: VoyageLogger, sent: Any) -> None:
-    """An exception whose `str` fails is logged, and passes to the app."""
+    """An exception whose `str` fails is logged, and the app gets the exception."""
 
-    class Broken(Exception):  # noqa: N818 - a short name is enough
+    class Broken(Exception):  # noqa: N818 - the name of the class is enough
         def __str__(self) -> str:
             raise RuntimeError("no text")
 
@@ -196,7 +196,7 @@ def test_ctrl_c_and_exit_interrupt_a_journey(
 
 
 def test_journeys_nest(logger: VoyageLogger, sent: Any) -> None:
-    """An inner journey has its own name and timeline, but the session of the outer journey."""
+    """An inner journey has its own name and timeline, but the outer journey's session."""
     with logger.journey("checkout", app_user_id="u") as outer:
         outer.step("cart_opened")
         with logger.journey("payment") as inner:
@@ -213,7 +213,7 @@ def test_journeys_nest(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_context_inside_a_journey_keeps_it(logger: VoyageLogger, sent: Any) -> None:
-    """A context inside a journey does not end the journey."""
+    """The end of a context inside a journey does not end the journey."""
     with logger.journey("checkout") as journey:
         journey.step("a")
         with logger.context(app_user_id="u"):
@@ -254,7 +254,7 @@ def test_timeline_is_a_snapshot(make_logger: MakeLogger, recorder: Recorder) -> 
 
 
 def test_timeline_is_bounded(logger: VoyageLogger, sent: Any) -> None:
-    """A long timeline has its first 10 steps, a mark, and its latest 39 steps."""
+    """A long timeline is cut to its first 10 steps, a mark, and its latest 39 steps."""
     with logger.journey("checkout") as journey:
         for number in range(49):
             journey.step(str(number))
@@ -283,7 +283,7 @@ def test_step_takes_anything(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_threads_may_share_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """Several threads may add steps to a journey while other threads log."""
+    """Several threads can add steps to a journey while other threads log."""
     old = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -350,7 +350,7 @@ def test_decorated_function_is_a_journey(logger: VoyageLogger, sent: Any) -> Non
 
 
 def test_decorated_function_s_exception_passes(logger: VoyageLogger, sent: Any) -> None:
-    """If a decorated function raises an exception, it is logged and passes unchanged."""
+    """If a decorated function raises an exception, it is logged, and the app gets it unchanged."""
 
     @logger.journey("checkout")
     def fail() -> None:
@@ -383,7 +383,7 @@ def test_traceback_begins_at_what_is_decorated(logger: VoyageLogger, sent: Any, 
 
 
 def test_traceback_of_a_wrong_call_has_a_frame(logger: VoyageLogger, sent: Any) -> None:
-    """If a call has wrong arguments, the traceback shows the decorator's frame."""
+    """If a decorated function is called with wrong arguments, the traceback shows a frame."""
 
     @logger.journey("checkout")
     def pay() -> None: ...
@@ -421,7 +421,7 @@ def test_decorated_coroutine_function_is_a_journey(logger: VoyageLogger, sent: A
 
 
 def test_decorated_object_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """For an instance with an async `__call__`, the run ends with the coroutine."""
+    """If an instance has an async `__call__`, the journey ends when the coroutine ends."""
 
     class Serve:
         async def __call__(self, name: str = "object") -> str:
@@ -437,7 +437,7 @@ def test_decorated_object_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_object_marked_as_coroutine_function_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """If an instance is marked as a coroutine function, the journey ends with its coroutine."""
+    """If an instance is marked as a coroutine function, the journey ends with the coroutine."""
     if sys.version_info < (3, 12):
         pytest.skip("nothing can be marked")
 
@@ -456,7 +456,7 @@ def test_object_marked_as_coroutine_function_is_a_journey(logger: VoyageLogger, 
 
 
 def test_closing_entry_names_what_is_decorated(logger: VoyageLogger, sent: Any) -> None:
-    """The closing entry names the function of a `partial`, or the class of an instance."""
+    """For a `partial`, the closing entry names the function; for an instance, the class."""
 
     class Handler:
         def __call__(self) -> None:
@@ -474,7 +474,7 @@ def test_closing_entry_names_what_is_decorated(logger: VoyageLogger, sent: Any) 
 def test_decorated_function_s_name_is_not_forced(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """A decorated function's name is not used if `method_name` is given or switched off."""
+    """If `method_name` is given or turned off, the decorated function's name is not used."""
     logger = make_logger(transport=recorder, flush_interval=600)
     silent = make_logger(transport=recorder, flush_interval=600, capture_method=False)
 
@@ -551,7 +551,7 @@ def test_journeys_of_tasks_do_not_mix(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_cancelled_task_s_journey_is_interrupted(logger: VoyageLogger, sent: Any) -> None:
-    """If a task is cancelled, its journey ends with the outcome "interrupted"."""
+    """If a task is cancelled inside a journey, the outcome of the journey is "interrupted"."""
 
     async def serve(is_inside: asyncio.Event) -> None:
         async with logger.journey("serve", ticket_on_error=True) as journey:
@@ -576,7 +576,7 @@ def test_cancelled_task_s_journey_is_interrupted(logger: VoyageLogger, sent: Any
 
 
 def test_one_object_serves_threads_at_once(logger: VoyageLogger, sent: Any) -> None:
-    """Several threads may enter the same journey at the same time."""
+    """Several threads can enter the same journey at the same time."""
     checkout = logger.journey("checkout")
     barrier = threading.Barrier(4)
 
@@ -597,7 +597,7 @@ def test_one_object_serves_threads_at_once(logger: VoyageLogger, sent: Any) -> N
 
 
 def test_journey_survives_a_closed_logger(logger: VoyageLogger) -> None:
-    """A journey of a closed logger raises no exception."""
+    """If the logger is closed, its journeys raise no exception."""
     with logger.journey("checkout") as journey:
         journey.step("a")
         logger.close()
@@ -622,7 +622,7 @@ def test_server_accepts_a_journey_s_entries(server: DevServer, make_logger: Make
 
 
 def test_journey_of_a_freed_logger_still_delivers(recorder: Recorder) -> None:
-    """If the logger is freed, entries of its journey are still delivered."""
+    """If the app keeps only a journey, entries are still delivered after the logger is freed."""
     journey = VoyageLogger("app", transport=recorder, flush_interval=0.01).journey("checkout")
     assert isinstance(journey, Journey)
     assert not journey._calls._pipeline._worker.orders.stops_when_empty
@@ -636,7 +636,7 @@ def test_journey_of_a_freed_logger_still_delivers(recorder: Recorder) -> None:
 def test_timeline_goes_with_entries_of_all_kinds(
     make_logger: MakeLogger, recorder: Recorder, odd: object
 ) -> None:
-    """All kinds of entries carry the same steps: plain, unusual and trimmed entries."""
+    """Plain, unusual and trimmed entries all carry the same steps."""
     logger = make_logger(transport=recorder, max_entry_bytes=2048)
     with logger.journey("checkout") as journey:
         for name in ("a", 'quoted "b"', "ü \ud800"):
@@ -679,7 +679,7 @@ def test_before_send_sees_the_timeline(make_logger: MakeLogger, recorder: Record
 
 
 def test_chain_of_tasks_holds_no_old_journey(logger: VoyageLogger) -> None:
-    """If each task of a chain starts the next inside a journey, old journeys are freed."""
+    """If each task starts the next task inside a journey, the old journeys are freed."""
     journeys: list[weakref.ref[Journey]] = []
 
     async def link(number: int, end: asyncio.Event) -> None:
@@ -698,7 +698,7 @@ def test_chain_of_tasks_holds_no_old_journey(logger: VoyageLogger) -> None:
         await end.wait()
         await asyncio.gather(*links)
         gc.collect()
-        # The context of the last task may hold its own journey and the journey of the task before.
+        # The context of the last task can hold its own journey and the previous task's journey.
         assert [journey() is None for journey in journeys[:-2]] == [True] * 19
 
     asyncio.run(main())
@@ -707,7 +707,7 @@ def test_chain_of_tasks_holds_no_old_journey(logger: VoyageLogger) -> None:
 def test_journey_that_is_left_twice_writes_one_closing_entry(
     logger: VoyageLogger, sent: Any
 ) -> None:
-    """If a journey is left twice, it writes only one closing entry and raises no exception."""
+    """If `__exit__` runs twice, the journey logs only one closing entry and raises no exception."""
     journey = logger.journey("checkout")
     with journey:
         pass

@@ -1,4 +1,4 @@
-"""A header carries a journey to another process, which checks the content of the header."""
+"""A header carries a journey to another process. The process that gets the header checks it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_journey_goes_on_elsewhere(logger: VoyageLogger, recorder: Recorder) -> 
 
 
 def test_carrier_can_be_carried_on(logger: VoyageLogger) -> None:
-    """If a journey is carried on twice, the third process gets the steps of the first process."""
+    """If a second process passes a journey on, the third process gets the first process's steps."""
     with logger.journey("checkout", session_id="s") as journey:
         journey.step("a")
         with logger.continue_journey(journey.carrier()) as second:
@@ -100,7 +100,7 @@ def test_carrier_masks_the_logger_s_secrets(make_logger: MakeLogger, recorder: R
     ids=["mapping", "wsgi", "bytes", "asgi"],
 )
 def test_headers_are_taken_in_all_forms(form: Any) -> None:
-    """The header may be in a dict or in pairs, in any case, as bytes, or under its WSGI name."""
+    """Headers can be a dict or pairs, text or bytes. The name of the header can be in any case."""
     assert unpack(form("flow=checkout")).fields == {"event_flow_name": "checkout"}
 
 
@@ -118,7 +118,7 @@ def test_without_a_journey_a_new_one_begins(
 
 
 def test_given_fields_win_over_carried_ones(logger: VoyageLogger, recorder: Recorder) -> None:
-    """Fields that the app gives take precedence over the fields of the header."""
+    """Fields that the app gives take precedence over fields in the header."""
     carrier = {HEADER: "flow=checkout;user=mallory;session=s"}
     with logger.continue_journey(carrier, "serve", app_user_id="alice"):
         pass
@@ -180,7 +180,7 @@ def test_values_from_outside_are_cleaned(
 
 
 def test_endless_headers_come_to_an_end() -> None:
-    """If the headers never end, only a limited number of them is read."""
+    """If the list of headers is endless, only a limited number of headers is read."""
     taken = 0
 
     def endless() -> Any:
@@ -199,7 +199,7 @@ def test_header_in_an_odd_text_is_read() -> None:
 
 
 def test_values_that_grow_when_quoted_still_fit() -> None:
-    """If percent-encoding makes values too long, the values are cut."""
+    """If values become too long in percent-encoding, the values are cut."""
     fields = dict.fromkeys(("event_flow_name", "session_id", "app_user_id"), "\U0001f98a" * 128)
     (header,) = pack(fields, []).values()
     assert len(header) <= MAX_LENGTH
@@ -245,7 +245,7 @@ keys = st.sampled_from([HEADER, "Voyage-Journey", b"voyage-journey", 5, None]) |
 )
 @examples(max_examples=200, deadline=None)
 def test_hostile_carriers_raise_nothing(carrier: object) -> None:
-    """From any header, `unpack` returns only short, printable values of the right type."""
+    """For any header, `unpack` returns only short, printable values of the right type."""
     carried = unpack(carrier)
     assert set(carried.fields) <= {"event_flow_name", "session_id", "app_user_id"}
     for text in (*carried.fields.values(), *(name for name, _ in carried.steps)):
@@ -258,7 +258,7 @@ def test_hostile_carriers_raise_nothing(carrier: object) -> None:
 @given(st.tuples(texts, texts, texts), st.lists(texts, max_size=60))
 @examples(max_examples=100, deadline=None)
 def test_carriers_are_safe_in_any_header(names: tuple[str, str, str], steps: list[str]) -> None:
-    """Any journey gives a short ASCII header that `unpack` can read."""
+    """For any journey, the header is short, has only ASCII, and can be read by `unpack`."""
     timeline = Timeline()
     for name in steps:
         timeline.add(name)
@@ -276,7 +276,7 @@ def test_carriers_are_safe_in_any_header(names: tuple[str, str, str], steps: lis
 
 
 def test_steps_that_do_not_fit_are_the_oldest() -> None:
-    """If not all steps fit into the header, it carries the latest steps in order."""
+    """If the header has no room for all steps, it carries the latest steps in order."""
     timeline = Timeline((f"step {number} {'x' * 90}", number) for number in range(30))
     carried = unpack(pack({"event_flow_name": "checkout"}, timeline.steps()))
     times = [moment for _, moment in carried.steps]

@@ -103,7 +103,7 @@ def test_unknown_level_is_sent_as_info_and_kept(
 
 
 def test_fields_named_as_reserved_ones_are_kept(sent: Any) -> None:
-    """Fields that are named `message` or `level` are kept in `meta_data`."""
+    """If a field is named `message` or `level`, its value is kept in `meta_data`."""
     payload = {"message": "theirs", "level": 9, "self": 1, "args": 2}
     (entry,) = sent(lambda logger: logger.info("ours", meta_data={"a": 1}, **payload))
     assert (entry["message"], entry["level"]) == ("ours", "info")
@@ -136,7 +136,7 @@ def test_caller_s_dicts_are_not_changed(sent: Any) -> None:
 
 
 def test_entries_carry_time_and_ordered_ids(sent: Any) -> None:
-    """Each entry has its time in UTC, with microseconds, and a unique, ascending `log_id`."""
+    """Each entry has a time in UTC with microseconds, and a unique `log_id` that sorts by time."""
 
     def log(logger: VoyageLogger) -> None:
         for _ in range(20):
@@ -155,14 +155,14 @@ def test_entries_carry_time_and_ordered_ids(sent: Any) -> None:
 
 
 def test_caller_s_own_stamps_win(sent: Any) -> None:
-    """If the caller gives `log_id` and `logged_at`, they are not replaced."""
+    """If the caller gives `log_id` and `logged_at`, these values are sent."""
     own = {"log_id": "mine", "logged_at": "then"}
     entries = sent(lambda logger: logger.info("x", meta_data=own), timestamps=True)
     assert entries[0]["meta_data"] == own
 
 
 def test_meta_data_that_is_no_object_is_kept(sent: Any) -> None:
-    """If `meta_data` is a text, the text is kept under the key "value"."""
+    """If `meta_data` is a text, the text is sent under the key "value"."""
     entries = sent(lambda logger: logger.info("x", meta_data="text"), timestamps=True)
     assert entries[0]["meta_data"]["value"] == "text"
 
@@ -173,14 +173,14 @@ class Checkout:
 
 
 def test_method_name_is_the_caller_s(sent: Any) -> None:
-    """`method_name` is the qualified name of the caller, or its short name in Python 3.10."""
+    """`method_name` is the qualified name of the caller, or in Python 3.10 the short name."""
     (entry,) = sent(Checkout().charge, capture_method=True)
     expected = "Checkout.charge" if sys.version_info >= (3, 11) else "charge"
     assert entry["method_name"] == expected
 
 
 def test_given_method_name_wins(sent: Any) -> None:
-    """If the caller gives `method_name`, it is not replaced."""
+    """If the caller gives `method_name`, this value is sent."""
     (entry,) = sent(lambda logger: logger.info("x", method_name="mine"), capture_method=True)
     assert entry["method_name"] == "mine"
 
@@ -198,7 +198,7 @@ def test_given_method_name_wins(sent: Any) -> None:
 def test_message_is_formatted_as_in_the_standard_library(
     sent: Any, args: tuple[Any, ...], text: str
 ) -> None:
-    """A message is formatted as in `logging`, and arguments that do not fit are kept."""
+    """Messages are formatted as in `logging`. Arguments that do not fit are also sent."""
     assert sent(lambda logger: logger.info(*args))[0]["message"] == text
 
 
@@ -239,7 +239,7 @@ def test_exc_info_without_an_exception_adds_nothing(sent: Any, nothing: object) 
 
 
 def test_level_is_a_threshold(sent: Any) -> None:
-    """Entries below the logger's `level` are neither accepted nor counted."""
+    """Entries below the logger's `level` are not accepted and not counted."""
 
     def log(logger: VoyageLogger) -> None:
         logger.debug("x")
@@ -251,7 +251,7 @@ def test_level_is_a_threshold(sent: Any) -> None:
 
 
 def test_before_send_changes_and_leaves_out(sent: Any) -> None:
-    """`before_send` gets the whole entry, and may change the entry or leave it out."""
+    """`before_send` gets the whole entry, and can change the entry or leave it out."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any] | None:
         if entry["message"] == "secret":
@@ -301,7 +301,7 @@ def test_failing_before_send_sends_the_entry_and_one_notice(
 
 
 def test_before_send_may_log(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """`before_send` may log; the entry is dropped only if the calls are nested too deeply."""
+    """`before_send` can log. If its calls are nested too deeply, one entry is dropped."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         logger.debug("from inside")
@@ -320,7 +320,7 @@ def test_before_send_may_log(make_logger: MakeLogger, recorder: Recorder) -> Non
 def test_before_send_may_be_called_any_number_of_times(
     make_logger: MakeLogger, recorder: Recorder, end: str
 ) -> None:
-    """Successive calls of `before_send` do not count as nested calls."""
+    """Calls of `before_send` that follow one another do not count as nested calls."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         if end == "raises":
@@ -417,7 +417,7 @@ def test_before_send_may_change_the_level(server: DevServer, make_logger: MakeLo
 def test_logger_inside_another_s_before_send_calls_its_own(
     make_logger: MakeLogger, recorder: Recorder
 ) -> None:
-    """If `before_send` uses another logger, that logger calls its own `before_send`."""
+    """If `before_send` uses another logger, the other logger calls its own `before_send`."""
     scrubbed = make_logger(
         transport=recorder, before_send=lambda entry: {**entry, "message": "scrubbed"}
     )
@@ -463,12 +463,12 @@ class Hostile:
     ],
 )
 def test_no_argument_makes_a_log_call_raise(sent: Any, call: Any) -> None:
-    """No argument makes a log call raise an exception, not even an argument that always raises."""
+    """A log call raises no exception for any argument, even if the argument's methods raise."""
     assert len(sent(lambda logger: call(logger, Hostile()), timestamps=True)) == 1
 
 
 def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
-    """A log call near the recursion limit does not raise from code inside the package."""
+    """Near the recursion limit, no error of a log call comes from code inside the package."""
     depths: list[int] = []
 
     def dive(logger: VoyageLogger, depth: int) -> None:
@@ -492,7 +492,7 @@ def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
 def test_call_that_fails_at_the_queue_counts_as_dropped(
     make_logger: MakeLogger, monkeypatch: pytest.MonkeyPatch, before_send: Any
 ) -> None:
-    """If the queue raises an exception, the entry counts as dropped; Ctrl-C reaches the app."""
+    """If the queue raises an error, the entry is dropped, and only Ctrl-C reaches the app."""
     logger = make_logger(before_send=before_send)
 
     def fail(kind: type[BaseException]) -> None:
@@ -525,7 +525,7 @@ def test_logging_after_close_is_counted(
 def test_entry_logged_during_close_is_counted(
     make_logger: MakeLogger, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An entry that comes to the queue after `close` counts as dropped, not as pending."""
+    """If an entry is put into the queue after `close`, it counts as dropped, not as pending."""
     logger = make_logger(transport=recorder)
     logger.info("one")
     append = logger._pipeline.queue.append
@@ -580,7 +580,7 @@ def test_transport_that_raises_is_tried_again(make_logger: MakeLogger) -> None:
 
 
 def test_transport_that_returns_nothing_is_tried_again(make_logger: MakeLogger) -> None:
-    """If a transport returns no `Outcome`, the worker sends the batch again."""
+    """If a transport does not return an `Outcome`, the worker sends the batch again."""
 
     class Forgetful(Recorder):
         calls = 0
@@ -598,7 +598,7 @@ def test_transport_that_returns_nothing_is_tried_again(make_logger: MakeLogger) 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_worker_that_dies_is_replaced(make_logger: MakeLogger) -> None:
-    """If the worker's thread ends by an error, the next log call starts a new thread."""
+    """If an error ends the worker's thread, the next log call starts a new thread."""
 
     class Deadly(Recorder):
         is_deadly = True
@@ -616,12 +616,12 @@ def test_worker_that_dies_is_replaced(make_logger: MakeLogger) -> None:
     for worker in [thread for thread in threading.enumerate() if thread.name == "voyage-logger"]:
         worker.join(10)
     logger.info("two")
-    until(lambda: logger.stats().delivered == 2)  # A log call, not a flush, has started the worker.
+    until(lambda: logger.stats().delivered == 2)  # No flush: the log call has started the worker.
     assert [entry["message"] for entry in deadly.entries] == ["one", "two"]
 
 
 def test_flush_from_on_error_returns_at_once(make_logger: MakeLogger) -> None:
-    """If `on_error` calls `flush` in the worker's thread, the flush returns at once."""
+    """If `on_error` calls `flush` in the worker's thread, `flush` returns immediately."""
     results = []
 
     class Refusing(Recorder):
@@ -642,7 +642,7 @@ def test_flush_from_on_error_returns_at_once(make_logger: MakeLogger) -> None:
 
 
 def test_broken_on_error_stops_nothing(make_logger: MakeLogger) -> None:
-    """If `on_error` raises an exception, one line reports it, and delivery continues."""
+    """If `on_error` raises an exception, one line reports the exception, and delivery continues."""
     logger = make_logger(api_key="wrong", on_error=lambda _error: 1 / 0)
     logger.info("x")
     assert not logger.flush(timeout=0.3)
@@ -670,7 +670,7 @@ def test_repr_shows_where_entries_go_and_no_secret(make_logger: MakeLogger) -> N
 
 
 def test_log_call_of_a_transport_makes_no_entry(make_logger: MakeLogger) -> None:
-    """A log call inside a transport's `send` makes no entry, because that would cause a loop."""
+    """A log call inside a transport's `send` makes no entry: the entry would cause a loop."""
 
     class Chatty(Recorder):
         def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:

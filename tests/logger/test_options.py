@@ -1,4 +1,4 @@
-"""Options come from arguments, environment variables or defaults, and each value is checked."""
+"""Options come from arguments, environment variables or defaults. Each value is checked."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class TestBadArguments:
 
     @pytest.mark.parametrize("strict", [1, "yes", None])
     def test_for_strict_are_refused_with_good_credentials_too(self, strict: Any) -> None:
-        """A wrong value of `strict` raises an error, even if the credentials are complete."""
+        """A wrong value of `strict` raises an error, even if credentials are given."""
         assert refusal(strict=strict, api_key="k", api_secret="s").parameter == "strict"
 
     @pytest.mark.parametrize("parameter", ["batch_size", "flush_interval", "app_name", "level"])
@@ -167,7 +167,7 @@ class TestBadArguments:
     def test_without_a_repr_are_refused_all_the_same(self, parameter: str, value: object) -> None:
         """If the `repr` of a wrong value fails, the constructor still raises its usual error."""
         if parameter == "level" and isinstance(value, int):
-            value = object()  # not -1, because every whole number is a level
+            value = object()  # -1 is not in the list, because every whole number is a valid level
         assert refusal(**{parameter: value}).parameter == parameter
 
     def test_of_any_length_make_a_short_error(self) -> None:
@@ -208,7 +208,7 @@ class TestSecrets:
         assert "hunter2" not in f"{error} {error!r} {error.args} {vars(error)}"
 
     def test_in_the_environment_are_never_repeated(self) -> None:
-        """The error about an environment variable does not show a secret from the variable."""
+        """The error about a wrong environment variable does not show a secret in its value."""
         found = endpoint(
             VOYAGE_LOGS_URL="https://user:hunter2@api.example.com",
             VOYAGE_LOGS_KEY="hunter2é",
@@ -251,7 +251,7 @@ class TestRulesAcrossArguments:
         VoyageLogger("app", max_spool_bytes=2 * MIB, transport=Nowhere())
 
     def test_the_least_that_fits_is_taken(self) -> None:
-        """The smallest allowed value of each of these options is valid."""
+        """For each of these options, the smallest allowed value is valid."""
         least = 1024 + BODY_OVERHEAD
 
         logger = VoyageLogger(
@@ -288,7 +288,7 @@ class TestGoodArguments:
         ids=str,
     )
     def test_are_taken(self, arguments: dict[str, Any]) -> None:
-        """The smallest, the largest and each documented value of an option are valid."""
+        """For each option, the smallest, the largest and all documented values are valid."""
         logger = VoyageLogger(**{"app_name": "app", "transport": Nowhere(), **arguments})
 
         assert logger.stats().last_problem is None
@@ -304,13 +304,13 @@ class TestGoodArguments:
         ],
     )
     def test_of_a_url_are_its_root(self, url: str, root: str) -> None:
-        """Slashes and spaces around a URL are removed."""
+        """Spaces around a URL, and slashes at its end, are removed."""
         assert endpoint(base_url=url).base_url == root
 
     @given(st.text(max_size=60))
     @settings(max_examples=40, deadline=None)
     def test_or_bad_ones_there_is_no_third(self, text: str) -> None:
-        """Any text is either a valid URL or raises a `ConfigurationError`."""
+        """For any text as a URL, the constructor either works or raises a `ConfigurationError`."""
         for url in (text, f"https://{text}", f"http://host:{text}", f"https://host/{text}"):
             try:
                 found = endpoint(base_url=url).base_url
@@ -333,13 +333,13 @@ class TestGoodArguments:
         ],
     )
     def test_of_a_url_are_exposed_in_the_clear(self, url: str, *, exposed: bool) -> None:
-        """`http` exposes secrets, except in a connection to the same machine."""
+        """A URL with `http` exposes secrets, but not on a connection to the same machine."""
         assert endpoint(base_url=url).is_exposed is exposed
 
 
 class TestPrecedence:
     def test_of_the_url(self) -> None:
-        """The URL comes from the argument, else from the variable, else from the default."""
+        """The URL comes from the argument, or else from the variable, or else from the default."""
         environ = {"VOYAGE_LOGS_URL": "https://env.example"}
 
         assert endpoint(base_url="https://arg.example", **environ).base_url == "https://arg.example"
@@ -364,7 +364,7 @@ class TestPrecedence:
         variable: str | None,
         expected: str,
     ) -> None:
-        """The argument `environment` takes precedence; a blank variable counts as not set."""
+        """The argument `environment` takes precedence. A blank variable counts as not set."""
         if variable is not None:
             monkeypatch.setenv("VOYAGE_LOGS_ENVIRONMENT", variable)
 
@@ -391,7 +391,7 @@ class TestPrecedence:
         variable: str | None,
         expected: Path | None,
     ) -> None:
-        """The argument `spool_dir` takes precedence; a blank variable counts as not set."""
+        """The argument `spool_dir` takes precedence. A blank variable counts as not set."""
         if variable is not None:
             monkeypatch.setenv("VOYAGE_LOGS_SPOOL_DIR", variable)
 
@@ -412,7 +412,7 @@ class TestPrecedence:
         assert endpoint().credentials is None
 
     def test_of_each_half_of_the_credentials(self) -> None:
-        """The key may come from an argument and the secret from a variable, or the reverse."""
+        """One of key and secret can come from an argument, and the other from a variable."""
         assert endpoint(api_key="a", **KEYS).credentials == Credentials("a", "secret")
         assert endpoint(api_secret="b", **KEYS).credentials == Credentials("key", "b")
 
@@ -423,7 +423,7 @@ class TestPrecedence:
         assert endpoint(VOYAGE_LOGS_KEY=blank, VOYAGE_LOGS_SECRET="s").credentials is None
 
     def test_blanks_around_credentials_are_stripped(self) -> None:
-        """Blanks around a key or secret are removed, such as a line break at the end."""
+        """Blanks around a key or secret, such as a line break at the end, are removed."""
         found = endpoint(VOYAGE_LOGS_KEY=" key\n", VOYAGE_LOGS_SECRET="secret\r\n")
 
         assert found.credentials == Credentials("key", "secret")
@@ -439,7 +439,7 @@ class TestPrecedence:
 
 class TestSnippetVariables:
     def test_count_as_a_pair(self) -> None:
-        """The two variables from the vendor's short example are read."""
+        """If both variables of the vendor's short example are set, they are used."""
         found = endpoint(**SNIPPET)
 
         assert found.credentials == Credentials("snippet-key", "snippet-secret")
@@ -448,7 +448,7 @@ class TestSnippetVariables:
     @pytest.mark.parametrize("name", SNIPPET)
     @pytest.mark.parametrize("other", [{}, {"VOYAGE_API_KEY": " ", "VOYAGE_API_SECRET": " "}])
     def test_do_not_count_alone(self, name: str, other: dict[str, str]) -> None:
-        """VOYAGE_API_KEY alone is not used, because it may belong to the package `voyageai`."""
+        """VOYAGE_API_KEY alone is not used: the package `voyageai` has the same variable."""
         found = endpoint(**{**other, name: "alone"})
 
         assert found.credentials is None
@@ -497,7 +497,7 @@ class TestProblems:
         assert problem.startswith("VOYAGE_LOGS_URL='ftp://x': must be an http:// or https:// URL")
 
     def test_of_an_unusable_key_name_its_variable(self) -> None:
-        """If the key in a variable is wrong, it is not used, and the message names the variable."""
+        """A wrong key in a variable is not used, and the message names the variable."""
         found = endpoint(VOYAGE_LOGS_KEY="ké", VOYAGE_LOGS_SECRET="s")
 
         assert found.credentials is None

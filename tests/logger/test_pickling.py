@@ -1,4 +1,4 @@
-"""A copied or unpickled logger is the same logger, or an equal logger in another process."""
+"""A copied or unpickled logger is the same logger, or in another process an equal logger."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def dumps(thing: object) -> bytes:
 
 
 def loads(data: bytes) -> Any:
-    return pickle.loads(data)  # noqa: S301 - made by this test
+    return pickle.loads(data)  # noqa: S301 - this test has made the pickle
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def emigrate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 def elsewhere(
     data: bytes, code: str, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run code in another process that gets `data`, the bytes of a pickle."""
+    """In another process, run code that finds the bytes of a pickle in `data`."""
     prelude = "import pickle, sys, threading\ndata = bytes.fromhex(sys.argv[1])\n"
     program = prelude + textwrap.dedent(code)
     return python("-W", "error", "-c", program, data.hex(), environ=environ)
@@ -90,7 +90,7 @@ def test_copy_is_the_logger_itself(copied: Callable[[object], object]) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_pickle_gives_the_logger_itself_where_it_was_made(protocol: int) -> None:
-    """An unpickled logger is the same logger in the process that made it."""
+    """In the process that made the logger, unpickling returns this same logger."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     transport = Transport(KEY, SECRET)
     assert loads(pickle.dumps(logger, protocol)) is logger
@@ -98,7 +98,7 @@ def test_pickle_gives_the_logger_itself_where_it_was_made(protocol: int) -> None
 
 
 def test_pickle_of_a_bound_logger_keeps_the_bound_fields(make_logger: Any) -> None:
-    """An unpickled bound logger has the same fields in the process that made it."""
+    """In the process that made it, an unpickled bound logger has the same bound fields."""
     logger = make_logger()
     bound = logger.bind(app_user_id="u")
     found = loads(dumps(bound))
@@ -107,14 +107,14 @@ def test_pickle_of_a_bound_logger_keeps_the_bound_fields(make_logger: Any) -> No
 
 
 def test_closed_logger_is_itself_where_it_was_made(make_logger: Any) -> None:
-    """A closed logger that is unpickled in its own process is still closed."""
+    """If a closed logger is unpickled in its own process, it is still closed."""
     logger = make_logger()
     logger.close()
     assert loads(dumps(logger)) is logger
 
 
 def test_registry_keeps_no_logger_alive() -> None:
-    """The registry of loggers does not keep a logger of its own process alive."""
+    """The registry that unpickling uses does not keep a logger alive."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     assert loads(dumps(logger)) is logger
     gone = weakref.ref(logger)
@@ -226,7 +226,7 @@ def test_all_arguments_but_the_secrets_travel(
 
 
 def test_every_argument_of_the_constructor_is_accounted_for() -> None:
-    """Each argument of the constructor is either pickled or listed as left out."""
+    """A pickle either contains an argument of the constructor, or a list names it as left out."""
     code = VoyageLogger.__init__.__code__
     names = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
@@ -250,7 +250,7 @@ def test_different_configurations_stay_apart(
 def test_pickle_gives_an_equal_logger_of_the_process(
     credentials: None, emigrate: Callable[[], None]
 ) -> None:
-    """If the other process has already made an equal logger, unpickling returns this logger."""
+    """If another process has already made an equal logger, unpickling returns this logger."""
     data = dumps(VoyageLogger("app", before_send=mark))
     emigrate()
     module_s_own = VoyageLogger("app", before_send=mark)
@@ -270,7 +270,7 @@ def test_pickle_never_gives_a_logger_with_its_own_secrets(
 def test_closed_logger_arrives_open(
     credentials: None, emigrate: Callable[[], None], server: DevServer
 ) -> None:
-    """A closed logger that is unpickled in another process is open there."""
+    """If a closed logger is unpickled in another process, it is open there."""
     logger = VoyageLogger("app")
     logger.close()
     data = dumps(logger)
@@ -344,7 +344,7 @@ def test_function_that_cannot_be_pickled_gets_pickle_s_own_error() -> None:
 
 
 class Preset(VoyageLogger):
-    """A subclass whose constructor has other arguments."""
+    """A subclass whose constructor has different arguments."""
 
     def __init__(self, tenant: str) -> None:
         super().__init__("app", environment=tenant, api_key=KEY, api_secret=SECRET)
@@ -431,7 +431,7 @@ if __name__ == "__main__":
 def test_thousand_tasks_with_a_logger_in_a_pool(
     server: DevServer, tmp_path: Path, method: str, pool: str
 ) -> None:
-    """If a thousand tasks of a pool get a logger, each process has one thread for all of them."""
+    """If a pool runs a thousand tasks with a logger, each process has only one worker thread."""
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"the system has no {method}")
     script = tmp_path / "script.py"

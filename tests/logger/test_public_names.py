@@ -11,7 +11,7 @@ import pytest
 import voyage_logger
 from voyage_logger import VoyageLogger, transports
 
-VALUES = {"DEFAULT_REDACTED_KEYS", "__version__"}  # these are texts and have no module
+VALUES = {"DEFAULT_REDACTED_KEYS", "__version__"}  # texts, which have no module
 PUBLIC = [
     *((voyage_logger, name) for name in voyage_logger.__all__ if name not in VALUES),
     (transports, "ConsoleTransport"),
@@ -20,16 +20,16 @@ PUBLIC = [
 
 @pytest.mark.parametrize(("module", "name"), PUBLIC, ids=[name for _, name in PUBLIC])
 def test_public_object_shows_and_pickles_its_public_name(module: Any, name: str) -> None:
-    """Each public class and function names its public module, and a pickle does so, too."""
+    """Each public class and function has its public module in its `__module__` and in pickles."""
     found = getattr(module, name)
     assert (found.__module__, found.__qualname__) == (module.__name__, name)
     pickled = pickle.dumps(found)
     assert b"voyage_logger._" not in pickled
-    assert pickle.loads(pickled) is found  # noqa: S301 - made by this test
+    assert pickle.loads(pickled) is found  # noqa: S301 - this test has made the pickle
 
 
 def test_traceback_names_the_public_error() -> None:
-    """A traceback shows the public name of an error."""
+    """A traceback shows the public name of an error class."""
     with pytest.raises(voyage_logger.ConfigurationError) as caught:
         VoyageLogger("")
     assert pydoc.classname(caught.type, "") == "voyage_logger.ConfigurationError"

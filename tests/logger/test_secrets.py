@@ -37,7 +37,7 @@ ENTRY = {"message": "x", "level": "info", "app_name": "app", "environment": "tes
 
 
 def assert_clean(*seen: object) -> None:
-    """Assert that the texts contain no recognizable part of a secret."""
+    """Check that the texts contain no recognizable part of a secret."""
     for each in seen:
         data = each if isinstance(each, bytes) else str(each).encode()
         for secret in (KEY, SECRET, TOKEN):
@@ -126,7 +126,7 @@ def signed_in(echo: Echo, logger_to: Callable[..., VoyageLogger]) -> tuple[Voyag
 
 
 def dump(thing: object, seen: set[int]) -> str:
-    """Return the `repr` of a value and, recursively, of all its attributes."""
+    """Return the `repr` of a value, of all its attributes, of their attributes, and so on."""
     if id(thing) in seen:
         return ""
     seen.add(id(thing))
@@ -163,7 +163,7 @@ def test_no_repr_shows_them(signed_in: tuple[VoyageLogger, Transport]) -> None:
 def test_no_pickle_carries_them(
     signed_in: tuple[VoyageLogger, Transport], dumps: Callable[[object], bytes]
 ) -> None:
-    """No pickle contains a secret, whatever protocol is used."""
+    """Pickles contain no secret, with any protocol of pickle."""
     logger, transport = signed_in
     with_transport = VoyageLogger("app", transport=transport)
     assert_clean(dumps(logger), dumps(transport), dumps(with_transport))
@@ -171,7 +171,7 @@ def test_no_pickle_carries_them(
 
 
 def test_credentials_by_themselves_are_not_pickled() -> None:
-    """An attempt to pickle the credentials raises an error."""
+    """The credentials alone cannot be pickled: the attempt raises an error."""
     for thing in (Credentials(KEY, SECRET), Token(TOKEN, 1.0)):
         with pytest.raises(TypeError, match="secret"):
             pickle.dumps(thing)
@@ -203,7 +203,7 @@ def test_no_error_of_verify_shows_them(
     status: int,
     kind: type[VoyageError],
 ) -> None:
-    """No error of `verify` shows a secret, not even in the local variables of its traceback."""
+    """Errors of `verify` show no secret, even if the traceback shows local variables."""
     caplog.set_level(logging.DEBUG)
     echo.sign_in_status = status
     logger = logger_to(echo.url)
@@ -232,7 +232,7 @@ def test_no_error_of_a_server_that_is_none_shows_them(
 
 
 def test_no_error_of_the_constructor_shows_them() -> None:
-    """No error about a wrong key shows the key."""
+    """An error about a wrong key does not show the key."""
     wrong: list[dict[str, Any]] = [
         {"api_key": f"{KEY}\n{KEY}", "api_secret": SECRET},
         {"api_key": KEY, "api_secret": f"{SECRET}\u00e9"},
@@ -278,7 +278,7 @@ def test_no_word_of_delivery_shows_them(
     capfd: pytest.CaptureFixture[str],
     status: int,
 ) -> None:
-    """If the server repeats a secret, no message, log line or count of the client shows it."""
+    """If the server's answer repeats a secret, no message or log line of the client shows it."""
     caplog.set_level(logging.DEBUG)
     echo.batch_status = status
     errors: list[VoyageError] = []
@@ -289,7 +289,7 @@ def test_no_word_of_delivery_shows_them(
     transport = logger._transport
     outcome = transport.send([json.dumps(ENTRY).encode()])
     logger.close(timeout=0)
-    until(lambda: errors)  # The worker may call `on_error` later.
+    until(lambda: errors)  # The worker may call `on_error` a little later.
     captured = capfd.readouterr()
     assert captured.err
     for error in errors:

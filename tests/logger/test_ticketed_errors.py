@@ -1,4 +1,4 @@
-"""An exception that leaves several journeys opens one ticket, and is not kept alive."""
+"""An exception that leaves several journeys opens only one ticket, and can then be freed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     Tickets = Callable[[], dict[str, bool]]
 
 
-class Group(Exception):  # noqa: N818 - the name of Python 3.11
-    """An exception group that is not a built-in class, as from a backport for Python 3.10."""
+class Group(Exception):  # noqa: N818 - the same name as the class of Python 3.11
+    """An exception group whose class is not built in, as in a backport for Python 3.10."""
 
     def __init__(self, *exceptions: BaseException) -> None:
         super().__init__("several")
@@ -31,7 +31,7 @@ class Group(Exception):  # noqa: N818 - the name of Python 3.11
 
 
 class Marked:
-    """An exception to which a weak reference is possible."""
+    """An exception that can have weak references."""
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def tickets(logger: VoyageLogger, recorder: Recorder) -> Tickets:
 
 
 def failed(logger: VoyageLogger, name: str, error: Exception) -> Exception:
-    """Return the exception after it has left a journey and opened a ticket."""
+    """Return an exception that has left a journey and opened a ticket."""
     with contextlib.suppress(type(error)), logger.journey(name, ticket_on_error=True):
         raise error
     return error
@@ -98,7 +98,7 @@ def test_task_group_of_children_with_tickets_opens_none(
         async with logger.journey("outer", ticket_on_error=True), asyncio.TaskGroup() as group:
             group.create_task(middle())
 
-    with contextlib.suppress(ExceptionGroup):  # noqa: F821 - see the skip mark
+    with contextlib.suppress(ExceptionGroup):  # noqa: F821 - not run before Python 3.11
         asyncio.run(main())
     assert tickets() == {"child": True, "middle": False, "outer": False}
 
@@ -121,7 +121,7 @@ def test_group_with_a_member_without_a_ticket_opens_one(
     "group", [Group(*[ValueError("x")] * 1000), Group()], ids=["large", "empty"]
 )
 def test_odd_group_counts_as_one(logger: VoyageLogger, tickets: Tickets, group: Group) -> None:
-    """An exception group that is very large or empty counts as one exception."""
+    """A very large or empty exception group counts as a single exception."""
     with (
         pytest.raises(Group),
         logger.journey("outer", ticket_on_error=True),
@@ -182,7 +182,7 @@ def test_exception_is_not_changed(logger: VoyageLogger) -> None:
 
 
 def test_handled_exception_is_not_kept(logger: VoyageLogger) -> None:
-    """A journey does not keep a handled exception alive."""
+    """After an exception is handled, the journey does not keep the exception alive."""
 
     def work() -> weakref.ref[Marked]:
         large = Marked()
@@ -197,7 +197,7 @@ def test_handled_exception_is_not_kept(logger: VoyageLogger) -> None:
 
 
 def test_journey_that_is_over_keeps_nothing(logger: VoyageLogger) -> None:
-    """A journey that has ended keeps no inner journey or exception alive."""
+    """After its end, a journey does not keep inner journeys or exceptions alive."""
     journey = logger.journey("outer")
     with journey:
         error = ValueError("x")
@@ -210,7 +210,7 @@ def test_journey_that_is_over_keeps_nothing(logger: VoyageLogger) -> None:
 
 
 def test_exception_in_the_place_of_another_is_another() -> None:
-    """A new exception that has the `id` of a freed exception opens its own ticket."""
+    """If a new exception gets the `id` of a freed exception, it still opens its own ticket."""
     ticketed = Ticketed()
     error = ValueError("x")
     address = id(error)

@@ -85,7 +85,7 @@ def test_thread_s_end_is_logged(logger: VoyageLogger, recorder: Recorder, seen: 
 
 
 def test_ctrl_c_and_exit_are_not_logged(logger: VoyageLogger, seen: list[Any]) -> None:
-    """`KeyboardInterrupt` and `SystemExit` are not logged, but the app's hooks are called."""
+    """`KeyboardInterrupt` and `SystemExit` are not logged, but the app's hooks get them."""
     undo = logger.capture_uncaught()
     sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     threading.excepthook(threading.ExceptHookArgs((SystemExit, SystemExit(), None, None)))
@@ -97,7 +97,7 @@ def test_ctrl_c_and_exit_are_not_logged(logger: VoyageLogger, seen: list[Any]) -
 def test_entry_is_made_before_the_app_s_hooks_are_called(
     logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The entry is made before the app's hook runs, because the hook may end the process."""
+    """The entry is made before the app's hook runs, because the hook might end the process."""
     accepted: list[int] = []
 
     def hook(*_args: Any) -> None:
@@ -123,7 +123,7 @@ def test_entry_is_made_before_the_app_s_hooks_are_called(
 def test_logger_with_two_captures_logs_once(
     logger: VoyageLogger, seen: list[Any], *, is_undone_first: bool
 ) -> None:
-    """If a logger and its bound logger both capture exceptions, each is logged only once."""
+    """If a logger and its bound logger capture exceptions, each exception is logged only once."""
     handled: list[Any] = []
 
     async def main() -> None:
@@ -160,7 +160,7 @@ def test_each_of_two_loggers_logs(make_logger: MakeLogger, seen: list[Any]) -> N
 def test_exception_during_a_report_is_logged_too(
     logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a second exception occurs while the first is reported, the second is also logged."""
+    """If an exception occurs while another exception is reported, both are logged."""
     others = [caught(), caught()]
 
     def hook(*_args: Any) -> None:
@@ -233,7 +233,7 @@ def run_in_the_loop(logger: VoyageLogger, main: Callable[[], Awaitable[object]])
 def test_freed_task_keeps_its_own_context(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """If a freed task has failed, its entry has the task's context (since Python 3.12)."""
+    """Since Python 3.12, the entry about a failed, freed task has the context of the task."""
 
     async def work() -> None:
         fail()
@@ -243,7 +243,7 @@ def test_freed_task_keeps_its_own_context(
             tasks = [asyncio.create_task(work())]
         await asyncio.wait(tasks)
         with logger.journey("checkout", app_user_id="bob"):
-            tasks.clear()  # frees the tasks whose results nobody has read
+            tasks.clear()  # frees the tasks whose exceptions nobody has read
             gc.collect()
             logger.info("still bob's")
 
@@ -282,7 +282,7 @@ def test_freed_future_has_no_context(
 
 
 def test_callback_keeps_its_own_context(logger: VoyageLogger, recorder: Recorder) -> None:
-    """If a callback fails, its entry has the callback's context (since Python 3.12)."""
+    """Since Python 3.12, the entry about a failed callback has the context of the callback."""
 
     async def main() -> None:
         with logger.context(app_user_id="alice"):
@@ -298,7 +298,7 @@ def test_callback_keeps_its_own_context(logger: VoyageLogger, recorder: Recorder
 def test_failure_reported_by_a_library_has_the_present_context(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """If a library reports a failure to the loop, the entry has the context of the report."""
+    """If a library reports a failure to the event loop, the entry has the reporter's context."""
 
     async def main() -> None:
         with logger.context(app_user_id="alice"):
@@ -362,7 +362,7 @@ def test_undo_restores_the_previous_hooks(logger: VoyageLogger) -> None:
 
 
 def test_undo_leaves_later_hooks_alone(logger: VoyageLogger, seen: list[Any]) -> None:
-    """If the app has set a later hook, `undo` does not remove the later hook."""
+    """If the app has set a hook after the capture, `undo` does not remove this hook."""
     undo = logger.capture_uncaught()
     ours = sys.excepthook
 
@@ -387,7 +387,7 @@ def leave(logger: VoyageLogger, error: BaseException) -> None:
 def test_exception_that_leaves_the_with_block_is_logged_once(
     logger: VoyageLogger, recorder: Recorder, seen: list[Any]
 ) -> None:
-    """An exception that ends the `with` block is logged before the close."""
+    """If an exception ends the `with` block, it is logged before the logger is closed."""
     undo = logger.capture_uncaught()
     leave(logger, ValueError("out"))
     undo()

@@ -1,4 +1,4 @@
-"""In child processes of any kind, each entry is sent once, by the process that logged it."""
+"""With child processes of any kind, each entry is sent once, by the process that logged it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @needs_fork
 def test_fork_sends_each_entry_once(server: DevServer) -> None:
-    """All entries of parent and child arrive once, also those from before the fork."""
+    """Each entry of parent and child arrives once, even if it was logged before the fork."""
     done = run(
         server,
         """\
@@ -44,7 +44,7 @@ def test_fork_sends_each_entry_once(server: DevServer) -> None:
 
 @needs_fork
 def test_child_makes_connections_of_its_own(server: DevServer) -> None:
-    """A forked child opens a new connection, because it must not read its parent's answers."""
+    """A forked child opens new connections: on old ones, it would get its parent's answers."""
     done = run(
         server,
         """\
@@ -105,7 +105,7 @@ def test_grandchildren_send_their_own_entries(server: DevServer) -> None:
 
 @needs_fork
 def test_child_that_calls_sys_exit_sends_its_entries(server: DevServer) -> None:
-    """A forked child that calls `sys.exit` sends its entries, and keeps its exit code."""
+    """If a forked child calls `sys.exit`, its entries are sent, and its exit code stays."""
     done = run(
         server,
         """\
@@ -132,11 +132,11 @@ fork_at_exit = pytest.mark.skipif(
 @needs_fork
 @fork_at_exit
 def test_child_that_is_forked_in_an_exit_hook_has_the_full_time(server: DevServer) -> None:
-    """If Ctrl-C interrupts the parent's exit, a forked child still has its full time limit."""
+    """If a child is forked after Ctrl-C interrupted the parent's exit, it has its full time."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
-        server.wait_for_requests(1, endpoint="batch")  # this request is sent only at exit
+        server.wait_for_requests(1, endpoint="batch")  # the next request is sent only at exit
         process.send_signal(signal.SIGINT)
 
     done = run(
@@ -160,7 +160,7 @@ def test_child_that_is_forked_in_an_exit_hook_has_the_full_time(server: DevServe
 @needs_fork
 @fork_at_exit
 def test_sigterm_that_the_drain_defers_is_not_deferred_in_a_child(server: DevServer) -> None:
-    """While a parent defers SIGTERM at exit, SIGTERM still ends a forked child at once."""
+    """While a parent defers SIGTERM at its exit, SIGTERM ends a forked child immediately."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -199,7 +199,7 @@ def test_sigterm_that_the_drain_defers_is_not_deferred_in_a_child(server: DevSer
     assert (done.code, messages(server)) == (-signal.SIGTERM, ["x"])
 
 
-# When C code such as uWSGI forks, the fork hooks of the package do not run.
+# If C code such as uWSGI forks, the fork hooks of the package do not run.
 BARE_FORK = """\
 from voyage_logger._delivery import exit_and_fork
 logger.info("parent")
@@ -229,7 +229,7 @@ os.waitpid(child, 0)
 
 @needs_fork
 def test_silent_child_of_a_fork_that_skipped_the_hooks_sends_nothing(server: DevServer) -> None:
-    """A child that logs nothing does not send the entries of its parent at exit."""
+    """At its exit, a child that logs nothing does not send the entries of its parent."""
     done = run(server, BARE_FORK + "if child: os.waitpid(child, 0)", flags=FORKING)
     assert (done.code, done.err) == (0, "")
     assert messages(server) == ["parent"]
@@ -237,7 +237,7 @@ def test_silent_child_of_a_fork_that_skipped_the_hooks_sends_nothing(server: Dev
 
 @needs_fork
 def test_child_that_is_forked_during_a_request_can_exit(server: DevServer) -> None:
-    """A child can exit even if the worker held a lock of its connection pool at the fork."""
+    """A child can exit even if the parent's worker held a connection pool's lock at the fork."""
     done = run(
         server,
         """\
@@ -405,12 +405,12 @@ KINDS = {
 def test_children_of_multiprocessing_deliver_when_they_end(
     server: DevServer, tmp_path: Path, method: str, kind: str, expected: list[str]
 ) -> None:
-    """Children of multiprocessing run no exit hooks, but each of their entries arrives once.
+    """Children of multiprocessing run no exit hooks, but each entry of a child arrives once.
 
     At the end of its `with` block, a pool ends its children with SIGTERM, so the children call
     `flush_on_sigterm`. The script repeats the signal, because a child may miss it: CPython does
     not run a Python handler if the signal arrives just before the main thread blocks in a lock.
-    A child of a pool that has no task blocks in a lock.
+    A pool's child without a task blocks in a lock.
     """
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"the system has no {method}")
@@ -493,7 +493,7 @@ def test_children_of_billiard_deliver_when_they_end(
 def test_uwsgi_without_threads_is_warned_of_once(
     server: DevServer, version: tuple[object, ...], options: dict[str, object], is_warned_of: bool
 ) -> None:
-    """If uWSGI runs without threads, the first log call writes one line that names the option.
+    """If uWSGI runs without threads, the first log call prints a line with the missing option.
 
     The test uses a fake module `uwsgi` that has the values of version 2.0.31, because the
     compilation of uWSGI takes longer than all tests.

@@ -1,6 +1,6 @@
-"""At exit, a process sends its entries within the time limit, and reports losses.
+"""Tests that at exit a process sends its entries within its time limit, and reports losses.
 
-The matrix combines many ways to end a program with many kinds of servers. The first test of each
+The matrix combines each ending of a program with each kind of server. The first test of each
 variant runs all programs of this variant, four at a time, because a program waits most of the time.
 """
 
@@ -105,7 +105,7 @@ def shutdown_of(kind: str) -> float:
 
 
 def is_in_time(done: Done, kind: str) -> bool:
-    """Return True if the exit hooks, or an exit without hooks, took no longer than allowed."""
+    """Return True if the exit hooks, or the exit if no hooks run, took no longer than allowed."""
     most = shutdown_of(kind) + 1
     return done.hook_seconds < most if done.hook_seconds > 0 else done.exit_seconds < most + SLACK
 
@@ -119,7 +119,7 @@ class Cell:
 
     @property
     def logged(self) -> set[str]:
-        """Return the entries whose log calls have certainly returned."""
+        """Return the entries of the log calls that have certainly returned."""
         return set(self.done.said) or {f"entry {n}" for n in range(8)}
 
 
@@ -128,7 +128,7 @@ Matrix = Callable[[str, str, str], Cell]
 
 
 def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
-    """Run a program for each way to end and each kind of server."""
+    """Run a program for each ending and each kind of server."""
     flags, closed_stderr = VARIANTS[variant]
     with ExitStack() as stack:
         taken = stack.enter_context(socket.socket())
@@ -143,7 +143,7 @@ def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
         }
 
         def run_one(cell: tuple[str, str]) -> Cell:
-            """Run a program, and repeat it if it took too long, because the machine may be busy."""
+            """Run a program, and run it again if it took too long, perhaps on a busy machine."""
             for _ in range(3):
                 found = run_once(cell)
                 if is_in_time(found.done, cell[1]):
@@ -171,14 +171,14 @@ def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
 
 
 def words_of(done: Done) -> list[str]:
-    """Return the lines on stderr, but not the lines of the program's own traceback."""
+    """Return the lines on stderr without the lines of the program's own traceback."""
     own = r"^Traceback .*\n(?:  .*\n)+(?:ValueError|KeyboardInterrupt)\n"
     return re.sub(own, "", done.err, count=1, flags=re.MULTILINE).splitlines()
 
 
 @pytest.fixture(scope="module")
 def matrix() -> Matrix:
-    """Return a function that returns a cell; its first call for a variant runs all its programs."""
+    """Return a function that runs all programs of a variant once, and returns a cell."""
     run_all = cache(run_matrix)
 
     def cell(variant: str, ending: str, kind: str) -> Cell:
@@ -205,7 +205,7 @@ each_ending = pytest.mark.parametrize(
 def test_entries_arrive_when_the_server_can_take_them(
     matrix: Matrix, variant: str, ending: str
 ) -> None:
-    """If the server works, all entries arrive once after each way to end, and stderr is empty."""
+    """If the server works, each entry arrives once for every ending, and stderr is empty."""
     cell = matrix(variant, ending, "healthy")
     assert cell.logged <= set(cell.arrived)
     assert len(set(cell.arrived)) == len(cell.arrived)
@@ -219,9 +219,9 @@ def test_entries_arrive_when_the_server_can_take_them(
 def test_exit_is_bounded_and_its_code_is_the_program_s(
     matrix: Matrix, variant: str, ending: str, kind: str
 ) -> None:
-    """A server delays the exit by at most `shutdown_timeout` plus one second.
+    """No server delays the exit by more than `shutdown_timeout` plus one second.
 
-    The time after the exit hooks does not count.
+    The time after the exit hooks is not counted.
     """
     done = matrix(variant, ending, kind).done
     assert done.code == CODES.get(ending, 0), done.err
@@ -235,25 +235,25 @@ def test_exit_is_bounded_and_its_code_is_the_program_s(
 def test_losses_at_exit_are_counted_exactly(
     matrix: Matrix, variant: str, ending: str, kind: str
 ) -> None:
-    """One line counts lost entries, and a second line counts the lost entries of exit hooks."""
+    """One line counts the lost entries, and one more line counts lost entries of exit hooks."""
     cell = matrix(variant, ending, kind)
     assert cell.arrived == []
     losses = cell.done.losses
-    told = (" lost (", ": entries are waiting: ")  # if slow, a line has the second text
+    told = (" lost (", ": entries are waiting: ")  # on a slow machine, a line has the second text
     assert [line for line in words_of(cell.done) if not any(map(line.__contains__, told))] == []
-    if VARIANTS[variant][1] or ending == "sigterm":  # SIGTERM ends Python without a report
+    if VARIANTS[variant][1] or ending == "sigterm":  # SIGTERM ends Python before a line is written
         assert losses == []
-    elif ending.startswith("logging in"):  # the hook logs after the first line was written
+    elif ending.startswith("logging in"):  # the hook logs after the first line is written
         assert losses == [
             "voyage-logger: 7 entries lost (7 info): 7 shutdown",
             "voyage-logger: 1 entry lost (1 error): 1 shutdown",
         ]
-    elif ending == "first entry in an exit hook":  # each log call writes its own line
+    elif ending == "first entry in an exit hook":  # each log call causes its own line
         assert losses == [
             "voyage-logger: 1 entry lost (1 info): 1 shutdown",
             "voyage-logger: 7 entries lost (6 info, 1 error): 7 shutdown",
         ]
-    elif ending == "daemon threads":  # the threads still log after the line was written
+    elif ending == "daemon threads":  # the threads still log after the first line
         assert len(losses) <= 2
         assert sum(int(line.split()[1]) for line in losses) >= 40
     elif ending == "threads":
@@ -263,7 +263,7 @@ def test_losses_at_exit_are_counted_exactly(
 
 
 def test_entry_of_a_destructor_at_the_very_end_is_counted(server: DevServer) -> None:
-    """An entry that a destructor logs too late to be sent is counted as dropped."""
+    """If a destructor logs an entry too late to be sent, the entry counts as dropped."""
     code = TOO_LATE.replace("COUNTS", "True") + "logger.info('x')\nending()"
     done = run(server, code)
     assert (done.code, done.said) == (0, ("True {'shutdown': 1}",))
@@ -271,7 +271,7 @@ def test_entry_of_a_destructor_at_the_very_end_is_counted(server: DevServer) -> 
 
 
 def test_destructor_at_the_very_end_does_not_wait_for_a_frozen_thread(server: DevServer) -> None:
-    """A destructor can log at the very end, even if a frozen thread holds the queue's lock."""
+    """At the very end, a destructor can log even if a frozen thread holds the queue's lock."""
     code = """\
 taking, taken = threading.Event(), threading.Event()
 def hold():

@@ -1,12 +1,12 @@
-"""The import, an idle worker and a log call cost few system calls and little work.
+"""An import, an idle worker and a log call need little work and few system calls.
 
-- `import voyage_logger` loads no HTTP stack and no other library that is slow to load.
+- `import voyage_logger` does not load the HTTP client or any library that loads slowly.
   (`tests/budget/budget.toml` limits the number of instructions.)
 - While nothing is queued, the worker sleeps and is never woken. If `spool_dir` is set, the worker
-  looks at the folder every 30 seconds.
+  lists the spool folder every 30 seconds.
 - A log call makes the system call `getpid` to notice a fork. If `spool_dir` is set, a log call
-  also makes one `write`. Few log calls make other system calls, for example to get memory, to
-  open a file or to wake the worker.
+  also makes one `write`. Only a few log calls make other system calls, for example to get memory,
+  to open a file or to wake the worker.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ SLOW = (
     *("sqlite3", "logging.config", "concurrent.futures", "socket", "subprocess"),
     *("inspect", "dataclasses", "pathlib", "urllib.parse", "ipaddress", "pickle", "random", "uuid"),
 )
-WINDOW = 1.5  # seconds; a worker that does not sleep wakes up much earlier
-SETTLED = 0.3  # seconds without a wakeup, after which a thread counts as asleep
+WINDOW = 1.5  # Seconds; a worker that does not sleep would wake up much earlier.
+SETTLED = 0.3  # Seconds; a thread without a wakeup in this time counts as asleep.
 CALLS = 300
 
 needs_proc = pytest.mark.skipif(
@@ -68,7 +68,7 @@ def test_import_is_cheap() -> None:
 
 
 def wakeups(thread: threading.Thread) -> int:
-    """Return how often a thread has gone to sleep since its start."""
+    """Return how many times a thread has gone to sleep since its start."""
     status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
     match = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)
     assert match
@@ -76,7 +76,7 @@ def wakeups(thread: threading.Thread) -> int:
 
 
 def idle_wakeups(thread: threading.Thread) -> int:
-    """Wait until a thread sleeps, and return the number of its wakeups in the next seconds."""
+    """Wait until a thread sleeps, and return how many times it wakes up in `WINDOW` seconds."""
     deadline = time.monotonic() + 30
     before, now, pause = -1, wakeups(thread), threading.Event()
     while now != before:
@@ -120,11 +120,11 @@ def test_idle_worker_waits_without_a_time_limit() -> None:
 @needs_proc
 @pytest.mark.soak
 def test_idle_worker_of_a_spool_sleeps_between_two_looks(tmp_path: Path) -> None:
-    """If `spool_dir` is set, an idle worker wakes only to look at the folder every 30 seconds."""
+    """If `spool_dir` is set, an idle worker wakes only every 30 seconds, to list the folder."""
     settings: dict[str, Any] = {"spool_dir": tmp_path, "flush_interval": 0.1}
     with VoyageLogger("app", transport=Recorder(), **settings) as logger:
         worker = worker_of(logger)
-        # A look at the folder can fall into one of two successive measurements, but not into both.
+        # The worker can list the folder in one of two successive measurements, but not in both.
         assert min(idle_wakeups(worker), idle_wakeups(worker)) == 0
 
 
@@ -133,7 +133,7 @@ def system_calls(tmp_path: Path, scenario: str, count: int) -> Counter[str]:
     environment = {
         "PYTHONPATH": str(budget.SOURCE),
         "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",  # otherwise, the first run would also write `.pyc` files
+        "PYTHONDONTWRITEBYTECODE": "1",  # otherwise the first run would write `.pyc` files
         "SCENARIO_DIR": str(tmp_path),
     }
     trace = tmp_path / f"{scenario}-{count}"
@@ -151,8 +151,8 @@ def system_calls(tmp_path: Path, scenario: str, count: int) -> Counter[str]:
 def test_log_call_asks_little_of_the_system(
     tmp_path: Path, scenario: str, expected: dict[str, int]
 ) -> None:
-    """A log call makes only the expected system calls, apart from rare ones."""
-    for _ in range(3):  # repeats, because the worker may do something rare
+    """Most log calls make only the expected system calls."""
+    for _ in range(3):  # repeated, because the worker may do something rare
         once = system_calls(tmp_path, scenario, CALLS)
         twice = system_calls(tmp_path, scenario, 2 * CALLS)
         a_call = {name: round((twice[name] - once[name]) / CALLS, 1) for name in twice}
@@ -183,7 +183,7 @@ def test_log_call_reads_and_writes_nothing_else(
         "    return [int(count) for count in re.findall(r'sysc[rw]: (\\d+)', text)]\n"
         f"call = {code}\n"
         "for _ in range(10): call()\n"
-        "io(); first = io(); second = io()\n"  # the cost of one look
+        "io(); first = io(); second = io()\n"  # the difference is the cost of `io()`
         f"for _ in range({CALLS}): call()\n"
         "third = io()\n"
         "print(*(c - b - (b - a) for a, b, c in zip(first, second, third)))\n"

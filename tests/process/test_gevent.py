@@ -1,6 +1,6 @@
-"""gevent has patched the process, before or after the import, so the worker is a greenlet.
+"""Tests in processes that gevent has patched, before or after the import of the package.
 
-Each test starts a process that logs to a server, and the server runs in the test's process.
+In these processes, the worker is a greenlet. The server runs in the test's process.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def test_entries_of_greenlets_arrive_by_flush_and_exit(server: DevServer, patch:
 
 @patched
 def test_other_greenlets_run_while_one_flushes(server: DevServer, patch: str) -> None:
-    """While a greenlet's flush waits for a hanging server, other greenlets run."""
+    """While the flush of a greenlet waits for a hanging server, other greenlets run."""
     server.script(*[Fault(hang=True)] * 50)
     done = run(
         server,
@@ -130,7 +130,7 @@ def test_entries_arrive_after_an_outage(server: DevServer, patch: str) -> None:
 @pytest.mark.parametrize("fork", ["os.fork", "gevent.os.fork", "gevent.fork"])
 @patched
 def test_forked_children_deliver_their_own(server: DevServer, patch: str, fork: str) -> None:
-    """With gevent, all entries of parent and child arrive, also those from before the fork."""
+    """With gevent, all entries of parent and child arrive, even entries from before the fork."""
     done = run(
         server,
         patch,
@@ -166,7 +166,7 @@ def test_forked_children_deliver_their_own(server: DevServer, patch: str, fork: 
 def test_entries_of_real_threads_arrive_beside_those_of_greenlets(
     server: DevServer, patch: str
 ) -> None:
-    """A real thread of gevent's thread pool can log and flush at the same time as greenlets."""
+    """A real thread from gevent's thread pool can log and flush while greenlets log and flush."""
     done = run(
         server,
         patch,

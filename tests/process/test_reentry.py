@@ -1,4 +1,4 @@
-"""Signal handlers, destructors and functions that the logger calls can make log calls.
+"""Signal handlers, destructors, and functions that the logger calls, can make log calls.
 
 Each test starts a process, so that the time limit can end a deadlock or an endless loop.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-TIME_LIMIT = 40.0  # seconds; each test takes about a tenth of this time
+TIME_LIMIT = 40.0  # seconds; a test usually takes a tenth of this time
 
 PRELUDE = """\
 import gc, json, logging, os, signal, sys, threading, time
@@ -37,7 +37,7 @@ def report(**values):
 def run(
     code: str, server: DevServer | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], str]:
-    """Run code in a process, and return the values that it reports and its text on stderr."""
+    """Run code in a process. Return the values that the code reports, and the text on stderr."""
     variables = {**UNMEASURED, **(server.environ if server else {}), **(environ or {})}
     done = python("-W", "error", "-c", PRELUDE + textwrap.dedent(code), environ=variables)
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ needs_timer = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no in
 
 @needs_timer
 def test_entries_of_a_frequent_signal_handler_arrive_once(server: DevServer) -> None:
-    """A signal handler that logs may interrupt a log call, `flush` or `stats`."""
+    """If a signal handler that logs interrupts `info`, `flush` or `stats`, no entry is lost."""
     found, stderr = run(
         """\
         logger = VoyageLogger("app", max_queue_size=1_000_000, flush_interval=0.01)
@@ -120,7 +120,7 @@ def test_counts_are_right_if_a_signal_handler_logs_to_a_full_queue(server: DevSe
     )
     assert found["ticks"] >= 200
     assert found["accepted"] == found["total"] == found["settled"] + found["pending"]
-    assert found["pending"] <= 2 * 50  # a full queue of 50 entries, and 50 entries in flight
+    assert found["pending"] <= 2 * 50  # at most 50 entries in the queue, and 50 in flight
     assert sum(lost(stderr)) == found["total"]
 
 
@@ -175,7 +175,7 @@ def test_counts_are_right_after_a_recursion_error(tmp_path: Path, call: str, kep
 
 
 def test_entries_of_destructors_at_any_allocation_arrive(server: DevServer) -> None:
-    """Entries that a `__del__` method logs arrive, even if any allocation can call the method."""
+    """If any memory allocation can call a `__del__` method that logs, its entries arrive."""
     found, stderr = run(
         """\
         logger = VoyageLogger("app", max_queue_size=1_000_000, flush_interval=0.01)
@@ -305,7 +305,7 @@ def test_handler_on_the_root_logger_makes_no_entries_of_the_client_s_own_records
 
 
 def test_requests_of_one_logger_make_no_entries_of_another_logger(server: DevServer) -> None:
-    """Log records about one logger's requests do not become entries of another logger."""
+    """Log records about the requests of one logger do not become entries of another logger."""
     found, _ = run(
         HANDLER
         + textwrap.dedent("""\
@@ -386,7 +386,7 @@ sys.stderr = ToLogger()
 
 
 def test_console_on_a_stderr_that_logs_makes_no_loop() -> None:
-    """If stderr logs each line, an entry that is printed there does not become a new entry."""
+    """If the app's stderr logs each line, a printed entry does not become a new entry."""
     found, _ = run(
         TO_LOGGER
         + textwrap.dedent("""\
@@ -404,7 +404,7 @@ def test_console_on_a_stderr_that_logs_makes_no_loop() -> None:
 
 
 def test_lines_on_a_stderr_that_logs_become_no_entries(server: DevServer) -> None:
-    """If stderr logs each line, the client's own lines do not become new entries."""
+    """If the app's stderr logs each line, the client's own lines do not become new entries."""
     server.script(*[Fault(status=403)] * 2)
     found, _ = run(
         TO_LOGGER

@@ -1,4 +1,4 @@
-"""gunicorn and Celery start, restart and end their workers, and each entry arrives once."""
+"""When gunicorn and Celery start, restart or end workers, each entry arrives once."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def paths(server: DevServer) -> list[str]:
 
 
 def wait_for_paths(server: DevServer, count: int) -> None:
-    """Wait for `count` entries that requests log; entries of the workers' start do not count."""
+    """Wait for `count` entries of requests. Entries from the start of workers do not count."""
     seen = server.count()
     while len(paths(server)) < count:
         server.wait_for_entries(seen + 1)
@@ -90,14 +90,14 @@ def test_entries_of_gunicorn_workers_arrive_once_through_restarts(
         port = listener.getsockname()[1]
         arguments = ["gunicorn", "--bind", f"fd://{listener.fileno()}", "--workers", "2"]
         arguments += ["--worker-class", worker, "--threads", "2", "--max-requests", "3"]
-        # A worker that is still starting ignores its signal, so gunicorn kills it after this time.
+        # A worker that is still starting ignores the signal, so gunicorn kills it after this time.
         arguments += ["--graceful-timeout", "10"]
         arguments += ["--preload"] * is_preloaded + ["shop:app"]
         with running(server, arguments, tmp_path, (listener.fileno(),)) as process:
             for n in range(8):
                 get(port, f"/{n}")
             process.send_signal(signal.SIGHUP)
-            wait_for_paths(server, 8)  # then the old workers have ended
+            wait_for_paths(server, 8)  # this log line comes after the old workers have ended
             for n in range(8, 16):
                 get(port, f"/{n}")
             process.send_signal(number)
@@ -182,7 +182,7 @@ def test_celery_children_send_their_entries_at_a_warm_shutdown(
 
 
 def test_signal_at_the_end_of_a_celery_child_sends_the_entries(server: DevServer) -> None:
-    """When a Celery child ends, Celery's signal `worker_process_shutdown` flushes its entries."""
+    """A handler of Celery's signal `worker_process_shutdown` flushes a child's entries."""
     code = """\
 import os
 from celery.signals import worker_process_shutdown

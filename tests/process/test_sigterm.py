@@ -1,4 +1,4 @@
-"""After `flush_on_sigterm()`, SIGTERM sends the queued entries, then calls the old handler."""
+"""After `flush_on_sigterm()`, SIGTERM sends queued entries and then calls the old handler."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HANG = [Fault(hang=True)] * 20
 
 @pytest.fixture
 def own_handler() -> Iterator[None]:
-    """Restore the test process's handler of SIGTERM after the test."""
+    """After the test, restore the handler of SIGTERM in the process of the tests."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -57,7 +57,7 @@ def test_no_signal_handler_unless_asked_for(server: DevServer) -> None:
 
 @pytest.mark.usefixtures("own_handler")
 def test_second_call_installs_nothing() -> None:
-    """A second call of `flush_on_sigterm` keeps the handler of the first call."""
+    """A second call of `flush_on_sigterm` installs no second handler."""
     flush_on_sigterm()
     installed = signal.getsignal(signal.SIGTERM)
     flush_on_sigterm()
@@ -102,7 +102,7 @@ def test_handler_from_c_is_not_replaced() -> None:
 
 
 def test_previous_handler_is_called_after_the_entries_are_sent(server: DevServer) -> None:
-    """The previous handler is called after the entries are sent, and later log calls work."""
+    """The previous handler is called after the entries are sent, and the logger still works."""
     done = run(
         server,
         f"""\
@@ -121,7 +121,7 @@ def test_previous_handler_is_called_after_the_entries_are_sent(server: DevServer
 
 
 def test_ignored_signal_stays_ignored_and_no_entry_is_dropped(server: DevServer) -> None:
-    """If SIGTERM is ignored, entries that are not sent within the time limit stay queued."""
+    """If the app ignores SIGTERM, entries that are not sent within the time limit stay queued."""
     server.script(*[Fault(status=503)] * 2)
     done = run(
         server,
@@ -177,7 +177,7 @@ def test_handler_that_raises_system_exit_ends_the_program_with_its_code(server: 
 
 @pytest.mark.soak
 def test_sigterm_and_the_exit_that_follows_share_one_time_limit(server: DevServer) -> None:
-    """If the server is unreachable, SIGTERM and the following exit together take one time limit."""
+    """If the server is unreachable, SIGTERM and the exit after it share one time limit."""
     server.script_sign_in(*HANG)
     code = f"""\
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
@@ -195,7 +195,7 @@ def test_sigterm_and_the_exit_that_follows_share_one_time_limit(server: DevServe
 
 @pytest.mark.soak
 def test_program_that_goes_on_after_sigterm_has_its_full_time_at_exit(server: DevServer) -> None:
-    """If a program continues after SIGTERM, its later exit has the full time limit."""
+    """If a program continues after SIGTERM, its later exit again has the full time limit."""
     server.script(Fault(hang=True))
 
     def go_on(process: subprocess.Popen[str]) -> None:
@@ -246,7 +246,7 @@ def test_forked_child_sends_its_own_entries_only(server: DevServer) -> None:
 
 @needs_fork
 def test_child_that_logs_nothing_does_not_send_the_parent_s_entries(server: DevServer) -> None:
-    """If a forked child has no entries, it sends nothing when SIGTERM ends it."""
+    """When SIGTERM ends a forked child that has no entries, the child sends nothing."""
     done = run(
         server,
         f"""\
@@ -278,7 +278,7 @@ def test_sigterm_during_the_drain_at_exit_waits_for_it(server: DevServer, loggin
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
-        server.wait_for_requests(1, endpoint="batch")  # this request is sent only at exit
+        server.wait_for_requests(1, endpoint="batch")  # the next request is sent only at exit
         process.send_signal(signal.SIGTERM)
         server.release()
 
@@ -291,7 +291,7 @@ EXITING = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
 
 
 def test_handler_that_exits_ends_the_drain_at_exit(server: DevServer) -> None:
-    """If the app's SIGTERM handler ends the exit early, the lost entry is reported."""
+    """If the app's handler of SIGTERM ends the exit early, one line reports the lost entry."""
     server.script(*HANG)
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -319,7 +319,7 @@ def test_handler_that_exits_waits_for_the_drain_with_flush_on_sigterm(server: De
 
 
 def test_second_sigterm_waits_for_the_first(server: DevServer) -> None:
-    """A second SIGTERM that arrives while the entries are sent loses no entry."""
+    """If a second SIGTERM arrives while the entries are sent, no entry is lost."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -382,7 +382,7 @@ def test_sigterm_while_another_thread_drains_ends_the_process(server: DevServer)
 
 
 def test_exit_hooks_in_another_thread_send_the_entries(server: DevServer) -> None:
-    """Entries are sent at exit even if the exit hooks run in a thread that C code has made."""
+    """If the exit hooks run in a thread that C code has made, entries are still sent at exit."""
     done = run(
         server,
         """\
@@ -397,7 +397,7 @@ def test_exit_hooks_in_another_thread_send_the_entries(server: DevServer) -> Non
 
 
 def test_interrupt_ends_the_drain_and_sigterm_still_ends_the_process(server: DevServer) -> None:
-    """If Ctrl-C interrupts the exit, the lost entry is counted, and SIGTERM ends the process."""
+    """If Ctrl-C interrupts the exit, one line counts the loss, and SIGTERM ends the process."""
     server.script(*HANG)
 
     def interrupt(process: subprocess.Popen[str]) -> None:

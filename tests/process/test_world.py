@@ -1,4 +1,4 @@
-"""The package does not change global state of the app's process, such as signal handlers."""
+"""The package does not change the global state of the app's process."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def run(server: DevServer, code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_nothing_of_the_process_is_changed(server: DevServer) -> None:
-    """No use of a logger changes the process's hooks, signal handlers or warning filters."""
+    """A logger does not change the hooks, signal handlers or warning filters of the process."""
     done = run(
         server,
         """\
@@ -132,7 +132,7 @@ def test_nothing_of_a_child_is_changed(server: DevServer) -> None:
 
 
 def test_standard_logger_of_the_package_is_an_ordinary_one(server: DevServer) -> None:
-    """The standard logger `voyage_logger` has no level, prints nothing, and passes records on."""
+    """The `logging` logger `voyage_logger` has no level, prints nothing, and passes records on."""
     done = run(
         server,
         """\

@@ -1,4 +1,4 @@
-"""The benchmarks' figures: their medians, and the tables in the docs that are made from them."""
+"""Tests of the medians of the benchmarks, and of the tables that are written to the docs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_figures_are_the_medians_of_the_rounds() -> None:
-    """A figure is the median of all rounds, and any other value comes from the last round."""
+    """The result of a key is the median of its numbers, or its last value if it is no number."""
     rounds = [{"p50": 3, "is": True}, {"p50": 100, "is": False}, {"p50": 1, "is": True}]
     assert summary(rounds) == {"p50": 3, "p50 each": [3, 100, 1], "is": True, "rounds": 3}
     assert summary([{"rate": None}, {"rate": 2.0}])["rate"] == 2.0
 
 
 def test_figure_is_followed_by_the_spread_of_the_rounds() -> None:
-    """The spread shows the smallest and the largest figure of all rounds."""
+    """The spread shows the smallest and the largest number of all rounds."""
     result = summary([{"p50": 12.31}, {"p50": 11.0}, {"p50": 14.0}])
     shifted(result, ["p50"], 1.0)
 
@@ -54,7 +54,7 @@ def results(folder: Path, *, is_quick: bool = False) -> Path:
 
 
 def test_tables_of_the_docs_are_made_from_the_results(tmp_path: Path) -> None:
-    """The tables in the docs are replaced by tables of the results, and other text stays."""
+    """New tables replace the tables in the docs, and all other text stays."""
     text = "Before.\n<!-- benchmark: {0} -->\nold\n<!-- end -->\nAfter.\n"
     doc = tmp_path / "doc.md"
     doc.write_text("".join(text.format(name) for name in ("deliver", "latency", "idle")))
@@ -83,7 +83,7 @@ def test_quick_run_makes_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_docs_have_a_place_for_every_table() -> None:
-    """The docs have one mark for each table, and no table without a mark."""
+    """The docs have a mark for each table, and each mark is the name of a table."""
     text = (ROOT / "docs" / "performance.md").read_text()
     assert re.findall(r"<!-- benchmark: (\S+) -->", text) == list(tables.TABLES)
     assert text.count("<!-- end -->") == len(tables.TABLES)

@@ -1,4 +1,4 @@
-"""The benchmarks' server, the sink, stores all requests, and each benchmark prints its tables."""
+"""Tests of the sink, which is the benchmarks' server, and of the tables of each benchmark."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def post(sink: Sink, content: bytes, path: str = PATH, **headers: str) -> tuple[
 
 
 def test_loss_and_duplicates_are_seen(sink: Sink) -> None:
-    """The sink shows for each entry whether it is missing, and how often it arrived."""
+    """The stored requests show which entries are missing, and which entries arrived twice."""
     assert post(sink, body(0, 1, 3))[0] == 200
     assert post(sink, body(3, 4))[0] == 200
     arrivals = sink.stored().arrivals()
@@ -69,7 +69,7 @@ def test_loss_and_duplicates_are_seen(sink: Sink) -> None:
 
 
 def test_compressed_bodies_count_as_sent_and_are_read_later(sink: Sink) -> None:
-    """A gzip body counts with its compressed size, and all its entries are found."""
+    """For a gzip body, the compressed size is counted, and all entries are found."""
     content = gzip.compress(body(*range(500)))
     post(sink, content, **{"Content-Encoding": "gzip"})
     stored = sink.stored()
@@ -81,7 +81,7 @@ def test_compressed_bodies_count_as_sent_and_are_read_later(sink: Sink) -> None:
 
 
 def test_large_bodies_arrive_whole(sink: Sink) -> None:
-    """A large body that arrives in many pieces is stored once and whole."""
+    """If a large body arrives in many pieces, the sink stores one complete body."""
     connection = http.client.HTTPConnection("127.0.0.1", sink.port, timeout=LIMIT)
     for first in (0, 50_000):
         connection.request("POST", PATH, body(*range(first, first + 50_000)))
@@ -108,7 +108,7 @@ def test_requests_sent_together_are_told_apart(sink: Sink) -> None:
 
 
 def test_raw_streams_are_counted_across_pieces(sink: Sink) -> None:
-    """In a stream without HTTP, an entry that is split between two reads counts once."""
+    """In a stream without HTTP, an entry that is split between two pieces is counted once."""
     stream = b"".join(b"\x93\xa4shop" + session(n).encode() for n in range(200))
     with socket.create_connection(("127.0.0.1", sink.port), LIMIT) as connection:
         for start in range(0, len(stream), 333):
@@ -124,7 +124,7 @@ def test_raw_streams_are_counted_across_pieces(sink: Sink) -> None:
 
 
 def test_sink_is_slow_on_request(sink: Sink) -> None:
-    """The sink can delay its answers. The recorded time is the time of the request."""
+    """The sink can delay its answers. The recorded time is when the request arrived."""
     sink.reset(delay_ms=150)
     start = time.monotonic_ns()
     post(sink, body(7))
@@ -134,7 +134,7 @@ def test_sink_is_slow_on_request(sink: Sink) -> None:
 
 
 def test_sink_refuses_connections_until_it_is_healed(sink: Sink) -> None:
-    """The sink can refuse connections for a while, and keeps its port and stored requests."""
+    """While the sink refuses connections, it keeps its port and the stored requests."""
     post(sink, body(1))
     sink.drop_new()
     with pytest.raises(ConnectionRefusedError):
@@ -176,7 +176,7 @@ def test_each_client_gets_the_answer_it_needs(
 
 @pytest.mark.parametrize("key", ["lost", "burst 1 lost", "script_lost", "lost_share", "doubled"])
 def test_worst_round_counts_for_losses(sink: Sink, key: str) -> None:
-    """For losses and duplicates, the worst round counts, and not the median."""
+    """For losses and duplicates, the result is the worst round instead of the median."""
     bench = Bench(sink, ENTRANTS[:2], rounds=3)
     counts = iter([0, 0, 7, 0, 0, 0])
 
@@ -186,7 +186,7 @@ def test_worst_round_counts_for_losses(sink: Sink, key: str) -> None:
 
 
 def test_client_that_fails_in_one_round_is_named(sink: Sink) -> None:
-    """If a client fails in one round, its figures come from the other rounds, and it is named."""
+    """If a client fails in one round, its result comes from the other rounds, with a message."""
     bench = Bench(sink, ENTRANTS[:1], rounds=2)
     outcomes: Iterator[dict[str, int] | ChildError] = iter([ChildError("out of luck"), {"lost": 0}])
 
@@ -262,7 +262,7 @@ def test_two_benchmarks_compare_two_clients(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_contestant_that_fails_is_named(tmp_path: Path) -> None:
-    """If a client cannot be measured, the command fails, but measures the other clients."""
+    """If one client cannot be measured, the command measures the others, and then fails."""
     package = tmp_path / "requests"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('broken on purpose')\n")
@@ -277,7 +277,7 @@ def test_contestant_that_fails_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_every_benchmark_runs(tmp_path: Path) -> None:
-    """`all` runs every benchmark without an unexpected loss, and makes every table."""
+    """`all` runs every benchmark, makes every table, and finds no unexpected loss of entries."""
     _, found = bench(tmp_path, "all", "--contestants", "voyage,by-hand,vendor")
     for name, (benchmark, _) in tables.TABLES.items():
         row = "as it comes" if name == "prices" else "**voyage-logger**"
@@ -285,7 +285,7 @@ def test_every_benchmark_runs(tmp_path: Path) -> None:
     assert set(found) == set(MEASURES)
     exits = found["exit"]["results"]["results"]
     assert exits["voyage"]["healthy_lost"] == 0
-    assert exits["vendor"]["healthy_lost"] == 50  # the vendor's client always loses these entries
+    assert exits["vendor"]["healthy_lost"] == 50  # the vendor's class always loses these entries
     assert exits["vendor"]["refused"] < exits["voyage"]["refused"] < 8
     assert found["contention"]["results"]["results"]["voyage"]["lost"] == 0
     assert found["idle"]["results"]["results"]["voyage"]["wakeups"] == 0

@@ -1,4 +1,4 @@
-"""The commands in CONTRIBUTING.md work, and the paths in it exist."""
+"""Tests that the commands in CONTRIBUTING.md work, and that the paths in it exist."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
 
 
 def commands(beginning: str) -> list[str]:
-    """Return the page's commands that begin with the given text. There must be at least one."""
+    """Return the page's commands that begin with a text. Fail if the page has none."""
     found = [command for command in COMMANDS if command.startswith(beginning)]
     assert found, beginning
     return found
@@ -47,7 +47,7 @@ def test_quick_check_passes_as_written(command: str) -> None:
 
 
 def test_command_for_one_test_finds_it() -> None:
-    """The command that selects tests by name finds tests. Here, it only collects them."""
+    """The command that selects tests by name finds tests. The test only collects the tests."""
     (command,) = [command for command in commands("pytest tests/") if " -k " in command]
     done = run(f"{command} --collect-only -q -n 0")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -62,7 +62,7 @@ def test_command_for_long_tests_has_a_known_mark() -> None:
 
 
 def test_every_session_that_is_named_exists() -> None:
-    """The noxfile has each nox session that the page names."""
+    """Each nox session that the page names is in the noxfile."""
     sessions = re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
     named = {command.removeprefix("nox -s ") for command in commands("nox -s ")}
     assert named <= set(sessions)

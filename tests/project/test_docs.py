@@ -1,4 +1,4 @@
-"""The snippets, doctests, commands and links in the documentation work."""
+"""Tests that the snippets, doctests, commands and links in the documentation work."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def test_python_snippets_run(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """The Python snippets of a page run from top to bottom, and the client prints no complaint."""
+    """The Python snippets of a page run one after the other, and the client reports no problem."""
     for variable, value in server.environ.items():
         monkeypatch.setenv(variable, value)
-    for module in (sys, threading):  # the snippets of a page may replace these hooks
+    for module in (sys, threading):  # the snippets of a page can replace these hooks
         monkeypatch.setattr(module, "excepthook", module.excepthook)
     namespace: dict[str, object] = {}
-    # A page may name a permanent folder for the spool. The test replaces it by a temporary folder.
+    # A page may name a permanent folder for the spool. The test uses a temporary folder instead.
     text = page.read_text().replace('"/var/lib/my-app/', f'"{tmp_path}/')
     for snippet in SNIPPET.findall(text):
         exec(compile(snippet, name(page), "exec"), namespace)  # noqa: S102 - our own pages
@@ -75,7 +75,7 @@ def test_python_snippets_run(
 def test_handler_of_the_docs_makes_entries(
     server: DevServer, make_logger: MakeLogger, root: logging.Logger
 ) -> None:
-    """The `logging` handler from the docs makes complete entries of log records."""
+    """The `logging` handler from the docs turns log records into complete entries."""
     root.handlers.clear()
     logger = make_logger(flush_interval=600)
     (recipe,) = (
@@ -139,7 +139,7 @@ def test_fixture_of_the_docs_works(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_in_docstrings_are_correct(module: str) -> None:
-    """The examples in docstrings print the results that are shown there."""
+    """The examples in docstrings print the results that the docstrings show."""
     assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 

@@ -26,7 +26,7 @@ def run(name: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     [("vendor_example.py", 2), ("script_with_flush.py", 2), ("threaded_service.py", 204)],
 )
 def test_example_delivers_all_it_logs(server: DevServer, name: str, count: int) -> None:
-    """With a working server, all entries of an example arrive, and its stderr is empty."""
+    """If the server works, all entries of an example arrive, and its stderr is empty."""
     done = run(name, server.environ)
     assert (done.returncode, done.stderr) == (0, "")
     assert server.count() == count
@@ -42,7 +42,7 @@ def test_every_example_is_run() -> None:
 
 
 def test_vendor_example_opens_its_ticket(server: DevServer) -> None:
-    """The vendor's example opens its ticket, although only its import was changed."""
+    """The vendor's example opens a ticket, although only the import of the example was changed."""
     run("vendor_example.py", server.environ)
     assert [entry["message"] for entry in server.tickets()] == ["Payment gateway timeout"]
 

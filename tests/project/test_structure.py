@@ -1,4 +1,4 @@
-"""Checks of the package: the imports of its rooms, its public names, and the size of its files."""
+"""Checks of the package's structure: imports of its rooms, public names, and size of files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FILES = {f"src/{path}": text for path, text in SOURCES.items()} | {
 }
 
 # A file of the package has at most 350 lines, and a function has at most 50 lines. Most functions
-# are short. The limits for tests are larger, because some tests play long scenarios.
+# are short. The limits for tests are larger, because some tests run long scenarios.
 FILE_LINES = {"src": 350, "tests": 1150}
 FUNCTION_LINES = {"src": 50, "tests": 90}
 SHORT_SHARE = {"src": 0.9, "tests": 0.9}
@@ -47,7 +47,7 @@ def package_imports() -> set[Import]:
 
 
 def found_in(rule: Callable[[set[Import]], set[Import]], path: str, source: str) -> set[Import]:
-    """Return the imports that a rule reports if the package has one more file."""
+    """Return the imports that a rule reports if a file with this text is added to the package."""
     return rule(package_imports() | imports_in({path: source}, SOURCES)) - rule(package_imports())
 
 
@@ -66,7 +66,7 @@ def test_rooms_import_only_rooms_below_them() -> None:
 
 
 def test_no_modules_import_each_other() -> None:
-    """No modules import each other in a circle, not even for type checkers."""
+    """No modules import each other in a circle, even if the imports are only for type checkers."""
     assert [sorted(circle) for circle in circles(package_imports())] == []
 
 
@@ -76,7 +76,7 @@ def test_rooms_import_no_private_helper_of_another_room() -> None:
 
 
 def test_foreign_modules_have_one_importer() -> None:
-    """Only one module imports the HTTP client, and only one imports the system's file locks."""
+    """One module alone imports the HTTP client, and one module alone imports the file locks."""
     assert shown(foreign(package_imports())) == []
 
 
@@ -137,7 +137,7 @@ def test_guard_sees_a_room_beside_or_above_the_importer(path: str, source: str) 
 
 
 def test_guard_allows_integrations_to_import_the_public_names() -> None:
-    """A module of the future room `integrations` may import the public names."""
+    """A module of the planned room `integrations` is allowed to import the public names."""
     source = "from voyage_logger import VoyageLogger"
     assert not found_in(upward, "integrations/flask.py", source)
 
@@ -181,7 +181,7 @@ def test_guard_sees_a_private_helper_of_another_room(source: str) -> None:
 
 
 def test_guard_allows_private_modules_in_their_own_room() -> None:
-    """A room may import its own private modules."""
+    """A room is allowed to import its own private modules."""
     source = "from voyage_logger.transports._session import Session"
     assert not found_in(private, "transports/new.py", source)
 
@@ -204,7 +204,7 @@ def test_guard_sees_a_foreign_module_in_a_second_file(source: str) -> None:
 
 
 def test_private_access_has_its_reason() -> None:
-    """Private attributes are read from objects of the same class, or are CPython's own."""
+    """Code reads private attributes only of its own class or of CPython, or states a reason."""
     lines = [
         (path, line)
         for path, text in SOURCES.items()
@@ -233,7 +233,7 @@ def test_files_stay_readable(path: str) -> None:
 
 @pytest.mark.parametrize("folder", ["src", "tests"])
 def test_functions_stay_short(folder: str) -> None:
-    """No function is too long, and most functions have fewer than 20 lines."""
+    """No function is too long, and most functions are short."""
     lengths = {
         f"{path}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for path, text in FILES.items()
@@ -248,7 +248,7 @@ def test_functions_stay_short(folder: str) -> None:
 
 
 def test_public_surface() -> None:
-    """The names that users may import do not change by accident."""
+    """If the names that users can import change, this test fails."""
     assert voyage_logger.__all__ == [
         "DEFAULT_REDACTED_KEYS",
         "AuthenticationError",
@@ -275,7 +275,7 @@ def test_public_surface() -> None:
 
 
 def test_public_methods() -> None:
-    """The public methods of a logger do not change by accident."""
+    """If the public methods of a logger change, this test fails."""
     public = [name for name in dir(voyage_logger.VoyageLogger) if not name.startswith("_")]
     assert sorted(public) == [
         "bind",

@@ -10,13 +10,13 @@ import pytest
 from pytest_socket import SocketConnectBlockedError
 
 TESTS = Path(__file__).parents[1]
-SHARED = {"contracts", "support"}  # all tests may import from these folders
+SHARED = {"contracts", "support"}  # all tests are allowed to import from these folders
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def functions_in(tree: ast.AST) -> list[Function]:
-    """Return all functions of a file, also its methods and inner functions."""
+    """Return all functions of a file, including methods and inner functions."""
     return [node for node in ast.walk(tree) if isinstance(node, Function)]
 
 

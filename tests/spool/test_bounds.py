@@ -1,4 +1,4 @@
-"""The spool keeps its limits and the order of its entries, and the exit loses no entry."""
+"""Tests that the spool keeps its limits and its order, and loses no entry at exit."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TestBound:
         stats = logger.stats()
         assert stats.dropped == stats.dropped_by["spool_full"] > 0
         assert stats.spooled == stats.pending == 800 - stats.dropped
-        assert stats.pending * 1000 > 128 * KIB  # only one segment was dropped
+        assert stats.pending * 1000 > 128 * KIB  # the spool dropped only one segment
         assert_law(stats)
 
     def test_full_spool_drops_the_lowest_level_first(
@@ -101,7 +101,7 @@ class TestBound:
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
         """If another program removes a full file, its entries are counted as `spool_deleted`."""
-        for _ in range(80):  # 80 entries do not fill a batch, so the worker waits
+        for _ in range(80):  # a batch has more than 80 entries, so the worker waits
             logger.info("x" * 1000)
         first, *others = sorted(folder.glob("*.info.*"))
         count = len(first.read_bytes().splitlines())
@@ -136,7 +136,7 @@ class TestBound:
         assert server.count() == 451
         assert looked.stats().dropped == 0
         server.refuse_connections()
-        look(looked)  # the adopted files are delivered, so the limit is 256 KiB again
+        look(looked)  # the adopted entries are delivered, so the limit is 256 KiB again
         for _ in range(400):
             looked.info("z" * 1000)
         assert size_of(folder) <= 256 * KIB
@@ -174,7 +174,7 @@ class TestBound:
             leave(folder, server, ["x" * 1000] * 200, owner=owner)
         for _ in range(3):
             look(looked)
-            monkeypatch.setattr(diagnostics, "_last_said", {})  # as if a minute had passed
+            monkeypatch.setattr(diagnostics, "_last_said", {})  # simulates that a minute has passed
         assert looked.stats().adopted == 200
         lines = [line for line in capsys.readouterr().err.splitlines() if "no room" in line]
         assert len(lines) == 1
@@ -191,7 +191,7 @@ class TestBound:
     def test_entries_of_dead_owners_expire_after_max_spool_age(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Entries of dead owners that are too old are not sent, but counted as `expired`."""
+        """If entries of dead owners are too old, they are not sent, but count as `expired`."""
         path = leave(folder, server, ["old"])
         os.utime(path, (1, 1))
         logger = make_logger(spool_dir=folder, max_spool_age=3600, flush_interval=600)
@@ -206,7 +206,7 @@ class TestBound:
         assert not path.exists()
 
     def test_own_entries_expire_after_max_spool_age(self, folder: Path) -> None:
-        """Entries are dropped if nothing was written to their file for `max_spool_age` seconds."""
+        """If nothing was written to a file for `max_spool_age` seconds, its entries are dropped."""
         now = 0.0
         spool = SpoolSettings(folder, 1 << 20, 3600, "x")
         queue = SpoolQueue(100, 1 << 20, spool, Diagnostics(), clock=lambda: now)
@@ -250,7 +250,7 @@ class TestBound:
 
 class TestFill:
     def test_fill_is_the_larger_share_of_bytes_and_entries(self, folder: Path) -> None:
-        """`fill()` returns the larger of two shares: used bytes and queued entries."""
+        """`fill()` returns the used share of the bytes or of the entries, whichever is larger."""
         spool = SpoolSettings(folder, 4 << 20, None, "x")
         large = SpoolQueue(100, 1 << 20, spool, Diagnostics())
         for _ in range(4):
@@ -276,7 +276,7 @@ class TestClock:
         monkeypatch: pytest.MonkeyPatch,
         jump: float,
     ) -> None:
-        """After a change of the clock, a running process keeps its entries."""
+        """If the system clock is changed, a running process keeps its entries."""
         server.refuse_connections()
         logger = make_logger(spool_dir=folder, max_spool_age=3600, flush_interval=600)
         logger.info("before")
@@ -338,7 +338,7 @@ class TestEnd:
         with Child(server, folder, self.CODE) as child:
             (seconds,), words = child.end()
 
-        assert float(seconds) < 15  # seconds; an exit may take up to 30
+        assert float(seconds) < 15  # seconds; longer exits wait for the server
         assert "lost" not in words
         server.release()
         server.reset()
@@ -421,7 +421,7 @@ class TestBacklog:
     def test_failing_server_gets_one_request_again_and_again(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """While the server fails, the worker repeats one request and sends no other."""
+        """While the server fails, the worker repeats one request, and makes no other requests."""
         server.script(*[Fault(status=503)] * 2)
         logger = make_logger(spool_dir=folder, flush_interval=600, batch_size=10)
         logger.info("first")
@@ -441,7 +441,7 @@ class TestBacklog:
     def test_critical_entry_overtakes_a_backlog(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """A critical entry goes out with the next request, even if many entries wait."""
+        """A critical entry is sent with the next request, even if many entries wait."""
         leave(folder, server, [f"{number}" for number in range(5000)])
         server.script(*[Fault(delay=0.05)] * 200)
         logger = make_logger(spool_dir=folder, flush_interval=600, batch_size=20)
@@ -454,13 +454,13 @@ class TestBacklog:
         until(lambda: "now" in messages(server))
         batches = {row.entry["message"]: row.batch for row in server.stored()}
 
-        assert batches["now"] <= confirmed + 2  # one request was already being sent
+        assert batches["now"] <= confirmed + 2  # another request was already being sent
         assert batches["now"] < batches.get("4999", NEVER)
 
     def test_backlog_of_the_oldest_owner_is_sent_first(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Twelve dead owners are sent in the order of their age, eight at a time."""
+        """The worker sends twelve dead owners' entries, oldest owner first, eight at a time."""
         for number in [3, 11, 0, 7, 1, 10, 2, 9, 4, 8, 6, 5]:
             leave(folder, server, [f"left {number}"], owner=f"00000000{number:02}-7-00000007")
         make_logger(spool_dir=folder, flush_interval=0.05).info("own")
@@ -472,7 +472,7 @@ class TestBacklog:
     def test_next_owners_are_taken_over_as_soon_as_there_is_room(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """When the first eight owners are sent, the worker takes over the next owners at once."""
+        """When the entries of eight owners are sent, the worker takes over the next owners."""
         for number in range(60):
             leave(folder, server, [f"left {number}"], owner=f"00000000{number:02}-7-00000007")
         logger = make_logger(spool_dir=folder, flush_interval=0.05)
@@ -484,7 +484,7 @@ class TestBacklog:
     def test_owners_with_only_dropped_entries_make_room_for_others(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """When all entries of some owners are dropped, the worker takes over the next owners."""
+        """If all entries of some owners are dropped, the worker takes over the next owners."""
         for number in range(20):
             leave(folder, server, [], tail=b"garbage\n", owner=f"00000000{number:02}-7-00000007")
         leave(folder, server, ["left"], owner="0000000099-7-00000007")
@@ -519,7 +519,7 @@ class TestBacklog:
             assert child.hears() == "0"
             server.refuse_connections()
             child.tell()
-            assert int(child.hears()) < 8 * KIB  # the process has logged 20 MiB
+            assert int(child.hears()) < 8 * KIB  # 20 MiB of entries wait on the disk
             assert child.hears() == "35000"
             child.kill()
 
@@ -527,7 +527,7 @@ class TestBacklog:
     def test_delivery_of_300_000_entries_takes_no_memory(
         self, server: DevServer, folder: Path
     ) -> None:
-        """The worker reads a large backlog in pieces, so the backlog does not fill the memory."""
+        """The worker reads a large backlog in pieces, so the process needs little memory."""
         code = """\
             import resource
             def peak():
@@ -602,7 +602,7 @@ class TestCollapse:
     def test_collapse_does_not_change_lines_on_the_disk(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """`collapse` does not change a line on the disk, so each entry is sent by itself."""
+        """`collapse` does not change lines on the disk, so all entries are sent."""
         logger = make_logger(spool_dir=folder, flush_interval=600, collapse=600)
         for _ in range(5):
             logger.info("again")
@@ -616,7 +616,7 @@ class TestPrivacy:
     def test_only_the_user_can_read_the_files(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """With any umask, the folder has mode 0700, and each file has mode 0600."""
+        """Whatever the umask is, the folder has mode 0700, and each file has mode 0600."""
         before = os.umask(0)
         try:
             logger = make_logger(spool_dir=folder, flush_interval=600)

@@ -1,4 +1,4 @@
-"""Another program changes segments, and the counts stay right."""
+"""If another program changes segments, the counts of the queue stay right."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def log(queue: SpoolQueue, *texts: str) -> None:
 
 
 def sent(queue: SpoolQueue) -> list[str]:
-    """Take and settle all entries, and return their texts."""
+    """Take all entries, settle them as delivered, and return their texts."""
     found = []
     for _ in range(10):
         batch = queue.take(100, 1 << 20)
@@ -62,7 +62,7 @@ ENTRY = '{"spool_seq":7,"message":"forged"}\n'
 def test_foreign_lines_in_a_segment_lose_no_other_line(
     queue: SpoolQueue, folder: Path, added: str, arrive: list[str], lost: int
 ) -> None:
-    """Each logged entry arrives, or is kept as a dead letter together with the foreign bytes."""
+    """Each entry arrives, or is kept as a dead letter together with foreign bytes."""
     log(queue, "a", "b")
     (path,) = folder.glob("*.info.*")
     with path.open("a") as file:

@@ -1,4 +1,4 @@
-"""Processes are killed with SIGKILL, and each entry arrives if its log call has returned."""
+"""SIGKILL ends processes. Each entry whose log call has returned still arrives."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LOG_ON = """\
 
 
 class Matrix:
-    """Kills processes that share a folder, and compares the logged and the delivered entries."""
+    """Kills processes that share a folder, and compares the logged entries with the sent ones."""
 
     def __init__(self, server: DevServer, folder: Path, seed: int) -> None:
         self.server, self.folder = server, folder
@@ -84,12 +84,12 @@ class Matrix:
         self.server.release()
         self.server.accept_connections()
         self.server.rules = Rules()
-        self.server._running()._scripts["batch"].clear()  # remove the unused faults
+        self.server._running()._scripts["batch"].clear()  # removes the faults that were not used
         logger = make_logger(spool_dir=self.folder, flush_interval=0.05, timeout=(5.0, 30.0))
         while True:
             logger.info("the end")
             logger.flush()
-            look(logger)  # one maintenance takes over only some owners
+            look(logger)  # each maintenance takes over only some of the owners
             if not logger.stats().pending and len(list(self.folder.glob("*.lock"))) == 1:
                 break
         assert logger.close().pending == 0
@@ -144,7 +144,7 @@ def test_kill_while_the_server_fails_loses_no_entry(
 def test_a_hundred_kills_lose_no_entry(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path, is_kind: bool
 ) -> None:
-    """A hundred kills lose no entry, whether the server works or fails."""
+    """A hundred kills lose no entry, with a working or a failing server."""
     run_matrix(server, make_logger, tmp_path / "spool", 100, is_kind=is_kind)
 
 
@@ -176,7 +176,7 @@ ADOPT = """\
 def test_entries_of_killed_workers_are_sent_once(
     server: DevServer, tmp_path: Path, adopters: int
 ) -> None:
-    """Four forked workers are killed; the processes that start next send each entry once."""
+    """If four forked workers are killed, the processes that start next send each entry once."""
     server.refuse_connections()
     with Child(server, tmp_path, FORKED) as them:
         assert [them.hears() for _ in range(4)] == ["logged"] * 4
@@ -210,7 +210,7 @@ SILENT_CHILD = """\
 def test_forked_child_does_not_hold_the_lock_of_its_dead_parent(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:
-    """After the parent dies, its entries are adopted, although its child still runs."""
+    """After a parent process dies, its entries are adopted, although its child still runs."""
     server.refuse_connections()
     with Child(server, tmp_path, SILENT_CHILD) as parent:
         assert parent.hears() == "forked"
@@ -242,7 +242,7 @@ LOG_SOME = """\
 
 
 def test_stopped_process_keeps_its_entries(server: DevServer, tmp_path: Path) -> None:
-    """A process that SIGSTOP stops for a while is not treated as dead."""
+    """If SIGSTOP pauses a process, other processes do not treat the process as dead."""
     with Child(server, tmp_path, LOG_SOME) as slow, Child(server, tmp_path, ADOPT) as other:
         assert slow.hears() == "logged"
         slow.signal(signal.SIGSTOP)
@@ -262,7 +262,7 @@ def test_stopped_process_keeps_its_entries(server: DevServer, tmp_path: Path) ->
 def test_running_process_adopts_entries_of_a_new_dead_process(
     server: DevServer, tmp_path: Path
 ) -> None:
-    """A running process adopts the entries of another process that dies later."""
+    """If another process dies, a process that already runs adopts the entries."""
     with (
         Child(server, tmp_path, "    segments._SECONDS = 0.05\n" + ADOPT) as running,
         Child(server, tmp_path, LOG_SOME) as ending,

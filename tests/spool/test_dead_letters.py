@@ -1,4 +1,4 @@
-"""Dead letters: rejected entries are reported as rejected, and kept."""
+"""Tests that rejected entries are reported as rejected, and kept as dead letters."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def losses(capfd: pytest.CaptureFixture[str]) -> list[str]:
-    """Return the lines on stderr that report a number of entries."""
+    """Return the lines on stderr that report lost, rejected or kept entries."""
     return [line for line in capfd.readouterr().err.splitlines() if "entr" in line]
 
 
 def test_dead_letters_are_reported_as_rejected_and_kept(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The report calls the entries rejected, and names the command that shows them."""
+    """The report says that entries were rejected, and names the command that shows them."""
     server.rules = Rules(refuse_containing="bad")
     errors: list[VoyageError] = []
     logger = make_logger(spool_dir=tmp_path, flush_interval=600, on_error=errors.append)

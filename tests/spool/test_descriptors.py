@@ -1,4 +1,4 @@
-"""The spool closes each of its file descriptors once, and a fork leaves no descriptor open."""
+"""The spool closes each of its file descriptors exactly once, even after a fork."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OWNER = "0000000007-7-00000007"
 def test_nested_close_closes_each_file_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second `close` would close a file of the app that has got the same descriptor number."""
+    """Each descriptor is closed once: a second close could close a file of the app."""
     folder = Folder(tmp_path)
     lock = folder.lock(lock_name(OWNER), is_new=True)
     assert lock is not None
@@ -65,7 +65,7 @@ def test_nested_close_closes_each_file_once(
 def test_lock_of_a_removed_file_is_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_made_again: bool
 ) -> None:
-    """If a lock file is removed while a process opens the file, its lock does not count."""
+    """If a lock file is removed while a process opens it, the lock on the file is not valid."""
     folder = Folder(tmp_path)
     path = tmp_path / lock_name(OWNER)
     path.touch()
@@ -151,7 +151,7 @@ def test_lock_is_taken_again_after_the_app_reused_its_number(
 def test_segment_is_closed_after_the_app_reused_its_number(
     server: DevServer, tmp_path: Path, away: VoyageLogger
 ) -> None:
-    """If an app's file gets a segment's descriptor number, the next maintenance notices this."""
+    """If an app's file gets a segment's descriptor number, the next maintenance detects it."""
     (path,) = (tmp_path / "spool").glob("*.info.*")
     number = give_to_app(path, tmp_path / "own")
     look(away)
@@ -236,7 +236,7 @@ FORK = """\
 def test_fork_during_an_adoption_leaves_the_lock_to_the_parent(
     server: DevServer, tmp_path: Path, at: str
 ) -> None:
-    """When the parent has died, its lock is free, although its child still runs."""
+    """A fork during an adoption: when the parent dies, the lock is free, although a child runs."""
     leave(tmp_path, server, ["left"], owner=OWNER)
     with Child(server, tmp_path, FORK, at) as child:
         assert child.hears() == "the child lives"
@@ -264,7 +264,7 @@ def test_lock_file_is_not_written_after_the_app_reused_its_number(tmp_path: Path
 def test_lock_that_another_process_took_is_taken_again_later(
     tmp_path: Path, away: VoyageLogger, said: Callable[[], list[str]]
 ) -> None:
-    """If another process has taken the lock, the spool takes it when it is free again."""
+    """If another process has taken the lock, the spool takes the lock when it is free again."""
     (path,) = (tmp_path / "spool").glob("*.lock")
     number = give_to_app(path, tmp_path / "own")
     other = os.open(path, os.O_RDWR)
@@ -285,7 +285,7 @@ def test_lock_that_another_process_took_is_taken_again_later(
 def test_folder_that_the_app_closed_and_that_is_gone_counts_as_removed(
     server: DevServer, tmp_path: Path, away: VoyageLogger
 ) -> None:
-    """If a file is at the folder's path, the entries of open segments move to memory."""
+    """If a file replaces the spool folder, the entries of open segments move to memory."""
     number = give_to_app(tmp_path / "spool", tmp_path / "own")
     (tmp_path / "spool").rename(tmp_path / "moved")
     (tmp_path / "spool").touch()
@@ -301,7 +301,7 @@ def test_folder_that_the_app_closed_and_that_is_gone_counts_as_removed(
 def test_folder_is_used_while_its_path_cannot_be_looked_up(
     tmp_path: Path, server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """The spool uses its open folder while the system cannot look up the folder's path."""
+    """While the system cannot find the folder's path, the spool uses the folder that is open."""
     server.refuse_connections()
     (tmp_path / "parent").mkdir()
     logger = make_logger(spool_dir=tmp_path / "parent" / "spool", flush_interval=600)
@@ -318,7 +318,7 @@ def test_folder_is_used_while_its_path_cannot_be_looked_up(
 def test_lock_file_that_cannot_be_opened_delays_another_logger_for_a_second(
     make_logger: MakeLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thread that waits for a slow disk delays log calls of another logger by only a second."""
+    """If one thread waits for a slow disk, another logger's log calls wait for only a second."""
     monkeypatch.setattr(folder_module, "OPENING_SECONDS", 0.05)
     flock, waits, ends = fcntl.flock, threading.Event(), threading.Event()
 
@@ -354,7 +354,7 @@ def test_forked_child_keeps_its_own_locks(tmp_path: Path) -> None:
 def test_handler_that_logs_while_files_are_made_leaves_one_lock_file(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a handler logs while files are made, both entries are in the files of one owner."""
+    """If a signal handler logs while files are made, one owner's files hold both entries."""
     flock, calls = fcntl.flock, []
 
     def interrupted(descriptor: int, operation: int) -> None:

@@ -1,4 +1,4 @@
-"""When a process with a spool ends, it waits for a slow server, but not for a dead server."""
+"""At exit, a process with a spool waits for a slow server, but not for a dead server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SHORT = (
     began = time.monotonic()
 """
 )
-# `verify()` waits for the server's first answer, so the answer comes before the exit.
+# `verify()` waits for the first answer of the server, so this answer comes before the exit.
 SLOWLY = SHORT.replace("    logger.info", "    logger.verify()\n    logger.info")
 
 
@@ -119,7 +119,7 @@ def test_exit_does_not_wait_for_a_dead_server(
 def test_exit_does_not_wait_for_a_server_that_stopped_working(
     server: DevServer, folder: Path
 ) -> None:
-    """If the server's last answer was a failure, the end of the process does not wait for it."""
+    """If the server's last answer was an error, the end of the process does not wait for it."""
     tried_again = "    while logger.stats().requests < 2: logger.flush(timeout=0.1)\n"
     code = SLOWLY.replace("    began = ", f"{tried_again}    began = ")
     server.script(Fault(status=503), *[Fault(hang=True)] * 10)
@@ -132,7 +132,7 @@ def test_exit_does_not_wait_for_a_server_that_stopped_working(
 
 
 def test_exit_sends_own_entries_with_every_second_request(server: DevServer, folder: Path) -> None:
-    """At the end of a process, every second request carries the entries of this process."""
+    """At the end of a process, every second request carries the process's own entries."""
     leave(folder, server, [f"{number}" for number in range(100)])
     spool = SpoolSettings(folder, 1 << 28, None, server.url)
     queue = SpoolQueue(1000, 1 << 20, spool, Diagnostics())
@@ -140,7 +140,7 @@ def test_exit_sends_own_entries_with_every_second_request(server: DevServer, fol
     assert queue.stats().adopted == 100
 
     def turns(count: int) -> list[bool]:
-        """Return a list of booleans: whether each request carries entries of this process."""
+        """For each request, return True if it carries entries of this process."""
         own = []
         for _ in range(count):
             queue.append(b'{"message":"own"}', INFO)
@@ -167,7 +167,7 @@ HOOK = """\
 
 
 def test_entries_of_an_exit_hook_share_a_file(server: DevServer, folder: Path) -> None:
-    """Entries that exit hooks log go to one file, because the files stay open until the end."""
+    """All entries that exit hooks log are in one file, because it stays open until the end."""
     server.refuse_connections()
     with Child(server, folder, HOOK) as child:
         assert child.end() == (["1"], "")

@@ -1,4 +1,4 @@
-"""On a faulty disk, the app continues, and the entries arrive."""
+"""If the disk has faults, the app continues, and the entries arrive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be some
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """Return a folder that other users can open, because pytest's own folders are private."""
+    """Return a folder that other users can open. The folders of pytest are private."""
     with tempfile.TemporaryDirectory() as parent:
         Path(parent).chmod(0o755)
         folder = Path(parent, "spool")
@@ -42,7 +42,7 @@ def public_folder() -> Iterator[Path]:
 
 
 def drain(logger: VoyageLogger) -> None:
-    """Deliver all entries, also the adopted entries."""
+    """Deliver all entries, including the adopted entries."""
     look(logger)
     until(lambda: (logger.flush(), logger.stats().pending)[1] == 0)
     assert_law(logger.stats())
@@ -72,7 +72,7 @@ class TestLeftFiles:
     def test_half_a_line_at_the_end_is_skipped(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """If a file ends with half a line, all entries before the half line arrive."""
+        """If the last line of a file is incomplete, all entries before this line arrive."""
         leave(folder, server, ["a", "b"], tail=b'{"spool_seq":3,"mess')
         logger = make_logger(spool_dir=folder, flush_interval=600)
         drain(logger)
@@ -85,7 +85,7 @@ class TestLeftFiles:
     def test_file_with_only_half_a_line_is_removed(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """A file that has only half a line has no entry, so it is removed."""
+        """If a file has only an incomplete line, it has no entry, and the spool removes it."""
         leave(folder, server, [], tail=b'{"spool_seq":1,"mess')
         logger = make_logger(spool_dir=folder, flush_interval=600)
         drain(logger)
@@ -158,7 +158,7 @@ class TestLeftFiles:
     def test_segment_shorter_than_its_journal_says_is_sent_again(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """If the journal does not fit its segment, all entries of the segment are sent again."""
+        """If a journal does not match its segment, all entries of the segment are sent again."""
         leave(folder, server, ["a"], sent=100_000)
         drain(make_logger(spool_dir=folder, flush_interval=600))
 
@@ -204,7 +204,7 @@ class TestLeftFiles:
     def test_control_characters_in_a_foreign_name_are_escaped(
         self, make_logger: MakeLogger, folder: Path, said: Callable[[], list[str]]
     ) -> None:
-        """Reports escape control characters, so file names cannot send commands to a terminal."""
+        """Reports escape control characters: a file name could contain commands to a terminal."""
         folder.mkdir(mode=0o700)
         (folder / "x\x1b[2J\nvoyage-logger: forged").touch()
         logger = make_logger(spool_dir=folder, flush_interval=600)
@@ -263,7 +263,7 @@ class TestLeftFiles:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """If no descriptor is free, all files of an owner wait, so its entries stay in order."""
+        """If no descriptor is free, all files of an owner wait, so the entries stay in order."""
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("own")
         until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
@@ -338,7 +338,7 @@ class TestLeftFiles:
         logger.info("own")
         for _ in range(3):
             drain(logger)
-            monkeypatch.setattr(diagnostics, "_last_said", {})  # as if a minute had passed
+            monkeypatch.setattr(diagnostics, "_last_said", {})  # simulates that a minute has passed
 
         assert sorted(messages(server)) == ["b", "c", "d", "own"]
         (line,) = said()
@@ -360,7 +360,7 @@ class TestLeftFiles:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Owners whose entries are for another server cause no more listings of the folder."""
+        """If the entries of owners are for another server, the folder is not listed more often."""
         for number in range(20):
             owner = f"00000000{number:02d}-7-00000007"
             leave(folder, server, ["a"], destination="https://elsewhere.example", owner=owner)
@@ -385,7 +385,7 @@ class TestLeftFiles:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """If a listing of the folder leaves out a lock file that exists, nothing is reported."""
+        """If a listing of the folder misses a lock file that exists, nothing is reported."""
         leave(folder, server, ["a"])
         list_folder, listed = os.listdir, []
 
@@ -422,7 +422,7 @@ class TestLeftFiles:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """One line reports entries for another server, and says how to send them."""
+        """One line reports entries for another server, and says how to send these entries."""
         wrong = "https://typo.example"
         for number in (7, 8):
             leave(folder, server, ["a"], destination=wrong, owner=f"000000000{number}-7-00000007")
@@ -464,7 +464,7 @@ class TestLeftFiles:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """An owner that has only a lock file is not reported, even if it is for another server."""
+        """If an owner for another server has only a lock file, the owner is not reported."""
         leave(folder, server, ["a"], destination="https://typo.example").unlink()
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("b")
@@ -591,7 +591,7 @@ class TestUnusableFolder:
         monkeypatch: pytest.MonkeyPatch,
         times: int,
     ) -> None:
-        """If other processes take each new lock, entries wait in memory."""
+        """If other processes take every new lock first, entries wait in memory."""
         flock = fcntl.flock
         others: list[int] = []
 
@@ -647,7 +647,7 @@ class TestUnusableFolder:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """Even root does not use another user's folder, and one line gives the reason."""
+        """Even root does not use the folder of another user, and one line gives the reason."""
         folder.mkdir()
         os.chown(folder, NOBODY, NOBODY)
         logger = make_logger(spool_dir=folder, flush_interval=600)
@@ -663,7 +663,7 @@ class TestUnusableFolder:
     def test_a_folder_without_rights_is_not_used(
         self, server: DevServer, public_folder: Path, owner: int, mode: int
     ) -> None:
-        """A folder is reported and not used if it is read-only or belongs to another user."""
+        """If a folder is read-only or belongs to another user, it is reported and not used."""
         os.chown(public_folder, owner, owner)
         public_folder.chmod(mode)
         code = """\
@@ -824,7 +824,7 @@ class TestWhileRunning:
     def test_removed_folder_leaves_no_descriptor_open(
         self, server: DevServer, folder: Path
     ) -> None:
-        """After the folder was removed many times, no descriptor of removed files is open."""
+        """If the folder is removed many times, no descriptor of a removed file stays open."""
         code = """\
             import shutil
             logger = logger_on(folder)
@@ -912,7 +912,7 @@ class TestWhileRunning:
     def test_removed_segment_is_read_before_the_next_maintenance(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """If a segment is removed while it is open, the worker still sends its entries."""
+        """If an open segment is removed, the worker still sends the entries of the segment."""
         for path in folder.glob("*.info.*"):
             path.unlink()
         logger.error("3")
@@ -946,7 +946,7 @@ class TestWhileRunning:
     def test_new_lock_file_names_the_destination(
         self, logger: VoyageLogger, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A new lock file names the destination, even if the first write to it fails."""
+        """A new lock file contains the destination, even if the first write to the file fails."""
         (lock,) = folder.glob("*.lock")
         before = json.loads(lock.read_text())["destination"]
         write = os.write
@@ -970,7 +970,7 @@ class TestWhileRunning:
         server.refuse_connections()
         owner = leave(folder, server, ["left"]).name.split(".")[1]
         look(logger)
-        until(lambda: logger.stats().adopted == 1)  # the worker may adopt the entry first
+        until(lambda: logger.stats().adopted == 1)  # the worker might adopt the entry first
         lock = folder / f"v1.{owner}.lock"
         lock.unlink()
         look(logger)
@@ -1013,7 +1013,7 @@ class TestWhileRunning:
     def test_short_write_leaves_no_half_line(
         self, server: DevServer, logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch, folder: Path
     ) -> None:
-        """If only half a line is written, the spool removes it, and the entry waits in memory."""
+        """If only half a line is written, the half is removed, and the entry waits in memory."""
         write = os.write
 
         def short(descriptor: int, data: bytes) -> int:
@@ -1035,7 +1035,7 @@ class TestWhileRunning:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """If a segment can no longer be read, one line reports this, and other entries arrive."""
+        """If a segment can no longer be read, one line reports a loss. Other entries arrive."""
         path = next(folder.glob("*.info.*"))
         read = os.read
 
@@ -1059,7 +1059,7 @@ class TestWhileRunning:
     def test_segment_that_was_cut_loses_only_the_missing_entries(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """If another program cuts a segment, only the entries that were cut off are lost."""
+        """If another program cuts off a part of a segment, only entries in this part are lost."""
         path = next(folder.glob("*.info.*"))
         os.truncate(path, path.read_bytes().index(b"\n") + 10)
         logger.flush()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def test_log_call_writes_one_line_and_does_not_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A log call makes one write and no sync, because a sync takes milliseconds."""
+    """A log call writes once, and does not sync, because a sync takes milliseconds."""
     queue = SpoolQueue(100, 1 << 20, SpoolSettings(tmp_path, 1 << 20, None, "x"), Diagnostics())
     for lane in range(len(LEVELS)):
         queue.append(b'{"message":"makes the file"}', lane)
@@ -103,7 +103,7 @@ def test_log_agent_reads_each_entry_once(
     assert [entry["message"] for entry in agent.read] == [f"{n} \u2028 \n\0" for n in range(900)]
     assert [entry["spool_seq"] for entry in agent.read] == list(range(1, 901))
     assert {len(names) for names in agent.names.values()} == {1}
-    assert len(agent.names) > len(LEVELS)  # the spool has more than one segment of a level
+    assert len(agent.names) > len(LEVELS)  # a level has more than one segment
     server.accept_connections()
     assert logger.flush(60)
     for entry in agent.read:
@@ -114,7 +114,7 @@ def test_log_agent_reads_each_entry_once(
 def test_line_longer_than_one_read_arrives(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:
-    """The worker usually reads 256 KiB at a time, and more if a line is longer than that."""
+    """The worker usually reads 256 KiB at a time, but more if a line is longer than 256 KiB."""
     leave(tmp_path, server, ["x" * 300_000, "y"])
     logger = make_logger(spool_dir=tmp_path, flush_interval=600)
     look(logger)
@@ -126,7 +126,7 @@ def test_line_longer_than_one_read_arrives(
 def test_segment_without_a_line_end_has_no_entries(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:
-    """If another program overwrites a segment with other bytes, its entries count as dropped."""
+    """If another program overwrites a whole segment, its entries count as dropped."""
     server.refuse_connections()
     logger = make_logger(spool_dir=tmp_path, flush_interval=600)
     for _ in range(3):
@@ -146,7 +146,7 @@ def test_segment_without_a_line_end_has_no_entries(
 def test_unreadable_segment_counts_as_pending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The entries of a segment that cannot be read now count as pending."""
+    """If a segment cannot be read at the moment, its entries count as pending."""
     queue = SpoolQueue(100, 1 << 20, SpoolSettings(tmp_path, 1 << 20, None, "x"), Diagnostics())
     for _ in range(3):
         queue.append(b'{"message":"m"}', INFO)
@@ -168,7 +168,7 @@ def test_owner_that_removes_its_files_after_the_listing_is_no_fault(
     monkeypatch: pytest.MonkeyPatch,
     said: Callable[[], list[str]],
 ) -> None:
-    """If an owner removes its files just after they were listed, nothing is reported."""
+    """If an owner removes its files just after the folder was listed, nothing is reported."""
     logger = make_logger(spool_dir=tmp_path, flush_interval=600)
     logger.info("own")
     until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]

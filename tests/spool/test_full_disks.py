@@ -1,4 +1,4 @@
-"""The spool on a file system that has no room for more bytes or for more files.
+"""Tests of the spool on a file system that has no room for more bytes or more files.
 
 These tests need the right to mount a file system. `test_faults` has similar tests that need no
 rights, because they only limit the size of a file.
@@ -47,11 +47,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 class Ballast:
-    """Files of another program, which fill the disk.
+    """Files of another program. These files fill the disk.
 
     Args:
         disk: The folder in which the disk is mounted.
-        kind: What the program uses up: "bytes" or "files".
+        kind: What these files use up: "bytes" or "files".
     """
 
     def __init__(self, disk: Path, kind: str) -> None:
@@ -82,7 +82,7 @@ class Ballast:
 @pytest.fixture(params=["bytes", "files"])
 def ballast(disk: Path, request: pytest.FixtureRequest) -> Ballast:
     ballast = Ballast(disk, request.param)
-    ballast.place.mkdir()  # so the folder already has room for this name
+    ballast.place.mkdir()  # the folder then already has room for this name
     return ballast
 
 
@@ -180,7 +180,7 @@ def test_delivery_makes_room_on_a_full_disk(
 def test_next_process_sends_all_entries_that_found_room(
     server: DevServer, talker: Talker, ballast: Ballast, disk: Path, make_logger: MakeLogger
 ) -> None:
-    """Entries that were on the full disk, or moved to the disk later, are sent once."""
+    """Entries that were on the full disk, or were later moved to the disk, are sent once."""
     server.refuse_connections()
     talker.log(20)
     ballast.load()
@@ -234,7 +234,7 @@ def test_disk_that_was_full_at_the_start_still_gets_the_destination(
 def test_only_one_log_call_writes_to_a_full_disk(
     server: DevServer, talker: Talker, ballast: Ballast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the disk is full, only one of a thousand log calls tries to write to it."""
+    """While the disk is full, only one of a thousand log calls tries to write to the disk."""
     server.refuse_connections()
     talker.log(20)
     ballast.load()
@@ -261,7 +261,7 @@ def test_only_one_log_call_writes_to_a_full_disk(
 def test_full_disk_leaves_no_half_dead_letter(
     server: DevServer, make_logger: MakeLogger, disk: Path, said: Callable[[], list[str]]
 ) -> None:
-    """If a dead letter finds no room, it is reported, and all other dead letters stay readable."""
+    """A dead letter that finds no room is reported, and other dead letters stay readable."""
     server.rules = Rules(refuse_containing="bad")
     logger = make_logger(spool_dir=disk / "spool", flush_interval=600)
     ballast = Ballast(disk, "bytes")

@@ -1,4 +1,4 @@
-"""Writes to the journal or to the dead-letter file fail, and delivery continues."""
+"""If writes to the journal or to the dead-letter file fail, delivery continues."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class TestJournal:
     def test_journal_gets_missing_notes_when_the_disk_works_again(
         self, server: DevServer, make_logger: MakeLogger, folder: Path, trouble: str, then: str
     ) -> None:
-        """When the journal can be written again, it gets the missing records of sent entries."""
+        """When the journal can be written again, the missing records of sent entries are added."""
         with Child(server, folder, self.CODE, trouble, then) as child:
             assert child.hears() == "delivered"
             if then == "close":

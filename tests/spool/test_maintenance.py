@@ -1,4 +1,4 @@
-"""The command `voyage-logger spool` on a folder that other processes use at the same time."""
+"""Tests of the command `voyage-logger spool` on a folder that other processes use."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def segment(server: DevServer, folder: Path) -> Path:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Lock the owner's lock file, as a running process does."""
+    """Lock the lock file of the owner, as a running process does."""
     lock = Folder(folder).lock(lock_name(OWNER))
     assert lock is not None
     yield
@@ -73,7 +73,7 @@ def test_process_without_its_lock_file_counts_as_running(folder: Path, segment: 
 
 
 def test_unreadable_dead_letters_stay(folder: Path, segment: Path) -> None:
-    """If no entry of a dead-letter file can be read, the file stays as it is."""
+    """If no entry of a dead-letter file can be read, the file does not change."""
     (folder / DEAD).write_bytes(b"garbage\n")
     before = content(folder)
 
@@ -134,7 +134,7 @@ def test_dead_letters_stay_if_another_process_takes_the_new_lock(
 
 
 def test_files_that_vanish_during_a_view_are_no_trouble(folder: Path, segment: Path) -> None:
-    """If files vanish while the command shows the folder, it shows the other files."""
+    """If files vanish while the command shows the folder, the command shows the other files."""
     view = View(folder)
     (owner,) = view.owners()
     segment.unlink()
@@ -176,7 +176,7 @@ def test_dead_letter_that_a_person_has_changed_has_no_entry(folder: Path, segmen
 
 
 def test_made_up_name_of_an_owner_is_shown(folder: Path, segment: Path) -> None:
-    """An owner is shown even if its name holds an impossible time and process id."""
+    """An owner is shown even if the time and the process id in its name are impossible."""
     (folder / lock_name(OWNER)).unlink()
     made_up = f"{'9' * 20}-{'9' * 30}-00000007"
     segment.rename(folder / segment.name.replace(OWNER, made_up))
@@ -184,4 +184,4 @@ def test_made_up_name_of_an_owner_is_shown(folder: Path, segment: Path) -> None:
     owner = {each.name: each for each in view.owners()}[made_up]
 
     assert (owner.pid, owner.started) == (None, None)
-    assert owner.is_alive  # so the command does not change these files
+    assert owner.is_alive  # this process runs, so the command does not change its files

@@ -60,7 +60,7 @@ def make_queue(tmp_path: Path) -> Iterator[MakeQueue]:
 
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Bounded]:
-    """Return a queue on the disk that has room for sixteen entries, four in each file."""
+    """Return a queue on the disk with room for sixteen entries. Each file holds four entries."""
     settings = SpoolSettings(tmp_path / "spool", 256 * KIB, None, "nowhere")
     queue = SpoolQueue(1000, ROOMY, settings, Diagnostics())
     yield Bounded(queue, 16 * KIB - 40, 16, 4, "spool_full")
@@ -72,7 +72,7 @@ class TestOrder(queue_contract.Order):
 
 
 def used(folder: Path) -> int:
-    """Return the bytes of all segments."""
+    """Return the size of all segments, in bytes."""
     return sum(path.stat().st_size for path in folder.glob("*.ndjson") if ".dead." not in path.name)
 
 
@@ -107,11 +107,11 @@ class TestFullQueue(queue_contract.FullQueue):
     def test_lowest_level_is_shed_when_entries_move_to_the_disk(
         self, full: Bounded, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A debug entry that moves from memory to the disk does not shed an error."""
+        """A debug entry that moves from memory to the disk does not replace an error entry."""
         errors = full.fill(ERROR)
         with monkeypatch.context() as disk:
             disk.setattr(os, "write", fail)
-            full.append("critical", CRITICAL)  # This call has shed the oldest errors.
+            full.append("critical", CRITICAL)  # This log call has shed the oldest error entries.
             for number in range(5):
                 full.append(f"debug {number}", DEBUG)
                 full.append(f"warn {number}", WARN)
@@ -124,7 +124,7 @@ class TestFullQueue(queue_contract.FullQueue):
         assert full.take_all() == expected
 
     def test_delivered_entries_make_room_before_any_is_shed(self, full: Bounded) -> None:
-        """If all entries of a file are delivered, the file is removed before any entry is shed."""
+        """If all entries of a file are delivered, this file is removed before any entry is shed."""
         for number in range(3):
             full.append(f"critical {number}", CRITICAL)
         assert len(full.take_all()) == 3
@@ -147,7 +147,7 @@ class TestFullQueue(queue_contract.FullQueue):
         assert full.take_all() == ["one more"]
 
     def test_entries_in_flight_stay_on_the_disk(self, full: Bounded, tmp_path: Path) -> None:
-        """Entries in flight stay on the disk, so a kill of the process does not lose them."""
+        """Entries in flight stay on the disk, so they are not lost if the process is killed."""
         texts = full.fill(DEBUG)
         assert len(full.queue.take(6, ROOMY)) == 6
         for number in range(3 * full.capacity):
@@ -163,7 +163,7 @@ class TestFullQueue(queue_contract.FullQueue):
 
 
 class Model(queue_model.Model):
-    """The model of the queue on the disk, with few entries in flight."""
+    """The model of the queue on the disk. Only few entries are in flight."""
 
     unit = 7 * KIB
     reason = "spool_full"
@@ -177,7 +177,7 @@ class Model(queue_model.Model):
         return SpoolQueue(1000, ROOMY, settings, Diagnostics())
 
     def used(self) -> int:
-        """Return the bytes of all segments."""
+        """Return the size of all segments, in bytes."""
         return sum(
             path.stat().st_size
             for path in self.folder.glob("*.ndjson")
@@ -207,7 +207,7 @@ class TestModel(Model.TestCase):  # type: ignore[valid-type,misc]
         max_examples=30,
         stateful_step_count=50,
         deadline=None,
-        phases=set(Phase) - {Phase.shrink},  # Shrinking would take minutes.
+        phases=set(Phase) - {Phase.shrink},  # The phase `shrink` would take minutes.
     )
 
 
@@ -235,7 +235,7 @@ class TestReentry:
     def test_handler_that_logs_anywhere_in_a_log_call_loses_no_entry(
         self, make_queue: MakeQueue
     ) -> None:
-        """A signal handler logs at any line of a log call, and both entries are delivered once."""
+        """If a signal handler logs at any line of a log call, both entries are delivered once."""
         at = 0
         has_come = True
         while has_come:
@@ -263,7 +263,7 @@ class TestReentry:
     def test_handler_that_logs_while_files_are_shed_keeps_the_counts_right(
         self, tmp_path: Path, lanes: tuple[int, int], delivered: int
     ) -> None:
-        """A signal handler logs while a log call sheds files, and the counts stay right."""
+        """If a signal handler logs while a log call sheds files, the counts stay right."""
         ours, foreign = lanes
         at = 0
         has_come = True

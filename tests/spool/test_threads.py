@@ -1,4 +1,4 @@
-"""How threads share the spool: the order of the two locks, and descriptors that two threads use.
+"""Tests of how threads share the spool, its two locks and its file descriptors.
 
 In each test, a thread stops inside a system call until the test lets the thread continue.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from voyage_logger.devserver import DevServer
 
 KIB = 1024
-LIMIT = 30.0  # seconds; a thread that waits longer counts as blocked
+LIMIT = 30.0  # seconds; a thread that waits longer than this counts as blocked
 ROOMY = 1 << 30
 
 
@@ -54,7 +54,7 @@ def queue(make_queue: Callable[[], SpoolQueue]) -> SpoolQueue:
 
 
 def entry(text: object) -> bytes:
-    """Return an entry of such a size that four entries fill a file, and sixteen fill the spool."""
+    """Return an entry so large that four entries fill a file, and sixteen fill the spool."""
     return b'{"m":"%b"}' % str(text).encode().ljust(16 * KIB - 60, b".")
 
 
@@ -66,7 +66,7 @@ def adopted(queue: SpoolQueue) -> int:
 
 
 class Watched:
-    """A `disk_lock` that records who waits for it, and who takes it while holding `queue.lock`."""
+    """A `disk_lock` that records threads that wait for it, and threads with `queue.lock`."""
 
     def __init__(self, queue: Any) -> None:
         self.inner, self.lock = queue._segments.disk_lock, queue.lock
@@ -177,7 +177,7 @@ class TestLocks:
     def test_log_call_does_not_wait_for_the_disk_lock(
         self, queue: SpoolQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """While the worker reads from a slow disk, log calls can write and make room."""
+        """While the worker reads from a slow disk, log calls can write and remove files."""
         queue.append(entry(0), INFO)
         with HeldUp(monkeypatch, "read", lambda: queue.take(1, NEVER)) as reader:
 
@@ -203,7 +203,7 @@ class TestClosing:
         make_queue: Callable[[], SpoolQueue],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """`close` waits until the worker has read, so no other process adopts the same entries."""
+        """`close` waits for the worker's read, so that no other process adopts the entries."""
         monkeypatch.setattr(_queue, "_DISK_SECONDS", LIMIT)
         disk = Watched(queue)
         other = make_queue()
@@ -246,7 +246,7 @@ class TestClosing:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """If `close` is called while the worker looks at the folder, no entries are adopted."""
+        """If `close` is called during the worker's maintenance, no entries are adopted."""
         queue.append(entry(0), INFO)
         assert len(queue.take(1, NEVER)) == 1
         queue.settle(1)
@@ -267,13 +267,13 @@ class TestLooking:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A second look at the folder starts when the first look has ended."""
+        """A second maintenance starts when the first maintenance has ended."""
         queue.append(entry(0), INFO)
         leave(folder, server, ["left", "too"], destination="nowhere")
         with HeldUp(monkeypatch, "listdir", lambda: adopted(queue)) as first:
             second = threading.Thread(target=adopted, args=(queue,))
             second.start()
-            second.join(0.5)  # If no other look ran, the thread would end much earlier.
+            second.join(0.5)  # Without the first maintenance, the thread would end much earlier.
             is_waiting = second.is_alive()
             assert first.go() == 2
         second.join(LIMIT)

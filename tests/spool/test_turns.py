@@ -56,7 +56,7 @@ def request(queue: SpoolQueue, entries: int = 100, size: int = 1 << 20) -> list[
 
 @pytest.mark.parametrize("lane", [CRITICAL, TICKET_LANE])
 def test_what_is_urgent_has_the_next_request(make_queue: MakeQueue, lane: int) -> None:
-    """A critical or ticket entry is always sent before the entries of dead processes."""
+    """The next request carries a critical or ticket entry before entries of dead processes."""
     queue = make_queue(1000)
     for number in range(5):
         assert request(queue, 10) == [f"old {10 * number + count}" for count in range(10)]
@@ -79,7 +79,7 @@ def test_what_is_urgent_all_the_time_leaves_a_turn_to_the_backlog(make_queue: Ma
 def test_at_the_end_a_process_sends_its_own_though_they_are_a_backlog(
     make_queue: MakeQueue,
 ) -> None:
-    """When a process ends, every second request carries its own entries."""
+    """When a process ends, every second request carries the process's own entries."""
     queue = make_queue(1000)
     for number in range(3000):
         queue.append(entry(f"own {number}", 400), INFO)
@@ -132,7 +132,7 @@ def test_a_new_entry_waits_for_three_requests_at_the_most(make_queue: MakeQueue)
 
 
 def test_a_new_entry_does_not_wait_for_those_of_an_outage(make_queue: MakeQueue) -> None:
-    """Entries that were logged during an outage do not delay new entries."""
+    """New entries do not wait for the entries that were logged during an outage."""
     queue = make_queue()
     waits = Waits(queue)
     for number in range(3000):
@@ -146,7 +146,7 @@ def test_a_new_entry_does_not_wait_for_those_of_an_outage(make_queue: MakeQueue)
 
 
 def test_a_second_outage_is_as_the_first(make_queue: MakeQueue) -> None:
-    """If a second outage adds entries to the backlog, new entries still do not wait for them."""
+    """New entries do not wait for the entries of a second outage either."""
     queue = make_queue(20_000)
     waits = Waits(queue)
     waits.go_on(10, new=10)
@@ -162,7 +162,7 @@ def test_a_second_outage_is_as_the_first(make_queue: MakeQueue) -> None:
 
 
 def test_few_entries_keep_their_order(make_queue: MakeQueue) -> None:
-    """Entries that do not fill a segment are sent in order, even in many requests."""
+    """If entries do not fill a segment, they are sent in order, even in many requests."""
     queue = make_queue()
     waits = Waits(queue)
     for _ in range(20):
@@ -204,7 +204,7 @@ def test_a_long_backlog_takes_few_files_and_little_memory(make_queue: MakeQueue)
     files, read = [], []
     for _ in range(12):
         waits.go_on(25, new=100, entries=40)
-        files.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - the test needs a count
+        files.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - only the number is needed
         read.append(
             sum(len(s._lines) for each in queue._store.all_owners() for s in each.segments())
         )

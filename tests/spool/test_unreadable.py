@@ -1,4 +1,4 @@
-"""Some segments cannot be read now, and some can never be read."""
+"""Tests of segments that cannot be read now, and of segments that can never be read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ names = errno.errorcode.__getitem__
 
 @pytest.fixture
 def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
-    """Make the opening of segments of level info fail, and return a list of the failures."""
+    """Make each opening of a segment of level info fail, and return a list of the failures."""
 
     def fail(number: int, *, first: int = 1) -> list[int]:
         real, count, failures = os.open, itertools.count(1), []
@@ -63,7 +63,7 @@ def test_segment_that_cannot_be_read_now_is_tried_again(
     caplog: pytest.LogCaptureFixture,
     number: int,
 ) -> None:
-    """If a segment cannot be read now, one line reports it, and the worker tries again later."""
+    """If a segment cannot be read now, one line says so, and the worker tries again later."""
     logger = make_logger(spool_dir=folder, flush_interval=600)
     failures = fail(number)
     queue = logger._pipeline.queue
@@ -101,7 +101,7 @@ def test_entries_that_can_never_be_read_are_dropped(
     """If the entries of a dead process can never be read, they count as dropped."""
     leave(folder, server, ["a", "b"])
     logger = make_logger(spool_dir=folder, flush_interval=600)
-    fail(number, first=2)  # The first opening succeeds, so the segment is adopted.
+    fail(number, first=2)  # The segment is adopted, because its first opening succeeds.
     logger.error("own")
     look(logger)
     until(lambda: logger.stats().adopted == 2)
@@ -121,7 +121,7 @@ def test_segment_that_cannot_be_read_now_delays_no_other(
     fail: Fail,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """New entries do not wait for a segment of a dead process that cannot be read now."""
+    """If a dead process's segment cannot be read now, new entries do not wait for it."""
     leave(folder, server, ["left"])
     logger = make_logger(spool_dir=folder, flush_interval=600)
     fail(errno.EMFILE, first=2)
@@ -171,7 +171,7 @@ def test_process_without_free_descriptors_loses_nothing(server: DevServer, folde
 
 
 def test_interval_of_looks_is_the_same_after_the_disk_has_failed(folder: Path) -> None:
-    """The interval of looks at the folder does not change when the disk fails or works again."""
+    """The interval of the maintenance does not change when the disk fails or works again."""
     folder.write_text("in the way")
     spool = SpoolSettings(folder, 1 << 20, None, "nowhere")
     queue = SpoolQueue(100, 1 << 20, spool, Diagnostics(), clock=itertools.count().__next__)

@@ -30,10 +30,10 @@ RANKS = {
     "__main__": 8,
 }
 
-# The dev server replaces the real server, so it may import only this module of the client.
+# The dev server replaces the real server, and is allowed to import only this client module.
 ONLY_FOR_DEVSERVER = f"{PACKAGE}._base.wire"
 
-# For each of these foreign modules, the only module of the package that may import it.
+# Only the named module of the package is allowed to import each of these foreign modules.
 ONLY_IMPORTERS = {
     "requests": f"{PACKAGE}.transports._session",
     "urllib3": f"{PACKAGE}.transports._session",
@@ -45,12 +45,12 @@ _MODULE_NAME = re.compile(r"\.?\w+(\.\w+)*")
 
 
 class Import(NamedTuple):
-    """One import: the importing module, the imported module and name, and the kind of import."""
+    """One import: the importing module, the imported module, its name, and the kind of import."""
 
     importer: str
     imported: str
     name: str = ""
-    kind: str = "run time"  # or "types only", "in a function", "in a string"
+    kind: str = "run time"  # other kinds: "types only", "in a function", "in a string"
 
     def __str__(self) -> str:
         """Return the import as one line for the output of a failing test."""
@@ -59,7 +59,7 @@ class Import(NamedTuple):
 
 
 def sources_in(folder: Path) -> dict[str, str]:
-    """Return a dict from the path of each Python file, relative to the folder, to its text."""
+    """Return the text of each Python file, by the path of the file relative to the folder."""
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.py")}
 
 
@@ -202,7 +202,7 @@ def private(imports: Iterable[Import]) -> set[Import]:
 
 
 def foreign(imports: Iterable[Import]) -> set[Import]:
-    """Return the imports of foreign modules that another module of the package has to import."""
+    """Return the imports of foreign modules that only another module is allowed to import."""
     return {
         each
         for each in imports

@@ -1,4 +1,4 @@
-"""Tools to watch a logger: a transport that keeps entries, and functions that wait and check."""
+"""Tools to watch a logger: a transport that keeps entries, and functions to wait and check."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sign_ins(server: DevServer) -> int:
 
 
 def assert_law(stats: Stats) -> None:
-    """Check that each accepted entry is counted once, and that the counts by reason add up."""
+    """Check that each accepted entry is counted once, and that the losses by reason add up."""
     assert stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.pending
     assert stats.rejected == sum(stats.rejected_by.values())
     assert stats.dropped == sum(stats.dropped_by.values())

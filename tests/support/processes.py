@@ -1,4 +1,4 @@
-"""Runs Python programs in separate processes. A program may exchange lines with its test."""
+"""Runs Python programs in separate processes. A program can exchange lines with its test."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
     from voyage_logger.devserver import DevServer
 
-SHUTDOWN = 5.0  # seconds that loggers get at exit; a healthy server needs less
-BRIEF = 0.4  # seconds that loggers get at exit in tests in which no server answers
-SLACK = 4.0  # seconds that an exit may take longer than its limit on a busy machine
-TIME_LIMIT = 60.0  # seconds for one program, or for one line from a program
+SHUTDOWN = 5.0  # Seconds that loggers get at exit; with a working server, less is enough.
+BRIEF = 0.4  # Seconds that loggers get at exit if no server answers.
+SLACK = 4.0  # Seconds by which an exit on a busy machine can exceed its limit.
+TIME_LIMIT = 60.0  # Seconds for one program, or for one line from a program.
 
 # Python 3.12 and later warn if a process that has threads forks.
 FORKING = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
 
 # These variables turn coverage off in a child process. With coverage, a signal handler that waits
-# for another thread would hang in a lock. Another user could not write the files of coverage.
+# for another thread would hang in a lock. Another user cannot write the files of coverage.
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
@@ -94,7 +94,7 @@ class Child:
     def hears(self) -> str:
         """Return the next line on stdout, or "" if the process has ended."""
         assert self.process.stdout is not None
-        # `os.read` of single bytes leaves later lines in the pipe, so that `end` can read them.
+        # `os.read` reads single bytes. Later lines stay in the pipe, so that `end` can read them.
         descriptor, line = self.process.stdout.fileno(), b""
         while not line.endswith(b"\n"):
             is_said, _, _ = select.select([descriptor], [], [], TIME_LIMIT)
@@ -144,7 +144,7 @@ def python(
     cwd: Path | None = None,
     seconds: float = TIME_LIMIT,
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python until it ends or the time limit is over. The arguments are those of `Child`."""
+    """Run Python until it ends or the time limit is reached. The arguments are those of `Child`."""
     with Child(*arguments, environ=environ, cwd=cwd) as child:
         out, err = child.process.communicate(timeout=seconds)
     return subprocess.CompletedProcess(child.process.args, child.process.returncode, out, err)
@@ -171,9 +171,9 @@ class Done:
 
     @property
     def losses(self) -> list[str]:
-        """Return the lines on stderr about lost entries, without the problem of the last attempt.
+        """Return the lines about lost entries on stderr, without the problem of the last attempt.
 
-        The problem is left out, because an attempt that the exit interrupts may have none.
+        The problem is left out: if the exit interrupts the last attempt, there may be no problem.
         """
         lines = [line for line in self.err.splitlines() if re.search(r"\blost\b", line)]
         return [line.partition("; the last attempt: ")[0] for line in lines]
@@ -191,12 +191,12 @@ def run(
 ) -> Done:
     """Run code that logs with `logger` in a separate process, and measure its exit.
 
-    The code calls `ending()` before its exit begins. So the measured time does not include the
-    start of the process, which is slow on a busy machine.
+    The code calls `ending()` before its exit begins. Therefore the measured time does not include
+    the start of the process, which is slow on a busy machine.
 
     Args:
         server: The server whose environment variables the process gets.
-        code: The program. A prelude makes the logger before the program begins.
+        code: The program. A prelude makes `logger` before the program begins.
         flags: Arguments of the interpreter.
         environ: Environment variables that replace the variables of the server.
         shutdown: The logger's `shutdown_timeout`, in seconds.
@@ -258,7 +258,7 @@ def _done(code: int, out: str, err: str, lines: list[str], ended_at: float) -> D
 def once_more_if_slow(run_once: Callable[[], Done], limit: float) -> Done:
     """Run a program, and run it a second time if its exit took too long.
 
-    A busy machine may delay one run. If the time limit does not work, both runs take too long.
+    A busy machine can delay one run. If the time limit itself is broken, both runs take too long.
     """
     done = run_once()
     return done if done.exit_seconds < limit else run_once()
@@ -277,5 +277,5 @@ def messages(server: DevServer) -> list[str]:
 
 
 def lost(stderr: str) -> list[int]:
-    """Return the number of entries in each line about lost entries."""
+    """For each line about lost entries, return the number of lost entries."""
     return [int(line.split()[1]) for line in stderr.splitlines() if " lost (" in line]

@@ -1,4 +1,4 @@
-"""A relay between client and dev server. The relay decrypts TLS, or acts as an HTTP proxy."""
+"""A relay between a client and the dev server. The relay decrypts TLS, or acts as an HTTP proxy."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     import ssl
 
 _PIECE = 1 << 16
-_SECONDS = 10  # the limit of each wait; usual waits are much shorter
+_SECONDS = 10  # the time limit of each wait; usual waits are much shorter
 
 
 class Relay:
-    """Passes the data of connections to a port on this machine, until the relay is closed.
+    """Until the relay is closed, it passes all data between clients and a port on this machine.
 
     Args:
-        target: The port. None makes the relay an HTTP proxy, and then each request names the port.
+        target: The port. If None, the relay is an HTTP proxy, and each request names a port.
         context: The TLS settings of the relay, or None for plain connections.
 
     Attributes:
@@ -62,7 +62,7 @@ class Relay:
             thread.start()
 
     def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # client and server notice a closed connection
+        with contextlib.suppress(OSError):  # if a connection is closed, client and server notice it
             if self._context is not None:
                 client = self._context.wrap_socket(client, server_side=True)
                 self._sockets.append(client)
@@ -88,7 +88,7 @@ class Relay:
         if method == b"CONNECT":
             upstream = self._connect(int(target.rpartition(b":")[2]))
             client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        else:  # one request, as the next may need another server
+        else:  # only one request: the next request may be for another server
             origin, _, path = target.removeprefix(b"http://").partition(b"/")
             upstream = self._connect(int(origin.rpartition(b":")[2]))
             rest = rest.replace(b"Connection: keep-alive", b"Connection: close")

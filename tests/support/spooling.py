@@ -59,14 +59,14 @@ class Child(processes.Child):
 
     def __init__(self, server: DevServer, folder: Path, code: str, *arguments: object) -> None:
         program = textwrap.dedent(PRELUDE) + textwrap.dedent(code)
-        # If the program changes its user, it cannot write the files of coverage.
+        # A program that changes its user cannot write the files of coverage.
         unmeasured = UNMEASURED if "seteuid" in code else {}
         environ = {**server.environ, **unmeasured}
         super().__init__("-W", "error", "-c", program, folder, *arguments, environ=environ)
 
 
 def lines(folder: Path) -> int:
-    """Return the number of entries in the segments of the folder, also of sent entries."""
+    """Return the number of entries in the folder's segments, including sent entries."""
     return sum(
         path.read_bytes().count(b"\n")
         for path in folder.glob("v1.*.ndjson")
@@ -75,7 +75,7 @@ def lines(folder: Path) -> int:
 
 
 def look(logger: VoyageLogger) -> None:
-    """Run the maintenance of a logger's spool at once, in the test's thread."""
+    """Run the maintenance of a logger's spool immediately, in the test's thread."""
     queue = logger._pipeline.queue
     queue._failure.look_at = 0.0  # type: ignore[attr-defined]
     queue.maintain()
@@ -88,7 +88,7 @@ def slow_down(
     *,
     seconds: float,
 ) -> None:
-    """Delay the first read of the worker: for some seconds, or until `released` is set."""
+    """Delay the worker's first read, for some seconds or until `released` is set."""
     read = os.read
 
     def slow(descriptor: int, count: int) -> bytes:
@@ -136,7 +136,7 @@ def leave(
     if sent is not None:
         note = {"segment": path.name, "sent": sent}
         (folder / f"v1.{owner}.sent").write_text(json.dumps(note) + "\n")
-    # The lock file is made last and in one step, because a running process may use it at once.
+    # The lock file is made last and in one step: a running process may immediately use it.
     facts = {"pid": 7, "started": "", "destination": destination or server.url}
     lock = folder.parent / f"{owner}.being-made"
     lock.write_text(json.dumps(facts) + "\n")

@@ -1,4 +1,4 @@
-"""The class `Transport` signs in, renews its token, sets headers and reports failures."""
+"""Tests of the class `Transport`: sign-ins, tokens, headers, time limits and failures."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def transport(server: DevServer) -> Any:
 
 
 def test_sign_in_and_send_by_hand(server: DevServer, transport: Transport) -> None:
-    """An app may use a `Transport` directly: sign in, send dicts, and get an `Outcome`."""
+    """An app can use a `Transport` directly: sign in, send dicts, and get an `Outcome`."""
     transport.sign_in()
     outcome = transport.send([ENTRY, {**ENTRY, "message": "y"}])
     assert (outcome.kind, bool(outcome), outcome.status) == (Kind.DELIVERED, True, 200)
@@ -90,7 +90,7 @@ def test_eight_threads_and_a_revoked_token_make_one_sign_in(
 def test_late_refusal_of_an_old_token_leaves_the_new_one(
     server: DevServer, transport: Transport
 ) -> None:
-    """If a 401 for an old token arrives late, the new token stays."""
+    """If a 401 for an old token arrives late, the new token is kept."""
     assert transport.send([ENTRY])
     server.revoke_tokens()
     server.script(Fault(delay=0.5))
@@ -108,7 +108,7 @@ def test_late_refusal_of_an_old_token_leaves_the_new_one(
     ("life", "earliest", "latest"), [(3600, 3000, 3300), (100, 60, 80), (3, 1.8, 2.4)]
 )
 def test_token_is_renewed_before_it_expires(life: float, earliest: float, latest: float) -> None:
-    """A token is renewed 5 to 10 minutes before it expires, or later if its lifetime is short."""
+    """A token is renewed 5 to 10 minutes before it expires, or later if it is short-lived."""
     clock = Clock()
     with DevServer(clock=clock) as server:
         server.rules = replace(server.rules, expires_in=life)
@@ -186,7 +186,7 @@ def test_sign_in_answer_without_a_usable_token(server: DevServer, body: bytes) -
 def test_404_with_a_path_in_the_base_url_gives_advice(
     server: DevServer, path: str, hint: str
 ) -> None:
-    """If a base URL with a path leads to a 404, the message says to leave out the path."""
+    """If a base URL has a path and the answer is 404, the message says to remove the path."""
     transport = Transport(server.api_key, server.api_secret, server.url + path)
     server.script_sign_in(Fault(status=404))
     with pytest.raises(ConnectionFailed) as caught:
@@ -244,14 +244,14 @@ def test_compress_sends_gzip(server: DevServer) -> None:
 
 
 def test_answer_cut_after_its_head_counts(server: DevServer, transport: Transport) -> None:
-    """After a 2xx, the batch counts as delivered, even if the body of the answer is incomplete."""
+    """After a 2xx, the batch counts as delivered, even if the answer's body is incomplete."""
     server.script(Fault(cut=True))
     assert transport.send([ENTRY])
     assert server.count() == 1
 
 
 def test_secret_across_the_cut_of_a_long_answer_is_masked(server: DevServer) -> None:
-    """A long answer is masked first and then cut, because masking does not find half a secret."""
+    """A long answer is masked before it is cut, because masking does not find half a secret."""
     for length in range(150, 210, 7):
         echo = json.dumps({"error": "x" * length + server.api_secret + "y" * 5000})
         echo = echo.replace("-", "\\u002d")  # JSON can write a character as an escape.
@@ -263,7 +263,7 @@ def test_secret_across_the_cut_of_a_long_answer_is_masked(server: DevServer) -> 
 
 
 def test_time_limit_holds_for_sign_in_and_batch_together(server: DevServer) -> None:
-    """Sign-in and batch share the time limit: a slow sign-in leaves less time for the batch."""
+    """Sign-in and batch share a time limit, so a slow sign-in leaves less time for the batch."""
     transport = transport_to(server)
     server.script_sign_in(Fault(delay=2))
     server.script(Fault(hang=True))
@@ -274,7 +274,7 @@ def test_time_limit_holds_for_sign_in_and_batch_together(server: DevServer) -> N
 
 
 def test_slow_body_does_not_block_an_attempt_forever() -> None:
-    """If the body of an answer comes very slowly, the attempt ends, and the status counts."""
+    """If an answer's body comes very slowly, the attempt ends, and only the status counts."""
     listener = socket.create_server(("127.0.0.1", 0))
     released = threading.Event()
 
@@ -344,7 +344,7 @@ class Interim:
 
 @pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints", "199 x"])
 def test_interim_answer_is_not_the_answer(status: str) -> None:
-    """A 102 or 103 is not the final answer, so the client waits and sends the batch only once."""
+    """After a 102 or 103, the client waits for the final answer, and does not send again."""
     head = f"HTTP/1.1 {status}\r\nLink: </a.css>; rel=preload\r\n\r\n".encode()
     with Interim(head + head) as server:
         transport = server.transport()
@@ -357,7 +357,7 @@ def test_interim_answer_is_not_the_answer(status: str) -> None:
 
 
 def test_switch_of_protocols_is_no_delivery() -> None:
-    """A 101 does not deliver the batch, and the client waits for no other answer."""
+    """After a 101, the batch is not delivered, and the client does not wait for another answer."""
     with Interim(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n") as server:
         transport = server.transport()
         outcome = transport.send([ENTRY])
@@ -376,7 +376,7 @@ def test_interim_answers_without_end_are_a_failure() -> None:
 
 
 def test_time_limit_ends_waits_early(server: DevServer, transport: Transport) -> None:
-    """If the time limit is short, an attempt waits for less than the read timeout."""
+    """If the time limit is shorter than the read timeout, an attempt ends at the time limit."""
     assert transport.send([ENTRY])
     server.script(Fault(hang=True))
     outcome = transport.send([ENTRY], time_limit=0.1)
@@ -435,7 +435,7 @@ def test_every_exception_of_requests_becomes_an_outcome(server: DevServer, kind:
 def test_wrong_setup_is_a_permanent_failure(
     monkeypatch: pytest.MonkeyPatch, error: Exception, is_permanent: bool
 ) -> None:
-    """A wrong setup is a permanent failure, but a broken network is a temporary failure."""
+    """Wrong settings are a permanent failure, but a broken network is a temporary failure."""
 
     def fail(*_args: object, **_kwargs: object) -> None:
         raise error
@@ -463,7 +463,7 @@ def test_wrong_setup_is_a_permanent_failure(
 def test_plain_http_beyond_this_machine_is_warned_of_once(
     capfd: pytest.CaptureFixture[str], url: str, is_warned: bool
 ) -> None:
-    """One warning reports a base URL with `http`, except for a server on the same machine."""
+    """If a base URL has `http`, one warning is printed, except for a server on this machine."""
     with responses.RequestsMock(assert_all_requests_are_fired=False):
         transport = Transport("k", "s", url)
         transport.send([ENTRY])
@@ -482,7 +482,7 @@ def test_transport_is_importable_without_requests() -> None:
 
 
 def test_more_threads_than_idle_connections_may_send_at_once(server: DevServer) -> None:
-    """More threads than the connection pool has connections can send at the same time."""
+    """More threads can send at the same time than the connection pool has idle connections."""
     threads = 14  # the connection pool of `requests` has ten connections
     transport = transport_to(server)
     transport.sign_in()

@@ -1,7 +1,7 @@
-"""The same calls make the same requests as the vendor's Python class.
+"""Tests that log calls make the same requests as with the vendor's Python class.
 
 `vendor_requests.json` holds log calls, and the requests that the vendor's class made for these
-calls. The requests were recorded once with the dev server, and use the dev server's credentials.
+calls. The requests were recorded with the dev server, and contain the dev server's credentials.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def test_additions_are_the_documented_ones(
 
 
 def test_headers_add_only_the_user_agent(server: DevServer, make_logger: MakeLogger) -> None:
-    """Besides the vendor's headers, requests carry only the usual headers of `requests`."""
+    """Requests carry the vendor's headers, and no others except the usual headers of `requests`."""
     logger = make_logger()
     logger.info("x")
     assert logger.flush()

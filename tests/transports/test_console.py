@@ -24,7 +24,7 @@ ENTRY = b'{"message":"hello","level":"info","app_name":"app","environment":"test
 
 
 def test_entries_are_printed_after_one_notice(capfd: pytest.CaptureFixture[str]) -> None:
-    """A notice names the missing variables and the dev server, and then entries are printed."""
+    """First, a notice names the missing variables and the dev server. Then entries are printed."""
     with VoyageLogger("app") as logger:
         logger.info("User logged in", event_name="login", meta_data={"ip": "::1"})
         logger.error("It broke")
@@ -42,7 +42,7 @@ def test_entries_are_printed_after_one_notice(capfd: pytest.CaptureFixture[str])
 
 
 def test_lines_come_without_a_flush(capfd: pytest.CaptureFixture[str]) -> None:
-    """Printed entries appear at once, without a flush and before `flush_interval` has passed."""
+    """Printed entries appear without a flush, before `flush_interval` has passed."""
     logger = VoyageLogger("app")
     logger.info("x")
     until(lambda: logger.stats().pending == 0, timeout=3)
@@ -51,7 +51,7 @@ def test_lines_come_without_a_flush(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_printed_entries_count_as_dropped(capfd: pytest.CaptureFixture[str]) -> None:
-    """Printed entries count as dropped, but no loss is reported."""
+    """Printed entries count as dropped, but are not reported as lost."""
     with VoyageLogger("app") as logger:
         logger.info("x")
         assert not logger.flush()
@@ -70,7 +70,7 @@ def test_health_check_sees_that_nothing_is_sent() -> None:
 
 
 def test_entry_cannot_move_the_cursor(capfd: pytest.CaptureFixture[str]) -> None:
-    """Control characters are printed as escapes, so an entry cannot forge another line."""
+    """Control characters are printed as escapes, so an entry cannot fake another line."""
     with VoyageLogger("app") as logger:
         extra: Any = {"a\nb": "\x07"}
         logger.info("red \x1b[31m\nforged", **extra)
@@ -94,7 +94,7 @@ def test_traceback_is_readable(capfd: pytest.CaptureFixture[str]) -> None:
 def test_returning_reader_sees_how_many_entries_were_not_printed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After a pipe was full for a while, one line counts the entries that were not printed."""
+    """If a pipe was full for a while, a line says how many entries were not printed."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with contextlib.suppress(BlockingIOError):
@@ -114,10 +114,10 @@ def test_returning_reader_sees_how_many_entries_were_not_printed(
 
 
 def test_long_entry_is_printed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An entry that is longer than a pipe's buffer is printed whole for a slow reader."""
+    """An entry that is longer than a pipe's buffer is printed completely for a slow reader."""
     monkeypatch.setattr(
         "voyage_logger.transports._console_transport._PATIENCE", 30
-    )  # long enough for a busy machine
+    )  # seconds; long enough for a busy machine
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as pipe, os.fdopen(reading) as stream:
         monkeypatch.setattr(sys, "stderr", pipe)
@@ -179,7 +179,7 @@ def test_notice_says_that_the_spool_is_not_used(
 def test_half_of_the_credentials_is_named(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """If only the key or only the secret is missing, the notice names only its variable."""
+    """If only the key is missing, or only the secret, the notice names only this variable."""
     monkeypatch.setenv("VOYAGE_LOGS_KEY", "k")
     VoyageLogger("app").close()
     err = capfd.readouterr().err
@@ -190,7 +190,7 @@ def test_half_of_the_credentials_is_named(
 def test_bad_url_in_the_environment_does_not_stop_the_app(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A wrong URL in the environment is reported, and the entries are sent to no server."""
+    """A wrong URL in the environment is reported, and the entries are not sent to any server."""
     monkeypatch.setenv("VOYAGE_LOGS_KEY", "k")
     monkeypatch.setenv("VOYAGE_LOGS_SECRET", "s")
     monkeypatch.setenv("VOYAGE_LOGS_URL", "api.tracevoyage.com")

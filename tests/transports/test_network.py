@@ -44,7 +44,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def tls(server: DevServer, authority: trustme.CA) -> Iterator[Relay]:
-    """Start the dev server with TLS and a certificate that no client trusts yet."""
+    """Start the dev server with TLS and a certificate that clients do not trust by default."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with Relay(server.port, context) as relay:
@@ -68,7 +68,7 @@ def transport_to(url: str) -> Transport:
 def test_proxy_of_the_environment_is_used(
     server: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy from the environment is used, and only the proxy gets the proxy's credentials."""
+    """The client uses a proxy from the environment. Only the proxy gets the proxy's credentials."""
     with Relay() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://somebody:planted-password@127.0.0.1:{proxy.port}")
         transport = transport_to(server.url)
@@ -96,7 +96,7 @@ def test_no_proxy_is_honored(
 def test_proxy_that_comes_later_is_found_after_a_failure(
     server: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxy variables are read again after a failed request."""
+    """After a failed request, the environment variables for proxies are read again."""
     transport = transport_to(server.url)
     assert transport.send([ENTRY])
     with Relay() as proxy:
@@ -179,7 +179,7 @@ def test_certificate_that_is_not_trusted_is_refused(
     result, connections = logger.flush(0.5), tls.connections
     logger.close(timeout=0)
     assert (bool(result), result.pending) == (False, 1)
-    assert connections <= 4  # the first pauses last at least 0.25 s, 0.5 s, 1 s
+    assert connections <= 4  # the first three pauses are at least 0.25 s, 0.5 s and 1 s
     first = capfd.readouterr().err.splitlines()[0]
     assert "certificate verify failed" in first
     assert [type(error) for error in errors][:1] == [ConnectionFailed]
@@ -193,7 +193,7 @@ def test_certificate_that_is_not_trusted_is_refused(
 def test_bundle_of_the_environment_is_trusted(
     server: DevServer, tls: Relay, bundle: str, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """A private certificate authority is trusted if a variable of `requests` names its file."""
+    """If a variable of `requests` names the file of a private authority, it is trusted."""
     monkeypatch.setenv(variable, bundle)
     transport = transport_to(f"https://127.0.0.1:{tls.port}")
     assert transport.send([ENTRY])
@@ -216,7 +216,7 @@ def test_certificate_of_another_host_is_refused(
 
 
 def test_missing_ca_bundle_is_reported(tls: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the file of a CA bundle is missing, the failure is permanent and reported at once."""
+    """If the file of a CA bundle is missing, the permanent failure is immediately reported."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/bundle.pem")
     outcome = transport_to(f"https://127.0.0.1:{tls.port}").send([ENTRY])
     assert outcome.kind is Kind.BLOCKED
@@ -236,7 +236,7 @@ def test_netrc_changes_no_request(
     netrc.chmod(0o600)
     monkeypatch.delenv("NETRC", raising=False)
     monkeypatch.setenv(by, str(netrc if by == "NETRC" else tmp_path))
-    import requests  # noqa: PLC0415 - proves that the entry is found
+    import requests  # noqa: PLC0415 - proves that `requests` finds the netrc entry
 
     assert requests.utils.get_netrc_auth(server.url) == ("somebody", "else")
     transport = transport_to(server.url)

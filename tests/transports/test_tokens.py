@@ -1,4 +1,4 @@
-"""The client signs in rarely, and works if the system clock is changed."""
+"""The client rarely signs in, and works even if the system clock is changed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_loggers_that_share_a_transport_share_a_token(
 
 
 class Day:
-    """Simulates hours in a moment: a wait only moves the clock.
+    """Simulates hours in a moment: a wait takes no time and only moves the clock.
 
     An instance also replaces the queue's condition, so that no wait of the worker takes time.
     """
@@ -119,7 +119,7 @@ class Day:
 def test_hours_of_wrong_credentials(
     make_logger: MakeLogger, capfd: pytest.CaptureFixture[str], seed: int
 ) -> None:
-    """Wrong credentials cause at most 130 sign-ins per hour, and each change is reported once."""
+    """Wrong credentials cause at most 130 sign-ins an hour, and one report for each change."""
     day = Day()
     errors: list[VoyageError] = []
     with day.server as server:
@@ -169,7 +169,7 @@ def test_hours_of_wrong_credentials(
     ]
 
 
-# For each clock of `time`: a function that changes the clock, and a function that resets it.
+# For each clock of the module `time`: a function to change the clock, and one to reset it.
 CLOCKS = {
     "wall clock that jumps": """\
         import itertools
@@ -194,7 +194,7 @@ CLOCKS = {
 
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_clock_set_back_and_forth_has_no_effect(server: DevServer, clock: str) -> None:
-    """If the system clock is set back or forth, delivery, tokens and time limits still work."""
+    """If the system clock is set back or forward, delivery, tokens and time limits still work."""
     fine = [Fault()] * (4 if "back" in clock else 3)
     server.script(Fault(), Fault(status=503), *fine, *[Fault(hang=True)] * 20)
     code = """\

@@ -38,7 +38,7 @@ def documented(status: int) -> Kind:
         return Kind.TOO_LARGE
     if status in (400, 422):
         return Kind.REFUSED
-    return Kind.BLOCKED  # 3xx, 403 and other 4xx do not concern the entries
+    return Kind.BLOCKED  # 3xx, 403 and other 4xx, which do not concern the entries
 
 
 class TestBatch:
@@ -62,7 +62,7 @@ class TestBatch:
 
     @pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
     def test_any_other_success_is_a_delivery(self, content_type: str) -> None:
-        """A 200 with any other content type delivers the batch."""
+        """A 200 with any content type except HTML delivers the batch."""
         assert batch_outcome(answer(200, b"ok", content_type), NOW)
 
     def test_a_page_with_an_error_keeps_the_meaning_of_its_status(self) -> None:
@@ -71,7 +71,7 @@ class TestBatch:
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_a_redirect_is_named(self, status: int) -> None:
-        """The message about a redirect says that the client does not follow the redirect."""
+        """After a redirect, the message says that the client does not follow redirects."""
         outcome = batch_outcome(answer(status, location="https://elsewhere.example"), NOW)
 
         assert outcome.kind is Kind.BLOCKED
@@ -167,7 +167,7 @@ class TestWords:
         assert batch_outcome(answer(400, body), NOW).kind is Kind.REFUSED
 
     def test_a_number_of_any_length_is_no_trouble(self) -> None:
-        """If the body has a number that is too long for `int`, the body is ignored."""
+        """If the answer's body has a number that is too long for `int`, the body is ignored."""
         body = b'{"error":' + b"9" * 10_000 + b"}"
 
         assert batch_outcome(answer(422, body), NOW).kind is Kind.REFUSED

@@ -1,7 +1,7 @@
 """Lines that type checkers must accept or reject. mypy and pyright check this file; it never runs.
 
-A line with an `ignore` comment must be an error, because both type checkers report an `ignore`
-that is not needed.
+Each line with an `ignore` comment must be an error: both type checkers report an `ignore` that is
+not needed.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ logger.exception("x", exc_info=ValueError("x"))
 logger.log("info", "x", event_name="e")
 logger.log(level=20, message="x")
 
-# Type checkers reject the field names of the vendor's JavaScript and other mistakes.
+# Type checkers reject field names from the vendor's JavaScript, and other mistakes.
 logger.debug("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.info("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 logger.warn("x", appUserId="u")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
