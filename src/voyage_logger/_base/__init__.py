@@ -1,6 +1,6 @@
-"""Shared definitions, which all other rooms of the package import.
+"""The definitions that all other rooms of the package import.
 
-This room imports no other room.
+This room imports nothing from other rooms.
 
 Read the files in this order:
 

@@ -1,9 +1,9 @@
 """The monotonic clock, which measures all waiting times and time limits.
 
-What must stay true: this clock keeps running while the tests of an app freeze time. If the clock
-stopped, a time limit would never be reached. The test library freezegun freezes time: in every
-module, it replaces the functions that were imported from `time`, even `time.monotonic`. Therefore
-a module of this package that may be imported while time is frozen must use this clock.
+What must stay true: the monotonic clock continues to run while the tests of an app freeze time. If
+the clock stopped, a time limit would never be reached. To freeze time, the test library freezegun
+replaces the functions of `time` in every module, even `time.monotonic`. If a module of this package
+can be imported while time is frozen, the module must use the clock of this file.
 Source: https://github.com/spulec/freezegun
 """
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def monotonic(_clock: Callable[[], float] = time.monotonic) -> float:
-    """Return the seconds of a clock that never goes backward, even if the system time changes."""
+    """Return the time of the monotonic clock in seconds. This clock never goes backward."""
     return _clock()  # freezegun does not replace the default values of arguments.
 
 
 def real_clock(_clock: Callable[[], float] = time.monotonic) -> Callable[[], float]:
-    """Return the function that `monotonic` calls, for a caller that needs a faster call."""
+    """Return the function that `monotonic` calls. Calling this function directly is faster."""
     return _clock

@@ -1,8 +1,8 @@
 """Report the client's own problems on stderr, to `logging`, and to the user's function `on_error`.
 
 What must stay true: a report raises no error and does not wait for stderr. A report contains no
-secrets and no entries, and a report never becomes an entry. For each cause, a process prints at
-most one line a minute, except with `at_once=True`.
+secrets and no entries, and a report never becomes an entry. For each cause of a report, a process
+prints at most one line per minute, unless the argument `at_once` is True.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _logger.addHandler(logging.NullHandler())
 
 QUIET_SECONDS = 60.0
 
-# For each cause of a report: the monotonic time of its last line on stderr. The dict has no lock: a
-# forked child could inherit a held lock and wait for it forever. Without a lock, the worst case is
-# that two threads print the same line at the same time.
+# The key is the cause of a report. The value is the monotonic time of the last line on stderr for
+# this cause. No lock protects the dict: a forked child could inherit a lock that is held, and would
+# then wait forever. Without a lock, two threads can print the same line, which does no harm.
 _last_said: dict[str, float] = {}
 
 
@@ -52,7 +52,7 @@ class Diagnostics:
     def say(self, cause: str, message: str, *, at_once: bool = False) -> None:
         """Write a message to `logging` and to stderr.
 
-        Without `at_once`, stderr gets at most one line a minute for each cause.
+        Unless `at_once` is True, stderr gets at most one line per minute for each cause.
         """
         _to_logging(message)
         now = self._clock()
@@ -73,8 +73,8 @@ class Diagnostics:
         """Write the error to `logging` and to stderr, and call `on_error` with the error.
 
         If `on_error` itself causes a report, this report does not call `on_error` again. Otherwise
-        the calls of `on_error` might never end: at exit, an entry that `on_error` logs may be lost
-        at once, and the report of this loss would make `on_error` log another entry.
+        the calls of `on_error` might never end: if an entry that `on_error` logs is lost, the loss
+        causes a report, the report would call `on_error`, and `on_error` would log another entry.
         """
         self.say(cause, f"{prefix}{error}{suffix}", at_once=at_once)
         if self._on_error is None or self.is_inside_on_error:
@@ -82,7 +82,7 @@ class Diagnostics:
         self._inside.on_error = True
         try:
             self._on_error(error)
-        except Exception as failure:  # noqa: BLE001 - an error of the user's function must not stop delivery
+        except Exception as failure:  # noqa: BLE001 - an error in the user's function must not stop the client
             self.say("on_error", f"on_error raised {type(failure).__name__}")
         finally:
             self._inside.on_error = False
@@ -92,41 +92,40 @@ def to_stderr(text: str) -> None:
     """Write a text to stderr. Do nothing if stderr is missing or broken."""
     try:
         # The app may have replaced stderr with an object that logs each line. `apart` makes sure
-        # that the client's own lines do not become entries.
+        # that the lines of the client do not become entries.
         apart(sys.stderr.write, text)
         apart(sys.stderr.flush)
-    # `sys.stderr` may be None (pythonw), closed (a daemon), a broken pipe, or an object of the app.
-    except Exception:  # noqa: BLE001 - A failure of stderr cannot be reported anywhere.
+    except Exception:  # noqa: BLE001 - If stderr fails, the client cannot print the failure.
         return
 
 
 def _to_stderr_at_once(text: str) -> None:
-    """Write a text to stderr, but only if the write does not have to wait.
+    """Write a text to stderr, but only if stderr can take the text immediately.
 
-    A write to a full pipe or a stopped terminal would delay a log call or the end of the program.
+    Waiting for a full pipe or a stopped terminal would delay a log call or the program's end.
     """
     if takes_a_line(sys.stderr):
         to_stderr(text)
 
 
 def takes_a_line(stream: object, seconds: float = 0.0) -> bool:
-    """Return False if a write to the stream would still have to wait after `seconds`.
+    """Return False if the stream cannot take a line within the given number of seconds.
 
-    A pipe is ready for a write if it has room for 4 KiB.
+    A pipe can take a line if the pipe has at least 4 KiB of free space.
     """
     try:
         from select import select  # noqa: PLC0415 - rarely needed
 
         number = stream.fileno()  # type: ignore[attr-defined]
-        # With a limit of 0 seconds, gevent's `select` also calls the operating system's `select`.
+        # If `seconds` is 0, gevent's `select` also calls the operating system's `select`.
         return bool(select([], [number], [], seconds)[1])
-    # `select` fails on Windows, for streams without a descriptor, and for descriptors above 1,023.
-    except Exception:  # noqa: BLE001 - The stream may be an app's object that raises any error.
+    # This code raises an error on Windows, and for a descriptor that is missing or above 1,023.
+    except Exception:  # noqa: BLE001 - The app may have made the stream, so any error is possible.
         return True
 
 
 def _to_logging(text: str) -> None:
     try:
         apart(_logger.warning, "%s", text)
-    except Exception as error:  # noqa: BLE001 - the app's filter or handler may raise any error
+    except Exception as error:  # noqa: BLE001 - a `logging` handler of the app may raise any error
         _to_stderr_at_once(f"voyage-logger: the app's logging raised {type(error).__name__}\n")

@@ -9,9 +9,9 @@
     ├── DeliveryError          the server refuses batches; their entries stay queued
     └── EntriesLost            entries were lost: shed, rejected, or not sent before exit
 
-A log call raises none of these errors. A constructor raises `ConfigurationError`. `verify()` and
-`Transport.sign_in()` raise `ConfigurationError`, `AuthenticationError` or `ConnectionFailed`.
-`on_error` receives every error except `ConfigurationError`.
+A log call never raises a `VoyageError`. A constructor can raise `ConfigurationError`. `verify()`
+and `Transport.sign_in()` can raise `ConfigurationError`, `AuthenticationError` or
+`ConnectionFailed`. The function `on_error` receives all errors except `ConfigurationError`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SHOWN = 200  # characters; the text of a longer wrong value is cut.
-# If `EntriesLost` has no `problem` that explains the loss, its message shows this longer reason.
+_SHOWN = 200  # Characters: an error message shows only the beginning of a longer value.
+# If an `EntriesLost` has no `problem`, its message explains the reason "closed" with this text.
 _SAID = {"closed": "closed (logged after close(), or left when its time was over)"}
 
 
@@ -48,7 +48,7 @@ class ConfigurationError(VoyageError, ValueError):
 
     Args:
         parameter: The name of the wrong argument or environment variable.
-        value: The wrong value. If the value may be a secret, `value` is only a description.
+        value: The wrong value. If the value might be a secret, only a description of the value.
         rule: The text after "must be" in the error message, such as "True or False".
     """
 
@@ -64,23 +64,23 @@ class AuthenticationError(VoyageError):
     """The server refuses the API key and secret."""
 
 
-class ConnectionFailed(VoyageError):  # noqa: N818 - `ConnectionError` is a builtin
+class ConnectionFailed(VoyageError):  # noqa: N818 - Python already has a `ConnectionError`
     """The server cannot be reached, is failing, or is not the Logs API.
 
     Attributes:
-        is_transient: False if later attempts would fail in the same way, because the server's
-            certificate is not trusted or the base URL is wrong.
+        is_transient: False if every later attempt would also fail, for example because the base
+            URL is wrong or the server's certificate is not trusted.
     """
 
     is_transient: bool = True
 
 
 class DeliveryError(VoyageError):
-    """The server refuses batches for a reason other than their entries. The entries stay queued."""
+    """The server refuses batches, but not because of their entries. The entries stay queued."""
 
 
 class EntriesLost(VoyageError):  # noqa: N818 - the name is clear without `Error`
-    """Entries were rejected or dropped since the last report.
+    """Entries were rejected or dropped since the previous report of losses.
 
     Args:
         count: The number of lost entries.
@@ -88,7 +88,7 @@ class EntriesLost(VoyageError):  # noqa: N818 - the name is clear without `Error
         reasons: The number of lost entries for each reason.
         detail: The server's explanation for the last entry that it rejected, or "".
         kept: The number of rejected entries that were stored in the dead-letter file.
-        problem: Why the last attempt to send before `close()` or exit failed, or "".
+        problem: Why the client could not send the entries before it was closed, or "".
     """
 
     def __init__(
@@ -106,7 +106,6 @@ class EntriesLost(VoyageError):  # noqa: N818 - the name is clear without `Error
             reasons if problem else {_SAID.get(name, name): n for name, n in reasons.items()}
         )
         super().__init__(f"{fate(count, kept)} ({tally(levels)}): {why}{said}")
-        # Unpickling calls the class with `args`.
         self.args = (count, levels, reasons, detail, kept, problem)
         self.count = count
         self.levels = levels
@@ -117,7 +116,7 @@ class EntriesLost(VoyageError):  # noqa: N818 - the name is clear without `Error
 
 
 def _shown(value: object) -> str:
-    """Return the repr of a wrong value, cut to a readable length."""
+    """Return the repr of a wrong value. Cut the repr if it is too long to read."""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 - the value's own `__repr__` may raise any error
@@ -126,12 +125,12 @@ def _shown(value: object) -> str:
 
 
 def entries(count: int) -> str:
-    """Return a number with its noun, such as "1 entry" or "3 entries"."""
+    """Return the count with the correct noun, such as "1 entry" or "3 entries"."""
     return f"{count} entry" if count == 1 else f"{count} entries"
 
 
 def fate(count: int, kept: int) -> str:
-    """Return a text that says how many entries were lost, and how many became dead letters."""
+    """Return a text that says how many entries were lost, and how many are dead letters."""
     if not kept:
         return f"{entries(count)} lost"
     if kept == count:

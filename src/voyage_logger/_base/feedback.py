@@ -1,12 +1,12 @@
 """Recognize an *echo*: a log call that the client itself causes when it sends entries.
 
-An app may turn each record of `logging` into an entry. The client's own HTTP requests also write
-`logging` records. Without this module, each request would make new entries, and the new entries
-would cause another request, without end.
+An app can turn each `logging` record into an entry. The client's HTTP library writes a `logging`
+record for each request of the client. Without this module, each request would make new entries,
+and the new entries would cause the next request. The client would never stop sending requests.
 
 What must stay true: while `apart` runs a function, the log calls of this function make no entries.
-Every other log call makes an entry. Python may run the destructor of an object at any moment, even
-inside a function that `apart` runs, but the log calls of a destructor do make entries.
+Every other log call makes an entry. The log calls of a destructor always make entries, because
+Python may run the destructor of any object of the app while `apart` runs a function.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     _P = ParamSpec("_P")
     _R = TypeVar("_R")
 
-# The ids of the threads that are inside `apart`. The set needs no lock, because each thread adds
-# and removes only its own id. After a fork, the child's set may still contain ids of the parent's
-# threads, so `is_echo` also checks the call stack.
+# The ids of the threads that are running `apart`. The set needs no lock, because each thread adds
+# and removes only its own id. After a fork, the set in the child process can still contain ids of
+# the parent's threads. Therefore `is_echo` also checks the call stack.
 apart_threads: set[int] = set()
 
 
@@ -43,10 +43,10 @@ def apart(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R
 
 
 def is_echo() -> bool:
-    """Return True if the current log call comes from a function that `apart` runs."""
+    """Return True if the current log call was made inside a function that `apart` runs."""
     if get_ident() not in apart_threads:
         return False
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - only the stack shows the callers
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - only the call stack shows all callers
     while frame is not None:
         code = frame.f_code
         if code is _APART:

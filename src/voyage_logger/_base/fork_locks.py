@@ -1,24 +1,24 @@
-"""Two locks that a fork waits for: a fork at the wrong moment would harm the child process.
+"""A fork waits for two locks, because a fork at the wrong moment would harm the child process.
 
 The fork hooks in `_delivery/exit_and_fork.py` acquire both locks before each fork.
 
-A thread holds `loading` while it imports the HTTP libraries. A child process that is forked during
-this import would have incomplete modules. A thread holds `opening` while it opens or closes a lock
-file. A child process that is forked during this step would inherit the open lock file without
-knowing it. The open lock file would keep the parent's entries locked after the parent has ended.
+A thread holds `loading` while it imports the HTTP libraries. If a fork happened during the import,
+the child process would have incomplete modules. A thread holds `opening` while it opens or closes a
+lock file. A child process that is forked during this time could inherit an open lock file, and not
+know the file. The file would keep the parent's entries locked after the parent has ended.
 """
 
 from __future__ import annotations
 
-# `logging` registers its own fork hooks when it is imported, so it is imported here, early. If a
-# thread first imported `logging` while a fork waits for a lock, only some of its hooks would run.
+# The module `logging` registers its own fork hooks at its first import, so import `logging` early.
+# If the first import happened while a fork waits for a lock, only some of the hooks would run.
 import logging  # noqa: F401 - See above.
 import threading
 
 loading = threading.RLock()
 opening = threading.RLock()
 
-# A fork waits for each lock no longer than these limits. A thread that is about to open a lock file
-# waits at most `OPENING_SECONDS` until a fork is over.
-LOADING_SECONDS = 5.0  # About fifty times as long as the import of the HTTP libraries takes.
-OPENING_SECONDS = 1.0  # Much longer than a disk needs to open a file.
+# The longest time that a fork waits for each lock. `OPENING_SECONDS` is also the longest time that
+# a thread waits for a fork to end before the thread opens a lock file.
+LOADING_SECONDS = 5.0  # The import of the HTTP libraries takes about 0.1 seconds.
+OPENING_SECONDS = 1.0  # Opening a file usually takes much less time.

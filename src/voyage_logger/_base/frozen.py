@@ -1,13 +1,13 @@
 """The decorator `frozen`, which creates classes whose instances never change.
 
-`frozen` keeps `import voyage_logger` fast, because this import creates eight such classes. In
-Python 3.11, `frozen` creates a class in 10 us, and `typing.NamedTuple` creates a class in 80 us. A
-dataclass would need the slow import of `inspect`. If `Stats` were a `NamedTuple`, an app that logs
-`logger.stats()` would send a JSON list without the names of the counts. Modules that are not
-loaded by `import voyage_logger` use the dataclasses of the standard library.
+`import voyage_logger` creates several frozen classes, so `frozen` must be fast. In Python 3.11,
+`frozen` creates a class in 10 us, and `typing.NamedTuple` creates a class in 80 us. The module
+`dataclasses` imports the module `inspect`, which is slow to import. If `Stats` were a `NamedTuple`,
+an app that logs `logger.stats()` would send a JSON list without the names of the counts. The
+modules that `import voyage_logger` does not load use normal dataclasses.
 
-What must stay true: an instance has no attributes except its fields. Two instances are equal only
-if they have the same class and equal fields.
+What must stay true: an instance has no attributes except the fields of its class. Two instances are
+equal only if they have the same class and equal fields.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _UNFIT = ("__dict__", "__weakref__")  # A class with slots cannot define these n
 
 @dataclass_transform(frozen_default=True)
 def frozen(cls: type[T]) -> type[T]:
-    """Return a copy of the class whose instances have the annotated fields and never change.
+    """Return a new class with the same annotated fields. Instances of the new class never change.
 
-    An annotated field may have a default. A method that the class itself defines, such as
-    `__repr__`, replaces the method of `Value`.
+    Each field can have a default value. If the given class defines a method that `Value` also
+    defines, such as `__repr__`, the new class uses the method of the given class.
     """
     body = {name: each for name, each in vars(cls).items() if name not in _UNFIT}
     names = tuple(body.get("__annotations__", ()))
@@ -50,18 +50,18 @@ def as_dict(value: Any) -> dict[str, Any]:
 
 
 def replace(value: T, /, **changes: Any) -> T:
-    """Return a copy of an instance in which some fields are changed."""
+    """Return a copy of the instance. In the copy, the fields in `changes` have new values."""
     return type(value)(**{**as_dict(value), **changes})
 
 
 class _Signature:
-    """The signature of a frozen class, which is created when `help` or an editor reads it."""
+    """Creates the signature of a frozen class when `help` or an editor reads the signature."""
 
     def __get__(self, _: object, owner: Any) -> Any:
         if owner.__init__ is not Value.__init__:
-            # A subclass with its own `__init__` has its own signature.
+            # If a subclass defines its own `__init__`, the signature of this `__init__` is correct.
             raise AttributeError("__signature__")
-        from inspect import Parameter, Signature  # noqa: PLC0415 - see the top of this file
+        from inspect import Parameter, Signature  # noqa: PLC0415 - `inspect` is slow to import
 
         kind, defaults = Parameter.POSITIONAL_OR_KEYWORD, owner._defaults  # noqa: SLF001
         return Signature(
@@ -77,7 +77,7 @@ class Value:
 
     __slots__ = ()
     __signature__ = _Signature()
-    __replace__ = replace  # `copy.replace` of Python 3.13 calls this method.
+    __replace__ = replace  # From Python 3.13 on, `copy.replace` calls `__replace__`.
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         names = self.__match_args__

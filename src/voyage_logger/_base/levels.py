@@ -1,9 +1,9 @@
 """The log levels, their order, and the lanes of the queue.
 
 A *rank* is the position of a level in `LEVELS`. A *lane* is a part of the queue. Each level has its
-own lane, and the number of this lane is the rank of the level. Two lanes are above all levels: one
-lane for entries that open a ticket, and one lane for the client's own notices of lost entries. A
-full queue sheds entries from the lowest lane first.
+own lane, and the number of this lane is the rank of the level. Two more lanes have higher numbers:
+one lane is for entries that open a ticket, and one lane is for the client's own notices of lost
+entries. A full queue first sheds entries of the lane with the lowest number.
 
 Source: vendor docs, `LogLevel`.
 """
@@ -25,12 +25,12 @@ _ALIASES = {
     "exception": ERROR,
     "fatal": CRITICAL,
 }
-# A level number of `logging` becomes the highest level that the number reaches: 35 becomes WARN.
+# The lowest `logging` number for each level. For example, the numbers from 30 to 39 become WARN.
 _STDLIB_STEPS = ((50, CRITICAL), (40, ERROR), (30, WARN), (20, INFO))
 
 
 def rank_of(level: object) -> int | None:
-    """Return the rank of a level name, an alias or a `logging` number; None for other values."""
+    """Return the rank of a level name, an alias or a `logging` number. Otherwise return None."""
     if isinstance(level, str):
         return _ALIASES.get(level.strip().lower())
     if isinstance(level, int) and not isinstance(level, bool):

@@ -1,10 +1,10 @@
-"""Copy and pickle loggers and transports without a second instance in the same process.
+"""Copy and pickle loggers and transports, but never make a second instance in the same process.
 
 What must stay true: a pickle contains no secrets. If another process loads several pickles of one
-logger, the process gets the same logger from each pickle. The process that made a logger, and the
-forked children of that process, get the original logger from a pickle. Transports follow the same
-rules as loggers. Unpickling starts no thread, opens no connection and takes no lock that a forked
-child could inherit.
+logger, the process gets the same logger from each pickle. The process that made a logger gets the
+original logger from a pickle. A forked child also gets the logger that it has inherited. Transports
+follow the same rules as loggers. Loading a pickle starts no thread and opens no connection. Loading
+a pickle also acquires no lock, because a forked child could inherit a lock that is held.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ if TYPE_CHECKING:
 
 _SECRETS = ("api_key", "api_secret")
 
-# The loggers and transports that were made in this process, by the name in their pickles. No lock
-# is needed: in the worst case, two threads unpickle two instances, and one of them is never used.
+# The loggers and transports that this process made. The keys are the names in their pickles. No
+# lock is needed: in the worst case, two threads make two instances from the same pickle.
 _originals: weakref.WeakValueDictionary[str, Restorable] = weakref.WeakValueDictionary()
-# The loggers and transports that were unpickled, by the name in their pickles. This dict keeps an
-# unpickled logger until the process ends. In a process pool, nothing else keeps the logger between
-# two tasks.
+# The loggers and transports that this process loaded from pickles. They stay in this dict until the
+# process ends, because the next task of a process pool may need the same logger.
 _restored: dict[str, Restorable] = {}
 
 
 class Restorable:
-    """The base class of loggers and transports: the pickle contains the constructor's arguments.
+    """The base class of loggers and transports. A pickle contains the constructor's arguments.
 
-    A copy of an instance is the instance itself. The constructor of a subclass calls `_remember`.
+    Copying an instance returns the same instance. The constructor of a subclass calls `_remember`.
     """
 
     _left_out: ClassVar[tuple[str, ...]] = ()
@@ -52,12 +51,12 @@ class Restorable:
 
     @classmethod
     def _from(cls, arguments: dict[str, Any]) -> Restorable:
-        """Make an instance from arguments without secrets. Missing secrets must raise no error."""
+        """Make an instance from pickled arguments. Missing secrets must not raise an error."""
         return cls(**arguments)
 
     @property
     def _is_spent(self) -> bool:
-        """True if unpickling must make a new instance instead of returning this instance."""
+        """True if unpickling must not return this instance, because this instance is closed."""
         return False
 
     def __copy__(self) -> Any:
@@ -75,26 +74,26 @@ class Restorable:
 
 
 def restore(kind: type[Restorable], name: str, arguments: dict[str, Any]) -> Restorable:
-    """Return the instance for a pickle. Unpickling calls this function by its import path."""
+    """Return the instance for a pickle. Each pickle contains the import path of this function."""
     original = _originals.get(name)
     if original is not None:
         return original
     known = _restored.get(name)
-    if known is not None and not known._is_spent:  # noqa: SLF001 - an object of this class
+    if known is not None and not known._is_spent:  # noqa: SLF001 - `known` is a `Restorable`
         return known
     found = _equal(kind, arguments)
     if found is None:
-        found = kind._from(arguments)  # noqa: SLF001 - an object of this class
-        found._name = name  # noqa: SLF001 - a pickle that is sent back must find the original logger
+        found = kind._from(arguments)  # noqa: SLF001 - `kind` is a subclass of `Restorable`.
+        found._name = name  # noqa: SLF001 - A later pickle of `found` must contain the same name.
     if _restored.get(name) is known:
         _restored[name] = found
     return _restored[name]
 
 
 def _equal(kind: type[Restorable], arguments: dict[str, Any]) -> Restorable | None:
-    """Return an instance of this process with the same class and arguments, or None.
+    """Return an instance that this process made with the same class and arguments, or None.
 
-    An instance that was given its own secrets does not match, because pickles contain no secrets.
+    An instance whose arguments included secrets never matches, because pickles contain no secrets.
     """
     key = _key(arguments)
     if key is None:
@@ -103,25 +102,25 @@ def _equal(kind: type[Restorable], arguments: dict[str, Any]) -> Restorable | No
         other = reference()
         if type(other) is not kind or other._has_own_secrets or other._is_spent:  # noqa: SLF001
             continue
-        if _key(other._arguments) == key:  # noqa: SLF001 - an object of this class
+        if _key(other._arguments) == key:  # noqa: SLF001 - `other` is a `Restorable`
             return other
     return None
 
 
 def _key(arguments: dict[str, Any]) -> Key | None:
-    """Return the pickle of each argument, or None if an argument cannot be pickled.
+    """Return a pickle of each argument, or None if an argument cannot be pickled.
 
-    Pickles can be compared without a call of the arguments' `__eq__`. Each argument has its own
-    pickle, because a single pickle would differ if two arguments were the same object.
+    If pickles are compared, no `__eq__` method of an argument is called. Each argument has its own
+    pickle, because a common pickle would be different if two arguments were the same object.
     """
-    import pickle  # noqa: PLC0415 - slow to import, rarely needed
+    import pickle  # noqa: PLC0415 - `pickle` is slow to import and rarely needed
 
     try:
         return tuple((name, pickle.dumps(_ordered(arguments[name]))) for name in sorted(arguments))
-    except Exception:  # noqa: BLE001 - the pickling of an app's object may raise any error
+    except Exception:  # noqa: BLE001 - an object of the app may raise any error when it is pickled
         return None
 
 
 def _ordered(value: Any) -> Any:
-    """Return a set as a sorted list: pickles of equal sets may have the items in another order."""
+    """If the value is a set, return a sorted list: pickles of equal sets can be different."""
     return sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value

@@ -1,6 +1,6 @@
 """Functions that check the arguments that users pass.
 
-Each function returns a correct argument, or raises `ConfigurationError` for a wrong argument.
+Each function returns the argument if the argument is correct, or else raises `ConfigurationError`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def a_callable(parameter: str, value: Any) -> Any:
 
 
 def seconds(parameter: str, value: object, *, zero: bool = False) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):  # noqa: SIM102 - check the type before the range
+    if isinstance(value, (int, float)) and not isinstance(value, bool):  # noqa: SIM102 - first check the type, then the range
         if 0 < value <= _DAY or (zero and value == 0):
             return float(value)
     floor = "from 0" if zero else "above 0"

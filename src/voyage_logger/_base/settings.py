@@ -19,20 +19,20 @@ if TYPE_CHECKING:
         needs_entry: bool  # False if the rule uses only the fields of the log call
 
         def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
-            """Return True if this entry with this rank must not be sent."""
+            """Return True if this entry must not be sent. `rank` is the rank of the entry."""
 
 
 KIB = 1024
 MIB = 1024 * KIB
 
 KEY_VARIABLE = "VOYAGE_LOGS_KEY"
-SECRET_VARIABLE = "VOYAGE_LOGS_SECRET"  # noqa: S105 - the name of a variable, not a secret
+SECRET_VARIABLE = "VOYAGE_LOGS_SECRET"  # noqa: S105 - this text is a variable's name, not a secret
 URL_VARIABLE = "VOYAGE_LOGS_URL"
 ENVIRONMENT_VARIABLE = "VOYAGE_LOGS_ENVIRONMENT"
 SPOOL_VARIABLE = "VOYAGE_LOGS_SPOOL_DIR"
-# The vendor's short code example reads VOYAGE_API_KEY and VOYAGE_API_SECRET. The client uses the
-# two variables only if both are set. The unrelated package `voyageai` also reads VOYAGE_API_KEY,
-# and the key of that package must not be sent to this API.
+# The vendor's short code example reads VOYAGE_API_KEY and VOYAGE_API_SECRET. The client uses these
+# two variables only if both variables are set. The unrelated package `voyageai` also reads
+# VOYAGE_API_KEY. The key for `voyageai` must not be sent to the Logs API.
 SNIPPET_VARIABLES = ("VOYAGE_API_KEY", "VOYAGE_API_SECRET")
 
 
@@ -64,5 +64,5 @@ class Settings:
 
 
 def variable(environ: Mapping[str, str], name: str) -> str:
-    """Return an environment variable without spaces at its ends, or "" if it is not set."""
+    """Return an environment variable without spaces at its ends. Return "" if it is not set."""
     return environ.get(name, "").strip()

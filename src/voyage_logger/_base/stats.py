@@ -16,7 +16,7 @@ class Stats:
     forked child process start at zero.
 
     Attributes:
-        accepted: Entries of log calls, adopted entries, and the client's own notices of losses.
+        accepted: Entries of log calls, adopted entries, and the client's notices of lost entries.
         delivered: Entries that the server has confirmed.
         rejected: Entries that the server has refused for good.
         dropped: Entries that the client gave up before they were delivered.
@@ -24,20 +24,20 @@ class Stats:
         rejected_by: The number of rejected entries for each answer of the server.
         dropped_by: The number of dropped entries for each reason, such as "queue_full", "closed" or
             "shutdown".
-        spooled: Pending entries that are stored on the disk; 0 without `spool_dir`.
-        adopted: Accepted entries that other processes had left on the disk when they ended.
+        spooled: Pending entries that are stored on the disk, or 0 if `spool_dir` is not set.
+        adopted: Entries on the disk that this process adopted from processes that have ended.
         filtered: Entries that `before_send` or `sample` removed before they were accepted.
-        echoed: Log calls that the client itself caused when it sent entries; they make no entries.
-            For example, the app may log each record of urllib3, and urllib3 logs each request.
+        echoed: Log calls that made no entry, because the client caused them when it sent entries.
+            For example, urllib3 logs each request, and the app logs each record of urllib3.
         collapsed: Log calls that made no entry, but increased the `repeat_count` of a queued entry.
-        pending_bytes: The memory of the pending entries in bytes, counted as for `max_queue_bytes`.
+        pending_bytes: The memory that the pending entries use, in bytes (see `max_queue_bytes`).
         requests: Attempts to send a batch.
         batches: Batches that the server confirmed.
-        retries: Attempts to send the entries of a failed attempt again.
-        sign_ins: Sign-ins that gave the client a token.
-        last_delivery: When the server last confirmed a batch, in epoch seconds, or None.
+        retries: Attempts to send entries again after a failed attempt.
+        sign_ins: Successful sign-ins.
+        last_delivery: The time in epoch seconds when the server last confirmed a batch, or None.
         last_problem: A text about the latest problem. None if there was no problem, or if a batch
-            was delivered after the problem. Missing credentials count as a problem, too.
+            was delivered after the problem. Missing credentials are a problem, too.
     """
 
     accepted: int
@@ -70,7 +70,7 @@ class Stats:
 class FlushResult:
     """What happened to the entries since the end of the previous `flush()`.
 
-    In a condition, the result is true if no entry was rejected or dropped, and none is pending.
+    `bool(result)` is True only if the counts `rejected`, `dropped` and `pending` are all 0.
 
     Attributes:
         delivered: Entries that the server has confirmed.

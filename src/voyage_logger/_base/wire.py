@@ -13,15 +13,14 @@ SIGN_IN_PATH = "/accounts/api/v1/auth/sign-in-keys"
 BATCH_PATH = "/voyage/api/v1/logs/batch"
 
 API_KEY_HEADER = "x-api-key"
-API_SECRET_HEADER = "x-api-secret"  # noqa: S105 - the name of a header, not a secret
+API_SECRET_HEADER = "x-api-secret"  # noqa: S105 - this text is a header's name, not a secret
 
-# A request body is {"logs": [...]}, with encoded entries between the brackets.
+# The body of a batch request is {"logs":[...]}. The encoded entries are between the brackets.
 BODY_OPEN = b'{"logs":['
 BODY_CLOSE = b"]}"
 BODY_OVERHEAD = len(BODY_OPEN) + len(BODY_CLOSE)
 
-# The lifetime of a token if its `expires_in` is missing or invalid. The vendor's reference classes
-# use the same number of seconds.
+# The lifetime of a token if the server sends no valid `expires_in`, as in the vendor's classes.
 DEFAULT_TOKEN_SECONDS = 3600.0
 
 # The `event_name` of each event that the client itself logs.

@@ -3,13 +3,13 @@
 This room may import `_base`. Read the files in this order:
 
     factory           collects the fields of one log call in a dict
-    log_fields        the names and types of the documented fields
+    log_fields        names and types of the fields that the API documents
     field_conversion  gives each documented field its type: `app_user_id=5` becomes a text
     timeline          the steps of a journey
     tracebacks        formats an exception as text
     encoding          turns the dict into bytes
     json_data, json_codecs    convert any value to plain JSON data; orjson or the module `json`
-    safe_text         the `str` or `repr` of any value, without errors
+    safe_text         finds the `str` or `repr` of any value and never raises an error
     redaction         masks secrets, such as the value of a key `password`
     trimming          cuts an entry that is too long
     readable_line     formats an entry as a line that people can read

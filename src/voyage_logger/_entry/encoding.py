@@ -5,8 +5,8 @@ never longer than the limit, and contains nothing that must be masked. Secrets a
 text is cut: a cut could leave half a secret, and masking does not find half a secret.
 
 Most entries contain only plain data and take the *fast path*: `_look` checks all dicts and lists,
-and then an encoder in C encodes the entry in one call. Entries with other types, NaN, lone
-surrogates, cycles, or too much data take the *careful path* through `json_data`.
+and then an encoder in C encodes the entry in one call. An entry takes the *careful path* through
+`json_data` if it contains other types, NaN, lone surrogates, cycles, or too much data.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     Entry = dict[str, Any]
 
 _CONSTANTS = frozenset((bool, type(None)))
-# An integer outside these limits needs more than 64 bits, so the entry takes the careful path.
+# An entry with an integer outside these 64-bit limits takes the careful path.
 _LEAST_INT, _PLAIN_INT = -(1 << 63), 1 << 64
 
-# The results of `_look`. `_ODD`: only the careful path can encode the data. `_PLAIN`: plain data.
-# `_HIDING`: plain data in which a value must be masked. `_FLOATING`: plain data with a float that
-# `json` and orjson write differently.
+# `_look` returns `_ODD` if only the careful path can encode the data. For plain data, `_look`
+# returns `_PLAIN`. `_look` adds `_HIDING` if a value must be masked, and adds `_FLOATING` if `json`
+# and orjson write a float differently.
 _ODD, _PLAIN, _HIDING, _FLOATING = 0, 1, 2, 4
 
 
 def encode(
     entry: Entry, limit: int, redaction: Redaction = NOTHING, timeline: Timeline | None = None
 ) -> bytes:
-    """Return an entry as JSON of at most `limit` bytes; cut its longest strings if necessary.
+    """Return an entry as JSON of at most `limit` bytes. Cut the longest strings if necessary.
 
-    `timeline` is not part of `entry`, because a timeline stores the JSON of its steps.
+    `timeline` is a separate argument, because a `Timeline` stores its own JSON text.
     """
     if timeline is not None and ("event_timeline" in entry or redaction.hides_steps):
         entry = {"event_timeline": timeline.snapshot(), **entry}
@@ -53,8 +53,7 @@ def encode(
                 text = f'{text[:-1]},"event_timeline":{timeline.text()}}}'
             if not redaction.has_secret_in(text) and len(payload := text.encode()) <= limit:
                 return payload
-    # The encoder raises an error for NaN, a lone surrogate, or a dict that another thread changes.
-    except Exception:  # noqa: BLE001 - The careful path handles values that raise an error.
+    except Exception:  # noqa: BLE001 - After any error, the careful path encodes the entry.
         return _encode_with_care(entry, limit, redaction, timeline)
     return _encode_with_care(entry, limit, redaction, timeline)
 
@@ -70,8 +69,8 @@ def encode_call(
 ) -> bytes | None:
     """Return the same bytes as `encode`, or None if only `encode` can encode the entry.
 
-    This function makes a log call about 20 % faster. `common` is the item of `EntryFactory.common`
-    for the entry's level. `said` is the result of `conform` for `fields`.
+    `encode_call` makes a log call about 20 % faster. `common` is the item of `EntryFactory.common`
+    for the entry's level. `said` is what `conform(fields)` returned.
     """
     characters, others = said
     budget = limit - len(message) - characters - 5 * len(fields)
@@ -90,20 +89,20 @@ def encode_call(
             text = f'{text[:-1]},"event_timeline":{timeline.text()}}}'
         if redaction.has_secret_in(text) or len(payload := text.encode()) > limit:
             return None
-    except Exception:  # noqa: BLE001 - the caller calls `encode` next
+    except Exception:  # noqa: BLE001 - if the result is None, the caller calls `encode`
         return None
     return payload
 
 
 def shorten(payload: bytes, limit: int) -> bytes:
-    """Return an encoded entry after its longest strings are cut to fit into `limit` bytes."""
+    """Cut the longest strings of an encoded entry, so that the entry has at most `limit` bytes."""
     return _encode_with_care(json.loads(payload), limit, NOTHING)
 
 
-def _look(  # noqa: C901, PLR0912 - one loop is faster than several functions
+def _look(  # noqa: C901, PLR0912 - a single function is faster than several functions
     level: list[Any], depth: int, budget: int, redaction: Redaction, entry: Entry | None = None
 ) -> int:
-    """Return `_ODD`, or `_PLAIN` combined with `_HIDING` and `_FLOATING` if they apply.
+    """Check whether data is plain. The comment at `_ODD` explains the result.
 
     Plain data has only JSON types, at most `depth` levels, and at most `budget` characters.
     """
@@ -114,13 +113,13 @@ def _look(  # noqa: C901, PLR0912 - one loop is faster than several functions
         for value in level:
             kind = type(value)
             if kind is dict:
-                if (budget := budget - 5 * len(value)) < 0:  # An item has at least 5 characters.
+                if (budget := budget - 5 * len(value)) < 0:  # Each item has at least 5 characters.
                     return _ODD
                 if not is_harmless(value):
                     characters, is_hiding = redaction.examine(value, is_top=value is entry)
                     if is_hiding:
                         found |= _HIDING
-                    if characters < 0:  # In JSON, the keys 1 and "1" would be the same key.
+                    if characters < 0:  # A key is not a text. In JSON, all keys are texts.
                         return _ODD
                     budget -= characters
                 items = value.values()
@@ -162,7 +161,7 @@ def _encode_with_care(
         if type(plain) is dict:
             return trim(plain, limit, dumps)
         why = str(plain)  # `to_plain` returns a text if the dict is broken or the stack is full.
-    # A log call must raise no error, even if the stack is almost at the recursion limit.
-    except Exception as error:  # noqa: BLE001  # pragma: no cover - No known entry causes this.
+    # A log call must not raise an error, even if the call stack is almost full.
+    except Exception as error:  # noqa: BLE001  # pragma: no cover - No known entry raises an error.
         why = f"<not encodable: {type(error).__name__}>"
     return bare(entry, limit, dumps, why, redaction)

@@ -1,7 +1,7 @@
 """Build an entry from the required fields, the fields of the log call, and the client's own fields.
 
-What must stay true: the entry contains every keyword of the log call that is not None. If
-`timestamps` and `capture_method` are off, an entry has the same fields as with the vendor's class.
+What must stay true: the entry contains every keyword of the log call, unless its value is None. If
+`timestamps` and `capture_method` are False, the client sends the same fields as the vendor's class.
 
 Source: vendor docs, `LogEntry`.
 """
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from voyage_logger._entry.redaction import Redaction
 
 _NANOSECONDS = 1_000_000_000
-# Returns the function name of a code object. From Python 3.11 on, the class name is included.
+# Returns the function name of a code object. From Python 3.11 on, also returns the class name.
 _qualified_name = attrgetter("co_qualname" if sys.version_info >= (3, 11) else "co_name")
 
 
 class _Missing:
-    """The type of `MISSING`, which is the message of a log call without a message argument."""
+    """The type of `MISSING`. If a log call has no message argument, its message is `MISSING`."""
 
     def __repr__(self) -> str:
         return "<missing>"
@@ -50,9 +50,9 @@ MISSING = _Missing()
 class EntryFactory:
     """Builds the entries of one logger in one process. Thread-safe.
 
-    With `timestamps`, each entry has a time and an id. `mask` removes secrets from a traceback
-    before the traceback is cut. For each rank, `common` has the JSON of the fields that are the
-    same in all entries of this rank.
+    If `timestamps` is True, each entry gets a time and an id. `mask` removes secrets from a
+    traceback before the traceback is cut. For each rank, `common` contains the JSON of the fields
+    that are the same in all entries of this rank.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class EntryFactory:
             dumps({"level": level, "app_name": self._app_name, "environment": self._environment})
             for level in LEVELS
         )
-        self._second = (-1, "")  # The last second and its text; one assignment sets both.
+        self._second = (-1, "")  # The latest second of the clock, and the ISO 8601 text for it.
         self.reset()
 
     def reset(self) -> None:
         """Start a new series of entry ids, for a new process or a forked child."""
-        # An id begins with the start time, so the ids of later processes sort after earlier ids.
+        # An id begins with the start time of the process, so later processes have greater ids.
         self._run_id = f"{int(time.time()):08x}{os.urandom(4).hex()}"
         self._count = itertools.count(1)
 
@@ -82,10 +82,10 @@ class EntryFactory:
         fields: dict[str, Any],
         frame: FrameType | None,
     ) -> tuple[str, tuple[int, list[Any]]]:
-        """Change the dict of a log call's keywords into the fields of an entry.
+        """Change `fields`, the keywords of a log call, into the fields of an entry.
 
-        The message is formatted with `args`, as in `logging`. The name of the function that runs in
-        `frame` becomes the `method_name`. Return the message, and the result of `conform`.
+        `args` fill the placeholders of the message, as in `logging`. `method_name` becomes the name
+        of the function that runs in `frame`. Return the message and the result of `conform`.
         """
         if message is MISSING:
             message = fields.pop("message", "")
@@ -97,13 +97,13 @@ class EntryFactory:
             _describe_exception(fields, self._mask)
         if "exception_info" in fields and issubclass(type(fields["exception_info"]), BaseException):
             fields["exception_info"] = traceback_of(fields["exception_info"], self._mask)
-        # Message and level are already known. A keyword `message` or `level` goes to `meta_data`.
+        # The entry already has a message and a level. Move these two keywords to `meta_data`.
         if "message" in fields:
             keep(fields, "message", fields.pop("message"))
         if "level" in fields:
             keep(fields, "level", fields.pop("level"))
         if self._timestamps:
-            # For speed, this code is not a function of its own, and it formats with "%".
+            # A separate function or f-strings would make a log call slower.
             second, rest = divmod(time_ns(), _NANOSECONDS)
             known, text = self._second
             if known != second:
@@ -112,14 +112,14 @@ class EntryFactory:
                 "logged_at": "%s.%06d+00:00" % (text, rest // 1000),  # noqa: UP031
                 "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
             }
-            if "meta_data" in fields:  # The caller's keys replace the client's keys.
+            if "meta_data" in fields:  # The keys of the log call replace the client's keys.
                 given = fields["meta_data"]
                 meta_data.update(given if type(given) is dict else as_mapping(given))
             fields["meta_data"] = meta_data
         return message if type(message) is str else to_text(message), conform(fields)
 
     def entry(self, rank: int, message: object, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return an entry with the required fields and the given fields."""
+        """Return an entry that has the required fields and the given fields."""
         return {
             "message": message,
             "level": LEVELS[rank],
@@ -142,19 +142,19 @@ class EntryFactory:
         return self.entry(INFO if rank is None else rank, "", entry)
 
     def bare(self, rank: int, message: object, error: BaseException, redaction: Redaction) -> bytes:
-        """Return an encoded entry without the log call's fields, because they caused an error."""
+        """Return an encoded entry without the log call's fields, because they raised an error."""
         why = f"<the rest raised {type(error).__name__}>"
         return bare(self.entry(rank, message, {}), MIN_LIMIT, dumps, why, redaction)
 
     def _to_the_second(self, second: int) -> str:
-        """Return a time in ISO 8601 (UTC, whole seconds), and store the text for the next entry."""
+        """Return the second as an ISO 8601 text in UTC, and store the text for the next entry."""
         text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
         self._second = (second, text)
         return text
 
 
 def _formatted(message: object, args: tuple[object, ...]) -> str:
-    # As in `logging`, a single mapping fills placeholders such as %(name)s.
+    # As in `logging`, a single argument that is a mapping fills placeholders such as %(name)s.
     try:
         is_named = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
         values: Any = bounded(args[0]) if is_named else tuple(map(bounded, args))

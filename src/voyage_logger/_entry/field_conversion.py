@@ -2,7 +2,7 @@
 
 What must stay true: each documented field is sent with its documented type. A server that checks
 types would reject an entry with another type. A value that cannot be converted is moved to
-`meta_data`. In the vendor's types, an optional field without a value is absent, never null.
+`meta_data`. A field that is None is not sent, because the vendor's types do not allow null.
 
 Source: vendor docs, `LogEntry` and `LogParams`.
 """
@@ -33,7 +33,7 @@ _TEXTS = (
     "method_name",
     "exception_info",
 )
-# No value has the type "texts" or "steps", so `_put` converts the items of these two lists.
+# "texts" and "steps" are not Python types, so `_put` always converts these two fields.
 _DOCUMENTED: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
     "tags": "texts",
@@ -41,16 +41,16 @@ _DOCUMENTED: dict[str, Any] = {
     "add_ticket": bool,
     "event_timeline": "steps",
 }
-_MOST_KEYS = 1 << 16  # Keys of a mapping: an entry of the default size has no room for more keys.
-_MOST_ITEMS = 10_000  # Items of a list of tags or steps.
+_MOST_KEYS = 1 << 16  # The largest number of keys that fits into an entry of the default size.
+_MOST_ITEMS = 10_000  # The largest number of tags or steps.
 _NO_TEXTS = frozenset(_DOCUMENTED) - frozenset(_TEXTS)
 
 
 def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
-    """Convert the documented fields in the dict itself, and remove documented fields with None.
+    """Convert the documented fields of the given dict. Remove documented fields that are None.
 
-    Return the number of characters in all texts, and the values that the encoder must check. Texts,
-    bools and None need no check.
+    Return the number of characters in all texts, and the values that the encoder must check. The
+    encoder need not check texts, bools and None.
     """
     characters, others, odd = 0, [], None
     documented = _DOCUMENTED.get
@@ -61,7 +61,7 @@ def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
             if name not in _NO_TEXTS:
                 continue
         elif name == "tags" and kind is list and _ONLY_TEXTS.issuperset(map(type, value)):
-            # The list needs no copy, because it is encoded before the log call returns.
+            # The list need not be copied, because it is encoded before the log call returns.
             characters += sum(map(len, value), 3 * len(value))
             continue
         elif kind is not bool and value is not None:
@@ -87,7 +87,7 @@ def _conform_one(fields: dict[str, Any], name: str) -> None:
 
 
 def _put(fields: dict[str, Any], name: str, value: Any) -> None:
-    """Convert a value to the documented type of a field, and set the field to the result."""
+    """Convert a value to the documented type of a field, and store the result in the field."""
     if value is None:
         return
     if name == "add_ticket":
@@ -100,7 +100,7 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
         steps = [_step(step) for step in _limited(value)]
         fields[name] = [{key: step[key] for key in _STEP} for step in steps]
         if any(len(step) > len(_STEP) for step in steps):
-            keep(fields, name, value)  # The API documents no other keys of a step.
+            keep(fields, name, value)  # The API documents only the two keys in `_STEP`.
     elif name == "exception_info" and isinstance(value, BaseException):
         fields[name] = traceback_of(value)
     else:
@@ -108,8 +108,8 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
 
 
 def as_mapping(meta_data: object) -> Mapping[str, Any]:
-    """Return `meta_data` of any type as a mapping, because the API documents a JSON object."""
-    kind = type(meta_data)  # `isinstance` could run the code of a proxy object.
+    """Return any `meta_data` as a mapping, because the API documents a JSON object."""
+    kind = type(meta_data)  # If the value is a proxy object, `isinstance` can run code of the app.
     if kind is dict:
         return meta_data  # type: ignore[return-value]
     if meta_data is None:
@@ -125,26 +125,26 @@ def as_mapping(meta_data: object) -> Mapping[str, Any]:
 
 
 def _at_most(mapping: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a mapping as a dict. If the mapping has too many keys, take only the first keys."""
+    """Return a mapping as a dict. Use only the first `_MOST_KEYS` keys of the mapping."""
     keys = list(islice(mapping, _MOST_KEYS + 1))
     found = {key: mapping[key] for key in keys[:_MOST_KEYS]}
     return found if len(keys) <= _MOST_KEYS else {**found, TOO_MUCH: True}
 
 
 def keep(fields: dict[str, Any], name: str, value: object) -> None:
-    """Store a value in `meta_data` if it cannot be a field of the entry."""
+    """Store a value in `meta_data`, because the value cannot be a field of the entry."""
     fields["meta_data"] = {name: value, **as_mapping(fields.get("meta_data"))}
 
 
 def _texts(value: object) -> list[str]:
-    """Return tags as a list of texts. A single tag becomes a list with one text."""
+    """Return the tags as a list of texts. A single tag becomes a list that contains one text."""
     if not isinstance(value, _LISTS):
         value = [value]
     return [tag if type(tag) is str else to_text(tag) for tag in _limited(value)]
 
 
 def _limited(values: Iterable[Any]) -> list[Any]:
-    """Return the items of a field as a list. Raise `ValueError` if there are too many items."""
+    """Return the items as a list. Raise `ValueError` for more than `_MOST_ITEMS` items."""
     found = list(islice(values, _MOST_ITEMS + 1))
     if len(found) > _MOST_ITEMS:
         raise ValueError("too many")
@@ -152,7 +152,7 @@ def _limited(values: Iterable[Any]) -> list[Any]:
 
 
 def _step(value: Any) -> dict[str, Any]:
-    """Return a step (a mapping or a pair) as a dict, with its time in epoch milliseconds."""
+    """Return a step as a dict. Convert the time of the step to epoch milliseconds."""
     step = _at_most(value) if isinstance(value, Mapping) else dict(zip(_STEP, value, strict=True))
     time = step["timestamp"]
     if isinstance(time, datetime):
@@ -163,7 +163,7 @@ def _step(value: Any) -> dict[str, Any]:
 
 
 _STEP = ("step", "timestamp")
-# Only the types in `_LISTS` count as a list of tags. An iterator does not count: after the client
-# has read an iterator, the app could not read the same iterator.
+# Only values of the types in `_LISTS` are lists of tags. The client does not read an iterator: if
+# the client read the items of an iterator, the app could not read the items again.
 _LISTS = (list, tuple, deque, AbstractSet)
 _ONLY_TEXTS = frozenset((str,))

@@ -1,11 +1,12 @@
 """Convert any Python value to plain JSON data of limited size.
 
-What must stay true: `to_plain` accepts every value without an error (see `is_defect`). Cycles and
-very large data do not make `to_plain` run forever. The result consists of dict (with str keys),
-list, str, int, float, bool and None, without NaN, infinities and lone surrogates.
+What must stay true: `to_plain` accepts every value. The only errors that `to_plain` raises are
+errors that the app must receive (see `is_defect`). Even cycles and huge data take limited time. The
+result contains only dict, list, str, int, float, bool and None. All keys of a dict are of type str.
+The result contains no NaN, no infinity and no lone surrogate.
 
-The code uses `type()` instead of `isinstance`: `isinstance` reads `__class__`, and the `__class__`
-of a proxy object may run code of the app.
+This file uses `type()` instead of `isinstance`, because `isinstance` reads the `__class__` of a
+value. If the value is a proxy object, reading its `__class__` can run code of the app.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ MAX_KEY = 256  # characters
 
 TRIMMED = "...[trimmed]"
 
-# JavaScript and the JSON format of protobuf use the same names for NaN and infinity.
+# The names that JavaScript and the JSON format of protobuf use for NaN and infinity.
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-# Values of these types are sent as their `str`. Listing the types by name saves their imports.
+# Values of these types are sent as their `str`. Importing the types themselves would be slow.
 _TOLD_BY_STR = {
     ("collections", "UserString"),
     ("datetime", "timedelta"),
@@ -47,12 +48,12 @@ _TOLD_BY_STR = {
     ("fractions", "Fraction"),
     ("uuid", "UUID"),
 }
-# All texts together may be `_GENEROSITY` times as long as the limit, so that `trimming` can choose
-# which texts to cut. If no more room is left, a text is cut to `_CLIPPED` characters.
+# All texts of an entry together can have `_GENEROSITY` times as many characters as the limit. If an
+# entry has more, all further texts are cut to `_CLIPPED` characters. `trimming` cuts the rest.
 _GENEROSITY = 4
 _CLIPPED = 64
-# A `__repr__` method may itself log a value, whose `__repr__` may log again, and so on. To end this
-# recursion, a conversion that is nested in `_MAX_NESTED` conversions calls no `__repr__`.
+# A `__repr__` method can log a value whose `__repr__` logs another value, and so on. To end this
+# recursion, a conversion calls no `__repr__` if it runs inside `_MAX_NESTED` other conversions.
 _MAX_NESTED = 3
 
 _nested = threading.local()
@@ -61,37 +62,37 @@ _nested = threading.local()
 def to_plain(value: object, limit: int, redaction: Redaction = NOTHING) -> Any:
     """Return any value as plain JSON data. The keys at the top level are the fields of an entry.
 
-    Each text has at most `limit` characters. All texts together may be a few times longer.
+    Each text has at most `limit` characters. All texts together can have more characters.
     """
     return _asking(lambda may_ask: _Conversion(limit, redaction, may_ask=may_ask).convert(value))
 
 
 def to_text(value: object) -> str:
-    """Return the `str` of a value. A large container is cut; a broken value gives a placeholder."""
+    """Return the `str` of a value. Cut a large container. Return a placeholder if `str` fails."""
     if type(value) is bytes:
         return value.decode("utf-8", "backslashreplace")
     return str(_asking(lambda may_ask: render(str, value) if may_ask else unprintable(value)))
 
 
 def clip(text: str, length: int) -> str:
-    """Return the text. A text of more than `length` characters is cut and ends with a mark."""
+    """Return the text. If the text has more than `length` characters, cut it and add a mark."""
     if len(text) <= length:
         return text
     return text[: max(0, length - len(TRIMMED))] + TRIMMED
 
 
 class _Conversion:
-    """The conversion of one value, with limits for the length of texts and the number of values."""
+    """Converts one value. Limits how many characters and how many values the result contains."""
 
     __slots__ = ("_limit", "_may_ask", "_path", "_redaction", "_room", "_values")
 
     def __init__(self, limit: int, redaction: Redaction, *, may_ask: bool) -> None:
         self._redaction = redaction
         self._limit = limit
-        self._room = limit * _GENEROSITY  # Characters that are left for further texts and numbers.
-        self._values = limit  # Number of further values; each value takes at least 1 byte.
+        self._room = limit * _GENEROSITY  # How many more characters the result can contain.
+        self._values = limit  # How many more values the result can contain.
         self._may_ask = may_ask
-        self._path: set[int] = set()  # ids of all containers that hold the current value
+        self._path: set[int] = set()  # The ids of all containers that contain the current value.
 
     def convert(self, value: object) -> Any:
         self._values -= 1
@@ -113,7 +114,7 @@ class _Conversion:
             return self._text(str.__str__(value))
         if issubclass(kind, int):
             number = int.__index__(value)
-            text = int.__repr__(number)  # Raises ValueError above 4,300 digits.
+            text = int.__repr__(number)  # Raises ValueError for more than 4,300 digits.
             if self._redaction.mask(text) != text:
                 return MASK
             digits = len(text)
@@ -128,12 +129,12 @@ class _Conversion:
             iterate = list.__iter__ if issubclass(kind, list) else tuple.__iter__
             return self._inside(value, lambda: self._items(iterate(value)))
         if issubclass(kind, (bytes, bytearray, memoryview)):
-            # Bytes are cut at twice the limit, so that masking still finds a secret at the limit.
+            # Keep twice as many bytes as the limit, so that masking finds a secret at the limit.
             return self._text(bytes(value[: 2 * self._limit]).decode("utf-8", "backslashreplace"))
         return self._foreign(value, kind) if self._may_ask else unprintable(value)
 
     def _foreign(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - one `return` for each type
-        """Convert a value whose methods belong to the app or to a library."""
+        """Convert a value whose methods are code of the app or of a library."""
         if (kind.__module__, name_of(kind)) in _TOLD_BY_STR:
             return self._text(render(str, value))
         if issubclass(kind, Mapping):
@@ -161,15 +162,15 @@ class _Conversion:
     def _array(self, value: Any) -> Any:
         """Convert a numpy array or a numpy scalar."""
         dtype = getattr(value, "dtype", None)
-        names = getattr(dtype, "names", None)  # the names of a record's fields
+        names = getattr(dtype, "names", None)  # The field names, if the value contains records.
         is_time = getattr(dtype, "kind", "") in ("M", "m")
         if getattr(value, "ndim", 0):
-            # `tolist` loses the field names of records and the time unit of times.
+            # `tolist` would return records without field names, and times without their unit.
             return self._items(value) if names or is_time else self.convert(value.tolist())
         if names:
             return self._mapping((name, value[name]) for name in names)
         plain = value.tolist()
-        if is_time and type(plain) is int:  # `tolist` returns nanoseconds as an int.
+        if is_time and type(plain) is int:  # For a time in nanoseconds, `tolist` returns an int.
             return self._text(render(str, value))
         if type(plain) is not type(value):
             return self.convert(plain)
@@ -177,14 +178,14 @@ class _Conversion:
 
     def _text(self, text: str) -> str:
         most = max(_CLIPPED, min(self._limit, self._room))
-        masked = self._redaction.mask(text)  # Mask first: the cut could leave half a secret.
-        # A strict JSON parser refuses a lone surrogate, so the surrogate is sent as an escape.
+        masked = self._redaction.mask(text)  # A cut before masking could leave half a secret.
+        # A strict JSON parser refuses a lone surrogate, so the client sends an escape instead.
         clipped = clip(masked, most).encode("utf-8", "backslashreplace").decode()
         self._room -= len(clipped)
         return clipped
 
     def _inside(self, value: object, convert: Callable[[], Any]) -> Any:
-        """Return `convert()`, or a mark if the value contains itself or is nested too deep."""
+        """Return `convert()`. If the value contains itself or is nested too deep, return a mark."""
         if id(value) in self._path:
             return CYCLE
         if len(self._path) >= MAX_DEPTH:
@@ -201,7 +202,7 @@ class _Conversion:
         for key, value in self._snapshot(items):
             whole = self._key(key)
             name = own_name = self._name(whole)
-            while name in plain:  # The keys 1 and "1", or two long keys, may have one name.
+            while name in plain:  # For example, the keys 1 and "1" have the same name.
                 name = f"{own_name}#{next(numbers)}"
             plain[name] = MASK if self._hides(whole) else self.convert(value)
             if self._values < 0:
@@ -221,29 +222,29 @@ class _Conversion:
         return plain
 
     def _snapshot(self, values: Iterable[Any]) -> list[Any]:
-        """Return the values that may fit, as a new list that the app's code cannot change."""
+        """Return the values that can fit into the entry as a list that the app cannot change."""
         return list(islice(values, max(0, self._values) + 1))
 
     def _key(self, key: object) -> str:
-        """Return the whole key as a text. The text shows whether the key's value must be masked."""
+        """Return the whole key as a text, so that `_hides` can check the key."""
         if key is None or key is True or key is False:
-            return {None: "null", True: "true", False: "false"}[key]  # as in `json`
+            return {None: "null", True: "true", False: "false"}[key]  # `json` writes the same keys.
         kind = type(key)
         if issubclass(kind, str):
             return str.__str__(key)
         if issubclass(kind, Enum) and self._may_ask:
             return self._key(key.value)  # type: ignore[attr-defined]
-        if issubclass(kind, bytes):  # The names of HTTP headers may be bytes.
+        if issubclass(kind, bytes):  # For example, names of HTTP headers can be bytes.
             return bytes.decode(key, "utf-8", "backslashreplace")  # type: ignore[arg-type]
         return render(str, key) if self._may_ask else unprintable(key)
 
     def _name(self, text: str) -> str:
-        """Return the key as it is sent: secrets are masked, and a long key is cut."""
+        """Return the key in the form that the client sends: without secrets, and not too long."""
         return clip(self._text(clip(self._redaction.mask(text), MAX_KEY)), MAX_KEY)
 
 
 def _asking(convert: Callable[[bool], Any]) -> Any:
-    """Call `convert(True)`, or `convert(False)` if too many conversions of a thread are nested."""
+    """Call `convert(True)`. If this thread already runs `_MAX_NESTED` calls, use False instead."""
     depth = getattr(_nested, "depth", 0)
     _nested.depth = depth + 1
     try:
@@ -253,19 +254,19 @@ def _asking(convert: Callable[[bool], Any]) -> Any:
 
 
 def _dumped(model: Any) -> Any:
-    """Return the fields of a pydantic model, without warnings about values of the wrong type."""
+    """Return the fields of a pydantic model. Suppress warnings about values of the wrong type."""
     try:
         return model.model_dump(warnings=False)
-    except TypeError:  # The model's own `model_dump` may not accept `warnings`.
+    except TypeError:  # The model may define a `model_dump` without the argument `warnings`.
         return model.model_dump()
 
 
 def _field_names(kind: Any) -> Iterable[str] | None:
-    """Return the field names of a `Value` class, a dataclass or an attrs class, else None."""
+    """Return the field names of a frozen class, a dataclass or an attrs class, or else None."""
     if issubclass(kind, Value):
         return tuple(kind.__match_args__)
     if hasattr(kind, "__dataclass_fields__"):
-        import dataclasses  # noqa: PLC0415 - the app has already imported it
+        import dataclasses  # noqa: PLC0415 - the app has already imported this module
 
         return [field.name for field in dataclasses.fields(kind)]
     if (attributes := getattr(kind, "__attrs_attrs__", None)) is not None:

@@ -1,6 +1,6 @@
 """The types of the documented keywords of a log call, for editors and type checkers.
 
-A log call accepts other keywords, too, but a type checker reports an error for other keywords. To
+A log call also accepts other keywords, but a type checker reports an error for other keywords. To
 avoid the error, put the data into `meta_data`, or pass a `dict[str, Any]` as `**extra`.
 
 What must stay true: `field_conversion` converts every type that this file allows.
@@ -27,7 +27,7 @@ ExcInfo: TypeAlias = (
 
 
 class TimelineStep(TypedDict):
-    """A step of an `event_timeline`; its time is a `datetime` or a number of epoch milliseconds."""
+    """A step of an `event_timeline`. A number in `timestamp` means epoch milliseconds."""
 
     step: str
     timestamp: float | datetime
@@ -45,13 +45,12 @@ class LogFields(TypedDict, total=False):
         app_useremail: The e-mail address of the app's user.
         session_id: The id of the session. The id is sent as a text.
         method_name: The name of a function (default: the function that makes the log call).
-        tags: A list of texts that help to find the entry, or a single text.
+        tags: A text, or a list of texts. Tags help to find the entry.
         meta_data: Any other data, as a dict.
         exception_info: The text of a traceback, or an exception whose traceback is sent.
-        exc_info: True (for the exception that is being handled), an exception, or `sys.exc_info()`.
-        add_ticket: True opens a ticket.
-        event_timeline: A list of steps. Each step is a `TimelineStep` or a (step, time) pair. The
-            time is a `datetime` or a number of epoch milliseconds.
+        exc_info: An exception, `sys.exc_info()`, or True for the exception that is being handled.
+        add_ticket: If True, the entry opens a ticket.
+        event_timeline: A list of steps. Each step is a `TimelineStep` or a (step, timestamp) pair.
         app_name: The name of the app (default: the `app_name` of the logger).
         environment: The name of the environment (default: the `environment` of the logger).
     """

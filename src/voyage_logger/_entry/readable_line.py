@@ -11,14 +11,14 @@ from typing import Any
 from voyage_logger._entry.safe_text import printable
 
 _UTC = "+00:00"
-_OURS = f"2026-01-31T12:00:00.000000{_UTC}"  # the form of `logged_at`
+_OURS = f"2026-01-31T12:00:00.000000{_UTC}"  # An example of a `logged_at` that the client writes.
 
 
 def readable(entry: dict[str, Any], *, is_dated: bool = False) -> str:
     """Return an entry as one line: `time LEVEL app: message  field=value ...`.
 
-    If the entry has a traceback, more lines follow. With `is_dated`, the line also has the date and
-    the time zone.
+    If the entry has a traceback, the lines of the traceback follow. If `is_dated` is True, the line
+    also contains the date and the time zone.
     """
     entry = dict(entry)
     meta_data = entry.pop("meta_data", None)
@@ -26,7 +26,7 @@ def readable(entry: dict[str, Any], *, is_dated: bool = False) -> str:
     logged_at = str(data.pop("logged_at", ""))
     if not is_dated:
         logged_at = logged_at[11:23]
-    elif len(logged_at) == len(_OURS) and logged_at.endswith(_UTC):  # An app may use another form.
+    elif len(logged_at) == len(_OURS) and logged_at.endswith(_UTC):  # An app can set its own time.
         logged_at = f"{logged_at[:23]}Z"
     data.pop("log_id", None)
     traceback = str(entry.pop("exception_info", ""))

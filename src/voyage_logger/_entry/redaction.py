@@ -1,11 +1,11 @@
 """Mask the values of keys such as "password", and the logger's own secrets.
 
 What must stay true: the value of a key such as "password" is masked at every level of nesting. Case
-and separators do not matter, but the whole key must match: the key "authenticated" does not match
-"auth". The logger's own API key, API secret and token are masked in every text.
+and separators in keys are ignored. The whole key must be equal: the key "authenticated" does not
+match "auth". The logger's own API key, API secret and token are masked in every text.
 
-Masking must be fast. An entry with nothing to mask costs one set operation for each dict, and one
-text search for each secret. A regular expression would take 10 us for each entry.
+Masking must be fast. If an entry contains nothing to mask, the client makes one set operation for
+each dict and one text search for each secret. A regular expression would take 10 us per entry.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ DEFAULT_REDACTED_KEYS: frozenset[str] = frozenset(
     }
 )
 
-# These fields are never masked, because the API requires them or documents a type other than text.
+# These entry fields are never masked: the API requires them or documents a type other than text.
 _NEVER_TOP = frozenset(
     {
         "message",
@@ -87,19 +87,19 @@ _NEVER_TOP = frozenset(
     }
 )
 
-_SHORTEST_SECRET = 7  # Characters: a shorter secret could be part of an ordinary word.
-_MOST_KNOWN = 4096  # Keys in `harmless`; an app may use any number of different keys.
-_LONGEST_KNOWN = 32  # Characters of the longest key that is added to `harmless`.
-_MOST_READ = 1 << 16  # Characters: only the beginning of a very long key is compared.
+_SHORTEST_SECRET = 7  # Characters. A shorter secret is not masked: it could be an ordinary word.
+_MOST_KNOWN = 4096  # The maximum number of keys in `harmless`.
+_LONGEST_KNOWN = 32  # Characters. A longer key is not added to `harmless`.
+_MOST_READ = 1 << 16  # Characters. Only the beginning of a longer key is compared.
 
 
 @frozen
 class Secrets:
-    """Secrets that must be masked. The `repr` is only `Secrets()`, so debuggers show no secret."""
+    """Secrets that must be masked. The `repr` contains no secret, so a debugger shows no secret."""
 
     texts: tuple[str, ...] = ()
-    encoded: tuple[str, ...] = ()  # The secrets as they look in JSON.
-    source: tuple[str, ...] = ()  # The tuple that the secrets were read from.
+    encoded: tuple[str, ...] = ()  # The same secrets as JSON strings without quotes.
+    source: tuple[str, ...] = ()  # The tuple from which `texts` and `encoded` were made.
 
     def __repr__(self) -> str:
         return "Secrets()"
@@ -116,10 +116,10 @@ def _bare(name: str) -> str:
 class Redaction:
     """Masks the values of some keys, and the secrets of one logger.
 
-    `secrets` returns the current secrets, and returns the same tuple until a secret changes.
-    `hides_steps` is True if `keys` contains "step" or "timestamp", which are the keys of a timeline
-    step. `harmless` contains short keys whose values need no masking. Thread-safe: threads only add
-    keys to `harmless`, or replace it by an empty set.
+    `secrets` is a function that returns the same tuple until a secret changes. `hides_steps` is
+    True if `keys` contains "step" or "timestamp", which are the keys of a timeline step. `harmless`
+    contains short keys whose values need no masking. This class is thread-safe: threads only add
+    keys to `harmless`, or replace `harmless` with an empty set.
     """
 
     def __init__(
@@ -132,10 +132,10 @@ class Redaction:
         self.hides_steps = self.hides("step") or self.hides("timestamp")
 
     def examine(self, container: dict[Any, Any], *, is_top: bool) -> tuple[int, bool]:
-        """Check each key of a dict that is not in `harmless`, and add harmless keys to `harmless`.
+        """Check all keys of a dict that are not yet in `harmless`. Add harmless keys to `harmless`.
 
-        The first result is the number of characters of the checked keys, or -1 if a key is not a
-        text. The second result is True if the value of a key must be masked.
+        The first result is the number of characters in the checked keys, or -1 if a key is not a
+        text. The second result is True if at least one value must be masked.
         """
         characters, is_hiding = 0, False
         for key in container:
@@ -171,7 +171,7 @@ class Redaction:
         return _bare(key[:_MOST_READ]) in self._names
 
     def hides_at_top(self, key: str) -> bool:
-        """Return True if the value of this entry field must be masked."""
+        """Return True if the value of this field of an entry must be masked."""
         return key not in _NEVER_TOP and self.hides(key)
 
     def has_secret_in(self, text: str) -> bool:
@@ -179,13 +179,13 @@ class Redaction:
         known = self._known
         if known.source is not self._secrets():
             known = self._needles()
-        for needle in known.encoded:  # noqa: SIM110 - `any` with a generator is slower
+        for needle in known.encoded:  # noqa: SIM110 - this loop is faster than `any`
             if needle in text:
                 return True
         return False
 
     def mask(self, text: str) -> str:
-        """Return the text with each secret masked."""
+        """Return the text after each secret is replaced with `MASK`."""
         for secret in self._needles().texts:
             if secret in text:
                 text = text.replace(secret, MASK)
@@ -196,7 +196,7 @@ class Redaction:
         secrets = self._secrets()
         known = self._known
         if known.source is not secrets:
-            # The longest secret is masked first, because it may contain a shorter secret.
+            # Longer secrets are masked first, because a longer secret can contain a shorter secret.
             found = {text for text in secrets if len(text) >= _SHORTEST_SECRET}
             texts = tuple(sorted(found, key=len)[::-1])
             encoded = tuple(json.dumps(text, ensure_ascii=False)[1:-1] for text in texts)
@@ -208,7 +208,7 @@ NOTHING = Redaction()
 
 
 def redacted_keys(parameter: str, value: Any) -> frozenset[str]:
-    """Check the argument `redact`, and return its key names as a set, which is empty for None."""
+    """Check the argument `redact`, and return the key names in it as a set. None means no names."""
     if value is None:
         return frozenset()
     rule = "a list of key names such as DEFAULT_REDACTED_KEYS | {'iban'}, or None"

@@ -1,9 +1,9 @@
-"""Return the `str` or `repr` of any value, with limited length and without errors.
+"""Find the `str` or `repr` of any value. Limit the length of the text, and raise no error.
 
 What must stay true: if a method of a value is broken, only the text of this value is lost. The text
 of a container has at most `MAX_PRINTED` characters. Without this limit, a few kilobytes of data
-could become gigabytes of text: imagine 30 nested lists, each of which contains the next list twice.
-If a text is within the limit, it is exactly the text that Python prints.
+could become gigabytes of text: imagine 30 lists, and each list contains the next list twice. A text
+that is not longer than the limit is exactly the text that Python prints.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_DEPTH = 32
-# `MAX_PRINTED` is the maximum number of characters in the text of a container. Each value in the
-# container counts as `_A_VALUE` extra characters, because visiting a value takes time, too.
+# The text of a container has at most `MAX_PRINTED` characters. Each value in the container counts
+# as `_A_VALUE` additional characters, because reading a value takes time.
 MAX_PRINTED, _A_VALUE = 1 << 24, 1 << 8
 
 CYCLE = "<cycle>"
 TOO_DEEP = f"<cut: nested deeper than {MAX_DEPTH}>"
 TOO_MUCH = "<cut: too much>"
 
-# Types whose text contains the texts of other values, and the brackets around these texts.
+# For each container type: the opening bracket and the closing bracket in the text of the container.
 _HOLDERS: dict[Any, tuple[str, str]] = {
     list: ("[", "]"),
     tuple: ("(", ")"),
@@ -32,14 +32,14 @@ _HOLDERS: dict[Any, tuple[str, str]] = {
     set: ("{", "}"),
     frozenset: ("{", "}"),
     deque: ("deque([", "])"),
-    BaseException: ("(", ")"),  # The class name comes before the bracket.
+    BaseException: ("(", ")"),  # The class name comes before the opening bracket.
 }
 _SIZED: tuple[Any, ...] = (str, bytes, bytearray)
 _LEAVES = frozenset((*_SIZED, int, float, bool, type(None)))
-# Exceptions of asyncio and of PyO3, by name: Python code cannot import `PanicException` of PyO3.
+# These exceptions are listed by name, because `PanicException` of PyO3 cannot be imported.
 _DEFECTS = ("CancelledError", "PanicException")
 
-name_of = type.__dict__["__name__"].__get__  # A metaclass may have its own `__name__`.
+name_of = type.__dict__["__name__"].__get__  # This works even if a metaclass defines `__name__`.
 
 
 def render(method: Callable[[Any], str], value: object) -> str:
@@ -55,10 +55,10 @@ def render(method: Callable[[Any], str], value: object) -> str:
 def is_defect(error: BaseException) -> bool:
     """Return True if a broken value raised the error, or False if the app must receive the error.
 
-    Some errors must reach the app even from the middle of a log call: `KeyboardInterrupt`,
-    `SystemExit`, and the timeouts of signal handlers and of gevent. The errors in `_DEFECTS` come
-    from a broken value, although they are not an `Exception`: a property may read a cancelled
-    future, or may run Rust code that panics.
+    The app must receive `KeyboardInterrupt`, `SystemExit`, and the timeouts of signal handlers and
+    of gevent, even during a log call. The errors in `_DEFECTS` are not subclasses of `Exception`,
+    but a broken value can raise them. For example, a property of the value reads a cancelled
+    future, or runs Rust code that panics.
     """
     return isinstance(error, Exception) or name_of(type(error)) in _DEFECTS
 
@@ -69,7 +69,7 @@ def unprintable(value: object) -> str:
 
 
 def bounded(value: object) -> Any:
-    """Return a small value itself, or a wrapper that prints only the beginning of a large value."""
+    """Return a small value, or a wrapper that prints only the beginning of a large value."""
     fits = _base_of(type(value)) is None or _room_after(value, MAX_PRINTED, set()) >= 0
     return value if fits else _Large(value)
 
@@ -90,7 +90,7 @@ class _Large:
 
 
 def _base_of(kind: Any) -> Any:
-    """Return the type in `_HOLDERS` whose `repr` this type uses, or None if there is none."""
+    """Return the type in `_HOLDERS` whose `repr` method `kind` uses. Otherwise return None."""
     if kind in _LEAVES:
         return None
     base = next((base for base in _HOLDERS if issubclass(kind, base)), None)
@@ -106,7 +106,7 @@ def _base_of(kind: Any) -> Any:
 
 
 def _held(value: Any, base: Any, room: int) -> list[Any]:
-    """Return the first values in a container, at least as many as fit into `room`."""
+    """Return the first values in a container. Leave out values that cannot fit into `room`."""
     most = room // _A_VALUE + 2
     if base is dict:
         return [each for item in islice(dict.items(value), most) for each in item]
@@ -116,7 +116,7 @@ def _held(value: Any, base: Any, room: int) -> list[Any]:
 
 
 def _room_after(value: Any, room: int, path: set[int]) -> int:
-    """Return the room that is left after the value's text, or < 0 if the text is too long."""
+    """Return how many characters of `room` the value's text leaves. Negative: it does not fit."""
     room -= _A_VALUE
     kind = type(value)
     base = _base_of(kind)
@@ -136,13 +136,13 @@ def _room_after(value: Any, room: int, path: set[int]) -> int:
 
 
 def _beginning(value: Any, room: int, path: set[int]) -> tuple[list[str], int]:
-    """Return the pieces of the value's `repr` that fit into `room`, and the room that is left."""
+    """Return the beginning of the value's `repr` in pieces, and the characters left in `room`."""
     room -= _A_VALUE
     kind = type(value)
     base = _base_of(kind)
     if base is None:
         room -= _length(value, kind)
-        # A text is never cut here: a cut could leave half a secret, which masking does not find.
+        # Never cut a text here: a cut could leave half a secret, and masking would not find it.
         return [render(repr, value) if room >= 0 else TOO_MUCH], room
     if id(value) in path:
         return [CYCLE], room
@@ -163,11 +163,11 @@ def _beginning(value: Any, room: int, path: set[int]) -> tuple[list[str], int]:
 
 
 def _length(value: Any, kind: type) -> int:
-    """Return the minimum length of the value's text, or 0 if the type is not in `_SIZED`."""
+    """Return the length of a text or of bytes. Return 0 for values of other types."""
     base = next((base for base in _SIZED if issubclass(kind, base)), None)
     return 0 if base is None else base.__len__(value)
 
 
 def printable(text: str) -> str:
-    """Return the text with a visible escape for each character that cannot be printed."""
+    """Return the text. Replace each character that cannot be printed with a visible escape."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

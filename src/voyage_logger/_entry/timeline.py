@@ -1,7 +1,7 @@
-"""The steps of a journey. A long journey keeps only its first 10 and its latest 39 steps.
+"""The steps of a journey. A long journey stores only its first 10 and its latest 39 steps.
 
-What must stay true: adding a step raises no error and takes no lock, because signal handlers,
-threads and tasks may share a journey. A snapshot is a copy, so later steps do not change it.
+What must stay true: adding a step raises no error. Adding a step takes no lock, because signal
+handlers, threads and tasks can share a journey. Later steps do not change an earlier snapshot.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from voyage_logger._entry.json_data import clip, to_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-MOST_STEPS = 50  # Steps of a snapshot, including the step that marks a gap: about 3 KB of JSON.
-MAX_STEP = 128  # Characters: the name of a step is cut to this length.
+MOST_STEPS = 50  # The largest number of steps in a snapshot, including the step that marks a gap.
+MAX_STEP = 128  # Characters. If the name of a step is longer, the name is cut.
 
 _FIRST = 10
 _LATEST = MOST_STEPS - _FIRST - 1
@@ -27,7 +27,7 @@ Step = tuple[int, str, int]  # A step is (number, name, epoch milliseconds).
 
 
 class Timeline:
-    """The steps of one journey so far. `mask` removes secrets from a step name before it is cut."""
+    """The steps of one journey. `mask` removes secrets from a step name before the name is cut."""
 
     def __init__(
         self, steps: Iterable[tuple[str, int]] = (), mask: Callable[[str], str] = str
@@ -36,7 +36,7 @@ class Timeline:
         self._numbers = count()
         self._first: list[Step] = []
         self._latest: deque[Step] = deque(maxlen=_LATEST)
-        self._text = (-1, "[]")  # The last step's number and the JSON; one assignment sets both.
+        self._text = (-1, "[]")  # The number of the last step, and the JSON of all steps.
         for name, timestamp in steps:
             self._put(name, timestamp)
 
@@ -62,7 +62,7 @@ class Timeline:
         return found
 
     def text(self) -> str:
-        """Return the snapshot as JSON. All entries between two steps use the same stored JSON."""
+        """Return the snapshot as JSON. The JSON is stored and used again until a step is added."""
         latest = self._latest or self._first
         last = latest[-1][0] if latest else -1
         known, text = self._text

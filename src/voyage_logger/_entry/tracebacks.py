@@ -1,12 +1,12 @@
-"""Format an exception as text, with its causes and notes, in limited size and time.
+"""Format an exception with its causes and notes as a text of limited size, in a limited time.
 
 The standard library formats small exceptions, and `_links` formats large exceptions. In Python
-3.13, the standard library needs 2 s for a chain of 1,000 exceptions with 20 frames each, and
-`_links` needs 0.02 s. The `str` of a single exception can take gigabytes of memory. In Python 3.10,
-`_links` formats every exception with notes, because this Python version does not print notes.
+3.13, the standard library needs 2 s for a chain of 1,000 exceptions with 20 frames each, but
+`_links` needs only 0.02 s. The `str` of a single exception can take gigabytes of memory. In Python
+3.10, `_links` formats every exception that has notes, because Python 3.10 does not print notes.
 
-What must stay true: `traceback_of` raises no error, even if the exception's own methods are broken,
-and changes no exception. A long text is cut in the middle, because its end says what happened.
+What must stay true: `traceback_of` changes no exception, and raises no error even if methods of the
+exception are broken. A long text is cut in the middle, because the end says what happened.
 """
 
 from __future__ import annotations
@@ -25,24 +25,23 @@ if TYPE_CHECKING:
 MAX_TEXT = 32_768  # characters
 
 _HEAD = MAX_TEXT // 4
-_MOST_FRAMES = 100  # Frames of one exception; a frame takes up to 100 us.
-_MOST_FRAMES_IN_ALL = 400  # Frames of all exceptions in a chain, including groups.
-_MOST_LINKS = 16  # Exceptions of a chain that the text shows.
-_MOST_MEMBERS = 8  # Exceptions of a group that `_links` shows.
+_MOST_FRAMES = 100  # Frames of one exception. Formatting a frame takes up to 100 us.
+_MOST_FRAMES_IN_ALL = 400  # The sum of the frames of all exceptions, including groups.
+_MOST_LINKS = 16  # The text shows at most this number of exceptions of a chain.
+_MOST_MEMBERS = 8  # `_links` shows at most this number of exceptions of a group.
 _MOST_EXCEPTIONS = 64  # The standard library formats at most this number of exceptions.
-_LONGEST_CHAIN = 1000  # Exceptions of a chain that `_chain` follows.
+_LONGEST_CHAIN = 1000  # `_chain` returns at most this number of exceptions.
 _LATER = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
 _PACKAGE = f"{__name__.partition('.')[0]}."
-# Python 3.10 does not print the notes of an exception, but a library may set notes.
 _SHOWS_NOTES = sys.version_info >= (3, 11)
 
 
 def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
-    """Return the traceback as Python would print it, with masked secrets and limited size."""
+    """Return the traceback that Python would print. Mask the secrets, and cut a long text."""
     try:
         text = _as_printed(error) if _is_usual(error) else "".join(_links(error, set()))
-    except BaseException as failure:  # The exception's own code may raise any error.
+    except BaseException as failure:  # A method of the exception may raise any error.
         if not is_defect(failure):
             raise
         text = f"{type(error).__name__}: {to_text(error)}\n"
@@ -54,10 +53,10 @@ def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
 
 
 def _chain(error: BaseException, seen: set[int]) -> list[tuple[BaseException, str]]:
-    """Return the exception and its causes, latest first, each with the text to print after it.
+    """Return a list of pairs: an exception of the chain, and the text to print after the exception.
 
     The chain ends before an exception whose id is in `seen`, because the output already contains
-    that exception. For example, an exception in a group often has the group as its context.
+    that exception. For example, the context of an exception in a group is often the group itself.
     """
     chain = [(error, "")]
     seen.add(id(error))
@@ -97,7 +96,7 @@ def _is_usual(error: BaseException) -> bool:
 
 
 def _members(error: BaseException) -> list[BaseException]:
-    """Return the exceptions in an exception group of Python or of a library."""
+    """Return the exceptions in an exception group. A library may define its own kind of group."""
     found: Any = getattr(error, "exceptions", ())
     if not isinstance(found, (tuple, list)):
         return []
@@ -111,7 +110,7 @@ def _as_printed(error: BaseException) -> str:
 
 
 def _frames_of(error: BaseException) -> TracebackType | None:
-    """Return the traceback without the frames of this package at its beginning."""
+    """Return the traceback, but remove frames of this package from the beginning."""
     frames = error.__traceback__
     while frames and frames.tb_next:
         if not str(frames.tb_frame.f_globals.get("__name__")).startswith(_PACKAGE):
@@ -123,8 +122,8 @@ def _frames_of(error: BaseException) -> TracebackType | None:
 def _links(error: BaseException, seen: set[int], room: int = _MOST_FRAMES_IN_ALL) -> Iterator[str]:
     """Yield the text of a chain that is too large for the standard library.
 
-    `room` is the maximum number of frames in the text. Each exception in the text has an equal
-    share of these frames, so `room` also limits the number of exceptions.
+    `room` is the maximum number of frames in the text. Each exception in the text can show the same
+    number of frames, at least one. Therefore `room` also limits the number of exceptions.
     """
     chain = _chain(error, seen)
     most = min(_MOST_LINKS, room)
@@ -171,7 +170,7 @@ def _frames(error: BaseException, most: int) -> Iterator[str]:
         first = most // 5
         yield from traceback.format_tb(frames, limit=first)
         yield f"  <cut: {left_out} frames>\n"
-        # A negative `limit` is slow, because `format_tb` also reads the frames that are left out.
+        # A negative `limit` of `format_tb` would be slow: it reads the frames that are left out.
         rest = itertools.islice(_walk(frames), first + left_out, None)
         frames = next(rest, None)
     yield from traceback.format_tb(frames)

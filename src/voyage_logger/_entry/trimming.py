@@ -1,7 +1,6 @@
 """Cut an entry to the size limit. The longest strings are cut first, and each cut is marked.
 
-What must stay true: the result is never longer than the limit, which is at least `MIN_LIMIT`. The
-API accepts the result.
+What must stay true: the result is never longer than the limit, and the API accepts the result.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from voyage_logger._entry.redaction import MASK, NOTHING, Redaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MIN_LIMIT = 1024  # bytes: enough for every entry that `bare` makes
+MIN_LIMIT = 1024  # The lowest limit, in bytes. Every entry that `bare` makes fits into this limit.
 
-_SHORTEST = 64  # Bytes: to cut a shorter string would save little.
+_SHORTEST = 64  # Bytes. A shorter string is not cut, because the cut would save little.
 STAMPS = ("logged_at", "log_id")  # The client adds these two keys to `meta_data`.
 _KEPT = ("message", "level", "app_name", "environment", "event_name", "add_ticket", "method_name")
 
 
 def trim(entry: dict[str, Any], limit: int, dumps: Callable[[Any], str]) -> bytes:
-    """Return the entry as JSON of at most `limit` bytes; cut strings in the dict if necessary."""
+    """Return the entry as JSON of at most `limit` bytes. Cut strings in `entry` if necessary."""
     payload = dumps(entry).encode()
     while len(payload) > limit:
         sizes = sorted((len(dumps(text).encode()) for *_, text in _strings(entry)), reverse=True)
@@ -74,7 +73,7 @@ def _clean(value: object, length: int, redaction: Redaction) -> str | bool:
 
 
 def _strings(node: Any) -> Iterator[tuple[Any, Any, str]]:
-    """Yield each string of plain JSON data, with its container and its key."""
+    """Yield the container, the key and the text of each string in plain JSON data."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         if isinstance(value, str):
             yield node, key, value
@@ -83,7 +82,7 @@ def _strings(node: Any) -> Iterator[tuple[Any, Any, str]]:
 
 
 def _water_level(sizes: list[int], excess: int) -> int:
-    """Return the size to which all larger strings must be cut to save `excess` bytes in total."""
+    """Return the size to which all larger strings must be cut, so that `excess` bytes are saved."""
     for count, (size, next_size) in enumerate(pairwise([*sizes, 0]), start=1):
         if (size - next_size) * count >= excess:
             return size - -(-excess // count)
