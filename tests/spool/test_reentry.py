@@ -14,6 +14,7 @@ from tests.contracts.queue import AfterCall, Interruption, entry, payloads
 from tests.support.loggers import assert_law
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import ERROR, INFO
+from voyage_logger._queue import memory
 from voyage_logger._queue.lanes import NEVER
 from voyage_logger._queue.spool import (
     SpoolQueue,
@@ -295,7 +296,7 @@ def fill(queue: SpoolQueue, count: int = 16) -> None:
 
 
 def take_rounds(queue: SpoolQueue, count: int = 3) -> list[bytes]:
-    """Take and settle several batches: entries in memory and on the disk are in two batches."""
+    """Take and settle several batches: entries in memory and on the disk need separate batches."""
     taken = []
     for _ in range(count):
         taken += payloads(batch := queue.take(100, 1 << 30))
@@ -318,7 +319,7 @@ def test_handler_that_fills_the_chosen_file_loses_no_entry(tmp_path: Path) -> No
 def test_handler_that_sheds_a_file_after_a_failed_read_counts_its_entries_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a file is shed directly after a failed read of it, its entries are dropped once."""
+    """If a file is shed directly after a failed read, its entries count as dropped once."""
     queue = spool_queue(tmp_path)
     queue.append(entry("info"), INFO)
     read = os.read
@@ -339,7 +340,7 @@ def test_handler_that_sheds_a_file_after_a_failed_read_counts_its_entries_once(
 
 
 def test_handler_that_removes_a_delivered_file_first_is_noticed(tmp_path: Path) -> None:
-    """If a handler removes a delivered file while a log call is about to, its size counts once."""
+    """If a handler removes a file just before a log call removes it, its size is counted once."""
     queue = spool_queue(tmp_path)
     queue.append(entry(LARGE * 4), INFO)  # fills a file
     assert len(take_rounds(queue, 1)) == 1
@@ -367,7 +368,7 @@ def look_now(queue: SpoolQueue) -> None:
 def test_handler_whose_write_fails_stops_the_move_to_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the disk fails again while entries move to the disk, the others stay in memory."""
+    """If the disk fails again while entries move to it, the remaining entries stay in memory."""
     queue = spool_queue(tmp_path)
     expected = [entry("first"), entry("second"), entry("nested")]
     with monkeypatch.context() as disk:
@@ -377,7 +378,7 @@ def test_handler_whose_write_fails_stops_the_move_to_the_disk(
     queue.append(expected[1], INFO)
     with (
         monkeypatch.context() as disk,
-        AfterCall("remove_first", lambda: queue.append(expected[2], INFO)),
+        AfterCall("write_all", lambda: queue.append(expected[2], INFO)),
     ):
         disk.setattr(os, "write", Disk("whole", ["error"], lambda: None))
         look_now(queue)
@@ -461,3 +462,43 @@ def test_corrupt_end_of_a_file_is_dropped_after_the_entries_before_it(tmp_path: 
     assert (other.stats().delivered, other.stats().dropped_by) == (1, {"corrupt": 60_000})
     assert_law(other.stats())
     other.close("closed")
+
+
+@pytest.mark.parametrize("does_handler_shed", [False, True])
+def test_handler_anywhere_in_a_move_to_the_disk_loses_no_entry(
+    tmp_path: Path, *, does_handler_shed: bool
+) -> None:
+    """If a handler logs, or sheds entries, while entries move to the disk, each counts once."""
+    modules = (_queue, writer, segments, disk_failure, memory, store, owner)
+    files = tuple(str(each.__file__) for each in modules)
+    at = 0
+    has_come = True
+    while has_come:
+        at += 1
+        spool = SpoolSettings(tmp_path / str(at), 1 << 20, None, "nowhere")
+        room = 4 if does_handler_shed else 5
+        queue = SpoolQueue(room, 1 << 20, spool, Diagnostics())
+        queue._store.is_failing = True
+        expected = [entry(number) for number in range(4)]
+        for payload in expected:
+            queue.append(payload, INFO)
+
+        def handler(queue: SpoolQueue = queue) -> None:
+            if does_handler_shed:
+                queue._failure.begin(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+            queue.append(entry("late"), ERROR)
+
+        with Interruption(at, handler, files) as it, queue.lock:
+            queue._writer.move_to_disk()
+        has_come = it.has_come
+        look_now(queue)
+
+        taken = take_rounds(queue)
+        stats = queue.stats()
+        assert_law(stats)
+        assert (stats.pending, stats.pending_bytes, stats.spooled) == (0, 0, 0), f"place {at}"
+        assert stats.delivered == len(taken) == len(set(taken)), f"place {at}"
+        assert stats.accepted == 4 + has_come == len(taken) + stats.dropped, f"place {at}"
+        assert does_handler_shed or stats.dropped == 0, f"place {at}"
+        queue.close("closed")
+    assert at > 50

@@ -1,10 +1,10 @@
 """The queue stores entries in memory or on the disk until they are sent, and counts all entries.
 
-The files in this folder may import `_base` and `_entry`. Read the files in this order:
+This room may import `_base` and `_entry`. Read the files in this order:
 
     contract.py  the methods that every queue has
-    counts.py    Ledger: the lock, its conditions, and all counts
-    lanes.py     records in the order of their log calls, one lane for each level
+    counts.py    Ledger: the lock, the condition variables, and all counts
+    lanes.py     records and lanes: each level has one lane of records
     flight.py    the entries that the worker has taken
     memory.py    the queue in memory
     spool/       the queue on the disk
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def queue_for(settings: Settings, destination: str, diagnostics: Diagnostics) -> Queue:
-    """Return a queue on the disk if the settings name a spool folder, else a queue in memory."""
+    """Return a queue on the disk if `spool_dir` is set. Otherwise, return a queue in memory."""
     bounds = settings.max_queue_size, settings.max_queue_bytes
     if settings.spool_dir is None:
         return MemoryQueue(*bounds)

@@ -1,7 +1,7 @@
 """The base class of all queues, with the methods that the worker and the pipeline call.
 
 What must stay true: every thread can call every method. A signal handler or a `__del__` can also
-call every method, even if it interrupts another method of the queue. No method raises an error.
+call every method, even in the middle of another method of the queue. No method raises an error.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Queue(ABC):
     Attributes:
         ledger: The counts of the queue, and the lock that guards the queue.
         lock, changed, settled: The lock and the two condition variables of the ledger.
-        flight: The entries in flight: the worker has taken these entries to send them.
+        flight: The entries in flight. The worker has taken these entries and sends them.
         is_durable: True if unsent entries stay on the disk, so that the next process can send them.
         place: The path of the spool folder, or an empty string for a queue in memory.
         is_ending: True once the logger begins to close or the process begins to exit.
-        kept: How many rejected entries are in dead-letter files, without the client's own notices.
+        kept: How many rejected entries were kept in dead-letter files (notices are not counted).
     """
 
     is_durable = False
@@ -84,7 +84,7 @@ class Queue(ABC):
         self.ledger.is_urgent = False
 
     def wait_for_entries(self, count: int, time_limit: float | None) -> None:
-        """Wait until `count` entries wait, an urgent entry comes, or a thread notifies `changed`.
+        """Wait until `count` entries or an urgent entry are queued, or `changed` is notified.
 
         The method waits at most `time_limit` seconds (None: no limit). The caller holds the lock.
         """
@@ -125,7 +125,7 @@ class Queue(ABC):
 
     @property
     def maintenance_interval(self) -> float | None:
-        """The worker calls `maintain` at least once in this many seconds (None: never)."""
+        """The worker calls `maintain` at least once in this number of seconds (None: never)."""
         return None
 
     def maintain(self) -> None:  # noqa: B027 - only a queue on the disk needs maintenance
@@ -172,7 +172,7 @@ class Queue(ABC):
 
     @abstractmethod
     def close(self, reason: str) -> None:
-        """Drop all entries that are not on the disk, and drop each entry that is added later."""
+        """Drop all entries that are not on the disk. From now on, drop each new entry."""
 
     def release(self) -> None:  # noqa: B027 - only a queue on the disk has files
         """When the logger or the process ends, close all files and release their locks."""

@@ -1,7 +1,7 @@
 """The ledger contains the counts, the lock and the condition variables of one queue.
 
 What must stay true whenever a thread takes the lock:
-`accepted == delivered + rejected + dropped + pending`. Here, `pending` is the sum
+`accepted == delivered + rejected + dropped + pending`. In this formula, `pending` is
 `queued + spooled + in_flight`.
 
 A signal handler or a `__del__` can interrupt a method of the queue and call the logger. The lock is
@@ -36,11 +36,11 @@ class Ledger:
     """The lock, the condition variables and the counts of one queue.
 
     Attributes:
-        lock: The lock guards the ledger and all other parts of the queue. Write `with lock`, and
-            never `with changed`: a condition variable takes the lock in Python code. If a signal
+        lock: The lock guards the ledger and all other parts of the queue. Always write `with lock`,
+            not `with changed`: a condition variable takes the lock in Python code. If a signal
             handler raises an exception in this code, the lock is never released.
         changed: The condition variable on which the worker waits for new entries.
-        settled: `flush()` and the exit hook wait on this condition variable for settled entries.
+        settled: On this condition variable, `flush()` and the exit hook wait for settled entries.
         wake_at: A log call wakes the worker when at least this many entries wait.
         is_urgent: True if a critical or ticket entry was added after the last `clear_urgent`.
         sequence: The sequence number of the newest entry, or 0 before the first entry.
@@ -97,12 +97,12 @@ class Ledger:
         self.changed.notify()
 
     def stats(self, in_flight_from_disk: Sized = ()) -> Stats:
-        """Return a snapshot of all counts. `spooled` includes `in_flight_from_disk`."""
+        """Return a snapshot of all counts. `spooled` includes the entries `in_flight_from_disk`."""
         with self.lock:
             for _ in range(_LOOKS):
                 accepted = self.accepted
                 stats = self._read(in_flight_from_disk)
-                if self.accepted == accepted:  # No signal handler has called the logger.
+                if self.accepted == accepted:  # No signal handler has logged in the meantime.
                     break
             return stats
 

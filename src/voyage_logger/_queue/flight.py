@@ -1,7 +1,7 @@
 """Entries in flight are entries that the worker has taken and that are not settled yet.
 
-What must stay true: entries in flight are never shed. Entries in flight are settled in their order.
-A signal handler can drop all entries in flight, but never drops only some of the entries in flight.
+What must stay true: entries in flight are never shed. The oldest entries are settled first.
+A signal handler drops either all entries in flight or none of them.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Sequence
 
-# A record is the tuple (sequence number, lane, encoded entry). Python creates tuples fast.
+# A record is the tuple (sequence number, lane, encoded entry). Python creates tuples quickly.
 Record = tuple[int, int, "bytes | bytearray"]
 
 # How many bytes of memory a waiting entry needs in addition to its JSON text, for example for the
@@ -29,7 +29,7 @@ payload_of = itemgetter(2)  # This function returns the encoded entry of a recor
 
 
 def first(lane: deque[Record], count: int) -> list[Record]:
-    """Return the first `count` entries of a lane, or all entries if the lane has fewer."""
+    """Return the first `count` entries of a lane, or all entries if there are fewer."""
     while True:
         try:
             return list(islice(lane, count))
@@ -75,8 +75,8 @@ def run_of(lanes: Sequence[deque[Record]], count: int) -> tuple[deque[Record], l
         count: The largest number of entries to return.
 
     Returns:
-        The lane, the entries, and a bool. The bool is False if the entry that comes directly
-        after the returned entries is in another lane.
+        The lane, the entries, and a bool. The bool is False if the next entry after the returned
+        entries is in another lane.
     """
     lane, next_lane = sorted(lanes, key=head)[:2]
     following = head(next_lane)

@@ -14,6 +14,7 @@ from itertools import repeat, starmap
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.levels import CRITICAL, LANES
+from voyage_logger._base.stats import QUEUE_FULL
 from voyage_logger._queue.contract import SLICE, Queue
 from voyage_logger._queue.counts import Ledger
 from voyage_logger._queue.flight import Flight
@@ -42,9 +43,9 @@ class MemoryQueue(Queue):
         super().__init__(ledger, Flight(ledger))
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._shed_reason = "queue_full"
+        self._shed_reason = QUEUE_FULL
         self._lanes: tuple[deque[Record], ...] = tuple(deque() for _ in LANES)
-        self._changes = 0  # how many times the lanes were changed, except by `append`
+        self._changes = 0  # how many times the lanes were changed (calls of `append` do not count)
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
         ledger = self.ledger
@@ -124,17 +125,35 @@ class MemoryQueue(Queue):
         """Return True if an entry waits in one of the given lanes."""
         return any(self._lanes[lanes])
 
-    def oldest_lane(self) -> deque[Record] | None:
-        """Return the lane that contains the oldest waiting entry, or None if no entry waits."""
-        return min((lane for lane in self._lanes if lane), key=head, default=None)
+    def oldest_record(self) -> Record | None:
+        """Return the oldest waiting entry, or None if no entry waits."""
+        try:
+            return min(self._lanes, key=head)[0]
+        except IndexError:
+            return None
 
-    def remove_first(self, lane: deque[Record]) -> None:
-        """Remove a lane's first entry, because this entry was dropped or written to the disk."""
-        _, _, payload = lane.popleft()
-        size = len(payload) + RECORD_OVERHEAD
-        self._changes += 1
-        self.ledger.queued -= 1
-        self.ledger.queued_bytes -= size
+    def move_first(self, record: Record, dropped: str = "") -> bool:
+        """Move the first entry of a lane to the disk, or drop it for the reason `dropped`.
+
+        The entry counts as spooled from now on, so the caller must write it to the disk. Return
+        False and do nothing if a signal handler has removed the entry in the meantime.
+        """
+        ledger, changes = self.ledger, self._changes
+        sequence, number, payload = record
+        lane, loss = self._lanes[number], (dropped, number)
+        size, drop_first = len(payload) + RECORD_OVERHEAD, lane.popleft
+        lost = int(bool(dropped))
+        spooled = 1 - lost
+        ledger.dropped[loss] += 0  # See `_shed_to`.
+        if head(lane) == sequence and self._changes == changes:
+            self._changes += 1
+            ledger.queued -= 1
+            ledger.queued_bytes -= size
+            ledger.spooled += spooled
+            ledger.dropped[loss] += lost
+            drop_first()
+            return True
+        return False
 
     def put_first(self, lane: int, records: list[Record]) -> None:
         """Put entries from the disk at the start of a lane. If the queue is full, drop entries."""
@@ -186,9 +205,9 @@ class MemoryQueue(Queue):
                 size = len(payload) + RECORD_OVERHEAD
                 loss = (reason, number)
                 # This lookup needs more stack than the statements below. If the stack is nearly
-                # full, Python raises the error here, before any count has changed.
+                # full, Python raises an error here, before any count has changed.
                 ledger.dropped[loss] += 0
-                # The numbers differ if a signal handler has changed the lanes in the meantime.
+                # `_changes` is different if a signal handler has changed the lanes in the meantime.
                 if self._changes == changes:
                     self._changes += 1
                     ledger.queued -= 1
@@ -211,7 +230,7 @@ class MemoryQueue(Queue):
             moved = run[:fit]
             count, size = len(moved), size_of(moved)
             moving, put = starmap(lane.popleft, repeat((), count)), flight.records.extend
-            # The numbers differ if a signal handler has changed the lanes in the meantime.
+            # `_changes` is different if a signal handler has changed the lanes in the meantime.
             if self._changes == changes:
                 self._changes += 1
                 ledger.queued -= count

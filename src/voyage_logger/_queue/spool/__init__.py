@@ -2,8 +2,8 @@
 
 An owner is one logger in one process. Each owner has these files in the spool folder:
 
-    v1.<owner>.lock                     locked by the process that writes or sends the files
-    v1.<owner>.<lane>.<number>.ndjson   a segment: entries of one level, one entry a line
+    v1.<owner>.lock                     locked by the process that uses the owner's files
+    v1.<owner>.<lane>.<number>.ndjson   a segment: entries of one level, one entry per line
     v1.<owner>.sent                     how many bytes of each segment are settled
     v1.<owner>.dead.ndjson              rejected entries and corrupt lines, with the reason
 

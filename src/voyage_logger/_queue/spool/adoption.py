@@ -44,7 +44,7 @@ class NoRoom(Exception):  # noqa: N818 - the class name is clear without "Error"
 
 
 class MeantForAnother(Exception):  # noqa: N818 - the class name is clear without "Error"
-    """The entries have another destination than this logger: see the exception's argument."""
+    """The entries are for another destination. The exception's argument is this destination."""
 
 
 def owners(names: list[str], *, kind: str = "lock") -> list[str]:
@@ -72,7 +72,7 @@ def oddities(names: list[str]) -> Iterator[str]:
 
 
 def meant_for_others(count: int, place: str, settings: SpoolSettings) -> str:
-    """Return a message that the entries of `count` owners have the destination `place`."""
+    """Return a message which says that entries of `count` owners have the destination `place`."""
     from shlex import quote  # noqa: PLC0415 - rarely needed
 
     of_whom = "1 owner" if count == 1 else f"{count} owners"
@@ -92,13 +92,13 @@ def take_over(
 ) -> OwnerFiles | None:
     """Take over the files of a dead owner. Return None if another process has the lock.
 
-    This function calls `on_unreadable` for each segment that cannot be read without a repair.
+    If a segment cannot be read until somebody repairs it, this function calls `on_unreadable`.
 
     Raises:
         NoRoom: The files have more unsettled bytes than `room`.
         MeantForAnother: The destination of the entries is not `destination`.
         SpoolUnusable: The file system does not support file locks.
-        OSError: A file cannot be read now. A later try may succeed.
+        OSError: A file cannot be read now. A later attempt can succeed.
     """
     lock = folder.lock(lock_name(owner))
     if lock is None:
@@ -126,7 +126,7 @@ def _add_segments(
 ) -> None:
     """Add all segments of the owner to `owner_files`. The caller must hold the owner's lock."""
     owner = owner_files.owner
-    # The owner could add segments until this process locked the lock file. List the folder again.
+    # The owner could add segments until this process got the lock, so list the folder again.
     segments = segments_of(owner, folder.names())
     sent = sent_of(folder.read(sent_name(owner)))
     if room is not None and room < _unsent(folder, segments, sent):
@@ -152,7 +152,7 @@ def description(destination: str) -> bytes:
 
 
 def amended(lock_file: bytes, **facts: object) -> bytes:
-    """Add facts to the content of a lock file, or change facts. Return the new content."""
+    """Add or change facts in the content of a lock file. Return the new content."""
     return json.dumps({**facts_in(lock_file), **facts}).encode() + b"\n"
 
 

@@ -1,7 +1,7 @@
 """The caretaker does the regular maintenance of a spool. The worker calls the caretaker.
 
 When the disk works again after a failure, the caretaker moves entries from memory to the disk. The
-caretaker adopts entries of dead processes, saves entries of removed files, and drops old entries.
+caretaker adopts entries of dead processes, saves entries from removed files, and drops old entries.
 
 What must stay true: no entry waits both in memory and on the disk. No method raises a disk error.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from voyage_logger._base.stats import EXPIRED
 from voyage_logger._queue.spool.disk_failure import FOLDER_REMOVED
 from voyage_logger._queue.spool.folder import SpoolUnusable
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segments import Segments
     from voyage_logger._queue.spool.writer import Writer
-
-EXPIRED = "expired"
 
 
 class Caretaker:
@@ -82,7 +81,7 @@ class Caretaker:
                 if not segment.is_gone and (is_removed or not segment.is_linked()):
                     self._failure.save(owner_files, segment)
                 elif segment.is_open and not segment.is_ours():
-                    # The app has closed the descriptor, and another file might use its number now.
+                    # The app has closed the descriptor. Another file might now have its number.
                     # Lines that log calls have written to a wrong file count as dropped.
                     segments.seal(segment)
                     segments.remove_if_settled(owner_files, segment)

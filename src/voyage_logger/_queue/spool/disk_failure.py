@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from voyage_logger._base.stats import SPOOL_DELETED
 from voyage_logger._queue.spool.folder import SpoolUnusable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from voyage_logger._queue.lanes import Record
     from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.segments import Segments
 
-DELETED = "spool_deleted"
 FOLDER_REMOVED = "the folder was removed, or moved away"
 
 _SECONDS = 30.0  # The worker waits this many seconds between two checks of the folder.
@@ -32,7 +34,7 @@ class DiskFailure:
     Attributes:
         interval: How many seconds the worker waits between two checks of the folder.
         usual_interval: The value of `interval` while the disk works.
-        look_at: When the next check is due, in seconds of the monotonic clock.
+        look_at: The time of the next check, in seconds of the monotonic clock.
     """
 
     def __init__(self, segments: Segments) -> None:
@@ -68,11 +70,11 @@ class DiskFailure:
         self._store.size -= size
         owner_files.forget(segment)
         self.queue_in_memory(segment.lane, saved)
-        self._ledger.drop_spooled((DELETED, segment.lane), lost)
+        self._ledger.drop_spooled((SPOOL_DELETED, segment.lane), lost)
         self._store.note("spool removed", why)
         self.begin(SpoolUnusable(why))
 
-    def queue_in_memory(self, lane: int, entries: list[tuple[int, bytes]]) -> None:
+    def queue_in_memory(self, lane: int, entries: Iterable[tuple[int, bytes | bytearray]]) -> None:
         """Move entries to memory, because their lines on the disk are lost."""
         records: list[Record] = [(sequence, lane, payload) for sequence, payload in entries]
         count = len(records)

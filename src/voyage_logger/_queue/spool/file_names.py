@@ -49,7 +49,7 @@ def facts_in_name(owner: str) -> dict[str, object]:
     began, pid, _ = owner.split("-")
     try:
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(began)))
-    except (ValueError, OverflowError, OSError):  # a wrong file name may contain any number
+    except (ValueError, OverflowError, OSError):  # a wrong file name can contain any number
         return {}
     return {"pid": int(pid), "started": started}
 
@@ -87,19 +87,19 @@ def parse(name: str) -> FileName | None:
 
 def segments_of(owner: str, names: list[str]) -> list[str]:
     """Return the names of all segments of an owner, in the same order as in `names`."""
-    # A folder may have thousands of names. Comparing the prefix first is faster than parsing all.
+    # A folder can have thousands of files. Comparing prefixes is faster than parsing all names.
     beginning = f"v{VERSION}.{owner}."
     own = [name for name in names if name.startswith(beginning)]
     return [name for name in own if (file := parse(name)) and file.kind == "segment"]
 
 
 def parse_draft(name: str) -> FileName | None:
-    """Split a name like `parse`, but also accept the temporary names from `draft_name`."""
+    """Do the same as `parse`, but also accept the temporary names from `draft_name`."""
     return parse(name.removesuffix(_DRAFT))
 
 
 def is_newer(name: str) -> bool:
-    """True if a newer version of this package uses the format of this name."""
+    """True if this name has the format of a newer version of this package."""
     found = _ANY_VERSION.match(name)
     return found is not None and int(found[1]) > VERSION
 

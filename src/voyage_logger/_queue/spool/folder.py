@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
-# These errors last until somebody repairs the file or the folder. Other errors can end without a
-# repair, for example the error "too many open files".
+# These errors last until somebody repairs the file or the folder. Other errors can disappear by
+# themselves, for example the error "too many open files".
 _LASTING = {
     errno.EACCES,
     errno.EIO,
@@ -44,7 +44,7 @@ _LASTING = {
     errno.EPERM,
 }
 
-# The keys of this dictionary are all locked files. Each value is the id of the process that locked
+# Each key of this dictionary is a locked file. Each value is the id of the process that locked
 # the file. A forked child must close the lock files of its parent, so each lock file is added here
 # immediately after it was locked. The lock `opening` protects this dictionary.
 _held: dict[OpenFile, int] = {}
@@ -261,7 +261,7 @@ class Folder:
 
 
 def unlock(lock: OpenFile | None) -> None:
-    """Close a lock file: this releases the lock. If `lock` is None, do nothing."""
+    """Close a lock file, which releases the lock. If `lock` is None, do nothing."""
     with _unforked():
         if lock is not None and _held.pop(lock, None) is not None:
             lock.close()
@@ -298,7 +298,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def rewrite(file: OpenFile, content: bytes, before: bytes = b"") -> None:
-    """Overwrite the only line of a file with one system call. `before` is the old line.
+    """With one system call, overwrite the only line of a file. `before` is the old line.
 
     If the new line is shorter than the old line, the function adds spaces to the new line. If the
     write fails, the function writes the old line again.

@@ -17,6 +17,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.levels import LANES
+from voyage_logger._base.stats import UNREADABLE
 from voyage_logger._queue.spool.adoption import destination_in, facts_in
 from voyage_logger._queue.spool.file_names import (
     dead_name,
@@ -97,7 +98,7 @@ class Owner:
         return sum(part.size - part.sent for part in self.parts)
 
     def age(self) -> float | None:
-        """Return the seconds since the last write to the oldest segment, or None."""
+        """Return the seconds since the last write to the oldest segment. None: no segments."""
         written = [part.written_at for part in self.parts]
         return max(0.0, time.time() - min(written)) if written else None
 
@@ -135,7 +136,7 @@ class View:
 
     def __init__(self, path: Path) -> None:
         if not os.path.lexists(path):
-            raise SpoolUnusable("there is no such folder")  # `Folder` would create the folder
+            raise SpoolUnusable("there is no such folder")  # `Folder` creates a missing folder.
         self.folder: Folder = _ReadOnly(path)
         self.troubles: list[str] = []
 
@@ -234,7 +235,7 @@ class View:
             file.seek(part.sent)
             for line in file:
                 if not line.endswith(b"\n"):
-                    return  # a process is still writing this line, or was killed
+                    return  # a process is writing this line, or was killed while it wrote the line
                 ((sequence, entry, *_),) = lines_in(line, 0, needs_check=True)[0]
                 last = last if entry is None else sequence  # a corrupt line has no sequence number
                 yield last, part.lane, entry
@@ -257,7 +258,7 @@ def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
 
     A process that uses the files holds the owner's lock. If somebody removes the lock file of a
     running owner, the owner creates a new lock file within 30 seconds. As long as there is no lock
-    file, the owner counts as alive if a process with the owner's process id is running.
+    file, an owner with segments counts as alive if a process with its process id is running.
     """
     try:
         lock = folder.lock(lock_name(owner))
@@ -273,7 +274,7 @@ def dead_letter_in(line: bytes) -> DeadLetter:
     entry, corrupt = _entry_of(line, facts), facts.get("line")
     corrupt = corrupt if isinstance(corrupt, str) else None
     if entry is None and corrupt is None:
-        return DeadLetter("unreadable", "", None, None, line)
+        return DeadLetter(UNREADABLE, "", None, None, line)
     at = facts.get("at")
     return DeadLetter(
         str(facts.get("reason", "")),

@@ -77,13 +77,13 @@ def _entry_in(line: bytes, *, needs_check: bool) -> tuple[int, bytes] | None:
         sequence = int(line[len(_OPEN) : comma])
     except (ValueError, RecursionError):
         return None
-    if not 0 <= sequence < NEVER:  # a sequence number out of range shows that the line is corrupt
+    if not 0 <= sequence < NEVER:  # the line is corrupt if its sequence number is out of range
         return None
     return sequence, b"{" + line[comma + 1 :]
 
 
 def remove_half(descriptor: int, size: int, since: int) -> bytes:
-    """Remove an incomplete line from a file. After this line, the file has `since` more bytes.
+    """Remove an incomplete line from a file. `since` is the number of bytes after this line.
 
     The complete line would have `size` bytes. The function first removes the incomplete line and
     all bytes after this line. Then the function writes the last `since` bytes again. If this write
@@ -112,7 +112,7 @@ def dead_letter_of(payload: bytes | bytearray, reason: str, words: str) -> bytes
 
 
 def dead_letter_of_line(line: bytes, reason: str, words: str) -> bytes:
-    """Return a corrupt line as a dead letter. Bytes that are not UTF-8 become surrogates."""
+    """Return a corrupt line as a dead letter. Bytes that are not valid UTF-8 become surrogates."""
     text = json.dumps(line.decode("utf-8", "surrogateescape"))
     return b'%b,"line":%b}\n' % (_facts(reason, words), text.encode())
 

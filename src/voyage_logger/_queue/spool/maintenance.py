@@ -69,7 +69,7 @@ def requeue_dead_letters(folder: Folder, owner: str, destination: str) -> int:
     """Move all entries from a dead-letter file to segments of a new owner.
 
     The result is the number of moved entries. Lines without an entry stay in the dead-letter file.
-    After a crash or an error, an entry may be in both files: a segment and the dead-letter file.
+    After a crash or an error, an entry can be both in a segment and in the dead-letter file.
 
     Raises:
         SpoolUnusable: The file system does not support file locks.

@@ -1,4 +1,4 @@
-"""Functions that differ between operating systems: file locks, process ids and the users of files.
+"""Functions that differ between operating systems: file locks, process ids and file ownership.
 
 What must stay true: if a process ends or crashes, the operating system releases the locks of the
 process. If a lock is free, the process that had the lock has ended or has released the lock. The

@@ -1,8 +1,8 @@
 """The files of one owner, which this process writes or has taken over.
 
 An owner is one logger in one process. An owner has a lock file, segments (files of entries), a
-journal and a dead-letter file. The journal says how many bytes of each segment are settled. Entries
-in settled bytes were already delivered, rejected or dropped, so they must not be sent again.
+journal and a dead-letter file. Each note in the journal says how many bytes of a segment are
+settled. Entries in settled bytes were delivered, rejected or dropped: do not send them again.
 
 What must stay true: this process holds the owner's lock while it uses the owner's files. When a
 batch is settled, the journal is updated before the next batch is sent. A segment is removed only
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from voyage_logger._queue.spool.folder import Folder
 
-# New notes are appended to the journal, and old notes are never overwritten. If a crash interrupts
+# New notes are appended to the journal, and old notes are never overwritten. If a crash interrupted
 # an overwrite, the note could mix digits of the old and the new number of settled bytes. If the
-# mixed number is too high, some entries are never sent.
+# mixed number were too high, some entries would never be sent.
 _JOURNAL_LIMIT = 64 * 1024  # A journal with more bytes than this limit is replaced.
 
 
@@ -65,7 +65,7 @@ class OwnerFiles:
         self._stuck: list[Segment] = []  # settled segments whose files could not be removed
 
     def describe(self, description: bytes, before: bytes = b"") -> None:
-        """Write `description` into the lock file. If the write fails, write `before` back."""
+        """Write `description` into the lock file. If the write fails, write `before` again."""
         assert self._lock is not None  # noqa: S101 - the type checker needs this assertion
         rewrite(self._lock, description, before)
 
@@ -124,7 +124,7 @@ class OwnerFiles:
                 self._stuck.append(segment)  # `finish` tries to remove the file again
 
     def forget(self, segment: Segment, *, is_left: bool = False) -> None:
-        """Remove a segment from its lane. If `is_left` is true, `finish` leaves the file there."""
+        """Remove a segment from its lane. If `is_left` is true, `finish` keeps the file."""
         if is_left:
             self.leave(segment.name, segment.sent)
         segment.is_gone = True
@@ -136,8 +136,8 @@ class OwnerFiles:
         self._left[name] = sent
 
     def shorten(self, segment: Segment) -> None:
-        """Cut the file of a segment after the last entry that was not dropped."""
-        with contextlib.suppress(OSError):  # after an error, the file stays longer than needed
+        """Cut off the dropped entries at the end of a segment's file."""
+        with contextlib.suppress(OSError):  # after an error, the dropped entries stay in the file
             descriptor = self._folder.open(segment.name)
             try:
                 os.ftruncate(descriptor, segment.size)
@@ -176,7 +176,7 @@ class OwnerFiles:
         self._journal = OpenFile(self._folder.append_to(sent_name(self.owner)))
 
     def keep_dead_letters(self, letters: list[bytes], limit: int) -> list[bool]:
-        """Append dead letters up to the file size `limit`. Return which letters were appended."""
+        """Append dead letters while the file has room. Return which letters were appended."""
         if self._lock is None:
             return [False] * len(letters)
         dead = self._dead
@@ -208,7 +208,7 @@ class OwnerFiles:
             return True
         self._close_journal()
         sent = sent_name(self.owner)
-        # If this process cannot remove a file, the next process with these files tries again.
+        # If this process cannot remove a file, the next process that adopts the files tries again.
         with contextlib.suppress(OSError):
             for name in (*(segment.name for segment in self._stuck), draft_name(sent), sent):
                 self._folder.remove(name)
@@ -251,7 +251,7 @@ class OwnerFiles:
 
 
 def _write_whole(descriptor: int, line: bytes, before: int) -> None:
-    """Append a line. If the write fails, cut the file to `before` bytes to remove the half line."""
+    """Append a line. If the write fails, cut the file to its old size of `before` bytes."""
     try:
         write_all(descriptor, line)
     except OSError:

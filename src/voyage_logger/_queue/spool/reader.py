@@ -15,9 +15,9 @@ from collections import deque
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from voyage_logger._base.stats import CORRUPT, SPOOL_DELETED, UNREADABLE
 from voyage_logger._queue.contract import SLICE
 from voyage_logger._queue.lanes import NEVER, RECORD_OVERHEAD
-from voyage_logger._queue.spool.disk_failure import DELETED
 from voyage_logger._queue.spool.folder import SpoolUnusable, is_lasting
 from voyage_logger._queue.spool.lines import dead_letter_of_line
 from voyage_logger._queue.spool.turns import Turns, heads_of
@@ -34,16 +34,13 @@ if TYPE_CHECKING:
     # where the entry's line ends. The last item says how many lines are settled with the entry.
     Origin = tuple[OwnerFiles, Segment, int, int]
 
-UNREADABLE = "unreadable"
-CORRUPT = "corrupt"
-
 
 class Reader:
     """Gives the entries of a `SpoolQueue` to the worker.
 
     Attributes:
-        origins: Where each entry in flight is on the disk. The entries in flight either all come
-            from the files of one owner, or all come from memory. `origins` is empty if the entries
+        origins: Where each entry in flight is on the disk. All entries in flight either come
+            from the files of one owner, or come from memory. `origins` is empty if the entries
             in flight come from memory: only in this case, `drop_all` drops the entries in flight.
     """
 
@@ -147,11 +144,11 @@ class Reader:
                 self._failure.look_soon()
             else:
                 self._store.note_unreadable(segment.name, error)
-                reason = DELETED if is_removed else UNREADABLE
+                reason = SPOOL_DELETED if is_removed else UNREADABLE
                 self._segments.drop_file(owner_files, segment, reason, is_left=not is_removed)
 
     def _set_aside(self, segments: list[Segment]) -> None:
-        """If a segment has fewer entries than its counts say, set the segment aside."""
+        """If a segment contains fewer entries than counted, set the segment aside."""
         for segment in segments:
             if segment.peek() is None and not segment.wants_lines():
                 segment.is_set_aside = True

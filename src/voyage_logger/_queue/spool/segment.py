@@ -29,7 +29,7 @@ _CHUNK = 256 * 1024  # bytes per read
 
 
 class _Reader(OpenFile):
-    """A file that is closed automatically after the last reference to this instance is gone.
+    """A file that is closed automatically when the last reference to the instance is gone.
 
     A log call may drop a segment while the worker reads the file. If the log call then closed the
     descriptor, the system could give the same descriptor number to another file. The worker would
@@ -101,7 +101,7 @@ class Segment:
         return self.descriptor is not None
 
     def resume(self, sent: int, size: int, entries: int) -> None:
-        """Set the counts of another process's file. The first `sent` bytes are settled."""
+        """Set the counts for a file of another process. The first `sent` bytes are settled."""
         self.sent = self.taken = self._fetched = sent
         self.size = size
         self.entries = entries
@@ -112,20 +112,23 @@ class Segment:
         """Append and count the line of an entry that moves from memory to the disk.
 
         Log calls do not use this method: a signal handler could log after this method, but before
-        the queue counts the entry. The counts would be wrong. After an error, call `take_back`.
+        the queue counts the entry. The counts would then be wrong. After an error, use `take_back`.
+
+        Raises:
+            OSError: The disk fails.
+            TypeError: A signal handler has sealed the segment.
         """
-        assert self.descriptor is not None  # noqa: S101 - the type checker needs this assertion
         self.size += len(line)
         self.entries += 1
         self.head = min(self.head, sequence)
         self.last = sequence
         self.written_at = now
-        write_all(self.descriptor, line)
+        write_all(self.descriptor, line)  # type: ignore[arg-type]
 
     def take_back(self, size: int, before: int) -> bytes:
         """Undo a failed write of `size` bytes to a segment that had `before` bytes.
 
-        An incomplete line must be removed: otherwise the next line would be corrupt, too. A signal
+        An incomplete line must be removed, or the next line would be appended to it. A signal
         handler may have logged more lines after the failed write. If the repair loses the lines of
         the signal handler, this method returns the lost lines.
         """
@@ -187,7 +190,7 @@ class Segment:
     def fetch(self, folder: Folder, end: int) -> tuple[list[Line], int]:
         """Read the next lines, up to the position `end`. The caller passes the result to `keep`.
 
-        The caller must not hold the queue's lock, because a read from a slow disk can take long.
+        The caller must not hold the queue's lock, because reading from a slow disk can take long.
         """
         begin = self._fetched
         reader = self._reader
@@ -260,7 +263,7 @@ class Segment:
             self.head = self.head + 1 if self.taken < self.size else NEVER
 
     def settle(self, end: int, lines: int) -> None:
-        """Count `lines` more lines as settled. The last of these lines ends at position `end`."""
+        """Count the next `lines` lines as settled. These lines end at the position `end`."""
         self.sent = end
         self.sent_entries += lines
 
@@ -279,7 +282,7 @@ class Segment:
         return sum(count_of(line) for line in lines if line[0] <= sequence)
 
     def cut(self) -> int:
-        """Drop all untaken entries from the counts. Return the number of dropped entries."""
+        """Subtract all untaken entries from the counts. Return the number of these entries."""
         count = self.unread
         self.size, self.entries = self.taken, self.taken_entries
         self.head = NEVER

@@ -1,6 +1,6 @@
 """This module contains the shared data of a spool, and seals, drops and removes segments.
 
-A sealed segment is closed for writing. A segment is removed when all its entries are settled.
+Log calls cannot write to a sealed segment. A segment is removed when all its entries are settled.
 
 What must stay true: each entry of a segment is counted exactly once, even if a signal handler
 interrupts a method and drops or removes the same segment.
@@ -32,7 +32,7 @@ class Segments:
             descriptor that is closed or that belongs to another file. A thread that needs
             `disk_lock` and the ledger's lock takes `disk_lock` first.
         active: For each lane, the segment to which log calls write, or None.
-        is_closed: True once the queue is closed. A closed queue writes no more entries to the disk.
+        is_closed: True after the queue was closed. A closed queue writes no entries to the disk.
         left: The total number of this logger's unsent entries that `release` has left on the disk.
     """
 
@@ -47,17 +47,21 @@ class Segments:
         self.left = 0
 
     def seal(self, segment: Segment) -> None:
-        """Close a segment for writing, so that log calls write to another segment."""
+        """Seal a segment: close its descriptor, so that log calls write to another segment."""
         if self.active[segment.lane] is segment:
             self.active[segment.lane] = None
         segment.seal()
 
     def seal_all(self) -> None:
-        """Close all segments for writing, so that log calls write to new segments."""
+        """Seal all segments: close their descriptors, so that log calls write to new segments."""
         for segment in filter(None, list(self.active)):
-            self.seal(segment)
-            if self.store.own is not None:
-                self.remove_if_settled(self.store.own, segment)
+            self.retire(segment)
+
+    def retire(self, segment: Segment) -> None:
+        """Seal a segment of this logger, and remove it if all its entries are settled."""
+        self.seal(segment)
+        if self.store.own is not None:
+            self.remove_if_settled(self.store.own, segment)
 
     def remove_if_settled(self, owner_files: OwnerFiles, segment: Segment) -> bool:
         """Remove a segment if it is sealed and all its entries are settled.

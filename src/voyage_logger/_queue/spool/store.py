@@ -1,4 +1,4 @@
-"""The store knows all files that a queue writes or has taken over, and the state of the disk."""
+"""The store manages all files that a queue writes or has taken over, and the state of the disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _LARGEST_SEGMENT = 4 << 20
 _SMALLEST_SEGMENT = 64 << 10
-_SEGMENTS = 32  # The size limit of a segment is `max_bytes` / 32, between 64 KiB and 4 MiB.
+_SEGMENTS = 32  # The size limit of a segment is `max_bytes` / 32, at least 64 KiB, at most 4 MiB.
 _ATTEMPTS = 5
 _MOST_ADOPTED = 8  # A process takes over the files of at most this many dead owners at a time.
 
@@ -52,7 +52,7 @@ class Store:
         size: The total size of all segments in `own` and in `adopted`, in bytes.
         has_left: True if the files of some dead owners were not taken over yet.
         is_failing: True while the disk fails and new entries wait in memory.
-        segment_bytes: The size limit of a segment in bytes. One line alone can exceed this limit.
+        segment_bytes: The size limit of a segment that has more than one line, in bytes.
     """
 
     def __init__(self, settings: SpoolSettings, diagnostics: Diagnostics) -> None:
@@ -143,7 +143,7 @@ class Store:
             except (OSError, SpoolUnusable) as error:
                 self.fail(error)
                 continue
-            if lock is not None:  # If `lock` is None, another process sends the entries.
+            if lock is not None:  # If `lock` is None, another process now has the lock.
                 owner_files.relock(lock)
                 self.note("spool lock", "a lock was lost, and the lock file is locked again")
 
@@ -158,7 +158,7 @@ class Store:
         self._note_once("spool unreadable", name, f"cannot be read: {words_of(error)}")
 
     def _note_once(self, cause: str, what: str, words: str) -> None:
-        """Report a problem once, even if each check of the folder finds the problem again."""
+        """Report a problem only once, even if each check of the folder finds the problem again."""
         if self._told.get(what) != words:
             self._told[what] = words
             self.note(cause, f"{what} {words}")
@@ -293,7 +293,7 @@ class Store:
             self.note(f"spool {oddity}", oddity)
 
     def _note_elsewhere(self, places: dict[str, str], names: list[str]) -> None:
-        """For each other destination, report once how many owners have entries to send there."""
+        """For each other destination, report once how many dead owners have entries for it."""
         if not places:
             return
         loaded = set(owners(names, kind="segment"))

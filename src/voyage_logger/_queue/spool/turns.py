@@ -2,8 +2,8 @@
 
 What must stay true: at most three requests send older entries before a new entry is sent. This
 limit of three holds as long as one request can send all entries that are logged during four
-requests. An urgent entry does not wait for older entries, unless the last three requests also sent
-urgent entries. New entries are sent in their order, and older entries are sent in their order.
+requests. An urgent entry does not wait for older entries, unless the last three requests all sent
+urgent entries. New entries are sent in the order of their log calls, and so are older entries.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ALL, _URGENT = slice(None), slice(CRITICAL, NOTICE_LANE)  # These slices select
 def heads_of(owner_files: OwnerFiles | None, after: int) -> list[Segment]:
     """For each lane, return the first segment that has entries to take.
 
-    Skip a segment if none of its entries has a sequence number higher than `after`.
+    Use only segments that have an entry with a sequence number higher than `after`.
     """
     heads = []
     for lane in owner_files.lanes if owner_files is not None else ():
@@ -103,7 +103,7 @@ class Turns:
         """If too many new entries wait, treat these entries as a backlog from now on.
 
         Too many means that the entries fill at least one segment and more than `requests` requests.
-        Later entries go to new segments, so they can be sent before the rest of the backlog.
+        Entries that are logged later go to new segments, and can be sent before this backlog.
         """
         new = self._new(_ALL)
         count = sum(segment.ready for segment in new)

@@ -1,7 +1,7 @@
 """The writer writes new entries to segments. If the spool is full, the writer drops entries.
 
-Each entry is in a file before its log call returns. After a failed write, new entries wait in
-memory. The writer uses the disk again when the caretaker has found that the disk works.
+Each entry is written to a file before its log call returns. After a failed write, new entries wait
+in memory. The writer uses the disk again when the caretaker has found that the disk works.
 
 What must stay true: the writer drops entries only if the spool is full. Entries of the lowest level
 are dropped first.
@@ -15,16 +15,16 @@ import os
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.levels import CRITICAL
+from voyage_logger._base.stats import SPOOL_FULL
 from voyage_logger._queue.lanes import NEVER
 from voyage_logger._queue.spool.folder import SpoolUnusable
 from voyage_logger._queue.spool.lines import line_of, lines_in
 
 if TYPE_CHECKING:
+    from voyage_logger._queue.lanes import Record
     from voyage_logger._queue.spool.disk_failure import DiskFailure
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.segments import Segments
-
-FULL = "spool_full"
 
 
 class Writer:
@@ -38,7 +38,7 @@ class Writer:
         self._bound = segments.store.settings.max_bytes  # the size limit of all segments together
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
-        """Write an entry to the disk, queue it, or drop it. Return the entry's sequence number."""
+        """Write an entry to the disk, queue it in memory, or drop it. Return a sequence number."""
         store, ledger = self._store, self._ledger
         line = line_of(ledger.sequence + 1, payload)
         size, now, write = len(line), self._clock(), os.write
@@ -84,7 +84,7 @@ class Writer:
         if not self._is_outranked(size):
             return self._memory.append(payload, lane)
         self._ledger.sequence = sequence = self._ledger.sequence + 1
-        self._ledger.drop_new(lane, FULL)
+        self._ledger.drop_new(lane, SPOOL_FULL)
         return sequence
 
     def _undo(self, segment: Segment, size: int, before: int, error: OSError | None) -> None:
@@ -106,7 +106,7 @@ class Writer:
         lost = segment.take_back(size, before)
         if was_sealed:
             segment.seal()
-        lost_size = len(lost)  # A signal handler can change `_store.size` during this call.
+        lost_size = len(lost)  # A signal handler can change `_store.size` during the call of `len`.
         self._store.size -= lost_size
         lines, _ = lines_in(lost, 0, needs_check=False)
         entries = [(sequence, payload) for sequence, payload, *_ in lines if payload is not None]
@@ -121,8 +121,7 @@ class Writer:
             owner_files = store.open_own()
             segment = self._active[lane]
             if segment is not None and segment.size + size > store.segment_bytes:
-                self._segments.seal(segment)
-                self._segments.remove_if_settled(owner_files, segment)
+                self._segments.retire(segment)
             self._shed(lane, size)
             if store.size + size > self._bound:
                 return None
@@ -153,14 +152,13 @@ class Writer:
                 for segment in list(owner_files.lanes[lower]):
                     if store.size + size <= self._bound:
                         return
-                    self._segments.drop(owner_files, segment, FULL)
+                    self._segments.drop(owner_files, segment, SPOOL_FULL)
 
     def _remove_settled(self) -> None:
-        """Remove active segments whose entries are all settled, so that no entry is lost."""
-        for lane, segment in enumerate(self._active):
-            if segment is not None and segment.is_settled and self._store.own is not None:
-                self._active[lane] = None
-                self._segments.remove_if_settled(self._store.own, segment)
+        """To make room, remove active segments that contain only settled entries."""
+        for segment in filter(None, list(self._active)):
+            if segment.is_settled:
+                self._segments.retire(segment)
 
     def move_to_disk(self) -> None:
         """If the disk works again, move all entries from memory to the disk, oldest first."""
@@ -168,20 +166,17 @@ class Writer:
         if self._segments.is_closed or not store.is_failing:
             return
         store.is_failing = False
-        while not store.is_failing and (lane := memory.oldest_lane()) is not None:
-            sequence, number, payload = lane[0]
+        while not store.is_failing and (record := memory.oldest_record()) is not None:
+            sequence, number, payload = record
             line = line_of(sequence, payload)
             segment = self._segment_for(number, len(line))
             if segment is not None:
-                if not self._move(segment, line, sequence):
-                    return
+                self._move(record, segment, line)
             elif self._is_outranked(len(line)):
-                self._ledger.dropped[FULL, number] += 1
-                self._ledger.settled.notify_all()
+                if memory.move_first(record, dropped=SPOOL_FULL):
+                    self._ledger.settled.notify_all()
             else:
                 store.is_failing = True  # The disk fails, or entries in flight fill the spool.
-                return
-            memory.remove_first(lane)
         if not store.is_failing:
             try:
                 store.open_own()
@@ -190,17 +185,23 @@ class Writer:
             else:
                 self._failure.end()
 
-    def _move(self, segment: Segment, line: bytes, sequence: int) -> bool:
-        """Write the line of a waiting entry to a segment. Return False if the disk fails."""
+    def _move(self, record: Record, segment: Segment, line: bytes) -> None:
+        """Write the oldest waiting entry to a segment. If the entry is already gone, do nothing.
+
+        As in `append`, all counts change before the write. If the write fails, it is undone.
+        """
+        if not self._memory.move_first(record):
+            return
+        sequence, lane, payload = record
         before, size = segment.size, len(line)
+        self._store.size += size
         try:
             segment.write(line, sequence, self._clock())
-        except OSError as error:
-            # If a signal handler has dropped the line, there is nothing to undo.
-            if segment.size >= before + size:
-                self._take_back(segment, size, before)
+        except (OSError, TypeError) as error:  # `TypeError`: see `append`.
+            if segment.size < before + size:  # A signal handler has dropped the line.
+                return
+            self._store.size -= size
+            self._take_back(segment, size, before)
+            self._failure.queue_in_memory(lane, [(sequence, payload)])
+            if isinstance(error, OSError):
                 self._failure.begin(error)
-                return False
-        self._ledger.spooled += 1
-        self._store.size += size
-        return True
