@@ -197,7 +197,7 @@ def test_404_with_a_path_in_the_base_url_gives_advice(
 
 
 def test_refused_credentials_and_missing_server_raise_different_errors(server: DevServer) -> None:
-    """Refused credentials and a missing server raise different errors, each with its advice."""
+    """Refused credentials and a missing server raise different errors, each with its own advice."""
     wrong = Transport("wrong", "pair", server.url)
     with pytest.raises(AuthenticationError, match="VOYAGE_LOGS_KEY") as refused:
         wrong.sign_in()
@@ -244,7 +244,7 @@ def test_compress_sends_gzip(server: DevServer) -> None:
 
 
 def test_answer_cut_after_its_head_counts(server: DevServer, transport: Transport) -> None:
-    """After a 2xx, the batch counts as delivered, even if the answer's body is incomplete."""
+    """After a 2xx answer, the batch counts as delivered, even if the body is incomplete."""
     server.script(Fault(cut=True))
     assert transport.send([ENTRY])
     assert server.count() == 1
@@ -260,6 +260,18 @@ def test_secret_across_the_cut_of_a_long_answer_is_masked(server: DevServer) -> 
         detail = transport.send([ENTRY]).detail
         assert not any(server.api_secret[:n] in detail for n in range(5, 11))
         transport.close()
+
+
+def test_secret_that_begins_with_the_key_is_masked_whole() -> None:
+    """If the secret begins with the API key, no rest of the secret is shown."""
+    with DevServer(api_key="tenant-42", api_secret="tenant-42-s3cr3t") as server:
+        server.script(Fault(status=422, body=json.dumps({"error": server.api_secret})))
+        transport = transport_to(server)
+        detail = transport.send([ENTRY]).detail
+        transport.close()
+
+    assert "s3cr3t" not in detail
+    assert "***" in detail
 
 
 def test_time_limit_holds_for_sign_in_and_batch_together(server: DevServer) -> None:
@@ -357,7 +369,7 @@ def test_interim_answer_is_not_the_answer(status: str) -> None:
 
 
 def test_switch_of_protocols_is_no_delivery() -> None:
-    """After a 101, the batch is not delivered, and the client does not wait for another answer."""
+    """An answer 101 delivers nothing, and the client does not wait for another answer."""
     with Interim(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n") as server:
         transport = server.transport()
         outcome = transport.send([ENTRY])

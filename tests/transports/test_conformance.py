@@ -1,4 +1,4 @@
-"""Tests that log calls make the same requests as with the vendor's Python class.
+"""Log calls make the same requests as with the vendor's Python class.
 
 `vendor_requests.json` holds log calls, and the requests that the vendor's class made for these
 calls. The requests were recorded with the dev server, and contain the dev server's credentials.

@@ -157,7 +157,7 @@ def test_hours_of_wrong_credentials(
         assert len(granted) == 1
         assert (
             HOUR <= granted[0] <= HOUR + 60
-        )  # Entries are delivered soon after the credentials become right.
+        )  # Entries are delivered soon after the credentials become correct.
         assert server.count() > 10
     # Each change of the credentials is reported once.
     assert [type(error) for error in errors] == [AuthenticationError] * 2

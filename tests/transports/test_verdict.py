@@ -1,4 +1,4 @@
-"""Tests what each HTTP answer means for the batch."""
+"""Tests of the meaning that each HTTP answer has for the batch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TestBatch:
     @pytest.mark.parametrize("status", [200, 201, 204])
     @pytest.mark.parametrize("content_type", ["text/html", "text/html; charset=utf-8"])
     def test_a_page_is_no_delivery(self, status: int, content_type: str) -> None:
-        """An HTML page with status 200, as from a captive portal, does not deliver the batch."""
+        """If the answer is an HTML page with status 200, the batch does not count as delivered."""
         outcome = batch_outcome(answer(status, b"<html>", content_type), NOW)
 
         assert outcome.kind is Kind.TRY_AGAIN
@@ -62,7 +62,7 @@ class TestBatch:
 
     @pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
     def test_any_other_success_is_a_delivery(self, content_type: str) -> None:
-        """A 200 with any content type except HTML delivers the batch."""
+        """After a 200 with any content type except HTML, the batch counts as delivered."""
         assert batch_outcome(answer(200, b"ok", content_type), NOW)
 
     def test_a_page_with_an_error_keeps_the_meaning_of_its_status(self) -> None:

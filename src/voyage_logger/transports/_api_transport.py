@@ -85,7 +85,7 @@ class Transport(Restorable, BaseTransport):
 
     @classmethod
     def _from(cls, arguments: dict[str, Any]) -> Transport:
-        # Raise no error here: if unpickling raises an error, a process pool waits forever.
+        # Do not raise an error here: if unpickling raises an error, a process pool waits forever.
         made = cls.__new__(cls)
         settings = {"api_key": None, "api_secret": None, **arguments}
         clock = settings.pop("clock")
@@ -104,7 +104,7 @@ class Transport(Restorable, BaseTransport):
         from random import Random  # noqa: PLC0415 - the package's import must stay fast
 
         self.sign_ins = 0
-        # Each process has its own random numbers, so that not all processes sign in together.
+        # Use separate random numbers in each process, or all processes would sign in together.
         self._random = Random().random  # noqa: S311 - The numbers need not be secret.
         known = self._endpoint.credentials
         self._secrets = Secrets((known.api_key, known.api_secret) if known is not None else ())
@@ -117,7 +117,7 @@ class Transport(Restorable, BaseTransport):
     def __repr__(self) -> str:
         return f"Transport(base_url={self._endpoint.base_url!r})"
 
-    # Each log call reads this property. To be fast, the property runs only C code.
+    # Each log call reads this property, so the property must be fast: it runs only C code.
     secrets = property(attrgetter("_secrets.texts"))
 
     @property
@@ -152,11 +152,11 @@ class Transport(Restorable, BaseTransport):
 
         Args:
             entries: Encoded entries or dicts. This method encodes dicts as a logger encodes them.
-            time_limit: Connecting and each read take at most this many seconds. If a sign-in is
-                needed, less time is left for the batch. None means no limit other than `timeout`.
+            time_limit: A limit in seconds for connecting and for each read. If a sign-in is
+                needed, less time is left for the batch. With None, only `timeout` applies.
 
         Returns:
-            The outcome for the whole batch. If the network fails, the result is an outcome, too.
+            The outcome for the whole batch, even if the network fails.
 
         Raises:
             TypeError: `entries` is a single entry, not a list of entries.
@@ -276,7 +276,8 @@ class Transport(Restorable, BaseTransport):
 
     def _mask(self, token: Token | None) -> Callable[[str], str]:
         """Return a function that masks secrets in a text, such as an answer of the server."""
-        secrets = (*self.secrets, *([] if token is None else [token.value]))
+        secrets = [*self.secrets, *([] if token is None else [token.value])]
+        secrets.sort(key=len, reverse=True)  # A longer secret can contain a shorter secret.
 
         def mask(text: str) -> str:
             for secret in secrets:
