@@ -215,7 +215,7 @@ def test_retry_after_is_a_minimum(server: DevServer, logger: VoyageLogger) -> No
     without_pauses(logger)
     server.script(Fault(status=429, headers={"Retry-After": "1"}))
     logger.critical("x")
-    while not server.count():  # calls `flush` until the entry arrives
+    while not server.count():  # this loop calls `flush` until the entry arrives
         logger.flush(timeout=0.01)
     first, second = [request.time for request in server.requests if request.endpoint == "batch"]
     assert second - first >= 1
@@ -245,7 +245,7 @@ def test_flush_begins_with_short_pauses(
     logger = make_logger(flush_interval=0.01)
     worker = logger._pipeline._worker
     worker._random = lambda: 0.0
-    worker._delivery._failures._level = 8.0  # makes each pause 20 s long
+    worker._delivery._failures._level = 8.0  # this value makes each pause 20 s long
     server.script(*[Fault(status=503)] * 3)
     logger.info("x")
     server.wait_for_requests(1)
@@ -332,7 +332,7 @@ def test_flush_to_a_hanging_server_returns_in_time_and_is_false(
 def test_413_halves_the_request_and_the_size_is_remembered(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """After a 413, the client halves the request until it fits, and remembers the size."""
+    """After a 413, the client halves the request until it is accepted, and remembers the size."""
     logger = make_logger(flush_interval=600)
     server.rules = replace(server.rules, max_body_bytes=4_000)
     for _round in range(2):
@@ -387,7 +387,7 @@ def test_413_for_a_trimmed_entry_rejects_it(server: DevServer, logger: VoyageLog
 def test_only_bad_entries_are_rejected(
     server: DevServer, make_logger: MakeLogger, status: int
 ) -> None:
-    """If two of a hundred entries are bad, only these two are rejected."""
+    """If two of a hundred entries are invalid, only these two entries are rejected."""
     errors: list[VoyageError] = []
     logger = make_logger(flush_interval=600, on_error=errors.append)
     server.rules = Rules(refuse_containing="poison", refuse_status=status)
@@ -427,7 +427,7 @@ def test_flush_returns_after_people_are_told_of_a_rejection(
 
 
 def test_loss_is_told_in_the_stream(server: DevServer, logger: VoyageLogger) -> None:
-    """After a rejection, the client sends a notice with the losses by level and reason."""
+    """After a rejection, a notice to the server counts the losses by level and reason."""
     server.rules = Rules(refuse_containing="poison")
     logger.error("poison")
     logger.info("fine")
@@ -542,7 +542,7 @@ def test_unreachable_server_is_reported_once_and_recovery_too(
 
 
 def test_full_batch_is_sent_at_once(server: DevServer, make_logger: MakeLogger) -> None:
-    """A full batch is sent immediately, but a batch with one entry fewer waits."""
+    """A full batch is sent immediately, but a batch that lacks one entry waits."""
     logger = make_logger(batch_size=10, flush_interval=600)
     queue = logger._pipeline.queue
     for number in range(9):
@@ -610,7 +610,7 @@ def test_server_that_refuses_everything_is_given_pauses(
             logger.info("entry %d", number)
     until(lambda: worker._delivery.refused_in_a_row >= 3)
     assert logger.stats().requests <= 1 + 3 * MOST_REFUSALS
-    server.rules = Rules()  # changed during the pause, so that no batch is split
+    server.rules = Rules()  # the rules change during the pause, so that no batch is split
     for number in range(100):
         logger.info("later %d", number)
     logger.flush(timeout=20)
@@ -632,7 +632,7 @@ def test_urgent_entries_are_sent_at_once(
 def test_requests_grow_with_the_backlog_and_shrink_again(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """Only while a backlog grows, requests carry more than `batch_size` entries."""
+    """Requests carry more than `batch_size` entries only while a backlog grows."""
     logger = make_logger(batch_size=10, max_queue_size=1000, flush_interval=600)
     server.script(Fault(delay=0.5))
     logger.critical("answered late")
@@ -664,7 +664,7 @@ def test_requests_keep_to_batch_size_in_quiet_times(
 def test_entries_of_64_threads_arrive_once_and_in_order(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """If 64 threads log, all entries arrive once, and the entries of each thread in order."""
+    """If 64 threads log, all entries arrive once, and each thread's entries arrive in order."""
     logger = make_logger(max_queue_size=64 * 500)
 
     def work(thread: int) -> None:

@@ -65,7 +65,7 @@ class Recorder(Server):
 
 
 class Rehearsal:
-    """A real worker in simulated time; this instance is app, condition, session and clock."""
+    """A real worker in simulated time. This class acts as app, condition, session and clock."""
 
     def __init__(self, app: App, server: Recorder, seed: int, until: float) -> None:
         self._app, self._server, self._until = app, server, until
@@ -201,9 +201,9 @@ def test_model_makes_the_requests_of_a_real_process(
     ],
 )
 def test_no_waves_remain(name: str, gap: float) -> None:
-    """After an event that makes a whole fleet send together, requests soon are even again.
+    """After an event that makes a whole fleet send together, requests are soon evenly spread.
 
-    Without such an event, this number of processes makes waves of about 0.1 by chance.
+    Even without an event, a fleet of this size has waves of about 0.1 by chance.
     """
     assert played(name, gap).wave < 0.15
 
@@ -214,7 +214,7 @@ def test_no_waves_remain(name: str, gap: float) -> None:
 def test_recovery_asks_for_no_more_than_one_and_a_half_times_the_capacity(
     name: str, gap: float
 ) -> None:
-    """Steady load, backlog and refused requests together are at most 1.5 times the capacity."""
+    """The sum of steady load, backlog and refused requests is at most 1.5 times the capacity."""
     result = played(name, gap)
 
     assert result.peak_work <= fleet.GOAL
@@ -266,11 +266,11 @@ def test_same_seed_gives_the_same_run() -> None:
 
 class TestMeasures:
     def test_wave_of_a_fleet_in_step_is_one(self) -> None:
-        """If all requests arrive in one of every five seconds, the size of the wave is 1."""
+        """If all requests arrive in the first of every five seconds, the size of the wave is 1."""
         assert measures.wave([100, 0, 0, 0, 0] * 24, 0, 120) == pytest.approx(1, abs=0.05)
 
     def test_wave_of_an_even_load_is_nothing(self) -> None:
-        """An even load, or a load that decreases evenly, has waves of size 0."""
+        """A load that is steady, or decreases steadily, has waves of size 0."""
         assert measures.wave([100] * 120, 0, 120) == pytest.approx(0, abs=1e-9)
         assert measures.wave(list(range(240, 0, -2)), 0, 120) == pytest.approx(0, abs=1e-9)
 

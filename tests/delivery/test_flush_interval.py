@@ -48,7 +48,7 @@ class TestDue:
         assert due.remaining(110.1, lambda: 0.0) == pytest.approx(1)
 
     def test_may_rest_more_than_once(self) -> None:
-        """Two looks at an empty queue have the same effect on the next flush as one look."""
+        """Several looks at an empty queue have the same effect on the next flush as one look."""
         due = FlushInterval(10)
         due.begin(100, middle)
         for _ in range(3):

@@ -123,7 +123,7 @@ def test_outage_that_fills_the_queue_sheds_low_levels_and_tells_every_loss(
     # The limits are multiples of the time that a log call takes while the server works. If each log
     # call searched the queue, the median would be higher. If some log calls waited, the slowest
     # call of each hundred would take longer. The test uses the fastest of thirty such hundreds,
-    # because other programs may slow down the others.
+    # because other programs may slow down some of them.
     assert outage["median"] < 4 * healthy["median"]
     assert outage["quiet"] < 100 * healthy["median"]
 
@@ -184,12 +184,12 @@ def test_memory_stays_within_the_configured_bytes(server: DevServer, count: int)
     assert found["accepted"] == count + 1
     assert found["accepted"] == found["dropped"] + found["pending"]
     assert found["dropped"] > count / 2
-    # The pending entries are a full queue and one batch in flight. A batch in flight is never shed.
+    # A full queue and one batch in flight are pending. A batch in flight is never shed.
     assert 7 * MIB < found["pending_bytes"] < 9 * MIB + MIB
     assert found["growth"] < 8 * MIB + MEMORY_ALLOWANCE
 
 
-# For each fault: how many of a hundred batch requests meet this fault.
+# For each fault: how often the fault occurs in a hundred batch requests.
 TROUBLES = [
     (15, Fault(status=503)),
     (5, Fault(status=429)),
@@ -336,7 +336,7 @@ def test_every_entry_of_a_storm_is_counted_and_arrives_under_one_log_id(
     for runner in runners[:-1]:
         runner.join()
     logger.flush(timeout=60)
-    logger.info("after", tags=["after"])  # the last notice of losses is sent after it
+    logger.info("after", tags=["after"])  # the last notice of losses is sent after this entry
     logger.flush(timeout=60)
     until(lambda: sampler.samples > 10)
     calm.set()
@@ -378,7 +378,7 @@ def test_every_entry_of_a_storm_is_counted_and_arrives_under_one_log_id(
 
 
 def test_twenty_threads_flush_while_others_log(server: DevServer, make_logger: MakeLogger) -> None:
-    """Each flush delivers all entries that its thread logged before, and its result is true."""
+    """Each flush returns true and delivers all entries that its thread has logged before."""
     logger = make_logger(flush_interval=600, max_queue_size=1_000_000)
     over = threading.Event()
     barrier = threading.Barrier(20)

@@ -43,7 +43,7 @@ class TestEntries:
             assert size.entries == 100
 
     def test_double_while_the_client_is_behind(self) -> None:
-        """While a backlog grows, each request is twice as large: 200, 400, then 800 entries."""
+        """While a backlog grows, each request is twice as large as the last: 200, 400, then 800."""
         size = RequestSize(100, MIB)
         seen = []
         for _ in range(3):
@@ -80,7 +80,7 @@ class TestEntries:
             assert size.entries <= 400
 
     def test_are_not_raised_by_a_later_refusal(self) -> None:
-        """If the second half of a large request is refused as well, the limit does not rise."""
+        """If the second half of a large request is also refused, the limit does not rise."""
         size = RequestSize(100, MIB)
         for count in (800, 400, 200, 400):  # the last request is the second half of the 800 entries
             size.learn_refused(count)
@@ -151,14 +151,14 @@ class TestLearnedBounds:
     """The client tries a refused size again, but after each refusal it waits longer."""
 
     def test_grow_back_once_the_server_takes_all(self) -> None:
-        """When 413 answers have stopped, the limit grows back in a few hundred requests."""
+        """When the 413 answers stop, the limit grows back within a few hundred requests."""
         size = RequestSize(100, MIB)
         most = size.bytes
         for _ in range(8):
             size.learn_too_large(size.bytes, 2)
         size.learn_too_large(200, 2)
         for _ in range(300):
-            size.learn_taken(size.bytes, 1)
+            size.learn_delivered(size.bytes, 1)
 
         assert size.bytes == most
 
@@ -169,7 +169,7 @@ class TestLearnedBounds:
             size.adapt(9000, is_behind=True)
         size.learn_refused(800)
         for _ in range(16):
-            size.learn_taken(1, 400)
+            size.learn_delivered(1, 400)
         size.adapt(9000, is_behind=True)
 
         assert size.entries == 800
@@ -179,7 +179,7 @@ class TestLearnedBounds:
         size = RequestSize(100, MIB)
         size.learn_too_large(80_000, 100)
         for _ in range(16):
-            size.learn_taken(40_000, 1)
+            size.learn_delivered(40_000, 1)
         size.learn_too_large(30_000, 100)
 
         assert size.bytes == 15_000
@@ -189,7 +189,7 @@ class TestLearnedBounds:
         size = RequestSize(100, MIB)
         size.learn_too_large(80_000, 100)
         for _ in range(10_000):
-            size.learn_taken(20_000, 1)
+            size.learn_delivered(20_000, 1)
 
         assert size.bytes == 40_000
 
@@ -202,7 +202,7 @@ class TestLearnedBounds:
                 refused.append(number)
                 size.learn_too_large(size.bytes, 100)
             else:
-                size.learn_taken(size.bytes, 100)
+                size.learn_delivered(size.bytes, 100)
         gaps = [after - before for before, after in pairwise(refused)]
 
         assert len(refused) < 45
@@ -214,7 +214,7 @@ class TestLearnedBounds:
         size = RequestSize(100, MIB)
         size.learn_too_large(80_000, 100)
         for _ in range(16):
-            size.learn_taken(40_000, 50)
+            size.learn_delivered(40_000, 50)
         size.learn_too_large(41_000, 51)
 
         assert size.bytes == 40_000

@@ -115,7 +115,7 @@ class TestEntryAtADeadline:
 def test_run_in_the_caller_s_thread_does_not_end_a_later_worker(
     make_worker: MakeWorker, queue: MemoryQueue
 ) -> None:
-    """If a worker is started after `run_here`, the deadline of `run_here` does not apply to it."""
+    """If a worker is started after `run_here`, the deadline does not apply to this worker."""
     worker = make_worker(queue, Recorder())
     worker.run_here(time.monotonic() + LIMIT)
     worker.start()
@@ -159,7 +159,7 @@ class TestSecondLoop:
     def test_in_the_caller_s_thread_sends_nothing_twice(
         self, busy: Worker, queue: MemoryQueue, transport: Stuck
     ) -> None:
-        """`run_here` returns immediately, and does not change the orders of the running loop."""
+        """`run_here` returns immediately, and the running loop keeps the orders that it has."""
         busy.run_here(0.0)
 
         assert busy.is_running
@@ -173,7 +173,7 @@ class TestSecondLoop:
     ) -> None:
         """If two threads start the same worker, only one of them sends entries."""
         before = set(threading.enumerate())
-        assert busy.start_late()
+        assert busy.start_thread()
         for second in set(threading.enumerate()) - before:
             second.join(LIMIT)
             assert not second.is_alive()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.clock import monotonic
 from voyage_logger._base.levels import NOTICE_LANE
-from voyage_logger._base.stats import FlushResult, Stats
+from voyage_logger._base.stats import CLOSED, SHUTDOWN, FlushResult, Stats
 from voyage_logger._delivery import exit_and_fork
 from voyage_logger._delivery.worker import Worker
 from voyage_logger._queue import queue_for
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
 FLUSH_TIMEOUT = 30.0
-# At exit, a process with a spool waits only this many seconds for a server that may be down.
+# At exit, a process with a spool waits only this many seconds for a server that might be down.
 _DURABLE_PATIENCE = 1.0
 
 
@@ -36,7 +36,7 @@ class Pipeline:
     """Accepts encoded entries and delivers them.
 
     After a call of `close`, `is_closed` is True, and the pipeline drops all new entries.
-    Thread-safe. A signal handler or a `__del__` can call a method while another method runs.
+    Thread-safe. Signal handlers and `__del__` methods can call any method at any time.
 
     Args:
         make_notice: A function that encodes a log entry about lost entries.
@@ -62,7 +62,7 @@ class Pipeline:
         exit_and_fork.watch(self)
 
     def start_empty(self) -> None:
-        """In a forked child, start with an empty queue, because the parent sends queued entries."""
+        """In a forked child, start with an empty queue, because the parent sends its entries."""
         self._on_fork()
         self._transport.reset()
         self.queue.release_in_child()
@@ -71,7 +71,7 @@ class Pipeline:
     def _make_empty(self) -> None:
         settings, transport, diagnostics = self._settings, self._transport, self._diagnostics
         self._pid = getpid()
-        # The process id while the worker runs. If None, log calls use `_submit_with_checks`.
+        # The process id while the worker runs, else None: then log calls use `_submit_with_checks`.
         self._served_pid: int | None = None
         self._is_draining = False  # True while the exit hook sends the last entries.
         self.queue = queue = queue_for(settings, transport.destination, diagnostics)
@@ -89,7 +89,7 @@ class Pipeline:
     def submit(self, payload: bytes | bytearray, lane: int) -> int | None:
         """Queue an entry, and return its sequence number. Return None if the entry was dropped.
 
-        This method never raises an exception. It waits for the network only during exit.
+        This method never raises an exception, and waits for the network only during exit.
         """
         if self._served_pid == getpid():
             return self.queue.append(payload, lane)
@@ -125,7 +125,7 @@ class Pipeline:
         self._worker.orders.drain(started + limit)
         self._await_end(started + limit, _DURABLE_PATIENCE if timeout is None else timeout)
         self._worker.orders.stop()
-        self.queue.close("closed")
+        self.queue.close(CLOSED)
         self._worker.losses.tell_last(at_once=True)
         self._worker.losses.wait_for_others(started + limit)
         self._transport.close()
@@ -168,7 +168,7 @@ class Pipeline:
         self._worker.orders.drain(self._exit_deadline())
 
     def end_exit(self, *, at_once: bool) -> None:
-        """Wait for pending entries until the deadline. Then drop the rest, and report losses."""
+        """Wait for pending entries until the deadline. Drop the rest. Report all losses."""
         is_done = False
         try:
             is_done = self._await_end(self._exit_deadline(), _DURABLE_PATIENCE)
@@ -177,9 +177,9 @@ class Pipeline:
                 self._is_draining = False
                 self._worker.losses.tell(at_once=at_once)
             else:
-                self._worker.stop_and_drop("shutdown", at_once=at_once)
+                self._worker.stop_and_drop(SHUTDOWN, at_once=at_once)
                 self._is_draining = False
-                self.queue.drop_all("shutdown")  # Daemon threads may have added entries meanwhile.
+                self.queue.drop_all(SHUTDOWN)  # Daemon threads may have added more entries.
             self._worker.losses.wait_for_others(self._exit_deadline())
             self.queue.release()
 
@@ -193,16 +193,16 @@ class Pipeline:
 
     def _submit_with_checks(self, payload: bytes | bytearray, lane: int) -> int | None:
         # When the interpreter is finalizing, no other thread runs, and losses cannot be reported.
-        if sys.is_finalizing():  # pragma: no cover - Coverage stops before this moment.
-            self.queue.try_drop_new(lane, "shutdown")
+        if sys.is_finalizing():  # pragma: no cover - Coverage cannot measure this code.
+            self.queue.try_drop_new(lane, SHUTDOWN)
             return None
         self.notice_fork()
         is_exiting = exit_and_fork.is_exiting()
         if self.is_closed:
-            self.queue.drop_new(lane, "closed")
+            self.queue.drop_new(lane, CLOSED)
             self._worker.losses.tell(at_once=is_exiting and self._is_told_now())
             return None
-        if is_exiting:  # Set a new deadline, because the earlier deadline may have passed.
+        if is_exiting:  # Set a new deadline, because the earlier deadline might be over.
             self._worker.orders.drain(self._exit_deadline())
         sequence = self.queue.append(payload, lane)
         if not is_exiting:
@@ -228,17 +228,17 @@ class Pipeline:
         if self._await(self.queue.newest(), self._exit_deadline()):
             return
         if not self._is_draining:
-            self.queue.drop_all("shutdown")
+            self.queue.drop_all(SHUTDOWN)
             self._worker.losses.tell_last()
 
     def _await(self, target: int, deadline: float) -> bool:
-        """Wait until all entries up to `target` are settled. If some stay pending, return False."""
+        """Wait until the entries up to `target` are settled. Return False if some stay pending."""
         queue, worker = self.queue, self._worker
         is_ending = self.is_closed or exit_and_fork.is_exiting()
-        # A spool may contain files of dead processes. Only a running worker finds these files.
+        # Only a running worker finds the files of dead processes in a spool.
         is_wanted = queue.is_pending(target) or (queue.is_durable and not is_ending)
         is_idle = is_wanted and not worker.is_running and monotonic() < deadline
-        start = worker.start_late if is_ending else worker.start
+        start = worker.start_thread if is_ending else worker.start
         # Use a new thread if possible: a DNS lookup in this thread could last beyond the deadline.
         if is_idle and not start():
             worker.run_here(deadline)
@@ -267,7 +267,7 @@ class Pipeline:
             if is_done or is_over or (settled == server.batches and not is_busy):
                 break
         if self.queue.oldest() == 0:  # Adopted entries must not delay the end of this process.
-            # Wait for the answer to the present request. Otherwise, its batch would be sent again.
+            # Wait for the answer to the present request, or its batch would be sent again.
             self.stop_worker(deadline if server.is_well else end)
         return is_done
 

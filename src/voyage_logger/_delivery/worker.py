@@ -6,7 +6,7 @@ continues. The worker always waits on a condition variable of the queue, so that
 exit can end the wait. The queue's lock guards all orders, and each new order wakes the worker.
 
 Sometimes the system cannot start a thread: during exit on Python 3.12.0 to 3.12.2, or if there are
-too many threads. Then `run_here` runs the loop in the caller's thread.
+too many threads. If no thread can be started, `run_here` runs the loop in the caller's thread.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Orders:
 
     @contextmanager
     def drain_only(self, deadline: float) -> Iterator[None]:
-        """Inside the context, the worker drains the queue. Then the earlier orders apply again."""
+        """Inside the context, drain the queue. After the context, restore the earlier orders."""
         with self._queue.lock:
             earlier = self.flush_until, self.deadline, self.stops_when_empty, self.is_stopped
             self.drain(deadline)
@@ -127,7 +127,8 @@ class Worker:
         self._delivery = BatchDelivery(queue, transport, settings, self.server, self.losses, self)
         self._flush_interval = FlushInterval(settings.flush_interval)
         self.orders = Orders(queue)
-        # The queue's lock guards the next three attributes.
+        # Hold the queue's lock to change the next three attributes. To read the attributes, no lock
+        # is needed: an old value only causes one more attempt to start a thread.
         self.is_running = False
         self._driver: int | None = None  # The id of the thread that runs the loop.
         self._no_thread_until = 0.0
@@ -148,15 +149,17 @@ class Worker:
         except BaseException:  # After Ctrl-C, let the next log call try to start the worker again.
             self._end()
             raise
-        if self.start_late():
+        if self.start_thread():
             return True
-        self._no_thread_until = self._clock() + _THREAD_RETRY_SECONDS
+        with self._queue.lock:
+            self._no_thread_until = self._clock() + _THREAD_RETRY_SECONDS
         self._diagnostics.say("no thread", "no thread to be had: entries wait for flush or exit")
         return False
 
-    def start_late(self) -> bool:
-        """Start the thread while the logger or the process is ending. Do not call `on_start`."""
-        self.is_running = True
+    def start_thread(self) -> bool:
+        """Start the thread, without the steps of `start`. Return False if no thread can start."""
+        with self._queue.lock:
+            self.is_running = True
         try:
             threading.Thread(target=self._live, name="voyage-logger", daemon=True).start()
         except BaseException as error:
@@ -200,7 +203,7 @@ class Worker:
 
     @property
     def can_settle(self) -> bool:
-        """True if another thread runs the loop, so that the caller can wait for its entries."""
+        """True if the caller can wait until entries are settled: another thread runs the loop."""
         is_own = self._driver == threading.get_ident()
         return self.is_running and not self.orders.is_stopped and not is_own
 
@@ -282,10 +285,10 @@ class Worker:
         if refused > 1 and self.orders.deadline is None:
             self.back_off(_REFUSED_ALL, refused - 1)
 
-    # `BatchDelivery` calls the methods below. They implement its protocol `Pacer`.
+    # `BatchDelivery` calls the methods below, which implement the protocol `Pacer`.
 
     def begin_attempt(self) -> float | None:
-        """Record that an attempt begins. Return its time limit in seconds, or None for no limit."""
+        """Begin an attempt. Return the attempt's time limit in seconds, or None for no limit."""
         with self._queue.lock:
             if self.orders.is_flush_new:
                 self._follow_flush()
