@@ -6,18 +6,18 @@
 Each folder is called a room. A room imports only the rooms that stand above it in this list:
 
     _base        shared definitions: errors, levels, settings, statistics
-    _entry       turns the arguments of a log call into a JSON entry; no threads, no I/O
+    _entry       turns the arguments of a log call into a JSON entry, without threads or I/O
     devserver    a local server that checks requests strictly, for development and tests
     _queue       stores waiting entries in memory or on the disk, and counts all entries
     transports   make one attempt to send a batch over HTTP
-    _delivery    decides in the background when and how much to send; flush, close, exit, fork
-    _logger      the API for apps, which runs in the app's thread: log calls, contexts, journeys
+    _delivery    sends entries in the background; handles flush, close, exit and fork
+    _logger      the API that apps call in their own threads: log calls, contexts, journeys
     cli          the commands voyage-logger dev, demo and spool
 """
 
 from __future__ import annotations
 
-# `Stats.__module__` names this module, so `typing.get_type_hints` looks for `Mapping` here.
+# `Stats.__module__` is this module: `typing.get_type_hints(Stats)` looks for `Mapping` here.
 from collections.abc import Mapping  # noqa: F401
 from typing import TYPE_CHECKING
 

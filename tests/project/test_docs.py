@@ -1,4 +1,4 @@
-"""Tests that the snippets, doctests, commands and links in the documentation work."""
+"""The snippets, doctests, commands and links in the documentation work."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 
 import voyage_logger
 from tests.support.processes import python
+from voyage_logger._base import stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,7 @@ def test_python_snippets_run(
     for module in (sys, threading):  # the snippets of a page can replace these hooks
         monkeypatch.setattr(module, "excepthook", module.excepthook)
     namespace: dict[str, object] = {}
-    # A page may name a permanent folder for the spool. The test uses a temporary folder instead.
+    # A page can name a permanent folder for the spool. The test uses a temporary folder instead.
     text = page.read_text().replace('"/var/lib/my-app/', f'"{tmp_path}/')
     for snippet in SNIPPET.findall(text):
         exec(compile(snippet, name(page), "exec"), namespace)  # noqa: S102 - our own pages
@@ -94,7 +95,7 @@ def test_handler_of_the_docs_makes_entries(
 
     with logger.journey("checkout"):
         charge()
-    logging.getLogger("shop").info("Order 6")  # below the root logger's level
+    logging.getLogger("shop").info("Order 6")  # this level is below the root logger's level
     assert logger.flush()
     first, second, _, last = server.entries()
     assert (first["level"], first["message"]) == ("warn", "Card declined once")
@@ -106,8 +107,17 @@ def test_handler_of_the_docs_makes_entries(
     assert (last["level"], last["message"]) == ("info", "Order 6")
 
 
+def test_every_reason_of_a_dropped_entry_is_documented() -> None:
+    """The tables of docs/delivery.md list the reasons that the code uses, and no others."""
+    reasons = {value for name, value in vars(stats).items() if name.isupper()}
+    section = (ROOT / "docs/delivery.md").read_text().split("## The reasons in `stats()`")[1]
+    section = section.split("| `rejected_by` |")[0]
+    listed = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    assert listed - {"dropped_by"} == reasons
+
+
 def test_architecture_names_files_that_exist() -> None:
-    """Each file that the page about the architecture names exists."""
+    """All files that the page about the architecture mentions exist."""
     page = (ROOT / "docs/architecture.md").read_text()
     rooms = "|".join(path.name for path in (ROOT / "src/voyage_logger").iterdir() if path.is_dir())
     named = set(re.findall(rf"`((?:{rooms}|tests)/[\w/]+\.py)`", page))

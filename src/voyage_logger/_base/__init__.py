@@ -1,12 +1,10 @@
 """The definitions that all other rooms of the package import.
 
-This room imports nothing from other rooms.
+This room imports nothing from other rooms. Read the files in this order:
 
-Read the files in this order:
-
-    errors, stats, levels     what users see
+    errors, stats, levels     exceptions, counts and log levels, which users can see
     settings, rules, wire     the settings of a logger, checks of arguments, constants of the API
-    frozen, pickling          classes of unchangeable values, pickles of loggers
-    clock, diagnostics        the monotonic clock, reports on stderr and by `on_error`
-    feedback, fork_locks      log calls that sending causes, locks that a fork waits for
+    frozen, pickling          classes whose instances never change, pickles of loggers
+    clock, diagnostics        the monotonic clock, reports to stderr and to `on_error`
+    feedback, fork_locks      log calls that the client itself causes, locks that a fork waits for
 """

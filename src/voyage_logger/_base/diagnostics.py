@@ -1,4 +1,4 @@
-"""Report the client's own problems on stderr, to `logging`, and to the user's function `on_error`.
+"""Report the client's own problems to stderr, to `logging`, and to the user's function `on_error`.
 
 What must stay true: a report raises no error and does not wait for stderr. A report contains no
 secrets and no entries, and a report never becomes an entry. For each cause of a report, a process
@@ -26,14 +26,14 @@ _logger.addHandler(logging.NullHandler())
 
 QUIET_SECONDS = 60.0
 
-# The key is the cause of a report. The value is the monotonic time of the last line on stderr for
-# this cause. No lock protects the dict: a forked child could inherit a lock that is held, and would
-# then wait forever. Without a lock, two threads can print the same line, which does no harm.
+# Each key is the cause of a report. Each value is the monotonic time when a line for this cause was
+# last printed. No lock protects the dict: a forked child could inherit a lock that is held, and
+# would then wait forever. Without a lock, two threads can print the same line, which does no harm.
 _last_said: dict[str, float] = {}
 
 
 class Diagnostics:
-    """Report the problems of one logger on stderr, to `logging`, and to `on_error`. Thread-safe."""
+    """Report the problems of one logger to stderr, to `logging`, and to `on_error`. Thread-safe."""
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class Diagnostics:
         """Write the error to `logging` and to stderr, and call `on_error` with the error.
 
         If `on_error` itself causes a report, this report does not call `on_error` again. Otherwise
-        the calls of `on_error` might never end: if an entry that `on_error` logs is lost, the loss
-        causes a report, the report would call `on_error`, and `on_error` would log another entry.
+        `on_error` might be called forever: `on_error` logs an entry, the entry is lost, the loss
+        causes a report, and the report calls `on_error` again.
         """
         self.say(cause, f"{prefix}{error}{suffix}", at_once=at_once)
         if self._on_error is None or self.is_inside_on_error:
@@ -102,7 +102,7 @@ def to_stderr(text: str) -> None:
 def _to_stderr_at_once(text: str) -> None:
     """Write a text to stderr, but only if stderr can take the text immediately.
 
-    Waiting for a full pipe or a stopped terminal would delay a log call or the program's end.
+    Waiting for a full pipe or a stopped terminal would delay a log call or the end of the program.
     """
     if takes_a_line(sys.stderr):
         to_stderr(text)
@@ -117,9 +117,9 @@ def takes_a_line(stream: object, seconds: float = 0.0) -> bool:
         from select import select  # noqa: PLC0415 - rarely needed
 
         number = stream.fileno()  # type: ignore[attr-defined]
-        # If `seconds` is 0, gevent's `select` also calls the operating system's `select`.
+        # If `seconds` is 0, gevent's `select` directly calls the operating system's `select`.
         return bool(select([], [number], [], seconds)[1])
-    # This code raises an error on Windows, and for a descriptor that is missing or above 1,023.
+    # The code above fails on Windows, or if the descriptor is missing or greater than 1,023.
     except Exception:  # noqa: BLE001 - The app may have made the stream, so any error is possible.
         return True
 

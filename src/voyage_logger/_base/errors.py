@@ -18,12 +18,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from voyage_logger._base.stats import CLOSED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SHOWN = 200  # Characters: an error message shows only the beginning of a longer value.
+_SHOWN = 200  # An error message shows at most this number of characters of a value.
 # If an `EntriesLost` has no `problem`, its message explains the reason "closed" with this text.
-_SAID = {"closed": "closed (logged after close(), or left when its time was over)"}
+_SAID = {CLOSED: "closed (logged after close(), or left when its time was over)"}
 
 
 class VoyageError(Exception):
@@ -48,7 +50,7 @@ class ConfigurationError(VoyageError, ValueError):
 
     Args:
         parameter: The name of the wrong argument or environment variable.
-        value: The wrong value. If the value might be a secret, only a description of the value.
+        value: The wrong value, or only a description of the value if it might be a secret.
         rule: The text after "must be" in the error message, such as "True or False".
     """
 
@@ -76,7 +78,7 @@ class ConnectionFailed(VoyageError):  # noqa: N818 - Python already has a `Conne
 
 
 class DeliveryError(VoyageError):
-    """The server refuses batches, but not because of their entries. The entries stay queued."""
+    """The server refuses batches for a reason other than their entries. The entries stay queued."""
 
 
 class EntriesLost(VoyageError):  # noqa: N818 - the name is clear without `Error`
@@ -84,11 +86,11 @@ class EntriesLost(VoyageError):  # noqa: N818 - the name is clear without `Error
 
     Args:
         count: The number of lost entries.
-        levels: The number of lost entries of each level.
+        levels: The number of lost entries for each level.
         reasons: The number of lost entries for each reason.
         detail: The server's explanation for the last entry that it rejected, or "".
         kept: The number of rejected entries that were stored in the dead-letter file.
-        problem: Why the client could not send the entries before it was closed, or "".
+        problem: Why the client could not send the entries before the logger was closed, or "".
     """
 
     def __init__(

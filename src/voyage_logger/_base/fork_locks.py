@@ -4,8 +4,8 @@ The fork hooks in `_delivery/exit_and_fork.py` acquire both locks before each fo
 
 A thread holds `loading` while it imports the HTTP libraries. If a fork happened during the import,
 the child process would have incomplete modules. A thread holds `opening` while it opens or closes a
-lock file. A child process that is forked during this time could inherit an open lock file, and not
-know the file. The file would keep the parent's entries locked after the parent has ended.
+lock file. A child process that is forked during this time could inherit the open lock file, but
+would not close the file. Then the parent's entries would stay locked after the parent has ended.
 """
 
 from __future__ import annotations

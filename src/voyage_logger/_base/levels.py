@@ -30,7 +30,7 @@ _STDLIB_STEPS = ((50, CRITICAL), (40, ERROR), (30, WARN), (20, INFO))
 
 
 def rank_of(level: object) -> int | None:
-    """Return the rank of a level name, an alias or a `logging` number. Otherwise return None."""
+    """Return the rank of a level name, alias or `logging` number. Return None for other values."""
     if isinstance(level, str):
         return _ALIASES.get(level.strip().lower())
     if isinstance(level, int) and not isinstance(level, bool):

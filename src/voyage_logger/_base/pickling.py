@@ -1,10 +1,10 @@
-"""Copy and pickle loggers and transports, but never make a second instance in the same process.
+"""Copy and pickle loggers and transports, but never make a second instance in one process.
 
 What must stay true: a pickle contains no secrets. If another process loads several pickles of one
-logger, the process gets the same logger from each pickle. The process that made a logger gets the
-original logger from a pickle. A forked child also gets the logger that it has inherited. Transports
-follow the same rules as loggers. Loading a pickle starts no thread and opens no connection. Loading
-a pickle also acquires no lock, because a forked child could inherit a lock that is held.
+logger, the process gets the same logger from each pickle. If the process that made a logger loads a
+pickle of this logger, the process gets the original logger. A forked child gets the logger that the
+child has inherited. Transports follow the same rules as loggers. Loading a pickle starts no thread,
+opens no connection, and takes no lock: a forked child could have inherited a lock that is held.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SECRETS = ("api_key", "api_secret")
 
-# The loggers and transports that this process made. The keys are the names in their pickles. No
+# The loggers and transports that this process made. Each key is the name that a pickle contains. No
 # lock is needed: in the worst case, two threads make two instances from the same pickle.
 _originals: weakref.WeakValueDictionary[str, Restorable] = weakref.WeakValueDictionary()
 # The loggers and transports that this process loaded from pickles. They stay in this dict until the
@@ -74,7 +74,7 @@ class Restorable:
 
 
 def restore(kind: type[Restorable], name: str, arguments: dict[str, Any]) -> Restorable:
-    """Return the instance for a pickle. Each pickle contains the import path of this function."""
+    """Return the instance that a pickle describes. Each pickle refers to this function by name."""
     original = _originals.get(name)
     if original is not None:
         return original
@@ -110,8 +110,8 @@ def _equal(kind: type[Restorable], arguments: dict[str, Any]) -> Restorable | No
 def _key(arguments: dict[str, Any]) -> Key | None:
     """Return a pickle of each argument, or None if an argument cannot be pickled.
 
-    If pickles are compared, no `__eq__` method of an argument is called. Each argument has its own
-    pickle, because a common pickle would be different if two arguments were the same object.
+    Comparing pickles does not call the `__eq__` methods of the arguments. Each argument is pickled
+    separately: a common pickle would be different if two arguments were the same object.
     """
     import pickle  # noqa: PLC0415 - `pickle` is slow to import and rarely needed
 

@@ -1,6 +1,6 @@
 """Functions that check the arguments that users pass.
 
-Each function returns the argument if the argument is correct, or else raises `ConfigurationError`.
+Each function returns the argument, or raises `ConfigurationError` if the argument is wrong.
 """
 
 from __future__ import annotations

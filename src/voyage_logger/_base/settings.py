@@ -38,7 +38,7 @@ SNIPPET_VARIABLES = ("VOYAGE_API_KEY", "VOYAGE_API_SECRET")
 
 @frozen
 class Settings:
-    """All settings of a logger except the endpoint. `VoyageLogger` explains each setting."""
+    """All settings of a logger except the endpoint. See the docstring of `VoyageLogger`."""
 
     app_name: str
     environment: str
@@ -64,5 +64,5 @@ class Settings:
 
 
 def variable(environ: Mapping[str, str], name: str) -> str:
-    """Return an environment variable without spaces at its ends. Return "" if it is not set."""
+    """Return an environment variable, stripped of outer spaces. Return "" if it is not set."""
     return environ.get(name, "").strip()

@@ -7,6 +7,18 @@ from typing import Any
 
 from voyage_logger._base.frozen import as_dict, frozen
 
+# The reasons of the client for dropped entries: the keys of `Stats.dropped_by`.
+QUEUE_FULL = "queue_full"
+SPOOL_FULL = "spool_full"
+SPOOL_DELETED = "spool_deleted"
+EXPIRED = "expired"
+UNREADABLE = "unreadable"
+CORRUPT = "corrupt"
+CLOSED = "closed"
+SHUTDOWN = "shutdown"
+BEFORE_SEND = "before_send"
+UNCONFIGURED = "unconfigured"
+
 
 @frozen
 class Stats:
@@ -16,7 +28,7 @@ class Stats:
     forked child process start at zero.
 
     Attributes:
-        accepted: Entries of log calls, adopted entries, and the client's notices of lost entries.
+        accepted: Entries of log calls, adopted entries, and the client's own notices of losses.
         delivered: Entries that the server has confirmed.
         rejected: Entries that the server has refused for good.
         dropped: Entries that the client gave up before they were delivered.
@@ -28,7 +40,7 @@ class Stats:
         adopted: Entries on the disk that this process adopted from processes that have ended.
         filtered: Entries that `before_send` or `sample` removed before they were accepted.
         echoed: Log calls that made no entry, because the client caused them when it sent entries.
-            For example, urllib3 logs each request, and the app logs each record of urllib3.
+            For example, an app can log each record that urllib3 writes for a request.
         collapsed: Log calls that made no entry, but increased the `repeat_count` of a queued entry.
         pending_bytes: The memory that the pending entries use, in bytes (see `max_queue_bytes`).
         requests: Attempts to send a batch.
@@ -36,8 +48,8 @@ class Stats:
         retries: Attempts to send entries again after a failed attempt.
         sign_ins: Successful sign-ins.
         last_delivery: The time in epoch seconds when the server last confirmed a batch, or None.
-        last_problem: A text about the latest problem. None if there was no problem, or if a batch
-            was delivered after the problem. Missing credentials are a problem, too.
+        last_problem: A text that describes the latest problem, such as missing credentials. None if
+            there was no problem, or if a batch was delivered after the problem.
     """
 
     accepted: int

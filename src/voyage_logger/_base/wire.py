@@ -1,6 +1,6 @@
 """Constants of the API: paths, header names, limits, and the client's own event names.
 
-What must stay true: other modules import API paths, API headers and event names from this module.
+What must stay true: API paths, API header names and event names are defined only in this module.
 
 Source: the section "v1.0, REST API" of the vendor docs, and the vendor's reference classes.
 """
@@ -20,7 +20,7 @@ BODY_OPEN = b'{"logs":['
 BODY_CLOSE = b"]}"
 BODY_OVERHEAD = len(BODY_OPEN) + len(BODY_CLOSE)
 
-# The lifetime of a token if the server sends no valid `expires_in`, as in the vendor's classes.
+# If the server sends no valid `expires_in`, a token counts as valid for this number of seconds.
 DEFAULT_TOKEN_SECONDS = 3600.0
 
 # The `event_name` of each event that the client itself logs.

@@ -1,6 +1,6 @@
 """The code that sends entries in the background, and the code for flush, close, exit and fork.
 
-The files in this folder may import `_base`, `_entry`, `_queue` and `transports`.
+This room may import `_base`, `_entry`, `_queue` and `transports`.
 Read the files in this order:
 
     pipeline        the queue, worker and transport that a logger and its bound loggers share

@@ -4,8 +4,8 @@ What must stay true: this module does not read a clock, start a thread or genera
 So `benchmarks/fleet.py` can simulate ten thousand clients in one process.
 
 The constants below are the result of simulations with `benchmarks/fleet.py`. The results are in
-docs/fleet.md. A pause is random between 50 % and 100 % of its maximum. If a pause were random
-between 0 % and 100 %, clients would make about 50 % more attempts during an outage.
+docs/fleet.md. The length of a pause is random, from 50 % to 100 % of its maximum. With a range from
+0 % to 100 %, clients would make about 50 % more attempts during an outage.
 
 The method is from https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 """
@@ -42,7 +42,7 @@ def pause(outcome: Outcome, attempt: float, random: Callable[[], float]) -> floa
     ceiling = min(cap, BASE * growth)
     wish = min(max(0.0, outcome.retry_after or 0.0), RETRY_AFTER_CAP)
     chance = random()
-    if wish > 0:  # The random part is needed: the server may send all clients the same Retry-After.
+    if wish > 0:  # Add a random part: the server might send the same Retry-After to all clients.
         return wish + chance * max(ceiling, min(wish, CAP))
     return ceiling * (1 + chance) / 2
 
@@ -65,7 +65,7 @@ class Failures:
         self.in_a_row = self.unauthorized = 0
 
     def add(self, kind: Kind) -> float:
-        """Count a failed attempt. Return the number that `pause` needs as `attempt`."""
+        """Count a failed attempt. Return the number to pass to `pause` as `attempt`."""
         self._level = min(self._level + 1, _MOST)
         self.in_a_row += 1
         self.unauthorized = self.unauthorized + 1 if kind is Kind.UNAUTHORIZED else 0

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
     class Pacer(Protocol):
-        """The methods with which the worker decides when to make the next attempt."""
+        """The methods of the worker that `BatchDelivery` calls."""
 
         def begin_attempt(self) -> float | None: ...
         def back_off(self, outcome: Outcome, attempt: float) -> None: ...
@@ -81,7 +81,7 @@ class BatchDelivery:
         self._failures.ease()
 
     def deliver_next(self, *, is_behind: bool) -> None:
-        """Take the next batch. Send it until all its entries are settled or the worker stops."""
+        """Take a batch, and send it until all its entries are settled or the worker stops."""
         size = self._size
         size.adapt(len(self._queue), is_behind=is_behind)
         batch = self._queue.take(size.entries, size.bytes)
@@ -98,7 +98,7 @@ class BatchDelivery:
 
         Return True if the transport has delivered or discarded at least one entry.
         """
-        is_any_taken, refusals = False, 0  # `refusals` counts refused chunks in a row.
+        has_settled, refusals = False, 0  # `refusals` counts refused chunks in a row.
         while chunks and not self._pacer.is_stopped:
             while len(chunk := chunks.pop()) > 1 and json_bytes(chunk) > self._size.bytes:
                 chunks += _halves(chunk)
@@ -107,16 +107,16 @@ class BatchDelivery:
                 continue
             outcome = self._attempt(chunk)
             if outcome.kind is Kind.DELIVERED:
-                is_any_taken, refusals = True, 0
+                has_settled, refusals = True, 0
             elif outcome.kind is Kind.DISCARDED:
-                is_any_taken = True
+                has_settled = True
             elif outcome.kind in (Kind.TOO_LARGE, Kind.REFUSED):
                 refusals += 1
                 chunks += self._split(chunk, outcome, refusals + len(chunks))
             else:
                 chunks.append(chunk)
                 self._back_off(outcome)
-        return is_any_taken
+        return has_settled
 
     def _attempt(self, chunk: list[Record]) -> Outcome:
         """Try once to send a chunk. If the chunk is delivered or discarded, settle its entries."""
@@ -124,7 +124,7 @@ class BatchDelivery:
         if outcome.kind is Kind.DELIVERED:
             self._failures.make_up()
             if self._size.is_taught:
-                self._size.learn_taken(json_bytes(chunk), len(chunk))
+                self._size.learn_delivered(json_bytes(chunk), len(chunk))
             self._server.note_delivery()
             self._queue.settle(len(chunk))
         elif outcome.kind is Kind.DISCARDED:
@@ -155,7 +155,7 @@ class BatchDelivery:
     def _split(self, chunk: list[Record], outcome: Outcome, spent: int) -> list[list[Record]]:
         """Return what to send instead of a refused chunk: two halves, a shorter entry or nothing.
 
-        `spent` is the number of refused requests in a row plus the number of chunks not yet sent.
+        `spent` is the number of refused requests in a row plus the number of unsent chunks.
         """
         self._failures.make_up()
         is_too_large = outcome.kind is Kind.TOO_LARGE
@@ -173,7 +173,7 @@ class BatchDelivery:
         return []
 
     def _reject(self, chunk: list[Record]) -> None:
-        """Settle the entries of a chunk as rejected. Use the reason of the latest refusal."""
+        """Settle the entries of a chunk as rejected, with the reason of the latest refusal."""
         with self._queue.lock:
             self._losses.expect(self._words)
             self._queue.settle(len(chunk), rejected=self._reason, words=self._words)
@@ -209,6 +209,6 @@ def _raised(error: Exception) -> Outcome:
 
 
 def _halves(records: list[Record]) -> list[list[Record]]:
-    """Split the records. Return the newer half and the older half: the older half is sent first."""
+    """Split the records. Return the newer half, and then the older half, which is sent first."""
     middle = len(records) // 2
     return [records[middle:], records[:middle]]

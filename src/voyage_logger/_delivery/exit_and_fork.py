@@ -46,8 +46,8 @@ _is_hooked = False
 _is_rest_told = False  # True once the last exit hook has started.
 _exit_began_at: float | None = None
 _drained_at: float | None = None  # The time when the last drain ended, or None during a drain.
-# The last call of `flush_all` began and ended at these times. If the exit begins soon after the
-# call, the duration of the call is subtracted from the time that the exit can use.
+# When the last call of `flush_all` began and ended. If the exit begins soon after the call, the
+# duration of the call is subtracted from the time that the exit can use.
 _flushed_from = _flushed_until = 0.0
 # Only the main thread uses the next two variables, because signal handlers run in the main thread.
 _drains_under_way = 0
@@ -80,8 +80,8 @@ def hold(pipeline: Drainable) -> None:
 def is_exiting() -> bool:
     """Return True after the exit hooks of the process have started to run.
 
-    When exit hooks run, `threading` has already marked the main thread as ended. Outside the main
-    thread, this mark does not prove that the process exits: other threads can run for days after
+    When exit hooks run, `threading` has already marked the main thread as ended. In another thread,
+    the end of the main thread does not prove that the process exits: threads can run for days after
     the main thread has ended. During exit, each log call sends its own entry, because Python does
     not run an exit hook that is registered during exit.
     """
@@ -99,7 +99,7 @@ def exit_began_at() -> float:
     time is earlier by up to the duration of `flush_all`.
     """
     global _exit_began_at  # noqa: PLW0603 - A process exits only once.
-    now, drained_at = monotonic(), _drained_at  # Copy the variable: other threads can change it.
+    now, drained_at = monotonic(), _drained_at  # Copy: other threads can change `_drained_at`.
     if _exit_began_at is None:
         taken, since = _flushed_until - _flushed_from, now - _flushed_until
         _exit_began_at = now - max(0.0, taken - since)
@@ -131,7 +131,7 @@ def drain(pipelines: Iterable[Drainable], *, at_once: bool) -> None:
 
 @contextlib.contextmanager
 def _exit_clock_running() -> Iterator[None]:
-    """Count the time inside this context toward `shutdown_timeout`. Ignore a nested context."""
+    """Count the time inside this context toward `shutdown_timeout`. Contexts can be nested."""
     global _exit_began_at, _drained_at  # noqa: PLW0603 - see exit_began_at
     is_inner = _exit_began_at is not None and _drained_at is None
     _exit_began_at = exit_began_at()
@@ -146,8 +146,8 @@ def _exit_clock_running() -> Iterator[None]:
 def is_told_later(pipeline: Drainable) -> bool:
     """Return True, and keep the pipeline, if a later exit hook will report the pipeline's losses.
 
-    Child processes of `multiprocessing` and Celery run no exit hooks. In such a child process, the
-    result is False, because the main thread is still alive when the pipelines are drained.
+    In child processes of `multiprocessing` and Celery, which run no exit hooks, the result is
+    False: the main thread is still alive when the pipelines are drained.
     """
     if _is_rest_told or threading.main_thread().is_alive():
         return False
@@ -156,7 +156,7 @@ def is_told_later(pipeline: Drainable) -> bool:
 
 
 def _tell_rest() -> None:
-    """For each pipeline, report the losses since its drain in one line."""
+    """For each pipeline, write one line about the entries that were lost after its drain."""
     global _is_rest_told  # noqa: PLW0603 - A process exits only once.
     _is_rest_told = True
     for pipeline in _all_pipelines():
@@ -177,10 +177,10 @@ def flush_all() -> None:
 
 
 def after_drain(action: Callable[[], None]) -> bool:
-    """If a signal has interrupted a drain or `flush_all`, call `action` when that work is done.
+    """If a signal interrupts a drain or `flush_all`, call `action` when the drain or flush is done.
 
     A second drain inside the first drain could wait forever, because the worker may run in the same
-    thread. If there is no drain or `flush_all` to wait for, do nothing and return False.
+    thread. If neither a drain nor `flush_all` is running, do nothing and return False.
     """
     if not _drains_under_way:
         return False
@@ -232,7 +232,7 @@ def _after_fork_in_child() -> None:
         pipeline.start_empty()
 
 
-# Python first runs the exit hook that was registered last. So `_tell_rest` is among the last hooks.
+# Python runs the newest exit hook first. This early registration makes `_tell_rest` run late.
 atexit.register(_tell_rest)
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork

@@ -29,7 +29,7 @@ class FlushInterval:
         self._is_resting = True
 
     def begin(self, now: float, random: Callable[[], float]) -> None:
-        """Record that the worker takes a batch now. Later entries are due after one interval."""
+        """Record that the worker takes a batch now. The next batch is due after one interval."""
         self._is_resting = False
         self._due = now + interval(self._seconds, random)
 
@@ -38,7 +38,7 @@ class FlushInterval:
         self._is_resting = True
 
     def remaining(self, now: float, random: Callable[[], float]) -> float:
-        """Return the seconds until the entries are due. If they are due now, return 0 or less."""
+        """Return the seconds until entries are due, or at most 0 if entries are due now."""
         if self._is_resting:
             self._is_resting = False
             wait = phase if self._due <= now else interval

@@ -1,7 +1,7 @@
 """Report lost entries with a line on stderr, and with a log entry when the server works again.
 
 A *notice* is a log entry about lost entries. What must stay true: each loss is counted in exactly
-one line and in at most one notice. If a notice is lost, no other notice reports that loss.
+one line and in at most one notice. The loss of a notice is not reported in another notice.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from voyage_logger._base.diagnostics import QUIET_SECONDS, Diagnostics
 from voyage_logger._base.errors import EntriesLost, entries, fate, tally
 from voyage_logger._base.levels import LANES, NOTICE_LANE
+from voyage_logger._base.stats import CLOSED, SHUTDOWN, UNCONFIGURED
 from voyage_logger._base.wire import ENTRIES_LOST
 from voyage_logger._entry.safe_text import printable
 from voyage_logger._queue.counts import Loss, by_reason
-from voyage_logger.transports import UNCONFIGURED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from voyage_logger._delivery.server_state import ServerState
     from voyage_logger._queue.contract import Queue
 
-_LINE_SECONDS = 0.5  # At exit, a logger waits at most this long for the reports of other threads.
-_AT_END = {"closed", "shutdown"}  # After losses for these reasons, also report the last problem.
+_LINE_SECONDS = 0.5  # At exit, a logger waits only this many seconds for reports by other threads.
+_AT_END = {CLOSED, SHUTDOWN}  # After losses for these reasons, also report the last problem.
 
 
 class LossReport:
     """Reports the losses of one queue. Thread-safe.
 
-    `is_due` is True while the client has not yet reported a rejected entry. To *claim* losses means
-    to mark the losses as reported. The queue's lock makes sure that only one thread claims a loss.
+    `is_due` is True while a rejected entry is not yet reported. To *claim* losses means to mark the
+    losses as reported. The queue's lock makes sure that only one thread claims each loss.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class LossReport:
         self._told_kept = self._noted_kept = 0  # How many of the reported entries are dead letters.
 
     def expect(self, words: str) -> None:
-        """Store the server's answer about a rejected entry. The caller holds the queue's lock."""
+        """Store the server's answer for a rejected entry. The caller holds the queue's lock."""
         self.is_due = True
         self._words = words
 
@@ -81,8 +81,8 @@ class LossReport:
         """Wait until other threads have written their lines, because exit ends these threads.
 
         Wait at most `_LINE_SECONDS`. If `limit` has passed, wait only until `_LINE_SECONDS` after
-        `limit`. So an `on_error` function that never returns delays exit only once, and not once
-        for each logger. `limit` is measured with the monotonic clock.
+        `limit`. So an `on_error` function that never returns delays the exit only once, and not for
+        each logger. `limit` is measured with the monotonic clock.
         """
         deadline = min(self._clock(), limit) + _LINE_SECONDS
         with self._queue.lock:
@@ -93,7 +93,7 @@ class LossReport:
                 self._queue.settled.wait(remaining)
 
     def claim_last(self, *, at_once: bool) -> EntriesLost | None:
-        """Claim the losses after the last attempt. The caller must report the returned losses."""
+        """After the last attempt, claim the losses. The caller must report the returned losses."""
         return self._claim(self._server.last_problem or "", at_once=at_once)
 
     def _claim(self, problem: str, *, at_once: bool) -> EntriesLost | None:
@@ -153,7 +153,7 @@ class LossReport:
             self.end()
 
     def _all(self) -> Counter[Loss]:
-        """Return all losses until now. Lost notices and entries printed on stderr do not count."""
+        """Return all losses so far, except lost notices and entries that were printed on stderr."""
         losses = self._queue.losses()
         for reason, lane in list(losses):
             if lane == NOTICE_LANE or reason == UNCONFIGURED:

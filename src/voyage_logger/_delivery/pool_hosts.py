@@ -40,7 +40,7 @@ def join(drain: Callable[..., None]) -> None:
             util.Finalize(None, drain, exitpriority=_PRIORITY)
     signals = sys.modules.get("celery.signals")
     if signals is not None:
-        # Celery sends this signal only in a pool's processes. A second `connect` has no effect.
+        # Celery sends this signal only in pool processes. A second `connect` has no effect.
         signals.worker_process_shutdown.connect(drain, weak=False)
 
 

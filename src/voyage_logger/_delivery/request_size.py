@@ -5,7 +5,7 @@ since the last request, the next request takes all waiting entries. So an entry 
 two requests. Requests also grow if the queue fills up, or if the time for sending is limited.
 
 Sometimes a server refuses large requests only for a while, for example because of a wrong setting
-in a proxy. So the client later tries a refused size again, and waits longer after each refusal.
+in a proxy. So the client later tries a refused size again, and waits longer for each new try.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BEHIND = 0.25  # If the queue is filled to more than this share, the client send
 _MOST = 1 << 13  # The largest number of entries in a request.
 _LEAST_BY_ONE = 16 << 10  # The refusal of a single entry never lowers the limit below 16 KiB.
 
-# If the limit is lowered and this many large requests in a row are delivered, the limit doubles. If
+# While the limit is lowered, it doubles after this many large requests in a row were delivered. If
 # the server then refuses a request of the larger size, this number of requests doubles.
 _PATIENCE = 16
 _MOST_PATIENCE = 1 << 12
@@ -25,13 +25,13 @@ _MOST_PATIENCE = 1 << 12
 class _Bound:
     """A limit for the request size. Refusals lower the limit, and deliveries slowly raise it."""
 
-    __slots__ = ("_before", "_most", "_patience", "_taken", "now")
+    __slots__ = ("_before", "_delivered", "_most", "_patience", "now")
 
     def __init__(self, most: int) -> None:
         self.now = self._most = most
         self._before = 0  # The limit before it was last doubled, or 0 after a refusal.
         self._patience = _PATIENCE
-        self._taken = 0  # How many large requests in a row were delivered at the lowered limit.
+        self._delivered = 0  # How many large requests in a row were delivered at the lowered limit.
 
     @property
     def is_lowered(self) -> bool:
@@ -45,14 +45,14 @@ class _Bound:
             if self._before < amount:
                 lesson = self._before  # The server has already accepted requests of this size.
         self.now = min(self.now, max(least, lesson))
-        self._before = self._taken = 0
+        self._before = self._delivered = 0
 
-    def note_taken(self, amount: int) -> None:
-        """If the limit is lowered, count a delivered request that is larger than half the limit."""
+    def note_delivered(self, amount: int) -> None:
+        """While the limit is lowered, count a delivered request larger than half the limit."""
         if self.is_lowered and 2 * amount > self.now:
-            self._taken += 1
-            if self._taken >= self._patience:
-                self._before, self._taken = self.now, 0
+            self._delivered += 1
+            if self._delivered >= self._patience:
+                self._before, self._delivered = self.now, 0
                 self.now = min(2 * self.now, self._most)
 
 
@@ -110,8 +110,8 @@ class RequestSize:
             self._conclude()
             self.entries = min(self.entries, self._most)
 
-    def learn_taken(self, size: int, count: int) -> None:
+    def learn_delivered(self, size: int, count: int) -> None:
         """Count a delivered request. The caller needs this method only if `is_taught` is True."""
-        self._by_bytes.note_taken(size)
-        self._by_entries.note_taken(count)
+        self._by_bytes.note_delivered(size)
+        self._by_entries.note_delivered(count)
         self._conclude()

@@ -4,7 +4,7 @@ This room may import `_base`. Read the files in this order:
 
     factory           collects the fields of one log call in a dict
     log_fields        names and types of the fields that the API documents
-    field_conversion  gives each documented field its type: `app_user_id=5` becomes a text
+    field_conversion  converts each field to its documented type: `app_user_id=5` becomes a text
     timeline          the steps of a journey
     tracebacks        formats an exception as text
     encoding          turns the dict into bytes

@@ -113,13 +113,13 @@ def _look(  # noqa: C901, PLR0912 - a single function is faster than several fun
         for value in level:
             kind = type(value)
             if kind is dict:
-                if (budget := budget - 5 * len(value)) < 0:  # Each item has at least 5 characters.
+                if (budget := budget - 5 * len(value)) < 0:  # A JSON item has 5 or more characters.
                     return _ODD
                 if not is_harmless(value):
                     characters, is_hiding = redaction.examine(value, is_top=value is entry)
                     if is_hiding:
                         found |= _HIDING
-                    if characters < 0:  # A key is not a text. In JSON, all keys are texts.
+                    if characters < 0:  # At least one key is not a text. JSON needs text keys.
                         return _ODD
                     budget -= characters
                 items = value.values()

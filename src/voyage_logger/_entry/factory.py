@@ -1,6 +1,6 @@
 """Build an entry from the required fields, the fields of the log call, and the client's own fields.
 
-What must stay true: the entry contains every keyword of the log call, unless its value is None. If
+What must stay true: the entry contains every keyword of the log call, except None values. If
 `timestamps` and `capture_method` are False, the client sends the same fields as the vendor's class.
 
 Source: vendor docs, `LogEntry`.
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from voyage_logger._entry.redaction import Redaction
 
 _NANOSECONDS = 1_000_000_000
-# Returns the function name of a code object. From Python 3.11 on, also returns the class name.
+# Returns the function name of a code object. From Python 3.11 on, the class name is included.
 _qualified_name = attrgetter("co_qualname" if sys.version_info >= (3, 11) else "co_name")
 
 
 class _Missing:
-    """The type of `MISSING`. If a log call has no message argument, its message is `MISSING`."""
+    """The type of `MISSING`. If a log call has no message argument, the message is `MISSING`."""
 
     def __repr__(self) -> str:
         return "<missing>"
@@ -66,7 +66,7 @@ class EntryFactory:
             dumps({"level": level, "app_name": self._app_name, "environment": self._environment})
             for level in LEVELS
         )
-        self._second = (-1, "")  # The latest second of the clock, and the ISO 8601 text for it.
+        self._second = (-1, "")  # The second of the latest entry, and its ISO 8601 text.
         self.reset()
 
     def reset(self) -> None:
@@ -112,7 +112,7 @@ class EntryFactory:
                 "logged_at": "%s.%06d+00:00" % (text, rest // 1000),  # noqa: UP031
                 "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
             }
-            if "meta_data" in fields:  # The keys of the log call replace the client's keys.
+            if "meta_data" in fields:  # Its keys replace equal keys that the client has set.
                 given = fields["meta_data"]
                 meta_data.update(given if type(given) is dict else as_mapping(given))
             fields["meta_data"] = meta_data
@@ -128,11 +128,9 @@ class EntryFactory:
             **fields,
         }
 
-    def build(
-        self, rank: int, message: object, fields: dict[str, Any], frame: FrameType | None = None
-    ) -> dict[str, Any]:
+    def build(self, rank: int, message: object, fields: dict[str, Any]) -> dict[str, Any]:
         """Return the entry of a log call. The docstring of `fill` explains the arguments."""
-        text, _ = self.fill(message, (), fields, frame)
+        text, _ = self.fill(message, (), fields, None)
         return self.entry(rank, text, fields)
 
     def complete(self, entry: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +140,7 @@ class EntryFactory:
         return self.entry(INFO if rank is None else rank, "", entry)
 
     def bare(self, rank: int, message: object, error: BaseException, redaction: Redaction) -> bytes:
-        """Return an encoded entry without the log call's fields, because they raised an error."""
+        """Return an encoded entry without the log call's fields, which have raised an error."""
         why = f"<the rest raised {type(error).__name__}>"
         return bare(self.entry(rank, message, {}), MIN_LIMIT, dumps, why, redaction)
 
@@ -159,7 +157,7 @@ def _formatted(message: object, args: tuple[object, ...]) -> str:
         is_named = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
         values: Any = bounded(args[0]) if is_named else tuple(map(bounded, args))
         return str(to_text(message) % values)
-    except BaseException as error:  # The placeholders may not match `args`.
+    except BaseException as error:  # The placeholders might not match `args`.
         if not is_defect(error):
             raise
         return " ".join((to_text(message), *map(to_text, args)))

@@ -1,8 +1,8 @@
 """Convert the documented fields of an entry to the types that the API documents.
 
 What must stay true: each documented field is sent with its documented type. A server that checks
-types would reject an entry with another type. A value that cannot be converted is moved to
-`meta_data`. A field that is None is not sent, because the vendor's types do not allow null.
+types would reject an entry if a field had another type. If a value cannot be converted, it is moved
+to `meta_data`. A field that is None is not sent, because the vendor's types do not allow null.
 
 Source: vendor docs, `LogEntry` and `LogParams`.
 """
@@ -33,7 +33,7 @@ _TEXTS = (
     "method_name",
     "exception_info",
 )
-# "texts" and "steps" are not Python types, so `_put` always converts these two fields.
+# "texts" and "steps" are not Python types. The function `_put` converts these two fields.
 _DOCUMENTED: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
     "tags": "texts",
@@ -41,7 +41,7 @@ _DOCUMENTED: dict[str, Any] = {
     "add_ticket": bool,
     "event_timeline": "steps",
 }
-_MOST_KEYS = 1 << 16  # The largest number of keys that fits into an entry of the default size.
+_MOST_KEYS = 1 << 16  # An entry of the default maximum size cannot contain more keys.
 _MOST_ITEMS = 10_000  # The largest number of tags or steps.
 _NO_TEXTS = frozenset(_DOCUMENTED) - frozenset(_TEXTS)
 
@@ -50,7 +50,7 @@ def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
     """Convert the documented fields of the given dict. Remove documented fields that are None.
 
     Return the number of characters in all texts, and the values that the encoder must check. The
-    encoder need not check texts, bools and None.
+    encoder does not need to check texts, bools and None.
     """
     characters, others, odd = 0, [], None
     documented = _DOCUMENTED.get
@@ -61,7 +61,7 @@ def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
             if name not in _NO_TEXTS:
                 continue
         elif name == "tags" and kind is list and _ONLY_TEXTS.issuperset(map(type, value)):
-            # The list need not be copied, because it is encoded before the log call returns.
+            # A copy of the list is not needed: the list is encoded before the log call returns.
             characters += sum(map(len, value), 3 * len(value))
             continue
         elif kind is not bool and value is not None:
@@ -108,7 +108,7 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
 
 
 def as_mapping(meta_data: object) -> Mapping[str, Any]:
-    """Return any `meta_data` as a mapping, because the API documents a JSON object."""
+    """Return any `meta_data` as a mapping, because its documented type is a JSON object."""
     kind = type(meta_data)  # If the value is a proxy object, `isinstance` can run code of the app.
     if kind is dict:
         return meta_data  # type: ignore[return-value]
@@ -144,7 +144,7 @@ def _texts(value: object) -> list[str]:
 
 
 def _limited(values: Iterable[Any]) -> list[Any]:
-    """Return the items as a list. Raise `ValueError` for more than `_MOST_ITEMS` items."""
+    """Return the items as a list. If there are more than `_MOST_ITEMS`, raise `ValueError`."""
     found = list(islice(values, _MOST_ITEMS + 1))
     if len(found) > _MOST_ITEMS:
         raise ValueError("too many")
@@ -163,7 +163,7 @@ def _step(value: Any) -> dict[str, Any]:
 
 
 _STEP = ("step", "timestamp")
-# Only values of the types in `_LISTS` are lists of tags. The client does not read an iterator: if
-# the client read the items of an iterator, the app could not read the items again.
+# Only a value of a type in `_LISTS` is a list of tags. The client does not read any iterator,
+# because the app could then not read the items of the iterator.
 _LISTS = (list, tuple, deque, AbstractSet)
 _ONLY_TEXTS = frozenset((str,))

@@ -1,9 +1,9 @@
 """Convert any Python value to plain JSON data of limited size.
 
 What must stay true: `to_plain` accepts every value. The only errors that `to_plain` raises are
-errors that the app must receive (see `is_defect`). Even cycles and huge data take limited time. The
-result contains only dict, list, str, int, float, bool and None. All keys of a dict are of type str.
-The result contains no NaN, no infinity and no lone surrogate.
+errors that the app must receive (see `is_defect`). Even cycles and huge data are converted within
+a limited time. The result contains only dict, list, str, int, float, bool and None. All keys of a
+dict are of type str. The result contains no NaN, no infinity and no lone surrogate.
 
 This file uses `type()` instead of `isinstance`, because `isinstance` reads the `__class__` of a
 value. If the value is a proxy object, reading its `__class__` can run code of the app.
@@ -40,7 +40,7 @@ TRIMMED = "...[trimmed]"
 
 # The names that JavaScript and the JSON format of protobuf use for NaN and infinity.
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-# Values of these types are sent as their `str`. Importing the types themselves would be slow.
+# Values of these types are sent as their `str`. The types are not imported here, to save time.
 _TOLD_BY_STR = {
     ("collections", "UserString"),
     ("datetime", "timedelta"),
@@ -48,8 +48,8 @@ _TOLD_BY_STR = {
     ("fractions", "Fraction"),
     ("uuid", "UUID"),
 }
-# All texts of an entry together can have `_GENEROSITY` times as many characters as the limit. If an
-# entry has more, all further texts are cut to `_CLIPPED` characters. `trimming` cuts the rest.
+# All texts of an entry together can have up to `_GENEROSITY` times `limit` characters. All further
+# texts are cut to `_CLIPPED` characters. Later, the module `trimming` cuts the entry to the limit.
 _GENEROSITY = 4
 _CLIPPED = 64
 # A `__repr__` method can log a value whose `__repr__` logs another value, and so on. To end this
@@ -62,7 +62,7 @@ _nested = threading.local()
 def to_plain(value: object, limit: int, redaction: Redaction = NOTHING) -> Any:
     """Return any value as plain JSON data. The keys at the top level are the fields of an entry.
 
-    Each text has at most `limit` characters. All texts together can have more characters.
+    Each single text has at most `limit` characters, but all texts together can have more.
     """
     return _asking(lambda may_ask: _Conversion(limit, redaction, may_ask=may_ask).convert(value))
 
@@ -129,7 +129,7 @@ class _Conversion:
             iterate = list.__iter__ if issubclass(kind, list) else tuple.__iter__
             return self._inside(value, lambda: self._items(iterate(value)))
         if issubclass(kind, (bytes, bytearray, memoryview)):
-            # Keep twice as many bytes as the limit, so that masking finds a secret at the limit.
+            # Keep 2 * `limit` bytes, so that masking also finds a secret that crosses the limit.
             return self._text(bytes(value[: 2 * self._limit]).decode("utf-8", "backslashreplace"))
         return self._foreign(value, kind) if self._may_ask else unprintable(value)
 
@@ -154,7 +154,7 @@ class _Conversion:
         if hasattr(kind, "model_dump"):  # pydantic
             return self._inside(value, lambda: self.convert(_dumped(value)))
         is_array = kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist")
-        most = self._limit // 2  # Each element takes at least 2 bytes.
+        most = self._limit // 2  # In JSON, each array element takes at least 2 bytes.
         if is_array and getattr(value, "size", 1) <= most:
             return self._inside(value, lambda: self._array(value))
         return self._text(render(repr, value))
@@ -185,7 +185,7 @@ class _Conversion:
         return clipped
 
     def _inside(self, value: object, convert: Callable[[], Any]) -> Any:
-        """Return `convert()`. If the value contains itself or is nested too deep, return a mark."""
+        """Return `convert()`, or a mark if the value contains itself or is nested too deeply."""
         if id(value) in self._path:
             return CYCLE
         if len(self._path) >= MAX_DEPTH:
@@ -222,7 +222,7 @@ class _Conversion:
         return plain
 
     def _snapshot(self, values: Iterable[Any]) -> list[Any]:
-        """Return the values that can fit into the entry as a list that the app cannot change."""
+        """Copy the values that can fit into the entry to a list, which the app cannot change."""
         return list(islice(values, max(0, self._values) + 1))
 
     def _key(self, key: object) -> str:
@@ -244,7 +244,7 @@ class _Conversion:
 
 
 def _asking(convert: Callable[[bool], Any]) -> Any:
-    """Call `convert(True)`. If this thread already runs `_MAX_NESTED` calls, use False instead."""
+    """Call `convert(True)`, or `convert(False)` if this thread has too many nested conversions."""
     depth = getattr(_nested, "depth", 0)
     _nested.depth = depth + 1
     try:
@@ -262,7 +262,7 @@ def _dumped(model: Any) -> Any:
 
 
 def _field_names(kind: Any) -> Iterable[str] | None:
-    """Return the field names of a frozen class, a dataclass or an attrs class, or else None."""
+    """Return the field names of a frozen class, dataclass or attrs class. None: other types."""
     if issubclass(kind, Value):
         return tuple(kind.__match_args__)
     if hasattr(kind, "__dataclass_fields__"):

@@ -1,9 +1,9 @@
 """The types of the documented keywords of a log call, for editors and type checkers.
 
-A log call also accepts other keywords, but a type checker reports an error for other keywords. To
-avoid the error, put the data into `meta_data`, or pass a `dict[str, Any]` as `**extra`.
+A log call also accepts undocumented keywords, but a type checker reports each of them as an error.
+To avoid the error, put the data into `meta_data`, or pass a `dict[str, Any]` as `**extra`.
 
-What must stay true: `field_conversion` converts every type that this file allows.
+What must stay true: `field_conversion` can convert every type that this file allows.
 
 Source: vendor docs, `LogParams`.
 """
@@ -37,7 +37,7 @@ class LogFields(TypedDict, total=False):
     """The keywords of a log call. A keyword with the value None adds no field to the entry.
 
     Attributes:
-        message: The message, if it is not the first argument.
+        message: The message, if the message is not passed as the first argument.
         event_name: The name of the event, such as "login_success".
         event_flow_name: The name of the flow that the event belongs to, such as "checkout".
         app_user_id: The id of the app's user. The id is sent as a text.
@@ -77,7 +77,7 @@ class LeveledFields(LogFields, total=False):
     """The keywords of `VoyageLogger.log`.
 
     Attributes:
-        level: The level, if it is not the first argument.
+        level: The level, if the level is not passed as the first argument.
     """
 
     level: object

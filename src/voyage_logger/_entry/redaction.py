@@ -1,7 +1,7 @@
 """Mask the values of keys such as "password", and the logger's own secrets.
 
 What must stay true: the value of a key such as "password" is masked at every level of nesting. Case
-and separators in keys are ignored. The whole key must be equal: the key "authenticated" does not
+and separators in keys are ignored. Only a whole key can match: the key "authenticated" does not
 match "auth". The logger's own API key, API secret and token are masked in every text.
 
 Masking must be fast. If an entry contains nothing to mask, the client makes one set operation for
@@ -132,7 +132,7 @@ class Redaction:
         self.hides_steps = self.hides("step") or self.hides("timestamp")
 
     def examine(self, container: dict[Any, Any], *, is_top: bool) -> tuple[int, bool]:
-        """Check all keys of a dict that are not yet in `harmless`. Add harmless keys to `harmless`.
+        """Check the keys of a dict, except keys in `harmless`. Add harmless keys to `harmless`.
 
         The first result is the number of characters in the checked keys, or -1 if a key is not a
         text. The second result is True if at least one value must be masked.
@@ -171,7 +171,7 @@ class Redaction:
         return _bare(key[:_MOST_READ]) in self._names
 
     def hides_at_top(self, key: str) -> bool:
-        """Return True if the value of this field of an entry must be masked."""
+        """Return True if the value of the entry field `key` must be masked."""
         return key not in _NEVER_TOP and self.hides(key)
 
     def has_secret_in(self, text: str) -> bool:
@@ -185,7 +185,7 @@ class Redaction:
         return False
 
     def mask(self, text: str) -> str:
-        """Return the text after each secret is replaced with `MASK`."""
+        """Return the text, but with `MASK` in place of each secret."""
         for secret in self._needles().texts:
             if secret in text:
                 text = text.replace(secret, MASK)
@@ -208,7 +208,7 @@ NOTHING = Redaction()
 
 
 def redacted_keys(parameter: str, value: Any) -> frozenset[str]:
-    """Check the argument `redact`, and return the key names in it as a set. None means no names."""
+    """Check the argument `redact`, and return its key names as a set. None means no names."""
     if value is None:
         return frozenset()
     rule = "a list of key names such as DEFAULT_REDACTED_KEYS | {'iban'}, or None"

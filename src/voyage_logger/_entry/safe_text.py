@@ -2,8 +2,8 @@
 
 What must stay true: if a method of a value is broken, only the text of this value is lost. The text
 of a container has at most `MAX_PRINTED` characters. Without this limit, a few kilobytes of data
-could become gigabytes of text: imagine 30 lists, and each list contains the next list twice. A text
-that is not longer than the limit is exactly the text that Python prints.
+could become gigabytes of text: imagine 30 lists, and each list contains the next list twice. If the
+text does not exceed the limit, it is exactly the text that Python prints.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LEAVES = frozenset((*_SIZED, int, float, bool, type(None)))
 # These exceptions are listed by name, because `PanicException` of PyO3 cannot be imported.
 _DEFECTS = ("CancelledError", "PanicException")
 
-name_of = type.__dict__["__name__"].__get__  # This works even if a metaclass defines `__name__`.
+name_of = type.__dict__["__name__"].__get__  # Works even if a metaclass defines `__name__`.
 
 
 def render(method: Callable[[Any], str], value: object) -> str:
@@ -69,7 +69,7 @@ def unprintable(value: object) -> str:
 
 
 def bounded(value: object) -> Any:
-    """Return a small value, or a wrapper that prints only the beginning of a large value."""
+    """Return a small value itself, or a wrapper that prints only the start of a large value."""
     fits = _base_of(type(value)) is None or _room_after(value, MAX_PRINTED, set()) >= 0
     return value if fits else _Large(value)
 
@@ -90,7 +90,7 @@ class _Large:
 
 
 def _base_of(kind: Any) -> Any:
-    """Return the type in `_HOLDERS` whose `repr` method `kind` uses. Otherwise return None."""
+    """Return the type in `_HOLDERS` whose `repr` method the type `kind` uses, or None."""
     if kind in _LEAVES:
         return None
     base = next((base for base in _HOLDERS if issubclass(kind, base)), None)
@@ -116,7 +116,7 @@ def _held(value: Any, base: Any, room: int) -> list[Any]:
 
 
 def _room_after(value: Any, room: int, path: set[int]) -> int:
-    """Return how many characters of `room` the value's text leaves. Negative: it does not fit."""
+    """Return the rest of `room` after the value's text. Negative: the text does not fit."""
     room -= _A_VALUE
     kind = type(value)
     base = _base_of(kind)
@@ -136,13 +136,13 @@ def _room_after(value: Any, room: int, path: set[int]) -> int:
 
 
 def _beginning(value: Any, room: int, path: set[int]) -> tuple[list[str], int]:
-    """Return the beginning of the value's `repr` in pieces, and the characters left in `room`."""
+    """Return the beginning of the value's `repr` in pieces, and the rest of `room`."""
     room -= _A_VALUE
     kind = type(value)
     base = _base_of(kind)
     if base is None:
         room -= _length(value, kind)
-        # Never cut a text here: a cut could leave half a secret, and masking would not find it.
+        # Never cut a text here: a cut could leave half a secret, which masking would not find.
         return [render(repr, value) if room >= 0 else TOO_MUCH], room
     if id(value) in path:
         return [CYCLE], room

@@ -1,7 +1,7 @@
 """The steps of a journey. A long journey stores only its first 10 and its latest 39 steps.
 
 What must stay true: adding a step raises no error. Adding a step takes no lock, because signal
-handlers, threads and tasks can share a journey. Later steps do not change an earlier snapshot.
+handlers, threads and tasks can share a journey. Adding a step does not change earlier snapshots.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Format an exception with its causes and notes as a text of limited size, in a limited time.
+"""Format an exception, its causes and its notes as a text of limited size, within a limited time.
 
 The standard library formats small exceptions, and `_links` formats large exceptions. In Python
 3.13, the standard library needs 2 s for a chain of 1,000 exceptions with 20 frames each, but
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 MAX_TEXT = 32_768  # characters
 
 _HEAD = MAX_TEXT // 4
-_MOST_FRAMES = 100  # Frames of one exception. Formatting a frame takes up to 100 us.
-_MOST_FRAMES_IN_ALL = 400  # The sum of the frames of all exceptions, including groups.
+_MOST_FRAMES = 100  # At most this many frames of each exception are formatted (100 us per frame).
+_MOST_FRAMES_IN_ALL = 400  # At most this many frames of all exceptions together are formatted.
 _MOST_LINKS = 16  # The text shows at most this number of exceptions of a chain.
 _MOST_MEMBERS = 8  # `_links` shows at most this number of exceptions of a group.
 _MOST_EXCEPTIONS = 64  # The standard library formats at most this number of exceptions.
@@ -96,7 +96,7 @@ def _is_usual(error: BaseException) -> bool:
 
 
 def _members(error: BaseException) -> list[BaseException]:
-    """Return the exceptions in an exception group. A library may define its own kind of group."""
+    """Return the exceptions in an exception group. A library may define its own group class."""
     found: Any = getattr(error, "exceptions", ())
     if not isinstance(found, (tuple, list)):
         return []
@@ -110,7 +110,7 @@ def _as_printed(error: BaseException) -> str:
 
 
 def _frames_of(error: BaseException) -> TracebackType | None:
-    """Return the traceback, but remove frames of this package from the beginning."""
+    """Return the traceback of an exception, without frames of this package at the beginning."""
     frames = error.__traceback__
     while frames and frames.tb_next:
         if not str(frames.tb_frame.f_globals.get("__name__")).startswith(_PACKAGE):
@@ -122,8 +122,8 @@ def _frames_of(error: BaseException) -> TracebackType | None:
 def _links(error: BaseException, seen: set[int], room: int = _MOST_FRAMES_IN_ALL) -> Iterator[str]:
     """Yield the text of a chain that is too large for the standard library.
 
-    `room` is the maximum number of frames in the text. Each exception in the text can show the same
-    number of frames, at least one. Therefore `room` also limits the number of exceptions.
+    `room` is the maximum number of frames in the text. Each exception in the text gets an equal
+    share of `room`, at least one frame. Therefore `room` also limits the number of exceptions.
     """
     chain = _chain(error, seen)
     most = min(_MOST_LINKS, room)
@@ -170,7 +170,7 @@ def _frames(error: BaseException, most: int) -> Iterator[str]:
         first = most // 5
         yield from traceback.format_tb(frames, limit=first)
         yield f"  <cut: {left_out} frames>\n"
-        # A negative `limit` of `format_tb` would be slow: it reads the frames that are left out.
+        # A negative `limit` would be slow: `format_tb` would also read the left-out frames.
         rest = itertools.islice(_walk(frames), first + left_out, None)
         frames = next(rest, None)
     yield from traceback.format_tb(frames)

@@ -14,7 +14,7 @@ from voyage_logger._entry.redaction import MASK, NOTHING, Redaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MIN_LIMIT = 1024  # The lowest limit, in bytes. Every entry that `bare` makes fits into this limit.
+MIN_LIMIT = 1024  # The lowest allowed limit, in bytes. `bare` can cut every entry to this size.
 
 _SHORTEST = 64  # Bytes. A shorter string is not cut, because the cut would save little.
 STAMPS = ("logged_at", "log_id")  # The client adds these two keys to `meta_data`.
@@ -44,7 +44,7 @@ def bare(
     why: str,
     redaction: Redaction = NOTHING,
 ) -> bytes:
-    """Return only the most important fields as JSON, and say why the other fields are missing."""
+    """Return the most important fields as JSON. `why` explains why other fields are missing."""
     # A subclass of dict may have broken methods, so this code calls the methods of `dict` itself.
     found = {key: dict.get(entry, key) for key in _KEPT if dict.__contains__(entry, key)}
     meta_data = dict.get(entry, "meta_data")
@@ -82,7 +82,7 @@ def _strings(node: Any) -> Iterator[tuple[Any, Any, str]]:
 
 
 def _water_level(sizes: list[int], excess: int) -> int:
-    """Return the size to which all larger strings must be cut, so that `excess` bytes are saved."""
+    """Return the size to which all larger strings must be cut to save `excess` bytes."""
     for count, (size, next_size) in enumerate(pairwise([*sizes, 0]), start=1):
         if (size - next_size) * count >= excess:
             return size - -(-excess // count)

@@ -1,7 +1,7 @@
 """The code that runs in the app's threads: log calls, contexts and journeys.
 
-The modules of this folder are allowed to import the folders `_base`, `_entry`, `_queue`,
-`transports` and `_delivery`. Read the files in this order:
+This room may import `_base`, `_entry`, `_queue`, `transports` and `_delivery`. Read the files in
+this order:
 
     logger           VoyageLogger: a logger's own methods, such as flush and capture_uncaught
     log_methods      the methods info, error, ...

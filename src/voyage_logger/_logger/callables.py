@@ -14,20 +14,20 @@ def name_of(function: Any) -> str:
 
 
 def body_of(function: Any) -> Any:
-    """Return the function that runs in a call. For a callable object, return its `__call__`."""
+    """Return the function that a call runs: for a callable object, this is its `__call__`."""
     import inspect  # noqa: PLC0415 - `inspect` is slow to import
 
     function = _without_partials(function)
     if inspect.isroutine(function):
         return function
-    return getattr(type(function), "__call__", function)  # noqa: B004 - the caller needs the method
+    return getattr(type(function), "__call__", function)  # noqa: B004 - return the method itself
 
 
 def is_async(function: Any) -> bool:
     """Return True if a function is asynchronous. For a generator function, raise `TypeError`.
 
-    When a generator function is called, its body does not run yet. So a decorator cannot run code
-    directly before and after the body.
+    When a generator function is called, its body does not run yet. So a decorator of a generator
+    function cannot run code directly before and after the body.
     """
     import inspect  # noqa: PLC0415 - `inspect` is slow to import
 

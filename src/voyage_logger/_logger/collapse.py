@@ -1,9 +1,9 @@
 """Implements the option `collapse`: identical entries become one entry with an exact count.
 
 The first of several identical entries is queued as usual. While this first entry is in the queue,
-each identical log call only increases the count in the queued entry. After the first entry was
-taken or shed, the next identical entry is queued as a new first entry. So `flush`, the end of the
-program and a full queue need no special code.
+each identical log call only increases the count in the queued entry. After the first entry is taken
+or shed, the next identical entry is queued as a new first entry. So `flush`, the end of the program
+and a full queue need no special code.
 
 What must stay true: the sum of the counts in all entries is the number of log calls. Two entries
 are never collapsed if they differ in a field that the caller has set. An entry is never collapsed
@@ -66,7 +66,7 @@ class Collapser:
         return {name: meta_data[name] for name in STAMPS if name in meta_data and name not in own}
 
     def submit(self, entry: dict[str, Any], lane: int, stamps: dict[str, Any]) -> bool:
-        """If an identical entry is queued, count the entry and return True. Else submit it."""
+        """If an identical entry is queued, count `entry` and return True. Else submit `entry`."""
         meta_data = entry.get("meta_data", {})
         if type(meta_data) is not dict or any(name in meta_data for name in _WRITTEN):
             self._pipeline.submit(self._encode(entry), lane)

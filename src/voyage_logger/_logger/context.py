@@ -46,8 +46,8 @@ class Layer:
         self.fields = fields
         self.journey = journey
         self.timeline = timeline
-        self.is_left = False  # True if the scope was left before an inner scope.
-        self.left_to: Layer | None = None  # If `is_left` is True, this is the outer layer.
+        self.is_left = False  # True if the scope was left while an inner scope was active.
+        self.left_to: Layer | None = None  # The outer layer if `is_left` is True.
 
 
 AMBIENT: ContextVar[Layer | None] = ContextVar("voyage_logger", default=None)
@@ -156,7 +156,7 @@ def within(layer: Layer | None) -> Iterator[None]:
 
 
 def propagate(function: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a function so that it keeps the current context and journey in another thread.
+    """Wrap a function so that the function has the current context and journey in other threads.
 
     Asyncio tasks inherit the context, but threads and executors need `propagate`::
 
@@ -186,8 +186,8 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
     if is_async(function):
         return functools.wraps(function)(run_async)  # type: ignore[return-value]
     if str(getattr(body_of(function), "__module__", "")).startswith(_PACKAGE):
-        # If `function` is a log method, the field `method_name` would contain "run". So give the
-        # code of `run` the name of the function that calls `propagate`.
+        # If `function` is a log method, the field `method_name` would contain "run". To avoid this,
+        # give the code of `run` the name of the function that calls `propagate`.
         name: Any = {_CODE_NAME: getattr(sys._getframe(1).f_code, _CODE_NAME)}  # noqa: SLF001
         run.__code__ = run.__code__.replace(**name)
     return functools.wraps(function)(run)

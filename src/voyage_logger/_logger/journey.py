@@ -38,7 +38,7 @@ _OUTCOMES = {
     "failed": (ERROR, JOURNEY_FAILED),
     "interrupted": (WARN, JOURNEY_INTERRUPTED),
 }
-_MAX_REASON = 200  # The longest text of an exception, in characters.
+_MAX_REASON = 200  # The largest length of an error text, in characters.
 
 
 class Journey(Scope):
@@ -48,7 +48,7 @@ class Journey(Scope):
     `event_timeline` contains the steps so far. When the block ends, the journey writes one closing
     entry with its outcome. If no exception ends the block, the outcome is "completed" (level info).
     If an `Exception` ends the block, the outcome is "failed" (level error), and the closing entry
-    contains the traceback. If another exception, such as `CancelledError`, ends the block, the
+    contains the traceback. If any other exception, such as `CancelledError`, ends the block, the
     outcome is "interrupted" (level warn). The journey does not catch or change the exception.
 
     If a journey is entered again, a new run begins: `with journey as run` returns the new run. Each
@@ -244,7 +244,7 @@ class JourneyMethods:
 
         Args:
             name: The name of the flow, such as "checkout".
-            ticket_on_error: Whether an error that ends the journey opens a ticket.
+            ticket_on_error: If True, an error that ends the journey opens a ticket.
             fields: Fields for all entries inside the journey: any fields that `debug` accepts.
         """
         return Journey(self._calls, name, dict(fields), ticket_on_error=ticket_on_error)
@@ -265,7 +265,7 @@ class JourneyMethods:
                 request as a mapping or as pairs. Header names can be in upper or lower case.
                 Invalid content is ignored. If there is no valid journey, a new journey begins.
             name: The flow's name, if neither the carrier nor `event_flow_name` contains the name.
-            ticket_on_error: Whether an error that ends the journey opens a ticket.
+            ticket_on_error: If True, an error that ends the journey opens a ticket.
             fields: More fields, as for `journey`. These fields take precedence over the carrier.
         """
         from voyage_logger._logger.journey_header import unpack  # noqa: PLC0415 - rarely used

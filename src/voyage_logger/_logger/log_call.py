@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from voyage_logger._base.feedback import apart_threads, is_echo
 from voyage_logger._base.frozen import replace
 from voyage_logger._base.levels import CRITICAL, LEVELS, TICKET_LANE
+from voyage_logger._base.stats import BEFORE_SEND
 from voyage_logger._base.wire import JOURNEY_FAILED
 from voyage_logger._entry.encoding import encode, encode_call
 from voyage_logger._entry.safe_text import is_defect
@@ -38,11 +39,11 @@ BeforeSend = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 Log = Callable[[int, object, "tuple[object, ...]", Any], None]  # see `LogCalls.log`
 
 _get_ambient = AMBIENT.get
-_MAX_NESTED = 3  # A log call in `before_send` calls `before_send` again, at most 3 levels deep.
+_MAX_NESTED = 3  # If `before_send` logs, `before_send` is called again, at most 3 levels deep.
 
 
 class CallCounts:
-    """Counts the log calls of this process that made no entry: see `Stats`."""
+    """Counts the log calls of this process that did not create an entry: see `Stats`."""
 
     __slots__ = ("collapsed", "echoed", "filtered")
 
@@ -61,8 +62,8 @@ class CallCounts:
 class Shared:
     """The state that a logger shares with its bound loggers and journeys.
 
-    The pipeline stops when the logger's instance of this class is freed. So no part of the pipeline
-    is allowed to refer to this instance.
+    The pipeline stops when the logger's instance of this class is freed. So the pipeline must not
+    keep a reference to this instance.
     """
 
     __slots__ = ("__weakref__", "captures", "left_with")
@@ -157,7 +158,7 @@ class LogCalls:
             ) or encode(factory.entry(rank, text, fields), limit, redaction, timeline)
             self._pipeline.submit(payload, lane)
         except BaseException as error:
-            # Do not call `is_defect` for an `Exception`: the stack may be too full for a call.
+            # Do not call `is_defect` for an `Exception`: the stack might be too full for a call.
             if not isinstance(error, Exception) and not is_defect(error):
                 raise
             try:
@@ -208,7 +209,7 @@ class LogCalls:
     def _log_failure(
         self, rank: int, lane: int, message: object, payload: bytes, error: BaseException
     ) -> None:
-        """Submit only the message if the entry could not be encoded, else count a dropped entry."""
+        """If the entry is not encoded, submit only its message. Else count a dropped entry."""
         if payload:
             self._pipeline.drop_new(lane, type(error).__name__)
         else:
@@ -227,7 +228,7 @@ class LogCalls:
         return fields, None if "event_timeline" in fields else layer.timeline
 
     def _examined(self, entry: dict[str, Any], rank: int, message: object) -> dict[str, Any] | None:
-        """Apply the options that may change the entry. Return None if the entry is left out."""
+        """Apply the options that can change the entry. Return None if the entry is left out."""
         if "tags" in entry:  # The user's function must not change the caller's list.
             entry["tags"] = [*entry["tags"]]
         if not self._samples_fields and self._is_left_out(rank, entry):
@@ -257,10 +258,10 @@ class LogCalls:
     def _filtered(
         self, entry: dict[str, Any], lane: int, before_send: BeforeSend
     ) -> dict[str, Any] | None:
-        """Apply `before_send`. If `before_send` itself logs, it also gets the new entries."""
+        """Apply `before_send`, also to entries that `before_send` itself logs."""
         depth = getattr(self._nesting, "depth", 0)
         if depth >= _MAX_NESTED:
-            self._pipeline.drop_new(lane, "before_send")
+            self._pipeline.drop_new(lane, BEFORE_SEND)
             return None
         self._nesting.depth = depth + 1
         try:
@@ -303,8 +304,8 @@ def _collapser(
 
 
 def _incident(entry: dict[str, Any], message: object) -> str:
-    """Return the key of an incident: the event name or else the message before formatting."""
+    """Return an incident's key: the event name or, if there is none, the unformatted message."""
     event = entry.get("event_name")
-    if event == JOURNEY_FAILED:  # All failed journeys have this name, so add the flow's name.
+    if event == JOURNEY_FAILED:  # All failed journeys have this event name, so add the flow's name.
         return f"{event} {entry.get('event_flow_name')}"
     return str(event or (message if type(message) is str else entry["message"]))

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from voyage_logger._logger.log_call import BeforeSend
     from voyage_logger.transports import BaseTransport
 
-_CONSOLE_INTERVAL = 0.1  # seconds, so that printed entries appear quickly
+_CONSOLE_INTERVAL = 0.1  # In seconds. Printed entries must appear quickly.
 _PRINTED = "entries are printed here and sent nowhere"
 
 
@@ -75,19 +75,19 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         max_spool_bytes: The largest size of this logger's files in `spool_dir`, in bytes. Entries
             are shed when this limit is reached.
         max_spool_age: The largest age of entries in `spool_dir`, in seconds. Default: no limit.
-        redact: Names of keys whose values are masked at any depth. Case and separators are ignored.
+        redact: Keys whose values are masked at any depth. Case and separators of keys are ignored.
             With None, no keys are masked. The logger's own credentials are always masked.
         before_send: A function that gets each entry as a dict, and returns the dict to send. If the
             function returns None, the entry is left out. If the function fails, the entry is sent.
         sample: The share of entries to send at each level, such as {"debug": 0.1}; or a function
             that gets an entry as a dict, and returns True if the entry must be sent. Critical
             entries and tickets are always sent. Default: all entries are sent.
-        ticket_cooldown: The time, in seconds, in which an incident opens only one ticket. Later
-            entries are sent without `add_ticket`. An incident is identified by the `event_name`, or
-            else by the unformatted message. Default: each entry with `add_ticket` opens a ticket.
+        ticket_cooldown: The time, in seconds, in which an incident opens only one ticket. Its later
+            entries are sent without `add_ticket`. The key of an incident is the `event_name`, or
+            else the unformatted message. Default: each entry with `add_ticket` opens a ticket.
         collapse: The time, in seconds, in which identical queued entries become one entry, whose
             `meta_data.repeat_count` is the number of log calls. Critical entries, tickets and
-            entries in a `spool_dir` are never collapsed. Default: all entries are sent.
+            entries in a `spool_dir` are never collapsed. Default: no entries are collapsed.
         on_error: A function that gets a `VoyageError` when delivery fails or entries are lost. The
             worker's thread usually calls this function.
         timestamps: Add the time as `meta_data.logged_at` and a unique id as `meta_data.log_id`.
@@ -103,12 +103,12 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
     Thread-safe. Signal handlers and `__del__` methods can log. A forked child starts with an empty
     queue. The parent process sends the entries that were queued before the fork.
 
-    A copy of a logger is the logger itself. A pickle of a logger contains all arguments except
+    Copying a logger returns the same logger. A pickle of a logger contains all arguments except
     `api_key`, `api_secret` and `strict`. In the process that made the logger, and in its forked
     children, unpickling returns the same logger. In any other process, unpickling returns an open
-    logger with the credentials of that process. There, equal pickles give the same logger.
+    logger with that process's credentials. Within one process, equal pickles give the same logger.
 
-    Source: the vendor docs. The vendor's class `VoyageLogger` has the first four arguments, too.
+    Source: the vendor docs. The first four arguments are the same as in the vendor's class.
     """
 
     _left_out = ("strict",)  # Unpickling must not fail if credentials are missing.
@@ -161,7 +161,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         self._settings, self._transport = settings, transport
         self._calls, self._pipeline = _parts(settings, transport, self._diagnostics)
         self._log_call = self._calls.log
-        self._unbound: VoyageLogger | None = None  # the original logger if `bind` made this logger
+        self._unbound: VoyageLogger | None = None  # In a bound logger, the original logger.
         self._remember(VoyageLogger.__init__, arguments)
 
     def __repr__(self) -> str:
@@ -173,7 +173,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
 
         Both loggers share the queue, worker and counts. If a field is set several times, a log call
         takes precedence over `context` and `journey`, which take precedence over `bind`. The keys
-        of `meta_data` are merged. `close` of the copy sends queued entries: both loggers stay open.
+        of `meta_data` are merged. Closing the copy sends queued entries: both loggers stay open.
 
         Args:
             fields: Any fields that the method `debug` accepts.
@@ -254,7 +254,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         Raises:
             ConfigurationError: There are no credentials.
             AuthenticationError: The server refuses the credentials.
-            ConnectionFailed: The server sends no answer, or an answer that is not usable.
+            ConnectionFailed: The server sends no answer, or sends an invalid answer.
         """
         if self._missing is not None:
             raise self._missing

@@ -30,7 +30,7 @@ class Rates:
         self._random = random or Random().random  # noqa: S311 - Sampling is not cryptography.
 
     def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
-        """Return True if the entry is not sent."""
+        """Return True if the entry must be left out."""
         rate = self._rates[rank]
         is_always_sent = rate >= 1 or rank >= CRITICAL or entry.get("add_ticket")
         return not is_always_sent and self._random() >= rate
@@ -45,7 +45,7 @@ class Choice:
         self._function = function
 
     def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
-        """Return True if the entry is not sent. The user's function may raise an exception."""
+        """Return True if the entry must be left out. The user's function may raise an exception."""
         is_always_sent = rank >= CRITICAL or entry.get("add_ticket") is True
         return not is_always_sent and not self._function(entry)
 

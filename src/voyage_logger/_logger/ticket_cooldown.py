@@ -1,8 +1,8 @@
 """With the option `ticket_cooldown`, an incident opens at most one ticket per period.
 
-What must stay true: the cooldown leaves out no entry. If a ticket is held back, only the field
-`add_ticket` is removed. The next ticket of the same incident contains the number of tickets that
-were held back. The number of remembered incidents is limited.
+What must stay true: the cooldown does not leave out any entry. If a ticket is held back, only the
+field `add_ticket` is removed. The next ticket of the same incident contains the number of tickets
+that were held back. The number of remembered incidents is limited.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Incident(NamedTuple):
 class TicketCooldown:
     """Remembers which incidents have opened a ticket in the last `period` seconds.
 
-    Thread-safe. A forked child remembers no incidents at its start.
+    Thread-safe. A forked child starts without remembered incidents.
     """
 
     def __init__(self, period: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,7 +45,7 @@ class TicketCooldown:
         self._incidents: dict[str, _Incident] = {}  # The incident with the oldest ticket is first.
 
     def apply(self, entry: dict[str, Any], incident: str) -> dict[str, Any]:
-        """If the incident opened a ticket in this period, return the entry without `add_ticket`."""
+        """Remove `add_ticket` from the entry if the incident has opened a ticket in this period."""
         if self._pid != os.getpid():
             self._reset()  # pragma: no cover - coverage does not measure forked children
         held_back = self._open(incident[:_MAX_NAME])
@@ -55,7 +55,7 @@ class TicketCooldown:
         return _noted(entry, "tickets_held_back", held_back) if held_back else entry
 
     def _open(self, incident: str) -> int | None:
-        """Return None if the ticket is held back, else how many tickets were held back before."""
+        """Return how many tickets were held back before, or None to hold this ticket back."""
         with self._lock:
             now = self._clock()
             known = self._incidents.get(incident)

@@ -1,4 +1,4 @@
-"""Remembers which exceptions opened a ticket, so that an outer journey opens no second ticket.
+"""Remembers which exceptions opened a ticket: an outer journey must not open another ticket.
 
 What must stay true: an exception is recognized by its identity, and is not changed. This module
 keeps no reference to an exception: the reference would also keep all frames of the traceback and
@@ -13,7 +13,7 @@ from typing import Any
 _MOST = 100  # exceptions in memory
 
 # An exception is recognized by its `__dict__`. This dict of attributes contains no frames.
-# While this dict is in memory, no other dict can get the same id. Weak references are no solution,
+# While this dict is in memory, no other dict can get the same id. Weak references cannot be used,
 # because builtin exceptions do not support weak references. `vars()` would fail if the class of an
 # exception defines its own `__dict__`.
 _attributes_of = BaseException.__dict__["__dict__"].__get__

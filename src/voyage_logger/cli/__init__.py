@@ -1,7 +1,7 @@
 """The command line: `voyage-logger dev`, `voyage-logger demo` and `voyage-logger spool`.
 
-This package may import all other packages of `voyage_logger`. No other package imports `cli`. Each
-command has a function that returns the exit code. You can read the files in any order.
+This room may import all other rooms. No other room imports `cli`. Each command has a function that
+returns the exit code. You can read the files in any order.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _DEFAULT_PORT = 8765
 _MAX_PORT = 65_535
 _PAGE = 1000
-_MAX_SHOWN = 500  # Of each message, at most this number of characters is printed.
+_MAX_SHOWN = 500  # The command prints at most this number of characters of each message.
 _POLL_SECONDS = 0.2  # The time between two checks for a signal, in seconds.
 
 
@@ -84,7 +84,7 @@ def _noted_signals() -> Iterator[list[int]]:
             signal.signal(each, signal.SIG_DFL)
         noted.append(number)
 
-    # A command that a shell runs in the background ignores SIGINT unless it sets a handler.
+    # A command that a shell runs in the background ignores SIGINT until the command sets a handler.
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     for each in before:
         signal.signal(each, note)

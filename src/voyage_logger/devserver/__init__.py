@@ -11,8 +11,8 @@ more code, tests could not find a mistake in that code.
         server.wait_for_entries(3)
         assert not server.duplicates()
 
-Read `_server` first, which contains the public class. Its read-only methods are in `_inspection`.
-The kinds of misbehavior are in `_faults`. The other files handle a request in this order:
+First read `_server` (the public class) and `_inspection` (its read-only methods). The kinds of
+misbehavior are in `_faults`. The other files handle a request in this order:
 
     _listener -> _connections -> _handler -> _http     reads the request
                                     |------> _backend  checks (_checks, _tokens) and stores (_store)

@@ -57,7 +57,7 @@ def check_sign_in(request: Request, api_key: str, api_secret: str) -> None:
     pair = (request.headers.get(API_KEY_HEADER), request.headers.get(API_SECRET_HEADER))
     if pair != (api_key, api_secret):
         raise Refusal(401, "API key or secret is incorrect", error="Invalid credentials")
-    # The vendor's curl and Python examples send no body. The JavaScript example sends `{}`.
+    # The vendor's curl and Python examples send no body, but its JavaScript example sends `{}`.
     if request.body.strip() not in {b"", b"{}"}:
         raise Refusal(400, "a sign-in has no body, or an empty object")
 

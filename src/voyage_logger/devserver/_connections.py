@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_ANSWER_SECONDS = 1.0  # The longest wait for an answer to be written. A client may read slowly.
+_ANSWER_SECONDS = 1.0  # The longest time to write an answer to a client that reads slowly.
 _JOIN_SECONDS = 5.0
 
 # With SO_LINGER set to 0 seconds, `close` sends a TCP reset. The value of SO_LINGER contains two C

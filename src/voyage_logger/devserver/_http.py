@@ -1,6 +1,6 @@
 """Reads HTTP/1.1 requests strictly, and turns answers into bytes.
 
-Python's `http.server` accepts requests that a real server may refuse: requests with folded headers,
+Python's `http.server` accepts requests that real servers may refuse: requests with folded headers,
 requests with two `Content-Length` headers, and HTTP/0.9. So this module does not use `http.server`.
 """
 
@@ -103,7 +103,7 @@ class Answer:
         return any(n.lower() == "connection" and has_close(v) for n, v in self.headers.items())
 
     def encode(self, *, bodiless: bool = False, close: bool = False) -> tuple[bytes, bytes]:
-        """Return the head (status line, headers) and the body. If `bodiless`, the body is empty."""
+        """Return the head (status line, headers) and the body, which is empty if `bodiless`."""
         lines = [f"HTTP/1.1 {self.status} {_phrase(self.status)}", "Server: voyage-logger-dev"]
         if self.status not in BODILESS:
             lines += [f"Content-Type: {self.content_type}", f"Content-Length: {len(self.body)}"]
@@ -128,7 +128,7 @@ def error_answer(
 
 
 def read_request(line: bytes, reader: BinaryIO, send: Callable[[bytes], object]) -> Request:
-    """Read the rest of a request after its first line. `send` is called to send `100 Continue`.
+    """Read the rest of a request after its first line. `send` sends `100 Continue` if needed.
 
     Raises:
         Refusal: The request does not follow HTTP/1.1. The caller must end the connection.

@@ -68,7 +68,7 @@ class Journal:
             self._changed.notify_all()
 
     def requests(self) -> list[RecordedRequest]:
-        """Return the kept requests, oldest first."""
+        """Return the recorded requests, oldest first."""
         with self._changed:
             return list(self._kept)
 

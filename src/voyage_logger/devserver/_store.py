@@ -62,7 +62,7 @@ class Store:
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
-            # A power failure can lose the newest entries. A crash of the process loses no entries.
+            # A power failure can lose the newest entries. If the process crashes, no entry is lost.
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(_SCHEMA)

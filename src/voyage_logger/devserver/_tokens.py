@@ -35,7 +35,7 @@ class Tokens:
             return token in self._live and self._clock() < self._live[token][0]
 
     def count_batch(self, token: str, revoke_after: int | None) -> None:
-        """Count a token's stored batch. After `revoke_after` batches, revoke the token."""
+        """Count a stored batch of a token. After `revoke_after` batches, revoke the token."""
         with self._lock:
             if token not in self._live:  # `revoke_all` can run while a batch is stored.
                 return

@@ -1,9 +1,8 @@
 """The transports. When `send` is called, a transport makes one attempt to send a batch.
 
-Only the code in this folder makes the client's HTTP requests. You can write your own transport, for
-example for Kafka: define a subclass of `BaseTransport` with a method `send`, and pass an instance
-as `VoyageLogger(transport=...)`. The files in this folder may import `_base` and `_entry`. Read the
-files in this order:
+Only this room makes the client's HTTP requests. This room may import `_base` and `_entry`. You can
+write your own transport, for example for Kafka: define a subclass of `BaseTransport` with a method
+`send`, and pass an instance as `VoyageLogger(transport=...)`. Read the files in this order:
 
     _base_transport     BaseTransport: the methods that the worker calls
     _outcome            Outcome: the result of one attempt
@@ -25,7 +24,6 @@ from voyage_logger.transports._endpoint import endpoint_from, missing
 from voyage_logger.transports._outcome import (
     PERSISTENT,
     RETRY_AFTER_CAP,
-    UNCONFIGURED,
     Kind,
     Outcome,
     error_of,
@@ -38,7 +36,7 @@ else:
     def __getattr__(name: str) -> object:
         if name != "ConsoleTransport":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        # The class is imported late, because only a logger without credentials needs the class.
+        # Import `ConsoleTransport` late, because only a logger without credentials needs it.
         from voyage_logger.transports import _console_transport  # noqa: PLC0415
 
         globals()[name] = found = _console_transport.ConsoleTransport
@@ -50,7 +48,6 @@ __all__ = [
     "LEAST_TIME",
     "PERSISTENT",
     "RETRY_AFTER_CAP",
-    "UNCONFIGURED",
     "BaseTransport",
     "ConsoleTransport",
     "Kind",

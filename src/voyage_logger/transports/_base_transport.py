@@ -56,12 +56,12 @@ class BaseTransport:
         By default, the method signs in, so that wrong credentials are reported early.
 
         Raises:
-            VoyageError: The preparation failed. The worker calls `send` nevertheless.
+            VoyageError: The preparation failed. Even then, the worker calls `send`.
         """
         self.sign_in()
 
     def sign_in(self) -> None:
-        """If the server needs a token or a similar credential, obtain it.
+        """Obtain a token or a similar credential, if the server needs a credential.
 
         Raises:
             AuthenticationError: The server refused the credentials.

@@ -7,9 +7,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.diagnostics import takes_a_line, to_stderr
+from voyage_logger._base.stats import UNCONFIGURED
 from voyage_logger._entry.readable_line import readable
 from voyage_logger.transports._base_transport import BaseTransport
-from voyage_logger.transports._outcome import UNCONFIGURED, Kind, Outcome
+from voyage_logger.transports._outcome import Kind, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

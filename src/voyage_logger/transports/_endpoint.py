@@ -145,7 +145,7 @@ def _credentials(
 def _credential(
     parameter: str, value: object, name: str, environ: Mapping[str, str], problems: list[str]
 ) -> str:
-    """Return a key or a secret. If there is no valid text, add a problem and return ""."""
+    """Return the key or secret. If the text is missing or not valid, add a problem; return ""."""
     rule = "a text of visible ASCII characters, as HTTP headers carry"
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(parameter, f"<a hidden {type(value).__name__}>", rule)

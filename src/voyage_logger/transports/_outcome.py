@@ -35,10 +35,9 @@ class Kind(Enum):
     DISCARDED = "discarded"
 
 
-UNCONFIGURED = "unconfigured"  # The drop reason for entries that are printed instead of sent.
 RETRY_AFTER_CAP = 300.0  # If a server asks for a longer pause, wait only this many seconds.
 
-# After failures of these kinds, the worker waits longer, because usually a person must fix them.
+# After failures of these kinds, the worker waits longer: usually, a person must fix the cause.
 PERSISTENT = (Kind.BLOCKED, Kind.UNAUTHORIZED)
 
 

@@ -74,8 +74,8 @@ class Session:
         adapter = _Adapter(max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
-        # The proxy and certificate settings of the environment. Reading these settings takes as
-        # long as the rest of a request, so they are read again only after a failure.
+        # The proxy and certificate settings of the environment. To read the settings takes as long
+        # as the rest of a request. So the settings are read again only after a failure.
         self._surroundings: Mapping[str, Any] | None = None
 
     def post(
@@ -86,7 +86,7 @@ class Session:
         secret_headers: Mapping[str, str],
         timeout: tuple[float, float],
     ) -> Answer:
-        """Make one request. `timeout` limits connecting and each read, in seconds."""
+        """Make one request. `timeout` is the pair (seconds to connect, seconds for each read)."""
         secrets = _SecretHeaders(secret_headers)
         request = requests.Request("POST", url, headers=headers, data=body, auth=secrets)
         surroundings, self._surroundings = self._surroundings, None
@@ -118,7 +118,7 @@ class Session:
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter whose pools of idle connections have no locks. `_Idle` explains the reason."""
+    """An adapter whose pools of idle connections have no locks. See `_Idle`."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -199,7 +199,7 @@ def _body(response: requests.Response, time_limit: float) -> bytes:
     `time_limit` applies to the whole body, because a server may slowly send one byte after another.
     """
     end = monotonic() + time_limit
-    read = getattr(response.raw, "read1", response.raw.read)  # urllib3 has `read1` since 2.1.
+    read = getattr(response.raw, "read1", response.raw.read)  # urllib3 2.1 introduced `read1`.
     pieces: list[bytes] = []
     size = 0
     # Ignore failures: the status is already known, and a retry could deliver the batch twice.

@@ -100,7 +100,7 @@ def _words(answer: Answer, mask: Callable[[str], str]) -> str:
             body = None
         if isinstance(body, dict):
             parts = [str(body[key]) for key in ("error", "message", "detail") if body.get(key)]
-            said = mask(": ".join(parts))  # Mask before cutting: a cut could leave half a secret.
+            said = mask(": ".join(parts))  # Mask first, because a cut could leave half a secret.
     printable = "".join(char if char.isprintable() else " " for char in said[:_WORDS])
     return f"HTTP {answer.status} {printable}".rstrip()
 
@@ -112,7 +112,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return min(float(text), RETRY_AFTER_CAP)  # Unlike `float`, `int` fails for very long texts.
-    from datetime import timezone  # noqa: PLC0415 - See the next line.
+    from datetime import timezone  # noqa: PLC0415 - rarely needed
     from email.utils import parsedate_to_datetime  # noqa: PLC0415 - This import takes 20 ms and is rarely needed.
 
     try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _HEAD = ("OWNER", "STATE", "PID", "STARTED", "ENTRIES", "SIZE", "AGE", "DEAD LETTERS", "SENDS TO")
 
-_MOST_NAMES = 5  # of each kind of unexpected file, at most this number of names is printed
+_MOST_NAMES = 5  # The largest number of names that are printed for each kind of unexpected file.
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

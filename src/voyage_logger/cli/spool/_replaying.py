@@ -34,11 +34,11 @@ _TIMEOUT = 3600.0
 # The time between two checks of the folder, in seconds. Each check adopts only a few dead owners.
 _LOOK_SECONDS = 0.05
 _LOOKS = 5  # The command ends if more than this number of checks in a row find no entry.
-_GRACE_SECONDS = 5.0  # A running request may take this number of seconds after the timeout.
+_GRACE_SECONDS = 5.0  # After the timeout, a running request can take this many seconds more.
 _REFRESH_SECONDS = 0.2  # The time between two updates of the progress bar.
 _LINE_SECONDS = 5.0  # Without a terminal, the time between two progress lines.
 _WIDTH = 30
-_NO_LIMIT = 1 << 50  # this limit is so high that a replay never drops entries to save space
+_NO_LIMIT = 1 << 50  # A replay must not drop entries to save space: no spool is this large.
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -111,8 +111,8 @@ def _send(path: Path, transport: Transport, total: int, deadline: float) -> tupl
     finally:  # this block also runs after Ctrl-C
         try:
             # The worker must end before the pipeline closes, for two reasons. A running worker may
-            # hold the lock of a dead owner: the owner would then count as alive. Also, the
-            # pipeline must get the answer to a running request. Otherwise entries are sent twice.
+            # hold the lock of a dead owner: the owner would then count as alive. Also, entries are
+            # sent twice if the pipeline does not get the answer to a running request.
             pipeline.stop_worker(time.monotonic() + _GRACE_SECONDS)
         finally:
             pipeline.close(0)

@@ -1,4 +1,4 @@
-"""`voyage-logger spool show` prints entries. `spool export` writes them to a file or to stdout."""
+"""`voyage-logger spool show` prints entries. `spool export` writes entries to a file or stdout."""
 
 from __future__ import annotations
 
