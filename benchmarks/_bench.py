@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parent.parent
 _LIMIT = 120.0  # The limit for one child in one round, in seconds.
-# If the name of a key ends with one of these words, its result is the worst round.
+# If the name of a key ends with one of these words, the result of the key is the worst round.
 _HARM = ("lost", "lost_share", "doubled")
 
-EACH = " each"  # The keys with the numbers of all rounds end with this text.
+EACH = " each"  # A key whose name ends with " each" holds the numbers of all rounds.
 
 Result = dict[str, Any]
 
 
 class ChildError(Exception):
-    """The process of a contestant has ended or hangs, and has not sent its result."""
+    """The process of a contestant ended, or hung, before it sent its result."""
 
 
 class Child:
@@ -124,7 +124,7 @@ class Bench:
             "pipe": writing,
         }
         with (
-            TemporaryFile() as stderr,  # if a client printed a lot, it would fill a pipe
+            TemporaryFile() as stderr,  # a client that prints a lot would fill a pipe
             subprocess.Popen(
                 [sys.executable, "-m", "benchmarks._child", json.dumps(order)],
                 stdin=subprocess.PIPE,
@@ -214,16 +214,16 @@ def under_test() -> Result:
 
 
 def rotated(entrants: Sequence[Entrant], number: int) -> list[Entrant]:
-    """Return the contestants in an order that starts with another contestant in each round."""
+    """Return the order of the contestants: each round starts with another contestant."""
     shift = number % max(1, len(entrants))
     return [*entrants[shift:], *entrants[:shift]]
 
 
 def summary(results: Sequence[Result]) -> Result:
-    """Return the result of each key: the median of the numbers of all rounds.
+    """For each key, return the median of its numbers in all rounds.
 
     For lost and duplicate entries, the result is the largest number. If the values are not numbers,
-    the result is the last value. The key `KEY each` has a list of the numbers of all rounds.
+    the result is the last value. The key `KEY each` holds the numbers of all rounds.
     """
     merged: Result = {}
     for key in dict.fromkeys(key for result in results for key in result):
@@ -240,7 +240,7 @@ def summary(results: Sequence[Result]) -> Result:
 
 
 def shifted(result: Result, keys: Sequence[str], by: float, least: float = 0.0) -> None:
-    """Subtract `by` from the results of some keys, and from the numbers of all rounds."""
+    """For some keys, subtract `by` from the result and from the numbers of all rounds."""
     for key in keys:
         result[key] = max(least, result[key] - by)
         result[key + EACH] = [max(least, value - by) for value in result[key + EACH]]

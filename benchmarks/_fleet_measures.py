@@ -1,10 +1,10 @@
 """Measures the load over time: its peak, and the size of its waves. See docs/fleet.md.
 
-The size of a wave is the share of arrivals that follow one rhythm. The code computes the size as
-the amplitude of the counts at the period of the rhythm, divided by the sum of the counts. The size
-is 1 if all arrivals come at the same moment of each period, and 0 if the arrivals are even. The
-peak of a smooth wave of size x is 1 + 2x times the mean. The code does not use the autocorrelation
-of the counts. The autocorrelation is high even for even loads: each single process is periodic.
+The size of a wave is the share of arrivals that follow one rhythm. The size is the amplitude of the
+counts at the period of the rhythm, divided by the sum of the counts. The size is 1 if all arrivals
+come at the same moment of each period, and 0 if the arrivals are even. If a smooth wave has the
+size x, its peak is (1 + 2x) times the mean. The code does not use the autocorrelation of the
+counts. The autocorrelation is high for steady loads, too: each process is periodic.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PEAK_SECONDS = 5  # as long as a flush interval; a short queue in the server absorbs shorter peaks
+PEAK_SECONDS = 5  # the length of a flush interval; the server's queue absorbs shorter peaks
 WAVE_SECONDS = 60
 PERIODS = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0)
 
 
 def peak(load: Sequence[float], start: int, end: int, seconds: int = PEAK_SECONDS) -> float:
-    """Return the highest mean load of any `PEAK_SECONDS` successive seconds."""
+    """Return the highest mean load in any period of `PEAK_SECONDS` seconds."""
     return max(sum(load[at : at + seconds]) / seconds for at in range(start, end - seconds + 1))
 
 
@@ -31,7 +31,7 @@ def mean(load: Sequence[float], start: int, end: int) -> float:
 
 
 def wave(load: Sequence[float], start: int, end: int) -> float:
-    """Return the size of the largest wave of any minute, for rhythms of 2 to 15 s."""
+    """Return the size of the largest wave in any minute, for waves with a period of 2 to 15 s."""
     windows = range(start, end - WAVE_SECONDS + 1, WAVE_SECONDS // 4)
     return max(_rhythm(load[at : at + WAVE_SECONDS]) for at in windows)
 
@@ -58,7 +58,7 @@ def _without_trend(counts: Sequence[float]) -> list[float]:
 
 
 def drained(entries: Sequence[int], start: int, end: int, steady: float) -> int | None:
-    """Return after how many seconds the server stores no more entries than the fleet logs.
+    """Return the seconds until entries are stored no faster than they are logged.
 
     The rate of stored entries is a mean of ten seconds. Return None if the rate stays too high.
     """

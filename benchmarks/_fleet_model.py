@@ -37,10 +37,10 @@ _BOOT_SECONDS = 2.0  # seconds from the end of a process to the first entry of t
 
 @dataclass(frozen=True)
 class App:
-    """The entries of each process, and the settings of its logger, with the logger's defaults.
+    """The entries and logger settings of each process. The defaults are those of the logger.
 
     Attributes:
-        gap: The mean seconds from one entry to the next.
+        gap: The mean time from one entry to the next, in seconds.
         entry_bytes: The size of an entry.
     """
 

@@ -15,7 +15,7 @@ from benchmarks import _fleet_measures as measures
 from benchmarks._fleet_model import App, Process, run
 from benchmarks._fleet_server import Load, Server, Trouble
 
-CALM = 240, 300  # the steady load before the event is measured in these seconds
+CALM = 240, 300  # seconds in which the steady load before the event is measured
 _PLENTY = 1e9
 _SAMPLE = 300  # processes
 
@@ -118,7 +118,7 @@ class Result:
         peak_work: The peak of the load. A refused request counts as a whole request.
         peak_sign_ins: The highest number of sign-ins per second after the recovery.
         wave: The size of the largest wave, which is measured after `Scenario.settled`.
-        drained: Seconds from the recovery to the delivery of the backlog, or None without delivery.
+        drained: Seconds from the recovery until the backlog is delivered, or None if it is not.
         is_whole: True if each process counts each of its entries exactly once.
         took, cpu: The run time and the CPU time of the model, in seconds.
         work, per_second: The load of each second, and the number of requests in each second.

@@ -25,7 +25,7 @@ class Trouble:
     Attributes:
         start: The second at which the errors begin.
         end: The second at which the errors end.
-        status: The status of the answers. With 429, `Retry-After` is the time until the end.
+        status: The status of the answers. For 429, `Retry-After` is the time until `end`.
     """
 
     start: float

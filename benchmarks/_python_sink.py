@@ -1,4 +1,4 @@
-"""The sink for machines without a C compiler. The commands and answers are those of sink.c.
+"""The sink for machines without a C compiler. The commands and answers are the same as in sink.c.
 
 Each connection has a thread, which receives bodies directly into new memory. This sink is slower
 than sink.c. The note below the table of `deliver` shows how many entries the sink can receive.

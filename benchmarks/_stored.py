@@ -57,7 +57,7 @@ class Stored:
         )
 
     def arrivals(self) -> dict[int, list[int]]:
-        """Return when each entry arrived. An entry that arrived twice has two times."""
+        """Return when each entry arrived. An entry that arrived twice has two arrival times."""
         found: dict[int, list[int]] = defaultdict(list)
         for arrival, text in self._texts():
             for number in SESSION.findall(text):

@@ -36,15 +36,15 @@ class Contestant:
     def log(self, n: int, session: str) -> None:
         """One log call.
 
-        Each contestant writes out all fields of the entry, as code of its users would. A shared
-        function for the arguments would add its own time to the measurement.
+        Each contestant writes out all fields of the entry, as users of the client would do. A
+        shared function for the arguments would add its own time to the measurement.
         """
         raise NotImplementedError
 
     def waiting(self) -> int:
-        """Return how many entries wait in the client's queue, or 0 if the client does not say."""
+        """Return how many entries wait in the client's queue, or 0 if the number is unknown."""
         return 0
 
     def flush(self, seconds: float) -> None:
-        """Send all waiting entries, as the documentation of the client says."""
+        """Send all waiting entries in the way that the documentation of the client describes."""
         raise NotImplementedError

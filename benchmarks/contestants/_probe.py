@@ -1,6 +1,6 @@
 """Print facts about the tested package: `python -m benchmarks.contestants._probe`.
 
-Only a child process knows which package its path selects.
+The path of a child process selects the package, so only the child can report these facts.
 """
 
 from __future__ import annotations

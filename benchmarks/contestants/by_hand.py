@@ -54,7 +54,7 @@ class _Sender(threading.Thread):
             except queue.Empty:
                 break
             self.is_idle.clear()
-            if record is None:  # None is a request to flush
+            if record is None:  # None in the queue is a request to flush
                 break
             batch.append(record.entry)
         return batch

@@ -56,7 +56,7 @@ class Voyage(Contestant):
         )
 
     def waiting(self) -> int:
-        return len(self.logger._pipeline.queue)  # `stats` takes 15 us; other clients need far less
+        return len(self.logger._pipeline.queue)  # a call of `stats` would take 15 us
 
     def flush(self, seconds: float) -> None:
         self.logger.flush(seconds)

@@ -1,9 +1,9 @@
 """The cost of one log call in the thread of the app.
 
 A burst has 1,000 calls in one thread, or 500 calls in each of eight threads, without a pause. After
-a burst, the harness waits until the client has sent its entries. Paced calls are 2,000 calls a
-second, evenly, from one thread or from eight threads together. Each call is timed separately while
-the client delivers to the sink. The benchmark subtracts the cost of an empty call in the same loop.
+a burst, the harness waits until the client has sent its entries. In paced calls, one thread or
+eight threads together make 2,000 calls a second, evenly. Each call is timed separately while the
+client delivers to the sink. The benchmark subtracts the cost of an empty call in the same loop.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from benchmarks.contestants._base import Contestant
 
 ROUNDS = 3
-_BURST = 1_000  # Calls in a burst of one thread.
-_TOGETHER = 4_000  # Calls in a burst of eight threads together.
+_BURST = 1_000  # The number of calls in a burst of one thread.
+_TOGETHER = 4_000  # The number of calls in a burst of eight threads together.
 _RATE = 2_000
-_APART = 1_000_000  # the distance between the entry numbers of two patterns
+_APART = 1_000_000  # the first entry numbers of two patterns differ by this number
 _HEADINGS = {
     "burst 1": "Burst, 1 thread",
     "burst 8": "Burst, 8 threads",
@@ -127,11 +127,11 @@ def inside(job: Job) -> None:
 
 
 class _Timed:
-    """Calls of several threads, with the time of each call."""
+    """The calls that several threads make, and the duration of each call."""
 
     def __init__(self, contestant: Contestant, threads: int, first: int) -> None:
         self._contestant = contestant
-        self._first = first  # the number of the first call
+        self._first = first  # the entry number of the first call
         self._threads = threads
         self._times = [array("q") for _ in range(threads)]
         self._cpu = [0] * threads
@@ -197,7 +197,7 @@ class _Timed:
             time.sleep(0.005)
 
     def _in_threads(self, work: Any) -> None:
-        if self._threads == 1:  # the app's main thread
+        if self._threads == 1:  # the calls run in the app's main thread
             work(0)
             return
         threads = [threading.Thread(target=work, args=(index,)) for index in range(self._threads)]

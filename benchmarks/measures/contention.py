@@ -1,9 +1,9 @@
 """The time that a unit of work takes in an app while the app also logs.
 
 While the client delivers, the app's thread computes units of about 130 us and logs an entry each
-millisecond. The benchmark also measures a unit without a client. The difference is the time
-that the threads of the client take, mostly because they hold the interpreter lock. The table also
-has the time of the calls, because some clients post in the call and have no thread.
+millisecond. The benchmark also measures a unit without a client. The difference is the time that
+the threads of the client take, mostly because they hold the interpreter lock. The table also shows
+how long the calls take, because some clients post in the call and have no thread.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COLUMNS = (
     Column("in calls, ms a second", "calls", 1),
     Column("lost", "lost"),
 )
-_UNIT = 4_000  # Turns of the loop in a unit of work.
+_UNIT = 4_000  # The number of loop iterations in a unit of work.
 _RATE = 1_000  # Entries a second.
 
 

@@ -1,4 +1,4 @@
-"""The number of entries a second that one process can deliver, and the CPU and memory needed.
+"""How many entries one process can deliver a second, and how much CPU and memory this takes.
 
 The app logs as fast as possible in one thread. The harness pauses while a client's queue is half
 full, so that no client must drop entries. After the last call, the harness flushes the client.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 _MIB = 1024 * 1024
-_STEP = 100  # Calls between two checks of the client's queue.
+_STEP = 100  # The number of calls between two checks of the client's queue.
 WARM = 90_000_000  # The number of the first entry, which is logged before the clock starts.
 _CEILING = (
     "The sink's ceiling, with ready bodies from a bare socket: {:,.0f} entries/s in bodies of "
@@ -148,7 +148,7 @@ def begin_peak() -> int:
     """Reset the peak of the process's memory, and return the present memory, in bytes."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # without Linux or the permission, only the peak since the start is known
+    except OSError:  # without a reset, `peak` returns the peak since the start of the process
         return peak()
     return resident()
 

@@ -1,10 +1,10 @@
-"""The end of a process that has 50 queued entries: its duration, and the lost entries.
+"""How long a process with 50 queued entries takes to end, and how many entries it loses.
 
 The benchmark measures the time from the last log call to the end of the process. A running app has
-delivered one entry before, so it has a connection, a token and a thread. The app's server works,
-has a closed port, or never answers. In a short script, the 50 entries are the first entries. If the
-server works, the benchmark subtracts the time in which the interpreter ends. If the server does not
-work, all clients wait together for seconds, so the results have only one decimal.
+delivered one entry before, so it has a connection, a token and a thread. The server either works,
+or has a closed port, or never answers. In a short script, the 50 entries are the first entries. If
+the server works, the benchmark subtracts the time that the interpreter needs to end. If the server
+does not work, all clients wait at the same time, so the results have only one decimal.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _one(bench: Bench, entrant: Entrant, case: str) -> tuple[float, int]:
 
 
 def _together(bench: Bench, case: str) -> dict[str, float | str]:
-    """Return the seconds from the last call to the end, if the server is closed or is silent."""
+    """If the server is closed or silent, return the seconds from the last call to the end."""
     bench.sink.reset()
     with (
         bench.all_at_once("exits", bench.entrants, is_warm=True) as children,
@@ -108,7 +108,7 @@ def _together(bench: Bench, case: str) -> dict[str, float | str]:
 
 
 def _spent(child: Child) -> float:
-    """Let the child log and end; return the seconds from its last call to its end or the limit."""
+    """Let the child log and end; return the seconds from the last call to the end, or the limit."""
     child.go_on()
     last_call: int = child.hear()["last_call"]
     if not child.end(_LIMIT):

@@ -27,7 +27,7 @@ COLUMNS = (
     Column("threads", "threads"),
     Column("resident MiB over the harness", "resident", 1),
 )
-_REST = 6.0  # seconds in which the timers that the last entry started can end
+_REST = 6.0  # seconds; longer than the timers that the last entry starts
 
 
 def run(bench: Bench) -> Report:

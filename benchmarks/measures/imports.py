@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.contestants import Entrant
 
 ROUNDS = 3
-_STARTS = 3  # starts in each round; one more start before them fills the caches
+_STARTS = 3  # the number of measured starts in a round; an earlier start fills the caches
 COLUMNS = (
     Column("ms over the interpreter", "ms", 1, has_spread=True),
     Column("modules", "modules"),

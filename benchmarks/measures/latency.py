@@ -1,4 +1,4 @@
-"""With a slow server: the lost entries, and the time from a log call until its entry arrives.
+"""How many entries are lost with a slow server, and how long each entry takes to arrive.
 
 The server answers each request after 20 or 100 ms. The app logs 1,000 or 5,000 entries a second, at
 an even rate. An entry has arrived when the server has received the entry's whole request.
@@ -43,7 +43,7 @@ def run(bench: Bench) -> Report:
     report = Report("latency", "A slow server: loss, and lag from the call to the server")
     for delay, rate in (
         _CASES[::3] if bench.is_quick else _CASES
-    ):  # only the smallest and the largest rate
+    ):  # a quick run has only the first and the last case
 
         def one(entrant: Entrant, delay: int = delay, rate: int = rate) -> Result:
             return _one(bench, entrant, delay, rate, seconds)
@@ -99,7 +99,7 @@ def inside(job: Job) -> None:
     job.wait()
     total, times = int(rate * seconds), array("q")
     start = time.monotonic()
-    limit = start + 2 * seconds  # a client that posts in the caller's thread can take too long
+    limit = start + 2 * seconds  # for slow clients, which post in the caller's thread
     while len(times) < total and (now := time.monotonic()) < limit:
         if len(times) > (now - start) * rate:
             time.sleep(_STEP)

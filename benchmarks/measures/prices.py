@@ -1,7 +1,7 @@
 """The cost of each feature of voyage-logger, and the cost of a request.
 
-The cost in a log call is measured with loggers that differ in one setting. One process calls the
-loggers in turn. The loggers' transport accepts all entries, and sends nothing while calls are
+The cost in a log call is measured with loggers that differ in only one setting. One process calls
+the loggers in turn. The loggers' transport accepts all entries, and sends nothing while calls are
 timed. Other features are measured without log calls, such as the start of a journey. For a request,
 the benchmark measures the CPU time for bodies of 1, 100 and 2,000 entries, with the transport of
 this client and with urllib3 alone.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchmarks._child import Job
 
 ROUNDS = 3
-_CALLS = 1_000  # calls of one logger before the next logger is called
+_CALLS = 1_000  # the number of calls of one logger before the next logger is called
 _TURNS = 12
 _REQUESTS = 200
 _SIZES = (1, 100, 2_000)
@@ -154,7 +154,7 @@ def _calls(contestant: Any, turns: int) -> Result:
 
 
 def _prepared(key: str, logger: Any, scope: ExitStack) -> Callable[[int, str], None] | None:
-    """Set up the context or journey around a call. Return the call, or None for the usual call."""
+    """Begin the context or journey for a call. Return the call, or None for the usual call."""
     if key == "context":
         scope.enter_context(logger.context(region="eu-west-1", release="2026.11"))
     elif key.startswith("steps-"):

@@ -1,8 +1,8 @@
 """Compares the spool with the queue in memory: log call, delivery of a backlog, and memory.
 
-As in `call`, calls come in bursts while the client delivers. For the delivery, a backlog is
-logged while the server is closed. Then the server is opened, and the client is flushed. The rate is
-measured from the first arrival to the last. The memory queue has room for the whole backlog.
+As in the benchmark `call`, calls come in bursts while the client delivers. Then the harness logs a
+backlog while the server is closed, opens the server, and flushes the client. The rate is measured
+from the first arrival to the last. The memory queue has room for the whole backlog.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def run(bench: Bench) -> Report:
 
 
 def _write_cost() -> float:
-    """Return how many microseconds an append takes: the median of some thousand appends."""
+    """Return how many microseconds an append takes: the median of several thousand."""
     line, times = b"x" * _ENTRY, []
     with TemporaryDirectory(prefix="bench-write-") as folder:
         file = os.open(f"{folder}/file", os.O_CREAT | os.O_WRONLY | os.O_APPEND)

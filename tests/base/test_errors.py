@@ -64,7 +64,7 @@ class TestErrors:
         "copied",
         [copy.copy, copy.deepcopy]
         + [
-            lambda error, protocol=protocol: pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - the pickle is our own
+            lambda error, protocol=protocol: pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - this test has made the pickle
             for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
         ],
     )
@@ -186,7 +186,7 @@ class TestLevels:
         ids=lambda value: str(value)[:9] if value < 10**9 else "huge",
     )
     def test_have_the_numbers_of_the_standard_library(self, number: int, rank: int) -> None:
-        """A level number of `logging` means the highest level that is not above this number."""
+        """A level number of `logging` is rounded down to the nearest level."""
         assert rank_of(number) == rank
 
     @pytest.mark.parametrize("junk", [None, True, False, "", "loud", 30.0, b"info", [], object()])

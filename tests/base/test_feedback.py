@@ -1,4 +1,4 @@
-"""If the client's own request causes a log call, the client makes no entry of this call."""
+"""If the client's own request causes a log call, the client makes no entry for this call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Doing(Recorder):
 
 
 def test_log_call_of_a_transport_makes_no_entry(make_logger: MakeLogger) -> None:
-    """If a transport logs during a request, no entry is made: the entry would cause a loop."""
+    """If a transport logs during a request, no entry is made: it would cause an endless loop."""
     transport = Doing()
     logger = make_logger(transport=transport, flush_interval=600)
     transport.todo = [lambda: logger.info("echo")]
@@ -62,7 +62,7 @@ def test_log_call_of_a_destructor_during_a_request_makes_an_entry(make_logger: M
 def test_record_of_logging_during_a_request_makes_no_entry(
     make_logger: MakeLogger, request: pytest.FixtureRequest
 ) -> None:
-    """If the app logs each `logging` record, records about the client's requests are left out."""
+    """If all `logging` records become entries, records about the client's requests do not."""
     transport = Doing()
     logger = make_logger(transport=transport, flush_interval=600)
 

@@ -97,7 +97,7 @@ def test_signature_names_the_fields() -> None:
 
 
 def test_signature_of_a_subclass_is_its_own() -> None:
-    """If a subclass defines `__init__`, its signature shows the arguments of this method."""
+    """The signature of a subclass shows the arguments of the subclass's own `__init__`."""
 
     class Labeled(Outcome):
         def __init__(self, label: str) -> None:
@@ -115,7 +115,7 @@ def test_value_survives_copies_and_pickles(again: Any) -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="copy.replace came with Python 3.13")
 def test_copy_replace_takes_it() -> None:
-    """`copy.replace` works for instances of these classes."""
+    """`copy.replace` works for instances of the value classes."""
     assert copy.replace(RESULT, pending=1).pending == 1  # type: ignore[attr-defined,unused-ignore]
 
 
@@ -155,7 +155,7 @@ def test_value_is_logged_where_no_code_has_loaded_dataclasses() -> None:
         "assert 'dataclasses' not in sys.modules\n"
     )
     source = Path(voyage_logger.__file__).parent.parent
-    # -S leaves out site-packages, whose hooks may import `dataclasses`.
+    # The option -S leaves out site-packages, whose hooks may import `dataclasses`.
     ran = python("-S", "-c", code, source)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["meta_data"]["r"] == {

@@ -35,7 +35,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Costs = dict[str, dict[str, float]]  # by kind ("opcodes"), then by scenario ("fields")
+    Costs = dict[str, dict[str, float]]  # for example {"opcodes": {"fields": 900.0}}
 
 HERE = Path(__file__).parent
 FILE = HERE / "budget.toml"
@@ -43,7 +43,7 @@ SOURCE = HERE.parents[1] / "src"
 
 SCENARIOS = ("fields", "bare", "filtered", "bound", "journey", "spool", "redacted", "worker")
 KINDS = ("opcodes", "calls", "blocks")
-# The share by which a count can exceed its budget. Instructions differ slightly from run to run.
+# The share by which a count can exceed its budget. The number of instructions varies slightly.
 OVER = {"instructions": 0.02, "opcodes": 0.0, "calls": 0.0, "blocks": 0.0}
 UNDER = 0.10
 
@@ -109,7 +109,7 @@ def _run(command: list[Any], environment: dict[str, str]) -> subprocess.Complete
 
 @contextlib.contextmanager
 def _environment() -> Iterator[dict[str, str]]:
-    """Yield environment variables for a run, without coverage and without random hashes."""
+    """Yield environment variables that turn off coverage and random hashes in a run."""
     with tempfile.TemporaryDirectory() as folder:
         yield {
             "PATH": os.environ.get("PATH", ""),
@@ -131,7 +131,7 @@ def build() -> str:
 
 
 def judge(kind: str, name: str, count: float, budget: float) -> str | None:
-    """Return a message if a count is above its budget or far below its budget, or else None."""
+    """If a count is above or far below its budget, return a message, or else None."""
     figures = f"{name}: {_figure(count)} {kind}, budget {_figure(budget)}"
     if count > budget * (1 + OVER[kind]):
         return f"{figures}: over it. Make it cheaper, or record why it must cost more"

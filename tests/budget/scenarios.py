@@ -3,9 +3,9 @@
     python scenarios.py run SCENARIO N   make N calls and end, for a tool that counts from outside
     python scenarios.py count            count from inside, and print JSON
 
-The counts must not depend on the clock, on chance, or on which of two threads is faster. So the
-worker waits while calls are counted, and all calls are made before the worker's costs are counted.
-This file imports few modules, because each import takes fifty times as long with valgrind.
+The counts must not depend on the clock, on chance, or on which of two threads is faster. Therefore
+the worker waits while calls are counted, and all calls are made before the worker's costs are
+counted. This file imports few modules, because each import takes fifty times as long with valgrind.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     Call = Callable[[], object]
 
 BATCH = 100
-WARM_UP = 256  # These log calls fill caches and are not counted.
-TRACED = 65  # The opcodes of these log calls are counted, and the functions that they call.
-RETAINED = 1024  # The memory of these log calls is counted. A deque's block has 64 items.
+WARM_UP = 256  # The number of log calls that only fill caches.
+TRACED = 65  # The number of log calls whose opcodes and function calls are counted.
+RETAINED = 1024  # The number of log calls whose memory is counted. A deque's block has 64 items.
 BATCHES = 12
 TIME_LIMIT = 200  # seconds; long, because a program takes fifty times as long with valgrind
 
@@ -112,7 +112,7 @@ def spool() -> Call:
 
 
 def redacted() -> Call:
-    """Return a log call with few fields, of which one is masked."""
+    """Return a log call with a few fields, one of which is masked."""
     logger = make()
     return lambda: logger.info("Signed in", meta_data={"user": "john", "password": "hunter2"})
 
@@ -189,12 +189,12 @@ def middle(counts: list[int]) -> int:
 
 
 def counts_of(call: Call) -> dict[str, float]:
-    """Return the median costs of a log call. The median leaves out rare, expensive calls."""
+    """Return the median costs of a log call. Rare, expensive calls do not change the median."""
     for _ in range(WARM_UP):
         call()
     tally = Tally()
     opcodes, calls = [], []
-    sys._getframe().f_trace_opcodes = True  # `settrace` of Python 3.12 needs this
+    sys._getframe().f_trace_opcodes = True  # otherwise Python 3.12 traces no opcodes
     sys.settrace(tally.trace)
     for _ in range(TRACED):
         before = tally.opcodes
@@ -262,7 +262,7 @@ def _in_worker(hook: Callable[[FrameType, str, object], Any]) -> Any:
 
 def overhead() -> float:
     """Return the bytes of memory that a queued entry uses in addition to its JSON."""
-    import tracemalloc  # noqa: PLC0415 - `run` needs no tracemalloc
+    import tracemalloc  # noqa: PLC0415 - `run` does not need `tracemalloc`
 
     gc.disable()
     logger = make()
@@ -297,7 +297,7 @@ def count_all() -> Iterator[tuple[str, dict[str, float]]]:
 if __name__ == "__main__":
     if sys.argv[1] == "run":
         run(sys.argv[2], int(sys.argv[3]))
-    # The overhead comes first: later, Python reuses tuples, which then seem to need no memory.
+    # The overhead is measured first: later, Python reuses tuples, which seem to need no memory.
     found = {"overhead": overhead(), "counts": dict(count_all())}
     print(json.dumps({"python": "{}.{}".format(*sys.version_info), **found}))
     sys.stdout.flush()

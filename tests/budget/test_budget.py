@@ -34,7 +34,7 @@ def costs() -> dict[str, Any]:
     ],
 )
 def test_cost_is_as_budgeted(costs: dict[str, Any], kind: str, scenario: str) -> None:
-    """The cost of each scenario is within its budget, and not far below its budget."""
+    """The cost of each scenario is neither above its budget nor far below its budget."""
     by_python = budget.load()[kind]
     if costs["python"] not in by_python:
         pytest.skip(f"budget.toml has nothing for Python {costs['python']}")
@@ -43,7 +43,7 @@ def test_cost_is_as_budgeted(costs: dict[str, Any], kind: str, scenario: str) ->
 
 
 def test_entry_takes_no_more_memory_than_the_queue_counts(costs: dict[str, Any]) -> None:
-    """An entry needs no more memory than its JSON and `RECORD_OVERHEAD`, which the queue counts."""
+    """An entry needs no more memory than the queue counts: its JSON and `RECORD_OVERHEAD`."""
     assert 0.75 * RECORD_OVERHEAD < costs["overhead"] <= RECORD_OVERHEAD
 
 
@@ -61,7 +61,7 @@ def test_entry_takes_no_more_memory_than_the_queue_counts(costs: dict[str, Any])
 def test_count_over_or_far_under_its_budget_is_reported(
     kind: str, count: float, complaint: str | None
 ) -> None:
-    """A count is reported if it exceeds its budget and tolerance, or is 10 % below its budget."""
+    """A count is reported if it exceeds its budget plus tolerance, or is 10 % below its budget."""
     said = budget.judge(kind, "fields", count, 1000)
     assert said is None if complaint is None else complaint in (said or "")
 

@@ -213,7 +213,7 @@ class TestLs:
     def test_ls_show_and_export_change_nothing(
         self, folder: Path, live: VoyageLogger, command: str
     ) -> None:
-        """`ls`, `show` and `export` change no files and no locks."""
+        """`ls`, `show` and `export` do not change any files or locks."""
         leave(folder, "info a", "error b")
         before = content(folder)
 
@@ -434,7 +434,7 @@ class TestExport:
     def test_export_writes_the_bytes_that_would_be_sent(
         self, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`export` writes the bytes of the entries that would be sent, in order."""
+        """For each entry, in order, `export` writes the same bytes that would be sent."""
         leave(folder, "info a\u00e9", "error b")
         before = content(folder)
         kept = sorted(

@@ -86,7 +86,7 @@ class TestReplay:
         live: VoyageLogger,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """`replay` says how many entries stay in the folder because their owners still run."""
+        """`replay` says how many entries stay because their owners are still running."""
         assert spool("replay", folder) == 0
         assert capfd.readouterr().out == (
             "There is nothing to send.\n1 entry of 1 owner left for running processes to send.\n"
@@ -379,7 +379,7 @@ class TestReplay:
         monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
-        """If the output is no terminal, a long `replay` regularly prints a line with its counts."""
+        """If the output is not a terminal, a long `replay` regularly prints a line with counts."""
         leave(folder, "info a", "info b")
         monkeypatch.setattr(_replaying, "_LINE_SECONDS", 0.0)
 

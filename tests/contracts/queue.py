@@ -83,7 +83,7 @@ class Order:
         assert seen == [entry(number) for number in range(10)]
 
     def test_take_returns_the_same_batch_until_it_is_settled(self, queue: Queue) -> None:
-        """If a batch is sent again, entries that were logged later are not in the batch."""
+        """If a batch is sent again, it does not contain entries that were logged later."""
         queue.append(entry("first"), INFO)
         queue.take(10, ROOMY)
         queue.append(entry("second"), CRITICAL)
@@ -101,7 +101,7 @@ class Take:
 
     @pytest.mark.parametrize(("room", "count"), [(22, 2), (21, 1), (11, 1), (10, 1), (1, 1)])
     def test_take_returns_at_most_max_bytes(self, queue: Queue, room: int, count: int) -> None:
-        """Each entry counts with one byte for a comma. The first entry is taken at any size."""
+        """For each entry, one byte for a comma is counted. The first entry can have any size."""
         for _ in range(3):
             queue.append(entry("xx"), INFO)
 
@@ -137,7 +137,7 @@ class Bounded:
         self.queue.append(self.entry(text), lane)
 
     def fill(self, *lanes: int) -> list[str]:
-        """Fill the queue with entries of some levels in turn, and return their texts."""
+        """Fill the queue with entries of the given levels in turn, and return their texts."""
         texts = [f"{LANES[lanes[n % len(lanes)]]} {n}" for n in range(self.capacity)]
         for number, text in enumerate(texts):
             self.append(text, lanes[number % len(lanes)])
@@ -145,7 +145,7 @@ class Bounded:
         return texts
 
     def take_all(self) -> list[str]:
-        self.queue.clear_urgent()  # as the worker does
+        self.queue.clear_urgent()  # the worker also does this before `take`
         found = [payload.split(b'"')[3].decode() for payload in take_all(self.queue)]
         self.queue.settle(len(found))
         return found
@@ -170,7 +170,7 @@ class FullQueue:
         assert full.take_all() == [text for text in texts if text not in low] + ["one more"]
 
     def test_full_queue_sheds_the_oldest_entries_of_a_level_first(self, full: Bounded) -> None:
-        """Of one level, the queue sheds the oldest entries, because new entries are more useful."""
+        """Within a level, the oldest entries are shed first, because new ones are more useful."""
         texts = full.fill(INFO)
         full.append("one more", INFO)
 
@@ -249,7 +249,7 @@ class FullQueue:
         assert_law(full.queue.stats())
 
     def test_full_queue_sheds_no_more_than_it_must(self, full: Bounded) -> None:
-        """After shedding, the queue has room for the entries of at most one file."""
+        """After shedding, the queue has room for fewer entries than one file holds."""
         for number in range(5 * full.capacity):
             full.append(number, INFO)
             assert len(full.queue) <= full.capacity
@@ -443,7 +443,7 @@ class Signals:
     def test_handler_that_logs_all_the_time_loses_no_count(
         self, make_queue: MakeQueue, max_entries: int, alarm: Any
     ) -> None:
-        """If a signal handler logs 1,000 times a second, nothing blocks, and all entries count."""
+        """If a handler logs 1,000 times a second, nothing blocks, and all entries are counted."""
         queue = make_queue(max_entries)
         by_handler = by_main = 0
 
@@ -498,8 +498,8 @@ def following(code: CodeType) -> dict[int, tuple[str, int]]:
 class Interruption:
     """Run `foreign` at the `at`-th place in `files` where CPython runs signal handlers.
 
-    CPython runs handlers at the start of a function, after a call and at a jump backward (3.10: at
-    any jump).
+    CPython runs handlers at the start of a function, after a call and at a backward jump (in 3.10:
+    at any jump).
     """
 
     def __init__(
@@ -549,9 +549,9 @@ class Interruption:
 
 
 class AfterCall:
-    """Run `foreign` directly after the `at`-th call of the function `name`, as a handler would run.
+    """Run `foreign` directly after the `at`-th call of the function `name`, as a handler would.
 
-    A profile function runs it, so coverage sees the interrupted code. A trace function hides it.
+    A profile function runs `foreign`, because a trace function would turn coverage off.
     """
 
     def __init__(self, name: str, foreign: Callable[[], object], at: int = 1) -> None:

@@ -29,7 +29,7 @@ class Model(RuleBasedStateMachine):
     Attributes:
         unit: An eighth of the size of the longest entry, in bytes.
         reason: The reason that the queue gives for shed entries.
-        turns: One of this many batches can carry the newest entries; 0: no batch can.
+        turns: Every `turns`-th batch can carry the newest entries (0: no batch can).
     """
 
     unit = 50
@@ -93,7 +93,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 6), eighths=st.integers(0, 24), rest=st.integers(1, 30))
     def take(self, count: int, eighths: int, rest: int) -> None:
-        self.queue.clear_urgent()  # as the worker does
+        self.queue.clear_urgent()  # the worker also does this before `take`
         left = eighths * self.unit + rest
         is_boarding = not self.flight
         expected = list(self.flight)
@@ -136,7 +136,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def drop_all(self) -> None:
         records: list[Record] = []
-        if not self.queue.is_durable:  # Otherwise all entries stay on the disk.
+        if not self.queue.is_durable:  # A durable queue keeps its entries on the disk.
             records = self.flight + self.waiting
             self.flight, self.waiting = [], []
         self.dropped.update(("closed", lane) for _, lane, _ in records)
@@ -167,7 +167,7 @@ class Model(RuleBasedStateMachine):
     def order_is_known(self) -> None:
         numbers = [number for number, _, _ in self.flight + self.waiting]
         oldest = self.queue.oldest()
-        # Until a segment is read, the queue may treat its first entry as older than it is.
+        # Until a segment is read, the queue can treat the first entry as older than it is.
         assert 0 < oldest <= min(numbers, default=NEVER)
         assert (oldest == NEVER) == (not numbers)
         assert self.queue.newest() == self.newest

@@ -1,4 +1,4 @@
-"""A client for the tests of the dev server. From the package, this file imports only API paths."""
+"""A client for tests of the dev server. This file imports only API paths from the package."""
 
 from __future__ import annotations
 

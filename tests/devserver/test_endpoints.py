@@ -574,7 +574,7 @@ def test_reset_restores_the_state_of_the_start(server: DevServer, client: Client
 
 
 def test_concurrent_writers_store_exactly_once(server: DevServer) -> None:
-    """If eight clients send, each entry is stored once, and each batch has its own number."""
+    """If eight clients send together, entries are stored once, and batch numbers are unique."""
 
     def write(writer: int) -> None:
         client = Client(server)

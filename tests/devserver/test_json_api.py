@@ -230,7 +230,7 @@ def test_other_origins_are_refused(server: DevServer, client: ApiClient) -> None
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_changes_need_the_json_type(server: DevServer, client: ApiClient, kind: str) -> None:
-    """A change needs the JSON Content-Type, so that a web page's simple request changes nothing."""
+    """Requests that make changes need the JSON Content-Type, which other sites cannot send."""
     client.store(entry("x"))
     headers = {"Content-Type": kind} if kind else {}
     assert client.api("POST", "reset", {}, headers)[0] == 415

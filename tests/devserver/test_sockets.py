@@ -350,7 +350,7 @@ def test_vanished_client_gets_no_answer_and_prints_nothing(
 
 
 def test_idle_connections_can_be_dropped(server: DevServer, connect: Open) -> None:
-    """If a batch is sent over a connection that the server has dropped, it is not stored."""
+    """A batch that is sent over a dropped connection is not stored."""
     idle, hanging = connect(), connect()
     token = sign_in(idle)
     server.script(Fault(hang=True))
@@ -384,7 +384,7 @@ def test_request_that_arrives_during_a_drop_is_not_handled(
     monkeypatch.setattr(_handler, "read_line", read_and_drop)
     with raw(server, f"POST {SIGN_IN_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) as client:
         assert read_all(client) == b""
-    until(lambda: dropped)  # the client may see the end before the call returns
+    until(lambda: dropped)  # the connection may end before `drop_idle_connections` returns
     assert dropped == [1]
     assert server.requests == []
 
@@ -453,7 +453,7 @@ def test_closed_server_accepts_no_client() -> None:
 def test_server_survives_a_lack_of_threads(
     server: DevServer, connect: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If no thread can be started for a client, the server disconnects this client only."""
+    """If no thread can be started for a client, the server disconnects only this client."""
     start = threading.Thread.start
 
     def drop_new(_: threading.Thread) -> None:
@@ -475,7 +475,7 @@ def test_server_survives_a_lack_of_files(server: DevServer, connect: Open) -> No
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket() as client:
         client.settimeout(0.2)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # only stdin, stdout and stderr
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # room only for stdin, stdout, stderr
         try:
             client.connect(("127.0.0.1", server.port))
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -593,7 +593,7 @@ def test_server_works_with_ipv6() -> None:
 
 
 def test_outage_refuses_new_connections_until_it_ends(server: DevServer, connect: Open) -> None:
-    """In an outage, idle connections end and new ones are refused. Running requests continue."""
+    """An outage ends idle connections and refuses new connections. Running requests continue."""
     idle, busy = connect(), connect()
     token = sign_in(idle)
     sign_in(busy)

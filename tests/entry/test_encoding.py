@@ -1,4 +1,4 @@
-"""Tests that any entry becomes strict JSON within the size limit."""
+"""Any entry becomes strict JSON within the size limit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def parse(payload: bytes) -> Any:
         return dict(pairs)
 
     data = json.loads(payload.decode(), parse_constant=refuse, object_pairs_hook=unique)
-    json.dumps(data, ensure_ascii=False).encode()  # This line raises if a lone surrogate is left.
+    json.dumps(data, ensure_ascii=False).encode()  # raises an error if a lone surrogate is left
     return data
 
 
@@ -112,7 +112,7 @@ class Unfinished:
     total: int = field(init=False)
 
 
-Pair = namedtuple("Pair", "left right")  # noqa: PYI024 - `namedtuple`, because libraries use it too
+Pair = namedtuple("Pair", "left right")  # noqa: PYI024 - libraries also use `namedtuple`
 
 
 class Plain:
@@ -350,7 +350,7 @@ HARSH: tuple[Any, ...] = (
     lambda: {Nameless(): 1},
 )
 
-# These texts may contain lone surrogates.
+# These texts can contain lone surrogates.
 any_text = st.text(st.characters(exclude_categories=()), max_size=40)
 scalars = (
     st.none()
@@ -631,7 +631,7 @@ class TestForms:
         ]
 
     def test_numpy_values_without_a_python_type_keep_their_meaning(self) -> None:
-        """Numpy's long floats keep their digits, times their unit, and records their names."""
+        """Long floats of numpy keep their digits, times their unit, and records their names."""
         np = pytest.importorskip("numpy")
         time = np.datetime64("2026-01-02T03:04:05.000000006", "ns")
         text = "2026-01-02T03:04:05.000000006"
@@ -731,7 +731,7 @@ class TestShape:
         assert TOO_DEEP not in json.dumps(sent(plain)) + json.dumps(sent(odd))
 
     def test_cycles_are_cut_and_marked(self) -> None:
-        """If a container contains itself, a mark replaces this item, and other items are sent."""
+        """If a list or dict contains itself, a mark replaces it, and other items are sent."""
         own_list: list[Any] = [1, {2}]
         own_list.append(own_list)
         own_dict: dict[Any, Any] = {"a": {2}}
@@ -761,7 +761,7 @@ class TestShape:
         ],
     )
     def test_many_shared_references_cost_little(self, kind: Any, leaf: object) -> None:
-        """If nested containers contain one container many times, the value is cut early."""
+        """If the same container appears many times in nested containers, the value is cut early."""
         value = nested(6, lambda inner: kind([inner] * 14), leaf)
 
         assert peak_memory(value, 4096) < 2_000_000
@@ -926,7 +926,7 @@ class TestTrimming:
         assert 4096 - 2 * MARK_LENGTH < len(encode({"message": text * 20_000}, 4096)) <= 4096
 
     def test_text_with_an_expensive_beginning_fits(self) -> None:
-        """If a text needs the most bytes at its beginning, the text is still cut enough."""
+        """If the beginning of a text needs the most bytes, the text is still cut enough."""
         assert len(encode({"message": "\x00" * 1000 + "a" * 50_000}, 2048)) <= 2048
 
     def test_an_entry_of_exactly_the_limit_is_whole(self) -> None:

@@ -145,7 +145,7 @@ class TestOrjson:
         "value", [Text("t"), Number(7), Mapping(k=1), date(2026, 1, 2), Point(1.0), 2**64, "\ud800"]
     )
     def test_refuses_values_that_are_not_exactly_plain(self, value: Any) -> None:
-        """If a value is not plain, `orjson` raises an error, and `json_data` encodes the value."""
+        """If a value is not plain, `orjson` raises an error; then `json_data` encodes the value."""
         quick = _json._orjson_encoder()
         assert quick is not None
 

@@ -129,12 +129,12 @@ def test_only_the_beginning_of_a_huge_key_is_compared() -> None:
 )
 @pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
 def test_values_of_similar_keys_are_sent(key: str, odd: object) -> None:
-    """Only equal names are secret: "auth" is secret, but "authenticated" is not masked."""
+    """Only whole names are compared: "auth" is masked, but "authenticated" is not masked."""
     assert masked({"meta_data": {key: "seen"}, "odd": odd})["meta_data"] == {key: "seen"}
 
 
 def test_documented_fields_are_sent_as_they_are(server: DevServer, make_logger: MakeLogger) -> None:
-    """The default secret names mask no documented field of the API."""
+    """The default secret names do not mask any documented field of the API."""
     fields: dict[str, Any] = {
         "event_name": "e",
         "event_flow_name": "f",

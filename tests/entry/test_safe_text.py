@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LEVELS_SHARED = 20  # Without a limit, the text of these lists would contain a million leaves.
 MOST_CALLS = 300_000
 
-Pair = namedtuple("Pair", "one two")  # noqa: PYI024 - `namedtuple` has no annotations
+Pair = namedtuple("Pair", "one two")  # noqa: PYI024 - this class needs no annotations
 
 
 class Leaf:
@@ -151,9 +151,9 @@ def _no_leaf_is_counted() -> None:
 def test_text_of_a_large_value_is_bounded_in_each_place(
     logger: VoyageLogger, recorder: Recorder, place: str
 ) -> None:
-    """A nested list that would print a million items gives a short text in each argument."""
+    """In each argument, a nested list that would print a million items gives a short text."""
     PLACES[place](logger, shared(SHARED["list"]))
-    assert Leaf.calls <= MOST_CALLS  # An exception in `Leaf` might be caught.
+    assert Leaf.calls <= MOST_CALLS  # counted, because an exception in `Leaf` might be caught
     assert logger.flush()
     assert len(recorder.entries) == 1
 

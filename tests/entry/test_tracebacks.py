@@ -37,7 +37,7 @@ def handled() -> None:
     try:
         caused()
     except KeyError:
-        raise OSError("context")  # noqa: B904 - this test needs a context
+        raise OSError("context")  # noqa: B904 - this test needs an exception with a context
 
 
 def test_usual_exception_is_printed_as_the_interpreter_does() -> None:
@@ -87,7 +87,7 @@ def test_deep_recursion_keeps_both_ends() -> None:
 
 
 def test_long_chain_is_cut() -> None:
-    """The text of 200 chained exceptions has the oldest and the latest ones in the usual order."""
+    """The text of 200 chained exceptions shows the oldest and the latest, in the usual order."""
     error: BaseException | None = None
     for number in range(200):
         link = ValueError(f"link {number}")
@@ -101,7 +101,7 @@ def test_long_chain_is_cut() -> None:
 
 
 def test_very_long_chain_is_followed_to_a_bound() -> None:
-    """The text of 5,000 chained exceptions has the latest ones, and is quickly made."""
+    """The text of 5,000 chained exceptions shows the latest exceptions, and is made quickly."""
     error: BaseException | None = None
     for number in range(5000):
         link = ValueError(f"link {number}")
@@ -115,7 +115,7 @@ def test_very_long_chain_is_followed_to_a_bound() -> None:
 
 
 def test_message_with_many_shared_lists_is_cut() -> None:
-    """If the `str` of an exception would need gigabytes, only its beginning is made."""
+    """If the text of an exception would need gigabytes, only the beginning is made."""
     value: Any = "x"
     for _ in range(30):
         value = [value, value]
@@ -153,7 +153,7 @@ def test_groups_show_their_members() -> None:
     assert "KeyError: 'b'" in text
 
 
-class Several(Exception):  # noqa: N818 - the name that a library uses before Python 3.11
+class Several(Exception):  # noqa: N818 - a library uses this name before Python 3.11
     def __init__(self, *members: BaseException) -> None:
         super().__init__("several")
         self.exceptions = members

@@ -1,4 +1,4 @@
-"""Tests which entries carry bound and ambient fields, and which fields take precedence."""
+"""Bound and ambient fields: which entries carry them, and which fields take precedence."""
 
 from __future__ import annotations
 

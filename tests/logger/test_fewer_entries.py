@@ -194,7 +194,7 @@ class TestTicketCooldown:
         assert [entry["event_flow_name"] for entry in server.tickets()] == ["checkout", "refund"]
 
     def test_tasks_open_one_ticket(self, make_logger: MakeLogger, recorder: Recorder) -> None:
-        """If tasks have the same incident, one task opens a ticket, and the others are counted."""
+        """If tasks log the same incident, one entry opens a ticket, and the others are counted."""
         logger = make_logger(transport=recorder, ticket_cooldown=3600)
         now = 0.0
         cooldown = logger._calls._cooldown
@@ -232,7 +232,7 @@ class TestTicketCooldown:
         assert "add_ticket" not in cooldown.apply({"add_ticket": True}, "incident 4999" * 100)
 
     def test_count_is_exact_in_threads(self) -> None:
-        """If threads have the same incident, one opens a ticket, and the others are counted."""
+        """If threads log one incident, one entry opens a ticket, and the others are counted."""
         now = 0.0
         cooldown = TicketCooldown(60, lambda: now)
         opened: list[Any] = []

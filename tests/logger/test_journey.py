@@ -172,7 +172,7 @@ def test_another_exception_opens_another_ticket(logger: VoyageLogger, sent: Any)
 def test_broken_exception_is_logged_and_passes(logger: VoyageLogger, sent: Any) -> None:
     """An exception whose `str` fails is logged, and the app gets the exception."""
 
-    class Broken(Exception):  # noqa: N818 - the name of the class is enough
+    class Broken(Exception):  # noqa: N818 - a short name is clear enough in a test
         def __str__(self) -> str:
             raise RuntimeError("no text")
 
@@ -437,7 +437,7 @@ def test_decorated_object_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_object_marked_as_coroutine_function_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """If an instance is marked as a coroutine function, the journey ends with the coroutine."""
+    """For an instance marked as coroutine function, the journey ends when the coroutine ends."""
     if sys.version_info < (3, 12):
         pytest.skip("nothing can be marked")
 
@@ -456,7 +456,7 @@ def test_object_marked_as_coroutine_function_is_a_journey(logger: VoyageLogger, 
 
 
 def test_closing_entry_names_what_is_decorated(logger: VoyageLogger, sent: Any) -> None:
-    """For a `partial`, the closing entry names the function; for an instance, the class."""
+    """The closing entry names the function of a `partial`, or the class of an instance."""
 
     class Handler:
         def __call__(self) -> None:

@@ -100,7 +100,7 @@ def test_carrier_masks_the_logger_s_secrets(make_logger: MakeLogger, recorder: R
     ids=["mapping", "wsgi", "bytes", "asgi"],
 )
 def test_headers_are_taken_in_all_forms(form: Any) -> None:
-    """Headers can be a dict or pairs, text or bytes. The name of the header can be in any case."""
+    """Headers can be a dict or a list of pairs, as text or bytes, in upper or lower case."""
     assert unpack(form("flow=checkout")).fields == {"event_flow_name": "checkout"}
 
 
@@ -132,7 +132,7 @@ def test_given_fields_win_over_carried_ones(logger: VoyageLogger, recorder: Reco
 
 
 def test_flow_s_name_can_be_forced(logger: VoyageLogger, recorder: Recorder) -> None:
-    """The header gives the name of the flow, unless `event_flow_name` is given."""
+    """The name of the flow comes from the header, unless the app gives `event_flow_name`."""
     with logger.continue_journey({HEADER: "flow=checkout"}, event_flow_name="charge"):
         pass
     logger.flush()

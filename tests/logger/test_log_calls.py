@@ -68,7 +68,7 @@ def test_methods_send_the_vendor_s_entry(sent: Any, method: str, level: str) -> 
 
 
 def test_message_may_be_a_keyword(sent: Any) -> None:
-    """The message may be given as the keyword `message=`, as in the vendor's example."""
+    """The message can be given as the keyword `message=`, as in the vendor's example."""
     assert sent(lambda logger: logger.info(message="hello"))[0]["message"] == "hello"
 
 
@@ -198,7 +198,7 @@ def test_given_method_name_wins(sent: Any) -> None:
 def test_message_is_formatted_as_in_the_standard_library(
     sent: Any, args: tuple[Any, ...], text: str
 ) -> None:
-    """Messages are formatted as in `logging`. Arguments that do not fit are also sent."""
+    """Messages are formatted as in `logging`. If the arguments do not fit, they are also sent."""
     assert sent(lambda logger: logger.info(*args))[0]["message"] == text
 
 
@@ -220,7 +220,7 @@ def test_exception_adds_the_traceback(sent: Any) -> None:
 
 @pytest.mark.parametrize("form", ["exception", "tuple", "true"])
 def test_exc_info_takes_all_forms(sent: Any, form: str) -> None:
-    """`exc_info` may be True, an exception or a tuple, as in the standard library."""
+    """`exc_info` can be True, an exception or a tuple, as in the standard library."""
 
     def log(logger: VoyageLogger) -> None:
         try:
@@ -301,7 +301,7 @@ def test_failing_before_send_sends_the_entry_and_one_notice(
 
 
 def test_before_send_may_log(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """`before_send` can log. If its calls are nested too deeply, one entry is dropped."""
+    """`before_send` can log. If `before_send` is nested too deeply, an entry is dropped."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         logger.debug("from inside")
@@ -463,12 +463,12 @@ class Hostile:
     ],
 )
 def test_no_argument_makes_a_log_call_raise(sent: Any, call: Any) -> None:
-    """A log call raises no exception for any argument, even if the argument's methods raise."""
+    """A log call raises no exception, even if all methods of an argument raise exceptions."""
     assert len(sent(lambda logger: call(logger, Hostile()), timestamps=True)) == 1
 
 
 def test_log_call_at_the_end_of_the_stack_does_not_raise(sent: Any) -> None:
-    """Near the recursion limit, no error of a log call comes from code inside the package."""
+    """Near the recursion limit, no error in a log call comes from the package's own code."""
     depths: list[int] = []
 
     def dive(logger: VoyageLogger, depth: int) -> None:
@@ -616,7 +616,7 @@ def test_worker_that_dies_is_replaced(make_logger: MakeLogger) -> None:
     for worker in [thread for thread in threading.enumerate() if thread.name == "voyage-logger"]:
         worker.join(10)
     logger.info("two")
-    until(lambda: logger.stats().delivered == 2)  # No flush: the log call has started the worker.
+    until(lambda: logger.stats().delivered == 2)  # The log call has already started the worker.
     assert [entry["message"] for entry in deadly.entries] == ["one", "two"]
 
 

@@ -251,7 +251,7 @@ class TestRulesAcrossArguments:
         VoyageLogger("app", max_spool_bytes=2 * MIB, transport=Nowhere())
 
     def test_the_least_that_fits_is_taken(self) -> None:
-        """For each of these options, the smallest allowed value is valid."""
+        """For each size option, the smallest allowed value is valid."""
         least = 1024 + BODY_OVERHEAD
 
         logger = VoyageLogger(
@@ -310,7 +310,7 @@ class TestGoodArguments:
     @given(st.text(max_size=60))
     @settings(max_examples=40, deadline=None)
     def test_or_bad_ones_there_is_no_third(self, text: str) -> None:
-        """For any text as a URL, the constructor either works or raises a `ConfigurationError`."""
+        """Whatever the URL is, the constructor either works or raises a `ConfigurationError`."""
         for url in (text, f"https://{text}", f"http://host:{text}", f"https://host/{text}"):
             try:
                 found = endpoint(base_url=url).base_url
@@ -364,7 +364,7 @@ class TestPrecedence:
         variable: str | None,
         expected: str,
     ) -> None:
-        """The argument `environment` takes precedence. A blank variable counts as not set."""
+        """The argument takes precedence over the variable. A blank variable counts as not set."""
         if variable is not None:
             monkeypatch.setenv("VOYAGE_LOGS_ENVIRONMENT", variable)
 
@@ -391,7 +391,7 @@ class TestPrecedence:
         variable: str | None,
         expected: Path | None,
     ) -> None:
-        """The argument `spool_dir` takes precedence. A blank variable counts as not set."""
+        """The argument takes precedence over the variable. A blank variable counts as not set."""
         if variable is not None:
             monkeypatch.setenv("VOYAGE_LOGS_SPOOL_DIR", variable)
 
@@ -412,7 +412,7 @@ class TestPrecedence:
         assert endpoint().credentials is None
 
     def test_of_each_half_of_the_credentials(self) -> None:
-        """One of key and secret can come from an argument, and the other from a variable."""
+        """The key can come from an argument and the secret from a variable, or the reverse."""
         assert endpoint(api_key="a", **KEYS).credentials == Credentials("a", "secret")
         assert endpoint(api_secret="b", **KEYS).credentials == Credentials("key", "b")
 
@@ -448,7 +448,7 @@ class TestSnippetVariables:
     @pytest.mark.parametrize("name", SNIPPET)
     @pytest.mark.parametrize("other", [{}, {"VOYAGE_API_KEY": " ", "VOYAGE_API_SECRET": " "}])
     def test_do_not_count_alone(self, name: str, other: dict[str, str]) -> None:
-        """VOYAGE_API_KEY alone is not used: the package `voyageai` has the same variable."""
+        """VOYAGE_API_KEY alone is not used: the package `voyageai` reads the same variable."""
         found = endpoint(**{**other, name: "alone"})
 
         assert found.credentials is None

@@ -1,4 +1,4 @@
-"""A copied or unpickled logger is the same logger, or in another process an equal logger."""
+"""A copied or unpickled logger is the same logger; in another process, it is an equal logger."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_all_arguments_but_the_secrets_travel(
 
 
 def test_every_argument_of_the_constructor_is_accounted_for() -> None:
-    """A pickle either contains an argument of the constructor, or a list names it as left out."""
+    """Each argument of the constructor is in the pickle, or in the list of omitted arguments."""
     code = VoyageLogger.__init__.__code__
     names = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)

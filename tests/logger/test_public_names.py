@@ -11,7 +11,7 @@ import pytest
 import voyage_logger
 from voyage_logger import VoyageLogger, transports
 
-VALUES = {"DEFAULT_REDACTED_KEYS", "__version__"}  # texts, which have no module
+VALUES = {"DEFAULT_REDACTED_KEYS", "__version__"}  # these values are texts, which have no module
 PUBLIC = [
     *((voyage_logger, name) for name in voyage_logger.__all__ if name not in VALUES),
     (transports, "ConsoleTransport"),

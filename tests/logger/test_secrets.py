@@ -163,7 +163,7 @@ def test_no_repr_shows_them(signed_in: tuple[VoyageLogger, Transport]) -> None:
 def test_no_pickle_carries_them(
     signed_in: tuple[VoyageLogger, Transport], dumps: Callable[[object], bytes]
 ) -> None:
-    """Pickles contain no secret, with any protocol of pickle."""
+    """Pickles contain no secret, whatever the pickle protocol is."""
     logger, transport = signed_in
     with_transport = VoyageLogger("app", transport=transport)
     assert_clean(dumps(logger), dumps(transport), dumps(with_transport))
@@ -289,7 +289,7 @@ def test_no_word_of_delivery_shows_them(
     transport = logger._transport
     outcome = transport.send([json.dumps(ENTRY).encode()])
     logger.close(timeout=0)
-    until(lambda: errors)  # The worker may call `on_error` a little later.
+    until(lambda: errors)  # The worker can call `on_error` a little later.
     captured = capfd.readouterr()
     assert captured.err
     for error in errors:

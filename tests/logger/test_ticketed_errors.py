@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Tickets = Callable[[], dict[str, bool]]
 
 
-class Group(Exception):  # noqa: N818 - the same name as the class of Python 3.11
+class Group(Exception):  # noqa: N818 - the class in Python 3.11 has the same name
     """An exception group whose class is not built in, as in a backport for Python 3.10."""
 
     def __init__(self, *exceptions: BaseException) -> None:
@@ -163,7 +163,7 @@ def test_exception_with_a_broken_property_passes(
 def test_exception_with_other_exceptions_is_no_group(
     logger: VoyageLogger, tickets: Tickets, exceptions: Any
 ) -> None:
-    """An exception is not a group if its attribute `exceptions` has another type."""
+    """An exception is not a group if its `exceptions` is not a tuple of exceptions."""
     error = Group()
     error.exceptions = exceptions
     with (
@@ -210,7 +210,7 @@ def test_journey_that_is_over_keeps_nothing(logger: VoyageLogger) -> None:
 
 
 def test_exception_in_the_place_of_another_is_another() -> None:
-    """If a new exception gets the `id` of a freed exception, it still opens its own ticket."""
+    """If a new exception has the `id` of a freed exception, the new one still opens a ticket."""
     ticketed = Ticketed()
     error = ValueError("x")
     address = id(error)

@@ -233,7 +233,7 @@ def run_in_the_loop(logger: VoyageLogger, main: Callable[[], Awaitable[object]])
 def test_freed_task_keeps_its_own_context(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Since Python 3.12, the entry about a failed, freed task has the context of the task."""
+    """If a failed task is freed, its entry has the task's context (since Python 3.12)."""
 
     async def work() -> None:
         fail()
@@ -260,7 +260,7 @@ def test_freed_task_keeps_its_own_context(
 def test_freed_future_has_no_context(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """If a freed future has failed, its exception is logged once, without a context."""
+    """If a failed future is freed, its exception is logged once, without a context."""
 
     async def child(user: str) -> None:
         with logger.context(app_user_id=user):
@@ -298,7 +298,7 @@ def test_callback_keeps_its_own_context(logger: VoyageLogger, recorder: Recorder
 def test_failure_reported_by_a_library_has_the_present_context(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """If a library reports a failure to the event loop, the entry has the reporter's context."""
+    """If a library reports a failure to the event loop, the entry has the library's context."""
 
     async def main() -> None:
         with logger.context(app_user_id="alice"):
@@ -402,7 +402,7 @@ def test_exception_that_leaves_the_with_block_is_logged_once(
 
 
 def test_exit_that_leaves_the_with_block_is_not_logged(logger: VoyageLogger) -> None:
-    """If `SystemExit` or `KeyboardInterrupt` ends the `with` block, it is not logged."""
+    """If `SystemExit` or `KeyboardInterrupt` ends the `with` block, nothing is logged."""
     undo = logger.capture_uncaught()
     with pytest.raises(SystemExit), logger:
         raise SystemExit

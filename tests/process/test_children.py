@@ -44,7 +44,7 @@ def test_fork_sends_each_entry_once(server: DevServer) -> None:
 
 @needs_fork
 def test_child_makes_connections_of_its_own(server: DevServer) -> None:
-    """A forked child opens new connections: on old ones, it would get its parent's answers."""
+    """A forked child opens new connections: old ones could bring the answers for its parent."""
     done = run(
         server,
         """\
@@ -105,7 +105,7 @@ def test_grandchildren_send_their_own_entries(server: DevServer) -> None:
 
 @needs_fork
 def test_child_that_calls_sys_exit_sends_its_entries(server: DevServer) -> None:
-    """If a forked child calls `sys.exit`, its entries are sent, and its exit code stays."""
+    """If a forked child calls `sys.exit`, its entries are sent, and its exit code is kept."""
     done = run(
         server,
         """\
@@ -132,7 +132,7 @@ fork_at_exit = pytest.mark.skipif(
 @needs_fork
 @fork_at_exit
 def test_child_that_is_forked_in_an_exit_hook_has_the_full_time(server: DevServer) -> None:
-    """If a child is forked after Ctrl-C interrupted the parent's exit, it has its full time."""
+    """A child that is forked after Ctrl-C interrupts the parent's exit has its full time limit."""
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
@@ -496,7 +496,7 @@ def test_uwsgi_without_threads_is_warned_of_once(
     """If uWSGI runs without threads, the first log call prints a line with the missing option.
 
     The test uses a fake module `uwsgi` that has the values of version 2.0.31, because the
-    compilation of uWSGI takes longer than all tests.
+    compilation of uWSGI takes longer than all tests together.
     """
     done = run(
         server,

@@ -1,4 +1,4 @@
-"""Tests that at exit a process sends its entries within its time limit, and reports losses.
+"""At exit, a process sends its entries within its time limit, and reports losses.
 
 The matrix combines each ending of a program with each kind of server. The first test of each
 variant runs all programs of this variant, four at a time, because a program waits most of the time.
@@ -89,7 +89,7 @@ CODES = {
 }
 AWAY = ("refusing", "hanging", "unresolvable")
 SERVERS = ("healthy", *AWAY)
-PATIENT = 5.0  # seconds; even a busy machine can send all entries in this time
+PATIENT = 5.0  # seconds; even a busy machine can send all entries within this time
 
 # For each variant: the flags of Python, and whether stderr is closed.
 VARIANTS = {
@@ -105,7 +105,7 @@ def shutdown_of(kind: str) -> float:
 
 
 def is_in_time(done: Done, kind: str) -> bool:
-    """Return True if the exit hooks, or the exit if no hooks run, took no longer than allowed."""
+    """Return True if the exit hooks were in time. If no hooks ran, the whole exit is measured."""
     most = shutdown_of(kind) + 1
     return done.hook_seconds < most if done.hook_seconds > 0 else done.exit_seconds < most + SLACK
 
@@ -143,7 +143,7 @@ def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
         }
 
         def run_one(cell: tuple[str, str]) -> Cell:
-            """Run a program, and run it again if it took too long, perhaps on a busy machine."""
+            """Run a program. If it took too long, run it again: the machine may have been busy."""
             for _ in range(3):
                 found = run_once(cell)
                 if is_in_time(found.done, cell[1]):
@@ -205,7 +205,7 @@ each_ending = pytest.mark.parametrize(
 def test_entries_arrive_when_the_server_can_take_them(
     matrix: Matrix, variant: str, ending: str
 ) -> None:
-    """If the server works, each entry arrives once for every ending, and stderr is empty."""
+    """However the program ends, each entry arrives once and stderr is empty if the server works."""
     cell = matrix(variant, ending, "healthy")
     assert cell.logged <= set(cell.arrived)
     assert len(set(cell.arrived)) == len(cell.arrived)
@@ -239,7 +239,7 @@ def test_losses_at_exit_are_counted_exactly(
     cell = matrix(variant, ending, kind)
     assert cell.arrived == []
     losses = cell.done.losses
-    told = (" lost (", ": entries are waiting: ")  # on a slow machine, a line has the second text
+    told = (" lost (", ": entries are waiting: ")  # slow machines print lines with the second text
     assert [line for line in words_of(cell.done) if not any(map(line.__contains__, told))] == []
     if VARIANTS[variant][1] or ending == "sigterm":  # SIGTERM ends Python before a line is written
         assert losses == []

@@ -62,7 +62,7 @@ def test_import_is_cheap() -> None:
         "print(*set(sys.argv[2:]) & set(sys.modules))"
     )
     source = str(Path(voyage_logger.__file__).parent.parent)
-    # -S leaves out site-packages, which may import other modules.
+    # The option -S leaves out site-packages, which may import other modules.
     found = python("-I", "-S", "-c", code, source, *SLOW)
     assert (found.returncode, found.stdout.split()) == (0, [])
 
@@ -152,7 +152,7 @@ def test_log_call_asks_little_of_the_system(
     tmp_path: Path, scenario: str, expected: dict[str, int]
 ) -> None:
     """Most log calls make only the expected system calls."""
-    for _ in range(3):  # repeated, because the worker may do something rare
+    for _ in range(3):  # the worker might make rare calls in one of three attempts
         once = system_calls(tmp_path, scenario, CALLS)
         twice = system_calls(tmp_path, scenario, 2 * CALLS)
         a_call = {name: round((twice[name] - once[name]) / CALLS, 1) for name in twice}
@@ -183,7 +183,7 @@ def test_log_call_reads_and_writes_nothing_else(
         "    return [int(count) for count in re.findall(r'sysc[rw]: (\\d+)', text)]\n"
         f"call = {code}\n"
         "for _ in range(10): call()\n"
-        "io(); first = io(); second = io()\n"  # the difference is the cost of `io()`
+        "io(); first = io(); second = io()\n"  # the difference is the cost of one `io()` call
         f"for _ in range({CALLS}): call()\n"
         "third = io()\n"
         "print(*(c - b - (b - a) for a, b, c in zip(first, second, third)))\n"

@@ -156,7 +156,7 @@ logger.info("x")
 
 
 def test_without_threads_flush_and_exit_deliver(server: DevServer) -> None:
-    """If no thread can be started, the thread that calls flush or exit sends the entries."""
+    """If no thread can be started, flush and exit send the entries in the calling thread."""
     done = run(
         server,
         """\
@@ -196,7 +196,7 @@ def test_ctrl_c_while_the_thread_starts_leaves_a_logger_that_works(server: DevSe
 
 
 def test_without_threads_deleted_logger_delivers_at_exit(server: DevServer) -> None:
-    """If no thread can be started, the exit sends the entries of a logger that the app deleted."""
+    """If no thread can be started, entries of a deleted logger are sent at exit."""
     done = run(
         server,
         """\
@@ -324,7 +324,7 @@ def test_daemon_threads_that_log_during_exit_do_not_fill_stderr(
         shutdown=BRIEF,
     )
     assert done.exit_seconds < BRIEF + SLACK
-    lost = [line for line in done.losses if "shutdown" in line]  # no lines about a full queue
+    lost = [line for line in done.losses if "shutdown" in line]  # without lines about a full queue
     assert len(lost) <= 2
     assert sum(int(line.split()[1]) for line in lost) >= 40
 

@@ -175,7 +175,7 @@ def test_counts_are_right_after_a_recursion_error(tmp_path: Path, call: str, kep
 
 
 def test_entries_of_destructors_at_any_allocation_arrive(server: DevServer) -> None:
-    """If any memory allocation can call a `__del__` method that logs, its entries arrive."""
+    """If any memory allocation can call a `__del__` method that logs, these entries arrive."""
     found, stderr = run(
         """\
         logger = VoyageLogger("app", max_queue_size=1_000_000, flush_interval=0.01)

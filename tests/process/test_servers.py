@@ -63,7 +63,7 @@ def paths(server: DevServer) -> list[str]:
 
 
 def wait_for_paths(server: DevServer, count: int) -> None:
-    """Wait for `count` entries of requests. Entries from the start of workers do not count."""
+    """Wait for `count` entries about requests. Other entries do not count."""
     seen = server.count()
     while len(paths(server)) < count:
         server.wait_for_entries(seen + 1)
@@ -84,7 +84,7 @@ def wait_for_paths(server: DevServer, count: int) -> None:
 def test_entries_of_gunicorn_workers_arrive_once_through_restarts(
     server: DevServer, tmp_path: Path, worker: str, is_preloaded: bool, number: int
 ) -> None:
-    """If gunicorn restarts its workers, or ends, each entry of its workers arrives once."""
+    """Each entry of a worker arrives once, even if gunicorn restarts its workers or ends."""
     (tmp_path / "shop.py").write_text(WSGI)
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         port = listener.getsockname()[1]
@@ -203,7 +203,7 @@ print(logger.stats().delivered, flush=True)
 def test_celery_child_that_is_replaced_sends_its_entries(server: DevServer, tmp_path: Path) -> None:
     """When Celery replaces a child, the entries of the old child arrive.
 
-    The new child runs no task, because it may be killed at once: if the broker's transport has no
+    The new child runs no task, because it may be killed soon: if the broker's transport has no
     event loop, Celery 5.7 forks the child in a thread, and the end of the thread kills the child.
     """
     arguments = ("--concurrency", "1", "--max-tasks-per-child", "2")

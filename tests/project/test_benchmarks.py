@@ -115,7 +115,7 @@ def test_raw_streams_are_counted_across_pieces(sink: Sink) -> None:
             connection.sendall(stream[start : start + 333])
             size = min(start + 333, len(stream))
             deadline = time.monotonic() + LIMIT
-            while sink.count()[1] < size:  # so that the sink reads each piece separately
+            while sink.count()[1] < size:  # this wait lets the sink read each piece separately
                 assert time.monotonic() < deadline
     stored = sink.stored()
     assert len(stored.requests) > 10
@@ -124,7 +124,7 @@ def test_raw_streams_are_counted_across_pieces(sink: Sink) -> None:
 
 
 def test_sink_is_slow_on_request(sink: Sink) -> None:
-    """The sink can delay its answers. The recorded time is when the request arrived."""
+    """The sink can delay its answers. The recorded time is the request's arrival time."""
     sink.reset(delay_ms=150)
     start = time.monotonic_ns()
     post(sink, body(7))
@@ -168,7 +168,7 @@ def test_sink_can_accept_connections_and_never_answer(sink: Sink) -> None:
 def test_each_client_gets_the_answer_it_needs(
     sink: Sink, path: str, status: int, content: bytes
 ) -> None:
-    """The sink answers each client like the service for which the client was made."""
+    """The sink answers each client in the way that the client's usual service answers."""
     found, answer = post(sink, b"x", path)
     assert found == status
     assert content in answer
@@ -186,7 +186,7 @@ def test_worst_round_counts_for_losses(sink: Sink, key: str) -> None:
 
 
 def test_client_that_fails_in_one_round_is_named(sink: Sink) -> None:
-    """If a client fails in one round, its result comes from the other rounds, with a message."""
+    """If a client fails in one round, a message says so. Its result is from the other rounds."""
     bench = Bench(sink, ENTRANTS[:1], rounds=2)
     outcomes: Iterator[dict[str, int] | ChildError] = iter([ChildError("out of luck"), {"lost": 0}])
 

@@ -1,4 +1,4 @@
-"""Tests that the commands in CONTRIBUTING.md work, and that the paths in it exist."""
+"""The commands in CONTRIBUTING.md work, and the files that it mentions exist."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
 
 
 def commands(beginning: str) -> list[str]:
-    """Return the page's commands that begin with a text. Fail if the page has none."""
+    """Return the page's commands that begin with the given text. Fail if the page has none."""
     found = [command for command in COMMANDS if command.startswith(beginning)]
     assert found, beginning
     return found
@@ -47,7 +47,7 @@ def test_quick_check_passes_as_written(command: str) -> None:
 
 
 def test_command_for_one_test_finds_it() -> None:
-    """The command that selects tests by name finds tests. The test only collects the tests."""
+    """The command that selects tests by name finds tests. This test does not run those tests."""
     (command,) = [command for command in commands("pytest tests/") if " -k " in command]
     done = run(f"{command} --collect-only -q -n 0")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -62,14 +62,14 @@ def test_command_for_long_tests_has_a_known_mark() -> None:
 
 
 def test_every_session_that_is_named_exists() -> None:
-    """Each nox session that the page names is in the noxfile."""
+    """All nox sessions that the page mentions are in the noxfile."""
     sessions = re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
     named = {command.removeprefix("nox -s ") for command in commands("nox -s ")}
     assert named <= set(sessions)
 
 
 def test_every_path_that_is_named_exists() -> None:
-    """Each file and folder that the page names exists."""
+    """All files and folders that the page mentions exist."""
     words = [word for command in COMMANDS for word in shlex.split(command)] + QUOTED
     named = {word for word in words if "/" in word and " " not in word} - {".venv/bin/activate"}
     assert len(named) >= 8

@@ -76,7 +76,7 @@ def test_rooms_import_no_private_helper_of_another_room() -> None:
 
 
 def test_foreign_modules_have_one_importer() -> None:
-    """One module alone imports the HTTP client, and one module alone imports the file locks."""
+    """Only one module imports the HTTP client, and only one module imports the file locks."""
     assert shown(foreign(package_imports())) == []
 
 
@@ -204,7 +204,7 @@ def test_guard_sees_a_foreign_module_in_a_second_file(source: str) -> None:
 
 
 def test_private_access_has_its_reason() -> None:
-    """Code reads private attributes only of its own class or of CPython, or states a reason."""
+    """Each access to a private attribute has a stated reason, except in a few listed files."""
     lines = [
         (path, line)
         for path, text in SOURCES.items()

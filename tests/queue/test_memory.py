@@ -272,7 +272,7 @@ class TestReentry:
     def test_handler_that_drops_all_while_entries_are_settled_counts_each_once(
         self, interrupted: str, at: int, rejected: str
     ) -> None:
-        """If a handler drops entries while they are settled, they count as dropped only."""
+        """If a handler drops entries while they are settled, they count only as dropped."""
         queue = MemoryQueue(10, ROOMY)
         for _ in range(3):
             queue.append(b"x", INFO)
@@ -298,7 +298,7 @@ class TestReentry:
 
     @pytest.mark.parametrize("times", [1, 1000])
     def test_stats_end_though_a_handler_logs_during_each_read(self, times: int) -> None:
-        """`stats` reads again after a handler has logged, but it does not read for ever."""
+        """`stats` reads again after a handler has logged, but it does not read forever."""
         queue = MemoryQueue(NEVER, ROOMY)
 
         class Disturbing:
@@ -345,7 +345,7 @@ def test_first_reads_a_lane_again_after_a_destructor_has_logged() -> None:
     thresholds = gc.get_threshold()
 
     class Logging:
-        """Logs in its destructor. An instance is freed by the garbage collector only."""
+        """Logs in its destructor. Only the garbage collector frees an instance."""
 
         def __init__(self) -> None:
             self.itself = self

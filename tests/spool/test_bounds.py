@@ -1,4 +1,4 @@
-"""Tests that the spool keeps its limits and its order, and loses no entry at exit."""
+"""The spool keeps its limits and its order, and loses no entry at exit."""
 
 from __future__ import annotations
 
@@ -338,7 +338,7 @@ class TestEnd:
         with Child(server, folder, self.CODE) as child:
             (seconds,), words = child.end()
 
-        assert float(seconds) < 15  # seconds; longer exits wait for the server
+        assert float(seconds) < 15  # seconds; a slower exit waits for the server
         assert "lost" not in words
         server.release()
         server.reset()
@@ -460,7 +460,7 @@ class TestBacklog:
     def test_backlog_of_the_oldest_owner_is_sent_first(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """The worker sends twelve dead owners' entries, oldest owner first, eight at a time."""
+        """Twelve dead owners' entries are sent: oldest owner first, eight owners at a time."""
         for number in [3, 11, 0, 7, 1, 10, 2, 9, 4, 8, 6, 5]:
             leave(folder, server, [f"left {number}"], owner=f"00000000{number:02}-7-00000007")
         make_logger(spool_dir=folder, flush_interval=0.05).info("own")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.loggers import MakeLogger
     from voyage_logger.devserver import DevServer
 
-# This program logs numbers until it is killed. It prints a number after its log call has returned.
+# This program logs numbers until it is killed. A number is printed after its log call has returned.
 LOG_ON = """\
     seed, run = int(sys.argv[2]), sys.argv[3]
     choose = random.Random(seed).choice
@@ -40,7 +40,7 @@ LOG_ON = """\
 
 
 class Matrix:
-    """Kills processes that share a folder, and compares the logged entries with the sent ones."""
+    """Kills processes that share a folder, and compares the logged and the sent entries."""
 
     def __init__(self, server: DevServer, folder: Path, seed: int) -> None:
         self.server, self.folder = server, folder
@@ -127,7 +127,7 @@ def run_matrix(
 def test_kill_at_any_moment_loses_no_entry(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:
-    """A kill at any moment loses no entry, and only entries in flight may arrive twice."""
+    """A kill at any moment loses no entry, and only entries in flight can arrive twice."""
     run_matrix(server, make_logger, tmp_path / "spool", 4, is_kind=True)
 
 
@@ -270,7 +270,7 @@ def test_running_process_adopts_entries_of_a_new_dead_process(
         assert running.hears() == "started"
         assert ending.hears() == "logged"
         ending.kill()
-        until(lambda: running.answer() == "50")  # the worker may adopt the entries
+        until(lambda: running.answer() == "50")  # the worker might adopt the entries
         assert running.end() == ([], "")
 
     assert sorted(messages(server)) == sorted([*[f"slow {n}" for n in range(50)], "hello"])

@@ -1,4 +1,4 @@
-"""Tests that rejected entries are reported as rejected, and kept as dead letters."""
+"""Rejected entries are reported as rejected, and are kept as dead letters."""
 
 from __future__ import annotations
 

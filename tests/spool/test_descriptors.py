@@ -236,7 +236,7 @@ FORK = """\
 def test_fork_during_an_adoption_leaves_the_lock_to_the_parent(
     server: DevServer, tmp_path: Path, at: str
 ) -> None:
-    """A fork during an adoption: when the parent dies, the lock is free, although a child runs."""
+    """A child that is forked during an adoption does not keep the lock when its parent dies."""
     leave(tmp_path, server, ["left"], owner=OWNER)
     with Child(server, tmp_path, FORK, at) as child:
         assert child.hears() == "the child lives"

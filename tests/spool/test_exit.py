@@ -119,7 +119,7 @@ def test_exit_does_not_wait_for_a_dead_server(
 def test_exit_does_not_wait_for_a_server_that_stopped_working(
     server: DevServer, folder: Path
 ) -> None:
-    """If the server's last answer was an error, the end of the process does not wait for it."""
+    """If the server's last answer was an error, the exit does not wait for the server."""
     tried_again = "    while logger.stats().requests < 2: logger.flush(timeout=0.1)\n"
     code = SLOWLY.replace("    began = ", f"{tried_again}    began = ")
     server.script(Fault(status=503), *[Fault(hang=True)] * 10)

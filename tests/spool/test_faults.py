@@ -204,7 +204,7 @@ class TestLeftFiles:
     def test_control_characters_in_a_foreign_name_are_escaped(
         self, make_logger: MakeLogger, folder: Path, said: Callable[[], list[str]]
     ) -> None:
-        """Reports escape control characters: a file name could contain commands to a terminal."""
+        """Control characters are escaped in reports: a file name could hold terminal commands."""
         folder.mkdir(mode=0o700)
         (folder / "x\x1b[2J\nvoyage-logger: forged").touch()
         logger = make_logger(spool_dir=folder, flush_interval=600)
@@ -360,7 +360,7 @@ class TestLeftFiles:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """If the entries of owners are for another server, the folder is not listed more often."""
+        """Owners whose entries are for another server do not cause more listings of the folder."""
         for number in range(20):
             owner = f"00000000{number:02d}-7-00000007"
             leave(folder, server, ["a"], destination="https://elsewhere.example", owner=owner)
@@ -573,7 +573,7 @@ class TestUnusableFolder:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """If the file system has no locks, entries wait in memory."""
+        """If the file system does not support locks, entries wait in memory."""
 
         def flock(_descriptor: int, _operation: int) -> None:
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -621,7 +621,7 @@ class TestUnusableFolder:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """If the file system has no locks, no files of other processes are taken over."""
+        """If the file system has no locks, files of other processes are not taken over."""
 
         def flock(_descriptor: int, _operation: int) -> None:
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

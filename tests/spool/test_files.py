@@ -54,7 +54,7 @@ class Agent:
     """Reads new lines of the segments, as a log agent does.
 
     Args:
-        folder: The spool.
+        folder: The folder of the spool.
     """
 
     def __init__(self, folder: Path) -> None:

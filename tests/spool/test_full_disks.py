@@ -50,7 +50,7 @@ class Ballast:
     """Files of another program. These files fill the disk.
 
     Args:
-        disk: The folder in which the disk is mounted.
+        disk: The folder where the disk is mounted.
         kind: What these files use up: "bytes" or "files".
     """
 
@@ -82,7 +82,7 @@ class Ballast:
 @pytest.fixture(params=["bytes", "files"])
 def ballast(disk: Path, request: pytest.FixtureRequest) -> Ballast:
     ballast = Ballast(disk, request.param)
-    ballast.place.mkdir()  # the folder then already has room for this name
+    ballast.place.mkdir()  # made now, while the disk has room for this folder
     return ballast
 
 
@@ -261,7 +261,7 @@ def test_only_one_log_call_writes_to_a_full_disk(
 def test_full_disk_leaves_no_half_dead_letter(
     server: DevServer, make_logger: MakeLogger, disk: Path, said: Callable[[], list[str]]
 ) -> None:
-    """A dead letter that finds no room is reported, and other dead letters stay readable."""
+    """If there is no room for a dead letter, a line says so; other dead letters stay readable."""
     server.rules = Rules(refuse_containing="bad")
     logger = make_logger(spool_dir=disk / "spool", flush_interval=600)
     ballast = Ballast(disk, "bytes")

@@ -173,7 +173,7 @@ class TestDeadLetters:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """When dead letters fill an eighth of the spool, more rejected entries are only counted."""
+        """If dead letters fill an eighth of the spool, later rejected entries are only counted."""
         server.rules = Rules(refuse_containing="bad")
         bounds: dict[str, Any] = {
             "max_spool_bytes": 256 * KIB,

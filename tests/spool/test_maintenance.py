@@ -164,7 +164,7 @@ def test_segment_that_vanishes_after_the_listing_is_left_out(
 
 
 def test_dead_letter_that_a_person_has_changed_has_no_entry(folder: Path, segment: Path) -> None:
-    """A dead letter has no entry if a person has added a JSON member after the entry."""
+    """If a person has changed the JSON of a dead letter, the dead letter is shown as unreadable."""
     facts = {**json.loads(LETTER), "note": "seen by a person"}
     line = json.dumps(facts, separators=(",", ":")).encode() + b"\n"
     (folder / DEAD).write_bytes(line)

@@ -288,7 +288,7 @@ class TestReentry:
             assert_law(stats)
             assert stats.accepted == 17 + has_come, f"place {at}"
             waiting = len(queue)
-            # One of the entries may be in memory, if the spool had no room for it.
+            # If the spool had no room for one of the entries, this entry is in memory.
             assert waiting - 1 <= stats.spooled <= stats.pending == waiting, f"place {at}"
             taken = len(full.take_all())
             taken += len(full.take_all())  # Entries in memory are taken in another batch.

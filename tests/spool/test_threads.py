@@ -66,7 +66,7 @@ def adopted(queue: SpoolQueue) -> int:
 
 
 class Watched:
-    """A `disk_lock` that records threads that wait for it, and threads with `queue.lock`."""
+    """A `disk_lock` that records if a thread waits for it, or already holds `queue.lock`."""
 
     def __init__(self, queue: Any) -> None:
         self.inner, self.lock = queue._segments.disk_lock, queue.lock

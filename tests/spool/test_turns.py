@@ -1,4 +1,4 @@
-"""Tests which entries the next request carries while there is a backlog."""
+"""While there is a backlog, the queue chooses which entries the next request carries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOWHERE: Any = SimpleNamespace(url="nowhere")
 
 @pytest.fixture
 def make_queue(folder: Path) -> Iterator[MakeQueue]:
-    """Return a function that makes a queue with a number of adopted entries."""
+    """Return a function that makes a queue with a given number of adopted entries."""
     made: list[SpoolQueue] = []
 
     def make(adopted: int = 0, max_bytes: int = 16 << 20) -> SpoolQueue:
@@ -180,7 +180,7 @@ def test_entries_of_all_turns_are_settled_where_they_stand(
     waits = Waits(queue)
     waits.go_on(requests, new=70, entries=40)
     sent = [text for each in waits.requests for text in each]
-    queue.take(40, 1 << 20)  # these entries stay in flight
+    queue.take(40, 1 << 20)  # the taken entries stay in flight
     queue.close("killed")
     following = SpoolQueue(
         10_000, 1 << 20, SpoolSettings(folder, 16 << 20, None, NOWHERE.url), Diagnostics()

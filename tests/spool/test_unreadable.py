@@ -36,7 +36,7 @@ names = errno.errorcode.__getitem__
 
 @pytest.fixture
 def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
-    """Make each opening of a segment of level info fail, and return a list of the failures."""
+    """Make every `open` of a segment of level info fail, and return the list of failures."""
 
     def fail(number: int, *, first: int = 1) -> list[int]:
         real, count, failures = os.open, itertools.count(1), []

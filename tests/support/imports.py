@@ -50,7 +50,7 @@ class Import(NamedTuple):
     importer: str
     imported: str
     name: str = ""
-    kind: str = "run time"  # other kinds: "types only", "in a function", "in a string"
+    kind: str = "run time"  # or "types only", "in a function", "in a string"
 
     def __str__(self) -> str:
         """Return the import as one line for the output of a failing test."""
@@ -94,7 +94,7 @@ class _Reader:
         self._loads_by_name = False
 
     def imports_in(self, tree: ast.Module) -> Iterator[Import]:
-        # If the file uses `import_module` or `__import__`, any string may be a module name.
+        # If the file uses `import_module` or `__import__`, any string can be a module name.
         self._loads_by_name = any(
             getattr(node, field, None) in {"import_module", "__import__"}
             for node in ast.walk(tree)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from voyage_logger.devserver import DevServer
 
-SHUTDOWN = 5.0  # Seconds that loggers get at exit; with a working server, less is enough.
+SHUTDOWN = 5.0  # Seconds that loggers get at exit; with a working server, less time is enough.
 BRIEF = 0.4  # Seconds that loggers get at exit if no server answers.
 SLACK = 4.0  # Seconds by which an exit on a busy machine can exceed its limit.
 TIME_LIMIT = 60.0  # Seconds for one program, or for one line from a program.
@@ -94,7 +94,7 @@ class Child:
     def hears(self) -> str:
         """Return the next line on stdout, or "" if the process has ended."""
         assert self.process.stdout is not None
-        # `os.read` reads single bytes. Later lines stay in the pipe, so that `end` can read them.
+        # This loop reads single bytes. Later lines stay in the pipe, so that `end` can read them.
         descriptor, line = self.process.stdout.fileno(), b""
         while not line.endswith(b"\n"):
             is_said, _, _ = select.select([descriptor], [], [], TIME_LIMIT)

@@ -88,7 +88,7 @@ class Relay:
         if method == b"CONNECT":
             upstream = self._connect(int(target.rpartition(b":")[2]))
             client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        else:  # only one request: the next request may be for another server
+        else:  # handles only one request: the next request may be for another server
             origin, _, path = target.removeprefix(b"http://").partition(b"/")
             upstream = self._connect(int(origin.rpartition(b":")[2]))
             rest = rest.replace(b"Connection: keep-alive", b"Connection: close")

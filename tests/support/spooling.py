@@ -136,7 +136,7 @@ def leave(
     if sent is not None:
         note = {"segment": path.name, "sent": sent}
         (folder / f"v1.{owner}.sent").write_text(json.dumps(note) + "\n")
-    # The lock file is made last and in one step: a running process may immediately use it.
+    # The lock file is made last and in one step: a running process could use it immediately.
     facts = {"pid": 7, "started": "", "destination": destination or server.url}
     lock = folder.parent / f"{owner}.being-made"
     lock.write_text(json.dumps(facts) + "\n")

@@ -85,7 +85,7 @@ logger.info("x", event_name=5)  # type: ignore[arg-type]  # pyright: ignore[repo
 logger.info("x", add_ticket="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 VoyageLogger("app", sample=0.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
-# Fields may come from a typed or an untyped dict.
+# Fields can come from a typed or an untyped dict.
 flow: LogFields = {"event_flow_name": "checkout", "app_user_id": "u"}
 logger.info("x", **flow)
 extra: dict[str, Any] = {"cart_size": 3}
