@@ -44,7 +44,7 @@ def test_fork_sends_each_entry_once(server: DevServer) -> None:
 
 @needs_fork
 def test_child_makes_connections_of_its_own(server: DevServer) -> None:
-    """A forked child opens new connections: old ones could bring the answers for its parent."""
+    """A forked child opens new connections: old connections could carry answers for its parent."""
     done = run(
         server,
         """\
@@ -105,7 +105,7 @@ def test_grandchildren_send_their_own_entries(server: DevServer) -> None:
 
 @needs_fork
 def test_child_that_calls_sys_exit_sends_its_entries(server: DevServer) -> None:
-    """If a forked child calls `sys.exit`, its entries are sent, and its exit code is kept."""
+    """If a forked child calls `sys.exit`, its entries are sent, and its exit code is unchanged."""
     done = run(
         server,
         """\
@@ -136,7 +136,7 @@ def test_child_that_is_forked_in_an_exit_hook_has_the_full_time(server: DevServe
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
-        server.wait_for_requests(1, endpoint="batch")  # the next request is sent only at exit
+        server.wait_for_requests(1, endpoint="batch")  # no batch is sent before the exit
         process.send_signal(signal.SIGINT)
 
     done = run(
@@ -324,6 +324,52 @@ def test_child_can_delete_a_logger_whose_lock_was_held_at_the_fork(server: DevSe
     assert messages(server) == ["parent"]
 
 
+LATE_IMPORTS = {
+    "_logger.callables": 'logger.journey("x")(print)',
+    "_logger.journey_header": 'logger.journey("x").__enter__().carrier()',
+    "_logger.uncaught": "logger.capture_uncaught()",
+    "_logger.sampling": 'VoyageLogger("b", sample={"info": 0.5})',
+    "_logger.collapse": 'VoyageLogger("b", collapse=1)',
+    "_logger.ticket_cooldown": 'VoyageLogger("b", ticket_cooldown=60)',
+    "_queue.spool": 'VoyageLogger("b", spool_dir=folder)',
+    "transports._console_transport": "voyage_logger.transports.ConsoleTransport()",
+}
+
+
+@needs_fork
+@pytest.mark.parametrize("module", LATE_IMPORTS)
+def test_child_that_is_forked_during_a_late_import_can_use_the_feature(
+    server: DevServer, tmp_path: Path, module: str
+) -> None:
+    """If a thread is importing a module of the package, a fork waits for the end of the import."""
+    done = run(
+        server,
+        f"""\
+        import voyage_logger.transports
+        folder, importing = {str(tmp_path)!r}, threading.Event()
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                if name == "voyage_logger.{module}":
+                    importing.set()
+                    threading.Event().wait(0.2)
+        def use():
+            {LATE_IMPORTS[module]}
+        sys.meta_path.insert(0, Slow())
+        threading.Thread(target=use).start()
+        assert importing.wait(10)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            use()
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        sys.exit(os.waitstatus_to_exitcode(status))
+        """,
+        flags=FORKING,
+    )
+    assert (done.code, done.err) == (0, "")
+
+
 MULTIPROCESSING = """\
 import contextlib, multiprocessing, os, signal, sys, threading
 from concurrent.futures import ProcessPoolExecutor
@@ -408,9 +454,9 @@ def test_children_of_multiprocessing_deliver_when_they_end(
     """Children of multiprocessing run no exit hooks, but each entry of a child arrives once.
 
     At the end of its `with` block, a pool ends its children with SIGTERM, so the children call
-    `flush_on_sigterm`. The script repeats the signal, because a child may miss it: CPython does
+    `flush_on_sigterm`. The script repeats the signal, because a child can miss it: CPython does
     not run a Python handler if the signal arrives just before the main thread blocks in a lock.
-    A pool's child without a task blocks in a lock.
+    A child of a pool blocks in a lock while it has no task.
     """
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"the system has no {method}")

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.feedback import apart
+from voyage_logger._base.fork_locks import loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,13 +115,14 @@ def takes_a_line(stream: object, seconds: float = 0.0) -> bool:
     A pipe can take a line if the pipe has at least 4 KiB of free space.
     """
     try:
-        from select import select  # noqa: PLC0415 - rarely needed
+        with loading:
+            from select import select  # noqa: PLC0415 - rarely needed
 
         number = stream.fileno()  # type: ignore[attr-defined]
         # If `seconds` is 0, gevent's `select` directly calls the operating system's `select`.
         return bool(select([], [number], [], seconds)[1])
-    # The code above fails on Windows, or if the descriptor is missing or greater than 1,023.
-    except Exception:  # noqa: BLE001 - The app may have made the stream, so any error is possible.
+    # `select` fails on Windows, and if the stream's descriptor is missing or greater than 1,023.
+    except Exception:  # noqa: BLE001 - A stream that the app has made can raise any error.
         return True
 
 

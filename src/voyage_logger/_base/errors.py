@@ -56,7 +56,7 @@ class ConfigurationError(VoyageError, ValueError):
 
     def __init__(self, parameter: str, value: object, rule: str) -> None:
         super().__init__(f"{parameter}={_shown(value)}: must be {rule}")
-        self.args = (parameter, value, rule)  # Unpickling calls the class with `args`.
+        self.args = (parameter, value, rule)  # Python unpickles an error from its `args`.
         self.parameter = parameter
         self.value = value
         self.rule = rule

@@ -2,10 +2,11 @@
 
 The fork hooks in `_delivery/exit_and_fork.py` acquire both locks before each fork.
 
-A thread holds `loading` while it imports the HTTP libraries. If a fork happened during the import,
-the child process would have incomplete modules. A thread holds `opening` while it opens or closes a
-lock file. A child process that is forked during this time could inherit the open lock file, but
-would not close the file. Then the parent's entries would stay locked after the parent has ended.
+A thread holds `loading` while a function imports a module. If a fork happened during the import,
+the child process would wait forever when it imports the same module. A thread holds `opening` while
+it opens or closes a lock file. A child process that is forked during this time could inherit the
+open lock file, but would not close the file. Then the parent's entries would stay locked after the
+parent has ended.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._base.fork_locks import loading
+
 if TYPE_CHECKING:
     from typing import NoReturn, TypeVar
 
@@ -26,7 +28,7 @@ else:
         return lambda function: function
 
 
-_UNFIT = ("__dict__", "__weakref__")  # A class with slots cannot define these names.
+_UNFIT = ("__dict__", "__weakref__")  # A class with slots cannot define these attributes.
 
 
 @dataclass_transform(frozen_default=True)
@@ -50,7 +52,7 @@ def as_dict(value: Any) -> dict[str, Any]:
 
 
 def replace(value: T, /, **changes: Any) -> T:
-    """Return a copy of the instance. In the copy, the fields in `changes` have new values."""
+    """Return a copy of the instance. The fields in `changes` get new values in the copy."""
     return type(value)(**{**as_dict(value), **changes})
 
 
@@ -61,7 +63,8 @@ class _Signature:
         if owner.__init__ is not Value.__init__:
             # If a subclass defines its own `__init__`, the signature of this `__init__` is correct.
             raise AttributeError("__signature__")
-        from inspect import Parameter, Signature  # noqa: PLC0415 - `inspect` is slow to import
+        with loading:
+            from inspect import Parameter, Signature  # noqa: PLC0415 - `inspect` is slow to import
 
         kind, defaults = Parameter.POSITIONAL_OR_KEYWORD, owner._defaults  # noqa: SLF001
         return Signature(

@@ -4,7 +4,7 @@ What must stay true: a pickle contains no secrets. If another process loads seve
 logger, the process gets the same logger from each pickle. If the process that made a logger loads a
 pickle of this logger, the process gets the original logger. A forked child gets the logger that the
 child has inherited. Transports follow the same rules as loggers. Loading a pickle starts no thread,
-opens no connection, and takes no lock: a forked child could have inherited a lock that is held.
+opens no connection, and takes no lock except `loading`, which each fork waits for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from voyage_logger._base.fork_locks import loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +53,7 @@ class Restorable:
 
     @classmethod
     def _from(cls, arguments: dict[str, Any]) -> Restorable:
-        """Make an instance from pickled arguments. Missing secrets must not raise an error."""
+        """Make an instance from pickled arguments. If secrets are missing, raise no error."""
         return cls(**arguments)
 
     @property
@@ -84,14 +86,14 @@ def restore(kind: type[Restorable], name: str, arguments: dict[str, Any]) -> Res
     found = _equal(kind, arguments)
     if found is None:
         found = kind._from(arguments)  # noqa: SLF001 - `kind` is a subclass of `Restorable`.
-        found._name = name  # noqa: SLF001 - A later pickle of `found` must contain the same name.
+        found._name = name  # noqa: SLF001 - A later pickle of `found` must contain this name, too.
     if _restored.get(name) is known:
         _restored[name] = found
     return _restored[name]
 
 
 def _equal(kind: type[Restorable], arguments: dict[str, Any]) -> Restorable | None:
-    """Return an instance that this process made with the same class and arguments, or None.
+    """Return an instance that this process made from this class and these arguments, or None.
 
     An instance whose arguments included secrets never matches, because pickles contain no secrets.
     """
@@ -111,9 +113,10 @@ def _key(arguments: dict[str, Any]) -> Key | None:
     """Return a pickle of each argument, or None if an argument cannot be pickled.
 
     Comparing pickles does not call the `__eq__` methods of the arguments. Each argument is pickled
-    separately: a common pickle would be different if two arguments were the same object.
+    separately: one common pickle would depend on whether two arguments are the same object.
     """
-    import pickle  # noqa: PLC0415 - `pickle` is slow to import and rarely needed
+    with loading:
+        import pickle  # noqa: PLC0415 - `pickle` is slow to import and rarely needed
 
     try:
         return tuple((name, pickle.dumps(_ordered(arguments[name]))) for name in sorted(arguments))

@@ -64,5 +64,5 @@ class Settings:
 
 
 def variable(environ: Mapping[str, str], name: str) -> str:
-    """Return an environment variable, stripped of outer spaces. Return "" if it is not set."""
+    """Return an environment variable without outer spaces, or "" if the variable is not set."""
     return environ.get(name, "").strip()

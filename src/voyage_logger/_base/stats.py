@@ -7,7 +7,7 @@ from typing import Any
 
 from voyage_logger._base.frozen import as_dict, frozen
 
-# The reasons of the client for dropped entries: the keys of `Stats.dropped_by`.
+# The client's reasons for dropping entries: the keys of `Stats.dropped_by`.
 QUEUE_FULL = "queue_full"
 SPOOL_FULL = "spool_full"
 SPOOL_DELETED = "spool_deleted"

@@ -4,8 +4,8 @@ What must stay true: this module does not read a clock, start a thread or genera
 So `benchmarks/fleet.py` can simulate ten thousand clients in one process.
 
 The constants below are the result of simulations with `benchmarks/fleet.py`. The results are in
-docs/fleet.md. The length of a pause is random, from 50 % to 100 % of its maximum. With a range from
-0 % to 100 %, clients would make about 50 % more attempts during an outage.
+docs/fleet.md. The length of a pause is random, from 50 % to 100 % of its maximum. If a pause could
+be 0 % of its maximum, clients would make about 50 % more attempts during an outage.
 
 The method is from https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 """
@@ -42,7 +42,7 @@ def pause(outcome: Outcome, attempt: float, random: Callable[[], float]) -> floa
     ceiling = min(cap, BASE * growth)
     wish = min(max(0.0, outcome.retry_after or 0.0), RETRY_AFTER_CAP)
     chance = random()
-    if wish > 0:  # Add a random part: the server might send the same Retry-After to all clients.
+    if wish > 0:  # Add random seconds: the server might send the same Retry-After to all clients.
         return wish + chance * max(ceiling, min(wish, CAP))
     return ceiling * (1 + chance) / 2
 
@@ -51,8 +51,8 @@ class Failures:
     """Counts failed attempts, to compute the next pause. Only the worker uses this class.
 
     A failure raises the count by 1, and a success lowers the count by 0.5. So pauses grow if more
-    than a third of the attempts fail. If a success set the count to 0, the pause after the next
-    failure would be at most half a second, even if the server is overloaded.
+    than a third of the attempts fail. If each success reset the count to 0, the pause after the
+    next failure would be at most half a second, even if the server is overloaded.
 
     `in_a_row` is the number of failures since the last success. `unauthorized` is the number of
     times in a row that the server has refused a token.
@@ -76,6 +76,6 @@ class Failures:
         self._level = 0.0
 
     def make_up(self) -> None:
-        """Lower the count after a success. A refused batch is a success, too: the server works."""
+        """Lower the count after a success. A refused batch counts, too: the server works."""
         self._level = max(0.0, self._level - FORGIVENESS)
         self.in_a_row = self.unauthorized = 0

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from voyage_logger.transports import BaseTransport
 
     class Pacer(Protocol):
-        """The methods of the worker that `BatchDelivery` calls."""
+        """The worker's methods that `BatchDelivery` calls."""
 
         def begin_attempt(self) -> float | None: ...
         def back_off(self, outcome: Outcome, attempt: float) -> None: ...
@@ -179,7 +179,7 @@ class BatchDelivery:
             self._queue.settle(len(chunk), rejected=self._reason, words=self._words)
 
     def _shorten(self, record: Record) -> Record | None:
-        """Shorten an entry. Return None if the entry was shortened before or is too short."""
+        """Shorten an entry. Return None if the entry was shortened before or is already short."""
         sequence, lane, payload = record
         fitting = min(len(payload) // 2, self._size.bytes - 1)
         limit = min(len(payload) - 1, max(fitting, MIN_LIMIT))
@@ -194,7 +194,7 @@ class BatchDelivery:
 def _raised(error: Exception) -> Outcome:
     """Return the outcome of an attempt in which the transport raised an exception.
 
-    The outcome does not contain the exception's message, because the message may contain a secret.
+    The outcome does not contain the exception's message, because the message can contain a secret.
     An `ImportError` counts as `BLOCKED`, because the next attempt would fail in the same way.
     """
     cause = None
@@ -209,6 +209,6 @@ def _raised(error: Exception) -> Outcome:
 
 
 def _halves(records: list[Record]) -> list[list[Record]]:
-    """Split the records. Return the newer half, and then the older half, which is sent first."""
+    """Return the newer half and the older half of the records. The older half is sent first."""
     middle = len(records) // 2
     return [records[middle:], records[:middle]]

@@ -46,8 +46,8 @@ _is_hooked = False
 _is_rest_told = False  # True once the last exit hook has started.
 _exit_began_at: float | None = None
 _drained_at: float | None = None  # The time when the last drain ended, or None during a drain.
-# When the last call of `flush_all` began and ended. If the exit begins soon after the call, the
-# duration of the call is subtracted from the time that the exit can use.
+# The times when the last call of `flush_all` began and ended. If the exit begins soon after the
+# call, the duration of the call is subtracted from the time that the exit can use.
 _flushed_from = _flushed_until = 0.0
 # Only the main thread uses the next two variables, because signal handlers run in the main thread.
 _drains_under_way = 0
@@ -80,10 +80,10 @@ def hold(pipeline: Drainable) -> None:
 def is_exiting() -> bool:
     """Return True after the exit hooks of the process have started to run.
 
-    When exit hooks run, `threading` has already marked the main thread as ended. In another thread,
-    the end of the main thread does not prove that the process exits: threads can run for days after
-    the main thread has ended. During exit, each log call sends its own entry, because Python does
-    not run an exit hook that is registered during exit.
+    When exit hooks run, `threading` has already marked the main thread as ended. For other
+    threads, an ended main thread does not prove that the process exits: threads can run for days
+    after the main thread has ended. During exit, each log call sends its own entry, because Python
+    does not run an exit hook that is registered during exit.
     """
     if _exit_began_at is not None:
         return True
@@ -94,12 +94,12 @@ def is_exiting() -> bool:
 def exit_began_at() -> float:
     """Return the time from which the `shutdown_timeout` is counted.
 
-    The result is the start of the exit plus the time in which no drain was running. The first call
-    records the current time as the start of the exit. If `flush_all` has just run, the recorded
-    time is earlier by up to the duration of `flush_all`.
+    The result is the time when the exit began, plus the seconds in which no drain was running. The
+    first call records the current time as the start of the exit. If `flush_all` has just run, the
+    recorded time is earlier by up to the duration of `flush_all`.
     """
     global _exit_began_at  # noqa: PLW0603 - A process exits only once.
-    now, drained_at = monotonic(), _drained_at  # Copy: other threads can change `_drained_at`.
+    now, drained_at = monotonic(), _drained_at  # Copy it: other threads can change `_drained_at`.
     if _exit_began_at is None:
         taken, since = _flushed_until - _flushed_from, now - _flushed_until
         _exit_began_at = now - max(0.0, taken - since)
@@ -146,8 +146,8 @@ def _exit_clock_running() -> Iterator[None]:
 def is_told_later(pipeline: Drainable) -> bool:
     """Return True, and keep the pipeline, if a later exit hook will report the pipeline's losses.
 
-    In child processes of `multiprocessing` and Celery, which run no exit hooks, the result is
-    False: the main thread is still alive when the pipelines are drained.
+    The result is False in child processes of `multiprocessing` and Celery: they run no exit hooks,
+    and their main thread is still alive when the pipelines are drained.
     """
     if _is_rest_told or threading.main_thread().is_alive():
         return False
@@ -164,7 +164,7 @@ def _tell_rest() -> None:
 
 
 def flush_all() -> None:
-    """Send all entries within `shutdown_timeout`. Do not drop entries: the process may continue."""
+    """Send all entries within `shutdown_timeout`. Do not drop entries: the process can continue."""
     global _flushed_from, _flushed_until
     with _signals_deferred():
         began = monotonic()
@@ -179,8 +179,8 @@ def flush_all() -> None:
 def after_drain(action: Callable[[], None]) -> bool:
     """If a signal interrupts a drain or `flush_all`, call `action` when the drain or flush is done.
 
-    A second drain inside the first drain could wait forever, because the worker may run in the same
-    thread. If neither a drain nor `flush_all` is running, do nothing and return False.
+    A second drain inside the first drain could wait forever, because the worker might run in the
+    same thread. If neither a drain nor `flush_all` is running, do nothing and return False.
     """
     if not _drains_under_way:
         return False
@@ -210,7 +210,7 @@ def _all_pipelines() -> list[Drainable]:
 
 
 def _before_fork() -> None:
-    # Wait for imports in other threads: in the child, an unfinished import would never finish.
+    # Wait until other threads finish their imports: the child could never finish these imports.
     loading.acquire(timeout=LOADING_SECONDS)
     opening.acquire(timeout=OPENING_SECONDS)
 
@@ -222,7 +222,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _exit_began_at, _drained_at, _drains_under_way  # noqa: PLW0603 - A child process has its own exit.
+    global _exit_began_at, _drained_at, _drains_under_way  # noqa: PLW0603 - A child process exits separately.
     _exit_began_at = _drained_at = None
     _drains_under_way = 0
     _afterwards.clear()

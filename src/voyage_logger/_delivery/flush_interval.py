@@ -38,7 +38,7 @@ class FlushInterval:
         self._is_resting = True
 
     def remaining(self, now: float, random: Callable[[], float]) -> float:
-        """Return the seconds until entries are due, or at most 0 if entries are due now."""
+        """Return the seconds until entries are due. If entries are due now, return 0 or less."""
         if self._is_resting:
             self._is_resting = False
             wait = phase if self._due <= now else interval
@@ -54,7 +54,7 @@ def interval(seconds: float, random: Callable[[], float]) -> float:
 def phase(seconds: float, random: Callable[[], float]) -> float:
     """Return the length of the first interval after a start or after an interval without entries.
 
-    The length is 10 % to 110 % of the flush interval. So clients that started at the same time soon
-    send at different times. With `interval` alone, the clients would send together for minutes.
+    The length is 10 % to 110 % of the flush interval. Without `phase`, clients that started at the
+    same time would also send their batches at the same time for minutes.
     """
     return seconds * (JITTER + random())

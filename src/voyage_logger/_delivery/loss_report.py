@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.diagnostics import QUIET_SECONDS, Diagnostics
 from voyage_logger._base.errors import EntriesLost, entries, fate, tally
+from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.levels import LANES, NOTICE_LANE
 from voyage_logger._base.stats import CLOSED, SHUTDOWN, UNCONFIGURED
 from voyage_logger._base.wire import ENTRIES_LOST
@@ -32,7 +33,7 @@ _AT_END = {CLOSED, SHUTDOWN}  # After losses for these reasons, also report the 
 class LossReport:
     """Reports the losses of one queue. Thread-safe.
 
-    `is_due` is True while a rejected entry is not yet reported. To *claim* losses means to mark the
+    `is_due` is True if a rejected entry has not been reported. To *claim* losses means to mark the
     losses as reported. The queue's lock makes sure that only one thread claims each loss.
     """
 
@@ -80,7 +81,7 @@ class LossReport:
     def wait_for_others(self, limit: float) -> None:
         """Wait until other threads have written their lines, because exit ends these threads.
 
-        Wait at most `_LINE_SECONDS`. If `limit` has passed, wait only until `_LINE_SECONDS` after
+        Wait at most `_LINE_SECONDS`. If `limit` has passed, the wait ends `_LINE_SECONDS` after
         `limit`. So an `on_error` function that never returns delays the exit only once, and not for
         each logger. `limit` is measured with the monotonic clock.
         """
@@ -131,7 +132,8 @@ class LossReport:
     def _advice(self, error: EntriesLost) -> str:
         if not error.kept or not self._queue.place:
             return ""
-        from shlex import quote  # noqa: PLC0415 - This import is rarely needed.
+        with loading:
+            from shlex import quote  # noqa: PLC0415 - This import is rarely needed.
 
         folder = printable(quote(self._queue.place))
         return f"; see `voyage-logger spool show --dead-letters {folder}`"

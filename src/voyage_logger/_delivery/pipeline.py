@@ -71,7 +71,7 @@ class Pipeline:
     def _make_empty(self) -> None:
         settings, transport, diagnostics = self._settings, self._transport, self._diagnostics
         self._pid = getpid()
-        # The process id while the worker runs, else None: then log calls use `_submit_with_checks`.
+        # The process id while the worker runs. If it is None, log calls use `_submit_with_checks`.
         self._served_pid: int | None = None
         self._is_draining = False  # True while the exit hook sends the last entries.
         self.queue = queue = queue_for(settings, transport.destination, diagnostics)
@@ -114,7 +114,7 @@ class Pipeline:
         return self._result(before, target, started)
 
     def close(self, timeout: float | None) -> FlushResult:
-        """Send the queued entries, and drop new entries. If `timeout` is None, wait as at exit."""
+        """Send queued entries; drop new entries. If `timeout` is None, wait as long as at exit."""
         self.notice_fork()
         started = monotonic()
         before = self._reported
@@ -145,7 +145,7 @@ class Pipeline:
         return self._worker.is_running
 
     def stop_worker(self, deadline: float) -> None:
-        """Stop the worker. Wait until `deadline` for the worker's present request or disk write."""
+        """Stop the worker, and wait until its request or disk write ends, or until `deadline`."""
         self._worker.orders.stop()
         self._worker.join(deadline)
 
@@ -156,7 +156,7 @@ class Pipeline:
         return target
 
     def end_flush(self, target: int, began_at: float) -> None:
-        """Wait at most `shutdown_timeout` until all entries up to `target` are settled."""
+        """Wait until all entries up to `target` are settled, but at most `shutdown_timeout`."""
         self._await(target, began_at + self._settings.shutdown_timeout)
 
     def begin_exit(self) -> None:
@@ -179,7 +179,7 @@ class Pipeline:
             else:
                 self._worker.stop_and_drop(SHUTDOWN, at_once=at_once)
                 self._is_draining = False
-                self.queue.drop_all(SHUTDOWN)  # Daemon threads may have added more entries.
+                self.queue.drop_all(SHUTDOWN)  # Daemon threads might have added more entries.
             self._worker.losses.wait_for_others(self._exit_deadline())
             self.queue.release()
 
@@ -202,7 +202,7 @@ class Pipeline:
             self.queue.drop_new(lane, CLOSED)
             self._worker.losses.tell(at_once=is_exiting and self._is_told_now())
             return None
-        if is_exiting:  # Set a new deadline, because the earlier deadline might be over.
+        if is_exiting:  # Set a new deadline, because the earlier deadline might have passed.
             self._worker.orders.drain(self._exit_deadline())
         sequence = self.queue.append(payload, lane)
         if not is_exiting:
@@ -232,7 +232,7 @@ class Pipeline:
             self._worker.losses.tell_last()
 
     def _await(self, target: int, deadline: float) -> bool:
-        """Wait until the entries up to `target` are settled. Return False if some stay pending."""
+        """Wait until entries up to `target` are settled. Return False if entries stay pending."""
         queue, worker = self.queue, self._worker
         is_ending = self.is_closed or exit_and_fork.is_exiting()
         # Only a running worker finds the files of dead processes in a spool.
@@ -253,7 +253,7 @@ class Pipeline:
     def _await_end(self, deadline: float, patience: float) -> bool:
         """Wait until no entry is pending, but at most until `deadline`.
 
-        If the queue is durable, wait longer than `patience` seconds only while the server works.
+        If the queue is durable and the server does not work, wait at most `patience` seconds.
         """
         if not self.queue.is_durable:
             return self._await(LAST, deadline)
@@ -267,7 +267,7 @@ class Pipeline:
             if is_done or is_over or (settled == server.batches and not is_busy):
                 break
         if self.queue.oldest() == 0:  # Adopted entries must not delay the end of this process.
-            # Wait for the answer to the present request, or its batch would be sent again.
+            # Without this wait for an answer, the batch of the present request would be sent again.
             self.stop_worker(deadline if server.is_well else end)
         return is_done
 

@@ -29,7 +29,7 @@ def join(drain: Callable[..., None]) -> None:
 
     A child process of `multiprocessing` or billiard clears inherited finalizers at its start, and
     runs its own finalizers at its end. A child process of Celery's pool runs neither finalizers nor
-    exit hooks: the process sends a Celery signal and then calls `os._exit`. A library may call
+    exit hooks: the process sends a Celery signal and then calls `os._exit`. A library can call
     `drain` more than once.
     """
     global _finalizing_pid  # noqa: PLW0603 - The whole process has one list of finalizers.
@@ -48,14 +48,12 @@ def _util_of_child() -> ModuleType | None:
     """Return the `util` module of the library that started this process, or None."""
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
-        import multiprocessing.util  # noqa: PLC0415 - Most processes do not need this module.
-
-        return multiprocessing.util
+        return sys.modules.get(
+            "multiprocessing.util"
+        )  # Each child imports this module when the child starts.
     process = sys.modules.get("billiard.process")
     if process is not None and process.current_process()._parent_pid is not None:  # noqa: SLF001 - Billiard itself reads this attribute.
-        import billiard.util  # noqa: PLC0415 - Most processes do not need this module.
-
-        return billiard.util  # type: ignore[no-any-return]
+        return sys.modules.get("billiard.util")
     return None
 
 
@@ -63,8 +61,8 @@ def has_dead_threads() -> bool:
     """Return True if uWSGI runs without threads.
 
     Without threads, the worker runs only while uWSGI handles a request. Since version 2.0.27, uWSGI
-    enables threads by default. Earlier versions enable threads if one of the options `threads` and
-    `enable-threads` is set.
+    enables threads by default. Earlier versions enable threads only if the option
+    `threads` or `enable-threads` is set.
     """
     uwsgi = sys.modules.get("uwsgi")  # The module `uwsgi` exists only inside uWSGI.
     if uwsgi is None or getattr(uwsgi, "version_info", ()) >= _UWSGI_HAS_THREADS:

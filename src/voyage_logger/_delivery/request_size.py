@@ -5,7 +5,7 @@ since the last request, the next request takes all waiting entries. So an entry 
 two requests. Requests also grow if the queue fills up, or if the time for sending is limited.
 
 Sometimes a server refuses large requests only for a while, for example because of a wrong setting
-in a proxy. So the client later tries a refused size again, and waits longer for each new try.
+in a proxy. So the client later tries a refused size again, and waits longer before each try.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ BEHIND = 0.25  # If the queue is filled to more than this share, the client send
 _MOST = 1 << 13  # The largest number of entries in a request.
 _LEAST_BY_ONE = 16 << 10  # The refusal of a single entry never lowers the limit below 16 KiB.
 
-# While the limit is lowered, it doubles after this many large requests in a row were delivered. If
-# the server then refuses a request of the larger size, this number of requests doubles.
+# A lowered limit is doubled after this many large requests in a row were delivered. If the server
+# then refuses a request of the larger size, the number of required requests is doubled, too.
 _PATIENCE = 16
 _MOST_PATIENCE = 1 << 12
 
@@ -48,7 +48,7 @@ class _Bound:
         self._before = self._delivered = 0
 
     def note_delivered(self, amount: int) -> None:
-        """While the limit is lowered, count a delivered request larger than half the limit."""
+        """Count the request if the limit is lowered and `amount` is more than half the limit."""
         if self.is_lowered and 2 * amount > self.now:
             self._delivered += 1
             if self._delivered >= self._patience:
@@ -59,7 +59,7 @@ class _Bound:
 class RequestSize:
     """The limits of the next request. Only the worker's thread uses this class.
 
-    The next request has at most `entries` entries. The JSON of these entries, with one comma for
+    The next request has at most `entries` entries. The JSON of the entries, with one comma for
     each entry, has at most `bytes` bytes. `is_taught` is True while a limit is below its maximum.
     """
 
@@ -111,7 +111,7 @@ class RequestSize:
             self.entries = min(self.entries, self._most)
 
     def learn_delivered(self, size: int, count: int) -> None:
-        """Count a delivered request. The caller needs this method only if `is_taught` is True."""
+        """Count a delivered request. A call is needed only if `is_taught` is True."""
         self._by_bytes.note_delivered(size)
         self._by_entries.note_delivered(count)
         self._conclude()

@@ -1,6 +1,6 @@
 """Count the requests, and record whether the server works.
 
-What must stay true: only the thread that sends entries changes a `ServerState`. All threads may
+What must stay true: only the thread that sends entries changes a `ServerState`. All threads can
 read a `ServerState`.
 """
 

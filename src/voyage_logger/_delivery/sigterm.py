@@ -43,7 +43,7 @@ def flush_on_sigterm() -> None:
 
     Raises:
         ConfigurationError: The function was not called in the main thread, or the present SIGTERM
-            handler was not set in Python. Python code cannot call a handler of another language.
+            handler was not set in Python. Python can call only handlers that were set in Python.
     """
     current = threading.current_thread()
     if current is not threading.main_thread():

@@ -16,6 +16,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._base.fork_locks import loading
 from voyage_logger._delivery import backoff, exit_and_fork, pool_hosts
 from voyage_logger._delivery.batch import BatchDelivery
 from voyage_logger._delivery.flush_interval import FlushInterval
@@ -112,7 +113,8 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] | None = None,
     ) -> None:
-        from random import Random  # noqa: PLC0415 - the package's import must stay fast
+        with loading:
+            from random import Random  # noqa: PLC0415 - the package's import must stay fast
 
         self._queue = queue
         self._batch_size = settings.batch_size
@@ -120,15 +122,15 @@ class Worker:
         self._on_start = on_start
         self._on_end = on_end
         self._clock = clock
-        # An app may seed `random` with the same number in each process, so use a separate `Random`.
+        # An app can seed `random` with the same number in each process, so use a separate `Random`.
         self._random = random or Random().random  # noqa: S311 - The numbers need not be secret.
         self.server = ServerState(transport, diagnostics)
         self.losses = LossReport(queue, self.server, diagnostics, write_notice, clock)
         self._delivery = BatchDelivery(queue, transport, settings, self.server, self.losses, self)
         self._flush_interval = FlushInterval(settings.flush_interval)
         self.orders = Orders(queue)
-        # Hold the queue's lock to change the next three attributes. To read the attributes, no lock
-        # is needed: an old value only causes one more attempt to start a thread.
+        # Hold the queue's lock to change the next three attributes. No lock is needed to read
+        # these attributes: an old value only causes one more attempt to start a thread.
         self.is_running = False
         self._driver: int | None = None  # The id of the thread that runs the loop.
         self._no_thread_until = 0.0
@@ -313,8 +315,8 @@ class Worker:
     def _wait(self, now: float, end: float, wanted: float, least: float) -> None:
         """Wait until `end`. After a flush, wait only until `wanted` or `least`, whichever is later.
 
-        The server asked for a pause until `wanted`. `least` is the end of the shortest pause that
-        is allowed: without `least`, many flushes would cause many requests.
+        `wanted` is the end of the pause that the server asked for. `least` is the end of the
+        shortest pause that is allowed: without `least`, many flushes would cause many requests.
         """
         queue, orders = self._queue, self.orders
         while not orders.is_stopped and now < end:

@@ -30,8 +30,8 @@ _CONSTANTS = frozenset((bool, type(None)))
 _LEAST_INT, _PLAIN_INT = -(1 << 63), 1 << 64
 
 # `_look` returns `_ODD` if only the careful path can encode the data. For plain data, `_look`
-# returns `_PLAIN`. `_look` adds `_HIDING` if a value must be masked, and adds `_FLOATING` if `json`
-# and orjson write a float differently.
+# returns `_PLAIN`. `_look` adds `_HIDING` if a value must be masked. `_look` adds `_FLOATING` if
+# the data contains a float that `json` and orjson write differently.
 _ODD, _PLAIN, _HIDING, _FLOATING = 0, 1, 2, 4
 
 
@@ -162,6 +162,6 @@ def _encode_with_care(
             return trim(plain, limit, dumps)
         why = str(plain)  # `to_plain` returns a text if the dict is broken or the stack is full.
     # A log call must not raise an error, even if the call stack is almost full.
-    except Exception as error:  # noqa: BLE001  # pragma: no cover - No known entry raises an error.
+    except Exception as error:  # noqa: BLE001  # pragma: no cover - No known entry needs this line.
         why = f"<not encodable: {type(error).__name__}>"
     return bare(entry, limit, dumps, why, redaction)

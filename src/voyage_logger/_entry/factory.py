@@ -85,7 +85,7 @@ class EntryFactory:
         """Change `fields`, the keywords of a log call, into the fields of an entry.
 
         `args` fill the placeholders of the message, as in `logging`. `method_name` becomes the name
-        of the function that runs in `frame`. Return the message and the result of `conform`.
+        of the function that runs in `frame`. Return the message, and what `conform` returned.
         """
         if message is MISSING:
             message = fields.pop("message", "")
@@ -112,7 +112,7 @@ class EntryFactory:
                 "logged_at": "%s.%06d+00:00" % (text, rest // 1000),  # noqa: UP031
                 "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
             }
-            if "meta_data" in fields:  # Its keys replace equal keys that the client has set.
+            if "meta_data" in fields:  # If a key is in both dicts, the app's value is used.
                 given = fields["meta_data"]
                 meta_data.update(given if type(given) is dict else as_mapping(given))
             fields["meta_data"] = meta_data
@@ -140,7 +140,7 @@ class EntryFactory:
         return self.entry(INFO if rank is None else rank, "", entry)
 
     def bare(self, rank: int, message: object, error: BaseException, redaction: Redaction) -> bytes:
-        """Return an encoded entry without the log call's fields, which have raised an error."""
+        """Return an encoded entry without the log call's fields, because they raised an error."""
         why = f"<the rest raised {type(error).__name__}>"
         return bare(self.entry(rank, message, {}), MIN_LIMIT, dumps, why, redaction)
 

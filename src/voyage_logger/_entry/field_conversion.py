@@ -33,7 +33,7 @@ _TEXTS = (
     "method_name",
     "exception_info",
 )
-# "texts" and "steps" are not Python types. The function `_put` converts these two fields.
+# "texts" and "steps" are not Python types. `_put` converts `tags` and `event_timeline`.
 _DOCUMENTED: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
     "tags": "texts",
@@ -41,8 +41,8 @@ _DOCUMENTED: dict[str, Any] = {
     "add_ticket": bool,
     "event_timeline": "steps",
 }
-_MOST_KEYS = 1 << 16  # An entry of the default maximum size cannot contain more keys.
-_MOST_ITEMS = 10_000  # The largest number of tags or steps.
+_MOST_KEYS = 1 << 16  # The default size limit of an entry leaves no room for more keys.
+_MOST_ITEMS = 10_000  # The largest number of tags or steps in one entry.
 _NO_TEXTS = frozenset(_DOCUMENTED) - frozenset(_TEXTS)
 
 
@@ -163,7 +163,7 @@ def _step(value: Any) -> dict[str, Any]:
 
 
 _STEP = ("step", "timestamp")
-# Only a value of a type in `_LISTS` is a list of tags. The client does not read any iterator,
-# because the app could then not read the items of the iterator.
+# Only a value of a type in `_LISTS` is a list of tags. The client does not read iterators:
+# after the client had read an iterator, the app would find no items in it.
 _LISTS = (list, tuple, deque, AbstractSet)
 _ONLY_TEXTS = frozenset((str,))

@@ -63,4 +63,4 @@ def is_alike(value: float) -> bool:
 
 quote: Callable[[str], str] = encoder.encode_basestring  # Encodes a text as a JSON string.
 dumps = _json_encoder()
-quick_dumps = _orjson_encoder() or dumps  # Check all types and floats before each call.
+quick_dumps = _orjson_encoder() or dumps  # The caller must first check all types and floats.

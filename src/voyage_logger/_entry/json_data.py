@@ -12,6 +12,7 @@ value. If the value is a proxy object, reading its `__class__` can run code of t
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -114,7 +115,7 @@ class _Conversion:
             return self._text(str.__str__(value))
         if issubclass(kind, int):
             number = int.__index__(value)
-            text = int.__repr__(number)  # Raises ValueError for more than 4,300 digits.
+            text = int.__repr__(number)  # Raises ValueError if `text` would exceed 4,300 digits.
             if self._redaction.mask(text) != text:
                 return MASK
             digits = len(text)
@@ -222,13 +223,13 @@ class _Conversion:
         return plain
 
     def _snapshot(self, values: Iterable[Any]) -> list[Any]:
-        """Copy the values that can fit into the entry to a list, which the app cannot change."""
+        """Return a list of the values that fit into the entry. The app cannot change this list."""
         return list(islice(values, max(0, self._values) + 1))
 
     def _key(self, key: object) -> str:
         """Return the whole key as a text, so that `_hides` can check the key."""
         if key is None or key is True or key is False:
-            return {None: "null", True: "true", False: "false"}[key]  # `json` writes the same keys.
+            return {None: "null", True: "true", False: "false"}[key]  # as in `json.dumps`
         kind = type(key)
         if issubclass(kind, str):
             return str.__str__(key)
@@ -265,9 +266,8 @@ def _field_names(kind: Any) -> Iterable[str] | None:
     """Return the field names of a frozen class, dataclass or attrs class. None: other types."""
     if issubclass(kind, Value):
         return tuple(kind.__match_args__)
-    if hasattr(kind, "__dataclass_fields__"):
-        import dataclasses  # noqa: PLC0415 - the app has already imported this module
-
+    dataclasses = sys.modules.get("dataclasses")  # If `kind` is a dataclass, the app has loaded it.
+    if hasattr(kind, "__dataclass_fields__") and dataclasses is not None:
         return [field.name for field in dataclasses.fields(kind)]
     if (attributes := getattr(kind, "__attrs_attrs__", None)) is not None:
         return [attribute.name for attribute in attributes]

@@ -1,7 +1,7 @@
 """The types of the documented keywords of a log call, for editors and type checkers.
 
-A log call also accepts undocumented keywords, but a type checker reports each of them as an error.
-To avoid the error, put the data into `meta_data`, or pass a `dict[str, Any]` as `**extra`.
+A log call also accepts undocumented keywords, but type checkers report these keywords as errors. To
+avoid these errors, put the data into `meta_data`, or pass a `dict[str, Any]` as `**extra`.
 
 What must stay true: `field_conversion` can convert every type that this file allows.
 

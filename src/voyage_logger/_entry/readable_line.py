@@ -26,7 +26,7 @@ def readable(entry: dict[str, Any], *, is_dated: bool = False) -> str:
     logged_at = str(data.pop("logged_at", ""))
     if not is_dated:
         logged_at = logged_at[11:23]
-    elif len(logged_at) == len(_OURS) and logged_at.endswith(_UTC):  # Apps can set any `logged_at`.
+    elif len(logged_at) == len(_OURS) and logged_at.endswith(_UTC):  # in the client's format
         logged_at = f"{logged_at[:23]}Z"
     data.pop("log_id", None)
     traceback = str(entry.pop("exception_info", ""))

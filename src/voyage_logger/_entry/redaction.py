@@ -87,10 +87,10 @@ _NEVER_TOP = frozenset(
     }
 )
 
-_SHORTEST_SECRET = 7  # Characters. A shorter secret is not masked: it could be an ordinary word.
+_SHORTEST_SECRET = 7  # A secret with fewer characters might be a word, so it is not masked.
 _MOST_KNOWN = 4096  # The maximum number of keys in `harmless`.
-_LONGEST_KNOWN = 32  # Characters. A longer key is not added to `harmless`.
-_MOST_READ = 1 << 16  # Characters. Only the beginning of a longer key is compared.
+_LONGEST_KNOWN = 32  # A key with more characters is not added to `harmless`.
+_MOST_READ = 1 << 16  # Only this many characters of a long key are compared.
 
 
 @frozen
@@ -98,7 +98,7 @@ class Secrets:
     """Secrets that must be masked. The `repr` contains no secret, so a debugger shows no secret."""
 
     texts: tuple[str, ...] = ()
-    encoded: tuple[str, ...] = ()  # The same secrets as JSON strings without quotes.
+    encoded: tuple[str, ...] = ()  # The secrets as JSON strings without quotes.
     source: tuple[str, ...] = ()  # The tuple from which `texts` and `encoded` were made.
 
     def __repr__(self) -> str:

@@ -39,7 +39,7 @@ _LEAVES = frozenset((*_SIZED, int, float, bool, type(None)))
 # These exceptions are listed by name, because `PanicException` of PyO3 cannot be imported.
 _DEFECTS = ("CancelledError", "PanicException")
 
-name_of = type.__dict__["__name__"].__get__  # Works even if a metaclass defines `__name__`.
+name_of = type.__dict__["__name__"].__get__  # A `__name__` of a metaclass has no effect.
 
 
 def render(method: Callable[[Any], str], value: object) -> str:
@@ -90,7 +90,7 @@ class _Large:
 
 
 def _base_of(kind: Any) -> Any:
-    """Return the type in `_HOLDERS` whose `repr` method the type `kind` uses, or None."""
+    """Return the type in `_HOLDERS` whose `repr` prints the instances of `kind`, or None."""
     if kind in _LEAVES:
         return None
     base = next((base for base in _HOLDERS if issubclass(kind, base)), None)
@@ -116,7 +116,7 @@ def _held(value: Any, base: Any, room: int) -> list[Any]:
 
 
 def _room_after(value: Any, room: int, path: set[int]) -> int:
-    """Return the rest of `room` after the value's text. Negative: the text does not fit."""
+    """Return the rest of `room` after the value's text, or less than 0 if the text is too long."""
     room -= _A_VALUE
     kind = type(value)
     base = _base_of(kind)
@@ -136,7 +136,7 @@ def _room_after(value: Any, room: int, path: set[int]) -> int:
 
 
 def _beginning(value: Any, room: int, path: set[int]) -> tuple[list[str], int]:
-    """Return the beginning of the value's `repr` in pieces, and the rest of `room`."""
+    """Return two values: the first pieces of the value's `repr`, and the rest of `room`."""
     room -= _A_VALUE
     kind = type(value)
     base = _base_of(kind)

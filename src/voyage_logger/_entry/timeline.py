@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MOST_STEPS = 50  # The largest number of steps in a snapshot, including the step that marks a gap.
-MAX_STEP = 128  # Characters. If the name of a step is longer, the name is cut.
+MAX_STEP = 128  # The name of a step is cut if it has more than this number of characters.
 
 _FIRST = 10
 _LATEST = MOST_STEPS - _FIRST - 1

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._entry.json_data import to_text
@@ -53,7 +54,7 @@ def traceback_of(error: BaseException, mask: Callable[[str], str] = str) -> str:
 
 
 def _chain(error: BaseException, seen: set[int]) -> list[tuple[BaseException, str]]:
-    """Return a list of pairs: an exception of the chain, and the text to print after the exception.
+    """Return the exceptions of the chain, each with the text that is printed after it.
 
     The chain ends before an exception whose id is in `seen`, because the output already contains
     that exception. For example, the context of an exception in a group is often the group itself.
@@ -104,8 +105,6 @@ def _members(error: BaseException) -> list[BaseException]:
 
 
 def _as_printed(error: BaseException) -> str:
-    import traceback  # noqa: PLC0415 - for errors only
-
     return "".join(traceback.format_exception(type(error), error, _frames_of(error)))
 
 
@@ -139,7 +138,7 @@ def _links(error: BaseException, seen: set[int], room: int = _MOST_FRAMES_IN_ALL
 
 
 def _link(error: BaseException, seen: set[int], room: int) -> Iterator[str]:
-    """Yield the text of one exception. For a group, also yield the texts of its exceptions."""
+    """Yield the text of one exception, and of its members if the exception is a group."""
     members = _members(error)
     yield from _frames(error, min(_MOST_FRAMES, room // 2 if members else room))
     kind = type(error)
@@ -159,8 +158,6 @@ def _link(error: BaseException, seen: set[int], room: int) -> Iterator[str]:
 
 
 def _frames(error: BaseException, most: int) -> Iterator[str]:
-    import traceback  # noqa: PLC0415 - for errors only
-
     frames = _frames_of(error)
     if frames is None:
         return

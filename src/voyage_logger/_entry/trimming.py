@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MIN_LIMIT = 1024  # The lowest allowed limit, in bytes. `bare` can cut every entry to this size.
 
-_SHORTEST = 64  # Bytes. A shorter string is not cut, because the cut would save little.
+_SHORTEST = 64  # A string of fewer bytes is not cut, because the cut would save little.
 STAMPS = ("logged_at", "log_id")  # The client adds these two keys to `meta_data`.
 _KEPT = ("message", "level", "app_name", "environment", "event_name", "add_ticket", "method_name")
 
@@ -73,7 +73,7 @@ def _clean(value: object, length: int, redaction: Redaction) -> str | bool:
 
 
 def _strings(node: Any) -> Iterator[tuple[Any, Any, str]]:
-    """Yield the container, the key and the text of each string in plain JSON data."""
+    """For each string in plain JSON data, yield its container, its key, and the string itself."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         if isinstance(value, str):
             yield node, key, value

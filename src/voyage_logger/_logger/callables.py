@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 
@@ -15,12 +16,10 @@ def name_of(function: Any) -> str:
 
 def body_of(function: Any) -> Any:
     """Return the function that a call runs: for a callable object, this is its `__call__`."""
-    import inspect  # noqa: PLC0415 - `inspect` is slow to import
-
     function = _without_partials(function)
     if inspect.isroutine(function):
         return function
-    return getattr(type(function), "__call__", function)  # noqa: B004 - return the method itself
+    return getattr(type(function), "__call__", function)  # noqa: B004 - the method itself is needed
 
 
 def is_async(function: Any) -> bool:
@@ -29,8 +28,6 @@ def is_async(function: Any) -> bool:
     When a generator function is called, its body does not run yet. So a decorator of a generator
     function cannot run code directly before and after the body.
     """
-    import inspect  # noqa: PLC0415 - `inspect` is slow to import
-
     body = body_of(function)
     if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
         raise TypeError(

@@ -71,7 +71,7 @@ class Collapser:
         if type(meta_data) is not dict or any(name in meta_data for name in _WRITTEN):
             self._pipeline.submit(self._encode(entry), lane)
             return False
-        # A `logged_at` or `log_id` that `before_send` has changed counts as a field of the caller.
+        # If `before_send` has changed `logged_at` or `log_id`, the field counts as the caller's.
         stamps = {name: text for name, text in stamps.items() if _is(meta_data.get(name), text)}
         data = {name: value for name, value in meta_data.items() if name not in stamps}
         key = (lane, self._encode({**entry, "meta_data": data}))
@@ -97,7 +97,7 @@ class Collapser:
             payload = self._encode({**entry, "meta_data": meta_data})
             with burst.queue.lock:
                 if self._bursts.get(key) is not burst:
-                    continue  # Meanwhile, another thread has increased the count.
+                    continue  # Another thread has just increased the count: try again.
                 if not burst.queue.amend(key[0], burst.sequence, burst.payload, payload):
                     break
                 self._bursts[key] = burst._replace(calls=count)

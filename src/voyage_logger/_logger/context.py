@@ -5,7 +5,7 @@ When a scope is entered, a layer is added to the context. A layer contains all f
 inside the scope.
 
 What must stay true: if the context is empty, a log call needs only one call of `ContextVar.get`.
-The fields of a layer never change, because other tasks may have inherited the layer. When a scope
+The fields of a layer never change, because other tasks can inherit the layer. When a scope
 is left, only the fields of this scope are removed. Scopes can be left in any order.
 """
 
@@ -17,6 +17,7 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from voyage_logger._base.fork_locks import loading
 from voyage_logger._entry.field_conversion import as_mapping
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Layer:
         self.journey = journey
         self.timeline = timeline
         self.is_left = False  # True if the scope was left while an inner scope was active.
-        self.left_to: Layer | None = None  # The outer layer if `is_left` is True.
+        self.left_to: Layer | None = None  # The outer layer if `is_left` is True, else None.
 
 
 AMBIENT: ContextVar[Layer | None] = ContextVar("voyage_logger", default=None)
@@ -65,7 +66,7 @@ def merged(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
 class Scope:
     """A context manager that adds fields to the ambient context: see `VoyageLogger.context`.
 
-    Several threads and tasks can enter the same scope, each of them even several times.
+    Several threads and tasks can enter the same scope, and each can enter it several times.
     """
 
     def __init__(self, fields: dict[str, Any]) -> None:
@@ -156,7 +157,7 @@ def within(layer: Layer | None) -> Iterator[None]:
 
 
 def propagate(function: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a function so that the function has the current context and journey in other threads.
+    """Wrap a function so that it runs with the current context and journey in other threads.
 
     Asyncio tasks inherit the context, but threads and executors need `propagate`::
 
@@ -171,7 +172,8 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
         TypeError: `function` is a generator function. The body of a generator would run in the
             context of the code that iterates over the generator.
     """
-    from voyage_logger._logger.callables import body_of, is_async  # noqa: PLC0415 - rarely used
+    with loading:
+        from voyage_logger._logger.callables import body_of, is_async  # noqa: PLC0415 - rarely used
 
     layer = AMBIENT.get()
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.levels import ERROR, INFO, WARN
 from voyage_logger._base.wire import JOURNEY_COMPLETED, JOURNEY_FAILED, JOURNEY_INTERRUPTED
 from voyage_logger._entry.json_data import clip, to_text
@@ -108,7 +109,8 @@ class Journey(Scope):
 
         Call this method inside the `with` block: the session id is created when the block begins.
         """
-        from voyage_logger._logger.journey_header import pack  # noqa: PLC0415 - rarely used
+        with loading:
+            from voyage_logger._logger.journey_header import pack  # noqa: PLC0415 - rarely used
 
         return pack(self._run_fields, self._timeline.steps(), self._calls.redaction)
 
@@ -125,7 +127,8 @@ class Journey(Scope):
             TypeError: `function` is a generator function. The code that iterates over the generator
                 would also log with the journey's fields.
         """
-        from voyage_logger._logger.callables import is_async, name_of  # noqa: PLC0415 - rarely used
+        with loading:
+            from voyage_logger._logger.callables import is_async, name_of  # noqa: PLC0415 - rarely used
 
         name = name_of(function)
 
@@ -263,12 +266,13 @@ class JourneyMethods:
         Args:
             carrier: The result of `Journey.carrier()` in the other process, or the headers of a
                 request as a mapping or as pairs. Header names can be in upper or lower case.
-                Invalid content is ignored. If there is no valid journey, a new journey begins.
+                Invalid content is ignored. If no valid journey is found, a new journey begins.
             name: The flow's name, if neither the carrier nor `event_flow_name` contains the name.
             ticket_on_error: If True, an error that ends the journey opens a ticket.
             fields: More fields, as for `journey`. These fields take precedence over the carrier.
         """
-        from voyage_logger._logger.journey_header import unpack  # noqa: PLC0415 - rarely used
+        with loading:
+            from voyage_logger._logger.journey_header import unpack  # noqa: PLC0415 - rarely used
 
         carried = unpack(carrier)
         return Journey(

@@ -5,7 +5,7 @@ The values in the header are percent-encoded. This is an example:
     voyage-journey: flow=checkout;session=6f1c...;user=user_123;step=paid@1767323045000
 
 What must stay true: `pack` writes a short and valid HTTP header. The header from `pack` contains no
-value that redaction masks. The header that `unpack` reads may come from an attacker, so `unpack`
+value that redaction masks. The header that `unpack` reads can come from an attacker, so `unpack`
 checks its type, length and characters.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from voyage_logger._base.frozen import frozen
 from voyage_logger._entry.json_data import to_text
@@ -101,8 +102,6 @@ def _text(value: object) -> str:
 
 
 def _parsed(header: str) -> Carried:
-    from urllib.parse import unquote  # noqa: PLC0415 - `urllib.parse` is slow to import
-
     carried = Carried({}, [])
     if len(header) > MAX_LENGTH:  # `pack` never writes such a long header.
         return carried
@@ -127,8 +126,6 @@ def _clean(text: str) -> str:
 
 def _quoted(text: str) -> str:
     """Percent-encode a text. Cut the text until the result has at most `_MAX_QUOTED` characters."""
-    from urllib.parse import quote  # noqa: PLC0415 - `urllib.parse` is slow to import
-
     while len(quoted := quote(text, safe="")) > _MAX_QUOTED:
         text = text[:-8]
     return quoted

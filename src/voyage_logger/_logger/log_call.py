@@ -6,13 +6,13 @@ is broken or the user's function fails.
 
 from __future__ import annotations
 
-import copy
 import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.feedback import apart_threads, is_echo
+from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.frozen import replace
 from voyage_logger._base.levels import CRITICAL, LEVELS, TICKET_LANE
 from voyage_logger._base.stats import BEFORE_SEND
@@ -105,15 +105,15 @@ class LogCalls:
         self._samples_fields = self._sample is not None and not self._sample.needs_entry
         self._before_send = settings.before_send
         self._nesting = threading.local()  # `depth` counts nested calls of `before_send`.
-        self._cooldown = _cooldown(settings.ticket_cooldown)
-        self._collapser = _collapser(settings.collapse, pipeline, self._encode)
+        self._cooldown, self._collapser = _rare_options(settings, pipeline, self._encode)
         late_sample = None if self._samples_fields else self._sample
         features = (late_sample, self._before_send, self._cooldown, self._collapser)
         self._is_direct = all(feature is None for feature in features)
 
     def bind(self, fields: dict[str, Any]) -> LogCalls:
         """Return a copy that adds `fields` to all its entries. The copy uses the same pipeline."""
-        child = copy.copy(self)
+        child = object.__new__(type(self))
+        vars(child).update(vars(self))  # In a late `__del__`, the module `copy` does not work.
         child.bound = merged(self.bound, fields)
         return child
 
@@ -163,7 +163,7 @@ class LogCalls:
                 raise
             try:
                 self._log_failure(rank, lane, message, payload, error)
-            except Exception:  # noqa: BLE001 - the stack may be full
+            except Exception:  # noqa: BLE001 - the stack might be full
                 return
 
     def _log_indirectly(
@@ -189,7 +189,7 @@ class LogCalls:
     def _submit(
         self, entry: dict[str, Any], rank: int, message: object, stamps: dict[str, Any]
     ) -> None:
-        # The function `before_send` may have changed the level of the entry.
+        # The function `before_send` might have changed the level of the entry.
         lane = rank if self._before_send is None else LEVELS.index(entry["level"])
         if entry.get("add_ticket") is True:
             lane = TICKET_LANE
@@ -209,7 +209,7 @@ class LogCalls:
     def _log_failure(
         self, rank: int, lane: int, message: object, payload: bytes, error: BaseException
     ) -> None:
-        """If the entry is not encoded, submit only its message. Else count a dropped entry."""
+        """If the entry is not encoded yet, submit only its message; else count it as dropped."""
         if payload:
             self._pipeline.drop_new(lane, type(error).__name__)
         else:
@@ -285,22 +285,21 @@ class LogCalls:
         return entry
 
 
-def _cooldown(period: float | None) -> TicketCooldown | None:
-    if period is None:
-        return None
-    from voyage_logger._logger import ticket_cooldown  # noqa: PLC0415 - few apps use this option
+def _rare_options(
+    settings: Settings, pipeline: Pipeline, encode: Callable[[dict[str, Any]], bytes]
+) -> tuple[TicketCooldown | None, Collapser | None]:
+    """Return the objects for the options `ticket_cooldown` and `collapse`, or None if not set."""
+    cooldown, collapser = None, None
+    with loading:
+        if settings.ticket_cooldown is not None:
+            from voyage_logger._logger import ticket_cooldown  # noqa: PLC0415 - rarely used
 
-    return ticket_cooldown.TicketCooldown(period)
+            cooldown = ticket_cooldown.TicketCooldown(settings.ticket_cooldown)
+        if settings.collapse is not None:
+            from voyage_logger._logger import collapse  # noqa: PLC0415 - rarely used
 
-
-def _collapser(
-    window: float | None, pipeline: Pipeline, encode: Callable[[dict[str, Any]], bytes]
-) -> Collapser | None:
-    if window is None:
-        return None
-    from voyage_logger._logger.collapse import Collapser  # noqa: PLC0415 - few apps use `collapse`
-
-    return Collapser(window, pipeline, encode)
+            collapser = collapse.Collapser(settings.collapse, pipeline, encode)
+    return cooldown, collapser
 
 
 def _incident(entry: dict[str, Any], message: object) -> str:

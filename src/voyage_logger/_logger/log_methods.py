@@ -37,8 +37,8 @@ class LogMethods:
             message: The message. The keyword argument `message` is also allowed.
             args: Values for the %-placeholders of the message, as in the module `logging`.
             fields: The entry's fields, such as `event_name`, `app_user_id`, `meta_data`, `tags` and
-                `add_ticket`. Any other field name is also allowed. `exc_info` can be True, an
-                exception or a tuple. The entry then contains the traceback as `exception_info`.
+                `add_ticket`. Any other field name is also allowed. `exc_info` (True, an exception
+                or a tuple) adds the traceback to the entry as `exception_info`.
 
         A log call never raises an exception and never waits for the network. Thread-safe.
         """
@@ -107,7 +107,7 @@ class LogMethods:
                 keep(fields, "level", level)
                 text = clip(repr(bounded(level)), 40)
                 self._diagnostics.say("level", f"unknown level {text}: the entry is sent as info")
-        except BaseException as error:  # If `level` is a broken object, it can raise any error.
+        except BaseException as error:  # A broken object as `level` can raise any error.
             if not is_defect(error):
                 raise
             return INFO

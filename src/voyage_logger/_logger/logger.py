@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.frozen import replace
 from voyage_logger._base.levels import WARN
 from voyage_logger._base.pickling import Restorable
@@ -59,19 +60,19 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         flush_interval: The longest time that a batch waits, in seconds (+-10 %). After a start or
             an interval without entries, the first batch waits for a random part of this time.
         api_key: The API key. Default: the variable VOYAGE_LOGS_KEY.
-        api_secret: The API secret. Default: the variable VOYAGE_LOGS_SECRET. If neither variable is
-            set, VOYAGE_API_KEY and VOYAGE_API_SECRET are used. Without credentials, entries are
-            printed to stderr and not sent.
-        base_url: The base URL. Default: VOYAGE_LOGS_URL, or else https://api.tracevoyage.com.
+        api_secret: The API secret. Default: the variable VOYAGE_LOGS_SECRET. If neither
+            VOYAGE_LOGS_KEY nor VOYAGE_LOGS_SECRET is set, VOYAGE_API_KEY and VOYAGE_API_SECRET are
+            used. Without credentials, entries are printed to stderr and not sent.
+        base_url: The base URL. Default: VOYAGE_LOGS_URL if set, else https://api.tracevoyage.com.
         level: The lowest level that is sent, as a name or as a number of the module `logging`.
         max_queue_size: The largest number of queued entries. A full queue sheds low levels first.
         max_queue_bytes: The largest size of the queue in memory, in bytes.
         max_batch_bytes: The largest size of a request before compression, in bytes.
         max_entry_bytes: The largest size of an entry, in bytes. Larger entries are trimmed.
-        timeout: A time limit in seconds, or a pair: one limit to connect, and one for each read.
+        timeout: A time limit in seconds, or a pair of limits: for connecting and for each read.
         shutdown_timeout: The longest time to send entries at the end of the program, in seconds.
         spool_dir: A folder that stores entries until they are delivered, even if the process is
-            killed. Default: the variable VOYAGE_LOGS_SPOOL_DIR, or else no folder is used.
+            killed. Default: VOYAGE_LOGS_SPOOL_DIR if this variable is set, else no folder.
         max_spool_bytes: The largest size of this logger's files in `spool_dir`, in bytes. Entries
             are shed when this limit is reached.
         max_spool_age: The largest age of entries in `spool_dir`, in seconds. Default: no limit.
@@ -82,9 +83,9 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         sample: The share of entries to send at each level, such as {"debug": 0.1}; or a function
             that gets an entry as a dict, and returns True if the entry must be sent. Critical
             entries and tickets are always sent. Default: all entries are sent.
-        ticket_cooldown: The time, in seconds, in which an incident opens only one ticket. Its later
-            entries are sent without `add_ticket`. The key of an incident is the `event_name`, or
-            else the unformatted message. Default: each entry with `add_ticket` opens a ticket.
+        ticket_cooldown: The time, in seconds, in which an incident opens only one ticket. The next
+            entries of the incident are sent without `add_ticket`. The key of an incident is the
+            `event_name`, or else the unformatted message. Default: there is no cooldown.
         collapse: The time, in seconds, in which identical queued entries become one entry, whose
             `meta_data.repeat_count` is the number of log calls. Critical entries, tickets and
             entries in a `spool_dir` are never collapsed. Default: no entries are collapsed.
@@ -173,7 +174,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
 
         Both loggers share the queue, worker and counts. If a field is set several times, a log call
         takes precedence over `context` and `journey`, which take precedence over `bind`. The keys
-        of `meta_data` are merged. Closing the copy sends queued entries: both loggers stay open.
+        of `meta_data` are merged. Closing the copy only sends entries: both loggers stay open.
 
         Args:
             fields: Any fields that the method `debug` accepts.
@@ -200,7 +201,8 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         Returns:
             A function that restores the previous hooks.
         """
-        from voyage_logger._logger.uncaught import Uncaught  # noqa: PLC0415 - rarely used
+        with loading:
+            from voyage_logger._logger.uncaught import Uncaught  # noqa: PLC0415 - rarely used
 
         return Uncaught(self._calls, loop).undo
 
@@ -271,7 +273,8 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         traceback: TracebackType | None,
     ) -> None:
         if error is not None and self._unbound is None and self._calls.shared.captures:
-            from voyage_logger._logger.uncaught import log_leaving  # noqa: PLC0415 - rarely used
+            with loading:
+                from voyage_logger._logger.uncaught import log_leaving  # noqa: PLC0415 - rarely used
 
             log_leaving(self._calls, error)
         self.close()
@@ -287,7 +290,8 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
 
     def _for_console(self, settings: Settings) -> tuple[Settings, BaseTransport]:
         """Report missing credentials. Return settings and a transport that prints the entries."""
-        from voyage_logger.transports import ConsoleTransport  # noqa: PLC0415 - rarely used
+        with loading:
+            from voyage_logger.transports import ConsoleTransport  # noqa: PLC0415 - rarely used
 
         spool = "" if settings.spool_dir is None else ", spool_dir is not used"
         self._diagnostics.say(
@@ -296,8 +300,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
             "Set the variables, or try `voyage-logger dev` for a local server",
         )
         interval = min(settings.flush_interval, _CONSOLE_INTERVAL)
-        settings = replace(settings, flush_interval=interval, spool_dir=None)
-        return settings, ConsoleTransport()
+        return replace(settings, flush_interval=interval, spool_dir=None), ConsoleTransport()
 
 
 def _parts(

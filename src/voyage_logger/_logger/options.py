@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.errors import ConfigurationError
+from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.levels import LEVELS, rank_of
 from voyage_logger._base.rules import (
     NAME_LENGTH,
@@ -77,7 +78,8 @@ def _spool_dir(parameter: str, value: object) -> Path | None:
         return None
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if isinstance(path, str) and path.strip():
-        from pathlib import Path  # noqa: PLC0415 - `pathlib` is slow to import
+        with loading:
+            from pathlib import Path  # noqa: PLC0415 - `pathlib` is slow to import
 
         return Path(path).absolute()  # This path stays valid after `os.chdir`.
     raise ConfigurationError(parameter, value, "the path of a folder, or None")
@@ -86,7 +88,8 @@ def _spool_dir(parameter: str, value: object) -> Path | None:
 def _sample(parameter: str, value: object) -> Sample | None:
     if value is None:
         return None
-    from voyage_logger._logger.sampling import sample_rule  # noqa: PLC0415 - few apps use sampling
+    with loading:
+        from voyage_logger._logger.sampling import sample_rule  # noqa: PLC0415 - few apps use sampling
 
     return sample_rule(parameter, value)
 

@@ -6,6 +6,7 @@ What must stay true: critical entries and entries that open a ticket are always 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.errors import ConfigurationError
@@ -23,11 +24,9 @@ class Rates:
     needs_entry = False
 
     def __init__(self, rates: tuple[float, ...], random: Callable[[], float] | None = None) -> None:
-        from random import Random  # noqa: PLC0415 - `random` is slow to import
-
         self._rates = rates
-        # Use a separate generator: the app may seed the shared generator of the module `random`.
-        self._random = random or Random().random  # noqa: S311 - Sampling is not cryptography.
+        # Use a separate generator: the app can seed the shared generator of the module `random`.
+        self._random = random or Random().random  # noqa: S311 - The numbers need not be secret.
 
     def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
         """Return True if the entry must be left out."""
@@ -45,7 +44,7 @@ class Choice:
         self._function = function
 
     def leaves_out(self, rank: int, entry: dict[str, Any]) -> bool:
-        """Return True if the entry must be left out. The user's function may raise an exception."""
+        """Return True if the entry must be left out. The user's function can raise an exception."""
         is_always_sent = rank >= CRITICAL or entry.get("add_ticket") is True
         return not is_always_sent and not self._function(entry)
 

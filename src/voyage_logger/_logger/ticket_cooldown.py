@@ -41,7 +41,7 @@ class TicketCooldown:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.RLock()  # A signal handler may log while the lock is held.
+        self._lock = threading.RLock()  # A signal handler can log while the lock is held.
         self._incidents: dict[str, _Incident] = {}  # The incident with the oldest ticket is first.
 
     def apply(self, entry: dict[str, Any], incident: str) -> dict[str, Any]:

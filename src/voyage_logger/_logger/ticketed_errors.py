@@ -64,7 +64,7 @@ def _exceptions_of(error: BaseException) -> tuple[BaseException, ...]:
     # Python 3.10 has no `BaseExceptionGroup`, so the attribute `exceptions` identifies a group.
     try:
         members = getattr(error, "exceptions", ())
-    except Exception:  # noqa: BLE001 - `exceptions` may be a property that fails
+    except Exception:  # noqa: BLE001 - `exceptions` might be a property that fails
         return ()
     is_group = type(members) is tuple and all(isinstance(each, BaseException) for each in members)
     return members if is_group else ()

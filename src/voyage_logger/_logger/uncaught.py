@@ -1,8 +1,8 @@
 """Logs uncaught exceptions, but only after the app has called `capture_uncaught`.
 
 What must stay true: each hook calls the previous hook. A logger logs an exception only once, even
-if several hooks get the exception. `undo` restores the previous hook. If another library has set
-its own hook in the meantime, the hook of this module stays in place, but no longer logs anything.
+if several hooks get the exception. `undo` restores the previous hook. If another library has later
+set its own hook, the hook of this module stays in place, but no longer logs anything.
 """
 
 from __future__ import annotations

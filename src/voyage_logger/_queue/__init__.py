@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from voyage_logger._base.fork_locks import loading
 from voyage_logger._queue.memory import MemoryQueue
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def queue_for(settings: Settings, destination: str, diagnostics: Diagnostics) ->
     bounds = settings.max_queue_size, settings.max_queue_bytes
     if settings.spool_dir is None:
         return MemoryQueue(*bounds)
-    from voyage_logger._queue import spool  # noqa: PLC0415 - imported only if the app uses a spool
+    with loading:
+        from voyage_logger._queue import spool  # noqa: PLC0415 - imported only if the app uses a spool
 
     where = spool.SpoolSettings(
         settings.spool_dir, settings.max_spool_bytes, settings.max_spool_age, destination

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from voyage_logger._base.fork_locks import loading
 from voyage_logger.transports._api_transport import Transport
 from voyage_logger.transports._base_transport import LEAST_TIME, BaseTransport
 from voyage_logger.transports._endpoint import endpoint_from, missing
@@ -36,12 +37,14 @@ else:
     def __getattr__(name: str) -> object:
         if name != "ConsoleTransport":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        # Import `ConsoleTransport` late, because only a logger without credentials needs it.
-        from voyage_logger.transports import _console_transport  # noqa: PLC0415
-
+        with loading:  # Only a logger without credentials needs the class.
+            from voyage_logger.transports import _console_transport  # noqa: PLC0415
         globals()[name] = found = _console_transport.ConsoleTransport
         found.__module__ = __name__  # Users import the class from this module.
         return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), "ConsoleTransport"})
 
 
 __all__ = [

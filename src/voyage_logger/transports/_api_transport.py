@@ -101,10 +101,11 @@ class Transport(Restorable, BaseTransport):
         self._remember(Transport.__init__, arguments)
 
     def reset(self) -> None:
-        from random import Random  # noqa: PLC0415 - the package's import must stay fast
+        with loading:
+            from random import Random  # noqa: PLC0415 - the package's import must stay fast
 
         self.sign_ins = 0
-        # Use separate random numbers in each process, or all processes would sign in together.
+        # The processes need different random numbers, so that they sign in at different times.
         self._random = Random().random  # noqa: S311 - The numbers need not be secret.
         known = self._endpoint.credentials
         self._secrets = Secrets((known.api_key, known.api_secret) if known is not None else ())
@@ -175,17 +176,19 @@ class Transport(Restorable, BaseTransport):
         headers = {"Content-Type": "application/json"}
         body = _body(entries)
         if self._endpoint.compress:
-            import gzip  # noqa: PLC0415 - This import is rarely needed.
+            with loading:
+                import gzip  # noqa: PLC0415 - This import is rarely needed.
 
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, compresslevel=6)
         bearer = _Hidden({"Authorization": f"Bearer {token.value}"})
-        if end is not None:  # A sign-in has perhaps used a part of the time limit.
+        if end is not None:  # A sign-in might have used a part of the time limit.
             time_limit = max(LEAST_TIME, end - self._clock())
         answer = self._post(wire.BATCH_PATH, body, headers, bearer, time_limit)
         if isinstance(answer, Outcome):
             return answer
-        from voyage_logger.transports._verdict import batch_outcome  # noqa: PLC0415 - see `_post`
+        with loading:
+            from voyage_logger.transports._verdict import batch_outcome  # noqa: PLC0415 - see `_post`
 
         outcome = batch_outcome(answer, time.time(), self._mask(token))
         if outcome.kind is Kind.UNAUTHORIZED:
@@ -223,7 +226,7 @@ class Transport(Restorable, BaseTransport):
             return replace(outcome, detail=outcome.detail + self._hint(answer.status))
         value, life = found
         self._token = _token.Token(value, asked_at + _token.renewal(life, self._random))
-        # Also mask the previous token, because that token may still be valid.
+        # Also mask the previous token, because this token might still be valid.
         self._secrets = Secrets((*self.secrets[:2], value, *self.secrets[2:3]))
         self.sign_ins += 1
         return None
@@ -250,7 +253,7 @@ class Transport(Restorable, BaseTransport):
         time_limit: float | None,
     ) -> Answer | Outcome:
         with loading:  # This module is imported late, because it imports `requests`, which is slow.
-            from voyage_logger.transports import _session  # noqa: PLC0415 - See the comment above.
+            from voyage_logger.transports import _session  # noqa: PLC0415 - The import is slow.
 
         session = self._session
         if session is None:

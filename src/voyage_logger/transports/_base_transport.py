@@ -56,7 +56,7 @@ class BaseTransport:
         By default, the method signs in, so that wrong credentials are reported early.
 
         Raises:
-            VoyageError: The preparation failed. Even then, the worker calls `send`.
+            VoyageError: The preparation failed. The worker calls `send` even after this error.
         """
         self.sign_in()
 

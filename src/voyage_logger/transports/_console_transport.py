@@ -15,7 +15,7 @@ from voyage_logger.transports._outcome import Kind, Outcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PATIENCE = 1.0  # If stderr is a full pipe for this many seconds, the entry is not printed.
+_PATIENCE = 1.0  # If the stderr pipe stays full for this many seconds, the entry is not printed.
 _PIECE = 1024  # 1,024 characters need at most 4 KiB, and a writable pipe has space for 4 KiB.
 
 

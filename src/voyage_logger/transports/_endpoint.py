@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, NoReturn
 
 from voyage_logger._base.errors import ConfigurationError
+from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.frozen import frozen
 from voyage_logger._base.rules import a_flag, seconds
 from voyage_logger._base.settings import (
@@ -55,7 +56,8 @@ class Endpoint:
     @property
     def is_exposed(self) -> bool:
         """True if the client would send secrets over a network without encryption."""
-        from urllib.parse import urlsplit  # noqa: PLC0415 - the package's import must stay fast
+        with loading:
+            from urllib.parse import urlsplit  # noqa: PLC0415 - the package's import must stay fast
 
         url = urlsplit(self.base_url)
         return url.scheme == "http" and not re.fullmatch(_LOOPBACK, url.hostname or "")
@@ -109,10 +111,11 @@ def _timeout(value: object) -> tuple[float, float]:
 
 
 def _url(parameter: str, value: object) -> str:
-    from urllib.parse import urlsplit  # noqa: PLC0415 - see above
+    with loading:
+        from urllib.parse import urlsplit  # noqa: PLC0415 - see above
 
     rule = "an http:// or https:// URL with a host, without credentials, query or fragment"
-    # A URL with one of the characters `@?#&=` may contain a secret, so errors do not show the URL.
+    # A URL with one of the characters `@?#&=` can contain a secret, so errors do not show the URL.
     is_harmless = isinstance(value, str) and not set(value) & set("@?#&=")
     shown = value if is_harmless else "<a hidden value>"
     if not isinstance(value, str):
@@ -145,7 +148,7 @@ def _credentials(
 def _credential(
     parameter: str, value: object, name: str, environ: Mapping[str, str], problems: list[str]
 ) -> str:
-    """Return the key or secret. If the text is missing or not valid, add a problem; return ""."""
+    """Return the key or secret. If the text is missing or invalid, add a problem and return ""."""
     rule = "a text of visible ASCII characters, as HTTP headers carry"
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(parameter, f"<a hidden {type(value).__name__}>", rule)
@@ -164,5 +167,5 @@ def _credential(
 
 
 def is_header_safe(value: str) -> bool:
-    """Return True if the value can be sent in an HTTP header without a change."""
+    """Return True if an HTTP header can contain the value without escaping."""
     return bool(value) and value.isascii() and value.isprintable()

@@ -37,7 +37,7 @@ class Kind(Enum):
 
 RETRY_AFTER_CAP = 300.0  # If a server asks for a longer pause, wait only this many seconds.
 
-# After failures of these kinds, the worker waits longer: usually, a person must fix the cause.
+# After these failures, pauses are longer than usual, because a person must often fix the cause.
 PERSISTENT = (Kind.BLOCKED, Kind.UNAUTHORIZED)
 
 

@@ -39,7 +39,7 @@ _PIECE = 4096
 _INTERIM = range(102, 200)
 _MOST_INTERIM = 100  # Without this limit, a server could send interim answers forever.
 
-# These failures happen before a request is sent. A retry fails again until the settings change.
+# These failures happen before a request is sent. Each retry fails until the settings change.
 _PERMANENT = (
     exceptions.InvalidHeader,
     exceptions.InvalidSchema,
@@ -53,7 +53,7 @@ _PERMANENT = (
 _MALFORMED = (exceptions.InvalidURL, urllib3.exceptions.LocationValueError)
 
 
-class RequestFailed(Exception):  # noqa: N818 - The name says what happened.
+class RequestFailed(Exception):  # noqa: N818 - The name is clear without `Error`.
     """The server gave no answer. If `is_permanent` is True, a person must change the settings."""
 
     def __init__(self, detail: str, *, is_permanent: bool) -> None:
@@ -74,8 +74,8 @@ class Session:
         adapter = _Adapter(max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
-        # The proxy and certificate settings of the environment. To read the settings takes as long
-        # as the rest of a request. So the settings are read again only after a failure.
+        # The proxy and certificate settings of the environment. Reading these settings takes as
+        # long as all other steps of a request, so they are read again only after a failure.
         self._surroundings: Mapping[str, Any] | None = None
 
     def post(
@@ -144,7 +144,7 @@ def _amended(pool: Any) -> Any:
 class _FinalResponse(HTTPResponse):
     """An HTTP response that skips all interim answers. `http.client` skips only status 100.
 
-    If the client treated status 102 or 103 as the final answer, it would send the batch again.
+    If status 102 or 103 counted as the final answer, the client would send the batch again.
     """
 
     def begin(self) -> None:
@@ -196,7 +196,7 @@ class _SecretHeaders(AuthBase):
 def _body(response: requests.Response, time_limit: float) -> bytes:
     """Read the body, so that the connection can be reused. Stop after about `_BODY_LIMIT` bytes.
 
-    `time_limit` applies to the whole body, because a server may slowly send one byte after another.
+    `time_limit` applies to the whole body, because a server can slowly send one byte after another.
     """
     end = monotonic() + time_limit
     read = getattr(response.raw, "read1", response.raw.read)  # urllib3 2.1 introduced `read1`.
@@ -224,7 +224,7 @@ def _failure(error: Exception) -> RequestFailed:
 def _chain(error: BaseException) -> list[BaseException]:
     """Return the error and its causes. `requests` and `urllib3` store causes in several places."""
     chain = [error]
-    for _ in range(10):  # pragma: no branch - The limit is needed if causes form a cycle.
+    for _ in range(10):  # pragma: no branch - A limit is needed: causes can form a cycle.
         inner = (getattr(chain[-1], "reason", None), *chain[-1].args, chain[-1].__cause__)
         below = next((link for link in inner if isinstance(link, BaseException)), None)
         if below is None:
@@ -238,5 +238,5 @@ def _brief(error: BaseException) -> str:
         # Do not show the error's message: it contains a part of the URL, perhaps a password.
         text = "the base URL, or a proxy's (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), is malformed"
     else:
-        text = re.sub(r"//\S*@", "//***@", str(error))  # The URL of a proxy may contain a password.
+        text = re.sub(r"//\S*@", "//***@", str(error))  # The URL of a proxy can contain a password.
     return f"{type(error).__name__}: {text}"

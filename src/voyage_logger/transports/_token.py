@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # The client renews a token 300 to 600 seconds before the token expires. The vendor's reference
 # classes renew a token 300 seconds before the token expires.
 RENEWAL = 300.0
-RENEWAL_SHARE = 0.2  # If the lifetime is short, renew the token after 60 % to 80 % of this time.
+RENEWAL_SHARE = 0.2  # Renew a token with a short lifetime after 60 % to 80 % of the lifetime.
 
 
 @frozen

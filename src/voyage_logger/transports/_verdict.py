@@ -1,12 +1,14 @@
 """Decide what an HTTP answer means for the batch.
 
-The vendor's docs explain status 401 and the body of such an answer. For all other statuses, the
+The vendor's docs explain status 401 and the body of a 401 answer. For all other statuses, the
 client follows RFC 9110 and the conventions of JSON APIs.
 """
 
 from __future__ import annotations
 
 import json
+from datetime import timezone
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.frozen import frozen
@@ -40,7 +42,7 @@ class Answer:
     location: str | None
     body: bytes  # The first part of the body, or b"" if the body could not be read.
 
-    def __repr__(self) -> str:  # The body may contain a token.
+    def __repr__(self) -> str:  # The body can contain a token.
         return f"Answer({self.status}, {self.content_type!r})"
 
     @property
@@ -100,7 +102,7 @@ def _words(answer: Answer, mask: Callable[[str], str]) -> str:
             body = None
         if isinstance(body, dict):
             parts = [str(body[key]) for key in ("error", "message", "detail") if body.get(key)]
-            said = mask(": ".join(parts))  # Mask first, because a cut could leave half a secret.
+            said = mask(": ".join(parts))  # Mask first: `mask` does not find a secret that was cut.
     printable = "".join(char if char.isprintable() else " " for char in said[:_WORDS])
     return f"HTTP {answer.status} {printable}".rstrip()
 
@@ -112,9 +114,6 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return min(float(text), RETRY_AFTER_CAP)  # Unlike `float`, `int` fails for very long texts.
-    from datetime import timezone  # noqa: PLC0415 - rarely needed
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - This import takes 20 ms and is rarely needed.
-
     try:
         date = parsedate_to_datetime(text)
         then = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import time
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.clock import monotonic
@@ -73,11 +74,9 @@ def oddities(names: list[str]) -> Iterator[str]:
 
 def meant_for_others(count: int, place: str, settings: SpoolSettings) -> str:
     """Return a message which says that entries of `count` owners have the destination `place`."""
-    from shlex import quote  # noqa: PLC0415 - rarely needed
-
     of_whom = "1 owner" if count == 1 else f"{count} owners"
     words = f"entries of {of_whom} are meant for {printable(place)} and are left alone"
-    if not settings.destination.startswith("http"):  # the app has its own transport
+    if not settings.destination.startswith("http"):  # the app's own transport has no URL
         return words
     command = f"voyage-logger spool replay {printable(quote(str(settings.path)))}"
     return f"{words}; `{URL_VARIABLE}={quote(settings.destination)} {command}` sends them here"
