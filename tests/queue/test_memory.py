@@ -105,7 +105,7 @@ def full() -> Bounded:
 
 class TestFullQueue(queue_contract.FullQueue):
     def test_queue_is_bounded_in_entries(self) -> None:
-        """If entries are small, the queue limits their number."""
+        """If entries are small, the limit on their number is reached first."""
         queue = MemoryQueue(2, ROOMY)
         for payload in (b"1", b"2", b"3"):
             queue.append(payload, INFO)
@@ -114,7 +114,7 @@ class TestFullQueue(queue_contract.FullQueue):
         assert queue.stats().dropped_by == {"queue_full": 1}
 
     def test_queue_is_bounded_in_bytes(self) -> None:
-        """If entries are large, the queue limits their memory."""
+        """If entries are large, the limit on their memory is reached first."""
         queue = MemoryQueue(1000, 10 * (RECORD_OVERHEAD + 100))
         for _ in range(50):
             queue.append(b"x" * 100, INFO)
@@ -141,7 +141,7 @@ class TestFullQueue(queue_contract.FullQueue):
 
 class TestAccounts:
     def test_empty_queue_counts_no_bytes(self, queue: MemoryQueue) -> None:
-        """When entries have left the queue in every possible way, the counted memory is zero."""
+        """However entries have left the queue, the counted memory of an empty queue is zero."""
         for length in range(100):
             queue.append(b"x" * length, length % len(LANES))
         queue.take(30, ROOMY)
@@ -302,7 +302,7 @@ class TestReentry:
         queue = MemoryQueue(NEVER, ROOMY)
 
         class Disturbing:
-            """Logs an entry in each of its first calls."""
+            """Logs an entry in each of the first `times` calls of `len`."""
 
             left = times
 
@@ -345,7 +345,7 @@ def test_first_reads_a_lane_again_after_a_destructor_has_logged() -> None:
     thresholds = gc.get_threshold()
 
     class Logging:
-        """Logs in its destructor. Only the garbage collector frees an instance."""
+        """Logs in its destructor, which only the garbage collector calls."""
 
         def __init__(self) -> None:
             self.itself = self

@@ -1,4 +1,4 @@
-"""The spool keeps its limits and its order, and loses no entry at exit."""
+"""The spool keeps its size limit and the order of entries, and loses no entry at exit."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class TestBound:
         stats = logger.stats()
         assert stats.dropped == stats.dropped_by["spool_full"] > 0
         assert stats.spooled == stats.pending == 800 - stats.dropped
-        assert stats.pending * 1000 > 128 * KIB  # the spool dropped only one segment
+        assert stats.pending * 1000 > 128 * KIB  # the spool sheds one file at a time
         assert_law(stats)
 
     def test_full_spool_drops_the_lowest_level_first(
         self, server: DevServer, logger: VoyageLogger
     ) -> None:
-        """The spool drops debug entries before it drops an error."""
+        """The spool drops all debug entries before it drops any error entry."""
         for number in range(20):
             logger.error(f"error {number}")
         for _ in range(800):
@@ -100,8 +100,8 @@ class TestBound:
     def test_entries_of_a_removed_closed_file_count_as_spool_deleted(
         self, server: DevServer, logger: VoyageLogger, folder: Path
     ) -> None:
-        """If another program removes a full file, its entries are counted as `spool_deleted`."""
-        for _ in range(80):  # a batch has more than 80 entries, so the worker waits
+        """If another program removes a full file, the file's entries count as `spool_deleted`."""
+        for _ in range(80):  # 80 entries do not fill a batch, so the worker waits
             logger.info("x" * 1000)
         first, *others = sorted(folder.glob("*.info.*"))
         count = len(first.read_bytes().splitlines())
@@ -136,7 +136,7 @@ class TestBound:
         assert server.count() == 451
         assert looked.stats().dropped == 0
         server.refuse_connections()
-        look(looked)  # the adopted entries are delivered, so the limit is 256 KiB again
+        look(looked)  # all adopted entries are delivered, so the limit is 256 KiB again
         for _ in range(400):
             looked.info("z" * 1000)
         assert size_of(folder) <= 256 * KIB
@@ -168,7 +168,7 @@ class TestBound:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """If some backlogs have no room, one line reports them, and they are sent later."""
+        """One line reports all backlogs for which there is no room; they are sent later."""
         for number in range(3):
             owner = f"000000000{number}-7-00000007"
             leave(folder, server, ["x" * 1000] * 200, owner=owner)
@@ -250,7 +250,7 @@ class TestBound:
 
 class TestFill:
     def test_fill_is_the_larger_share_of_bytes_and_entries(self, folder: Path) -> None:
-        """`fill()` returns the used share of the bytes or of the entries, whichever is larger."""
+        """`fill()` compares bytes and entries with their limits, and returns the larger share."""
         spool = SpoolSettings(folder, 4 << 20, None, "x")
         large = SpoolQueue(100, 1 << 20, spool, Diagnostics())
         for _ in range(4):
@@ -328,7 +328,7 @@ class TestEnd:
     def test_exit_without_a_server_is_quick_and_loses_nothing(
         self, server: DevServer, make_logger: MakeLogger, folder: Path, trouble: str
     ) -> None:
-        """Without a server, the process ends quickly, and the next process delivers its entries."""
+        """If no server works, a process ends quickly, and the next process sends its entries."""
         if trouble == "refuse":
             server.refuse_connections()
         elif trouble == "hang":
@@ -338,7 +338,7 @@ class TestEnd:
         with Child(server, folder, self.CODE) as child:
             (seconds,), words = child.end()
 
-        assert float(seconds) < 15  # seconds; a slower exit waits for the server
+        assert float(seconds) < 15  # seconds; an exit that takes longer has waited for the server
         assert "lost" not in words
         server.release()
         server.reset()
@@ -388,7 +388,7 @@ class TestEnd:
     def test_next_process_sends_only_the_undelivered_entries(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """The next process continues after the last delivered entry."""
+        """The next process sends the entries that follow the last delivered entry."""
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("a")
         logger.flush()
@@ -435,13 +435,13 @@ class TestBacklog:
         sizes = [len(json.loads(each.body)["logs"]) for each in requests]
         assert [each.status for each in requests][:3] == [503, 503, 200]
         assert sizes[:3] == [1, 1, 1]
-        assert max(sizes) > 1000  # a working server gets the backlog in few requests
+        assert max(sizes) > 1000  # a working server gets the backlog in a few large requests
         assert messages(server) == ["first", *map(str, range(4000))]
 
     def test_critical_entry_overtakes_a_backlog(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """A critical entry is sent with the next request, even if many entries wait."""
+        """A critical entry is sent with the next request, even if many other entries wait."""
         leave(folder, server, [f"{number}" for number in range(5000)])
         server.script(*[Fault(delay=0.05)] * 200)
         logger = make_logger(spool_dir=folder, flush_interval=600, batch_size=20)
@@ -460,7 +460,7 @@ class TestBacklog:
     def test_backlog_of_the_oldest_owner_is_sent_first(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """Twelve dead owners' entries are sent: oldest owner first, eight owners at a time."""
+        """The entries of the oldest owner are sent first. Eight owners are adopted at a time."""
         for number in [3, 11, 0, 7, 1, 10, 2, 9, 4, 8, 6, 5]:
             leave(folder, server, [f"left {number}"], owner=f"00000000{number:02}-7-00000007")
         make_logger(spool_dir=folder, flush_interval=0.05).info("own")
@@ -472,7 +472,7 @@ class TestBacklog:
     def test_next_owners_are_taken_over_as_soon_as_there_is_room(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """When the entries of eight owners are sent, the worker takes over the next owners."""
+        """After the entries of eight owners are sent, the worker takes over the next owners."""
         for number in range(60):
             leave(folder, server, [f"left {number}"], owner=f"00000000{number:02}-7-00000007")
         logger = make_logger(spool_dir=folder, flush_interval=0.05)
@@ -500,7 +500,7 @@ class TestBacklog:
         assert logger.stats().dropped_by == {"corrupt": 20}
 
     def test_waiting_entries_take_no_memory(self, server: DevServer, folder: Path) -> None:
-        """Entries that wait on the disk use less memory than two batches."""
+        """While 20 MiB of entries wait on the disk, the process needs less than 8 MiB for them."""
         code = """\
             import resource
             logger = logger_on(folder, max_queue_bytes=4 << 20)
@@ -519,7 +519,7 @@ class TestBacklog:
             assert child.hears() == "0"
             server.refuse_connections()
             child.tell()
-            assert int(child.hears()) < 8 * KIB  # 20 MiB of entries wait on the disk
+            assert int(child.hears()) < 8 * KIB  # in KiB
             assert child.hears() == "35000"
             child.kill()
 
@@ -557,7 +557,7 @@ class TestBacklog:
             assert child.hears() == "True"
             grown = int(child.hears())
             print("grown by", grown, "KiB")
-            assert grown < 24 * KIB  # the backlog has 120 MiB, and a request takes some MiB
+            assert grown < 24 * KIB  # the backlog has 120 MiB; a request needs a few MiB
         assert server.count() == 305_000
 
 

@@ -1,4 +1,4 @@
-"""If another program changes segments, the counts of the queue stay right."""
+"""If another program changes segments, the counts of the queue stay correct."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ ENTRY = '{"spool_seq":7,"message":"forged"}\n'
 def test_foreign_lines_in_a_segment_lose_no_other_line(
     queue: SpoolQueue, folder: Path, added: str, arrive: list[str], lost: int
 ) -> None:
-    """Each entry arrives, or is kept as a dead letter together with foreign bytes."""
+    """Each entry arrives, or is kept in a dead letter together with the foreign bytes."""
     log(queue, "a", "b")
     (path,) = folder.glob("*.info.*")
     with path.open("a") as file:

@@ -1,4 +1,4 @@
-"""SIGKILL ends processes. Each entry whose log call has returned still arrives."""
+"""SIGKILL ends processes. After a crash, each entry whose log call has returned still arrives."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Matrix:
         while True:
             logger.info("the end")
             logger.flush()
-            look(logger)  # each maintenance takes over only some of the owners
+            look(logger)  # one call takes over only some of the owners
             if not logger.stats().pending and len(list(self.folder.glob("*.lock"))) == 1:
                 break
         assert logger.close().pending == 0
@@ -262,7 +262,7 @@ def test_stopped_process_keeps_its_entries(server: DevServer, tmp_path: Path) ->
 def test_running_process_adopts_entries_of_a_new_dead_process(
     server: DevServer, tmp_path: Path
 ) -> None:
-    """If another process dies, a process that already runs adopts the entries."""
+    """A process that already runs adopts the entries of another process that dies later."""
     with (
         Child(server, tmp_path, "    segments._SECONDS = 0.05\n" + ADOPT) as running,
         Child(server, tmp_path, LOG_SOME) as ending,
@@ -270,7 +270,7 @@ def test_running_process_adopts_entries_of_a_new_dead_process(
         assert running.hears() == "started"
         assert ending.hears() == "logged"
         ending.kill()
-        until(lambda: running.answer() == "50")  # the worker might adopt the entries
+        until(lambda: running.answer() == "50")  # the worker might still be adopting them
         assert running.end() == ([], "")
 
     assert sorted(messages(server)) == sorted([*[f"slow {n}" for n in range(50)], "hello"])

@@ -92,7 +92,7 @@ def away(server: DevServer, make_logger: MakeLogger, tmp_path: Path) -> VoyageLo
 
 
 def give_to_app(path: Path, own: Path) -> int:
-    """Close a descriptor of the spool, and open a file of the app with the same number."""
+    """Close a descriptor of the spool, and open a file of the app with this descriptor number."""
     numbers = [number for number in range(3, 256) if is_of(number, path)]
     assert numbers
     file = os.open(own, os.O_RDWR | os.O_CREAT)
@@ -151,7 +151,7 @@ def test_lock_is_taken_again_after_the_app_reused_its_number(
 def test_segment_is_closed_after_the_app_reused_its_number(
     server: DevServer, tmp_path: Path, away: VoyageLogger
 ) -> None:
-    """If an app's file gets a segment's descriptor number, the next maintenance detects it."""
+    """If an app's file gets a segment's descriptor number, the next maintenance detects this."""
     (path,) = (tmp_path / "spool").glob("*.info.*")
     number = give_to_app(path, tmp_path / "own")
     look(away)
@@ -236,7 +236,7 @@ FORK = """\
 def test_fork_during_an_adoption_leaves_the_lock_to_the_parent(
     server: DevServer, tmp_path: Path, at: str
 ) -> None:
-    """A child that is forked during an adoption does not keep the lock when its parent dies."""
+    """A child that is forked during an adoption does not hold the lock after its parent dies."""
     leave(tmp_path, server, ["left"], owner=OWNER)
     with Child(server, tmp_path, FORK, at) as child:
         assert child.hears() == "the child lives"
@@ -249,7 +249,7 @@ def test_fork_during_an_adoption_leaves_the_lock_to_the_parent(
 
 
 def test_lock_file_is_not_written_after_the_app_reused_its_number(tmp_path: Path) -> None:
-    """If an app's file gets the lock's descriptor number, the spool does not write to the file."""
+    """If an app's file gets the lock's descriptor number, the spool does not change this file."""
     lock = Folder(tmp_path).lock(lock_name(OWNER), is_new=True)
     assert lock is not None
     number = give_to_app(tmp_path / lock_name(OWNER), tmp_path / "own")
@@ -301,7 +301,7 @@ def test_folder_that_the_app_closed_and_that_is_gone_counts_as_removed(
 def test_folder_is_used_while_its_path_cannot_be_looked_up(
     tmp_path: Path, server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """While the system cannot find the folder's path, the spool uses the folder that is open."""
+    """While the system cannot find the folder's path, the spool uses the folder's descriptor."""
     server.refuse_connections()
     (tmp_path / "parent").mkdir()
     logger = make_logger(spool_dir=tmp_path / "parent" / "spool", flush_interval=600)
@@ -354,7 +354,7 @@ def test_forked_child_keeps_its_own_locks(tmp_path: Path) -> None:
 def test_handler_that_logs_while_files_are_made_leaves_one_lock_file(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a signal handler logs while files are made, one owner's files hold both entries."""
+    """If a signal handler logs while files are made, both entries are in files of one owner."""
     flock, calls = fcntl.flock, []
 
     def interrupted(descriptor: int, operation: int) -> None:
@@ -411,7 +411,7 @@ def test_lines_are_kept_if_the_app_closes_the_file_after_a_read(tmp_path: Path) 
 def test_entries_of_a_removed_file_on_a_bad_disk_are_dropped(
     tmp_path: Path, away: VoyageLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a file is removed and cannot be read, its entries are counted as dropped."""
+    """If an open file is removed and the disk cannot read it, its entries count as dropped."""
     until(lambda: away._pipeline.queue.looks)  # type: ignore[attr-defined]
     (path,) = (tmp_path / "spool").glob("*.info.*")
     file, read = path.stat(), os.read

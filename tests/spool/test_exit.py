@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# If the server may be dead, the exit waits for only 0.1 seconds here. A slow server answers later.
+# At exit, these tests wait only 0.1 seconds for a server that might be dead. `SLOW` is longer.
 PATIENCE = "    voyage_logger._delivery.pipeline._DURABLE_PATIENCE = 0.1\n"
 SLOW = 0.6
 SOON = 15  # seconds; the limit of an exit is 60 seconds, and the limit of a request is 30 seconds
@@ -106,7 +106,7 @@ def dead_url(request: pytest.FixtureRequest) -> Iterator[str]:
 def test_exit_does_not_wait_for_a_dead_server(
     server: DevServer, folder: Path, dead_url: str
 ) -> None:
-    """Without a server, the process ends quickly, and its entries stay in the folder."""
+    """If the server is dead, the process ends quickly, and its entries stay in the folder."""
     code = SHORT.replace("logger_on(folder, ", f"logger_on(folder, base_url={dead_url!r}, ")
     with Child(server, folder, code, "own") as child:
         (seconds,), words = child.end()
@@ -140,7 +140,7 @@ def test_exit_sends_own_entries_with_every_second_request(server: DevServer, fol
     assert queue.stats().adopted == 100
 
     def turns(count: int) -> list[bool]:
-        """For each request, return True if it carries entries of this process."""
+        """Return a list: True for each request that carries this process's entries, else False."""
         own = []
         for _ in range(count):
             queue.append(b'{"message":"own"}', INFO)
@@ -167,7 +167,7 @@ HOOK = """\
 
 
 def test_entries_of_an_exit_hook_share_a_file(server: DevServer, folder: Path) -> None:
-    """All entries that exit hooks log are in one file, because it stays open until the end."""
+    """One file holds all entries that exit hooks log, because the file stays open until the end."""
     server.refuse_connections()
     with Child(server, folder, HOOK) as child:
         assert child.end() == (["1"], "")

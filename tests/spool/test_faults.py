@@ -33,7 +33,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be some
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """Return a folder that other users can open. The folders of pytest are private."""
+    """Return a folder that other users can open. Other users cannot open folders of pytest."""
     with tempfile.TemporaryDirectory() as parent:
         Path(parent).chmod(0o755)
         folder = Path(parent, "spool")
@@ -67,7 +67,7 @@ def soon(said: Callable[[], list[str]]) -> list[str]:
 
 
 class TestLeftFiles:
-    """Files that dead processes or other programs have left in the folder."""
+    """Tests of files that dead processes or other programs have left in the folder."""
 
     def test_half_a_line_at_the_end_is_skipped(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
@@ -85,7 +85,7 @@ class TestLeftFiles:
     def test_file_with_only_half_a_line_is_removed(
         self, server: DevServer, make_logger: MakeLogger, folder: Path
     ) -> None:
-        """If a file has only an incomplete line, it has no entry, and the spool removes it."""
+        """A file that contains only an incomplete line has no entries, and the spool removes it."""
         leave(folder, server, [], tail=b'{"spool_seq":1,"mess')
         logger = make_logger(spool_dir=folder, flush_interval=600)
         drain(logger)
@@ -263,7 +263,7 @@ class TestLeftFiles:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """If no descriptor is free, all files of an owner wait, so the entries stay in order."""
+        """If one file of an owner cannot be opened, the other files wait too, to keep the order."""
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("own")
         until(lambda: logger._pipeline.queue.looks)  # type: ignore[attr-defined]
@@ -315,7 +315,7 @@ class TestLeftFiles:
         monkeypatch: pytest.MonkeyPatch,
         how: str,
     ) -> None:
-        """If one segment cannot be read, the owner's other segments arrive."""
+        """If one segment cannot be read, the entries of the owner's other segments arrive."""
         path = leave(folder, server, ["sent already", "bad"])
         sent = path.read_bytes().index(b"\n") + 1
         leave(folder, server, ["sent already", "bad"], sent=sent)
@@ -447,7 +447,7 @@ class TestLeftFiles:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """If the app has its own transport, the report does not say how to send the entries."""
+        """If an app has its own transport, a report of entries for a server gives no advice."""
         leave(folder, server, ["a"])
         logger = make_logger(transport=Recorder(), spool_dir=folder, flush_interval=600)
         logger.info("b")
@@ -464,7 +464,7 @@ class TestLeftFiles:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """If an owner for another server has only a lock file, the owner is not reported."""
+        """An owner with only a lock file is not reported, even if it logged for another server."""
         leave(folder, server, ["a"], destination="https://typo.example").unlink()
         logger = make_logger(spool_dir=folder, flush_interval=600)
         logger.info("b")
@@ -535,7 +535,7 @@ class TestUnusableFolder:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """If the path of the spool leads to a file, entries wait in memory."""
+        """If the path of the spool is the path of a file, entries wait in memory."""
         folder.write_text("mine")
         self.check(server, make_logger, folder, said, "exists")
         assert folder.read_text() == "mine"
@@ -621,7 +621,7 @@ class TestUnusableFolder:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """If the file system has no locks, files of other processes are not taken over."""
+        """If the file system does not support locks, no files of other processes are taken over."""
 
         def flock(_descriptor: int, _operation: int) -> None:
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -647,7 +647,7 @@ class TestUnusableFolder:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """Even root does not use the folder of another user, and one line gives the reason."""
+        """A process of root does not use another user's folder, and one line gives the reason."""
         folder.mkdir()
         os.chown(folder, NOBODY, NOBODY)
         logger = make_logger(spool_dir=folder, flush_interval=600)
@@ -755,7 +755,7 @@ def remove(folder: Path) -> None:
 
 
 class TestWhileRunning:
-    """Faults that begin while the spool is in use."""
+    """Tests of faults that begin while the spool is in use."""
 
     @pytest.fixture
     def logger(self, make_logger: MakeLogger, folder: Path) -> VoyageLogger:
@@ -970,7 +970,7 @@ class TestWhileRunning:
         server.refuse_connections()
         owner = leave(folder, server, ["left"]).name.split(".")[1]
         look(logger)
-        until(lambda: logger.stats().adopted == 1)  # the worker might adopt the entry first
+        until(lambda: logger.stats().adopted == 1)  # the worker might be adopting the entry
         lock = folder / f"v1.{owner}.lock"
         lock.unlink()
         look(logger)
@@ -1013,7 +1013,7 @@ class TestWhileRunning:
     def test_short_write_leaves_no_half_line(
         self, server: DevServer, logger: VoyageLogger, monkeypatch: pytest.MonkeyPatch, folder: Path
     ) -> None:
-        """If only half a line is written, the half is removed, and the entry waits in memory."""
+        """If only half a line is written, this half is removed, and the entry waits in memory."""
         write = os.write
 
         def short(descriptor: int, data: bytes) -> int:
@@ -1035,7 +1035,7 @@ class TestWhileRunning:
         said: Callable[[], list[str]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """If a segment can no longer be read, one line reports a loss. Other entries arrive."""
+        """If a segment can no longer be read, a line reports lost entries. Other entries arrive."""
         path = next(folder.glob("*.info.*"))
         read = os.read
 
@@ -1076,7 +1076,7 @@ class TestWhileRunning:
     def test_segment_that_cannot_be_removed_is_not_sent_twice(
         self, server: DevServer, public_folder: Path, when: str
     ) -> None:
-        """If a segment cannot be removed, its entries are still not sent twice."""
+        """If a delivered segment cannot be removed, its entries are not sent a second time."""
         os.chown(public_folder, NOBODY, NOBODY)
         code = """\
             logger = logger_on(folder)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def test_log_call_writes_one_line_and_does_not_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A log call writes once, and does not sync, because a sync takes milliseconds."""
+    """A log call makes one write and no sync, because a sync takes milliseconds."""
     queue = SpoolQueue(100, 1 << 20, SpoolSettings(tmp_path, 1 << 20, None, "x"), Diagnostics())
     for lane in range(len(LEVELS)):
         queue.append(b'{"message":"makes the file"}', lane)
@@ -103,7 +103,7 @@ def test_log_agent_reads_each_entry_once(
     assert [entry["message"] for entry in agent.read] == [f"{n} \u2028 \n\0" for n in range(900)]
     assert [entry["spool_seq"] for entry in agent.read] == list(range(1, 901))
     assert {len(names) for names in agent.names.values()} == {1}
-    assert len(agent.names) > len(LEVELS)  # a level has more than one segment
+    assert len(agent.names) > len(LEVELS)  # at least one level has two segments
     server.accept_connections()
     assert logger.flush(60)
     for entry in agent.read:
@@ -114,7 +114,7 @@ def test_log_agent_reads_each_entry_once(
 def test_line_longer_than_one_read_arrives(
     server: DevServer, make_logger: MakeLogger, tmp_path: Path
 ) -> None:
-    """The worker usually reads 256 KiB at a time, but more if a line is longer than 256 KiB."""
+    """The worker reads 256 KiB at a time. If a line is longer, the worker reads more."""
     leave(tmp_path, server, ["x" * 300_000, "y"])
     logger = make_logger(spool_dir=tmp_path, flush_interval=600)
     look(logger)

@@ -36,7 +36,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "disk"
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=40,mode=0700", "tmpfs", str(place)]
-    try:  # the folder of `mkfs` depends on the system
+    try:  # `mount` is not in the same folder on all systems
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         pytest.skip("the system has no `mount`")
@@ -47,11 +47,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 class Ballast:
-    """Files of another program. These files fill the disk.
+    """Simulates the files of another program, which fill the disk.
 
     Args:
         disk: The folder where the disk is mounted.
-        kind: What these files use up: "bytes" or "files".
+        kind: What these files use up: all "bytes" of the disk, or all "files" that it can have.
     """
 
     def __init__(self, disk: Path, kind: str) -> None:

@@ -173,7 +173,7 @@ class TestDeadLetters:
         folder: Path,
         said: Callable[[], list[str]],
     ) -> None:
-        """If dead letters fill an eighth of the spool, later rejected entries are only counted."""
+        """If dead letters fill an eighth of the spool, later rejected entries are counted only."""
         server.rules = Rules(refuse_containing="bad")
         bounds: dict[str, Any] = {
             "max_spool_bytes": 256 * KIB,
@@ -208,5 +208,5 @@ def letters(folder: Path) -> list[str]:
 
 
 def good(server: DevServer) -> list[str]:
-    """Return the messages of delivered entries, but not the notices of losses."""
+    """Return the messages of delivered entries, without the notices of losses."""
     return [text for text in messages(server) if text.startswith("good")]

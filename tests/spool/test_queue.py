@@ -163,7 +163,7 @@ class TestFullQueue(queue_contract.FullQueue):
 
 
 class Model(queue_model.Model):
-    """The model of the queue on the disk. Only few entries are in flight."""
+    """The model of the queue on the disk. At most a few entries are in flight."""
 
     unit = 7 * KIB
     reason = "spool_full"
@@ -185,7 +185,7 @@ class Model(queue_model.Model):
         )
 
     def is_full(self, waiting: list[Record]) -> bool:
-        return used(self.folder) + SEGMENT > self.max_bytes  # The queue sheds a whole file at once.
+        return used(self.folder) + SEGMENT > self.max_bytes  # The queue sheds whole files.
 
     def is_over(self) -> bool:
         return used(self.folder) > self.max_bytes
@@ -207,7 +207,7 @@ class TestModel(Model.TestCase):  # type: ignore[valid-type,misc]
         max_examples=30,
         stateful_step_count=50,
         deadline=None,
-        phases=set(Phase) - {Phase.shrink},  # The phase `shrink` would take minutes.
+        phases=set(Phase) - {Phase.shrink},  # Shrinking an example would take minutes.
     )
 
 
@@ -263,7 +263,7 @@ class TestReentry:
     def test_handler_that_logs_while_files_are_shed_keeps_the_counts_right(
         self, tmp_path: Path, lanes: tuple[int, int], delivered: int
     ) -> None:
-        """If a signal handler logs while a log call sheds files, the counts stay right."""
+        """If a signal handler logs while a log call sheds files, the counts stay correct."""
         ours, foreign = lanes
         at = 0
         has_come = True
@@ -291,7 +291,7 @@ class TestReentry:
             # If the spool had no room for one of the entries, this entry is in memory.
             assert waiting - 1 <= stats.spooled <= stats.pending == waiting, f"place {at}"
             taken = len(full.take_all())
-            taken += len(full.take_all())  # Entries in memory are taken in another batch.
+            taken += len(full.take_all())  # Memory and disk need separate batches.
             assert taken == waiting, f"place {at}"
             stats = queue.stats()
             assert_law(stats)

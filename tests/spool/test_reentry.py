@@ -128,7 +128,7 @@ class Disk:
     Args:
         outer: How the first write of a line that contains "outer" fails: "half" or "error".
         nested: The results of writes of lines that contain "nested": "whole", "half" or "error".
-        handler: Is called after the first write of a line that contains "outer".
+        handler: The function to call after the first write of a line with "outer".
     """
 
     def __init__(self, outer: str, nested: list[str], handler: Callable[[], object]) -> None:
@@ -174,7 +174,7 @@ def test_anywhere_in_a_log_call_whose_write_fails_loses_no_entry(
         used = sum(path.stat().st_size for path in (tmp_path / str(at)).glob("*.ndjson"))
         assert queue._store.size == used, f"place {at}"
         taken = []
-        for _ in range(3):  # Entries in memory are taken in another batch.
+        for _ in range(3):  # Entries in memory and on the disk need separate batches.
             taken += payloads(batch := queue.take(100, 1 << 20))
             queue.settle(len(batch))
         assert sorted(taken) == sorted(expected + [entry("late")] * has_come), f"place {at}"
@@ -221,7 +221,7 @@ def test_right_after_a_write_that_fails_loses_no_entry(
     assert len(queue) == len(expected)
     assert queue._store.size == sum(map(len, lines)) + len(lines)
     taken = []
-    for _ in range(3):  # entries in memory are taken in another batch
+    for _ in range(3):  # entries in memory and on the disk need separate batches
         taken += payloads(batch := queue.take(100, 1 << 20))
         queue.settle(len(batch))
     assert sorted(taken) == sorted(expected)
@@ -290,7 +290,7 @@ def spool_queue(folder: Path) -> SpoolQueue:
 
 
 def fill(queue: SpoolQueue, count: int = 16) -> None:
-    """Fill a spool with error entries, which shed all lower levels."""
+    """Fill a spool with error entries, so that it sheds all entries of lower levels."""
     for number in range(count):
         queue.append(entry(f"error {number} {LARGE}"), ERROR)
 
@@ -319,7 +319,7 @@ def test_handler_that_fills_the_chosen_file_loses_no_entry(tmp_path: Path) -> No
 def test_handler_that_sheds_a_file_after_a_failed_read_counts_its_entries_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a file is shed directly after a failed read, its entries count as dropped once."""
+    """If a file is shed just after a failed read, its entries count as dropped only once."""
     queue = spool_queue(tmp_path)
     queue.append(entry("info"), INFO)
     read = os.read
@@ -340,7 +340,7 @@ def test_handler_that_sheds_a_file_after_a_failed_read_counts_its_entries_once(
 
 
 def test_handler_that_removes_a_delivered_file_first_is_noticed(tmp_path: Path) -> None:
-    """If a handler removes a file just before a log call removes it, its size is counted once."""
+    """If a handler removes a file just before a log call does, the file's size counts once."""
     queue = spool_queue(tmp_path)
     queue.append(entry(LARGE * 4), INFO)  # fills a file
     assert len(take_rounds(queue, 1)) == 1
@@ -395,7 +395,7 @@ def test_handler_whose_write_fails_stops_the_move_to_the_disk(
 def test_handler_that_sheds_the_line_that_moves_to_the_disk_counts_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a handler sheds an entry while its move to the disk fails, the entry is dropped once."""
+    """If a handler sheds an entry whose move to the disk fails, the entry is counted once."""
     queue = spool_queue(tmp_path)
     with monkeypatch.context() as disk:
         disk.setattr(os, "write", Disk("error", [], lambda: None))
@@ -416,7 +416,7 @@ def test_handler_that_sheds_the_line_that_moves_to_the_disk_counts_it_once(
 
 
 def test_entry_of_a_handler_during_a_release_stays_on_the_disk(tmp_path: Path) -> None:
-    """If a handler logs while the files are released, another process can send its entry."""
+    """If a handler logs while files are released, another process sends the handler's entry."""
     queue = spool_queue(tmp_path)
     queue.append(entry("first"), INFO)
     with AfterCall("seal_all", lambda: queue.append(entry("late"), INFO)):
@@ -468,7 +468,7 @@ def test_corrupt_end_of_a_file_is_dropped_after_the_entries_before_it(tmp_path: 
 def test_handler_anywhere_in_a_move_to_the_disk_loses_no_entry(
     tmp_path: Path, *, does_handler_shed: bool
 ) -> None:
-    """If a handler logs, or sheds entries, while entries move to the disk, each counts once."""
+    """If a handler logs or sheds entries during a move to the disk, each entry counts once."""
     modules = (_queue, writer, segments, disk_failure, memory, store, owner)
     files = tuple(str(each.__file__) for each in modules)
     at = 0
@@ -499,6 +499,7 @@ def test_handler_anywhere_in_a_move_to_the_disk_loses_no_entry(
         assert (stats.pending, stats.pending_bytes, stats.spooled) == (0, 0, 0), f"place {at}"
         assert stats.delivered == len(taken) == len(set(taken)), f"place {at}"
         assert stats.accepted == 4 + has_come == len(taken) + stats.dropped, f"place {at}"
-        assert does_handler_shed or stats.dropped == 0, f"place {at}"
+        # Only the oldest entry can be shed, because the queue has room for the others.
+        assert set(expected[does_handler_shed:]) <= set(taken), f"place {at}"
         queue.close("closed")
     assert at > 50

@@ -66,7 +66,7 @@ def adopted(queue: SpoolQueue) -> int:
 
 
 class Watched:
-    """A `disk_lock` that records if a thread waits for it, or already holds `queue.lock`."""
+    """A `disk_lock` that records if a thread waits, and which callers hold `queue.lock`."""
 
     def __init__(self, queue: Any) -> None:
         self.inner, self.lock = queue._segments.disk_lock, queue.lock
@@ -267,13 +267,13 @@ class TestLooking:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A second maintenance starts when the first maintenance has ended."""
+        """A second maintenance starts only after the first maintenance has ended."""
         queue.append(entry(0), INFO)
         leave(folder, server, ["left", "too"], destination="nowhere")
         with HeldUp(monkeypatch, "listdir", lambda: adopted(queue)) as first:
             second = threading.Thread(target=adopted, args=(queue,))
             second.start()
-            second.join(0.5)  # Without the first maintenance, the thread would end much earlier.
+            second.join(0.5)  # A maintenance that does not wait would end earlier.
             is_waiting = second.is_alive()
             assert first.go() == 2
         second.join(LIMIT)

@@ -61,7 +61,7 @@ def test_what_is_urgent_has_the_next_request(make_queue: MakeQueue, lane: int) -
     for number in range(5):
         assert request(queue, 10) == [f"old {10 * number + count}" for count in range(10)]
         queue.append(entry("now"), lane)
-        queue.clear_urgent()  # the worker also does this before `take`
+        queue.clear_urgent()  # the worker also calls this before `take`
         assert request(queue, 10) == ["now"]
 
 
@@ -162,7 +162,7 @@ def test_a_second_outage_is_as_the_first(make_queue: MakeQueue) -> None:
 
 
 def test_few_entries_keep_their_order(make_queue: MakeQueue) -> None:
-    """If entries do not fill a segment, they are sent in order, even in many requests."""
+    """Entries that do not fill a segment are sent in order, even if this takes many requests."""
     queue = make_queue()
     waits = Waits(queue)
     for _ in range(20):
@@ -204,7 +204,7 @@ def test_a_long_backlog_takes_few_files_and_little_memory(make_queue: MakeQueue)
     files, read = [], []
     for _ in range(12):
         waits.go_on(25, new=100, entries=40)
-        files.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - only the number is needed
+        files.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - only a count
         read.append(
             sum(len(s._lines) for each in queue._store.all_owners() for s in each.segments())
         )

@@ -84,7 +84,7 @@ class Queue(ABC):
         self.ledger.is_urgent = False
 
     def wait_for_entries(self, count: int, time_limit: float | None) -> None:
-        """Wait until `count` entries or an urgent entry are queued, or `changed` is notified.
+        """Wait until `count` entries wait, an urgent entry waits, or a thread notifies `changed`.
 
         The method waits at most `time_limit` seconds (None: no limit). The caller holds the lock.
         """

@@ -97,12 +97,12 @@ class Ledger:
         self.changed.notify()
 
     def stats(self, in_flight_from_disk: Sized = ()) -> Stats:
-        """Return a snapshot of all counts. `spooled` includes the entries `in_flight_from_disk`."""
+        """Return a snapshot of all counts. Entries `in_flight_from_disk` also count as spooled."""
         with self.lock:
             for _ in range(_LOOKS):
                 accepted = self.accepted
                 stats = self._read(in_flight_from_disk)
-                if self.accepted == accepted:  # No signal handler has logged in the meantime.
+                if self.accepted == accepted:  # No signal handler has logged an entry.
                     break
             return stats
 

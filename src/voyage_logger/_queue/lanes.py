@@ -23,13 +23,13 @@ Record = tuple[int, int, "bytes | bytearray"]
 RECORD_OVERHEAD = 160
 
 NEVER = 1 << 62  # This number means "no entry". No entry has this sequence number.
-LAST = NEVER - 1  # The highest sequence number. `is_pending(LAST)` checks all entries.
+LAST = NEVER - 1  # The highest possible sequence number. `is_pending(LAST)` checks all entries.
 
 payload_of = itemgetter(2)  # This function returns the encoded entry of a record.
 
 
 def first(lane: deque[Record], count: int) -> list[Record]:
-    """Return the first `count` entries of a lane, or all entries if there are fewer."""
+    """Return the first entries of a lane: `count` entries, or all if the lane has fewer."""
     while True:
         try:
             return list(islice(lane, count))
@@ -68,15 +68,8 @@ def head(lane: Sequence[Record] | deque[Record]) -> int:
 def run_of(lanes: Sequence[deque[Record]], count: int) -> tuple[deque[Record], list[Record], bool]:
     """Find the lane with the oldest entry, and return the first entries of this lane.
 
-    All returned entries are older than all entries of the other lanes.
-
-    Args:
-        lanes: All lanes of the queue.
-        count: The largest number of entries to return.
-
-    Returns:
-        The lane, the entries, and a bool. The bool is False if the next entry after the returned
-        entries is in another lane.
+    Return at most `count` entries. All of them are older than all entries of the other lanes. The
+    third result is False if the next entry after the returned entries is in another lane.
     """
     lane, next_lane = sorted(lanes, key=head)[:2]
     following = head(next_lane)

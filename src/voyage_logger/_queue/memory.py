@@ -114,7 +114,7 @@ class MemoryQueue(Queue):
             return self.fill_with(self.ledger.queued, self.ledger.queued_bytes)
 
     def fill_with(self, entries: int, size: int) -> float:
-        """Return how full the queue would be with `entries` entries of `size` bytes in total."""
+        """Return how full the queue would be if `entries` entries waited and used `size` bytes."""
         return max(entries / (self._max_entries or 1), size / self._max_bytes)
 
     def oldest_queued(self) -> int:
@@ -135,8 +135,8 @@ class MemoryQueue(Queue):
     def move_first(self, record: Record, dropped: str = "") -> bool:
         """Move the first entry of a lane to the disk, or drop it for the reason `dropped`.
 
-        The entry counts as spooled from now on, so the caller must write it to the disk. Return
-        False and do nothing if a signal handler has removed the entry in the meantime.
+        An entry that is not dropped counts as spooled, and the caller must write it to the disk.
+        Return False and do nothing if a signal handler has removed the entry in the meantime.
         """
         ledger, changes = self.ledger, self._changes
         sequence, number, payload = record
@@ -204,8 +204,8 @@ class MemoryQueue(Queue):
                     break
                 size = len(payload) + RECORD_OVERHEAD
                 loss = (reason, number)
-                # This lookup needs more stack than the statements below. If the stack is nearly
-                # full, Python raises an error here, before any count has changed.
+                # This lookup needs more stack space than the statements below. If the stack is
+                # nearly full, Python raises an error here, before any count has changed.
                 ledger.dropped[loss] += 0
                 # `_changes` is different if a signal handler has changed the lanes in the meantime.
                 if self._changes == changes:

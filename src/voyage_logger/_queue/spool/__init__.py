@@ -1,4 +1,4 @@
-"""The spool writes an entry to a file before the log call returns. A killed process loses no entry.
+"""With a spool, a log call writes its entry to a file. If the process is killed, no entry is lost.
 
 An owner is one logger in one process. Each owner has these files in the spool folder:
 
@@ -17,7 +17,7 @@ What must stay true:
 - No log call waits for `disk_lock`.
 
 The queue consists of several parts that share one ledger. The log shipper Vector divides its buffer
-`disk_v2` in the same way. First, the writer appends an entry to a segment. Later, the reader reads
+`disk_v2` in a similar way. First, the writer appends an entry to a segment. Later, the reader reads
 the entry and moves it into flight. Then the queue settles the entry. Read the files in this order:
 
     queue.py         SpoolQueue: the queue's methods; entries are settled here

@@ -81,7 +81,7 @@ class Caretaker:
                 if not segment.is_gone and (is_removed or not segment.is_linked()):
                     self._failure.save(owner_files, segment)
                 elif segment.is_open and not segment.is_ours():
-                    # The app has closed the descriptor. Another file might now have its number.
+                    # The app has closed the descriptor, and another file might now have its number.
                     # Lines that log calls have written to a wrong file count as dropped.
                     segments.seal(segment)
                     segments.remove_if_settled(owner_files, segment)

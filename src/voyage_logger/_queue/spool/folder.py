@@ -95,13 +95,14 @@ class Folder:
 
     Args:
         path: The path of the folder. A missing folder is created.
+        mode: How `open` opens a file: `os.O_RDWR` (default) or `os.O_RDONLY`.
 
     Raises:
         SpoolUnusable: The folder is a symbolic link, belongs to another user, or cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, mode: int = os.O_RDWR) -> None:
+        self.path, self._mode = path, mode
         self._file: OpenFile | None = None
         self._open_folder()
 
@@ -169,8 +170,8 @@ class Folder:
         return self._open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
     def open(self, name: str) -> int:
-        """Open a file for reading and writing."""
-        return self._open(name, os.O_RDWR)
+        """Open a file in the folder's mode."""
+        return self._open(name, self._mode)
 
     def read(self, name: str) -> bytes:
         """Return the content of a small file, or `b""` if the file does not exist."""
@@ -233,7 +234,7 @@ class Folder:
             return None
         for lost in list(_held):  # the loop needs a copy, because a signal handler may add a lock
             if lost.descriptor == descriptor:
-                del _held[lost]  # the app closed `lost`; the new file uses the same descriptor
+                del _held[lost]  # the app closed `lost`, and the system reused its number
         lock = OpenFile(descriptor)
         _held[lock] = os.getpid()
         return lock

@@ -137,7 +137,7 @@ class View:
     def __init__(self, path: Path) -> None:
         if not os.path.lexists(path):
             raise SpoolUnusable("there is no such folder")  # `Folder` creates a missing folder.
-        self.folder: Folder = _ReadOnly(path)
+        self.folder = Folder(path, os.O_RDONLY)
         self.troubles: list[str] = []
 
     def owners(self) -> list[Owner]:
@@ -246,19 +246,12 @@ class View:
             self.troubles.append(trouble)
 
 
-class _ReadOnly(Folder):
-    """A folder that opens its files for reading only."""
-
-    def open(self, name: str) -> int:
-        return self._open(name, os.O_RDONLY)
-
-
 def is_alive(folder: Folder, owner: str, *, has_segments: bool) -> bool:
     """True if a running process uses the files of an owner.
 
     A process that uses the files holds the owner's lock. If somebody removes the lock file of a
     running owner, the owner creates a new lock file within 30 seconds. As long as there is no lock
-    file, an owner with segments counts as alive if a process with its process id is running.
+    file, an owner that has segments counts as alive if the process id in its name is in use.
     """
     try:
         lock = folder.lock(lock_name(owner))

@@ -2,7 +2,7 @@
 
 An owner is one logger in one process. An owner has a lock file, segments (files of entries), a
 journal and a dead-letter file. Each note in the journal says how many bytes of a segment are
-settled. Entries in settled bytes were delivered, rejected or dropped: do not send them again.
+settled. Settled entries were delivered, rejected or dropped, so they are not sent again.
 
 What must stay true: this process holds the owner's lock while it uses the owner's files. When a
 batch is settled, the journal is updated before the next batch is sent. A segment is removed only
@@ -70,7 +70,7 @@ class OwnerFiles:
         rewrite(self._lock, description, before)
 
     def segments(self) -> Iterator[Segment]:
-        """Yield all segments, one lane after the other. In each lane, old segments come first."""
+        """Yield all segments, one lane after the other. In each lane, the oldest comes first."""
         for lane in self.lanes:
             yield from tuple(lane)  # a copy, because a signal handler may change the lane
 
@@ -83,7 +83,7 @@ class OwnerFiles:
         return segment
 
     def add(self, segment: Segment) -> None:
-        """Add a segment of another process. In each lane, the caller adds old segments first."""
+        """Add a segment of another process. The caller adds the oldest segment of a lane first."""
         self.lanes[segment.lane].append(segment)
 
     @property
@@ -105,11 +105,11 @@ class OwnerFiles:
         return sum(segment.size - segment.sent for segment in self.segments())
 
     def head(self) -> int:
-        """Return the sequence number of the first untaken entry, or `NEVER` if all are taken."""
+        """Return the sequence number of the first untaken entry, or `NEVER` if there is none."""
         return min((segment.head for segment in self.segments()), default=NEVER)
 
     def ready_head(self) -> int:
-        """Like `head`, but leave out segments that are set aside after a failed read."""
+        """Do the same as `head`, but ignore segments that are set aside after a failed read."""
         ready = (segment.head for segment in self.segments() if not segment.is_set_aside)
         return min(ready, default=NEVER)
 
@@ -217,7 +217,7 @@ class OwnerFiles:
         return True
 
     def relock(self, lock: OpenFile) -> None:
-        """Use a new lock file. The old lock file was removed, or the app closed its descriptor."""
+        """Use a new lock file, because the old lock file was removed or was closed by the app."""
         old, self._lock = self._lock, lock
         unlock(old)
 

@@ -170,7 +170,7 @@ class SpoolQueue(Queue):
             if self._segments.remove_if_settled(owner_files, segment) or not segment.unread:
                 segment.stop_reading()
         if self._store.finish(owner_files) and self._store.has_left:
-            # Check the folder immediately: there is room for the files of another dead owner.
+            # Check the folder immediately: another dead owner's files may have enough room now.
             self._failure.look_at = self._segments.clock()
 
     def _keep(self, records: list[Record], reason: str, words: str) -> None:

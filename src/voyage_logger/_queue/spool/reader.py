@@ -40,8 +40,8 @@ class Reader:
 
     Attributes:
         origins: Where each entry in flight is on the disk. All entries in flight either come
-            from the files of one owner, or come from memory. `origins` is empty if the entries
-            in flight come from memory: only in this case, `drop_all` drops the entries in flight.
+            from the files of one owner, or come from memory. If they come from memory, `origins`
+            is empty, and `drop_all` can drop them.
     """
 
     def __init__(self, segments: Segments, failure: DiskFailure) -> None:
@@ -86,10 +86,9 @@ class Reader:
         self._being_read &= next_ones
 
     def _read(self, owner_files: OwnerFiles | None, after: int) -> bool:
-        """Read a piece of the first segment in each lane, without holding the ledger's lock.
+        """Read a piece of the first segment in each lane. Return False if there is no piece.
 
-        Returns:
-            False if there was no piece to read.
+        The caller does not hold the lock, because a read can take long.
         """
         if owner_files is None:
             return False
@@ -148,7 +147,7 @@ class Reader:
                 self._segments.drop_file(owner_files, segment, reason, is_left=not is_removed)
 
     def _set_aside(self, segments: list[Segment]) -> None:
-        """If a segment contains fewer entries than counted, set the segment aside."""
+        """If a segment contains fewer entries than its count says, set the segment aside."""
         for segment in segments:
             if segment.peek() is None and not segment.wants_lines():
                 segment.is_set_aside = True
@@ -158,11 +157,7 @@ class Reader:
     def _take_from(
         self, owner_files: OwnerFiles | None, max_entries: int, max_bytes: int, after: int
     ) -> bool:
-        """Move entries into flight in the order of their log calls.
-
-        Returns:
-            True if no more entries can be taken now, False if the caller should read more lines.
-        """
+        """Move the next entries into flight. Return False if the caller should read more lines."""
         ledger, memory = self._ledger, self._memory
         is_own = owner_files is None or owner_files is self._store.own
         is_from_memory = ledger.in_flight > 0 and not self.origins
@@ -191,9 +186,8 @@ class Reader:
     ) -> bool | None:
         """Move entries of one segment into flight, up to the sequence number `following`.
 
-        Returns:
-            True if no more entries can be taken now, False if the caller should read more lines of
-            the segment, or None if the next entry might be in another segment.
+        Return True if no more entries can be taken now, False if the caller should read more lines
+        of the segment, or None if the next entry might be in another segment.
         """
         ledger, room = self._ledger, self._flight.room(max_bytes)
         while ledger.in_flight < max_entries and segment.head <= following and segment.unread:
@@ -203,7 +197,7 @@ class Reader:
             _, payload, _, corrupt = line
             if payload is None:
                 if segment.taken != segment.sent:
-                    return True  # The entries in flight must be settled first.
+                    return True  # Corrupt lines must wait until the entries in flight are settled.
                 self._skip(owner_files, segment, corrupt)
                 return None
             room -= len(payload) + 1

@@ -29,7 +29,7 @@ _CHUNK = 256 * 1024  # bytes per read
 
 
 class _Reader(OpenFile):
-    """A file that is closed automatically when the last reference to the instance is gone.
+    """An open file that closes itself when no variable refers to this object any more.
 
     A log call may drop a segment while the worker reads the file. If the log call then closed the
     descriptor, the system could give the same descriptor number to another file. The worker would
@@ -111,8 +111,8 @@ class Segment:
     def write(self, line: bytes, sequence: int, now: float) -> None:
         """Append and count the line of an entry that moves from memory to the disk.
 
-        Log calls do not use this method: a signal handler could log after this method, but before
-        the queue counts the entry. The counts would then be wrong. After an error, use `take_back`.
+        Log calls do not use this method: a signal handler could add an entry before the queue
+        counts this entry. The counts would then be wrong. After an error, use `take_back`.
 
         Raises:
             OSError: The disk fails.
@@ -128,7 +128,7 @@ class Segment:
     def take_back(self, size: int, before: int) -> bytes:
         """Undo a failed write of `size` bytes to a segment that had `before` bytes.
 
-        An incomplete line must be removed, or the next line would be appended to it. A signal
+        Without this repair, the next line would be appended to an incomplete line. A signal
         handler may have logged more lines after the failed write. If the repair loses the lines of
         the signal handler, this method returns the lost lines.
         """

@@ -64,11 +64,7 @@ class Segments:
             self.remove_if_settled(self.store.own, segment)
 
     def remove_if_settled(self, owner_files: OwnerFiles, segment: Segment) -> bool:
-        """Remove a segment if it is sealed and all its entries are settled.
-
-        Returns:
-            True if the segment was removed by this call or by an earlier call.
-        """
+        """Remove a sealed segment if all its entries are settled. Return True if it is removed."""
         if segment.is_gone:
             return True
         if not segment.is_settled or self.active[segment.lane] is segment:

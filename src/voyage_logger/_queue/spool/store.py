@@ -78,9 +78,10 @@ class Store:
     @property
     def folder(self) -> Folder:
         """The spool folder, which is opened when it is used for the first time."""
-        if self._folder is None:
-            self._folder = Folder(self.settings.path)
-        return self._folder
+        folder = self._folder  # Another thread can release the files during this call.
+        if folder is None:
+            folder = self._folder = Folder(self.settings.path)
+        return folder
 
     def open_own(self) -> OwnerFiles:
         """Return the files that this logger writes. The first call creates the files."""
@@ -312,7 +313,7 @@ class Store:
             self.note("spool journal", words + "after a crash they would be sent again")
 
     def keep_dead_letters(self, owner_files: OwnerFiles, letters: list[bytes]) -> list[bool]:
-        """Append letters to the dead-letter file. The result tells which letters were kept."""
+        """Append letters to the dead-letter file. Return which letters were kept."""
         try:
             are_kept = owner_files.keep_dead_letters(letters, self._dead_bytes)
             if not all(are_kept):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _FRESH_TURN = 4  # While a backlog waits, every fourth request sends new entries.
 _FRESH_TURN_AT_END = 2  # At the end of the process, every second request sends new entries.
-_ALL, _URGENT = slice(None), slice(CRITICAL, NOTICE_LANE)  # These slices select lanes.
+_ALL, _URGENT = slice(None), slice(CRITICAL, NOTICE_LANE)  # all lanes, and the urgent lanes
 
 
 def heads_of(owner_files: OwnerFiles | None, after: int) -> list[Segment]:
@@ -49,7 +49,7 @@ class Turns:
     def choose(
         self, max_entries: int, max_bytes: int, *, is_ending: bool
     ) -> tuple[OwnerFiles | None, int]:
-        """For the next request, return the files of an owner and a sequence number.
+        """Return two values: the files from which the next request takes entries, and a number.
 
         The request takes only entries whose sequence number is higher than the returned number.
         """
@@ -102,7 +102,7 @@ class Turns:
     def _mark_backlog(self, requests: int, max_entries: int, max_bytes: int) -> None:
         """If too many new entries wait, treat these entries as a backlog from now on.
 
-        Too many means that the entries fill at least one segment and more than `requests` requests.
+        Too many entries wait if they fill at least one segment and more than `requests` requests.
         Entries that are logged later go to new segments, and can be sent before this backlog.
         """
         new = self._new(_ALL)

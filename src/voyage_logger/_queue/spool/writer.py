@@ -35,7 +35,7 @@ class Writer:
         self._memory, self._ledger = segments.memory, segments.ledger
         self._store, self._active = segments.store, segments.active
         self._clock = segments.clock
-        self._bound = segments.store.settings.max_bytes  # the size limit of all segments together
+        self._bound = segments.store.settings.max_bytes  # the size limit of all segments in total
 
     def append(self, payload: bytes | bytearray, lane: int) -> int:
         """Write an entry to the disk, queue it in memory, or drop it. Return a sequence number."""
@@ -51,8 +51,8 @@ class Writer:
             segment = self._segment_for(lane, size)
             if segment is None:
                 return self._append_elsewhere(payload, lane, size)
-        # The next statements are one run (see `counts.py`), so a signal handler sees either all
-        # changes of the counts or no change. A run has no call and no jump. Therefore this run
+        # The next statements are one run (see `counts.py`), so a signal handler sees either only
+        # old counts or only new counts. A run has no call and no jump. Therefore this run
         # repeats the statements of `Segment.write`, and chooses `head` without an `if`.
         before, first = segment.size, segment.head
         ledger.sequence = sequence = ledger.sequence + 1
@@ -132,7 +132,7 @@ class Writer:
         return self._active[lane]
 
     def update_bound(self) -> None:
-        """Update the size limit of all segments together. Adopted files can raise this limit."""
+        """Update the limit on the total size of all segments. Adopted files can raise the limit."""
         self._bound = self._store.bound
 
     def _is_outranked(self, size: int) -> bool:
@@ -188,7 +188,7 @@ class Writer:
     def _move(self, record: Record, segment: Segment, line: bytes) -> None:
         """Write the oldest waiting entry to a segment. If the entry is already gone, do nothing.
 
-        As in `append`, all counts change before the write. If the write fails, it is undone.
+        As in `append`, all counts change before the write. A failed write is undone.
         """
         if not self._memory.move_first(record):
             return
