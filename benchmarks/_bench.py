@@ -147,7 +147,7 @@ class Bench:
     ) -> Iterator[dict[str, Child]]:
         """Run all contestants' processes until the end of the block. Leave out failed processes.
 
-        Use this method only to measure waits, because waiting processes do not disturb each other.
+        Use this method only to measure waiting processes, which do not disturb each other.
         """
         with ExitStack() as stack:
             children = {

@@ -4,7 +4,7 @@ The size of a wave is the share of arrivals that follow one rhythm. The size is 
 counts at the period of the rhythm, divided by the sum of the counts. The size is 1 if all arrivals
 come at the same moment of each period, and 0 if the arrivals are even. If a smooth wave has the
 size x, its peak is (1 + 2x) times the mean. The code does not use the autocorrelation of the
-counts. The autocorrelation is high for steady loads, too: each process is periodic.
+counts, which is high even for a steady load, because each process sends periodically.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _without_trend(counts: Sequence[float]) -> list[float]:
 def drained(entries: Sequence[int], start: int, end: int, steady: float) -> int | None:
     """Return the seconds until entries are stored no faster than they are logged.
 
-    The rate of stored entries is a mean of ten seconds. Return None if the rate stays too high.
+    The rate of stored entries is a mean of ten seconds. Return None if this rate stays too high.
     """
     ten = 10
     for at in range(start, end - ten):

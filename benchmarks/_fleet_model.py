@@ -236,15 +236,15 @@ _NO_CONNECTION = Outcome(Kind.TRY_AGAIN, "no connection")
 
 @lru_cache(maxsize=1000)
 def _understand(reply: Answer | None, understand: Callable[[Answer, float], Outcome]) -> Outcome:
-    """Return the outcome of an answer, or of a refused connection if there is no answer.
+    """Return the outcome of an answer. No answer means that the connection was refused.
 
-    Outcomes can be cached, because a `Retry-After` in seconds does not depend on the time.
+    Outcomes can be cached, because a `Retry-After` in seconds does not depend on the clock.
     """
     return _NO_CONNECTION if reply is None else understand(reply, 0.0)
 
 
 def run(processes: Sequence[Process], starts: Sequence[float], until: float) -> int:
-    """Run the model until the second `until`, and return the number of requests."""
+    """Run the model until the time `until`, in seconds, and return the number of requests."""
     events = [(start, number) for number, start in enumerate(starts)]
     heapify(events)
     count = 0

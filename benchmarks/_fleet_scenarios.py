@@ -28,9 +28,9 @@ class Scenario:
         name: The name in tables.
         title: The title in plots.
         seconds: The duration.
-        event: The second at which the event begins.
-        recovery: The second at which the event has ended or the server works again.
-        shown: The seconds that a plot shows.
+        event: The time at which the event begins, in seconds.
+        recovery: The time at which the event has ended or the server works again, in seconds.
+        shown: The start and the end of the plotted time, in seconds.
         settled: Seconds from the recovery until the measurement of waves begins.
         start_seconds: The number of seconds within which all processes start.
         troubles: The periods in which the server answers with errors, or refuses connections.
@@ -118,7 +118,7 @@ class Result:
         peak_work: The peak of the load. A refused request counts as a whole request.
         peak_sign_ins: The highest number of sign-ins per second after the recovery.
         wave: The size of the largest wave, which is measured after `Scenario.settled`.
-        drained: Seconds from the recovery until the backlog is delivered, or None if it is not.
+        drained: Seconds from the recovery until the backlog is delivered, or None if it remains.
         is_whole: True if each process counts each of its entries exactly once.
         took, cpu: The run time and the CPU time of the model, in seconds.
         work, per_second: The load of each second, and the number of requests in each second.
@@ -226,7 +226,7 @@ def _leaving(scenario: Scenario, tenth: int) -> float:
 
 
 def _work_of_one(app: App) -> float:
-    """Return the work of one process, in requests of 100 entries per second."""
+    """Return the work that one process causes, in requests of 100 entries per second."""
     calm = Scenario("calm", "", 240, 0, 0, (0, 0))
     load = Load(calm.seconds)
     _run(calm, _SAMPLE, app, Server(_PLENTY, load), seed=0)

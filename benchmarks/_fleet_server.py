@@ -23,8 +23,8 @@ class Trouble:
     """A period in which the server answers all requests with an error.
 
     Attributes:
-        start: The second at which the errors begin.
-        end: The second at which the errors end.
+        start: The time at which the errors begin, in seconds.
+        end: The time at which the errors end, in seconds.
         status: The status of the answers. For 429, `Retry-After` is the time until `end`.
     """
 
@@ -62,7 +62,7 @@ class Server:
         token_life: Seconds until a token expires.
         sign_in_work: The work of a sign-in, in requests of 100 entries.
         latency: Seconds from a request to the answer of an idle server, or to a refusal.
-        patience: If a request would wait longer than these seconds, the server refuses it with 503.
+        patience: The longest wait of a request, in seconds. Longer waits are refused with 503.
     """
 
     capacity: float

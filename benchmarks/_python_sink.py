@@ -24,7 +24,7 @@ _Record = tuple[int, int, int, bytes, str, str]  # (arrival, connection, head, b
 
 
 class _Server:
-    """The stored requests, and how the sink answers. The lock guards all fields."""
+    """The stored requests, and the settings for answers. The lock guards all fields."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

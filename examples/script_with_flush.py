@@ -1,4 +1,4 @@
-"""Before its end, this script checks whether all its log entries have arrived."""
+"""At its end, this script checks whether all its log entries have arrived."""
 
 import sys
 

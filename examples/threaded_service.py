@@ -14,7 +14,7 @@ logger = VoyageLogger("order-service", on_error=alert)
 
 
 def handle(order: int) -> None:
-    """Handle one order. Handle an order. Each log entry names the order or its user."""
+    """Handle one order. Each log entry names the order or the user."""
     logger.info("Order received", event_name="order_received", app_user_id=f"user_{order % 7}")
     if order % 50 == 0:
         logger.error("Stock is empty", event_name="out_of_stock", meta_data={"order": order})

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-# Some environments turn bytecode files off. Then each of the hundreds of child processes would
+# If this variable is set, Python writes no bytecode files. Then each of the child processes would
 # compile the package again. Child processes inherit the environment variables of this process.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 pytest.register_assert_rewrite("tests.contracts", "tests.support", "tests.budget")
 
-from tests.support.loggers import Recorder  # noqa: E402 - pytest must rewrite asserts first
+from tests.support.loggers import Recorder  # noqa: E402 - after `register_assert_rewrite`
 from voyage_logger import VoyageLogger  # noqa: E402
 from voyage_logger._base import diagnostics  # noqa: E402
 from voyage_logger.devserver import DevServer  # noqa: E402
@@ -84,20 +84,20 @@ def logger(make_logger: MakeLogger) -> VoyageLogger:
 
 @pytest.fixture
 def credentials(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the environment variables with the server's URL and credentials."""
+    """Set the environment variables that hold the server's URL and credentials."""
     for name, value in server.environ.items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a path for a spool. The folder does not exist yet."""
+    """Return a path for a spool folder that does not exist yet."""
     return tmp_path / "spool"
 
 
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
-    """Return a function whose result is a list of the stderr lines since its previous call."""
+    """Return a function that returns the lines written to stderr since its previous call."""
 
     def lines() -> list[str]:
         return capsys.readouterr().err.splitlines()

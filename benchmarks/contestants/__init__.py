@@ -53,7 +53,7 @@ class Entrant:
         return found
 
 
-# The result of this contestant is the cost of the harness, so the benchmark subtracts the result.
+# The result of this contestant is the cost of the harness, so the benchmark subtracts this cost.
 NOTHING = Entrant("nothing", "(nothing: the harness)", "nothing:Nothing", imports="pass")
 
 ENTRANTS = (

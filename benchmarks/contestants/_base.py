@@ -22,7 +22,7 @@ class Contestant:
     """One client, with the setup that its documentation recommends. Constructors can connect.
 
     Attributes:
-        takes_options: True if a benchmark may change the default options.
+        takes_options: True if a benchmark can change the default options.
         gate: If a benchmark must not lose any entry, the harness pauses when this many entries
             wait. The number is half of the default size of the client's queue.
     """

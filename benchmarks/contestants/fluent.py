@@ -1,6 +1,6 @@
 """fluent-logger sends msgpack over TCP to a local fluentd, in the caller's thread.
 
-The benchmark uses `FluentSender.emit`, as the documentation does. This method adds the time. The
+The benchmark uses `FluentSender.emit`, as the documentation does. `emit` adds the time. The
 sender has no queue, so all data that is passed to the kernel counts as delivered.
 """
 

@@ -2,7 +2,7 @@
 
 The benchmark calls `Logger.emit` directly, because the handler for `logging` would add the cost of
 that module. Batch processor and exporter have their defaults: at most 2,048 entries wait, and a
-batch is sent each second or when 512 wait. The SDK's own metrics are off, which is their default.
+batch is sent each second or when 512 entries wait. By default, the SDK's own metrics are off.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """posthog: its users log events with the method `capture` and properties.
 
-The client has its defaults: at most 10,000 entries wait, and one thread sends them when 100 wait or
-after five seconds.
+The client has its defaults: at most 10,000 entries wait. One thread sends the entries after five
+seconds, or when 100 entries wait.
 """
 
 from __future__ import annotations

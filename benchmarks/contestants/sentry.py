@@ -1,8 +1,8 @@
 """sentry-sdk's structured logs: `sentry_sdk.logger.info` with attributes.
 
 `enable_logs` turns logs on. Sessions and client reports are off, because they would add requests.
-Other options have their defaults: a batch after 100 logs or five seconds, at most 1,000 waiting
-logs, and gzip. Attributes cannot be nested, so each number is a separate attribute.
+Other options have their defaults: a batch is sent after 100 logs or five seconds, at most 1,000
+logs wait, and bodies are gzip. Attributes cannot be nested, so each number is a separate attribute.
 """
 
 from __future__ import annotations

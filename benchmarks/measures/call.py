@@ -2,8 +2,8 @@
 
 A burst has 1,000 calls in one thread, or 500 calls in each of eight threads, without a pause. After
 a burst, the harness waits until the client has sent its entries. In paced calls, one thread or
-eight threads together make 2,000 calls a second, evenly. Each call is timed separately while the
-client delivers to the sink. The benchmark subtracts the cost of an empty call in the same loop.
+eight threads together make 2,000 evenly spaced calls a second. Each call is timed separately while
+the client delivers to the sink. The benchmark subtracts the cost of an empty call in the same loop.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The time that a unit of work takes in an app while the app also logs.
 
 While the client delivers, the app's thread computes units of about 130 us and logs an entry each
-millisecond. The benchmark also measures a unit without a client. The difference is the time that
+millisecond. The benchmark also times a unit without a client. The difference is the time that
 the threads of the client take, mostly because they hold the interpreter lock. The table also shows
-how long the calls take, because some clients post in the call and have no thread.
+how long the calls take, because some clients send entries in the call itself.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The benchmark measures the time from the last log call to the end of the process. A running app has
 delivered one entry before, so it has a connection, a token and a thread. The server either works,
-or has a closed port, or never answers. In a short script, the 50 entries are the first entries. If
+or has a closed port, or never answers. The 50 entries of a short script are its first entries. If
 the server works, the benchmark subtracts the time that the interpreter needs to end. If the server
 does not work, all clients wait at the same time, so the results have only one decimal.
 """

@@ -99,7 +99,7 @@ def inside(job: Job) -> None:
     job.wait()
     total, times = int(rate * seconds), array("q")
     start = time.monotonic()
-    limit = start + 2 * seconds  # for slow clients, which post in the caller's thread
+    limit = start + 2 * seconds  # clients that post in the caller's thread can reach this limit
     while len(times) < total and (now := time.monotonic()) < limit:
         if len(times) > (now - start) * rate:
             time.sleep(_STEP)

@@ -1,6 +1,6 @@
 """The cost of each feature of voyage-logger, and the cost of a request.
 
-The cost in a log call is measured with loggers that differ in only one setting. One process calls
+The cost of a log call is measured with loggers that differ in only one setting. One process calls
 the loggers in turn. The loggers' transport accepts all entries, and sends nothing while calls are
 timed. Other features are measured without log calls, such as the start of a journey. For a request,
 the benchmark measures the CPU time for bodies of 1, 100 and 2,000 entries, with the transport of

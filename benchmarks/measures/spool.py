@@ -1,8 +1,8 @@
-"""Compares the spool with the queue in memory: log call, delivery of a backlog, and memory.
+"""Compares the spool with the queue in memory: log calls, delivery of a backlog, and memory.
 
 As in the benchmark `call`, calls come in bursts while the client delivers. Then the harness logs a
 backlog while the server is closed, opens the server, and flushes the client. The rate is measured
-from the first arrival to the last. The memory queue has room for the whole backlog.
+from the first to the last arrival. The memory queue has room for the whole backlog.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def test_value_is_logged_where_no_code_has_loaded_dataclasses() -> None:
         "assert 'dataclasses' not in sys.modules\n"
     )
     source = Path(voyage_logger.__file__).parent.parent
-    # The option -S leaves out site-packages, whose hooks may import `dataclasses`.
+    # The option -S leaves out site-packages, because its hooks can import `dataclasses`.
     ran = python("-S", "-c", code, source)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["meta_data"]["r"] == {

@@ -123,7 +123,7 @@ def _environment() -> Iterator[dict[str, str]]:
 
 
 def build() -> str:
-    """Return a name for this build of Python. The compiler of the build changes the counts."""
+    """Return a name for this build of Python. The counts depend on the compiler of the build."""
     flags = [sysconfig.get_config_var(name) for name in ("CONFIG_ARGS", "PY_CFLAGS", "CC")]
     about = [platform.python_compiler(), platform.machine(), *platform.libc_ver(), *flags]
     digest = hashlib.sha256(repr(about).encode()).hexdigest()[:8]
@@ -131,7 +131,7 @@ def build() -> str:
 
 
 def judge(kind: str, name: str, count: float, budget: float) -> str | None:
-    """If a count is above or far below its budget, return a message, or else None."""
+    """Return a message if a count is above or far below its budget, or else None."""
     figures = f"{name}: {_figure(count)} {kind}, budget {_figure(budget)}"
     if count > budget * (1 + OVER[kind]):
         return f"{figures}: over it. Make it cheaper, or record why it must cost more"

@@ -32,7 +32,7 @@ WARM_UP = 256  # The number of log calls that only fill caches.
 TRACED = 65  # The number of log calls whose opcodes and function calls are counted.
 RETAINED = 1024  # The number of log calls whose memory is counted. A deque's block has 64 items.
 BATCHES = 12
-TIME_LIMIT = 200  # seconds; long, because a program takes fifty times as long with valgrind
+TIME_LIMIT = 200  # seconds; valgrind makes a program fifty times as slow
 
 _PACKAGE = os.path.dirname(voyage_logger.__file__)  # noqa: PTH120 - pathlib is not imported
 
@@ -297,7 +297,7 @@ def count_all() -> Iterator[tuple[str, dict[str, float]]]:
 if __name__ == "__main__":
     if sys.argv[1] == "run":
         run(sys.argv[2], int(sys.argv[3]))
-    # The overhead is measured first: later, Python reuses tuples, which seem to need no memory.
+    # The overhead is measured first: later, reused tuples would seem to need no memory.
     found = {"overhead": overhead(), "counts": dict(count_all())}
     print(json.dumps({"python": "{}.{}".format(*sys.version_info), **found}))
     sys.stdout.flush()

@@ -131,7 +131,7 @@ class TestLs:
         assert "1 (HTTP 422 1)" in capfd.readouterr().out
 
     def test_ls_names_foreign_files(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        """`ls` names files of other programs and newer versions, and escapes their names."""
+        """`ls` names files of other programs or of newer versions, and escapes these names."""
         leave(folder, "info a")
         (folder / "note\x1b[2J.txt").touch()
         (folder / "v2.x.lock").touch()
@@ -187,7 +187,7 @@ class TestLs:
     def test_ls_prints_sizes_ages_and_unreadable_lines(
         self, folder: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """`ls` shows the size and age of an owner's pending entries, and its unreadable lines."""
+        """For each owner, `ls` shows the size and age of pending entries and unreadable lines."""
         leave(folder, f"info {'x' * 5000}")
         (path,) = folder.glob("*.ndjson")
         path.write_bytes(path.read_bytes() + b"junk\n")
@@ -434,7 +434,7 @@ class TestExport:
     def test_export_writes_the_bytes_that_would_be_sent(
         self, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """For each entry, in order, `export` writes the same bytes that would be sent."""
+        """`export` writes the entries in order, with the same bytes that would be sent."""
         leave(folder, "info a\u00e9", "error b")
         before = content(folder)
         kept = sorted(

@@ -101,14 +101,14 @@ class Take:
 
     @pytest.mark.parametrize(("room", "count"), [(22, 2), (21, 1), (11, 1), (10, 1), (1, 1)])
     def test_take_returns_at_most_max_bytes(self, queue: Queue, room: int, count: int) -> None:
-        """For each entry, one byte for a comma is counted. The first entry can have any size."""
+        """The size of an entry includes one byte for a comma. The first entry can have any size."""
         for _ in range(3):
             queue.append(entry("xx"), INFO)
 
         assert len(queue.take(10, room)) == count
 
     def test_empty_queue_gives_an_empty_batch(self, queue: Queue) -> None:
-        """If the queue is empty, the worker takes no entries."""
+        """If the queue is empty, `take` returns an empty batch."""
         assert queue.take(10, ROOMY) == []
 
 
@@ -145,7 +145,7 @@ class Bounded:
         return texts
 
     def take_all(self) -> list[str]:
-        self.queue.clear_urgent()  # the worker also does this before `take`
+        self.queue.clear_urgent()  # the worker also calls this before `take`
         found = [payload.split(b'"')[3].decode() for payload in take_all(self.queue)]
         self.queue.settle(len(found))
         return found
@@ -170,7 +170,7 @@ class FullQueue:
         assert full.take_all() == [text for text in texts if text not in low] + ["one more"]
 
     def test_full_queue_sheds_the_oldest_entries_of_a_level_first(self, full: Bounded) -> None:
-        """Within a level, the oldest entries are shed first, because new ones are more useful."""
+        """Within a level, the oldest entries are shed first: new entries are more useful."""
         texts = full.fill(INFO)
         full.append("one more", INFO)
 
@@ -403,7 +403,7 @@ def elsewhere(function: Callable[[], object]) -> None:
 def run_together(
     threads: list[threading.Thread], until_then: list[threading.Thread], has_ended: threading.Event
 ) -> None:
-    """Run all threads and let them switch often. The threads in `until_then` end last."""
+    """Run all threads with frequent switches, and end the threads in `until_then` last."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
@@ -532,7 +532,7 @@ class Interruption:
         name, following_offset = instructions[last]
         if "JUMP" in name or name == "FOR_ITER":
             return here < last or (here != following_offset and sys.version_info < (3, 11))
-        return "CALL" in name and name != "PRECALL"  # In 3.11, `PRECALL` only prepares a call.
+        return "CALL" in name and name != "PRECALL"  # `PRECALL` only prepares a call.
 
     @property
     def has_come(self) -> bool:

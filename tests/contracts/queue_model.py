@@ -1,7 +1,7 @@
-"""A model of a queue, made of lists. Random calls of queue and model must give equal results.
+"""A model of a queue. The same random calls must give equal results for queue and model.
 
-A test module derives from `Model` and makes the queue. The queue reports how many entries it has
-shed. The model finds out which entries were shed, and checks that the queue's rules allow this.
+Each test module defines a subclass of `Model` for its own queue. The queue reports how many entries
+it has shed. The model finds out which entries were shed, and checks that the rules allow this.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Model(RuleBasedStateMachine):
     turns = 0
 
     def make(self, some: int, more: int) -> Queue:
-        """Return a queue with small limits, which are computed from two numbers from 1 to 8."""
+        """Return a queue whose small limits depend on two numbers between 1 and 8."""
         raise NotImplementedError
 
     def is_full(self, waiting: list[Record]) -> bool:
-        """Return True if the queue is full when it holds these entries."""
+        """Return True if a queue that holds these entries is full."""
         raise NotImplementedError
 
     def is_over(self) -> bool:
@@ -86,14 +86,14 @@ class Model(RuleBasedStateMachine):
             shed += of_lane[:count]  # The next batches show whether the oldest entries were shed.
         self.waiting = [record for record in self.waiting if record not in shed]
         self.dropped += losses
-        # No lower level is left, and there was no room for the last entry that was shed.
+        # No entry of a lower level is left, and the last shed entry would still have no room.
         last = max(shed, key=lambda record: (record[1], record[0]))
         assert all(lane >= last[1] for _, lane, _ in self.waiting)
         assert self.is_full([*self.waiting, last])
 
     @rule(count=st.integers(1, 6), eighths=st.integers(0, 24), rest=st.integers(1, 30))
     def take(self, count: int, eighths: int, rest: int) -> None:
-        self.queue.clear_urgent()  # the worker also does this before `take`
+        self.queue.clear_urgent()  # the worker also calls this before `take`
         left = eighths * self.unit + rest
         is_boarding = not self.flight
         expected = list(self.flight)
@@ -167,7 +167,7 @@ class Model(RuleBasedStateMachine):
     def order_is_known(self) -> None:
         numbers = [number for number, _, _ in self.flight + self.waiting]
         oldest = self.queue.oldest()
-        # Until a segment is read, the queue can treat the first entry as older than it is.
+        # Until a segment is read, the result can be lower than the oldest number in the segment.
         assert 0 < oldest <= min(numbers, default=NEVER)
         assert (oldest == NEVER) == (not numbers)
         assert self.queue.newest() == self.newest

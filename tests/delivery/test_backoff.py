@@ -39,7 +39,7 @@ class TestPause:
     def test_is_bounded(
         self, kind: Kind, attempt: int, retry_after: float | None, chance: float
     ) -> None:
-        """With any `Retry-After`, a pause is between zero and the documented maximum."""
+        """Whatever `Retry-After` says, a pause is between zero and the documented maximum."""
         waiting = pause(Outcome(kind, retry_after=retry_after), attempt, lambda: chance)
 
         assert 0 <= waiting <= RETRY_AFTER_CAP + BLOCKED_CAP
@@ -106,7 +106,7 @@ class TestPause:
         assert later > now or later >= BLOCKED_CAP / 2
 
     def test_after_a_first_401_is_zero(self) -> None:
-        """After a first 401, the client does not pause, because a new token may be enough."""
+        """After a first 401, the client does not pause, because a new token might work."""
         assert pause(Outcome(Kind.UNAUTHORIZED), 1, lambda: 0.5) == 0
 
     @given(st.integers(2, 10**6), chances)
@@ -139,7 +139,7 @@ class TestFailures:
         assert failures.add(Kind.TRY_AGAIN) == 3.5
 
     def test_are_forgotten_in_the_end(self) -> None:
-        """If sixteen batches arrive after an outage, the next failure counts as the first."""
+        """If sixteen batches arrive after an outage, the next failure counts as the first one."""
         failures = Failures()
         for _ in range(1000):
             failures.add(Kind.TRY_AGAIN)
@@ -149,7 +149,7 @@ class TestFailures:
         assert failures.add(Kind.TRY_AGAIN) == 1
 
     def test_of_a_token_have_their_own_count(self) -> None:
-        """The first refusal of a token has the number one, even after many other failures."""
+        """The first refusal of a token gets the number one, even after many other failures."""
         failures = Failures()
         failures.add(Kind.TRY_AGAIN)
 
@@ -213,7 +213,7 @@ class TestRetryAfter:
     )
     @pytest.mark.usefixtures("_far_from_greenwich")
     def test_reads_obsolete_dates_as_utc(self, date: str) -> None:
-        """Obsolete date formats of RFC 9110 are read as UTC, whatever the local time zone is."""
+        """Dates in the obsolete formats of RFC 9110 are UTC, whatever the local time zone is."""
         now = datetime(1994, 11, 6, 8, 49, 7, tzinfo=timezone.utc).timestamp()
 
         assert parse_retry_after(date, now) == 30

@@ -52,13 +52,13 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_pauses(logger: VoyageLogger) -> VoyageLogger:
-    """Set all random numbers to 0, so that the first batch waits for a tenth of its interval."""
+    """Set random numbers to 0, so that the first batch waits for a tenth of `flush_interval`."""
     logger._pipeline._worker._random = lambda: 0.0
     return logger
 
 
 def test_exception_of_a_transport_is_named_but_not_quoted(make_logger: MakeLogger) -> None:
-    """The client reports only the type of the exception, because its text may hold a secret."""
+    """The client reports only the type of the exception, because its text can hold a secret."""
 
     class Exhausted(BaseTransport):
         def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
@@ -72,7 +72,7 @@ def test_exception_of_a_transport_is_named_but_not_quoted(make_logger: MakeLogge
 
 
 def test_missing_module_of_a_transport_is_named_and_blocks(make_logger: MakeLogger) -> None:
-    """If a transport cannot import a library, the client names the library, and entries wait."""
+    """If a transport cannot import a library, a report names the library, and entries wait."""
 
     class WithoutLibrary(BaseTransport):
         def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
@@ -319,7 +319,7 @@ def test_log_calls_do_not_wait_for_a_hanging_server(
 def test_flush_to_a_hanging_server_returns_in_time_and_is_false(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """If a flush reaches its time limit, the result is false and shows one pending entry."""
+    """The result of a flush that reaches its time limit is false, and its `pending` is 1."""
     logger = make_logger()
     server.script(Fault(hang=True))
     logger.info("x")
@@ -332,7 +332,7 @@ def test_flush_to_a_hanging_server_returns_in_time_and_is_false(
 def test_413_halves_the_request_and_the_size_is_remembered(
     server: DevServer, make_logger: MakeLogger
 ) -> None:
-    """After a 413, the client halves the request until it is accepted, and remembers the size."""
+    """After a 413, the client halves its requests until one is accepted, and keeps this size."""
     logger = make_logger(flush_interval=600)
     server.rules = replace(server.rules, max_body_bytes=4_000)
     for _round in range(2):
@@ -542,7 +542,7 @@ def test_unreachable_server_is_reported_once_and_recovery_too(
 
 
 def test_full_batch_is_sent_at_once(server: DevServer, make_logger: MakeLogger) -> None:
-    """A full batch is sent immediately, but a batch that lacks one entry waits."""
+    """A full batch is sent immediately, but a batch that is one entry short waits for more."""
     logger = make_logger(batch_size=10, flush_interval=600)
     queue = logger._pipeline.queue
     for number in range(9):
@@ -561,7 +561,7 @@ def test_batch_that_is_not_full_is_sent_after_the_interval(
 ) -> None:
     """A batch that is not full is sent after `flush_interval`, even without a flush."""
     logger = make_logger(flush_interval=0.2)
-    logger._pipeline._worker._random = lambda: 0.999  # makes the first interval long
+    logger._pipeline._worker._random = lambda: 0.999  # this value makes the first interval long
     started = time.monotonic()
     logger.info("x")
     server.wait_for_entries(1)
@@ -596,7 +596,7 @@ def test_flush_in_a_loop_does_not_remove_the_pauses(
 def test_server_that_refuses_everything_is_given_pauses(
     server: DevServer, make_logger: MakeLogger, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client pauses after refused batches, but later requests do not become smaller."""
+    """After refused batches, the client pauses. Later requests do not become smaller."""
     monkeypatch.setattr(backoff, "BASE", 0.3)
     logger = make_logger(batch_size=20, flush_interval=600)
     for number in range(20):
@@ -604,7 +604,7 @@ def test_server_that_refuses_everything_is_given_pauses(
     assert logger.flush()
     server.rules = rules
     worker = logger._pipeline._worker
-    worker._random = lambda: 0.999  # Makes each pause as long as possible.
+    worker._random = lambda: 0.999  # This value makes each pause as long as possible.
     with logger._pipeline.queue.lock:  # no request begins before all entries are logged
         for number in range(200):
             logger.info("entry %d", number)

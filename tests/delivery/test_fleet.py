@@ -1,4 +1,4 @@
-"""Tests of the goals for the client's waits and pauses, with a model of a fleet.
+"""A model of a fleet shows that the client's waits and pauses reach their goals.
 
 Each request of the model is compared with the request of a real worker, transport and queue. In
 this comparison, waits and requests take no time: they only move a clock.
@@ -49,7 +49,7 @@ def played(name: str, gap: float) -> Result:
 
 
 class Recorder(Server):
-    """A server that records the time of each request, and its number of entries (-1: sign-in)."""
+    """A server that records the time and the number of entries (-1: sign-in) of each request."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,7 +65,7 @@ class Recorder(Server):
 
 
 class Rehearsal:
-    """A real worker in simulated time. This class acts as app, condition, session and clock."""
+    """A real worker in simulated time. This class replaces app, condition, session and clock."""
 
     def __init__(self, app: App, server: Recorder, seed: int, until: float) -> None:
         self._app, self._server, self._until = app, server, until
@@ -103,7 +103,7 @@ class Rehearsal:
         return self.now
 
     def _log(self) -> None:
-        """Log the entries that the app logs until now."""
+        """Log all entries that are due until now."""
         count = floor(self.now / self._gap + 1e-9) + 1
         while self._logged < count:
             self._logged += 1
@@ -203,7 +203,7 @@ def test_model_makes_the_requests_of_a_real_process(
 def test_no_waves_remain(name: str, gap: float) -> None:
     """After an event that makes a whole fleet send together, requests are soon evenly spread.
 
-    Even without an event, a fleet of this size has waves of about 0.1 by chance.
+    Even without an event, a fleet of this size has, by chance, waves of a size of about 0.1.
     """
     assert played(name, gap).wave < 0.15
 
@@ -224,7 +224,7 @@ def test_recovery_asks_for_no_more_than_one_and_a_half_times_the_capacity(
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", [1, 2])
 def test_small_fleet_is_above_the_goal_by_chance_alone(seed: int) -> None:
-    """A small fleet exceeds the goal for a few seconds, but not in the mean of a minute."""
+    """A small fleet exceeds the goal for a few seconds, but its mean load in a minute does not."""
     scenario = SCENARIOS["outage"]
     course = scenario.recovery, scenario.seconds, 60
 
@@ -266,7 +266,7 @@ def test_same_seed_gives_the_same_run() -> None:
 
 class TestMeasures:
     def test_wave_of_a_fleet_in_step_is_one(self) -> None:
-        """If all requests arrive in the first of every five seconds, the size of the wave is 1."""
+        """If requests arrive only in every fifth second, the size of the wave is 1."""
         assert measures.wave([100, 0, 0, 0, 0] * 24, 0, 120) == pytest.approx(1, abs=0.05)
 
     def test_wave_of_an_even_load_is_nothing(self) -> None:
@@ -288,7 +288,7 @@ class TestMeasures:
 def test_command_prints_and_saves_all_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command prints a line for each scenario and size, and saves the load of each second."""
+    """The command prints a line per scenario and fleet size, and saves the load of each second."""
     kept = tmp_path / "fleet.json"
     arguments = ["--processes", "1", "20", "--scenario", "start", "limit", "--json", str(kept)]
 

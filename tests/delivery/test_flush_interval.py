@@ -32,7 +32,7 @@ class TestDue:
         assert due.remaining(105, middle) == pytest.approx(8)
 
     def test_counts_from_the_last_batch_for_entries_that_came_during_its_request(self) -> None:
-        """Entries logged during a request are due one interval after its batch was taken."""
+        """For entries logged during a request, the interval begins when its batch is taken."""
         due = FlushInterval(10)
         due.begin(100, middle)
 
@@ -48,7 +48,7 @@ class TestDue:
         assert due.remaining(110.1, lambda: 0.0) == pytest.approx(1)
 
     def test_may_rest_more_than_once(self) -> None:
-        """Several looks at an empty queue have the same effect on the next flush as one look."""
+        """For the next flush, several looks at an empty queue have the same effect as one look."""
         due = FlushInterval(10)
         due.begin(100, middle)
         for _ in range(3):

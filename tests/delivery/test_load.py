@@ -122,8 +122,8 @@ def test_outage_that_fills_the_queue_sheds_low_levels_and_tells_every_loss(
     print(f"nanoseconds a log call: healthy {healthy}, outage {outage}")
     # The limits are multiples of the time that a log call takes while the server works. If each log
     # call searched the queue, the median would be higher. If some log calls waited, the slowest
-    # call of each hundred would take longer. The test uses the fastest of thirty such hundreds,
-    # because other programs may slow down some of them.
+    # call of each hundred would take longer. The test checks the fastest of the thirty
+    # hundreds, because other programs can slow down a few calls.
     assert outage["median"] < 4 * healthy["median"]
     assert outage["quiet"] < 100 * healthy["median"]
 
@@ -174,7 +174,7 @@ MEMORY_ALLOWANCE = 4 * MIB
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc here")  # noqa: PTH110
 @pytest.mark.parametrize("count", [60_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
 def test_memory_stays_within_the_configured_bytes(server: DevServer, count: int) -> None:
-    """In an outage, the memory of the process grows by about `max_queue_bytes`, but no more."""
+    """In an outage, the memory of the process grows by little more than `max_queue_bytes`."""
     server.refuse_connections()
     # The process runs without coverage, because coverage needs memory.
     with Client(server, MEMORY.replace("COUNT", str(count)), UNMEASURED) as client:
@@ -184,7 +184,7 @@ def test_memory_stays_within_the_configured_bytes(server: DevServer, count: int)
     assert found["accepted"] == count + 1
     assert found["accepted"] == found["dropped"] + found["pending"]
     assert found["dropped"] > count / 2
-    # A full queue and one batch in flight are pending. A batch in flight is never shed.
+    # The full queue and one batch in flight count as pending. A batch in flight is never shed.
     assert 7 * MIB < found["pending_bytes"] < 9 * MIB + MIB
     assert found["growth"] < 8 * MIB + MEMORY_ALLOWANCE
 
@@ -280,7 +280,7 @@ class Recorded(Transport):
 
 
 class Sampler:
-    """Reads `stats()` all the time, and checks that the counts add up and never decrease."""
+    """Reads `stats()` continuously, and checks that the counts add up and never decrease."""
 
     def __init__(self, logger: VoyageLogger, over: threading.Event) -> None:
         self._logger = logger

@@ -148,7 +148,7 @@ class TestBytes:
 
 
 class TestLearnedBounds:
-    """The client tries a refused size again, but after each refusal it waits longer."""
+    """The client tries a refused size again, but after each refusal, it waits longer."""
 
     def test_grow_back_once_the_server_takes_all(self) -> None:
         """When the 413 answers stop, the limit grows back within a few hundred requests."""
@@ -232,7 +232,7 @@ steps = st.one_of(
 def test_bounds_hold_after_any_history(
     batch_size: int, history: list[tuple[str, int, bool | None]]
 ) -> None:
-    """After any history, the limits stay within their own minimum and maximum."""
+    """After any series of answers, each limit is between its own minimum and maximum."""
     size = RequestSize(batch_size, MIB)
     most_bytes = MIB
     most_entries = 1 << 62

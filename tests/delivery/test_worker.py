@@ -1,4 +1,4 @@
-"""Tests of the worker's loop: the orders that end the loop, and the threads that wait for it."""
+"""Tests of the worker's loop: orders that end the loop, and threads that wait for the loop."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class TestEntryAtADeadline:
 def test_run_in_the_caller_s_thread_does_not_end_a_later_worker(
     make_worker: MakeWorker, queue: MemoryQueue
 ) -> None:
-    """If a worker is started after `run_here`, the deadline does not apply to this worker."""
+    """The deadline of `run_here` does not apply to a worker that is started later."""
     worker = make_worker(queue, Recorder())
     worker.run_here(time.monotonic() + LIMIT)
     worker.start()
@@ -159,7 +159,7 @@ class TestSecondLoop:
     def test_in_the_caller_s_thread_sends_nothing_twice(
         self, busy: Worker, queue: MemoryQueue, transport: Stuck
     ) -> None:
-        """`run_here` returns immediately, and the running loop keeps the orders that it has."""
+        """If a loop is running, `run_here` returns immediately and does not change its orders."""
         busy.run_here(0.0)
 
         assert busy.is_running
@@ -253,7 +253,7 @@ class TestStopAndDrop:
 
         def clock() -> float:
             nonlocal is_tempted
-            if is_tempted:  # runs once, just before the worker claims the loss
+            if is_tempted:  # true once, just before the worker claims the loss
                 is_tempted = False
                 other = threading.Thread(target=claim)
                 other.start()

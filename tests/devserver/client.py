@@ -1,4 +1,4 @@
-"""A client for tests of the dev server. This file imports only API paths from the package."""
+"""A client for tests of the dev server. From the package, this file imports only API paths."""
 
 from __future__ import annotations
 

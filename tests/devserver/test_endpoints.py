@@ -160,7 +160,7 @@ def test_gzip_bombs_are_refused(client: Client, monkeypatch: pytest.MonkeyPatch)
 
 
 def logs(text: str) -> bytes:
-    """Return a batch with one entry. The JSON of its `meta_data` is `text`."""
+    """Return a batch with one entry, whose `meta_data` is the JSON in `text`."""
     plain = json.dumps(entry())[:-1]
     return f'{{"logs":[{plain},"meta_data":{text}}}]}}'.encode()
 
@@ -211,7 +211,7 @@ def _limits_digits() -> bool:
 
 @pytest.mark.parametrize("text", [r'{"n":"\ud83d\ude00"}', r'{"n":"\\ud800"}', '{"n":1e308}'])
 def test_valid_but_unusual_json_is_accepted(client: Client, text: str) -> None:
-    """Unusual but valid JSON is accepted, such as a surrogate pair or a very large number."""
+    """The server accepts unusual but valid JSON, such as surrogate pairs or huge numbers."""
     assert client.post(logs(text))[0] == 200
 
 
@@ -407,7 +407,7 @@ def test_revoke_tokens_ends_all_tokens(server: DevServer, client: Client) -> Non
 
 @pytest.mark.parametrize(("expires_in", "life"), [(60, 60), (0.5, 0.5), (OMIT, 3600), ("x", 3600)])
 def test_tokens_expire_by_the_clock(expires_in: object, life: float) -> None:
-    """A token is valid until its lifetime ends, and not later."""
+    """A token is valid until its lifetime ends, but not longer."""
     now = [1000.0]
     with DevServer(rules=Rules(expires_in=expires_in), clock=lambda: now[0]) as server:
         client = Client(server)
@@ -430,7 +430,7 @@ def test_token_may_be_revoked_while_its_batch_is_stored() -> None:
 
 
 def test_replaced_rules_keep_the_other_rules(server: DevServer, client: Client) -> None:
-    """`replace` does not change a rule that its call does not name."""
+    """`replace` changes only the rules that the call names."""
     server.rules = Rules(max_entries=1)
     server.rules = replace(server.rules, max_body_bytes=10_000)
     assert client.send(entry(), entry())[0] == 422

@@ -384,7 +384,7 @@ def test_request_that_arrives_during_a_drop_is_not_handled(
     monkeypatch.setattr(_handler, "read_line", read_and_drop)
     with raw(server, f"POST {SIGN_IN_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) as client:
         assert read_all(client) == b""
-    until(lambda: dropped)  # the connection may end before `drop_idle_connections` returns
+    until(lambda: dropped)  # the connection can end before `drop_idle_connections` returns
     assert dropped == [1]
     assert server.requests == []
 

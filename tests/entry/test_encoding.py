@@ -524,7 +524,7 @@ class TestForms:
         ids=lambda value: type(value).__name__,
     )
     def test_each_known_type_has_a_sensible_form(self, value: object, form: object) -> None:
-        """Each type of value that apps often log is sent in a readable form."""
+        """Values of all types that apps often log are sent in a readable form."""
         assert sent(value) == form
 
     def test_a_dataclass_with_an_unset_field_shows_the_others(self) -> None:
@@ -565,7 +565,7 @@ class TestForms:
         assert sent(Array(pytest.fail, size=ROOMY // 2 + 1)) == "array([...])"
 
     def test_a_model_dump_of_an_instance_is_not_called(self) -> None:
-        """If `model_dump` is an attribute of the instance, as for a mock, it is not called."""
+        """If `model_dump` is only an instance attribute, as in a mock, it is not called."""
         value = Plain()
         value.model_dump = pytest.fail  # type: ignore[attr-defined]
 
@@ -631,7 +631,7 @@ class TestForms:
         ]
 
     def test_numpy_values_without_a_python_type_keep_their_meaning(self) -> None:
-        """Long floats of numpy keep their digits, times their unit, and records their names."""
+        """Long floats keep all digits, times keep their unit, and records keep field names."""
         np = pytest.importorskip("numpy")
         time = np.datetime64("2026-01-02T03:04:05.000000006", "ns")
         text = "2026-01-02T03:04:05.000000006"
@@ -926,7 +926,7 @@ class TestTrimming:
         assert 4096 - 2 * MARK_LENGTH < len(encode({"message": text * 20_000}, 4096)) <= 4096
 
     def test_text_with_an_expensive_beginning_fits(self) -> None:
-        """If the beginning of a text needs the most bytes, the text is still cut enough."""
+        """A text is cut enough even if its first characters need the most bytes."""
         assert len(encode({"message": "\x00" * 1000 + "a" * 50_000}, 2048)) <= 2048
 
     def test_an_entry_of_exactly_the_limit_is_whole(self) -> None:

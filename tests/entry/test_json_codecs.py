@@ -91,12 +91,12 @@ values = st.recursive(
 def both(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that encodes an entry twice, with `orjson` and with `json`."""
     quick = _json._orjson_encoder()
-    assert quick is not None  # orjson is installed with the development tools.
+    assert quick is not None  # the development tools include orjson
 
     def encoded(entry: dict[str, Any], limit: int = LIMIT) -> tuple[bytes, bytes]:
         found = []
         for write in (quick, _json.dumps):
-            # A redaction remembers harmless keys, which can then take the quick path.
+            # A redaction remembers harmless keys, and checks them faster the next time.
             redaction = Redaction(DEFAULT_REDACTED_KEYS, lambda: (SECRET,))
             monkeypatch.setattr(encoding, "quick_dumps", write)
             found.append(encode(entry, limit, redaction))

@@ -270,7 +270,7 @@ def test_own_credentials_and_token_are_masked(server: DevServer, make_logger: Ma
 
 
 def test_earlier_token_is_still_masked(server: DevServer, make_logger: MakeLogger) -> None:
-    """After a token is renewed, the old token is still masked, because it may still be valid."""
+    """After a token is renewed, the old token is still masked, because it can still be valid."""
     logger = make_logger()
     tokens = []
     for _ in range(3):

@@ -151,9 +151,9 @@ def _no_leaf_is_counted() -> None:
 def test_text_of_a_large_value_is_bounded_in_each_place(
     logger: VoyageLogger, recorder: Recorder, place: str
 ) -> None:
-    """In each argument, a nested list that would print a million items gives a short text."""
+    """In any argument of a log call, a nested list with a million items gives a short text."""
     PLACES[place](logger, shared(SHARED["list"]))
-    assert Leaf.calls <= MOST_CALLS  # counted, because an exception in `Leaf` might be caught
+    assert Leaf.calls <= MOST_CALLS  # calls are counted, because an error could be caught
     assert logger.flush()
     assert len(recorder.entries) == 1
 

@@ -101,7 +101,7 @@ def test_long_chain_is_cut() -> None:
 
 
 def test_very_long_chain_is_followed_to_a_bound() -> None:
-    """The text of 5,000 chained exceptions shows the latest exceptions, and is made quickly."""
+    """The text of 5,000 chained exceptions is made quickly and shows the latest exceptions."""
     error: BaseException | None = None
     for number in range(5000):
         link = ValueError(f"link {number}")
@@ -115,7 +115,7 @@ def test_very_long_chain_is_followed_to_a_bound() -> None:
 
 
 def test_message_with_many_shared_lists_is_cut() -> None:
-    """If the text of an exception would need gigabytes, only the beginning is made."""
+    """If an exception's text would need gigabytes, only its beginning is produced."""
     value: Any = "x"
     for _ in range(30):
         value = [value, value]

@@ -31,13 +31,13 @@ def logger(make_logger: MakeLogger, recorder: Recorder) -> VoyageLogger:
 
 
 def users(logger: VoyageLogger, recorder: Recorder) -> dict[str, str | None]:
-    """Return a dict that has the user of each message."""
+    """Return a dict from each entry's message to its user."""
     assert logger.flush()
     return {entry["message"]: entry.get("app_user_id") for entry in recorder.entries}
 
 
 def test_nearer_fields_win(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """The order of precedence is: call fields, ambient fields, bound fields, constructor fields."""
+    """Call fields take precedence, then ambient fields, bound fields and constructor fields."""
     logger = make_logger(environment="constructor", transport=recorder, **PLAIN)
     bound = logger.bind(environment="bound", app_user_id="bound", session_id="bound")
     with logger.context(app_user_id="context", session_id="context"):
@@ -70,7 +70,7 @@ def test_meta_data_is_merged_by_key(logger: VoyageLogger, recorder: Recorder) ->
 def test_none_in_a_call_leaves_an_ambient_field_out(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """If a log call gives None for a field, the entry does not get the ambient field."""
+    """If a log call sets a field to None, the ambient field of this name is left out."""
     with logger.context(app_user_id="u"):
         logger.info("x", app_user_id=None)
     assert users(logger, recorder) == {"x": None}
@@ -79,7 +79,7 @@ def test_none_in_a_call_leaves_an_ambient_field_out(
 def test_children_add_up_and_leave_the_parent_alone(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """A logger that is bound twice has the fields of both calls. The parent does not change."""
+    """A logger that is bound twice has all bound fields. The parent does not change."""
     child = logger.bind(app_user_id="u")
     child.bind(event_name="e").info("grandchild")
     child.info("child")
@@ -244,7 +244,7 @@ def test_plain_threads_begin_empty_and_propagate_carries(
 def test_executors_of_asyncio_begin_empty_and_to_thread_does_not(
     logger: VoyageLogger, recorder: Recorder
 ) -> None:
-    """`asyncio.to_thread` keeps the context, but `run_in_executor` needs `propagate` for this."""
+    """`asyncio.to_thread` keeps the context. `run_in_executor` keeps it only with `propagate`."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 class TestSampling:
     def test_rates_leave_out_their_share(self) -> None:
-        """A rate of 0.5 leaves out half of a level's entries, and a rate of 1 leaves out none."""
+        """A rate of 0.5 leaves out half of a level's entries, and a rate of 1 keeps all."""
         numbers = iter([0.1, 0.6, 0.49, 0.5])
         rates = Rates((0.5, 1.0, 1.0, 1.0, 1.0), lambda: next(numbers))
         assert [rates.leaves_out(DEBUG, {}) for _ in range(4)] == [False, True, False, True]
@@ -51,7 +51,7 @@ class TestSampling:
     def test_critical_and_ticket_entries_are_always_sent(
         self, make_logger: MakeLogger, recorder: Recorder, sample: Any
     ) -> None:
-        """Critical entries and ticket entries are always sent, whatever the rate."""
+        """Critical entries and ticket entries are always sent, whatever the rate is."""
         logger = make_logger(transport=recorder, sample=sample)
         logger.debug("out")
         logger.critical("critical")
@@ -619,7 +619,7 @@ class TestCollapse:
 
 class TestAmend:
     def test_bytes_stay_accounted_for(self) -> None:
-        """When an entry gets a new count, the queue counts its new size in bytes."""
+        """When the count in an entry changes, the queue uses the entry's new size in bytes."""
         queue = MemoryQueue(10, 10_000)
         payload = bytearray(b"[1]")
         sequence = queue.append(payload, INFO)

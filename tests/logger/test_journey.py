@@ -437,7 +437,7 @@ def test_decorated_object_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
 
 
 def test_object_marked_as_coroutine_function_is_a_journey(logger: VoyageLogger, sent: Any) -> None:
-    """For an instance marked as coroutine function, the journey ends when the coroutine ends."""
+    """If an instance is marked as coroutine function, the journey ends with the coroutine."""
     if sys.version_info < (3, 12):
         pytest.skip("nothing can be marked")
 
@@ -529,7 +529,7 @@ def test_tasks_inside_share_the_journey(logger: VoyageLogger, sent: Any) -> None
 
 
 def test_journeys_of_tasks_do_not_mix(logger: VoyageLogger, sent: Any) -> None:
-    """If each task has a journey, its entries carry only the user of its own journey."""
+    """If each task has a journey, a task's entries carry only the user of its own journey."""
 
     async def serve(user: str) -> None:
         async with logger.journey("serve", app_user_id=user) as journey:

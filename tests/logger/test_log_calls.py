@@ -198,7 +198,7 @@ def test_given_method_name_wins(sent: Any) -> None:
 def test_message_is_formatted_as_in_the_standard_library(
     sent: Any, args: tuple[Any, ...], text: str
 ) -> None:
-    """Messages are formatted as in `logging`. If the arguments do not fit, they are also sent."""
+    """Messages are formatted as in `logging`. Arguments that do not fit are added at the end."""
     assert sent(lambda logger: logger.info(*args))[0]["message"] == text
 
 
@@ -301,7 +301,7 @@ def test_failing_before_send_sends_the_entry_and_one_notice(
 
 
 def test_before_send_may_log(make_logger: MakeLogger, recorder: Recorder) -> None:
-    """`before_send` can log. If `before_send` is nested too deeply, an entry is dropped."""
+    """`before_send` can log. If its calls are nested too deeply, the innermost entry is dropped."""
 
     def before_send(entry: dict[str, Any]) -> dict[str, Any]:
         logger.debug("from inside")

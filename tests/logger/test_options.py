@@ -159,7 +159,7 @@ class TestBadArguments:
 
     @pytest.mark.parametrize("strict", [1, "yes", None])
     def test_for_strict_are_refused_with_good_credentials_too(self, strict: Any) -> None:
-        """A wrong value of `strict` raises an error, even if credentials are given."""
+        """A wrong value of `strict` raises an error, even if the credentials are correct."""
         assert refusal(strict=strict, api_key="k", api_secret="s").parameter == "strict"
 
     @pytest.mark.parametrize("parameter", ["batch_size", "flush_interval", "app_name", "level"])
@@ -310,7 +310,7 @@ class TestGoodArguments:
     @given(st.text(max_size=60))
     @settings(max_examples=40, deadline=None)
     def test_or_bad_ones_there_is_no_third(self, text: str) -> None:
-        """Whatever the URL is, the constructor either works or raises a `ConfigurationError`."""
+        """For any URL, the constructor either succeeds or raises a `ConfigurationError`."""
         for url in (text, f"https://{text}", f"http://host:{text}", f"https://host/{text}"):
             try:
                 found = endpoint(base_url=url).base_url
@@ -339,7 +339,7 @@ class TestGoodArguments:
 
 class TestPrecedence:
     def test_of_the_url(self) -> None:
-        """The URL comes from the argument, or else from the variable, or else from the default."""
+        """The URL is the argument, or else the environment variable, or else the default."""
         environ = {"VOYAGE_LOGS_URL": "https://env.example"}
 
         assert endpoint(base_url="https://arg.example", **environ).base_url == "https://arg.example"
@@ -364,7 +364,7 @@ class TestPrecedence:
         variable: str | None,
         expected: str,
     ) -> None:
-        """The argument takes precedence over the variable. A blank variable counts as not set."""
+        """An argument overrides the environment variable. A blank variable counts as not set."""
         if variable is not None:
             monkeypatch.setenv("VOYAGE_LOGS_ENVIRONMENT", variable)
 
@@ -391,7 +391,7 @@ class TestPrecedence:
         variable: str | None,
         expected: Path | None,
     ) -> None:
-        """The argument takes precedence over the variable. A blank variable counts as not set."""
+        """An argument overrides the environment variable. A blank variable counts as not set."""
         if variable is not None:
             monkeypatch.setenv("VOYAGE_LOGS_SPOOL_DIR", variable)
 
@@ -448,7 +448,7 @@ class TestSnippetVariables:
     @pytest.mark.parametrize("name", SNIPPET)
     @pytest.mark.parametrize("other", [{}, {"VOYAGE_API_KEY": " ", "VOYAGE_API_SECRET": " "}])
     def test_do_not_count_alone(self, name: str, other: dict[str, str]) -> None:
-        """VOYAGE_API_KEY alone is not used: the package `voyageai` reads the same variable."""
+        """VOYAGE_API_KEY alone is not used, because it can be meant for the package `voyageai`."""
         found = endpoint(**{**other, name: "alone"})
 
         assert found.credentials is None
@@ -521,7 +521,7 @@ class TestProblems:
         assert named in str(refusal(strict=True))
 
     def test_are_no_matter_with_a_transport(self) -> None:
-        """If the app gives its own transport, credentials and URL are not needed."""
+        """If an app passes a transport, the logger needs neither credentials nor a URL."""
         logger = VoyageLogger("app", strict=True, transport=Nowhere())
 
         assert logger.stats().last_problem is None

@@ -61,7 +61,7 @@ def emigrate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 def elsewhere(
     data: bytes, code: str, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """In another process, run code that finds the bytes of a pickle in `data`."""
+    """Run code in another process. In the code, `data` is the bytes of a pickle."""
     prelude = "import pickle, sys, threading\ndata = bytes.fromhex(sys.argv[1])\n"
     program = prelude + textwrap.dedent(code)
     return python("-W", "error", "-c", program, data.hex(), environ=environ)
@@ -90,7 +90,7 @@ def test_copy_is_the_logger_itself(copied: Callable[[object], object]) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_pickle_gives_the_logger_itself_where_it_was_made(protocol: int) -> None:
-    """In the process that made the logger, unpickling returns this same logger."""
+    """In the process that made a logger, unpickling returns the logger itself."""
     logger = VoyageLogger("app", api_key=KEY, api_secret=SECRET)
     transport = Transport(KEY, SECRET)
     assert loads(pickle.dumps(logger, protocol)) is logger
@@ -98,7 +98,7 @@ def test_pickle_gives_the_logger_itself_where_it_was_made(protocol: int) -> None
 
 
 def test_pickle_of_a_bound_logger_keeps_the_bound_fields(make_logger: Any) -> None:
-    """In the process that made it, an unpickled bound logger has the same bound fields."""
+    """If a bound logger is unpickled in its own process, it has the same bound fields."""
     logger = make_logger()
     bound = logger.bind(app_user_id="u")
     found = loads(dumps(bound))

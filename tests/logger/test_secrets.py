@@ -223,7 +223,7 @@ def assert_all_clean(error: VoyageError) -> None:
 def test_no_error_of_a_server_that_is_none_shows_them(
     logger_to: Callable[..., VoyageLogger], server: DevServer
 ) -> None:
-    """If another program answers as the server, the error does not show a secret."""
+    """If a program that is not the server answers, the error does not show a secret."""
     server.script_sign_in(html_ok())
     for url in (server.url, refused(), "http://voyage-logger.invalid"):
         with pytest.raises(ConnectionFailed) as caught:

@@ -98,7 +98,7 @@ def test_task_group_of_children_with_tickets_opens_none(
         async with logger.journey("outer", ticket_on_error=True), asyncio.TaskGroup() as group:
             group.create_task(middle())
 
-    with contextlib.suppress(ExceptionGroup):  # noqa: F821 - not run before Python 3.11
+    with contextlib.suppress(ExceptionGroup):  # noqa: F821 - runs only since Python 3.11
         asyncio.run(main())
     assert tickets() == {"child": True, "middle": False, "outer": False}
 

@@ -233,7 +233,7 @@ def run_in_the_loop(logger: VoyageLogger, main: Callable[[], Awaitable[object]])
 def test_freed_task_keeps_its_own_context(
     logger: VoyageLogger, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """If a failed task is freed, its entry has the task's context (since Python 3.12)."""
+    """Since Python 3.12, the entry about a failed task that is freed has the task's context."""
 
     async def work() -> None:
         fail()
@@ -243,7 +243,7 @@ def test_freed_task_keeps_its_own_context(
             tasks = [asyncio.create_task(work())]
         await asyncio.wait(tasks)
         with logger.journey("checkout", app_user_id="bob"):
-            tasks.clear()  # frees the tasks whose exceptions nobody has read
+            tasks.clear()  # frees the tasks whose exceptions were not read
             gc.collect()
             logger.info("still bob's")
 

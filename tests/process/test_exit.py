@@ -34,7 +34,7 @@ builtins.mortal = Mortal()
 mortal.counts = COUNTS
 """
 LOG = "for n in range(7): logger.info(f'entry {n}')\nlogger.error('entry 7')\n"
-# The program imports `requests` early: an interrupt during this import changes the exit code.
+# This line imports `requests` early: an interrupt of a later import would change the exit code.
 LOADED = "import requests\n"
 THREADS = """\
 enough = threading.Semaphore(0)
@@ -91,7 +91,7 @@ AWAY = ("refusing", "hanging", "unresolvable")
 SERVERS = ("healthy", *AWAY)
 PATIENT = 5.0  # seconds; even a busy machine can send all entries within this time
 
-# For each variant: the flags of Python, and whether stderr is closed.
+# Each variant has the flags of Python, and True if stderr is closed.
 VARIANTS = {
     "plain": (("-W", "error"), False),
     "development mode": (("-X", "dev", "-W", "error"), False),
@@ -135,7 +135,7 @@ def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
         taken.bind(("127.0.0.1", 0))  # no program listens at this port
         silent = stack.enter_context(socket.socket())
         silent.bind(("127.0.0.1", 0))
-        silent.listen(64)  # connections succeed, but no program answers
+        silent.listen(64)  # connections succeed, but no answer comes
         urls = {
             "refusing": f"http://127.0.0.1:{taken.getsockname()[1]}",
             "hanging": f"http://127.0.0.1:{silent.getsockname()[1]}",
@@ -143,7 +143,7 @@ def run_matrix(variant: str, endings: Sequence[str]) -> Cells:
         }
 
         def run_one(cell: tuple[str, str]) -> Cell:
-            """Run a program. If it took too long, run it again: the machine may have been busy."""
+            """Run a program. If the exit was slow, try again: the machine might be busy."""
             for _ in range(3):
                 found = run_once(cell)
                 if is_in_time(found.done, cell[1]):
@@ -205,7 +205,7 @@ each_ending = pytest.mark.parametrize(
 def test_entries_arrive_when_the_server_can_take_them(
     matrix: Matrix, variant: str, ending: str
 ) -> None:
-    """However the program ends, each entry arrives once and stderr is empty if the server works."""
+    """If the server works, each entry arrives once and stderr is empty, however a program ends."""
     cell = matrix(variant, ending, "healthy")
     assert cell.logged <= set(cell.arrived)
     assert len(set(cell.arrived)) == len(cell.arrived)
@@ -221,7 +221,7 @@ def test_exit_is_bounded_and_its_code_is_the_program_s(
 ) -> None:
     """No server delays the exit by more than `shutdown_timeout` plus one second.
 
-    The time after the exit hooks is not counted.
+    This limit does not include the time after the exit hooks.
     """
     done = matrix(variant, ending, kind).done
     assert done.code == CODES.get(ending, 0), done.err
@@ -235,15 +235,15 @@ def test_exit_is_bounded_and_its_code_is_the_program_s(
 def test_losses_at_exit_are_counted_exactly(
     matrix: Matrix, variant: str, ending: str, kind: str
 ) -> None:
-    """One line counts the lost entries, and one more line counts lost entries of exit hooks."""
+    """One line counts the lost entries. A second line counts lost entries from exit hooks."""
     cell = matrix(variant, ending, kind)
     assert cell.arrived == []
     losses = cell.done.losses
-    told = (" lost (", ": entries are waiting: ")  # slow machines print lines with the second text
+    told = (" lost (", ": entries are waiting: ")  # the second text appears on slow machines
     assert [line for line in words_of(cell.done) if not any(map(line.__contains__, told))] == []
     if VARIANTS[variant][1] or ending == "sigterm":  # SIGTERM ends Python before a line is written
         assert losses == []
-    elif ending.startswith("logging in"):  # the hook logs after the first line is written
+    elif ending.startswith("logging in"):  # the exit hook logs after the first line is written
         assert losses == [
             "voyage-logger: 7 entries lost (7 info): 7 shutdown",
             "voyage-logger: 1 entry lost (1 error): 1 shutdown",
@@ -253,7 +253,7 @@ def test_losses_at_exit_are_counted_exactly(
             "voyage-logger: 1 entry lost (1 info): 1 shutdown",
             "voyage-logger: 7 entries lost (6 info, 1 error): 7 shutdown",
         ]
-    elif ending == "daemon threads":  # the threads still log after the first line
+    elif ending == "daemon threads":  # the threads continue to log after the first line
         assert len(losses) <= 2
         assert sum(int(line.split()[1]) for line in losses) >= 40
     elif ending == "threads":

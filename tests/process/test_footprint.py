@@ -1,4 +1,4 @@
-"""An import, an idle worker and a log call need little work and few system calls.
+"""Tests that an import, an idle worker and a log call need little work and few system calls.
 
 - `import voyage_logger` does not load the HTTP client or any library that loads slowly.
   (`tests/budget/budget.toml` limits the number of instructions.)
@@ -62,13 +62,13 @@ def test_import_is_cheap() -> None:
         "print(*set(sys.argv[2:]) & set(sys.modules))"
     )
     source = str(Path(voyage_logger.__file__).parent.parent)
-    # The option -S leaves out site-packages, which may import other modules.
+    # Without -S, Python would run the `.pth` files of site-packages, which can import modules.
     found = python("-I", "-S", "-c", code, source, *SLOW)
     assert (found.returncode, found.stdout.split()) == (0, [])
 
 
 def wakeups(thread: threading.Thread) -> int:
-    """Return how many times a thread has gone to sleep since its start."""
+    """Return how many times a thread has gone to sleep since the thread was started."""
     status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
     match = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)
     assert match
@@ -124,7 +124,7 @@ def test_idle_worker_of_a_spool_sleeps_between_two_looks(tmp_path: Path) -> None
     settings: dict[str, Any] = {"spool_dir": tmp_path, "flush_interval": 0.1}
     with VoyageLogger("app", transport=Recorder(), **settings) as logger:
         worker = worker_of(logger)
-        # The worker can list the folder in one of two successive measurements, but not in both.
+        # The worker can list the folder during one of these two measurements, but not during both.
         assert min(idle_wakeups(worker), idle_wakeups(worker)) == 0
 
 
@@ -151,8 +151,8 @@ def system_calls(tmp_path: Path, scenario: str, count: int) -> Counter[str]:
 def test_log_call_asks_little_of_the_system(
     tmp_path: Path, scenario: str, expected: dict[str, int]
 ) -> None:
-    """Most log calls make only the expected system calls."""
-    for _ in range(3):  # the worker might make rare calls in one of three attempts
+    """On average, a log call makes only the expected system calls."""
+    for _ in range(3):  # in one attempt, the worker might make a rare system call
         once = system_calls(tmp_path, scenario, CALLS)
         twice = system_calls(tmp_path, scenario, 2 * CALLS)
         a_call = {name: round((twice[name] - once[name]) / CALLS, 1) for name in twice}

@@ -1,6 +1,6 @@
 """Tests in processes that gevent has patched, before or after the import of the package.
 
-In these processes, the worker is a greenlet. The server runs in the test's process.
+In these processes, the worker is a greenlet. The dev server runs in the test's own process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Special endings of a process: time limits, interrupts, missing threads and a blocked stderr."""
+"""Tests of how a process ends: time limits, interrupts, missing threads and a blocked stderr."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_entry_logged_by_del_at_the_very_end_is_harmless(server: DevServer) -> None:
-    """If a `__del__` method logs at the end of the interpreter, it does not hang or print."""
+    """If a `__del__` method logs at the end of the interpreter, the process ends silently."""
     done = run(
         server,
         """\
@@ -256,7 +256,7 @@ def test_interrupt_during_the_drain_counts_the_rest_as_lost(server: DevServer) -
     server.script(*[Fault(hang=True)] * 9)
 
     def interrupt(process: subprocess.Popen[str]) -> None:
-        server.wait_for_requests(1, endpoint="batch")  # the next request is sent only at exit
+        server.wait_for_requests(1, endpoint="batch")  # no batch is sent before the exit
         process.send_signal(signal.SIGINT)
 
     done = run(server, "logger.info('x')", shutdown=50, meanwhile=interrupt)
@@ -324,7 +324,7 @@ def test_daemon_threads_that_log_during_exit_do_not_fill_stderr(
         shutdown=BRIEF,
     )
     assert done.exit_seconds < BRIEF + SLACK
-    lost = [line for line in done.losses if "shutdown" in line]  # without lines about a full queue
+    lost = [line for line in done.losses if "shutdown" in line]  # skips lines about a full queue
     assert len(lost) <= 2
     assert sum(int(line.split()[1]) for line in lost) >= 40
 
@@ -358,7 +358,7 @@ HOOKS = {
 def test_exit_hooks_that_log_do_not_fill_stderr(
     server: DevServer, refusing_port: int, when: str
 ) -> None:
-    """If exit hooks log and there is no server, usually two lines report all their losses."""
+    """If exit hooks log and no server answers, usually two lines report all their losses."""
     register, told = HOOKS[when]
     done = run(
         server,
@@ -384,7 +384,7 @@ def test_name_server_that_does_not_answer_does_not_delay_exit(server: DevServer)
 def test_name_server_that_does_not_answer_does_not_delay_the_first_entry_at_exit(
     server: DevServer,
 ) -> None:
-    """If an exit hook logs the first entry and DNS never answers, the exit keeps its limit."""
+    """Even if an exit hook logs the first entry and DNS never answers, the exit is in time."""
     code = DEAF + "atexit.register(lambda: (ending(), logger.info('x')))"
     done = run(server, code, shutdown=BRIEF)
     assert 0 <= done.exit_seconds < BRIEF + SLACK
@@ -468,7 +468,7 @@ def test_exception_from_a_signal_handler_releases_the_lock(server: DevServer) ->
 
 
 def test_functions_that_do_not_return_delay_exit_once_for_all_loggers(server: DevServer) -> None:
-    """If twenty `on_error` functions hang, they delay the exit by half a second in total."""
+    """If twenty `on_error` functions hang, they delay the exit by only half a second in total."""
     server.refuse_connections()
     done = run(
         server,

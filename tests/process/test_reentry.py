@@ -136,7 +136,7 @@ def test_counts_are_right_if_a_signal_handler_logs_to_a_full_queue(server: DevSe
     ],
 )
 def test_counts_are_right_after_a_recursion_error(tmp_path: Path, call: str, kept: str) -> None:
-    """After a recursion error at any line of a log call, the counts are right."""
+    """After a recursion error at any line of a log call, the counts are correct."""
     spool = {"spool_dir": str(tmp_path), "max_spool_bytes": 1 << 17, "max_batch_bytes": 1 << 16}
     settings = spool | {"max_entry_bytes": 1 << 14} if kept == "in a spool" else {}
     found, _ = run(
@@ -281,7 +281,7 @@ app = logging.getLogger("app")
 def test_handler_on_the_root_logger_makes_no_entries_of_the_client_s_own_records(
     server: DevServer, trouble: list[Fault]
 ) -> None:
-    """The client does not turn log records of its own HTTP stack into entries, even at DEBUG."""
+    """The client makes no entries from log records of its own HTTP client, even at level DEBUG."""
     server.script(*trouble)
     found, _ = run(
         HANDLER
@@ -473,6 +473,6 @@ def test_on_error_that_logs_at_the_end_makes_no_loop(server: DevServer, ending: 
         """,
         server,
     )
-    assert found["calls"] <= 3  # at most one call reports a failed connection
+    assert found["calls"] <= 3  # at most one of the calls reports a failed connection
     assert found["accepted"] == found["settled"] == 10 + found["calls"]
     assert sum(lost(stderr)) == found["accepted"]

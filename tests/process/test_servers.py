@@ -97,7 +97,7 @@ def test_entries_of_gunicorn_workers_arrive_once_through_restarts(
             for n in range(8):
                 get(port, f"/{n}")
             process.send_signal(signal.SIGHUP)
-            wait_for_paths(server, 8)  # this log line comes after the old workers have ended
+            wait_for_paths(server, 8)  # the old workers send these entries only when they end
             for n in range(8, 16):
                 get(port, f"/{n}")
             process.send_signal(number)

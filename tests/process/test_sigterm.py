@@ -278,7 +278,7 @@ def test_sigterm_during_the_drain_at_exit_waits_for_it(server: DevServer, loggin
     server.script(Fault(hang=True))
 
     def interrupt(process: subprocess.Popen[str]) -> None:
-        server.wait_for_requests(1, endpoint="batch")  # the next request is sent only at exit
+        server.wait_for_requests(1, endpoint="batch")  # no batch is sent before the exit
         process.send_signal(signal.SIGTERM)
         server.release()
 
@@ -397,7 +397,7 @@ def test_exit_hooks_in_another_thread_send_the_entries(server: DevServer) -> Non
 
 
 def test_interrupt_ends_the_drain_and_sigterm_still_ends_the_process(server: DevServer) -> None:
-    """If Ctrl-C interrupts the exit, one line counts the loss, and SIGTERM ends the process."""
+    """If Ctrl-C interrupts the exit, one line counts the losses. SIGTERM still ends the process."""
     server.script(*HANG)
 
     def interrupt(process: subprocess.Popen[str]) -> None:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_figures_are_the_medians_of_the_rounds() -> None:
-    """The result of a key is the median of its numbers, or, without numbers, its last value."""
+    """The result of a key is the median of its values, or the last value if it is not a number."""
     rounds = [{"p50": 3, "is": True}, {"p50": 100, "is": False}, {"p50": 1, "is": True}]
     assert summary(rounds) == {"p50": 3, "p50 each": [3, 100, 1], "is": True, "rounds": 3}
     assert summary([{"rate": None}, {"rate": 2.0}])["rate"] == 2.0

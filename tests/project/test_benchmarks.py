@@ -186,7 +186,7 @@ def test_worst_round_counts_for_losses(sink: Sink, key: str) -> None:
 
 
 def test_client_that_fails_in_one_round_is_named(sink: Sink) -> None:
-    """If a client fails in one round, a message says so. Its result is from the other rounds."""
+    """If a client fails in one round, a message says so, and the other rounds give the result."""
     bench = Bench(sink, ENTRANTS[:1], rounds=2)
     outcomes: Iterator[dict[str, int] | ChildError] = iter([ChildError("out of luck"), {"lost": 0}])
 

@@ -33,7 +33,7 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
 
 
 def commands(beginning: str) -> list[str]:
-    """Return the page's commands that begin with the given text. Fail if the page has none."""
+    """Return the page's commands that begin with this text. Fail if there is no such command."""
     found = [command for command in COMMANDS if command.startswith(beginning)]
     assert found, beginning
     return found
@@ -47,7 +47,7 @@ def test_quick_check_passes_as_written(command: str) -> None:
 
 
 def test_command_for_one_test_finds_it() -> None:
-    """The command that selects tests by name finds tests. This test does not run those tests."""
+    """The command that selects tests by name finds tests. The found tests are not run here."""
     (command,) = [command for command in commands("pytest tests/") if " -k " in command]
     done = run(f"{command} --collect-only -q -n 0")
     assert done.returncode == 0, done.stdout + done.stderr

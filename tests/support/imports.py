@@ -45,12 +45,12 @@ _MODULE_NAME = re.compile(r"\.?\w+(\.\w+)*")
 
 
 class Import(NamedTuple):
-    """One import: the importing module, the imported module, its name, and the kind of import."""
+    """One import: the importing module, the imported module, an imported name, and the kind."""
 
     importer: str
     imported: str
     name: str = ""
-    kind: str = "run time"  # or "types only", "in a function", "in a string"
+    kind: str = "run time"  # other kinds: "types only", "in a function", "in a string"
 
     def __str__(self) -> str:
         """Return the import as one line for the output of a failing test."""

@@ -32,7 +32,7 @@ TIME_LIMIT = 60.0  # Seconds for one program, or for one line from a program.
 FORKING = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
 
 # These variables turn coverage off in a child process. With coverage, a signal handler that waits
-# for another thread would hang in a lock. Another user cannot write the files of coverage.
+# for another thread would hang in a lock. Other users cannot write the files of coverage.
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
@@ -144,7 +144,7 @@ def python(
     cwd: Path | None = None,
     seconds: float = TIME_LIMIT,
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python until it ends or the time limit is reached. The arguments are those of `Child`."""
+    """Run Python with the arguments of `Child`, until it ends or the time limit is reached."""
     with Child(*arguments, environ=environ, cwd=cwd) as child:
         out, err = child.process.communicate(timeout=seconds)
     return subprocess.CompletedProcess(child.process.args, child.process.returncode, out, err)
@@ -171,9 +171,9 @@ class Done:
 
     @property
     def losses(self) -> list[str]:
-        """Return the lines about lost entries on stderr, without the problem of the last attempt.
+        """Return the lines about lost entries on stderr, without the text about the last attempt.
 
-        The problem is left out: if the exit interrupts the last attempt, there may be no problem.
+        This text is left out, because it is missing if the exit interrupts the last attempt.
         """
         lines = [line for line in self.err.splitlines() if re.search(r"\blost\b", line)]
         return [line.partition("; the last attempt: ")[0] for line in lines]
@@ -201,7 +201,7 @@ def run(
         environ: Environment variables that replace the variables of the server.
         shutdown: The logger's `shutdown_timeout`, in seconds.
         closed_stderr: Start the process without stderr, as the parent of a daemon does.
-        meanwhile: A function that is called with the process as soon as the process runs.
+        meanwhile: This function is called with the process as soon as the process runs.
     """
     reading, control = os.pipe()
     program = _PRELUDE.format(control=control, shutdown=shutdown) + textwrap.dedent(code)
@@ -258,7 +258,7 @@ def _done(code: int, out: str, err: str, lines: list[str], ended_at: float) -> D
 def once_more_if_slow(run_once: Callable[[], Done], limit: float) -> Done:
     """Run a program, and run it a second time if its exit took too long.
 
-    A busy machine can delay one run. If the time limit itself is broken, both runs take too long.
+    A busy machine can delay one run. If the time limit does not work, both runs take too long.
     """
     done = run_once()
     return done if done.exit_seconds < limit else run_once()
@@ -267,7 +267,7 @@ def once_more_if_slow(run_once: Callable[[], Done], limit: float) -> Done:
 def run_script(
     server: DevServer, path: str | os.PathLike[str], *arguments: str, flags: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Write a program to a file, and run the file, so that child processes can import it."""
+    """Run a program from a file, because child processes cannot import a program from a string."""
     return python(*flags, path, *arguments, environ=server.environ)
 
 
@@ -277,5 +277,5 @@ def messages(server: DevServer) -> list[str]:
 
 
 def lost(stderr: str) -> list[int]:
-    """For each line about lost entries, return the number of lost entries."""
+    """Return the number of lost entries from each line about lost entries."""
     return [int(line.split()[1]) for line in stderr.splitlines() if " lost (" in line]

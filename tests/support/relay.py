@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     import ssl
 
 _PIECE = 1 << 16
-_SECONDS = 10  # the time limit of each wait; usual waits are much shorter
+_SECONDS = 10  # seconds; each wait has this time limit, but is usually much shorter
 
 
 class Relay:
     """Until the relay is closed, it passes all data between clients and a port on this machine.
 
     Args:
-        target: The port. If None, the relay is an HTTP proxy, and each request names a port.
+        target: The port. If it is None, the relay is an HTTP proxy, and each request names a port.
         context: The TLS settings of the relay, or None for plain connections.
 
     Attributes:
@@ -88,7 +88,7 @@ class Relay:
         if method == b"CONNECT":
             upstream = self._connect(int(target.rpartition(b":")[2]))
             client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        else:  # handles only one request: the next request may be for another server
+        else:  # handles only one request: the next request can be for another server
             origin, _, path = target.removeprefix(b"http://").partition(b"/")
             upstream = self._connect(int(origin.rpartition(b":")[2]))
             rest = rest.replace(b"Connection: keep-alive", b"Connection: close")

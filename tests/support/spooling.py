@@ -52,7 +52,7 @@ class Child(processes.Child):
 
     Args:
         server: The server to which the loggers of the process send entries.
-        folder: The folder of the spool. The code finds it in the variable `folder`.
+        folder: The folder of the spool. In the code, the variable `folder` holds its path.
         code: The program of the process, which runs after `PRELUDE`.
         arguments: More arguments for the program, in `sys.argv[2:]`.
     """
@@ -136,7 +136,7 @@ def leave(
     if sent is not None:
         note = {"segment": path.name, "sent": sent}
         (folder / f"v1.{owner}.sent").write_text(json.dumps(note) + "\n")
-    # The lock file is made last and in one step: a running process could use it immediately.
+    # The lock file is made last and in one step: another process might lock it immediately.
     facts = {"pid": 7, "started": "", "destination": destination or server.url}
     lock = folder.parent / f"{owner}.being-made"
     lock.write_text(json.dumps(facts) + "\n")

@@ -108,7 +108,7 @@ def test_late_refusal_of_an_old_token_leaves_the_new_one(
     ("life", "earliest", "latest"), [(3600, 3000, 3300), (100, 60, 80), (3, 1.8, 2.4)]
 )
 def test_token_is_renewed_before_it_expires(life: float, earliest: float, latest: float) -> None:
-    """A token is renewed 5 to 10 minutes before it expires, or later if it is short-lived."""
+    """A token is renewed 5 to 10 minutes before it expires, or later if its lifetime is short."""
     clock = Clock()
     with DevServer(clock=clock) as server:
         server.rules = replace(server.rules, expires_in=life)
@@ -263,7 +263,7 @@ def test_secret_across_the_cut_of_a_long_answer_is_masked(server: DevServer) -> 
 
 
 def test_secret_that_begins_with_the_key_is_masked_whole() -> None:
-    """If the secret begins with the API key, no rest of the secret is shown."""
+    """If the secret begins with the API key, the rest of the secret is not shown."""
     with DevServer(api_key="tenant-42", api_secret="tenant-42-s3cr3t") as server:
         server.script(Fault(status=422, body=json.dumps({"error": server.api_secret})))
         transport = transport_to(server)
@@ -336,7 +336,7 @@ class Interim:
 
     def _serve(self) -> None:
         client, _ = self._listener.accept()
-        # An error is expected here, because the client may close the connection at any time.
+        # An error is expected here, because the client can close the connection at any time.
         with client, contextlib.suppress(OSError), client.makefile("rb") as stream:
             while line := stream.readline():
                 headers = http.client.parse_headers(stream)
@@ -475,7 +475,7 @@ def test_wrong_setup_is_a_permanent_failure(
 def test_plain_http_beyond_this_machine_is_warned_of_once(
     capfd: pytest.CaptureFixture[str], url: str, is_warned: bool
 ) -> None:
-    """If a base URL has `http`, one warning is printed, except for a server on this machine."""
+    """If a base URL begins with "http:", one warning is printed, except for a local server."""
     with responses.RequestsMock(assert_all_requests_are_fired=False):
         transport = Transport("k", "s", url)
         transport.send([ENTRY])
@@ -494,7 +494,7 @@ def test_transport_is_importable_without_requests() -> None:
 
 
 def test_more_threads_than_idle_connections_may_send_at_once(server: DevServer) -> None:
-    """More threads can send at the same time than the connection pool has idle connections."""
+    """The number of sending threads can be larger than the size of the connection pool."""
     threads = 14  # the connection pool of `requests` has ten connections
     transport = transport_to(server)
     transport.sign_in()

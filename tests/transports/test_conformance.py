@@ -1,4 +1,4 @@
-"""Log calls make the same requests as with the vendor's Python class.
+"""Log calls make the same requests as log calls of the vendor's Python class.
 
 `vendor_requests.json` holds log calls, and the requests that the vendor's class made for these
 calls. The requests were recorded with the dev server, and contain the dev server's credentials.
@@ -74,7 +74,7 @@ def test_additions_are_the_documented_ones(
 
 
 def test_headers_add_only_the_user_agent(server: DevServer, make_logger: MakeLogger) -> None:
-    """Requests carry the vendor's headers, and no others except the usual headers of `requests`."""
+    """A request has only the vendor's headers and the usual headers of the library `requests`."""
     logger = make_logger()
     logger.info("x")
     assert logger.flush()

@@ -42,7 +42,7 @@ def test_entries_are_printed_after_one_notice(capfd: pytest.CaptureFixture[str])
 
 
 def test_lines_come_without_a_flush(capfd: pytest.CaptureFixture[str]) -> None:
-    """Printed entries appear without a flush, before `flush_interval` has passed."""
+    """Entries are printed without a flush, even before `flush_interval` has passed."""
     logger = VoyageLogger("app")
     logger.info("x")
     until(lambda: logger.stats().pending == 0, timeout=3)
@@ -179,7 +179,7 @@ def test_notice_says_that_the_spool_is_not_used(
 def test_half_of_the_credentials_is_named(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """If only the key is missing, or only the secret, the notice names only this variable."""
+    """If only one of key and secret is missing, the notice names only its variable."""
     monkeypatch.setenv("VOYAGE_LOGS_KEY", "k")
     VoyageLogger("app").close()
     err = capfd.readouterr().err

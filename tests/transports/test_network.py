@@ -193,7 +193,7 @@ def test_certificate_that_is_not_trusted_is_refused(
 def test_bundle_of_the_environment_is_trusted(
     server: DevServer, tls: Relay, bundle: str, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """If a variable of `requests` names a private authority's file, the authority is trusted."""
+    """If an environment variable names a private authority's file, the authority is trusted."""
     monkeypatch.setenv(variable, bundle)
     transport = transport_to(f"https://127.0.0.1:{tls.port}")
     assert transport.send([ENTRY])

@@ -55,7 +55,7 @@ def test_loggers_that_share_a_transport_share_a_token(
     def take_and_hold(request: Request) -> Answer:
         try:
             return take_batch(request)
-        except Refusal:  # Each thread is refused before any thread reads its answer.
+        except Refusal:  # The server refuses all requests before it answers any.
             all_refused.wait(20)
             raise
 
@@ -119,7 +119,7 @@ class Day:
 def test_hours_of_wrong_credentials(
     make_logger: MakeLogger, capfd: pytest.CaptureFixture[str], seed: int
 ) -> None:
-    """Wrong credentials cause at most 130 sign-ins an hour, and one report for each change."""
+    """Wrong credentials cause at most 130 sign-ins an hour. Each change is reported once."""
     day = Day()
     errors: list[VoyageError] = []
     with day.server as server:

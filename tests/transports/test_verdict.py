@@ -85,7 +85,7 @@ class TestBatch:
 
 class TestSignIn:
     def test_no_failure_is_about_an_entry(self) -> None:
-        """A failed sign-in is a temporary or permanent failure, and never rejects entries."""
+        """A failed sign-in is a temporary or permanent failure. It never rejects entries."""
         for status in STATUSES:
             outcome = sign_in_outcome(answer(status), NOW)
             passes = documented(status) in (Kind.TRY_AGAIN, Kind.DELIVERED)

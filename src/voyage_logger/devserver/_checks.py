@@ -98,7 +98,7 @@ def parse_json(body: bytes) -> Any:
     """Return the value of a strict JSON text in UTF-8; refuse any other body (status 400).
 
     Unlike `json.loads`, this function refuses NaN, infinities, repeated names in an object, and
-    surrogates without a partner.
+    unpaired surrogates.
     """
     try:
         value = json.loads(

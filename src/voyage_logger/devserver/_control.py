@@ -67,8 +67,8 @@ def _host_name(value: str) -> str:
 def _is_own_address(named: str, host: str) -> bool:
     """Return True if `named`, the host in the Host header, is a safe IP address.
 
-    A loopback IP address is safe. If the server listens on all IP addresses, every IP address in
-    the Host header is safe, because a DNS rebinding attack needs a host name.
+    A loopback IP address is always safe. If the server listens on all IP addresses, every IP
+    address in the Host header is safe, because a DNS rebinding attack needs a host name.
     """
     try:
         address = ipaddress.ip_address(named)

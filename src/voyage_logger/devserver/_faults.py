@@ -112,7 +112,7 @@ def redirect(location: str, status: int = 307) -> Fault:
 
 
 def slow_down(retry_after: str, status: int = 429) -> Fault:
-    """Return a fault with the header `Retry-After`: a number of seconds, or an HTTP date."""
+    """Return a fault that sets the header `Retry-After` to a number of seconds or an HTTP date."""
     return Fault(status=status, headers={"Retry-After": retry_after})
 
 
@@ -122,12 +122,12 @@ class Rules:
 
     Args:
         max_body_bytes: The largest size of the body of a batch, in bytes, before decompression. A
-            larger body gets the status 413.
+            request with a larger body gets an answer with the status 413.
         max_entries: The largest number of entries in a batch. A larger batch gets the status 422.
-        refuse_containing: Refuse a whole batch if the message of one entry contains this text. With
-            an empty text, all batches are refused.
+        refuse_containing: Refuse a whole batch if the message of one entry contains this text. If
+            the text is empty, all batches are refused.
         refuse_status: The status of batches that `refuse_containing` refuses: 400 (default) or 422.
-        revoke_after: Revoke a token after this number of batches was stored with the token.
+        revoke_after: Revoke a token after the server has stored this many batches sent with it.
         expires_in: The value of `expires_in` in the sign-in answer (default: 3600). `OMIT` removes
             `expires_in` from the answer. If the value is a positive number, a token expires after
             this number of seconds. With any other value, a token expires after 3600 seconds.

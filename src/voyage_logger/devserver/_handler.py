@@ -1,7 +1,7 @@
 """Serves a connection: reads each request, and answers the request or misbehaves as scripted.
 
-What must stay true: a request is added to the journal before its answer is sent. When the client
-has the answer, a test can therefore find the request in the journal.
+What must stay true: a request is added to the journal before its answer is sent. So a test can
+find the request in the journal as soon as the client has the answer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reads HTTP/1.1 requests strictly, and turns answers into bytes.
 
-Python's `http.server` accepts requests that real servers may refuse: requests with folded headers,
+Python's `http.server` accepts requests that real servers can refuse: requests with folded headers,
 requests with two `Content-Length` headers, and HTTP/0.9. So this module does not use `http.server`.
 """
 
@@ -128,7 +128,7 @@ def error_answer(
 
 
 def read_request(line: bytes, reader: BinaryIO, send: Callable[[bytes], object]) -> Request:
-    """Read the rest of a request after its first line. `send` sends `100 Continue` if needed.
+    """Read the rest of a request after its first line. Call `send` if `100 Continue` is needed.
 
     Raises:
         Refusal: The request does not follow HTTP/1.1. The caller must end the connection.

@@ -35,7 +35,7 @@ class Inspection(ABC):
         Args:
             level: Return only entries of this level. All level names of the logger are valid.
             contains: Return only entries whose message contains this text (case-sensitive).
-            after: Return only entries with a greater id than this id. `stored` returns the ids.
+            after: Return only entries whose id is greater than this id. `stored` returns the ids.
             limit: The largest number of entries to return. Default: no limit.
 
         Raises:
@@ -77,7 +77,7 @@ class Inspection(ABC):
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The latest requests, oldest first: up to 10,000 requests with up to 64 MiB of bodies."""
+        """The latest requests (at most 10,000, with at most 64 MiB of bodies), oldest first."""
         return self._running().journal.requests()
 
     def stats(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Inspection(ABC):
             endpoint: "batch" (default), "sign-in", "dev" or "unknown".
 
         Raises:
-            TimeoutError: Fewer than `n` requests came. The error message contains the counts.
+            TimeoutError: Fewer than `n` requests arrived. The error message contains the counts.
         """
         journal = self._running().journal
         nouns = (f"{endpoint} request", f"{endpoint} requests")

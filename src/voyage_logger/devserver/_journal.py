@@ -53,7 +53,7 @@ class Journal:
         self._answers: Counter[tuple[Endpoint, int | None]] = Counter()
 
     def record(self, request: RecordedRequest) -> None:
-        """Add a request. If a limit is exceeded, remove the oldest requests."""
+        """Add a request. If the journal is too large, remove the oldest requests."""
         with self._changed:
             self._kept.append(request)
             self._kept_bytes += len(request.body)
@@ -78,7 +78,7 @@ class Journal:
             return sum(n for (at, _), n in self._answers.items() if endpoint in (None, at))
 
     def answers(self) -> dict[tuple[Endpoint, int | None], int]:
-        """Return the number of requests for each endpoint and status (None: no answer)."""
+        """Count requests by endpoint and status. The status is None if there was no answer."""
         with self._changed:
             return dict(self._answers)
 

@@ -66,7 +66,7 @@ class Store:
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(_SCHEMA)
-            # Code must hold the lock to change the attributes below, but not to read them.
+            # To change the attributes below, code must hold the lock. To read them, it need not.
             self.entry_count: int = self._number("SELECT COUNT(*) FROM entries")
             self.last_old_id: int = self._number("SELECT COALESCE(MAX(id), 0) FROM entries")
             self.batch_count: int = self._number("SELECT COALESCE(MAX(batch), 0) FROM entries")
@@ -75,7 +75,7 @@ class Store:
             raise
 
     def add(self, entries: Sequence[dict[str, Any]]) -> None:
-        """Store all entries of a batch. After an error, no entry of the batch is stored."""
+        """Store all entries of a batch. If an error occurs, no entry of the batch is stored."""
         now = time.time()
         bodies = [json.dumps(entry, ensure_ascii=False) for entry in entries]
         with self._lock:

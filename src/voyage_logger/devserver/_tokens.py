@@ -23,7 +23,7 @@ class Tokens:
         self._live: dict[str, tuple[float, int]] = {}
 
     def issue(self, expires_in: object) -> str:
-        """Return a token that is valid for `expires_in` seconds. Invalid numbers count as 3600."""
+        """Return a token that is valid for `expires_in` seconds (3600 if the number is invalid)."""
         token = secrets.token_urlsafe(24)
         with self._lock:
             self._live[token] = (self._clock() + _life(expires_in), 0)
@@ -35,9 +35,9 @@ class Tokens:
             return token in self._live and self._clock() < self._live[token][0]
 
     def count_batch(self, token: str, revoke_after: int | None) -> None:
-        """Count a stored batch of a token. After `revoke_after` batches, revoke the token."""
+        """Count a batch that used this token. After `revoke_after` batches, revoke the token."""
         with self._lock:
-            if token not in self._live:  # `revoke_all` can run while a batch is stored.
+            if token not in self._live:  # `revoke_all` can run while a batch is being stored.
                 return
             ends, batches = self._live.pop(token)
             if revoke_after is None or batches + 1 < revoke_after:

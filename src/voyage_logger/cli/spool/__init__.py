@@ -60,7 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_folder(command: argparse.ArgumentParser, name: str) -> None:
-    if name == "purge":  # no default folder, because removed files cannot be restored
+    if name == "purge":  # no default: a purge of the wrong folder cannot be undone
         command.add_argument("folder", type=Path, metavar="FOLDER", help=_FOLDER)
     else:
         help_ = f"{_FOLDER} (default: {SPOOL_VARIABLE})"

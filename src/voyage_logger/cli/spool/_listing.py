@@ -1,4 +1,4 @@
-"""`voyage-logger spool ls` lists the owners (loggers) in a spool folder, and counts entries."""
+"""`voyage-logger spool ls` lists the owners (loggers) in a folder, and counts their entries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Row:
     owner: Owner
     pending: Counter[str]  # The number of entries in each lane.
     unreadable: int  # The number of unreadable lines.
-    letters: Counter[str]  # The number of dead letters with each reason.
+    letters: Counter[str]  # The number of dead letters for each reason.
 
 
 def _list(view: View, options: argparse.Namespace) -> int:

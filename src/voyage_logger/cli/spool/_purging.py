@@ -1,4 +1,4 @@
-"""`voyage-logger spool purge` asks the user, and then removes the files of dead owners."""
+"""`voyage-logger spool purge` asks for confirmation, and then removes the files of dead owners."""
 
 from __future__ import annotations
 

@@ -36,9 +36,9 @@ _LOOK_SECONDS = 0.05
 _LOOKS = 5  # The command ends if more than this number of checks in a row find no entry.
 _GRACE_SECONDS = 5.0  # After the timeout, a running request can take this many seconds more.
 _REFRESH_SECONDS = 0.2  # The time between two updates of the progress bar.
-_LINE_SECONDS = 5.0  # Without a terminal, the time between two progress lines.
+_LINE_SECONDS = 5.0  # The time between two progress lines if stderr is not a terminal.
 _WIDTH = 30
-_NO_LIMIT = 1 << 50  # A replay must not drop entries to save space: no spool is this large.
+_NO_LIMIT = 1 << 50  # No spool is this large, so a replay never drops entries to save space.
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +110,7 @@ def _send(path: Path, transport: Transport, total: int, deadline: float) -> tupl
         _drive(pipeline, progress, deadline)
     finally:  # this block also runs after Ctrl-C
         try:
-            # The worker must end before the pipeline closes, for two reasons. A running worker may
+            # The worker must end before the pipeline closes, for two reasons. A running worker can
             # hold the lock of a dead owner: the owner would then count as alive. Also, entries are
             # sent twice if the pipeline does not get the answer to a running request.
             pipeline.stop_worker(time.monotonic() + _GRACE_SECONDS)
@@ -135,11 +135,11 @@ def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
     """Let the worker run until no entry is left to adopt or to send, or until the deadline.
 
     If more than `_LOOKS` checks in a row find no entry, this function assumes that no entry is
-    left. The function does not measure seconds: on a slow disk, a single check may take long.
+    left. The function counts checks, not seconds: on a slow disk, a single check can take long.
     """
     queue = pipeline.queue
     assert isinstance(queue, SpoolQueue)  # noqa: S101 - The type checker needs this assertion.
-    queue.maintain_every(_LOOK_SECONDS)  # The first check also uses this interval.
+    queue.maintain_every(_LOOK_SECONDS)  # This interval also applies before the first check.
     looks = idle_since = adopted = 0
     while looks - idle_since <= _LOOKS and (remaining := deadline - time.monotonic()) > 0:
         if not pipeline.is_working:  # `flush` starts the worker, or sends entries without a worker
@@ -154,7 +154,7 @@ def _drive(pipeline: Pipeline, progress: _Progress, deadline: float) -> None:
 
 
 class _Progress:
-    """Shows a progress bar on stderr. Without a terminal, prints a line every 5 seconds."""
+    """Shows a progress bar on stderr. If stderr is no terminal, prints a line every 5 seconds."""
 
     def __init__(self, total: int) -> None:
         self._total = total

@@ -79,7 +79,7 @@ def _entries(view: View) -> Iterator[bytes]:
 
 
 def _dead(view: View) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield the entry and the facts of each dead letter. For corrupt lines, the entry is empty."""
+    """Yield each dead letter as its entry and its facts. For corrupt lines, the entry is empty."""
     for owner in view.owners():
         unreadable = 0
         for letter in view.dead_letters(owner):
@@ -101,7 +101,7 @@ def _note_left_out(view: View, lines: int, what: str) -> None:
 def _rejection(facts: dict[str, Any]) -> str:
     when = ""
     if facts["at"] is not None:
-        # If the number is too large for a date, the command does not print a date.
+        # If `at` is too large for a date, do not print a date.
         with contextlib.suppress(ValueError, OverflowError, OSError):
             when = time.strftime(" at %Y-%m-%dT%H:%M:%SZ", time.gmtime(facts["at"]))
     reason, words = facts["reason"], facts["words"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from voyage_logger._queue.spool.inspection import Owner
 
 DONE = 0
-FAILED = 1  # Entries or files are left, were rejected, or could not be read or written.
+FAILED = 1  # Some entries or files remain, were rejected, or could not be read or written.
 WRONG_USAGE = 2  # `argparse` also uses exit code 2.
 UNUSABLE = 3  # The spool folder cannot be used.
 
