@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PEAK_SECONDS = 5  # the length of a flush interval; the server's queue absorbs shorter peaks
+PEAK_SECONDS = 5  # one flush interval, because the server's queue absorbs a shorter peak
 WAVE_SECONDS = 60
 PERIODS = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0)
 

@@ -198,7 +198,7 @@ class TestRetryAfter:
     @given(st.integers(-(10**9), 10**9))
     @quick
     def test_reads_a_date(self, seconds: int) -> None:
-        """A date in `Retry-After` means the time until this date, from 0 to 300 s."""
+        """If `Retry-After` is a date, the wait ends at this date, after 300 s at most."""
         expected = min(max(0, seconds), RETRY_AFTER_CAP)
 
         assert parse_retry_after(http_date(seconds), NOW) == expected

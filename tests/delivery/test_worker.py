@@ -159,7 +159,7 @@ class TestSecondLoop:
     def test_in_the_caller_s_thread_sends_nothing_twice(
         self, busy: Worker, queue: MemoryQueue, transport: Stuck
     ) -> None:
-        """If a loop is running, `run_here` returns immediately and does not change its orders."""
+        """If a loop is running, `run_here` returns immediately and does not change the orders."""
         busy.run_here(0.0)
 
         assert busy.is_running

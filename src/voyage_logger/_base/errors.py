@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SHOWN = 200  # An error message shows at most this number of characters of a value.
-# If an `EntriesLost` has no `problem`, its message explains the reason "closed" with this text.
+# The message of an `EntriesLost` without a `problem` uses this text for the reason "closed".
 _SAID = {CLOSED: "closed (logged after close(), or left when its time was over)"}
 
 

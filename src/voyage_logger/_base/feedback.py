@@ -46,7 +46,7 @@ def is_echo() -> bool:
     """Return True if the current log call was made inside a function that `apart` runs."""
     if get_ident() not in apart_threads:
         return False
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - only the call stack shows all callers
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the stack shows indirect callers
     while frame is not None:
         code = frame.f_code
         if code is _APART:

@@ -98,7 +98,7 @@ class LossReport:
         return self._claim(self._server.last_problem or "", at_once=at_once)
 
     def _claim(self, problem: str, *, at_once: bool) -> EntriesLost | None:
-        """Claim the losses since the last report. Return None if nothing must be reported now."""
+        """Claim the losses since the last report. Return None if no report is due."""
         now = self._clock()
         with self._queue.lock:
             is_soon = self._told_at is not None and now - self._told_at < QUIET_SECONDS

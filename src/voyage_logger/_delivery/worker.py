@@ -313,7 +313,7 @@ class Worker:
         self.losses.tell()
 
     def _wait(self, now: float, end: float, wanted: float, least: float) -> None:
-        """Wait until `end`. After a flush, wait only until `wanted` or `least`, whichever is later.
+        """Wait until `end`. A flush ends the wait earlier: at the later of `wanted` and `least`.
 
         `wanted` is the end of the pause that the server asked for. `least` is the end of the
         shortest pause that is allowed: without `least`, many flushes would cause many requests.

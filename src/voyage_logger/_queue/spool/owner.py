@@ -195,8 +195,8 @@ class OwnerFiles:
     def finish(self) -> bool:
         """If no entry is left to send, remove the files, release the lock and return True.
 
-        The dead-letter file stays in the folder. If a segment is unreadable, then the file of this
-        segment, the journal and the lock file stay, too.
+        The dead-letter file stays in the folder. If a segment is unreadable, its file stays, and so
+        do the journal and the lock file.
         """
         if any(not segment.is_settled for segment in self.segments()):
             return False
