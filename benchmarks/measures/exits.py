@@ -108,7 +108,7 @@ def _together(bench: Bench, case: str) -> dict[str, float | str]:
 
 
 def _spent(child: Child) -> float:
-    """Let the child log and end; return the seconds from the last call to the end, or the limit."""
+    """Let the child log and exit. Return the seconds from its last log call to its exit."""
     child.go_on()
     last_call: int = child.hear()["last_call"]
     if not child.end(_LIMIT):

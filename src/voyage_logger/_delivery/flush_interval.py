@@ -55,6 +55,6 @@ def phase(seconds: float, random: Callable[[], float]) -> float:
     """Return the length of the first interval after a start or after an interval without entries.
 
     The length is 10 % to 110 % of the flush interval. Without `phase`, clients that started at the
-    same time would also send their batches at the same time for minutes.
+    same time would send their batches at the same moments for several minutes.
     """
     return seconds * (JITTER + random())

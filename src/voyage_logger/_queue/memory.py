@@ -35,7 +35,7 @@ class MemoryQueue(Queue):
             entry is the size of its JSON text plus `RECORD_OVERHEAD` bytes.
 
     A `SpoolQueue` contains a `MemoryQueue` for entries that cannot be written to the disk. The
-    `SpoolQueue` holds the lock when it calls the methods that are defined after `fill`.
+    methods below `fill` do not take the lock: their callers hold it.
     """
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
