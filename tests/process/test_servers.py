@@ -91,7 +91,7 @@ def test_entries_of_gunicorn_workers_arrive_once_through_restarts(
         arguments = ["gunicorn", "--bind", f"fd://{listener.fileno()}", "--workers", "2"]
         arguments += ["--worker-class", worker, "--threads", "2", "--max-requests", "3"]
         # A worker that is still starting ignores the signal, so gunicorn kills it after this time.
-        arguments += ["--graceful-timeout", "10"]
+        arguments += ["--graceful-timeout", "30"]
         arguments += ["--preload"] * is_preloaded + ["shop:app"]
         with running(server, arguments, tmp_path, (listener.fileno(),)) as process:
             for n in range(8):

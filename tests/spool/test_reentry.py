@@ -503,3 +503,42 @@ def test_handler_anywhere_in_a_move_to_the_disk_loses_no_entry(
         assert set(expected[does_handler_shed:]) <= set(taken), f"place {at}"
         queue.close("closed")
     assert at > 50
+
+
+def queue_with_entry_in_memory(folder: Path) -> SpoolQueue:
+    queue = spool_queue(folder)
+    queue._store.is_failing = True
+    queue.append(entry("first" + LARGE), INFO)
+    return queue
+
+
+@pytest.mark.parametrize("place", ["_segment_for", "_is_outranked"])
+def test_handler_that_drops_the_entry_that_is_about_to_move_counts_it_once(
+    tmp_path: Path, place: str
+) -> None:
+    """If a handler drops an entry before it moves to the disk, the entry counts as dropped once."""
+    queue = queue_with_entry_in_memory(tmp_path)
+    if place == "_is_outranked":
+        queue._store.is_failing = False
+        fill(queue)
+    with AfterCall(place, lambda: queue._memory.drop_queued("closed")), queue.lock:
+        queue._store.is_failing = True
+        queue._writer.move_to_disk()
+
+    assert entry("first" + LARGE) not in take_rounds(queue)
+    assert queue.stats().dropped_by == {"closed": 1}
+    assert_law(queue.stats())
+    queue.close("closed")
+
+
+def test_handler_that_fills_the_file_of_a_move_loses_no_entry(tmp_path: Path) -> None:
+    """If a handler seals the file that an entry is about to move to, the entry moves elsewhere."""
+    queue = queue_with_entry_in_memory(tmp_path)
+    late = [entry(f"late {number} {LARGE}") for number in range(5)]
+    with AfterCall("move_first", lambda: [queue.append(each, INFO) for each in late]), queue.lock:
+        queue._writer.move_to_disk()
+
+    assert queue.stats().spooled == 6
+    assert sorted(take_rounds(queue)) == sorted([entry("first" + LARGE), *late])
+    assert_law(queue.stats())
+    queue.close("closed")
