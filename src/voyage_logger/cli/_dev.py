@@ -50,6 +50,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--db", default=":memory:", metavar="FILE", help="keep the entries in this file"
     )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another host name under which clients reach the server; can be repeated",
+    )
     parser.set_defaults(run=run)
 
 
@@ -60,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning: {exposed}", file=sys.stderr)
     with _noted_signals() as signals:
         try:
-            server = DevServer(host=args.host, port=args.port, db=args.db).start()
+            server = DevServer(
+                host=args.host, port=args.port, db=args.db, allowed_hosts=args.allow_host
+            ).start()
         except (OSError, ValueError) as error:
             return _fail(f"cannot listen on {args.host} port {args.port}: {error}")
         except sqlite3.Error as error:

@@ -12,13 +12,14 @@ from voyage_logger.devserver._backend import Backend
 from voyage_logger.devserver._connections import Connections
 from voyage_logger.devserver._faults import Rules
 from voyage_logger.devserver._handler import Handler
+from voyage_logger.devserver._hosts import Hosts
 from voyage_logger.devserver._inspection import Inspection
 from voyage_logger.devserver._listener import Listener, bind
 from voyage_logger.devserver._store import Store
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from voyage_logger.devserver._faults import Fault
 
@@ -33,6 +34,10 @@ class DevServer(Inspection):
         api_key: The API key that clients must send (default: "dev-key").
         api_secret: The API secret that clients must send (default: "dev-secret").
         rules: The rules for all requests. Default: no misbehavior.
+        allowed_hosts: More host names under which clients reach the server, for example the name of
+            its container. The names have no port. The server always accepts the name "localhost",
+            the value of `host`, and loopback IP addresses. If the Host header of a request names
+            any other host, the server refuses the request.
         clock: A function that returns a monotonic time in seconds, used for the expiry of tokens.
 
     All methods except `start` and `close` are thread-safe. In a forked child, `close` does nothing,
@@ -54,6 +59,7 @@ class DevServer(Inspection):
         api_key: str = "dev-key",
         api_secret: str = "dev-secret",  # noqa: S107 - Only this server accepts the secret.
         rules: Rules = Rules(),  # noqa: B008 - `Rules` is immutable.
+        allowed_hosts: Iterable[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not host:
@@ -63,6 +69,7 @@ class DevServer(Inspection):
         self._db = os.fspath(db)
         self._credentials = {"api_key": api_key, "api_secret": api_secret}
         self._first_rules = rules
+        self._hosts = Hosts(host, allowed_hosts)
         self._clock = clock
         self._stopped = threading.Event()
         self._connections = Connections()
@@ -94,7 +101,7 @@ class DevServer(Inspection):
         self._backend = Backend(
             store, rules=self._first_rules, clock=self._clock, **self._credentials
         )
-        handler = Handler(self._backend, self._connections, self._host, self._stopped)
+        handler = Handler(self._backend, self._connections, self._hosts, self._stopped)
         self._take = partial(self._connections.serve, serve=handler.serve)
         self._listener = Listener(bound, self._take)
         return self
