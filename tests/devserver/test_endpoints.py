@@ -185,7 +185,7 @@ def logs(text: str) -> bytes:
         (logs('{"n":"x"}').replace(b"x", b"\xed\xa0\x80"), "utf-8"),
         (b"\xef\xbb\xbf" + logs("{}"), "BOM"),
         (logs("{}").decode().encode("utf-16"), "utf-8"),
-        (logs('{"n":' + "[" * 100_000 + "]" * 100_000 + "}"), "recursion"),
+        (logs('{"n":' + "[" * 100_000 + "]" * 100_000 + "}"), "nested deeper"),
         (logs('{"n":' + "9" * 5000 + "}"), "invalid JSON"),
     ],
 )

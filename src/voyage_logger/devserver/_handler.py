@@ -116,6 +116,10 @@ class Handler:
             answer = self._handle(endpoint, request)
         except Refusal as refusal:
             answer = refusal.answer
+        except Exception as error:  # noqa: BLE001 - an answer helps more than a broken connection
+            # For example, another program has changed or locked the database file.
+            cause = f"{type(error).__name__}: {error}"
+            answer = error_answer(500, f"the dev server has failed: {cause}")
         return replace(answer, headers={**answer.headers, **fault.headers})
 
     def _handle(self, endpoint: Endpoint, request: Request) -> Answer:
