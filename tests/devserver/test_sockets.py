@@ -236,6 +236,43 @@ def test_script_of_something_else_is_a_type_error(server: DevServer, method: str
 # -- Connections and unusual clients ---------------------------------------------------------------
 
 
+@pytest.mark.parametrize("rules", [{"max_entries": 1}, None, Rules])
+def test_rules_of_another_type_are_a_type_error(
+    server: DevServer, connect: Open, rules: Any
+) -> None:
+    """The assignment of something else than `Rules` raises an error, and the rules stay."""
+    server.rules = Rules(max_entries=5)
+    with pytest.raises(TypeError, match=r"rules must be Rules\(\.\.\.\), not "):
+        server.rules = rules
+    assert server.rules == Rules(max_entries=5)
+    connection = connect()
+    assert send(connection, sign_in(connection))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"rules": {"max_entries": 1}}, TypeError),
+        ({"rules": None}, TypeError),
+        ({"host": None}, TypeError),
+        ({"host": 1}, TypeError),
+        ({"host": ""}, ValueError),
+        ({"port": 70_000}, ValueError),
+        ({"port": -1}, ValueError),
+        ({"api_key": 1}, TypeError),
+        ({"api_secret": b"dev-secret"}, TypeError),
+        ({"clock": None}, TypeError),
+    ],
+)
+def test_constructor_refuses_what_would_fail_later(
+    options: dict[str, Any], error: type[Exception]
+) -> None:
+    """The constructor raises an error that names an argument with which no request can succeed."""
+    (name,) = options
+    with pytest.raises(error, match=f"^{name} must be "):
+        DevServer(**options)
+
+
 def test_connections_are_kept(server: DevServer, connect: Open) -> None:
     """The connection stays open after each answer, even if the request was refused."""
     connection = connect()
