@@ -213,6 +213,34 @@ def test_demo_ends_quietly_at_ctrl_c(lines: int) -> None:
         assert child.end()[1] == ""
 
 
+INTERRUPTED = """\
+import os, signal
+from voyage_logger import VoyageLogger
+from voyage_logger.cli._demo import _Shop
+
+class Interrupting(VoyageLogger):  # Ctrl-C is pressed during the first calls
+    def info(self, *arguments, **fields):
+        if not fields["meta_data"]["order"]:
+            os.kill(os.getpid(), signal.SIGINT)
+        super().info(*arguments, **fields)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+logger = Interrupting("demo-shop")
+try:
+    _Shop(logger).rush_hour()
+except KeyboardInterrupt:
+    print("interrupted after", logger.stats().accepted)
+logger.close()
+"""
+
+
+def test_demo_logs_nothing_after_ctrl_c(server: DevServer) -> None:
+    """If Ctrl-C interrupts the threads of the demo, they end before the logger is closed."""
+    with Child("-W", "error", "-c", INTERRUPTED, environ=server.environ) as child:
+        assert child.end() == (["interrupted after 2000"], "")
+    assert server.count() == 2000
+
+
 def test_replay_ends_quietly_at_ctrl_c(
     server: DevServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -15,7 +17,7 @@ from voyage_logger.devserver import DevServer, Fault
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 _THREADS = 8
@@ -134,8 +136,8 @@ class _Shop:
 
     def rush_hour(self) -> None:
         share = _ENTRIES // _THREADS
-        # After Ctrl-C, the pool waits for its threads. Otherwise they would log to a closed logger.
-        with ThreadPoolExecutor(_THREADS) as pool:
+        # After Ctrl-C, the demo closes its logger. Before that, the threads must end.
+        with _uninterrupted(), ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(self._serve, range(_THREADS), [share] * _THREADS))
         self.sent += share * _THREADS
 
@@ -144,6 +146,19 @@ class _Shop:
             self._logger.info(
                 "Order placed", event_name="order", meta_data={"till": thread, "order": order}
             )
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Delay Ctrl-C until the end of the block."""
+    noted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for number in noted[:1]:
+            signal.raise_signal(number)
 
 
 def _account(shop: _Shop, logger: VoyageLogger, server: DevServer, seconds: float) -> Account:
