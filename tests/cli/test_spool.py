@@ -491,7 +491,8 @@ class TestExport:
             )
 
         assert done.returncode == 1
-        assert done.stderr == f"voyage-logger spool: {folder}: No space left on device\n"
+        cause = "No space left on device"
+        assert done.stderr == f"voyage-logger: cannot write to standard output: {cause}\n"
 
     def test_export_makes_a_private_file(self, folder: Path, tmp_path: Path) -> None:
         """Other users cannot read the file that `export` makes."""

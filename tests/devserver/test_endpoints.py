@@ -185,7 +185,7 @@ def logs(text: str) -> bytes:
         (logs('{"n":"x"}').replace(b"x", b"\xed\xa0\x80"), "utf-8"),
         (b"\xef\xbb\xbf" + logs("{}"), "BOM"),
         (logs("{}").decode().encode("utf-16"), "utf-8"),
-        (logs('{"n":' + "[" * 100_000 + "]" * 100_000 + "}"), "recursion"),
+        (logs('{"n":' + "[" * 100_000 + "]" * 100_000 + "}"), "nested deeper"),
         (logs('{"n":' + "9" * 5000 + "}"), "invalid JSON"),
     ],
 )
@@ -526,10 +526,37 @@ def test_recorded_requests_are_bounded(
     for number in range(5):
         client.send(entry(str(number)))
     assert [json.loads(r.body)["logs"][0]["message"] for r in server.requests] == ["2", "3", "4"]
-    monkeypatch.setattr("voyage_logger.devserver._journal.KEPT_BODY_BYTES", 10)
+    monkeypatch.setattr("voyage_logger.devserver._journal.KEPT_BYTES", 10)
     client.send(entry())
     assert server.requests == []
     assert server.stats()["answers"]["batch"] == {"200": 6}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "limit"),
+    [
+        ("GET", "/x", {f"x-{number}": "a" * 50_000 for number in range(10)}, 600_000),
+        ("GET", "/x", {f"x-{number}-{'a' * 50_000}": "" for number in range(10)}, 600_000),
+        ("GET", "/x", {f"x-{number}": "" for number in range(90)}, 25_000),
+        ("GET", "/" + "x" * 50_000, {}, 60_000),
+        ("G" * 50_000, "/x", {}, 60_000),
+    ],
+)
+def test_recorded_requests_are_bounded_in_bytes(
+    server: DevServer,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    limit: int,
+) -> None:
+    """The limit of the recorded bytes counts the headers, the path and the method of a request."""
+    client.ask("GET", "/small")
+    monkeypatch.setattr("voyage_logger.devserver._journal.KEPT_BYTES", limit)
+    for _ in range(3):
+        assert client.ask(method, path, headers=headers)[0] == 404
+    assert [request.path for request in server.requests] == [path]
 
 
 def test_waiting_ends_when_entries_and_requests_are_there(

@@ -236,6 +236,43 @@ def test_script_of_something_else_is_a_type_error(server: DevServer, method: str
 # -- Connections and unusual clients ---------------------------------------------------------------
 
 
+@pytest.mark.parametrize("rules", [{"max_entries": 1}, None, Rules])
+def test_rules_of_another_type_are_a_type_error(
+    server: DevServer, connect: Open, rules: Any
+) -> None:
+    """The assignment of something else than `Rules` raises an error, and the rules stay."""
+    server.rules = Rules(max_entries=5)
+    with pytest.raises(TypeError, match=r"rules must be Rules\(\.\.\.\), not "):
+        server.rules = rules
+    assert server.rules == Rules(max_entries=5)
+    connection = connect()
+    assert send(connection, sign_in(connection))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"rules": {"max_entries": 1}}, TypeError),
+        ({"rules": None}, TypeError),
+        ({"host": None}, TypeError),
+        ({"host": 1}, TypeError),
+        ({"host": ""}, ValueError),
+        ({"port": 70_000}, ValueError),
+        ({"port": -1}, ValueError),
+        ({"api_key": 1}, TypeError),
+        ({"api_secret": b"dev-secret"}, TypeError),
+        ({"clock": None}, TypeError),
+    ],
+)
+def test_constructor_refuses_what_would_fail_later(
+    options: dict[str, Any], error: type[Exception]
+) -> None:
+    """The constructor raises an error that names an argument with which no request can succeed."""
+    (name,) = options
+    with pytest.raises(error, match=f"^{name} must be "):
+        DevServer(**options)
+
+
 def test_connections_are_kept(server: DevServer, connect: Open) -> None:
     """The connection stays open after each answer, even if the request was refused."""
     connection = connect()
@@ -248,14 +285,14 @@ def test_connections_are_kept(server: DevServer, connect: Open) -> None:
 
 def test_answer_is_sent_in_one_write(server: DevServer) -> None:
     """The head and the body of an answer are sent in one write."""
-    with raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+    with raw(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") as client:
         head, _, body = client.recv(1 << 16).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 404 Not Found\r\n")
     assert json.loads(body)["status"] == 404
 
 
 @pytest.mark.parametrize(
-    "head", ["POST {} HTTP/1.0", "POST {} HTTP/1.1\r\nHost: x\r\nConnection: Keep, Close"]
+    "head", ["POST {} HTTP/1.0", "POST {} HTTP/1.1\r\nHost: localhost\r\nConnection: Keep, Close"]
 )
 def test_client_may_end_the_connection(server: DevServer, head: str) -> None:
     """The server ends the connection after an HTTP/1.0 request or `Connection: close`."""
@@ -269,7 +306,7 @@ def test_continue_is_sent_on_request(server: DevServer, connect: Open) -> None:
     """The server sends `100 Continue` if the client asks for it."""
     token = sign_in(connect())
     head = (
-        f"POST {BATCH_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"POST {BATCH_PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {token}\r\nContent-Length: {len(BODY)}\r\n"
         "Expect: 100-continue\r\n\r\n"
     )
@@ -286,18 +323,18 @@ def test_continue_is_sent_on_request(server: DevServer, connect: Open) -> None:
         (b"\x16\x03\x01\x02\x00\x01\xfc\x03\x03\r\n\r\n", 400),
         (b"GET /\r\n\r\n", 400),
         (b"GET / HTTP/2.0\r\n\r\n", 400),
-        (b"GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET http://x/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\nHost: x\n\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n folded\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nA : b\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 101 + b"\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 70_000 + b"\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n1", 400),
+        (b"GET / HTTP/1.1\nHost: localhost\n\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nA: b\r\n folded\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nA : b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 101 + b"\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"b" * 70_000 + b"\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: +1\r\n\r\n1", 400),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1", 400),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n", 413),
     ],
 )
 def test_http_is_strict(server: DevServer, data: bytes, status: int) -> None:
@@ -320,7 +357,7 @@ def test_batch_needs_a_length(server: DevServer, connect: Open) -> None:
     """The answer to a batch without a Content-Length is 411."""
     token = sign_in(connect())
     head = (
-        f"POST {BATCH_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"POST {BATCH_PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {token}\r\n\r\n"
     )
     with raw(server, head.encode()) as client:
@@ -333,7 +370,7 @@ def test_batch_needs_a_length(server: DevServer, connect: Open) -> None:
         b"",
         b"garbage without an end",
         b"GET / HTTP/1.1\r\nHost:",
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n123",
     ],
 )
 def test_vanished_client_gets_no_answer_and_prints_nothing(
@@ -343,7 +380,7 @@ def test_vanished_client_gets_no_answer_and_prints_nothing(
     with raw(server, data) as client:
         client.shutdown(socket.SHUT_WR)
         assert read_all(client) == b""
-    with raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"):
+    with raw(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
         pass  # the client closes its connection before the answer
     assert sign_in(connect())
     assert capfd.readouterr() == ("", "")
@@ -382,7 +419,7 @@ def test_request_that_arrives_during_a_drop_is_not_handled(
         return line
 
     monkeypatch.setattr(_handler, "read_line", read_and_drop)
-    with raw(server, f"POST {SIGN_IN_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) as client:
+    with raw(server, f"POST {SIGN_IN_PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()) as client:
         assert read_all(client) == b""
     until(lambda: dropped)  # the connection can end before `drop_idle_connections` returns
     assert dropped == [1]
@@ -394,7 +431,7 @@ def test_many_clients_connect_at_once(server: DevServer) -> None:
     with contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(raw(server)) for _ in range(200)]
         for client in crowd:
-            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert all(client.recv(20).startswith(b"HTTP/1.1 404") for client in crowd)
 
 
@@ -478,7 +515,7 @@ def test_server_survives_a_lack_of_files(server: DevServer, connect: Open) -> No
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # room only for stdin, stdout, stderr
         try:
             client.connect(("127.0.0.1", server.port))
-            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             with pytest.raises(TimeoutError):
                 client.recv(1)
         finally:
@@ -504,7 +541,9 @@ def test_close_ends_all_connections_at_once() -> None:
             stack.callback(busy.close)
             ask(busy, token)
             server.wait_for_requests(number)
-        stack.enter_context(raw(server, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"))
+        stack.enter_context(
+            raw(server, b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+        )
         began = time.monotonic()
         server.close()
         assert time.monotonic() - began < 3
@@ -518,7 +557,7 @@ def test_close_does_not_wait_for_a_client_that_does_not_read() -> None:
     """`close` does not wait for a client that does not read its answer."""
     with DevServer() as server, raw(server) as client:
         server.script(Fault(status=200, body="x" * (32 << 20)))
-        client.sendall(f"POST {BATCH_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        client.sendall(f"POST {BATCH_PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert client.recv(8) == b"HTTP/1.1"
         began = time.monotonic()
         server.close()
@@ -530,14 +569,17 @@ def test_start_is_ready_at_once() -> None:
     """When `start` returns, a client can connect. `start` takes only milliseconds."""
     began = time.monotonic()
     for _ in range(10):
-        with DevServer() as server, raw(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+        with (
+            DevServer() as server,
+            raw(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") as client,
+        ):
             assert client.recv(10)
     assert time.monotonic() - began < 10
 
 
 def test_port_of_a_closed_server_can_be_used_again() -> None:
     """A new server can use the port of a closed server, even if the old server had connections."""
-    with DevServer() as first, raw(first, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+    with DevServer() as first, raw(first, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") as client:
         client.recv(10)
         port = first.port
         first.close()

@@ -7,27 +7,39 @@ returns the exit code. You can read the files in any order.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from typing import TYPE_CHECKING
 
 from voyage_logger._entry.json_codecs import dumps, quick_dumps
 from voyage_logger._version import __version__
 from voyage_logger.cli import _demo, _dev, spool
+from voyage_logger.cli._output import OutputFailed, abandon, flush, standard_streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_INTERRUPTED = 130  # The exit code that shells give to a program that Ctrl-C has ended.
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command in `arguments` (default: `sys.argv[1:]`), and return the exit code."""
-    options = _parser().parse_args(arguments)
+    with standard_streams():
+        try:
+            return _run(arguments)
+        except OutputFailed as failed:
+            return abandon(failed)
+        except KeyboardInterrupt:
+            return _INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
+        options = _parser().parse_args(arguments)
         code: int = options.run(options)
-    except BrokenPipeError:  # the program that reads the output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return code
+        return code
+    finally:
+        # Without this call, Python would write the last lines after the end of `main`, and would
+        # print an error if it cannot write them.
+        flush()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import threading
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.wire import JOURNEY_COMPLETED
 from voyage_logger._logger.logger import VoyageLogger
+from voyage_logger.cli._output import flush, say
 from voyage_logger.devserver import DevServer, Fault
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 _THREADS = 8
@@ -48,20 +51,26 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Run the demo. Return 0 if the server has stored each entry exactly once, else 1."""
     # With --json, the command must print only the JSON to standard output.
-    account = _rehearse((lambda _: None) if options.json else print)
-    print(json.dumps(asdict(account)) if options.json else _readable(account))
+    account = _rehearse((lambda _: None) if options.json else _show)
+    say(json.dumps(asdict(account)) if options.json else _readable(account))
     return 0 if account.received == account.sent and not account.duplicates else 1
 
 
-def _rehearse(say: Callable[[str], object]) -> Account:
+def _show(line: str) -> None:
+    """Print a line immediately, so that a reader of a pipe sees what happens now."""
+    say(line)
+    flush()
+
+
+def _rehearse(show: Callable[[str], object]) -> Account:
     started = time.monotonic()
     with DevServer() as server:
-        say(f"A server of the Logs API listens on {server.url}")
+        show(f"A server of the Logs API listens on {server.url}")
         logger = _logger_on(server)
         shop = _Shop(logger)
         with logger:
-            _log_during_faults(shop, logger, server, say)
-        say(_picture(server))
+            _log_during_faults(shop, logger, server, show)
+        show(_picture(server))
         return _account(shop, logger, server, time.monotonic() - started)
 
 
@@ -76,17 +85,17 @@ def _logger_on(server: DevServer) -> VoyageLogger:
 
 
 def _log_during_faults(
-    shop: _Shop, logger: VoyageLogger, server: DevServer, say: Callable[[str], object]
+    shop: _Shop, logger: VoyageLogger, server: DevServer, show: Callable[[str], object]
 ) -> None:
     server.script(Fault(status=503, headers={"Retry-After": "1"}))
-    say("It answers the first batch with 503, and asks the client to wait one second.")
+    show("It answers the first batch with 503, and asks the client to wait one second.")
     shop.log_in()
     shop.check_out()
     logger.flush(_FLUSH_TIMEOUT)
 
     server.revoke_tokens()
     server.script(Fault(reset="before"))
-    say("It revokes the token, and breaks a connection before it has stored the batch.")
+    show("It revokes the token, and breaks a connection before it has stored the batch.")
     shop.rush_hour()
     logger.flush(_FLUSH_TIMEOUT)
 
@@ -127,12 +136,9 @@ class _Shop:
 
     def rush_hour(self) -> None:
         share = _ENTRIES // _THREADS
-        numbers = range(_THREADS)
-        threads = [threading.Thread(target=self._serve, args=(each, share)) for each in numbers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        # After Ctrl-C, the demo closes its logger. Before that, the threads must end.
+        with _uninterrupted(), ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(self._serve, range(_THREADS), [share] * _THREADS))
         self.sent += share * _THREADS
 
     def _serve(self, thread: int, orders: int) -> None:
@@ -140,6 +146,19 @@ class _Shop:
             self._logger.info(
                 "Order placed", event_name="order", meta_data={"till": thread, "order": order}
             )
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Delay Ctrl-C until the end of the block."""
+    noted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for number in noted[:1]:
+            signal.raise_signal(number)
 
 
 def _account(shop: _Shop, logger: VoyageLogger, server: DevServer, seconds: float) -> Account:

@@ -12,15 +12,14 @@ import ipaddress
 import shlex
 import signal
 import sqlite3
-import sys
 from typing import TYPE_CHECKING
 
 from voyage_logger._entry.safe_text import printable
-from voyage_logger.cli.spool._terminal import encodable
+from voyage_logger.cli._output import complain, flush, has_output, say
 from voyage_logger.devserver import DevServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import FrameType
 
     from voyage_logger.devserver import StoredEntry
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 _DEFAULT_PORT = 8765
 _MAX_PORT = 65_535
 _PAGE = 1000
-_MAX_SHOWN = 500  # The command prints at most this number of characters of each message.
+_MAX_SHOWN = 500  # The command prints at most this number of characters of each text.
 _POLL_SECONDS = 0.2  # The time between two checks for a signal, in seconds.
 
 
@@ -50,6 +49,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--db", default=":memory:", metavar="FILE", help="keep the entries in this file"
     )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another host name under which clients reach the server; can be repeated",
+    )
     parser.set_defaults(run=run)
 
 
@@ -57,10 +63,12 @@ def run(args: argparse.Namespace) -> int:
     """Run the server until Ctrl-C or SIGTERM. Return 1 if the server cannot start, else 0."""
     if not _is_loopback(args.host):
         exposed = f"{args.host} is open to other machines, and everybody knows the API key"
-        print(f"warning: {exposed}", file=sys.stderr)
+        complain("warning", exposed)
     with _noted_signals() as signals:
         try:
-            server = DevServer(host=args.host, port=args.port, db=args.db).start()
+            server = DevServer(
+                host=args.host, port=args.port, db=args.db, allowed_hosts=args.allow_host
+            ).start()
         except (OSError, ValueError) as error:
             return _fail(f"cannot listen on {args.host} port {args.port}: {error}")
         except sqlite3.Error as error:
@@ -103,26 +111,31 @@ def _serve(server: DevServer, signals: list[int]) -> None:
         "",
     ]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in server.environ.items()]
-    print("\n".join([*lines, ""]), flush=True)
+    _show([*lines, ""])
     last = server.last_old_id
     while not signals:
         seen = server.count()
         while not signals and (page := server.stored(after=last, limit=_PAGE)):
             last = page[-1].id
-            print("\n".join(map(_line, page)), flush=True)
+            _show(map(_line, page))
         with contextlib.suppress(TimeoutError):
             server.wait_for_entries(seen + 1, _POLL_SECONDS)
 
 
+def _show(lines: Iterable[str]) -> None:
+    """Print lines immediately. If stdout is closed, the server runs without printing."""
+    if has_output():
+        say("\n".join(lines))
+        flush()
+
+
 def _line(row: StoredEntry) -> str:
     entry = row.entry
-    message = entry["message"]
-    shown = message if len(message) <= _MAX_SHOWN else f"{message[:_MAX_SHOWN]}..."
-    return f"{entry['level']:<8} {_printable(entry['app_name'])} {_printable(shown)}"
+    return f"{entry['level']:<8} {_shown(entry['app_name'])} {_shown(entry['message'])}"
 
 
-def _printable(text: str) -> str:
-    return encodable(printable(text), sys.stdout)
+def _shown(text: str) -> str:
+    return printable(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}...")
 
 
 def _port(text: str) -> int:
@@ -138,5 +151,5 @@ def _is_loopback(host: str) -> bool:
 
 
 def _fail(reason: str) -> int:
-    print(f"voyage-logger dev: {reason}", file=sys.stderr)
+    complain("voyage-logger dev", reason)
     return 1

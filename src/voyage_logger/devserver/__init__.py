@@ -15,6 +15,7 @@ First read `_server` (the public class) and `_inspection` (its read-only methods
 misbehavior are in `_faults`. The other files handle a request in this order:
 
     _listener -> _connections -> _handler -> _http     reads the request
+                                    |------> _hosts    refuses the requests of other sites
                                     |------> _backend  checks (_checks, _tokens) and stores (_store)
                                     |------> _control  answers the JSON API under /dev/api/
                                     `------> _journal  records the request and wakes waiting tests

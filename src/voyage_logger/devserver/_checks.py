@@ -36,6 +36,13 @@ _ALIASES = {
 # The size of a decompressed body is limited, because a small gzip body can expand to gigabytes.
 MAX_INFLATED_BYTES = 256 << 20
 
+# The largest number of objects and lists inside one another in a body. Python's own limit depends
+# on its version and on the stack of the thread: an entry that one thread can read might be too deep
+# for the thread that lists the entries.
+MAX_DEPTH = 500
+_TOO_DEEP = f"invalid JSON: nested deeper than {MAX_DEPTH} levels"
+_CONTAINERS = frozenset({dict, list})
+
 _GZIP_WINDOW = 31  # The value 31 makes zlib expect a gzip header and use the largest window.
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9._~+/-]+=*)")
 # This pattern finds escaped surrogates. If the pattern matches, `parse_json` checks the decoded
@@ -97,8 +104,8 @@ def parse_batch(request: Request) -> list[dict[str, Any]]:
 def parse_json(body: bytes) -> Any:
     """Return the value of a strict JSON text in UTF-8; refuse any other body (status 400).
 
-    Unlike `json.loads`, this function refuses NaN, infinities, repeated names in an object, and
-    unpaired surrogates.
+    Unlike `json.loads`, this function refuses NaN, infinities, repeated names in an object,
+    unpaired surrogates, and values that are nested deeper than `MAX_DEPTH`.
     """
     try:
         value = json.loads(
@@ -111,9 +118,28 @@ def parse_json(body: bytes) -> Any:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise Refusal(400, "invalid JSON: a surrogate without its partner") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise Refusal(400, _TOO_DEEP) from None
+    except ValueError as error:
         raise Refusal(400, f"invalid JSON: {error}") from None
+    # Most bodies have so few brackets that their depth need not be measured.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_too_deep(value):
+        raise Refusal(400, _TOO_DEEP)
     return value
+
+
+def _is_too_deep(value: object) -> bool:
+    level: list[Any] = [[value]]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in _CONTAINERS
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,17 +1,15 @@
 """The JSON API under `/dev/api/`. Other processes use the API to read and control the server.
 
-What must stay true: a web page from another origin cannot use this API in a browser. The server
-refuses requests from other origins. The server also refuses a wrong name in the Host header,
-because a DNS rebinding attack sends a wrong name. A request that changes the server must have a
-JSON Content-Type, because a browser needs permission to send this type to another origin.
+What must stay true: a web page of another site cannot use this API in a browser. `_hosts` refuses
+the requests of other sites. In addition, a request that changes the server must have a JSON
+Content-Type, because a browser needs permission to send this type to another site.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from voyage_logger.devserver._checks import check_json_type, level_named, parse_json
 from voyage_logger.devserver._faults import Fault, Rules
@@ -33,9 +31,8 @@ _QUERY = frozenset({"level", "contains", "after", "limit"})
 _Value = TypeVar("_Value", Fault, Rules)
 
 
-def control(backend: Backend, request: Request, host: str) -> Answer:
-    """Answer a request whose path begins with `PREFIX`. The server listens on `host`."""
-    _check_origin(request, host)
+def control(backend: Backend, request: Request) -> Answer:
+    """Answer a request whose path begins with `PREFIX`."""
     method, act = _ROUTES.get(request.path.removeprefix(PREFIX), (None, None))
     if act is None:
         raise Refusal(404, f"there is no {request.path}; there are {', '.join(_ROUTES)}")
@@ -46,35 +43,6 @@ def control(backend: Backend, request: Request, host: str) -> Answer:
         if request.query:
             raise Refusal(400, f"{request.path} takes no query")
     return act(backend, request)
-
-
-def _check_origin(request: Request, host: str) -> None:
-    named = _host_name(request.headers.get("host", ""))
-    if not (named in {"localhost", host.lower()} or _is_own_address(named, host)):
-        raise Refusal(403, f"the host {named!r} is not this server's")
-    origin = request.headers.get("origin")
-    if origin is not None and origin != f"http://{request.headers['host']}":
-        raise Refusal(403, f"the origin {origin!r} is not this server's")
-
-
-def _host_name(value: str) -> str:
-    try:
-        return urlsplit(f"//{value}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _is_own_address(named: str, host: str) -> bool:
-    """Return True if `named`, the host in the Host header, is a safe IP address.
-
-    A loopback IP address is always safe. If the server listens on all IP addresses, every IP
-    address in the Host header is safe, because a DNS rebinding attack needs a host name.
-    """
-    try:
-        address = ipaddress.ip_address(named)
-    except ValueError:
-        return False
-    return address.is_loopback or host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
 
 def _entries(backend: Backend, request: Request) -> Answer:

@@ -6,13 +6,14 @@ only the answer to the second request.
 
 from __future__ import annotations
 
-import math
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 # `Rules(expires_in=OMIT)` removes `expires_in` from the sign-in answer. `OMIT` is a string, so that
 # the JSON API can also accept `OMIT`.
@@ -22,6 +23,7 @@ JSON_TYPE: Final = "application/json"
 
 # A delay has a limit, because `Event.wait` raises OverflowError if the timeout is extremely long.
 _MAX_DELAY_SECONDS = 3600.0
+_MAX_SHOWN = 80  # An error message shows at most this number of characters of a wrong value.
 _MIN_STATUS, _MAX_STATUS = 200, 599
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # The server itself sets the headers in `_FRAMING`, so a fault must not contain them.
@@ -66,7 +68,9 @@ class Fault:
             _require_int("status", self.status, _MIN_STATUS, _MAX_STATUS)
         _require_headers(self.headers)
         _require_line("content_type", self.content_type)
-        _require("body", self.body, "a string", ok=self.body is None or isinstance(self.body, str))
+        body: object = self.body
+        is_body = body is None or (isinstance(body, str) and _is_encodable(body))
+        _require("body", body, "a string that UTF-8 can represent", ok=is_body)
         _require(
             "delay",
             self.delay,
@@ -128,12 +132,13 @@ class Rules:
             the text is empty, all batches are refused.
         refuse_status: The status of batches that `refuse_containing` refuses: 400 (default) or 422.
         revoke_after: Revoke a token after the server has stored this many batches sent with it.
-        expires_in: The value of `expires_in` in the sign-in answer (default: 3600). `OMIT` removes
+        expires_in: The value of `expires_in` in the sign-in answer (default: 3600). Any value that
+            JSON can represent is allowed, so that a client meets wrong values. `OMIT` removes
             `expires_in` from the answer. If the value is a positive number, a token expires after
             this number of seconds. With any other value, a token expires after 3600 seconds.
 
     Raises:
-        ValueError: An argument is out of range.
+        ValueError: An argument is out of range or has a wrong type.
     """
 
     max_body_bytes: int | None = None
@@ -152,11 +157,21 @@ class Rules:
         status: object = self.refuse_status
         is_status = type(status) is int and status in (400, 422)
         _require("refuse_status", status, "400 or 422", ok=is_status)
+        # A value that JSON cannot represent would make each sign-in fail.
+        _require("expires_in", self.expires_in, "a JSON value", ok=_is_json(self.expires_in))
 
 
 def _require(name: str, value: object, rule: str, *, ok: bool) -> None:
     if not ok:
-        raise ValueError(f"{name} must be {rule}, not {value!r}")
+        raise ValueError(f"{name} must be {rule}, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer with too many digits, or a deep list
+        text = f"this {type(value).__name__}"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def _require_int(name: str, value: object, low: int, high: int | None) -> None:
@@ -166,8 +181,7 @@ def _require_int(name: str, value: object, low: int, high: int | None) -> None:
 
 
 def _require_headers(headers: Mapping[str, str]) -> None:
-    if not hasattr(headers, "items"):
-        raise ValueError(f"headers must map names to values, not {headers!r}")
+    _require("headers", headers, "a mapping of names to values", ok=isinstance(headers, Mapping))
     items: Iterable[tuple[object, object]] = headers.items()
     for name, value in items:
         is_name = isinstance(name, str) and _HEADER_NAME.fullmatch(name) is not None
@@ -182,5 +196,22 @@ def _require_line(name: str, value: object) -> None:
     _require(name, value, "one line of printable ASCII", ok=ok)
 
 
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # `math.isfinite` would raise OverflowError for an integer of 400 digits.
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

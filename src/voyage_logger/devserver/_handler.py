@@ -1,7 +1,8 @@
 """Serves a connection: reads each request, and answers the request or misbehaves as scripted.
 
 What must stay true: a request is added to the journal before its answer is sent. So a test can
-find the request in the journal as soon as the client has the answer.
+find the request in the journal as soon as the client has the answer. A request that a web page of
+another site has made a browser send is refused, whatever its path is, and uses up no fault.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from voyage_logger.devserver._backend import Backend
     from voyage_logger.devserver._connections import Connection, Connections
     from voyage_logger.devserver._faults import Fault
+    from voyage_logger.devserver._hosts import Hosts
     from voyage_logger.devserver._http import Request
     from voyage_logger.devserver._journal import Endpoint
 
@@ -43,11 +45,11 @@ class Handler:
     """Handles the requests of all connections. Thread-safe: its attributes never change."""
 
     def __init__(
-        self, backend: Backend, connections: Connections, host: str, stopped: threading.Event
+        self, backend: Backend, connections: Connections, hosts: Hosts, stopped: threading.Event
     ) -> None:
         self._backend = backend
         self._connections = connections
-        self._host = host
+        self._hosts = hosts
         self._stopped = stopped  # All delays end when this event is set.
 
     def serve(self, connection: Connection) -> None:
@@ -80,7 +82,9 @@ class Handler:
     def _exchange(self, connection: Connection, request: Request) -> bool:
         """Answer one request or misbehave as scripted. Return True if the connection stays open."""
         endpoint = _endpoint(request)
-        fault = self._backend.next_fault(endpoint) if request.method == "POST" else NO_FAULT
+        refused = self._refused(request)
+        is_planned = refused is None and request.method == "POST"
+        fault = self._backend.next_fault(endpoint) if is_planned else NO_FAULT
         if fault.hang:
             # First mark the connection: `_record` can wake a test that then calls `release`.
             self._connections.hang(connection)
@@ -88,7 +92,7 @@ class Handler:
             self._record(endpoint, request, None)
             _leave_unanswered(connection, fault)
             return False
-        answer = self._answer(endpoint, request, fault)
+        answer = refused or self._answer(endpoint, request, fault)
         self._record(endpoint, request, None if fault.reset else answer.status)
         if fault.delay and self._stopped.wait(fault.delay):
             return False
@@ -97,6 +101,14 @@ class Handler:
             return False
         return self._send(connection, request, answer, cut=fault.cut)
 
+    def _refused(self, request: Request) -> Answer | None:
+        """Return the answer to a request that another site has caused, and None for the others."""
+        try:
+            self._hosts.check(request)
+        except Refusal as refusal:
+            return refusal.answer
+        return None
+
     def _answer(self, endpoint: Endpoint, request: Request, fault: Fault) -> Answer:
         if fault.status is not None:
             return _scripted(fault, fault.status)
@@ -104,11 +116,15 @@ class Handler:
             answer = self._handle(endpoint, request)
         except Refusal as refusal:
             answer = refusal.answer
+        except Exception as error:  # noqa: BLE001 - an answer helps more than a broken connection
+            # For example, another program has changed or locked the database file.
+            cause = f"{type(error).__name__}: {error}"
+            answer = error_answer(500, f"the dev server has failed: {cause}")
         return replace(answer, headers={**answer.headers, **fault.headers})
 
     def _handle(self, endpoint: Endpoint, request: Request) -> Answer:
         if endpoint == "dev":
-            return control(self._backend, request, self._host)
+            return control(self._backend, request)
         if endpoint == "unknown":
             hint = f"; the entries are at {PREFIX}entries" if request.path == "/" else ""
             raise Refusal(404, f"there is no {request.target[:200]}{hint}")

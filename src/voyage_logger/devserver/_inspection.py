@@ -77,7 +77,7 @@ class Inspection(ABC):
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The latest requests (at most 10,000, with at most 64 MiB of bodies), oldest first."""
+        """The latest requests, oldest first: at most 10,000 requests, and at most 64 MiB."""
         return self._running().journal.requests()
 
     def stats(self) -> dict[str, Any]:

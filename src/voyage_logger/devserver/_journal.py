@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 KEPT_REQUESTS = 10_000
-KEPT_BODY_BYTES = 64 << 20
+KEPT_BYTES = 64 << 20
+
+_HEADER_BYTES = 200  # The memory that CPython needs for a header in addition to the text.
 
 Endpoint = Literal["sign-in", "batch", "dev", "unknown"]
 
@@ -44,6 +46,9 @@ class Journal:
 
     Thread-safe: one condition variable guards all attributes. Each new request and each stored
     batch wakes all waiting threads.
+
+    The limit of the bytes also counts the headers and the path of each request. Otherwise a client
+    without a key could fill the memory: a request can have 6 MB of headers.
     """
 
     def __init__(self) -> None:
@@ -56,10 +61,10 @@ class Journal:
         """Add a request. If the journal is too large, remove the oldest requests."""
         with self._changed:
             self._kept.append(request)
-            self._kept_bytes += len(request.body)
+            self._kept_bytes += _size_of(request)
             self._answers[request.endpoint, request.status] += 1
-            while len(self._kept) > KEPT_REQUESTS or self._kept_bytes > KEPT_BODY_BYTES:
-                self._kept_bytes -= len(self._kept.popleft().body)
+            while len(self._kept) > KEPT_REQUESTS or self._kept_bytes > KEPT_BYTES:
+                self._kept_bytes -= _size_of(self._kept.popleft())
             self._changed.notify_all()
 
     def notify(self) -> None:
@@ -107,3 +112,10 @@ class Journal:
                 f"waited {timeout:g} s for {least} {nouns[least != 1]}, but there are {count()}"
                 f" (answers so far: {answers or 'none'})"
             )
+
+
+def _size_of(request: RecordedRequest) -> int:
+    """Return about how many bytes of memory a recorded request needs."""
+    texts = len(request.method) + len(request.path) + len(request.body)
+    headers = sum(len(name) + len(value) + _HEADER_BYTES for name, value in request.headers.items())
+    return texts + headers

@@ -12,15 +12,19 @@ from voyage_logger.devserver._backend import Backend
 from voyage_logger.devserver._connections import Connections
 from voyage_logger.devserver._faults import Rules
 from voyage_logger.devserver._handler import Handler
+from voyage_logger.devserver._hosts import Hosts
 from voyage_logger.devserver._inspection import Inspection
 from voyage_logger.devserver._listener import Listener, bind
 from voyage_logger.devserver._store import Store
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from voyage_logger.devserver._faults import Fault
+
+
+_MAX_PORT = 65_535
 
 
 class DevServer(Inspection):
@@ -33,7 +37,15 @@ class DevServer(Inspection):
         api_key: The API key that clients must send (default: "dev-key").
         api_secret: The API secret that clients must send (default: "dev-secret").
         rules: The rules for all requests. Default: no misbehavior.
+        allowed_hosts: More host names under which clients reach the server, for example the name of
+            its container. The names have no port. The server always accepts the name "localhost",
+            the value of `host`, and loopback IP addresses. If the Host header of a request names
+            any other host, the server refuses the request.
         clock: A function that returns a monotonic time in seconds, used for the expiry of tokens.
+
+    Raises:
+        TypeError: An argument has a wrong type.
+        ValueError: `host` is empty, `port` is out of range, or an allowed host is not a host name.
 
     All methods except `start` and `close` are thread-safe. In a forked child, `close` does nothing,
     because the server belongs to the parent.
@@ -54,15 +66,21 @@ class DevServer(Inspection):
         api_key: str = "dev-key",
         api_secret: str = "dev-secret",  # noqa: S107 - Only this server accepts the secret.
         rules: Rules = Rules(),  # noqa: B008 - `Rules` is immutable.
+        allowed_hosts: Iterable[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        _check_types(host=host, api_key=api_key, api_secret=api_secret)
+        if not callable(clock):
+            raise TypeError(f"clock must be a function that returns seconds, not {clock!r}")
+        _check_port(port)
         if not host:
             raise ValueError('host must be a name or an address; all addresses are "0.0.0.0"')
         self._host = host
         self._port = port
         self._db = os.fspath(db)
         self._credentials = {"api_key": api_key, "api_secret": api_secret}
-        self._first_rules = rules
+        self._first_rules = _checked(rules)
+        self._hosts = Hosts(host, allowed_hosts)
         self._clock = clock
         self._stopped = threading.Event()
         self._connections = Connections()
@@ -94,7 +112,7 @@ class DevServer(Inspection):
         self._backend = Backend(
             store, rules=self._first_rules, clock=self._clock, **self._credentials
         )
-        handler = Handler(self._backend, self._connections, self._host, self._stopped)
+        handler = Handler(self._backend, self._connections, self._hosts, self._stopped)
         self._take = partial(self._connections.serve, serve=handler.serve)
         self._listener = Listener(bound, self._take)
         return self
@@ -157,12 +175,16 @@ class DevServer(Inspection):
 
     @property
     def rules(self) -> Rules:
-        """The rules for all requests. To change the rules, assign a new `Rules` instance."""
+        """The rules for all requests. To change the rules, assign a new `Rules` instance.
+
+        Raises:
+            TypeError: The assigned value is not a `Rules` instance.
+        """
         return self._running().rules
 
     @rules.setter
     def rules(self, rules: Rules) -> None:
-        self._running().rules = rules
+        self._running().rules = _checked(rules)
 
     def script(self, *faults: Fault) -> None:
         """Queue faults for the next batch requests, one fault for each request.
@@ -224,3 +246,22 @@ class DevServer(Inspection):
         if self._stopped.is_set():
             raise RuntimeError("the DevServer is closed: read its entries before you close it")
         return self._backend
+
+
+def _check_types(**texts: object) -> None:
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+
+
+def _check_port(port: object) -> None:
+    """Refuse a port that the system would cut to 16 bits: the server would use another port."""
+    if isinstance(port, int) and not 0 <= port <= _MAX_PORT:
+        raise ValueError(f"port must be from 0 to {_MAX_PORT}, not {port}")
+
+
+def _checked(rules: object) -> Rules:
+    """Return the rules. A value of another type would make each later request fail."""
+    if not isinstance(rules, Rules):
+        raise TypeError(f"rules must be Rules(...), not {rules!r}")
+    return rules

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -52,4 +53,7 @@ class Tokens:
 def _life(expires_in: object) -> float:
     if not isinstance(expires_in, (int, float)) or isinstance(expires_in, bool):
         return DEFAULT_TOKEN_SECONDS
-    return expires_in if 0 < expires_in < math.inf else DEFAULT_TOKEN_SECONDS
+    if not 0 < expires_in < math.inf:
+        return DEFAULT_TOKEN_SECONDS
+    # Adding a larger number to the time would raise OverflowError.
+    return min(expires_in, sys.float_info.max)

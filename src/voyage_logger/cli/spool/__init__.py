@@ -4,14 +4,13 @@ This table shows which file contains which commands:
 
     _listing.py    ls            _showing.py    show, export
     _replaying.py  replay        _purging.py    purge
-    _terminal.py   exit codes and output functions for all commands
+    _terminal.py   exit codes and texts for all commands
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 from voyage_logger._base.settings import SPOOL_VARIABLE
 from voyage_logger._queue.spool.folder import SpoolUnusable, words_of
 from voyage_logger._queue.spool.inspection import View
+from voyage_logger.cli._output import flush
 from voyage_logger.cli.spool import _listing, _purging, _replaying, _showing
 from voyage_logger.cli.spool._terminal import FAILED, UNUSABLE, complain
 
@@ -79,8 +79,6 @@ def _run(
         options.folder = Path(named)
     try:
         return _act(act, options)
-    except BrokenPipeError:
-        raise  # the folder is not the problem: the program that reads the output has ended
     except SpoolUnusable as error:
         complain(f"{options.folder}: {error}")
         return UNUSABLE
@@ -93,7 +91,7 @@ def _act(act: Callable[[View, argparse.Namespace], int], options: argparse.Names
     """Open the folder and run the command. Print a message for each unreadable file."""
     view = View(options.folder)
     code = act(view, options)
-    sys.stdout.flush()
+    flush()
     for trouble in view.troubles:
         complain(trouble)
     return max(code, FAILED) if view.troubles else code

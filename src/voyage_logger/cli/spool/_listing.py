@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from voyage_logger._entry.safe_text import printable
-from voyage_logger.cli.spool._terminal import DONE, age_of, counted, running, say, size_of
+from voyage_logger.cli._output import say
+from voyage_logger.cli.spool._terminal import DONE, age_of, counted, running, size_of
 
 if TYPE_CHECKING:
     import argparse

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._queue.spool.folder import Folder, words_of
 from voyage_logger._queue.spool.maintenance import remove
+from voyage_logger.cli._output import say
 from voyage_logger.cli.spool._terminal import (
     DONE,
     FAILED,
@@ -14,7 +15,6 @@ from voyage_logger.cli.spool._terminal import (
     complain,
     counted,
     running,
-    say,
     size_of,
 )
 
@@ -58,7 +58,7 @@ def _summary(view: View, owners: list[Owner], *, only_dead_letters: bool) -> str
 
 
 def _is_agreed(summary: str) -> bool:
-    print(f"Remove {summary} for good? [y/N] ", end="", file=sys.stderr, flush=True)
+    say(f"Remove {summary} for good? [y/N] ", sys.stderr, end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

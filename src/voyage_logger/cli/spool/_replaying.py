@@ -19,7 +19,8 @@ from voyage_logger._queue.lanes import NEVER
 from voyage_logger._queue.spool import SpoolQueue
 from voyage_logger._queue.spool.folder import Folder, words_of
 from voyage_logger._queue.spool.maintenance import redirect, requeue_dead_letters
-from voyage_logger.cli.spool._terminal import DONE, FAILED, WRONG_USAGE, complain, counted, say
+from voyage_logger.cli._output import say
+from voyage_logger.cli.spool._terminal import DONE, FAILED, WRONG_USAGE, complain, counted
 from voyage_logger.transports import Transport
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class _Progress:
         if self._is_terminal:
             filled = _WIDTH * done // max(1, total)
             bar = f"[{'#' * filled}{'.' * (_WIDTH - filled)}]"
-            print(f"\r{bar} {line}", end="\n" if is_last else "", file=sys.stderr, flush=True)
+            say(f"\r{bar} {line}", sys.stderr, end="\n" if is_last else "")
         else:
             say(line, sys.stderr)
 

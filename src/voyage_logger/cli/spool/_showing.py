@@ -18,7 +18,8 @@ from voyage_logger._entry.safe_text import printable
 from voyage_logger._queue.spool.file_names import dead_name
 from voyage_logger._queue.spool.folder import FILE_MODE, words_of
 from voyage_logger._queue.spool.os_locks import BINARY
-from voyage_logger.cli.spool._terminal import DONE, FAILED, complain, counted, encodable, say
+from voyage_logger.cli._output import encodable, say
+from voyage_logger.cli.spool._terminal import DONE, FAILED, complain, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,15 +1,14 @@
-"""Exit codes and output functions for all commands of `voyage-logger spool`.
+"""Exit codes and texts for all commands of `voyage-logger spool`.
 
 What must stay true: text from an entry or from a file is escaped before it is printed.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from voyage_logger._entry.safe_text import printable
+from voyage_logger.cli import _output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,21 +24,9 @@ _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _TIMES = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
-def say(line: str = "", file: TextIO | None = None) -> None:
-    """Print a line. If the text comes from an entry or a file, the caller must escape the text."""
-    file = file or sys.stdout
-    print(encodable(line, file), file=file)
-
-
-def encodable(text: str, file: TextIO) -> str:
-    """Escape all characters that the encoding of `file` cannot represent."""
-    encoding = file.encoding or "ascii"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
-
-
 def complain(line: str) -> None:
     """Escape control characters in an error message, and print the message to stderr."""
-    say(f"voyage-logger spool: {printable(line)}", sys.stderr)
+    _output.complain("voyage-logger spool", line)
 
 
 def size_of(size: int) -> str:
