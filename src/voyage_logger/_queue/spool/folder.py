@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FOLDER_MODE = 0o700
+# If the umask of the process is 0, Python would allow every user to write to new parent folders.
+# Then every user could move the spool folder away. The parents get at most this mode.
+_PARENT_MODE = 0o755
 FILE_MODE = 0o600
 
 # These errors last until somebody repairs the file or the folder. Other errors can disappear by
@@ -108,8 +111,10 @@ class Folder:
 
     def _open_folder(self) -> None:
         path = self.path
+        if str(path).startswith("~"):  # `_logger/options.py` could not replace `~` with a folder
+            raise SpoolUnusable(f"no home folder is known for {path.parts[0]}")
         try:
-            path.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+            _make(path, _FOLDER_MODE)
             status = path.lstat()
             if not stat.S_ISDIR(status.st_mode):
                 raise SpoolUnusable("it is a link or a file, not a folder")
@@ -259,6 +264,15 @@ class Folder:
             os.close(descriptor)
             raise PermissionError(errno.EPERM, "it is not a regular file of this user", name)
         return descriptor
+
+
+def _make(path: Path, mode: int) -> None:
+    """Create a folder and its missing parents. If the folder exists, do nothing."""
+    try:
+        path.mkdir(mode, exist_ok=True)
+    except FileNotFoundError:
+        _make(path.parent, _PARENT_MODE)
+        path.mkdir(mode, exist_ok=True)
 
 
 def unlock(lock: OpenFile | None) -> None:
