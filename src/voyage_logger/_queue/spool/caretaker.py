@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.stats import EXPIRED
+from voyage_logger._queue.spool.dead_owners import DeadOwners
 from voyage_logger._queue.spool.disk_failure import FOLDER_REMOVED
 from voyage_logger._queue.spool.folder import SpoolUnusable
 
@@ -36,6 +37,7 @@ class Caretaker:
         self._ledger, self._store = segments.ledger, segments.store
         self._clock = segments.clock
         self._writer = writer
+        self._dead_owners = DeadOwners(segments.store)
         self.looks = 0
         # Only one thread at a time lists the folder: two threads would share one read position.
         self._looking = threading.RLock()
@@ -51,12 +53,17 @@ class Caretaker:
                 if segments.is_closed:
                     return
                 self._check_own(release)
-            for owner_files in self._store.take_over_dead():
+            for owner_files in self._dead_owners.take_over_all():
                 if not self._adopt(owner_files):
                     break
             self.looks += 1
             if self._store.has_news:
                 self._store.tell()
+
+    @property
+    def has_left(self) -> bool:
+        """True if the files of some dead owners were not taken over yet."""
+        return self._dead_owners.has_left
 
     def _check_own(self, release: Callable[[], None]) -> None:
         """Maintain the files that this process writes or has taken over."""
