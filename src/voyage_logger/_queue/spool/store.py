@@ -112,10 +112,11 @@ class Store:
             self._is_told = True
             self.note("spool", f"{words_of(error)}: entries wait in memory only")
 
-    def recover(self) -> None:
-        """Remember that the disk works again, and report that it works."""
-        self.is_failing = self._is_told = False
-        self.note("spool works", "it works again")
+    def note_works(self) -> None:
+        """If a failure of the disk was reported, report that the disk works again."""
+        if self._is_told:
+            self._is_told = False
+            self.note("spool works", "it works again")
 
     def is_removed(self) -> bool:
         """Return True if the folder was removed or moved."""
