@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from voyage_logger._queue.spool.folder import OpenFile
+    from voyage_logger._queue.spool.open_file import OpenFile
     from voyage_logger.devserver import DevServer
 
     MakeQueue = Callable[[], SpoolQueue]

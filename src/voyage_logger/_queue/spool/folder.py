@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._base.fork_locks import OPENING_SECONDS, opening
 from voyage_logger._queue.spool.file_names import draft_name
+from voyage_logger._queue.spool.open_file import OpenFile
 from voyage_logger._queue.spool.os_locks import (
     BINARY,
     HAS_DIRECTORIES,
@@ -55,42 +56,6 @@ _held: dict[OpenFile, int] = {}
 
 class SpoolUnusable(Exception):  # noqa: N818 - the class name is clear without "Error"
     """The folder cannot be used as a spool. The exception's argument is the reason, as text."""
-
-
-class OpenFile:
-    """A file descriptor, and data to check that the descriptor still refers to the same file.
-
-    If the app closes the descriptor by mistake, the system may use its number for another file.
-    """
-
-    __slots__ = ("_status", "descriptor")
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self._status = os.fstat(descriptor)
-
-    def is_ours(self) -> bool:
-        """True if the descriptor still refers to the same file."""
-        return self.status() is not None
-
-    def links(self) -> int | None:
-        """Return the number of hard links to the file, or None if the app closed the descriptor."""
-        status = self.status()
-        return None if status is None else status.st_nlink
-
-    def status(self) -> os.stat_result | None:
-        """Return the status of the file, or None if the app closed the descriptor."""
-        try:
-            status = os.fstat(self.descriptor)
-        except OSError:
-            return None
-        return status if os.path.samestat(status, self._status) else None
-
-    def close(self) -> None:
-        """Close the file, unless the app has already closed the descriptor."""
-        if self.is_ours():
-            with contextlib.suppress(OSError):  # an error does no harm: the file is not used again
-                os.close(self.descriptor)
 
 
 class Folder:

@@ -32,7 +32,8 @@ from voyage_logger._queue.spool.lines import line_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from voyage_logger._queue.spool.folder import Folder, OpenFile
+    from voyage_logger._queue.spool.folder import Folder
+    from voyage_logger._queue.spool.open_file import OpenFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,11 @@ class Segments:
         """Seal a segment: close its descriptor, so that log calls write to another segment."""
         if self.active[segment.lane] is segment:
             self.active[segment.lane] = None
-        segment.seal()
+        own = self.store.own
+        if own is not None:
+            own.seal(segment)
+        else:
+            segment.seal()
 
     def seal_all(self) -> None:
         """Seal all segments: close their descriptors, so that log calls write to new segments."""

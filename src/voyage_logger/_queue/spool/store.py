@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from voyage_logger._base.diagnostics import Diagnostics
-    from voyage_logger._queue.spool.folder import OpenFile
+    from voyage_logger._queue.spool.open_file import OpenFile
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.settings import SpoolSettings
 
