@@ -99,6 +99,21 @@ def test_a_look_lists_the_folder_a_few_times_for_any_number_of_owners(
         assert len(listings) <= 3
 
 
+def test_delivery_of_many_owners_lists_the_folder_once_for_several_owners(
+    server: DevServer, folder: Path, make_queue: MakeQueue, listings: list[object]
+) -> None:
+    """While the entries of many owners are delivered, each look takes over several owners."""
+    for number in range(1, COUNT + 1):
+        leave(folder, server, ["x"], owner=name_of(number))
+    queue = make_queue()
+    while queue.stats().delivered < COUNT:
+        queue.maintain()
+        queue.settle(len(queue.take(100, 1 << 20)))
+
+    assert len(listings) <= COUNT // 4 + 2
+    assert list(folder.iterdir()) == []
+
+
 def test_purge_lists_the_folder_a_few_times_for_any_number_of_owners(
     server: DevServer, folder: Path, listings: list[object]
 ) -> None:

@@ -59,9 +59,9 @@ class Caretaker:
                 self._store.tell()
 
     @property
-    def has_left(self) -> bool:
-        """True if the files of some dead owners were not taken over yet."""
-        return self._dead_owners.has_left
+    def is_search_due(self) -> bool:
+        """True if the files of more dead owners can be taken over before the next regular check."""
+        return self._dead_owners.is_search_due
 
     def save_removed(self) -> None:
         """At the end of the process, save entries whose files were removed since the last check.

@@ -71,6 +71,14 @@ class DeadOwners:
             yield from self._take_over_each(folder, files)
 
     @property
+    def is_search_due(self) -> bool:
+        """True if a search now would probably take over several owners.
+
+        A search after each delivered owner would list the folder too often.
+        """
+        return self.has_left and len(self._store.adopted) <= _MOST_ADOPTED // 2
+
+    @property
     def _is_full(self) -> bool:
         return len(self._store.adopted) >= _MOST_ADOPTED
 

@@ -169,7 +169,7 @@ class SpoolQueue(Queue):
         for segment in segments:
             if self._segments.remove_if_settled(owner_files, segment) or not segment.unread:
                 segment.stop_reading()
-        if self._store.finish(owner_files) and self._caretaker.has_left:
+        if self._store.finish(owner_files) and self._caretaker.is_search_due:
             # Check the folder immediately: another dead owner's files may have enough room now.
             self._failure.look_at = self._segments.clock()
 
