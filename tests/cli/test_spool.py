@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.loggers import until
-from tests.support.processes import python
+from tests.support.processes import messages, python
 from tests.support.spooling import Child
 
 if TYPE_CHECKING:
@@ -515,6 +515,41 @@ class TestExport:
 
 
 COMMANDS = ["ls", "show", "export", "replay", "purge"]
+
+
+@pytest.mark.parametrize("is_argument", [True, False])
+def test_a_tilde_is_the_home_folder(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    *,
+    is_argument: bool,
+) -> None:
+    """The command finds the folder that an app with the same text as `spool_dir` uses."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path.parent)
+    leave(tmp_path / "spool", "info a")
+    monkeypatch.setenv("VOYAGE_LOGS_SPOOL_DIR", "/no" if is_argument else "~/spool")
+
+    assert spool("show", *(["~/spool"] if is_argument else [])) == 0
+    assert "app: info a" in capfd.readouterr().out
+
+
+@pytest.mark.usefixtures("credentials")
+def test_a_folder_whose_name_begins_with_a_tilde_can_be_named(
+    server: DevServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """`./~name` is a folder in the working folder, and not the home folder of a user."""
+    leave(tmp_path / "~name", "info a")
+    monkeypatch.chdir(tmp_path)
+
+    assert spool("show", "./~name") == 0
+    assert "app: info a" in capfd.readouterr().out
+    assert spool("replay", "./~name") == 0
+    assert messages(server) == ["info a"]
 
 
 def test_the_folder_in_the_environment_is_the_default(

@@ -50,7 +50,10 @@ def endpoint(
 BAD_NAMES: list[Any] = ["", "  ", "\n", "x" * 257, 3, b"app", ["app"]]
 BAD_COUNTS: list[Any] = [0, -1, True, False, NAN, INF, 1.5, "100", None, [], 1 + 0j]
 BAD_SECONDS: list[Any] = [-1, -0.001, True, NAN, INF, -INF, "5", None, [], 86_401, 10**400]
-BAD_FOLDERS: list[Any] = ["", "  ", 3, True, b"spool", ["spool"]]
+BAD_FOLDERS: list[Any] = [
+    *("", "  ", 3, True, b"spool", ["spool"]),
+    *("/a\0b", Path("a\0b"), "/\ud800", "~no-such-user/spool"),
+]
 BAD_AGES: list[Any] = [0, -1, -INF, INF, NAN, True, "5", []]
 BAD_FLAGS: list[Any] = [0, 1, "yes", "", None]
 BAD_LEVELS: list[Any] = ["loud", "", None, True, 1.5, NAN, []]
@@ -227,6 +230,18 @@ class TestSecrets:
         assert "hunter" not in repr(held)
 
 
+class TestFolders:
+    @pytest.mark.parametrize(
+        ("folder", "cause"),
+        [("a\0b", "NUL"), ("\ud800", "surrogates"), ("~no-such-user/spool", "home folder")],
+    )
+    def test_that_no_system_can_make_are_refused_with_the_cause(
+        self, folder: str, cause: str
+    ) -> None:
+        """The error about an impossible `spool_dir` names the cause."""
+        assert cause in str(refusal(spool_dir=folder))
+
+
 class TestRulesAcrossArguments:
     def test_a_batch_has_room_for_any_entry(self) -> None:
         """`max_batch_bytes` must be large enough for one entry of `max_entry_bytes`."""
@@ -377,6 +392,10 @@ class TestPrecedence:
         [
             ("argument", "/variable", Path("argument").absolute()),
             (Path("/argument"), "/variable", Path("/argument")),
+            ("~/argument", "/variable", Path("/home/me/argument")),
+            (Path("~/argument"), None, Path("/home/me/argument")),
+            ("./~/argument", None, Path("~/argument").absolute()),
+            (None, " ~/variable", Path("/home/me/variable")),
             (None, "/variable", Path("/variable")),
             (None, "  /variable\n", Path("/variable")),
             (None, "", None),
@@ -391,7 +410,8 @@ class TestPrecedence:
         variable: str | None,
         expected: Path | None,
     ) -> None:
-        """An argument overrides the environment variable. A blank variable counts as not set."""
+        """An argument overrides the environment variable. `~` is the home folder."""
+        monkeypatch.setenv("HOME", "/home/me")
         if variable is not None:
             monkeypatch.setenv("VOYAGE_LOGS_SPOOL_DIR", variable)
 

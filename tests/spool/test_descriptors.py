@@ -19,6 +19,7 @@ from voyage_logger._base.levels import INFO
 from voyage_logger._queue.spool import folder as folder_module
 from voyage_logger._queue.spool.file_names import lock_name
 from voyage_logger._queue.spool.folder import Folder, release_locks_in_child, rewrite, unlock
+from voyage_logger._queue.spool.open_file import OpenFile, ReadableFile
 from voyage_logger._queue.spool.owner import OwnerFiles
 from voyage_logger._queue.spool.segment import Segment
 
@@ -426,3 +427,33 @@ def test_entries_of_a_removed_file_on_a_bad_disk_are_dropped(
     look(away)
 
     assert away.stats().dropped_by == {"spool_deleted": 1}
+
+
+def test_copy_of_a_descriptor_is_of_the_same_file(tmp_path: Path) -> None:
+    """If the app has closed or reused a descriptor, no copy of the descriptor is made."""
+    for name in ("spool", "app"):
+        (tmp_path / name).write_text(name)
+    descriptor = os.open(tmp_path / "spool", os.O_RDONLY)
+    file = OpenFile(descriptor)
+    copy = file.duplicate()
+    assert copy is not None
+    assert os.read(copy, 9) == b"spool"
+    os.close(copy)
+    os.close(descriptor)
+    assert file.duplicate() is None
+    other = os.open(tmp_path / "app", os.O_RDONLY)
+    assert other == descriptor
+    assert file.duplicate() is None
+    os.close(other)
+
+
+def test_shared_position_is_not_changed_by_a_read(tmp_path: Path) -> None:
+    """A read through a copy of the descriptor does not disturb another thread's read."""
+    path = tmp_path / "spool"
+    path.write_text("spool")
+    descriptor = os.open(path, os.O_RDONLY)
+    os.lseek(descriptor, 1, os.SEEK_SET)
+
+    assert ReadableFile(os.dup(descriptor), is_shared=True).read(0, 9) == b"spool"
+    assert os.read(descriptor, 9) == b"pool"
+    os.close(descriptor)

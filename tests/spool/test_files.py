@@ -7,21 +7,59 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.support.loggers import assert_law, until
 from tests.support.processes import messages
 from tests.support.spooling import leave, look
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO, LEVELS
 from voyage_logger._queue.spool import SpoolQueue, SpoolSettings
+from voyage_logger._queue.spool.folder import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    import pytest
 
     from tests.support.loggers import MakeLogger
     from voyage_logger.devserver import DevServer
+
+
+@pytest.fixture
+def _no_umask() -> Iterator[None]:
+    """Set the umask to 0, as daemons do: new files then get exactly the requested mode."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("_no_umask")
+def test_other_users_cannot_write_to_new_folders(tmp_path: Path) -> None:
+    """Even with umask 0, other users can neither open the spool folder nor move it away."""
+    Folder(tmp_path / "lib" / "app" / "logs")
+
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("lib", "lib/app")]
+    assert modes == [0o755, 0o755]
+    assert (tmp_path / "lib/app/logs").stat().st_mode & 0o777 == 0o700
+
+
+def test_unknown_home_folder_in_the_variable_is_reported(
+    server: DevServer,
+    make_logger: MakeLogger,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: Callable[[], list[str]],
+) -> None:
+    """If no home folder is known for `~` in the variable, a line says so, and entries arrive."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VOYAGE_LOGS_SPOOL_DIR", "~no-such-user/spool")
+    logger = make_logger(flush_interval=600)
+    logger.info("in memory")
+
+    assert logger.flush()
+    assert messages(server) == ["in memory"]
+    assert any("no home folder is known for ~no-such-user" in line for line in said())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_log_call_writes_one_line_and_does_not_sync(

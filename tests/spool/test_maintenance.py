@@ -46,6 +46,10 @@ def held(folder: Path) -> Iterator[None]:
     unlock(lock)
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -56,7 +60,7 @@ def test_files_of_a_running_process_are_not_changed(folder: Path, segment: Path)
     with held(folder):
         assert redirect(Folder(folder), OWNER, ELSEWHERE) is False
         assert requeue_dead_letters(Folder(folder), OWNER, ELSEWHERE) == 0
-        assert remove(Folder(folder), OWNER, only_dead_letters=False) is None
+        assert remove(Folder(folder), OWNER, names_in(folder), only_dead_letters=False) is None
     assert content(folder) == before
 
 
@@ -67,7 +71,7 @@ def test_process_without_its_lock_file_counts_as_running(folder: Path, segment: 
     segment.rename(folder / segment.name.replace(OWNER, owner))
     before = content(folder)
 
-    assert remove(Folder(folder), owner, only_dead_letters=False) is None
+    assert remove(Folder(folder), owner, names_in(folder), only_dead_letters=False) is None
     assert redirect(Folder(folder), owner, ELSEWHERE) is False
     assert content(folder) == before
 
@@ -85,7 +89,7 @@ def test_removed_dead_letters_are_not_counted(folder: Path, segment: Path) -> No
     """If another process has removed the dead letters, the command does not count them."""
     (folder / DEAD).unlink()
 
-    removed = remove(Folder(folder), OWNER, only_dead_letters=True)
+    removed = remove(Folder(folder), OWNER, names_in(folder), only_dead_letters=True)
 
     assert removed is not None
     assert (removed.files, removed.size, removed.left) == (0, 0, ())

@@ -75,7 +75,9 @@ class Watched:
         self.is_wanted = threading.Event()
         queue._segments.disk_lock = self
 
-    def acquire(self, *, timeout: float = -1) -> bool:
+    def acquire(self, *, blocking: bool = True, timeout: float = -1) -> bool:
+        if not blocking:
+            return bool(self.inner.acquire(blocking=False))
         if self.lock._is_owned() and not self.inner._is_owned():
             self.too_late.append("".join(traceback.format_stack(limit=4)))
         self.taken += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.frozen import frozen
@@ -66,3 +67,8 @@ class Settings:
 def variable(environ: Mapping[str, str], name: str) -> str:
     """Return an environment variable without outer spaces, or "" if the variable is not set."""
     return environ.get(name, "").strip()
+
+
+def with_home(path: str) -> str:
+    """Replace `~` or `~user` at the start of a path. If no home folder is known, do nothing."""
+    return os.path.expanduser(path)  # noqa: PTH111 - `Path` would also replace the `~` of `./~name`

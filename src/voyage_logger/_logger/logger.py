@@ -71,8 +71,8 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         max_entry_bytes: The largest size of an entry, in bytes. Larger entries are trimmed.
         timeout: A time limit in seconds, or a pair of limits: for connecting and for each read.
         shutdown_timeout: The longest time to send entries at the end of the program, in seconds.
-        spool_dir: A folder that stores entries until they are delivered, even if the process is
-            killed. Default: VOYAGE_LOGS_SPOOL_DIR if this variable is set, else no folder.
+        spool_dir: A folder that stores entries until they are delivered, even after a crash. `~` is
+            the home folder. Default: VOYAGE_LOGS_SPOOL_DIR if this variable is set, else no folder.
         max_spool_bytes: The largest size of this logger's files in `spool_dir`, in bytes. Entries
             are shed when this limit is reached.
         max_spool_age: The largest age of entries in `spool_dir`, in seconds. Default: no limit.

@@ -24,7 +24,13 @@ from voyage_logger._base.rules import (
     seconds,
     seconds_or_none,
 )
-from voyage_logger._base.settings import ENVIRONMENT_VARIABLE, SPOOL_VARIABLE, Settings, variable
+from voyage_logger._base.settings import (
+    ENVIRONMENT_VARIABLE,
+    SPOOL_VARIABLE,
+    Settings,
+    variable,
+    with_home,
+)
 from voyage_logger._base.wire import BODY_OVERHEAD
 from voyage_logger._entry.redaction import redacted_keys
 from voyage_logger._entry.trimming import MIN_LIMIT
@@ -73,16 +79,35 @@ def _level(parameter: str, value: object) -> int:
 
 
 def _spool_dir(parameter: str, value: object) -> Path | None:
-    value = value if value is not None else variable(os.environ, SPOOL_VARIABLE) or None
     if value is None:
-        return None
+        named = variable(os.environ, SPOOL_VARIABLE)
+        return _spool_path(with_home(named)) if named else None
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
-    if isinstance(path, str) and path.strip():
-        with loading:
-            from pathlib import Path  # noqa: PLC0415 - `pathlib` is slow to import
+    if not isinstance(path, str) or not path.strip():
+        raise ConfigurationError(parameter, value, "the path of a folder, or None")
+    if "\0" in path:
+        raise ConfigurationError(parameter, value, "a path without the character NUL")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        rule = f"a path that the file system can store ({error.reason})"
+        raise ConfigurationError(parameter, value, rule) from None
+    expanded = with_home(path)
+    if expanded.startswith("~"):
+        raise ConfigurationError(parameter, value, "a path that begins with a known home folder")
+    return _spool_path(expanded)
 
-        return Path(path).absolute()  # This path stays valid after `os.chdir`.
-    raise ConfigurationError(parameter, value, "the path of a folder, or None")
+
+def _spool_path(path: str) -> Path:
+    """Return an absolute path, which stays valid after `os.chdir`.
+
+    If the path still begins with `~`, its home folder is unknown. Such a path stays relative, and
+    `Folder` reports that the folder cannot be used.
+    """
+    with loading:
+        from pathlib import Path  # noqa: PLC0415 - `pathlib` is slow to import
+
+    return Path(path) if path.startswith("~") else Path(path).absolute()
 
 
 def _sample(parameter: str, value: object) -> Sample | None:

@@ -30,7 +30,9 @@ the entry and moves it into flight. Then the queue settles the entry. Read the f
     store.py         all files of one logger
     owner.py         the files of one owner
     segment.py       one file of entries
-    lines.py, file_names.py, folder.py, os_locks.py    formats, and access to the folder
+    lines.py, file_names.py    formats
+    folder.py, open_file.py, os_locks.py    access to the folder
+    dead_owners.py   the search for dead owners
     adoption.py      how the files of dead processes are taken over
     settings.py      SpoolSettings
     inspection.py, maintenance.py    the work of the command `voyage-logger spool`

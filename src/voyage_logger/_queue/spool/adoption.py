@@ -24,7 +24,7 @@ from voyage_logger._queue.spool.file_names import (
     odd_names,
     parse,
     parse_draft,
-    segments_of,
+    segments_in,
     sent_name,
 )
 from voyage_logger._queue.spool.folder import is_lasting
@@ -48,10 +48,10 @@ class MeantForAnother(Exception):  # noqa: N818 - the class name is clear withou
     """The entries are for another destination. The exception's argument is this destination."""
 
 
-def owners(names: list[str], *, kind: str = "lock") -> list[str]:
-    """Return the owner of each file whose kind is `kind`."""
+def owners(names: list[str]) -> list[str]:
+    """Return the owner of each lock file."""
     files = map(parse, names)
-    return [file.owner for file in files if file is not None and file.kind == kind]
+    return [file.owner for file in files if file is not None and file.kind == "lock"]
 
 
 def oddities(names: list[str]) -> Iterator[str]:
@@ -85,13 +85,16 @@ def meant_for_others(count: int, place: str, settings: SpoolSettings) -> str:
 def take_over(
     folder: Folder,
     owner: str,
+    files: list[str],
     destination: str,
     room: int | None,
     on_unreadable: Callable[[str, OSError], None],
 ) -> OwnerFiles | None:
     """Take over the files of a dead owner. Return None if another process has the lock.
 
-    If a segment cannot be read until somebody repairs it, this function calls `on_unreadable`.
+    `files` are the names of the owner's files. The caller must list the folder after the owner has
+    died, because an owner that is alive adds segments. If a segment cannot be read until somebody
+    repairs it, this function calls `on_unreadable`.
 
     Raises:
         NoRoom: The files have more unsettled bytes than `room`.
@@ -109,7 +112,7 @@ def take_over(
         meant_for = destination_in(lock_file)
         if meant_for not in (None, destination):
             raise MeantForAnother(meant_for)
-        _add_segments(folder, owner_files, room, on_unreadable)
+        _add_segments(folder, owner_files, segments_in(files), room, on_unreadable)
         if any(owner_files.segments()):
             with contextlib.suppress(OSError):  # the fact `adopted_by` is only for display
                 owner_files.describe(amended(lock_file, adopted_by=os.getpid()), lock_file)
@@ -120,14 +123,12 @@ def take_over(
 def _add_segments(
     folder: Folder,
     owner_files: OwnerFiles,
+    segments: list[str],
     room: int | None,
     on_unreadable: Callable[[str, OSError], None],
 ) -> None:
-    """Add all segments of the owner to `owner_files`. The caller must hold the owner's lock."""
-    owner = owner_files.owner
-    # The owner could add segments until this process got the lock, so list the folder again.
-    segments = segments_of(owner, folder.names())
-    sent = sent_of(folder.read(sent_name(owner)))
+    """Add the owner's segments to `owner_files`. The caller must hold the owner's lock."""
+    sent = sent_of(folder.read(sent_name(owner_files.owner)))
     if room is not None and room < _unsent(folder, segments, sent):
         raise NoRoom
     for name in segments:  # the names are sorted, so old segments are added first

@@ -12,12 +12,11 @@ import threading
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.stats import EXPIRED
+from voyage_logger._queue.spool.dead_owners import DeadOwners
 from voyage_logger._queue.spool.disk_failure import FOLDER_REMOVED
 from voyage_logger._queue.spool.folder import SpoolUnusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from voyage_logger._queue.spool.disk_failure import DiskFailure
     from voyage_logger._queue.spool.owner import OwnerFiles
     from voyage_logger._queue.spool.segments import Segments
@@ -36,12 +35,13 @@ class Caretaker:
         self._ledger, self._store = segments.ledger, segments.store
         self._clock = segments.clock
         self._writer = writer
+        self._dead_owners = DeadOwners(segments.store)
         self.looks = 0
         # Only one thread at a time lists the folder: two threads would share one read position.
         self._looking = threading.RLock()
 
-    def maintain(self, release: Callable[[], None]) -> None:
-        """Check the folder if a check is due. If the folder was removed, call `release`."""
+    def maintain(self) -> None:
+        """Check the folder if a check is due."""
         segments, failure = self._segments, self._failure
         if self._clock() < failure.look_at:
             return
@@ -50,28 +50,48 @@ class Caretaker:
                 failure.look_at = self._clock() + failure.interval
                 if segments.is_closed:
                     return
-                self._check_own(release)
-            for owner_files in self._store.take_over_dead():
+                self._check_own()
+            for owner_files in self._dead_owners.take_over_all():
                 if not self._adopt(owner_files):
                     break
             self.looks += 1
             if self._store.has_news:
                 self._store.tell()
 
-    def _check_own(self, release: Callable[[], None]) -> None:
+    @property
+    def is_search_due(self) -> bool:
+        """True if the files of more dead owners can be taken over before the next regular check."""
+        return self._dead_owners.is_search_due
+
+    def save_removed(self) -> None:
+        """At the end of the process, save entries whose files were removed since the last check.
+
+        The caller holds the ledger's lock. If the worker has `disk_lock`, it is checking the files
+        itself, or the disk hangs.
+        """
+        disk_lock = self._segments.disk_lock
+        if self._store.all_owners() and disk_lock.acquire(blocking=False):
+            try:
+                self._check_removal()
+            finally:
+                disk_lock.release()
+
+    def _check_own(self) -> None:
         """Maintain the files that this process writes or has taken over."""
         store = self._store
-        self._check_removal(release)
+        self._check_removal()
         self._expire()
         self._try_again()
         if store.is_failing:
             self._writer.move_to_disk()
+        else:
+            self._failure.confirm_end()
         for owner_files in store.all_owners():
             owner_files.catch_up()
             store.finish(owner_files)  # Remove the files if all their entries were dropped.
         self._writer.update_bound()
 
-    def _check_removal(self, release: Callable[[], None]) -> None:
+    def _check_removal(self) -> None:
         """If files in use were removed, save as many of their entries as possible."""
         store, segments = self._store, self._segments
         is_removed = store.is_removed()
@@ -86,7 +106,9 @@ class Caretaker:
                     segments.seal(segment)
                     segments.remove_if_settled(owner_files, segment)
         if is_removed:
-            release()
+            # New files must not be written to the old folder, even if entries are pending at exit.
+            segments.seal_all()
+            segments.release()
             self._failure.begin(SpoolUnusable(FOLDER_REMOVED))
         else:
             store.relock()

@@ -57,8 +57,17 @@ class DiskFailure:
 
     def end(self) -> None:
         """Make log calls write to the disk again."""
-        self._store.recover()
+        self._store.is_failing = False
         self.interval = self.usual_interval
+        self.confirm_end()
+
+    def confirm_end(self) -> None:
+        """If an entry was written after the failure, report that the disk works again.
+
+        `begin` has sealed all segments, so an open segment with entries is newer than the failure.
+        """
+        if any(segment.entries for segment in filter(None, self._segments.active)):
+            self._store.note_works()
 
     def save(self, owner_files: OwnerFiles, segment: Segment) -> None:
         """Read the entries of a removed file and queue them in memory. Drop unreadable entries."""

@@ -85,12 +85,20 @@ def parse(name: str) -> FileName | None:
     return FileName(found["owner"], "segment", LANES.index(found["lane"]))
 
 
-def segments_of(owner: str, names: list[str]) -> list[str]:
-    """Return the names of all segments of an owner, in the same order as in `names`."""
-    # A folder can have thousands of files. Comparing prefixes is faster than parsing all names.
-    beginning = f"v{VERSION}.{owner}."
-    own = [name for name in names if name.startswith(beginning)]
-    return [name for name in own if (file := parse(name)) and file.kind == "segment"]
+def files_by_owner(names: list[str]) -> dict[str, list[str]]:
+    """Return the names of each owner's files, including drafts, in the same order as in `names`."""
+    # A folder can have the files of thousands of owners, so each name is parsed only once.
+    found: dict[str, list[str]] = {}
+    for name in names:
+        file = parse_draft(name)
+        if file is not None:
+            found.setdefault(file.owner, []).append(name)
+    return found
+
+
+def segments_in(names: list[str]) -> list[str]:
+    """Return the names of all segments in a list of file names."""
+    return [name for name in names if (file := parse(name)) and file.kind == "segment"]
 
 
 def parse_draft(name: str) -> FileName | None:

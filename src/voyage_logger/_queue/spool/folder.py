@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._base.fork_locks import OPENING_SECONDS, opening
 from voyage_logger._queue.spool.file_names import draft_name
+from voyage_logger._queue.spool.open_file import OpenFile
 from voyage_logger._queue.spool.os_locks import (
     BINARY,
     HAS_DIRECTORIES,
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FOLDER_MODE = 0o700
+# If the umask of the process is 0, Python would allow every user to write to new parent folders.
+# Then every user could move the spool folder away. The parents get at most this mode.
+_PARENT_MODE = 0o755
 FILE_MODE = 0o600
 
 # These errors last until somebody repairs the file or the folder. Other errors can disappear by
@@ -54,42 +58,6 @@ class SpoolUnusable(Exception):  # noqa: N818 - the class name is clear without 
     """The folder cannot be used as a spool. The exception's argument is the reason, as text."""
 
 
-class OpenFile:
-    """A file descriptor, and data to check that the descriptor still refers to the same file.
-
-    If the app closes the descriptor by mistake, the system may use its number for another file.
-    """
-
-    __slots__ = ("_status", "descriptor")
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self._status = os.fstat(descriptor)
-
-    def is_ours(self) -> bool:
-        """True if the descriptor still refers to the same file."""
-        return self.status() is not None
-
-    def links(self) -> int | None:
-        """Return the number of hard links to the file, or None if the app closed the descriptor."""
-        status = self.status()
-        return None if status is None else status.st_nlink
-
-    def status(self) -> os.stat_result | None:
-        """Return the status of the file, or None if the app closed the descriptor."""
-        try:
-            status = os.fstat(self.descriptor)
-        except OSError:
-            return None
-        return status if os.path.samestat(status, self._status) else None
-
-    def close(self) -> None:
-        """Close the file, unless the app has already closed the descriptor."""
-        if self.is_ours():
-            with contextlib.suppress(OSError):  # an error does no harm: the file is not used again
-                os.close(self.descriptor)
-
-
 class Folder:
     """An open folder.
 
@@ -108,8 +76,10 @@ class Folder:
 
     def _open_folder(self) -> None:
         path = self.path
+        if str(path).startswith("~"):  # `_logger/options.py` could not replace `~` with a folder
+            raise SpoolUnusable(f"no home folder is known for {path.parts[0]}")
         try:
-            path.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+            _make(path, _FOLDER_MODE)
             status = path.lstat()
             if not stat.S_ISDIR(status.st_mode):
                 raise SpoolUnusable("it is a link or a file, not a folder")
@@ -259,6 +229,15 @@ class Folder:
             os.close(descriptor)
             raise PermissionError(errno.EPERM, "it is not a regular file of this user", name)
         return descriptor
+
+
+def _make(path: Path, mode: int) -> None:
+    """Create a folder and its missing parents. If the folder exists, do nothing."""
+    try:
+        path.mkdir(mode, exist_ok=True)
+    except FileNotFoundError:
+        _make(path.parent, _PARENT_MODE)
+        path.mkdir(mode, exist_ok=True)
 
 
 def unlock(lock: OpenFile | None) -> None:

@@ -137,7 +137,7 @@ class View:
     def __init__(self, path: Path) -> None:
         if not os.path.lexists(path):
             raise SpoolUnusable("there is no such folder")  # `Folder` creates a missing folder.
-        self.folder = Folder(path, os.O_RDONLY)
+        self.folder = Folder(path.absolute(), os.O_RDONLY)
         self.troubles: list[str] = []
 
     def owners(self) -> list[Owner]:

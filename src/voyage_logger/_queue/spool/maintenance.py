@@ -19,11 +19,11 @@ from voyage_logger._base.levels import INFO, TICKET_LANE, rank_of
 from voyage_logger._queue.spool.adoption import amended, description
 from voyage_logger._queue.spool.file_names import (
     dead_name,
+    files_by_owner,
     lock_name,
     new_owner,
-    parse_draft,
     segment_name,
-    segments_of,
+    segments_in,
 )
 from voyage_logger._queue.spool.folder import SpoolUnusable, rewrite, unlock
 from voyage_logger._queue.spool.inspection import dead_letter_in, is_alive
@@ -32,7 +32,8 @@ from voyage_logger._queue.spool.lines import line_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from voyage_logger._queue.spool.folder import Folder, OpenFile
+    from voyage_logger._queue.spool.folder import Folder
+    from voyage_logger._queue.spool.open_file import OpenFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,13 @@ def requeue_dead_letters(folder: Folder, owner: str, destination: str) -> int:
         return len(entries)
 
 
-def remove(folder: Folder, owner: str, *, only_dead_letters: bool) -> Removed | None:
+def remove(
+    folder: Folder, owner: str, files: list[str], *, only_dead_letters: bool
+) -> Removed | None:
     """Remove the files of a dead owner. Return None if a running process uses the files.
+
+    `files` are the names of the owner's files, including drafts. If the caller has the files of
+    many owners removed, the caller needs only one list of the folder for all of them.
 
     Raises:
         SpoolUnusable: The file system does not support file locks.
@@ -101,7 +107,7 @@ def remove(folder: Folder, owner: str, *, only_dead_letters: bool) -> Removed | 
     with _held(folder, owner, is_kept=only_dead_letters) as lock:
         if lock is None:
             return None
-        names = [dead_name(owner)] if only_dead_letters else _names_of(folder, owner)
+        names = [dead_name(owner)] if only_dead_letters else files
         removed = _removed(folder, [name for name in names if name != lock_name(owner)])
         if not only_dead_letters and not removed.left:
             folder.remove(lock_name(owner))  # the lock file is removed last
@@ -134,11 +140,12 @@ def _held(folder: Folder, owner: str, *, is_kept: bool = False) -> Iterator[Open
     """
     lock: OpenFile | None = None
     is_made = False
-    segments = segments_of(owner, folder.names())
+    segments: list[str] = []
     with contextlib.suppress(FileExistsError):  # another process has just created the lock file
         try:
             lock = folder.lock(lock_name(owner))
         except FileNotFoundError:
+            segments = segments_in(files_by_owner(folder.names()).get(owner, []))
             if not is_alive(folder, owner, has_segments=bool(segments)):
                 lock = folder.lock(lock_name(owner), is_new=True)
                 is_made = True
@@ -177,12 +184,6 @@ def _lane_of(entry: bytes) -> int:
     fields = json.loads(entry)
     rank = rank_of(fields.get("level"))
     return TICKET_LANE if fields.get("add_ticket") is True else INFO if rank is None else rank
-
-
-def _names_of(folder: Folder, owner: str) -> list[str]:
-    """Return the names of all files of an owner, including files with a temporary name."""
-    files = {name: parse_draft(name) for name in folder.names()}
-    return [name for name, file in files.items() if file is not None and file.owner == owner]
 
 
 def _lines(content: bytes) -> list[bytes]:

@@ -12,6 +12,7 @@ after each entry in the segment was settled, or was dropped and counted.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections import deque
@@ -26,7 +27,8 @@ from voyage_logger._queue.spool.file_names import (
     segment_name,
     sent_name,
 )
-from voyage_logger._queue.spool.folder import OpenFile, rewrite, unlock, write_all
+from voyage_logger._queue.spool.folder import rewrite, unlock, write_all
+from voyage_logger._queue.spool.open_file import OpenFile
 from voyage_logger._queue.spool.segment import Segment
 
 if TYPE_CHECKING:
@@ -82,6 +84,10 @@ class OwnerFiles:
         self.lanes[lane].append(segment)
         return segment
 
+    def seal(self, segment: Segment) -> None:
+        """Close a segment for writing. If its file can no longer be opened, it stays readable."""
+        segment.seal(self._folder)
+
     def add(self, segment: Segment) -> None:
         """Add a segment of another process. The caller adds the oldest segment of a lane first."""
         self.lanes[segment.lane].append(segment)
@@ -122,6 +128,8 @@ class OwnerFiles:
                 self._folder.remove(segment.name)
             except OSError:
                 self._stuck.append(segment)  # `finish` tries to remove the file again
+                with contextlib.suppress(OSError):  # The next process must not send the entries.
+                    segment.shorten(self._folder, 0)
 
     def forget(self, segment: Segment, *, is_left: bool = False) -> None:
         """Remove a segment from its lane. If `is_left` is true, `finish` keeps the file."""
@@ -138,11 +146,7 @@ class OwnerFiles:
     def shorten(self, segment: Segment) -> None:
         """Cut off the dropped entries at the end of a segment's file."""
         with contextlib.suppress(OSError):  # after an error, the dropped entries stay in the file
-            descriptor = self._folder.open(segment.name)
-            try:
-                os.ftruncate(descriptor, segment.size)
-            finally:
-                os.close(descriptor)
+            segment.shorten(self._folder, segment.size)
 
     def note_sent(self, segments: Iterable[Segment]) -> None:
         """For each given segment, write the number of settled bytes into the journal."""
@@ -167,13 +171,28 @@ class OwnerFiles:
     def _replace_journal(self) -> None:
         """Write a new journal with one note for each segment whose file still exists."""
         self._is_behind = True
-        self._close_journal()
         sent = {segment.name: segment.sent for segment in (*self.segments(), *self._stuck)}
         sent.update(self._left)
         content = b"".join(_note(name, size) for name, size in sent.items() if size)
-        self._folder.replace(sent_name(self.owner), content)
+        try:
+            self._folder.replace(sent_name(self.owner), content)
+        except PermissionError:
+            self._refill_journal(content)
+        else:
+            self._close_journal()
+            self._journal = OpenFile(self._folder.append_to(sent_name(self.owner)))
         self._is_behind = False
-        self._journal = OpenFile(self._folder.append_to(sent_name(self.owner)))
+
+    def _refill_journal(self, content: bytes) -> None:
+        """If this process has lost the right to make files, write to the open journal.
+
+        If the process is killed during this call, the journal is empty, and entries arrive twice.
+        """
+        journal = self._journal
+        if journal is None or not journal.is_ours():
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        os.ftruncate(journal.descriptor, 0)
+        write_all(journal.descriptor, content)
 
     def keep_dead_letters(self, letters: list[bytes], limit: int) -> list[bool]:
         """Append dead letters while the file has room. Return which letters were appended."""

@@ -83,7 +83,7 @@ class SpoolQueue(Queue):
         return self._failure.interval
 
     def maintain(self) -> None:
-        self._caretaker.maintain(self.release)
+        self._caretaker.maintain()
 
     def maintain_every(self, seconds: float) -> None:
         """Set the usual time between two checks of the folder, in seconds."""
@@ -169,7 +169,7 @@ class SpoolQueue(Queue):
         for segment in segments:
             if self._segments.remove_if_settled(owner_files, segment) or not segment.unread:
                 segment.stop_reading()
-        if self._store.finish(owner_files) and self._store.has_left:
+        if self._store.finish(owner_files) and self._caretaker.is_search_due:
             # Check the folder immediately: another dead owner's files may have enough room now.
             self._failure.look_at = self._segments.clock()
 
@@ -187,10 +187,16 @@ class SpoolQueue(Queue):
 
     def drop_all(self, reason: str) -> int:
         with self.lock:
-            if not self._reader.origins:
-                self._memory.return_flight()
-            self._writer.move_to_disk()
+            self._move_to_disk()
             return self._memory.drop_queued(reason)
+
+    def _move_to_disk(self) -> None:
+        """At the end, try to move all entries that are not on the disk to the disk."""
+        self._caretaker.save_removed()
+        self._reader.forget_removed()
+        if not self._reader.origins:
+            self._memory.return_flight()
+        self._writer.move_to_disk()
 
     def close(self, reason: str) -> None:
         with self.lock:
@@ -206,6 +212,8 @@ class SpoolQueue(Queue):
         is_ours = disk_lock.acquire(timeout=_DISK_SECONDS)
         try:
             with self.lock:
+                if self.is_ending and is_ours:
+                    self._move_to_disk()  # Adopted entries might be in flight.
                 self._segments.seal_all()
                 if is_ours:  # If `disk_lock` is not free, the worker still uses the files.
                     self._segments.release()

@@ -78,6 +78,14 @@ class Reader:
         with ledger.lock:
             return list(self._flight.records)
 
+    def forget_removed(self) -> None:
+        """If the files of all entries in flight are gone, treat the entries as entries from memory.
+
+        `drop_all` can then write the entries to new files. The caller holds the lock.
+        """
+        if all(segment.is_gone for _, segment, *_ in self.origins):
+            self.origins.clear()
+
     def _stop_reading_others(self) -> None:
         """For segments that the next requests do not need, close the files and free the memory."""
         next_ones = self._turns.next_segments()

@@ -18,28 +18,15 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from voyage_logger._queue.lanes import NEVER
-from voyage_logger._queue.spool.folder import OpenFile, write_all
+from voyage_logger._queue.spool.folder import write_all
 from voyage_logger._queue.spool.lines import count_of, lines_in, remove_half
+from voyage_logger._queue.spool.open_file import OpenFile, ReadableFile
 
 if TYPE_CHECKING:
     from voyage_logger._queue.spool.folder import Folder
     from voyage_logger._queue.spool.lines import Line
 
 _CHUNK = 256 * 1024  # bytes per read
-
-
-class _Reader(OpenFile):
-    """An open file that closes itself when no variable refers to this object any more.
-
-    A log call may drop a segment while the worker reads the file. If the log call then closed the
-    descriptor, the system could give the same descriptor number to another file. The worker would
-    then read the other file.
-    """
-
-    __slots__ = ()
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class Segment:
@@ -68,7 +55,8 @@ class Segment:
         self.lane = lane
         self.descriptor = descriptor
         self._file = None if descriptor is None else OpenFile(descriptor)
-        self._reader: _Reader | None = None
+        self._reader: ReadableFile | None = None
+        self._kept: ReadableFile | None = None  # See `seal`.
         self._lines: deque[Line] = deque()  # These lines were read, but are not taken yet.
         self._fetched = 0  # The position in the file where the next read starts.
         self._torn = 0  # The number of bytes that `recount` found after the last complete line.
@@ -153,12 +141,47 @@ class Segment:
         self._file = OpenFile(descriptor)
         self.descriptor = descriptor
 
-    def seal(self) -> None:
-        """Close the descriptor for writing."""
+    def seal(self, folder: Folder | None = None) -> None:
+        """Close the descriptor for writing.
+
+        If this process has lost the right to open the file in `folder`, the descriptor stays open,
+        because it is the only way to read the file. Log calls can no longer use the descriptor.
+        """
         descriptor, self.descriptor = self.descriptor, None
         if descriptor is not None and self._file is not None:
             file, self._file = self._file, None
-            file.close()
+            if folder is not None and file.is_ours() and self._is_denied(folder):
+                self._kept = ReadableFile(descriptor, is_shared=True)
+            else:
+                file.close()
+
+    def _is_denied(self, folder: Folder) -> bool:
+        """True if this process has no right to open the file, for example after `os.setuid`."""
+        try:
+            os.close(folder.open(self.name))
+        except OSError as error:
+            return isinstance(error, PermissionError)
+        return False
+
+    def shorten(self, folder: Folder, size: int) -> None:
+        """Cut the file to `size` bytes. Raise `OSError` if the file cannot be changed."""
+        descriptor = self._open(folder)[0]
+        try:
+            os.ftruncate(descriptor, size)
+        finally:
+            os.close(descriptor)
+
+    def _open(self, folder: Folder) -> tuple[int, bool]:
+        """Open the file again. The second result is true if log calls use the same position."""
+        try:
+            return folder.open(self.name), False
+        except PermissionError:
+            # The process has lost the right to open the file. An open descriptor still works.
+            file = self._file or self._kept
+            descriptor = None if file is None else file.duplicate()
+            if descriptor is None:
+                raise
+            return descriptor, True
 
     def is_ours(self) -> bool:
         """True if the descriptor for writing still refers to the file of this segment."""
@@ -195,11 +218,11 @@ class Segment:
         begin = self._fetched
         reader = self._reader
         if reader is None or not reader.is_ours():
-            reader = self._reader = _Reader(folder.open(self.name))
+            descriptor, is_shared = self._open(folder)
+            reader = self._reader = ReadableFile(descriptor, is_shared=is_shared)
         length = _CHUNK
         while True:
-            os.lseek(reader.descriptor, begin, os.SEEK_SET)
-            data = os.read(reader.descriptor, min(length, end - begin))
+            data = reader.read(begin, min(length, end - begin))
             lines, read_to = lines_in(data, begin, needs_check=self.needs_check)
             if lines or length >= end - begin:
                 return lines, read_to

@@ -30,7 +30,8 @@ class Segments:
         disk_lock: The worker holds `disk_lock`, but not the ledger's lock, while it reads files. A
             thread that closes all files also holds `disk_lock`. Otherwise, the worker could use a
             descriptor that is closed or that belongs to another file. A thread that needs
-            `disk_lock` and the ledger's lock takes `disk_lock` first.
+            `disk_lock` and the ledger's lock takes `disk_lock` first, or does not wait for
+            `disk_lock`.
         active: For each lane, the segment to which log calls write, or None.
         is_closed: True after the queue was closed. A closed queue writes no entries to the disk.
         left: The total number of this logger's unsent entries that `release` has left on the disk.
@@ -50,7 +51,11 @@ class Segments:
         """Seal a segment: close its descriptor, so that log calls write to another segment."""
         if self.active[segment.lane] is segment:
             self.active[segment.lane] = None
-        segment.seal()
+        own = self.store.own
+        if own is not None:
+            own.seal(segment)
+        else:
+            segment.seal()
 
     def seal_all(self) -> None:
         """Seal all segments: close their descriptors, so that log calls write to new segments."""

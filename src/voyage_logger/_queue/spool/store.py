@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING
 
-from voyage_logger._queue.spool.adoption import (
-    MeantForAnother,
-    NoRoom,
-    description,
-    meant_for_others,
-    oddities,
-    owners,
-    take_over,
-)
+from voyage_logger._queue.spool.adoption import description
 from voyage_logger._queue.spool.file_names import lock_name, new_owner
 from voyage_logger._queue.spool.folder import (
     Folder,
@@ -27,10 +19,10 @@ from voyage_logger._queue.spool.folder import (
 from voyage_logger._queue.spool.owner import OwnerFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from voyage_logger._base.diagnostics import Diagnostics
-    from voyage_logger._queue.spool.folder import OpenFile
+    from voyage_logger._queue.spool.open_file import OpenFile
     from voyage_logger._queue.spool.segment import Segment
     from voyage_logger._queue.spool.settings import SpoolSettings
 
@@ -38,19 +30,15 @@ _LARGEST_SEGMENT = 4 << 20
 _SMALLEST_SEGMENT = 64 << 10
 _SEGMENTS = 32  # The size limit of a segment is `max_bytes` / 32, at least 64 KiB, at most 4 MiB.
 _ATTEMPTS = 5
-_MOST_ADOPTED = 8  # A process takes over the files of at most this many dead owners at a time.
 
 
 class Store:
     """The files of one `SpoolQueue` and the state of its disk. The queue's lock guards all fields.
 
-    The worker calls `take_over_dead` without holding the lock. Only the worker uses `has_left`.
-
     Attributes:
         own: The files that this logger writes, or None before the first entry.
         adopted: The files of dead owners that this process has taken over, oldest owner first.
         size: The total size of all segments in `own` and in `adopted`, in bytes.
-        has_left: True if the files of some dead owners were not taken over yet.
         is_failing: True while the disk fails and new entries wait in memory.
         segment_bytes: The size limit of a segment that has more than one line, in bytes.
     """
@@ -64,8 +52,7 @@ class Store:
         self.own: OwnerFiles | None = None
         self.adopted: list[OwnerFiles] = []
         self.size = 0
-        self.has_left = self.is_failing = False
-        self._is_short = False  # True if there was no room for the files of some dead owners.
+        self.is_failing = False
         self._is_told = False  # True if the failure of the disk was reported.
         by_share = settings.max_bytes // _SEGMENTS
         self.segment_bytes = max(_SMALLEST_SEGMENT, min(_LARGEST_SEGMENT, by_share))
@@ -125,10 +112,11 @@ class Store:
             self._is_told = True
             self.note("spool", f"{words_of(error)}: entries wait in memory only")
 
-    def recover(self) -> None:
-        """Remember that the disk works again, and report that it works."""
-        self.is_failing = self._is_told = False
-        self.note("spool works", "it works again")
+    def note_works(self) -> None:
+        """If a failure of the disk was reported, report that the disk works again."""
+        if self._is_told:
+            self._is_told = False
+            self.note("spool works", "it works again")
 
     def is_removed(self) -> bool:
         """Return True if the folder was removed or moved."""
@@ -156,9 +144,9 @@ class Store:
 
     def note_unreadable(self, name: str, error: OSError | SpoolUnusable) -> None:
         """Report once that a segment cannot be read."""
-        self._note_once("spool unreadable", name, f"cannot be read: {words_of(error)}")
+        self.note_once("spool unreadable", name, f"cannot be read: {words_of(error)}")
 
-    def _note_once(self, cause: str, what: str, words: str) -> None:
+    def note_once(self, cause: str, what: str, words: str) -> None:
         """Report a problem only once, even if each check of the folder finds the problem again."""
         if self._told.get(what) != words:
             self._told[what] = words
@@ -231,78 +219,6 @@ class Store:
         """The current limit for the total size of all segments, in bytes."""
         extra = sum(owner_files.size for owner_files in self.adopted if owner_files.is_extra)
         return self.settings.max_bytes + extra
-
-    def take_over_dead(self) -> Iterator[OwnerFiles]:
-        """For each dead owner, take over the owner's files if the files fit into the spool.
-
-        The files of the first dead owner are taken over even if they do not fit. Otherwise, no
-        process would ever send files that are larger than the limit of the spool.
-        """
-        try:
-            folder = self.folder
-            names = folder.names()
-        except (OSError, SpoolUnusable):
-            return  # The next write to the disk reports the error.
-        self._note_oddities(folder, names)
-        mine = {owner_files.owner for owner_files in self.all_owners()}
-        left = 0
-        elsewhere: dict[str, str] = {}  # maps each owner to the destination of its entries
-        is_full = False
-        for owner in owners(names):
-            if owner in mine:
-                continue
-            if is_full := len(self.adopted) >= _MOST_ADOPTED:
-                break
-            try:
-                owner_files = self._take_over(folder, owner)
-            except NoRoom:
-                left += 1
-            except MeantForAnother as error:
-                elsewhere[owner] = str(error)
-            else:
-                if owner_files is not None and not owner_files.finish():
-                    yield owner_files
-        if left and not self._is_short:
-            self.note("spool short", f"no room for the files of {left} more dead owners: they wait")
-        self._is_short = bool(left)
-        self.has_left = is_full or self._is_short
-        self._note_elsewhere(elsewhere, names)
-
-    def _take_over(self, folder: Folder, owner: str) -> OwnerFiles | None:
-        """Take over the files of one owner. After a failure, report the error and return None."""
-        room = None
-        if self.adopted:
-            room = self.bound - sum(owner_files.unsettled for owner_files in self.all_owners())
-        try:
-            return take_over(folder, owner, self.settings.destination, room, self.note_unreadable)
-        except FileNotFoundError:
-            return None  # The owner has just removed its files.
-        except (OSError, SpoolUnusable) as error:
-            words = f"cannot be taken over: {words_of(error)}"
-            self._note_once("spool adoption", f"the files of {owner}", words)
-            return None
-
-    def _note_oddities(self, folder: Folder, names: list[str]) -> None:
-        news = {oddity for oddity in oddities(names) if oddity not in self._told}
-        if news:
-            # If files are added or removed during the listing, the list might be incomplete.
-            # Therefore a problem is reported only if two lists of the folder show the problem.
-            with contextlib.suppress(OSError):
-                news &= {*oddities(folder.names())}
-        for oddity in sorted(news):
-            self._told[oddity] = ""
-            self.note(f"spool {oddity}", oddity)
-
-    def _note_elsewhere(self, places: dict[str, str], names: list[str]) -> None:
-        """For each other destination, report once how many dead owners have entries for it."""
-        if not places:
-            return
-        loaded = set(owners(names, kind="segment"))
-        counts = Counter(place for owner, place in places.items() if owner in loaded)
-        for place in counts.keys() - self._told.keys():
-            self._told[place] = ""
-            words = meant_for_others(counts[place], place, self.settings)
-            self.note(f"spool for {place}", words)
 
     def note_sent(self, owner_files: OwnerFiles, segments: Iterable[Segment]) -> None:
         """Write to the `sent` file how many bytes of each segment are settled."""

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voyage_logger._base.settings import SPOOL_VARIABLE
+from voyage_logger._base.settings import SPOOL_VARIABLE, with_home
 from voyage_logger._queue.spool.folder import SpoolUnusable, words_of
 from voyage_logger._queue.spool.inspection import View
 from voyage_logger.cli._output import flush
@@ -61,10 +61,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_folder(command: argparse.ArgumentParser, name: str) -> None:
     if name == "purge":  # no default: a purge of the wrong folder cannot be undone
-        command.add_argument("folder", type=Path, metavar="FOLDER", help=_FOLDER)
+        command.add_argument("folder", type=_folder, metavar="FOLDER", help=_FOLDER)
     else:
         help_ = f"{_FOLDER} (default: {SPOOL_VARIABLE})"
-        command.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help=help_)
+        command.add_argument("folder", type=_folder, nargs="?", metavar="FOLDER", help=help_)
+
+
+def _folder(text: str) -> Path:
+    """Replace `~` with the home folder, like the option `spool_dir`. Not every shell does this."""
+    return Path(with_home(text))
 
 
 def _run(
@@ -76,7 +81,7 @@ def _run(
         named = os.environ.get(SPOOL_VARIABLE, "").strip()
         if not named:
             parser.error(f"no FOLDER is given, and {SPOOL_VARIABLE} is not set")
-        options.folder = Path(named)
+        options.folder = _folder(named)
     try:
         return _act(act, options)
     except SpoolUnusable as error:

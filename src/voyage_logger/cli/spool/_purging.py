@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from voyage_logger._queue.spool.file_names import files_by_owner
 from voyage_logger._queue.spool.folder import Folder, words_of
 from voyage_logger._queue.spool.maintenance import remove
 from voyage_logger.cli._output import say
@@ -64,11 +65,13 @@ def _is_agreed(summary: str) -> bool:
 
 def _remove(options: argparse.Namespace, owners: list[Owner]) -> int:
     folder = Folder(options.folder)
+    names = files_by_owner(folder.names())
     files = size = 0
     problems = []
     for owner in owners:
         try:
-            removed = remove(folder, owner.name, only_dead_letters=options.dead_letters)
+            mine = names.get(owner.name, [])
+            removed = remove(folder, owner.name, mine, only_dead_letters=options.dead_letters)
         except OSError as error:
             problems.append(f"the files of {owner.name} cannot be removed: {words_of(error)}")
             continue

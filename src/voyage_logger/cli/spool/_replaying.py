@@ -72,8 +72,9 @@ def _replay(view: View, options: argparse.Namespace) -> int:
     except VoyageError as error:
         complain(f"nothing was sent: {error}")
         return FAILED
-    total = _release_all(view, options.folder, transport.destination, options)
-    stats, is_over = _send(options.folder, transport, total, deadline)
+    path = view.folder.path
+    total = _release_all(view, path, transport.destination, options)
+    stats, is_over = _send(path, transport, total, deadline)
     place = transport.destination
     code = _verdict(view, stats, place, is_with_letters=options.dead_letters)
     if not is_over:
