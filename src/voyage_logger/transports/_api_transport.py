@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,15 @@ from voyage_logger._base import wire
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.frozen import replace
-from voyage_logger._base.pickling import Restorable
+from voyage_logger._base.pickling import Restorable, without_secrets
+from voyage_logger._base.printable import printable
 from voyage_logger._base.settings import MIB
 from voyage_logger._entry.encoding import encode
-from voyage_logger._entry.redaction import MASK, Secrets
+from voyage_logger._entry.redaction import Redaction, Secrets
 from voyage_logger.transports._base_transport import LEAST_TIME, BaseTransport
 from voyage_logger.transports._endpoint import endpoint_from, missing
 from voyage_logger.transports._outcome import Kind, Outcome, error_of
+from voyage_logger.transports._waits import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +80,7 @@ class Transport(Restorable, BaseTransport):
         compress: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        arguments = dict(locals())
+        arguments = without_secrets(locals())
         endpoint = endpoint_from(api_key, api_secret, base_url, timeout=timeout, compress=compress)
         if endpoint.problems:
             raise missing(endpoint)
@@ -97,6 +100,7 @@ class Transport(Restorable, BaseTransport):
     ) -> None:
         self._endpoint = endpoint
         self._clock = clock
+        self._waits = Waits(clock)
         self.reset()
         self._remember(Transport.__init__, arguments)
 
@@ -113,9 +117,12 @@ class Transport(Restorable, BaseTransport):
         # so that other threads wait for the new token.
         self._lock = threading.Lock()
         self._token: Token | None = None
+        self._next_renewal = -inf  # Before this monotonic time, do not renew a valid token.
         self._session: Session | None = None
 
     def __repr__(self) -> str:
+        if "_endpoint" not in vars(self):  # The constructor has raised an error.
+            return "Transport()"
         return f"Transport(base_url={self._endpoint.base_url!r})"
 
     # Each log call reads this property, so the property must be fast: it runs only C code.
@@ -126,10 +133,11 @@ class Transport(Restorable, BaseTransport):
         return self._endpoint.base_url
 
     def warm_up(self) -> None:
-        with self._lock:
-            is_valid = self._token is not None and self._clock() < self._token.renew_at
-        if not is_valid and not self._endpoint.problems:  # `send` reports problems.
-            self.sign_in()
+        if self._endpoint.problems:  # `send` reports problems.
+            return
+        found = self._valid_token(None)
+        if isinstance(found, Outcome):
+            raise error_of(found)
 
     def sign_in(self) -> None:
         """Obtain a new token, even if the present token is still valid.
@@ -151,10 +159,14 @@ class Transport(Restorable, BaseTransport):
     ) -> Outcome:
         """Make one attempt to send a batch. If there is no valid token, sign in first.
 
+        If the server has asked for a pause with `Retry-After`, no request is made before the end of
+        the pause. Then `retry_after` of the outcome is the rest of the pause.
+
         Args:
             entries: Encoded entries or dicts. This method encodes dicts as a logger encodes them.
             time_limit: A limit in seconds for connecting and for each read. If a sign-in is
-                needed, less time is left for the batch. With None, only `timeout` applies.
+                needed, less time is left for the batch. With None, only `timeout` applies. With a
+                time limit, the attempt is made even during a pause.
 
         Returns:
             The outcome for the whole batch, even if the network fails.
@@ -165,14 +177,9 @@ class Transport(Restorable, BaseTransport):
         if isinstance(entries, (bytes, str, Mapping)):
             raise TypeError(f"entries must be a list of entries, not one {type(entries).__name__}")
         end = None if time_limit is None else self._clock() + time_limit
-        with self._lock:
-            token = self._token
-            if token is None or self._clock() >= token.renew_at:
-                failure = self._obtain_token(time_limit)
-                if failure is not None:
-                    return failure
-                token = self._token
-        assert token is not None  # noqa: S101 - The type checker cannot see that a successful sign-in sets the token.
+        token = self._valid_token(time_limit)
+        if isinstance(token, Outcome):
+            return token
         headers = {"Content-Type": "application/json"}
         body = _body(entries)
         if self._endpoint.compress:
@@ -191,6 +198,7 @@ class Transport(Restorable, BaseTransport):
             from voyage_logger.transports._verdict import batch_outcome  # noqa: PLC0415 - see `_post`
 
         outcome = batch_outcome(answer, time.time(), self._mask(token))
+        self._waits.note(wire.BATCH_PATH, outcome)
         if outcome.kind is Kind.UNAUTHORIZED:
             self._forget(token)
         return outcome
@@ -200,6 +208,42 @@ class Transport(Restorable, BaseTransport):
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+    def _valid_token(self, time_limit: float | None) -> Token | Outcome:
+        """Return a valid token. Sign in if needed, and return the outcome of a failed sign-in."""
+        with self._lock:
+            if self._is_token_due(time_limit):
+                failure = self._obtain_token(time_limit)
+                if failure is not None and not self._can_renew_later(failure):
+                    return failure
+            token = self._token
+        assert token is not None  # noqa: S101 - The type checker cannot see that a successful sign-in sets the token.
+        return token
+
+    def _is_token_due(self, time_limit: float | None) -> bool:
+        """Return True if the client must sign in before it sends the next batch."""
+        token, now = self._token, self._clock()
+        if token is None or now >= token.expires_at:
+            return True
+        if time_limit is not None and now + time_limit < token.expires_at:
+            return False  # The time is short, so do not spend the time on a renewal.
+        return now >= max(token.renew_at, self._next_renewal)
+
+    def _can_renew_later(self, failure: Outcome) -> bool:
+        """Return True if the token is still valid after a failed sign-in. The lock must be held."""
+        token, now = self._token, self._clock()
+        if token is None or now >= token.expires_at:
+            return False
+        with loading:
+            from voyage_logger.transports._token import renewal_pause  # noqa: PLC0415 - see `_post`
+
+        remaining = token.expires_at - now
+        pause = max(renewal_pause(remaining, self._random), failure.retry_after or 0.0)
+        self._next_renewal = now + pause
+        if failure.kind is Kind.BLOCKED:
+            until = f"the present token is valid for {remaining:.0f} s more"
+            Diagnostics().say("renewal", f"{until}, but cannot be renewed: {failure.detail}")
+        return True
 
     def _obtain_token(self, time_limit: float | None) -> Outcome | None:
         """Sign in. If the sign-in fails, return its outcome. The caller must hold the lock."""
@@ -223,9 +267,11 @@ class Transport(Restorable, BaseTransport):
         found = _token.token_in(answer)
         if found is None:
             outcome = _verdict.sign_in_outcome(answer, time.time(), self._mask(self._token))
-            return replace(outcome, detail=outcome.detail + self._hint(answer.status))
+            outcome = replace(outcome, detail=outcome.detail + self._hint(answer.status))
+            return self._waits.note(wire.SIGN_IN_PATH, outcome)
         value, life = found
-        self._token = _token.Token(value, asked_at + _token.renewal(life, self._random))
+        renew_at = asked_at + _token.renewal(life, self._random)
+        self._token = _token.Token(value, renew_at, asked_at + life)
         # Also mask the previous token, because this token might still be valid.
         self._secrets = Secrets((*self.secrets[:2], value, *self.secrets[2:3]))
         self.sign_ins += 1
@@ -255,6 +301,9 @@ class Transport(Restorable, BaseTransport):
         with loading:  # This module is imported late, because it imports `requests`, which is slow.
             from voyage_logger.transports import _session  # noqa: PLC0415 - The import is slow.
 
+        # With a time limit, the process ends soon, so the worker decides whether to try again.
+        if time_limit is None and (held := self._waits.held(path)) is not None:
+            return held
         session = self._session
         if session is None:
             self._warn_if_exposed()
@@ -268,7 +317,7 @@ class Transport(Restorable, BaseTransport):
         except _session.RequestFailed as failure:
             kind = Kind.BLOCKED if failure.is_permanent else Kind.TRY_AGAIN
             detail = self._mask(self._token)(f"{self._endpoint.base_url}: {failure.detail}")
-            return Outcome(kind, detail[:_DETAIL], is_sign_in=path == wire.SIGN_IN_PATH)
+            return Outcome(kind, printable(detail)[:_DETAIL], is_sign_in=path == wire.SIGN_IN_PATH)
 
     def _warn_if_exposed(self) -> None:
         if self._endpoint.is_exposed:
@@ -278,16 +327,12 @@ class Transport(Restorable, BaseTransport):
             )
 
     def _mask(self, token: Token | None) -> Callable[[str], str]:
-        """Return a function that masks secrets in a text, such as an answer of the server."""
-        secrets = [*self.secrets, *([] if token is None else [token.value])]
-        secrets.sort(key=len, reverse=True)  # A longer secret can contain a shorter secret.
+        """Return a function that masks secrets in a text, such as an answer of the server.
 
-        def mask(text: str) -> str:
-            for secret in secrets:
-                text = text.replace(secret, MASK)
-            return text
-
-        return mask
+        As in entries, a secret with fewer than 7 characters is not masked: it might be a word.
+        """
+        secrets = self.secrets if token is None else (*self.secrets, token.value)
+        return Redaction(secrets=lambda: secrets).mask
 
 
 def _body(entries: Sequence[bytes | Mapping[str, Any]]) -> bytes:
