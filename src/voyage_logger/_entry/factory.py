@@ -166,11 +166,23 @@ def _formatted(message: object, args: tuple[object, ...]) -> str:
 def _describe_exception(fields: dict[str, Any], mask: Callable[[str], str]) -> None:
     """Replace `exc_info` with `exception_info`, unless the log call has an `exception_info`."""
     exc_info = fields.pop("exc_info")
-    if isinstance(exc_info, BaseException):
-        error: object = exc_info
-    elif isinstance(exc_info, tuple):
+    try:
+        error = _error_in(exc_info)
+    except BaseException as failure:  # For example, a numpy array has no truth value.
+        if not is_defect(failure):
+            raise
+        keep(fields, "exc_info", exc_info)
+        return
+    if error is not None and "exception_info" not in fields:
+        fields["exception_info"] = traceback_of(error, mask)
+
+
+def _error_in(exc_info: Any) -> BaseException | None:
+    """Return the exception that `exc_info` names, as in `logging`. None: there is no exception."""
+    if issubclass(type(exc_info), BaseException):
+        return exc_info  # type: ignore[no-any-return]
+    if issubclass(type(exc_info), tuple):
         error = exc_info[1] if len(exc_info) > 1 else None
     else:
         error = sys.exc_info()[1] if exc_info else None
-    if isinstance(error, BaseException) and "exception_info" not in fields:
-        fields["exception_info"] = traceback_of(error, mask)
+    return error if issubclass(type(error), BaseException) else None

@@ -132,7 +132,7 @@ class Scope:
 class ContextMethods:
     """The method `context` of `VoyageLogger`."""
 
-    def context(self, **fields: Unpack[LogFields]) -> Scope:
+    def context(self, /, **fields: Unpack[LogFields]) -> Scope:
         """Return a context manager that adds fields to all entries of this thread or task.
 
         All loggers of the process add the fields to their entries. Both `with` and `async with`
