@@ -6,9 +6,9 @@ is broken or the user's function fails.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
+from sys import _getframe as frame_above  # the module `inspect` is slow
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.feedback import apart_threads, is_echo
@@ -145,7 +145,10 @@ class LogCalls:
             if self._samples_fields and self._is_left_out(rank, fields):
                 return
             if frame is None and self.captures_method:
-                frame = sys._getframe(2)  # noqa: SLF001 - the module `inspect` is slow
+                try:
+                    frame = frame_above(2)
+                except Exception:  # noqa: BLE001 - see `caller` in the module `context`
+                    frame = None
             if not self._is_direct:
                 self._log_indirectly(rank, message, fields, frame, timeline)
                 return
