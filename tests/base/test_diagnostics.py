@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from voyage_logger import ConnectionFailed, DeliveryError, VoyageError
-from voyage_logger._base.diagnostics import Diagnostics
+from voyage_logger._base.diagnostics import Diagnostics, hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,3 +131,14 @@ def test_a_line_contains_no_control_characters(
     for text in (line, records[0].getMessage()):
         assert text.isprintable()
         assert "\\" in text
+
+
+def test_hint_is_said_once_in_a_process(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hint is written to stderr and to `logging` once, even if the cause comes back later."""
+    hint("cause", "the first")
+    hint("cause", "the second")
+    hint("other cause", "the third")
+    assert capsys.readouterr().err == "voyage-logger: the first\nvoyage-logger: the third\n"
+    assert caplog.messages == ["the first", "the third"]

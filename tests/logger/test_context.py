@@ -146,6 +146,30 @@ def test_child_s_method_name_is_the_caller_s(make_logger: MakeLogger, recorder: 
     assert recorder.entries[0]["method_name"] == "test_child_s_method_name_is_the_caller_s"
 
 
+WORDS = ("self", "args", "fields", "kind", "error", "name", "carrier", "frame", "rank", "function")
+
+
+@pytest.mark.parametrize("way", ["call", "bind", "context", "journey", "continue_journey"])
+def test_every_name_can_be_a_field(logger: VoyageLogger, recorder: Recorder, way: str) -> None:
+    """A field can have any name, such as "self" in the `locals()` of a method."""
+    words: Any = dict.fromkeys(WORDS, "v")
+    if way == "call":
+        logger.info("x", **words)
+    elif way == "bind":
+        logger.bind(**words).info("x")
+    elif way == "context":
+        with logger.context(**words):
+            logger.info("x")
+    elif way == "journey":
+        with logger.journey("flow", **words):
+            logger.info("x")
+    else:
+        with logger.continue_journey({}, "flow", **words):
+            logger.info("x")
+    assert logger.flush()
+    assert recorder.entries[0].items() >= words.items()
+
+
 def test_contexts_nest_and_end(logger: VoyageLogger, recorder: Recorder) -> None:
     """Until an inner context ends, its fields take precedence."""
     with logger.context(app_user_id="outer", event_name="e"):

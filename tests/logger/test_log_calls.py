@@ -238,6 +238,59 @@ def test_exc_info_without_an_exception_adds_nothing(sent: Any, nothing: object) 
     assert "exception_info" not in sent(lambda logger: logger.info("x", exc_info=nothing))[0]
 
 
+class NoTruth:
+    """A value that has no truth value, such as a numpy array."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+    def __repr__(self) -> str:
+        return "NoTruth()"
+
+
+class HostileTuple(tuple[object, ...]):
+    """A tuple that cannot be read."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        raise ValueError
+
+
+@pytest.mark.parametrize(("exc_info", "kept"), [(NoTruth(), "NoTruth()"), (HostileTuple([1]), [1])])
+def test_exc_info_that_cannot_be_read_costs_only_itself(
+    sent: Any, exc_info: Any, kept: object
+) -> None:
+    """If `exc_info` cannot be read, it is kept in `meta_data`, and the entry is whole."""
+    (entry,) = sent(
+        lambda logger: logger.error(
+            "Order %s failed",
+            "A-17",
+            exc_info=exc_info,
+            app_user_id="u1",
+            meta_data={"order": 17},
+            add_ticket=True,
+        )
+    )
+    assert (entry["message"], entry["app_user_id"]) == ("Order A-17 failed", "u1")
+    assert entry["add_ticket"] is True
+    assert entry["meta_data"] == {"exc_info": kept, "order": 17}
+
+
+def test_ctrl_c_in_the_truth_of_exc_info_reaches_the_app(sent: Any) -> None:
+    """If Ctrl-C comes while the client reads `exc_info`, the app gets the `KeyboardInterrupt`."""
+
+    class Slow:
+        def __bool__(self) -> bool:
+            raise KeyboardInterrupt
+
+    def log(logger: VoyageLogger) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            logger.info("x", exc_info=Slow())  # type: ignore[arg-type]
+
+    assert sent(log) == []
+
+
 def test_level_is_a_threshold(sent: Any) -> None:
     """Entries below the logger's `level` are not accepted and not counted."""
 

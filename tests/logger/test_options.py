@@ -575,3 +575,22 @@ class TestProblems:
             monkeypatch.setenv(name, value)
 
         assert isinstance(VoyageLogger("app", strict=True)._transport, Transport)
+
+
+@pytest.mark.parametrize("parameter", ["flush_interval", "shutdown_timeout"])
+def test_seconds_that_look_like_milliseconds_are_said(parameter: str, said: Any) -> None:
+    """If a time is so long that it looks like milliseconds, it is used, and one line says so."""
+    for _ in range(2):
+        logger = VoyageLogger("app", transport=Nowhere(), **{parameter: 5000})  # type: ignore[arg-type]
+        assert getattr(logger._settings, parameter) == 5000
+    (line,) = said()
+    assert line == (
+        f"voyage-logger: {parameter}=5000 is 83 minutes: the unit is seconds, not milliseconds"
+    )
+
+
+@pytest.mark.parametrize("value", [0.001, 5, 600, 999])
+def test_usual_seconds_say_nothing(value: float, said: Any) -> None:
+    """A usual time causes no line."""
+    VoyageLogger("app", transport=Nowhere(), flush_interval=value, shutdown_timeout=value)
+    assert said() == []

@@ -91,6 +91,12 @@ class Diagnostics:
             self._inside.on_error = False
 
 
+def hint(cause: str, message: str) -> None:
+    """Say how to correct a mistake in the app's code. Each cause is said once in a process."""
+    if cause not in _last_said:
+        Diagnostics().say(cause, message)
+
+
 def to_stderr(text: str) -> None:
     """Write a text to stderr. Do nothing if stderr is missing or broken."""
     try:

@@ -3,8 +3,10 @@
 This room may import `_base`. Read the files in this order:
 
     factory           collects the fields of one log call in a dict
+    message           finds the text of the message, and fields in the call's positional arguments
     log_fields        names and types of the fields that the API documents
     field_conversion  converts each field to its documented type: `app_user_id=5` becomes a text
+    field_spellings   other spellings of documented names, such as `appUserId`
     timeline          the steps of a journey
     tracebacks        formats an exception as text
     encoding          turns the dict into bytes

@@ -12,7 +12,6 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from operator import attrgetter
 from time import time_ns
@@ -21,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from voyage_logger._base.levels import INFO, LEVELS, rank_of
 from voyage_logger._entry.field_conversion import as_mapping, conform, keep
 from voyage_logger._entry.json_codecs import dumps
-from voyage_logger._entry.json_data import to_text
-from voyage_logger._entry.safe_text import bounded, is_defect
+from voyage_logger._entry.message import text_of
+from voyage_logger._entry.safe_text import is_defect
 from voyage_logger._entry.tracebacks import traceback_of
 from voyage_logger._entry.trimming import MIN_LIMIT, bare
 
@@ -35,16 +34,6 @@ if TYPE_CHECKING:
 _NANOSECONDS = 1_000_000_000
 # Returns the function name of a code object. From Python 3.11 on, the class name is included.
 _qualified_name = attrgetter("co_qualname" if sys.version_info >= (3, 11) else "co_name")
-
-
-class _Missing:
-    """The type of `MISSING`. If a log call has no message argument, the message is `MISSING`."""
-
-    def __repr__(self) -> str:
-        return "<missing>"
-
-
-MISSING = _Missing()
 
 
 class EntryFactory:
@@ -75,22 +64,15 @@ class EntryFactory:
         self._run_id = f"{int(time.time()):08x}{os.urandom(4).hex()}"
         self._count = itertools.count(1)
 
-    def fill(  # noqa: C901 - each branch handles one field
-        self,
-        message: object,
-        args: tuple[object, ...],
-        fields: dict[str, Any],
-        frame: FrameType | None,
+    def fill(
+        self, message: object, fields: dict[str, Any], frame: FrameType | None
     ) -> tuple[str, tuple[int, list[Any]]]:
         """Change `fields`, the keywords of a log call, into the fields of an entry.
 
-        `args` fill the placeholders of the message, as in `logging`. `method_name` becomes the name
-        of the function that runs in `frame`. Return the message, and what `conform` returned.
+        `method_name` becomes the name of the function that runs in `frame`. Return the text of the
+        message, and what `conform` returned.
         """
-        if message is MISSING:
-            message = fields.pop("message", "")
-        if args:
-            message = _formatted(message, args)
+        text = message if type(message) is str else text_of(message, fields)
         if frame is not None and "method_name" not in fields:
             fields["method_name"] = _qualified_name(frame.f_code)
         if "exc_info" in fields:
@@ -104,19 +86,22 @@ class EntryFactory:
             keep(fields, "level", fields.pop("level"))
         if self._timestamps:
             # A separate function or f-strings would make a log call slower.
-            second, rest = divmod(time_ns(), _NANOSECONDS)
-            known, text = self._second
-            if known != second:
-                text = self._to_the_second(second)
-            meta_data: dict[str, Any] = {
-                "logged_at": "%s.%06d+00:00" % (text, rest // 1000),  # noqa: UP031
-                "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
-            }
+            try:
+                second, rest = divmod(time_ns(), _NANOSECONDS)
+                known, when = self._second
+                if known != second:
+                    when = self._to_the_second(second)
+                meta_data: dict[str, Any] = {
+                    "logged_at": "%s.%06d+00:00" % (when, rest // 1000),  # noqa: UP031
+                    "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
+                }
+            except Exception:  # noqa: BLE001 - the clock is wrong, or a test has replaced the clock
+                meta_data = {"log_id": "%s-%09d" % (self._run_id, next(self._count))}  # noqa: UP031
             if "meta_data" in fields:  # If a key is in both dicts, the app's value is used.
                 given = fields["meta_data"]
                 meta_data.update(given if type(given) is dict else as_mapping(given))
             fields["meta_data"] = meta_data
-        return message if type(message) is str else to_text(message), conform(fields)
+        return text, conform(fields)
 
     def entry(self, rank: int, message: object, fields: dict[str, Any]) -> dict[str, Any]:
         """Return an entry that has the required fields and the given fields."""
@@ -130,7 +115,7 @@ class EntryFactory:
 
     def build(self, rank: int, message: object, fields: dict[str, Any]) -> dict[str, Any]:
         """Return the entry of a log call. The docstring of `fill` explains the arguments."""
-        text, _ = self.fill(message, (), fields, None)
+        text, _ = self.fill(message, fields, None)
         return self.entry(rank, text, fields)
 
     def complete(self, entry: dict[str, Any]) -> dict[str, Any]:
@@ -151,26 +136,26 @@ class EntryFactory:
         return text
 
 
-def _formatted(message: object, args: tuple[object, ...]) -> str:
-    # As in `logging`, a single argument that is a mapping fills placeholders such as %(name)s.
-    try:
-        is_named = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
-        values: Any = bounded(args[0]) if is_named else tuple(map(bounded, args))
-        return str(to_text(message) % values)
-    except BaseException as error:  # The placeholders might not match `args`.
-        if not is_defect(error):
-            raise
-        return " ".join((to_text(message), *map(to_text, args)))
-
-
 def _describe_exception(fields: dict[str, Any], mask: Callable[[str], str]) -> None:
     """Replace `exc_info` with `exception_info`, unless the log call has an `exception_info`."""
     exc_info = fields.pop("exc_info")
-    if isinstance(exc_info, BaseException):
-        error: object = exc_info
-    elif isinstance(exc_info, tuple):
+    try:
+        error = _error_in(exc_info)
+    except BaseException as failure:  # For example, a numpy array has no truth value.
+        if not is_defect(failure):
+            raise
+        keep(fields, "exc_info", exc_info)
+        return
+    if error is not None and "exception_info" not in fields:
+        fields["exception_info"] = traceback_of(error, mask)
+
+
+def _error_in(exc_info: Any) -> BaseException | None:
+    """Return the exception that `exc_info` names, as in `logging`. None: there is no exception."""
+    if issubclass(type(exc_info), BaseException):
+        return exc_info  # type: ignore[no-any-return]
+    if issubclass(type(exc_info), tuple):
         error = exc_info[1] if len(exc_info) > 1 else None
     else:
         error = sys.exc_info()[1] if exc_info else None
-    if isinstance(error, BaseException) and "exception_info" not in fields:
-        fields["exception_info"] = traceback_of(error, mask)
+    return error if issubclass(type(error), BaseException) else None

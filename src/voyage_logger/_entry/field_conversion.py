@@ -16,6 +16,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from voyage_logger._base.diagnostics import hint
+from voyage_logger._entry.field_spellings import spellings_of
 from voyage_logger._entry.json_data import to_text
 from voyage_logger._entry.safe_text import TOO_MUCH, is_defect, unprintable
 from voyage_logger._entry.tracebacks import traceback_of
@@ -41,9 +43,12 @@ _DOCUMENTED: dict[str, Any] = {
     "add_ticket": bool,
     "event_timeline": "steps",
 }
+_SPELLINGS = spellings_of((*_DOCUMENTED, "exc_info"))
+# "spelling" is not a Python type either. For such a name, `_conform_one` says the documented name.
+_RULES: dict[str, Any] = {**_DOCUMENTED, **dict.fromkeys(_SPELLINGS, "spelling")}
 _MOST_KEYS = 1 << 16  # The default size limit of an entry leaves no room for more keys.
 _MOST_ITEMS = 10_000  # The largest number of tags or steps in one entry.
-_NO_TEXTS = frozenset(_DOCUMENTED) - frozenset(_TEXTS)
+_NO_TEXTS = frozenset(_RULES) - frozenset(_TEXTS)
 
 
 def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
@@ -53,7 +58,7 @@ def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
     encoder does not need to check texts, bools and None.
     """
     characters, others, odd = 0, [], None
-    documented = _DOCUMENTED.get
+    documented = _RULES.get
     for name, value in fields.items():
         kind = type(value)
         if kind is str:
@@ -77,6 +82,9 @@ def conform(fields: dict[str, Any]) -> tuple[int, list[Any]]:
 
 
 def _conform_one(fields: dict[str, Any], name: str) -> None:
+    if name in _SPELLINGS:
+        hint(name, f"the field {name} is sent as it is: the documented name is {_SPELLINGS[name]}")
+        return
     value = fields.pop(name)
     try:
         _put(fields, name, value)

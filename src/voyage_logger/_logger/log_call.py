@@ -6,9 +6,9 @@ is broken or the user's function fails.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
+from sys import _getframe as frame_above  # the module `inspect` is slow
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.feedback import apart_threads, is_echo
@@ -18,6 +18,7 @@ from voyage_logger._base.levels import CRITICAL, LEVELS, TICKET_LANE
 from voyage_logger._base.stats import BEFORE_SEND
 from voyage_logger._base.wire import JOURNEY_FAILED
 from voyage_logger._entry.encoding import encode, encode_call
+from voyage_logger._entry.message import template_of, with_args
 from voyage_logger._entry.safe_text import is_defect
 from voyage_logger._logger.context import AMBIENT, merged
 
@@ -127,35 +128,37 @@ class LogCalls:
     ) -> None:
         """Handle one log call. Public log methods, such as `info`, must call this method directly.
 
-        This method changes the dict `fields`. If the app passed the message as a field, `message`
-        is `MISSING`. If `frame` is None, the field `method_name` is set to the name of the app's
-        function that called the log method.
+        This method changes `fields`. If `frame` is None, `method_name` names the app's function.
         """
-        lane = rank
-        payload = b""
+        lane, payload = rank, b""
         try:
             if rank < self._level:
                 return
             if apart_threads and is_echo():
                 self.counts.echoed += 1
                 return
+            if args:
+                message, fields = _with_args(message, args, fields)
             layer, timeline = _get_ambient(), None
             if layer is not None or self.bound:
                 fields, timeline = self._surrounded(fields, layer)
             if self._samples_fields and self._is_left_out(rank, fields):
                 return
             if frame is None and self.captures_method:
-                frame = sys._getframe(2)  # noqa: SLF001 - the module `inspect` is slow
+                try:
+                    frame = frame_above(2)
+                except Exception:  # noqa: BLE001 - see `caller` in the module `context`
+                    frame = None
             if not self._is_direct:
-                self._log_indirectly(rank, message, args, fields, frame, timeline)
+                self._log_indirectly(rank, message, fields, frame, timeline)
                 return
-            factory, limit, redaction = self._factory, self._entry_limit, self.redaction
-            text, said = factory.fill(message, args, fields, frame)
+            text, said = self._factory.fill(message, fields, frame)
             if "add_ticket" in fields and fields["add_ticket"] is True:
                 lane = TICKET_LANE
+            factory, limit = self._factory, self._entry_limit
             payload = encode_call(
-                text, factory.common[rank], fields, said, limit, redaction, timeline
-            ) or encode(factory.entry(rank, text, fields), limit, redaction, timeline)
+                text, factory.common[rank], fields, said, limit, self.redaction, timeline
+            ) or encode(factory.entry(rank, text, fields), limit, self.redaction, timeline)
             self._pipeline.submit(payload, lane)
         except BaseException as error:
             # Do not call `is_defect` for an `Exception`: the stack might be too full for a call.
@@ -170,14 +173,13 @@ class LogCalls:
         self,
         rank: int,
         message: object,
-        args: tuple[object, ...],
         fields: dict[str, Any],
         frame: FrameType | None,
         timeline: Timeline | None,
     ) -> None:
         """Log an entry to which optional features apply, such as `sample` or `before_send`."""
         given = fields.get("meta_data")
-        text, _ = self._factory.fill(message, args, fields, frame)
+        text, _ = self._factory.fill(message, fields, frame)
         stamps = {} if self._collapser is None else self._collapser.stamps_in(fields, given)
         entry = self._factory.entry(rank, text, fields)
         if timeline is not None:
@@ -213,7 +215,8 @@ class LogCalls:
         if payload:
             self._pipeline.drop_new(lane, type(error).__name__)
         else:
-            self._pipeline.submit(self._factory.bare(rank, message, error, self.redaction), lane)
+            bare = self._factory.bare(rank, template_of(message), error, self.redaction)
+            self._pipeline.submit(bare, lane)
 
     def _encode(self, entry: dict[str, Any]) -> bytes:
         return encode(entry, self._entry_limit, self.redaction)
@@ -285,6 +288,14 @@ class LogCalls:
         return entry
 
 
+def _with_args(
+    message: object, args: tuple[object, ...], fields: dict[str, Any]
+) -> tuple[object, dict[str, Any]]:
+    """Return the message with its arguments, and the fields, of which keywords take precedence."""
+    message, given = with_args(message, args)
+    return message, fields if given is None else merged(given, fields)
+
+
 def _rare_options(
     settings: Settings, pipeline: Pipeline, encode: Callable[[dict[str, Any]], bytes]
 ) -> tuple[TicketCooldown | None, Collapser | None]:
@@ -307,4 +318,5 @@ def _incident(entry: dict[str, Any], message: object) -> str:
     event = entry.get("event_name")
     if event == JOURNEY_FAILED:  # All failed journeys have this event name, so add the flow's name.
         return f"{event} {entry.get('event_flow_name')}"
-    return str(event or (message if type(message) is str else entry["message"]))
+    template = template_of(message)
+    return str(event or (template if type(template) is str else entry["message"]))

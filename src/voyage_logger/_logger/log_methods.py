@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, WARN, rank_of
-from voyage_logger._entry.factory import MISSING
 from voyage_logger._entry.field_conversion import keep
 from voyage_logger._entry.json_data import clip
+from voyage_logger._entry.message import MISSING
 from voyage_logger._entry.safe_text import bounded, is_defect
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ class LogMethods:
 
         Args:
             message: The message. The keyword argument `message` is also allowed.
-            args: Values for the %-placeholders of the message, as in the module `logging`.
+            args: Values for the %-placeholders of the message, as in the module `logging`. If the
+                only value is a mapping, and the message does not use this mapping, the items of
+                the mapping become fields. A keyword takes precedence over an item.
             fields: The entry's fields, such as `event_name`, `app_user_id`, `meta_data`, `tags` and
                 `add_ticket`. Any other field name is also allowed. `exc_info` (True, an exception
                 or a tuple) adds the traceback to the entry as `exception_info`.

@@ -169,7 +169,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         settings = self._settings
         return f"VoyageLogger({settings.app_name!r}, {settings.environment!r}, {self._transport!r})"
 
-    def bind(self, **fields: Unpack[LogFields]) -> VoyageLogger:
+    def bind(self, /, **fields: Unpack[LogFields]) -> VoyageLogger:
         """Return a copy of this logger that adds `fields` to all entries of the copy.
 
         Both loggers share the queue, worker and counts. If a field is set several times, a log call

@@ -12,6 +12,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._base.diagnostics import hint
 from voyage_logger._base.errors import ConfigurationError
 from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.levels import LEVELS, rank_of
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
     from voyage_logger._base.settings import Sample
 
 
+# The options of the vendor's JavaScript class are in milliseconds. For example, its default for the
+# flush interval is 5000. A value of this size is allowed, but is usually a mistake.
+_LIKELY_MILLISECONDS = 1000
+
+
 def settings_from(**arguments: object) -> Settings:
     """Check the arguments that are settings, and return the settings. Ignore other arguments."""
     settings = Settings(**{name: rule(name, arguments[name]) for name, rule in _RULES.items()})
@@ -68,6 +74,14 @@ def _environment(parameter: str, value: object) -> str:
     if value is None:
         value = variable(os.environ, ENVIRONMENT_VARIABLE)[:NAME_LENGTH] or "production"
     return a_name(parameter, value)
+
+
+def _seconds(parameter: str, value: object, *, zero: bool = False) -> float:
+    found = seconds(parameter, value, zero=zero)
+    if found >= _LIKELY_MILLISECONDS:
+        minutes = f"{found / 60:.0f} minutes"
+        hint(parameter, f"{parameter}={value} is {minutes}: the unit is seconds, not milliseconds")
+    return found
 
 
 def _level(parameter: str, value: object) -> int:
@@ -131,13 +145,13 @@ _RULES: dict[str, Callable[[str, object], Any]] = {
     "app_name": a_name,
     "environment": _environment,
     "batch_size": a_count,
-    "flush_interval": seconds,
+    "flush_interval": _seconds,
     "level": _level,
     "max_queue_size": a_count,
     "max_queue_bytes": a_count,
     "max_batch_bytes": a_count,
     "max_entry_bytes": partial(a_count, at_least=MIN_LIMIT),
-    "shutdown_timeout": partial(seconds, zero=True),
+    "shutdown_timeout": partial(_seconds, zero=True),
     "redact": redacted_keys,
     "before_send": a_callable,
     "sample": _sample,
