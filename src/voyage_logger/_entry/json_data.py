@@ -29,6 +29,7 @@ from voyage_logger._entry.safe_text import (
     MAX_DEPTH,
     TOO_DEEP,
     TOO_MUCH,
+    content,
     is_defect,
     name_of,
     render,
@@ -41,13 +42,17 @@ TRIMMED = "...[trimmed]"
 
 # The names that JavaScript and the JSON format of protobuf use for NaN and infinity.
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-# Values of these types are sent as their `str`. The types are not imported here, to save time.
+# A value of one of these types, or of a subclass, is sent as its `str`. Each type is given by its
+# module and name: importing the types would take time. The last four types are lazy texts.
 _TOLD_BY_STR = {
-    ("collections", "UserString"),
     ("datetime", "timedelta"),
     ("decimal", "Decimal"),
     ("fractions", "Fraction"),
     ("uuid", "UUID"),
+    ("babel.support", "LazyProxy"),
+    ("django.utils.functional", "Promise"),
+    ("flask_babel.speaklater", "LazyString"),
+    ("speaklater", "_LazyString"),
 }
 # All texts of an entry together can have up to `_GENEROSITY` times `limit` characters. All further
 # texts are cut to `_CLIPPED` characters. Later, the module `trimming` cuts the entry to the limit.
@@ -69,10 +74,15 @@ def to_plain(value: object, limit: int, redaction: Redaction = NOTHING) -> Any:
 
 
 def to_text(value: object) -> str:
-    """Return the `str` of a value. Cut a large container. Return a placeholder if `str` fails."""
-    if type(value) is bytes:
-        return value.decode("utf-8", "backslashreplace")
-    return str(_asking(lambda may_ask: render(str, value) if may_ask else unprintable(value)))
+    """Return the `str` of a value. Cut a large container. Return a placeholder if `str` fails.
+
+    An enum member is sent as its value, as in `to_plain`: its `str` would be "Event.LOGIN".
+    """
+    if issubclass(type(value), (bytes, bytearray)):
+        return str(value, "utf-8", "backslashreplace")  # type: ignore[call-overload, no-any-return]
+    return str(
+        _asking(lambda may_ask: render(str, content(value)) if may_ask else unprintable(value))
+    )
 
 
 def clip(text: str, length: int) -> str:
@@ -109,8 +119,6 @@ class _Conversion:
             return unprintable(value)
 
     def _known(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - one `return` for each type
-        if issubclass(kind, Enum) and self._may_ask:
-            return self._inside(value, lambda: self.convert(value.value))
         if issubclass(kind, str):
             return self._text(str.__str__(value))
         if issubclass(kind, int):
@@ -124,6 +132,8 @@ class _Conversion:
         if issubclass(kind, float):
             real = float.__float__(value)
             return real if isfinite(real) else _NOT_FINITE[repr(real)]
+        if issubclass(kind, Enum) and self._may_ask:
+            return self._inside(value, lambda: self.convert(content(value)))
         if issubclass(kind, dict):
             return self._inside(value, lambda: self._mapping(dict.items(value)))
         if issubclass(kind, (list, tuple)):
@@ -136,7 +146,7 @@ class _Conversion:
 
     def _foreign(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - one `return` for each type
         """Convert a value whose methods are code of the app or of a library."""
-        if (kind.__module__, name_of(kind)) in _TOLD_BY_STR:
+        if _is_told_by_str(kind):
             return self._text(render(str, value))
         if issubclass(kind, Mapping):
             return self._inside(value, lambda: self._mapping(value.items()))
@@ -228,13 +238,13 @@ class _Conversion:
 
     def _key(self, key: object) -> str:
         """Return the whole key as a text, so that `_hides` can check the key."""
+        if issubclass(type(key), Enum) and self._may_ask:
+            key = content(key)
         if key is None or key is True or key is False:
             return {None: "null", True: "true", False: "false"}[key]  # as in `json.dumps`
         kind = type(key)
         if issubclass(kind, str):
             return str.__str__(key)
-        if issubclass(kind, Enum) and self._may_ask:
-            return self._key(key.value)  # type: ignore[attr-defined]
         if issubclass(kind, bytes):  # For example, names of HTTP headers can be bytes.
             return bytes.decode(key, "utf-8", "backslashreplace")  # type: ignore[arg-type]
         return render(str, key) if self._may_ask else unprintable(key)
@@ -252,6 +262,13 @@ def _asking(convert: Callable[[bool], Any]) -> Any:
         return convert(depth < _MAX_NESTED)
     finally:
         _nested.depth = depth
+
+
+def _is_told_by_str(kind: type) -> bool:
+    """Return True if the values of a type are texts, or values such as UUIDs and decimals."""
+    if hasattr(kind, "casefold"):  # Only types whose values behave as texts have this method.
+        return True
+    return any((base.__module__, name_of(base)) in _TOLD_BY_STR for base in kind.__mro__)
 
 
 def _dumped(model: Any) -> Any:

@@ -9,6 +9,7 @@ text does not exceed the limit, it is exactly the text that Python prints.
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,29 @@ def is_defect(error: BaseException) -> bool:
     future, or runs Rust code that panics.
     """
     return isinstance(error, Exception) or name_of(type(error)) in _DEFECTS
+
+
+def content(value: Any) -> Any:
+    """Return the value of an enum member, or any other value unchanged.
+
+    The member of a class such as `class Event(str, Enum)` is a text itself. `json.dumps` sends this
+    text even if the `value` of the member is something else.
+    """
+    kind = type(value)
+    if not issubclass(kind, Enum):
+        return value
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, int):
+        return int.__index__(value)
+    if issubclass(kind, float):
+        return float.__float__(value)
+    try:
+        return value.value
+    except BaseException as error:
+        if not is_defect(error):
+            raise
+        return unprintable(value)
 
 
 def unprintable(value: object) -> str:
