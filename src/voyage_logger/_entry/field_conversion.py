@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Any
 
 from voyage_logger._entry.json_data import to_text
+from voyage_logger._entry.object_parts import first, pairs
 from voyage_logger._entry.safe_text import TOO_MUCH, is_defect, unprintable
 from voyage_logger._entry.tracebacks import traceback_of
 
@@ -126,9 +127,11 @@ def as_mapping(meta_data: object) -> Mapping[str, Any]:
 
 def _at_most(mapping: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return a mapping as a dict. Use only the first `_MOST_KEYS` keys of the mapping."""
-    keys = list(islice(mapping, _MOST_KEYS + 1))
-    found = {key: mapping[key] for key in keys[:_MOST_KEYS]}
-    return found if len(keys) <= _MOST_KEYS else {**found, TOO_MUCH: True}
+    items, mark = first(pairs(mapping), _MOST_KEYS + 1)
+    if len(items) > _MOST_KEYS:
+        mark = TOO_MUCH
+    found = dict(items[:_MOST_KEYS])
+    return found if mark is None else {**found, mark: True}
 
 
 def keep(fields: dict[str, Any], name: str, value: object) -> None:

@@ -12,17 +12,24 @@ value. If the value is a proxy object, reading its `__class__` can run code of t
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, time
 from enum import Enum
-from itertools import count, islice
+from itertools import count
 from math import isfinite
 from typing import Any
 
-from voyage_logger._base.frozen import Value
+from voyage_logger._entry.object_parts import (
+    attributes,
+    dumped,
+    elements,
+    field_names,
+    first,
+    method_for_all,
+    pairs,
+)
 from voyage_logger._entry.redaction import MASK, NOTHING, Redaction
 from voyage_logger._entry.safe_text import (
     CYCLE,
@@ -135,7 +142,10 @@ class _Conversion:
         if issubclass(kind, Enum) and self._may_ask:
             return self._inside(value, lambda: self.convert(content(value)))
         if issubclass(kind, dict):
-            return self._inside(value, lambda: self._mapping(dict.items(value)))
+            has_lists = kind is not dict and self._may_ask and method_for_all(kind) is not None
+            return self._inside(
+                value, lambda: self._mapping(pairs(value) if has_lists else dict.items(value))
+            )
         if issubclass(kind, (list, tuple)):
             iterate = list.__iter__ if issubclass(kind, list) else tuple.__iter__
             return self._inside(value, lambda: self._items(iterate(value)))
@@ -149,21 +159,21 @@ class _Conversion:
         if _is_told_by_str(kind):
             return self._text(render(str, value))
         if issubclass(kind, Mapping):
-            return self._inside(value, lambda: self._mapping(value.items()))
+            return self._inside(value, lambda: self._mapping(pairs(value)))
         if issubclass(kind, (Sequence, AbstractSet)) and not issubclass(kind, range):
-            return self._inside(value, lambda: self._items(value))
+            return self._inside(value, lambda: self._items(elements(value)))
         if issubclass(kind, (date, time)):
             return self._text(render(kind.isoformat, value))
         if issubclass(kind, BaseException):
             return self._text(f"{name_of(kind)}: {render(str, value)}")
         if issubclass(kind, os.PathLike):
-            return self._inside(value, lambda: self.convert(os.fspath(value)))
-        names = _field_names(kind)
+            # For a file in the cloud, `os.fspath` would download the file.
+            return self._text(render(os.fsdecode if kind is os.DirEntry else str, value))
+        names = field_names(kind)
         if names is not None:
-            fields = ((name, getattr(value, name)) for name in names if hasattr(value, name))
-            return self._inside(value, lambda: self._mapping(fields))
+            return self._inside(value, lambda: self._mapping(attributes(value, names)))
         if hasattr(kind, "model_dump"):  # pydantic
-            return self._inside(value, lambda: self.convert(_dumped(value)))
+            return self._inside(value, lambda: self.convert(dumped(value)))
         is_array = kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist")
         most = self._limit // 2  # In JSON, each array element takes at least 2 bytes.
         if is_array and getattr(value, "size", 1) <= most:
@@ -210,7 +220,8 @@ class _Conversion:
     def _mapping(self, items: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
         plain: dict[str, Any] = {}
         numbers = count(2)
-        for key, value in self._snapshot(items):
+        found, mark = self._first(items)
+        for key, value in found:
             whole = self._key(key)
             name = own_name = self._name(whole)
             while name in plain:  # For example, the keys 1 and "1" have the same name.
@@ -218,7 +229,7 @@ class _Conversion:
             plain[name] = MASK if self._hides(whole) else self.convert(value)
             if self._values < 0:
                 break
-        return plain
+        return plain if mark is None else {**plain, self._name(mark): True}
 
     def _hides(self, key: str) -> bool:
         is_top = len(self._path) == 1
@@ -226,15 +237,16 @@ class _Conversion:
 
     def _items(self, values: Iterable[Any]) -> list[Any]:
         plain = []
-        for value in self._snapshot(values):
+        found, mark = self._first(values)
+        for value in found:
             plain.append(self.convert(value))
             if self._values < 0:
                 break
-        return plain
+        return plain if mark is None else [*plain, self._text(mark)]
 
-    def _snapshot(self, values: Iterable[Any]) -> list[Any]:
+    def _first(self, values: Iterable[Any]) -> tuple[list[Any], str | None]:
         """Return a list of the values that fit into the entry. The app cannot change this list."""
-        return list(islice(values, max(0, self._values) + 1))
+        return first(values, max(0, self._values) + 1)
 
     def _key(self, key: object) -> str:
         """Return the whole key as a text, so that `_hides` can check the key."""
@@ -269,23 +281,3 @@ def _is_told_by_str(kind: type) -> bool:
     if hasattr(kind, "casefold"):  # Only types whose values behave as texts have this method.
         return True
     return any((base.__module__, name_of(base)) in _TOLD_BY_STR for base in kind.__mro__)
-
-
-def _dumped(model: Any) -> Any:
-    """Return the fields of a pydantic model. Suppress warnings about values of the wrong type."""
-    try:
-        return model.model_dump(warnings=False)
-    except TypeError:  # The model may define a `model_dump` without the argument `warnings`.
-        return model.model_dump()
-
-
-def _field_names(kind: Any) -> Iterable[str] | None:
-    """Return the field names of a frozen class, dataclass or attrs class. None: other types."""
-    if issubclass(kind, Value):
-        return tuple(kind.__match_args__)
-    dataclasses = sys.modules.get("dataclasses")  # If `kind` is a dataclass, the app has loaded it.
-    if hasattr(kind, "__dataclass_fields__") and dataclasses is not None:
-        return [field.name for field in dataclasses.fields(kind)]
-    if (attributes := getattr(kind, "__attrs_attrs__", None)) is not None:
-        return [attribute.name for attribute in attributes]
-    return None
