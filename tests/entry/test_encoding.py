@@ -488,7 +488,7 @@ class TestForms:
             (frozenset({1}), [1]),
             (deque([1]), [1]),
             ({}.keys(), []),
-            (Pair(1, 2), [1, 2]),
+            (Pair(1, 2), {"left": 1, "right": 2}),
             (Color.RED, "red"),
             (Size.LARGE, 3),
             (Word.HELLO, "hello"),

@@ -21,25 +21,31 @@ from itertools import count
 from math import isfinite
 from typing import Any
 
+from voyage_logger._entry.object_fields import (
+    dumped,
+    item_names,
+    shown_fields,
+    shown_fields_of_model,
+)
 from voyage_logger._entry.object_parts import (
     attributes,
-    dumped,
     elements,
-    field_names,
     first,
     method_for_all,
     pairs,
 )
-from voyage_logger._entry.redaction import MASK, NOTHING, Redaction
+from voyage_logger._entry.redaction import MASK, NOTHING, Redaction, is_blank
 from voyage_logger._entry.safe_text import (
     CYCLE,
     MAX_DEPTH,
     TOO_DEEP,
     TOO_MUCH,
     content,
+    has_own_repr,
     is_defect,
     name_of,
     render,
+    shown_text,
     unprintable,
 )
 
@@ -127,7 +133,7 @@ class _Conversion:
 
     def _known(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - one `return` for each type
         if issubclass(kind, str):
-            return self._text(str.__str__(value))
+            return self._content(value, str.__str__(value), str)
         if issubclass(kind, int):
             number = int.__index__(value)
             text = int.__repr__(number)  # Raises ValueError if `text` would exceed 4,300 digits.
@@ -147,11 +153,11 @@ class _Conversion:
                 value, lambda: self._mapping(pairs(value) if has_lists else dict.items(value))
             )
         if issubclass(kind, (list, tuple)):
-            iterate = list.__iter__ if issubclass(kind, list) else tuple.__iter__
-            return self._inside(value, lambda: self._items(iterate(value)))
+            return self._inside(value, lambda: self._list(value, kind))
         if issubclass(kind, (bytes, bytearray, memoryview)):
             # Keep 2 * `limit` bytes, so that masking also finds a secret that crosses the limit.
-            return self._text(bytes(value[: 2 * self._limit]).decode("utf-8", "backslashreplace"))
+            text = bytes(value[: 2 * self._limit]).decode("utf-8", "backslashreplace")
+            return self._content(value, text, bytes if issubclass(kind, bytes) else bytearray)
         return self._foreign(value, kind) if self._may_ask else unprintable(value)
 
     def _foreign(self, value: Any, kind: type) -> Any:  # noqa: PLR0911 - one `return` for each type
@@ -161,7 +167,7 @@ class _Conversion:
         if issubclass(kind, Mapping):
             return self._inside(value, lambda: self._mapping(pairs(value)))
         if issubclass(kind, (Sequence, AbstractSet)) and not issubclass(kind, range):
-            return self._inside(value, lambda: self._items(elements(value)))
+            return self._inside(value, lambda: self._named(value, elements(value)))
         if issubclass(kind, (date, time)):
             return self._text(render(kind.isoformat, value))
         if issubclass(kind, BaseException):
@@ -169,16 +175,45 @@ class _Conversion:
         if issubclass(kind, os.PathLike):
             # For a file in the cloud, `os.fspath` would download the file.
             return self._text(render(os.fsdecode if kind is os.DirEntry else str, value))
-        names = field_names(kind)
-        if names is not None:
-            return self._inside(value, lambda: self._mapping(attributes(value, names)))
-        if hasattr(kind, "model_dump"):  # pydantic
-            return self._inside(value, lambda: self.convert(dumped(value)))
+        shown = shown_fields(value)
+        if shown is not None:
+            return self._inside(value, lambda: self._mapping(attributes(value, shown)))
+        if hasattr(kind, "model_dump"):  # pydantic 2
+            return self._inside(value, lambda: self._model(value))
         is_array = kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist")
         most = self._limit // 2  # In JSON, each array element takes at least 2 bytes.
         if is_array and getattr(value, "size", 1) <= most:
             return self._inside(value, lambda: self._array(value))
         return self._text(render(repr, value))
+
+    def _list(self, value: Any, kind: type) -> Any:
+        """Convert a list or tuple. A subclass with its own `repr` may hide its items."""
+        base = list if issubclass(kind, list) else tuple
+        items = base.__iter__(value)
+        if kind is base:
+            return self._items(items)
+        is_record = hasattr(kind, "n_sequence_fields")  # for example `os.stat_result`
+        hides = has_own_repr(kind, base) and not is_record
+        if not self._may_ask and (hides or hasattr(kind, "_fields")):
+            return unprintable(value)
+        if hides:
+            return self._text(render(repr, value))
+        return self._named(value, items) if self._may_ask else self._items(items)
+
+    def _named(self, value: Any, items: Iterable[Any]) -> Any:
+        """Convert a sequence to a dict if its items have names, or else to a list."""
+        names = item_names(value)
+        return self._items(items) if names is None else self._mapping(zip(names, items))  # noqa: B905 - the lengths are equal
+
+    def _model(self, value: Any) -> Any:
+        try:
+            data = dumped(value)
+        except BaseException as error:  # For example, one field cannot be converted.
+            shown = shown_fields_of_model(value)
+            if not shown or not is_defect(error):
+                raise
+            return self._mapping(attributes(value, shown))
+        return self.convert(data)
 
     def _array(self, value: Any) -> Any:
         """Convert a numpy array or a numpy scalar."""
@@ -196,6 +231,12 @@ class _Conversion:
         if type(plain) is not type(value):
             return self.convert(plain)
         return self.convert(float(value)) if dtype.kind == "f" else self._text(render(repr, value))  # type: ignore[union-attr]
+
+    def _content(self, value: object, text: str, base: type) -> str:
+        """Convert a `str` or bytes with the content `text`."""
+        if type(value) is base or issubclass(type(value), (Enum, memoryview)):
+            return self._text(text)
+        return self._text(shown_text(value, text, base) if self._may_ask else unprintable(value))
 
     def _text(self, text: str) -> str:
         most = max(_CLIPPED, min(self._limit, self._room))
@@ -226,7 +267,9 @@ class _Conversion:
             name = own_name = self._name(whole)
             while name in plain:  # For example, the keys 1 and "1" have the same name.
                 name = f"{own_name}#{next(numbers)}"
-            plain[name] = MASK if self._hides(whole) else self.convert(value)
+            plain[name] = (
+                MASK if self._hides(whole) and not is_blank(value) else self.convert(value)
+            )
             if self._values < 0:
                 break
         return plain if mark is None else {**plain, self._name(mark): True}

@@ -7,13 +7,14 @@ the object are read: each error can take long, for example if a database does no
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from voyage_logger._base.frozen import Value
 from voyage_logger._entry.safe_text import is_defect, name_of
+
+if TYPE_CHECKING:
+    from voyage_logger._entry.object_fields import Shown
 
 T = TypeVar("T")
 
@@ -65,30 +66,14 @@ def elements(values: Iterable[T]) -> Iterable[T]:
     return values
 
 
-def attributes(value: object, names: Iterable[str]) -> Iterable[tuple[str, Any]]:
+def attributes(value: object, shown: Shown) -> Iterable[tuple[str, Any]]:
     """Return the names and values of the attributes that are set."""
-    found = _each(names, lambda name: getattr(value, name, _UNSET))
-    return (pair for pair in found if pair[1] is not _UNSET)
 
+    def read(name: str) -> Any:
+        found, show = getattr(value, name, _UNSET), shown[name]
+        return found if show is None or found is _UNSET else show(found)
 
-def field_names(kind: Any) -> Iterable[str] | None:
-    """Return the field names of a frozen class, dataclass or attrs class. None: other types."""
-    if issubclass(kind, Value):
-        return tuple(kind.__match_args__)
-    dataclasses = sys.modules.get("dataclasses")  # If `kind` is a dataclass, the app has loaded it.
-    if hasattr(kind, "__dataclass_fields__") and dataclasses is not None:
-        return [field.name for field in dataclasses.fields(kind)]
-    if (attrs := getattr(kind, "__attrs_attrs__", None)) is not None:
-        return [attribute.name for attribute in attrs]
-    return None
-
-
-def dumped(model: Any) -> Any:
-    """Return the fields of a pydantic model. Suppress warnings about values of the wrong type."""
-    try:
-        return model.model_dump(warnings=False)
-    except TypeError:  # The model may define a `model_dump` without the argument `warnings`.
-        return model.model_dump()
+    return (pair for pair in _each(shown, read) if pair[1] is not _UNSET)
 
 
 def _each(names: Iterable[T], read: Callable[[T], Any]) -> Iterator[tuple[T, Any]]:

@@ -113,6 +113,13 @@ def _bare(name: str) -> str:
     return "".join(filter(str.isalnum, name)).casefold()
 
 
+def is_blank(value: object) -> bool:
+    """Return True if a value is None, a bool or an empty text, because it contains no secret."""
+    if value is None or value is True or value is False:
+        return True
+    return (type(value) is str or type(value) is bytes) and not value
+
+
 class Redaction:
     """Masks the values of some keys, and the secrets of one logger.
 
@@ -158,7 +165,9 @@ class Redaction:
             hides = self.hides_at_top if is_top else self.hides
             return {
                 key: MASK
-                if key not in self.harmless and hides(key)
+                if key not in self.harmless and hides(key) and not is_blank(item)
+                else item
+                if type(item) is str  # This test is faster than a call for each text.
                 else self.masked_copy(item, is_top=False)
                 for key, item in value.items()
             }
