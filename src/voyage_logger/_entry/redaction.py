@@ -124,9 +124,10 @@ class Redaction:
     """Masks the values of some keys, and the secrets of one logger.
 
     `secrets` is a function that returns the same tuple until a secret changes. `hides_steps` is
-    True if `keys` contains "step" or "timestamp", which are the keys of a timeline step. `harmless`
-    contains short keys whose values need no masking. This class is thread-safe: threads only add
-    keys to `harmless`, or replace `harmless` with an empty set.
+    True if `keys` contains "step" or "timestamp", which are the keys of a timeline step.
+    `hides_times` is True if `keys` contains "timestamp". `harmless` contains short keys whose
+    values need no masking. This class is thread-safe: threads only add keys to `harmless`, or
+    replace `harmless` with an empty set.
     """
 
     def __init__(
@@ -136,7 +137,8 @@ class Redaction:
         self._secrets = secrets
         self._known = Secrets()
         self.harmless: set[str] = set()
-        self.hides_steps = self.hides("step") or self.hides("timestamp")
+        self.hides_times = self.hides("timestamp")
+        self.hides_steps = self.hides_times or self.hides("step")
 
     def examine(self, container: dict[Any, Any], *, is_top: bool) -> tuple[int, bool]:
         """Check the keys of a dict, except keys in `harmless`. Add harmless keys to `harmless`.
