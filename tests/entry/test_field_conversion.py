@@ -212,7 +212,7 @@ def test_entry_with_too_many_values_is_accepted(server: DevServer, make_logger: 
 
 def test_cut_fields_of_an_entry_fit_the_types_of_the_api() -> None:
     """If a text has replaced a part of a documented field, the field is moved to `meta_data`."""
-    entry = {"event_timeline": ["cut"], "tags": ["t", {"a": 1}], "meta_data": "cut"}
+    entry: dict[str, Any] = {"event_timeline": ["cut"], "tags": ["t", {"a": 1}], "meta_data": "cut"}
     field_conversion.fit(entry)
     assert entry == {
         "meta_data": {"value": "cut", "event_timeline": ["cut"], "tags": ["t", {"a": 1}]}
@@ -221,7 +221,7 @@ def test_cut_fields_of_an_entry_fit_the_types_of_the_api() -> None:
 
 def test_cut_meta_data_stays_an_object() -> None:
     """If a text has replaced `meta_data`, the text is moved into a JSON object."""
-    entry = {"meta_data": "cut"}
+    entry: dict[str, Any] = {"meta_data": "cut"}
     field_conversion.fit(entry)
     assert entry == {"meta_data": {"value": "cut"}}
 

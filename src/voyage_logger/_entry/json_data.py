@@ -12,9 +12,9 @@ value. If the value is a proxy object, reading its `__class__` can run code of t
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextvars import ContextVar
 from datetime import date, time
 from enum import Enum
 from itertools import count
@@ -75,7 +75,9 @@ _CLIPPED = 64
 # recursion, a conversion calls no `__repr__` if it runs inside `_MAX_NESTED` other conversions.
 _MAX_NESTED = 3
 
-_nested = threading.local()
+# How many conversions are running in this thread, task or greenlet. A `threading.local` would count
+# the conversions of all greenlets together if this module is imported before gevent patches it.
+_depth: ContextVar[int] = ContextVar("voyage_logger_depth", default=0)
 
 
 def to_plain(value: object, limit: int, redaction: Redaction = NOTHING) -> Any:
@@ -310,13 +312,13 @@ class _Conversion:
 
 
 def _asking(convert: Callable[[bool], Any]) -> Any:
-    """Call `convert(True)`, or `convert(False)` if this thread has too many nested conversions."""
-    depth = getattr(_nested, "depth", 0)
-    _nested.depth = depth + 1
+    """Call `convert(True)`, or `convert(False)` if this call is nested in too many other calls."""
+    depth = _depth.get()
+    _depth.set(depth + 1)
     try:
         return convert(depth < _MAX_NESTED)
     finally:
-        _nested.depth = depth
+        _depth.set(depth)
 
 
 def _is_told_by_str(kind: type) -> bool:
