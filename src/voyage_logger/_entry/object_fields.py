@@ -39,7 +39,7 @@ def shown_fields(value: Any) -> Shown | None:
 
 
 def shown_fields_of_model(model: Any) -> Shown:
-    """Return the fields of a pydantic 2 model. `dumped` is better, but can raise an error."""
+    """Return the fields of a pydantic 2 model, for a model whose `model_dump` raises an error."""
     infos = _pydantic_fields(type(model))
     return _shown_by_pydantic(infos, infos)
 
