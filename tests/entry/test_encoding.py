@@ -488,7 +488,7 @@ class TestForms:
             (frozenset({1}), [1]),
             (deque([1]), [1]),
             ({}.keys(), []),
-            (Pair(1, 2), [1, 2]),
+            (Pair(1, 2), {"left": 1, "right": 2}),
             (Color.RED, "red"),
             (Size.LARGE, 3),
             (Word.HELLO, "hello"),
@@ -876,6 +876,27 @@ class TestForeignCode:
         for _ in range(10):
             sent([BrokenRepr(), BrokenError()])
 
+        assert sent(Plain()) == "Plain()"
+
+    def test_that_switches_to_another_greenlet_is_called(self) -> None:
+        """If the `__repr__` of a value lets other greenlets log values, all values are printed."""
+        greenlet = pytest.importorskip("greenlet")
+        results: list[Any] = []
+
+        class Switches:
+            def __repr__(self) -> str:
+                greenlet.getcurrent().parent.switch()
+                return "Switches()"
+
+        def work() -> None:
+            results.append(sent([Switches()]))
+
+        workers = [greenlet.greenlet(work) for _ in range(20)]
+        for _ in range(2):  # First, all greenlets begin a conversion. Then they end it.
+            for worker in workers:
+                worker.switch()
+
+        assert results == [["Switches()"]] * 20
         assert sent(Plain()) == "Plain()"
 
     def test_with_little_stack_left_gives_an_object_or_nothing(self) -> None:

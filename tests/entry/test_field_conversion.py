@@ -5,6 +5,9 @@ from __future__ import annotations
 import uuid
 from collections import deque
 from datetime import datetime, timezone
+from decimal import Decimal
+from enum import IntEnum
+from fractions import Fraction
 from inspect import signature
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -37,6 +40,18 @@ class NoTruth:
 
     def __repr__(self) -> str:
         return "NoTruth()"
+
+
+class BrokenTime:
+    def __float__(self) -> float:
+        raise LookupError
+
+    def __repr__(self) -> str:
+        return "BrokenTime()"
+
+
+class Moment(IntEnum):
+    NOON = 12
 
 
 @pytest.mark.parametrize("name", [*TEXTS, "tags", "add_ticket", "event_timeline", "meta_data"])
@@ -113,6 +128,114 @@ def test_invalid_timeline_is_kept_in_meta_data(
     assert "event_timeline" not in entry
     assert entry["meta_data"]["own"] == 1
     assert "event_timeline" in entry["meta_data"]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        float("nan"),
+        float("inf"),
+        -float("inf"),
+        10**400,
+        Decimal("NaN"),
+        1j,
+        "5",
+        True,
+        BrokenTime(),
+    ],
+    ids=lambda time: type(time).__name__,
+)
+@pytest.mark.parametrize("as_dict", [True, False], ids=["dict", "pair"])
+def test_step_without_a_valid_time_is_kept_in_meta_data(
+    server: DevServer, logger: VoyageLogger, time: Any, as_dict: bool
+) -> None:
+    """If the time of a step is not a number, the other steps are sent, and all in `meta_data`."""
+    odd: Any = {"step": "odd", "timestamp": time} if as_dict else ("odd", time)
+    logger.info("x", event_timeline=[("a", 1), odd], app_user_id="u")
+    logger.info("x", event_timeline=[odd])
+    assert logger.flush()
+    first, second = server.entries()
+    assert (first["app_user_id"], first["event_timeline"]) == ("u", [{"step": "a", "timestamp": 1}])
+    assert first["meta_data"]["event_timeline"][0] == ["a", 1]
+    assert "odd" in str(first["meta_data"]["event_timeline"][1])
+    assert "event_timeline" not in second
+    assert "odd" in str(second["meta_data"]["event_timeline"])
+
+
+@pytest.mark.parametrize(
+    ("time", "sent"),
+    [(Decimal("1.5"), 1.5), (Fraction(3, 2), 1.5), (Moment.NOON, 12), (1e300, 1e300)],
+)
+def test_number_of_any_type_is_a_time(
+    server: DevServer, logger: VoyageLogger, time: Any, sent: float
+) -> None:
+    """A Decimal, a Fraction or an `IntEnum` member is sent as a number."""
+    logger.info("x", event_timeline=[("a", time)])
+    assert logger.flush()
+    assert server.entries()[0]["event_timeline"] == [{"step": "a", "timestamp": sent}]
+
+
+def test_numpy_number_is_a_time(server: DevServer, logger: VoyageLogger) -> None:
+    """A number of numpy is sent as a number."""
+    np = pytest.importorskip("numpy")
+    logger.info("x", event_timeline=[("a", np.int64(1)), ("b", np.float32(0.5))])
+    assert logger.flush()
+    assert [step["timestamp"] for step in server.entries()[0]["event_timeline"]] == [1, 0.5]
+
+
+@pytest.mark.parametrize("odd", [None, {1}], ids=["plain", "with care"])
+def test_timeline_with_masked_times_is_sent_in_meta_data(
+    server: DevServer, make_logger: Any, odd: object
+) -> None:
+    """With `redact=["timestamp"]`, the API would refuse a timeline, so it is in `meta_data`."""
+    logger = make_logger(redact=["timestamp"])
+    with logger.journey("checkout") as journey:
+        journey.step("paid")
+        logger.info("x", meta_data={"odd": odd})
+        logger.info("x", event_timeline=[("own", 1)], meta_data={"odd": odd})
+    assert logger.flush()
+    entries = server.entries()
+    assert len(entries) == 3
+    assert not [entry for entry in entries if "event_timeline" in entry]
+    masked = entries[0]["meta_data"]["event_timeline"]
+    assert masked == [{"step": "paid", "timestamp": "***"}]
+
+
+def test_entry_with_too_many_values_is_accepted(server: DevServer, make_logger: Any) -> None:
+    """If parts of documented fields are cut, the server still accepts the entry."""
+    logger = make_logger(max_entry_bytes=1024)
+    many = {str(number): {number} for number in range(5000)}
+    logger.info("x", many=many, event_timeline=[("a", 1)], tags=["t"], meta_data={"a": 1})
+    assert logger.flush()
+    assert [entry["message"] for entry in server.entries()] == ["x"]
+
+
+def test_cut_fields_of_an_entry_fit_the_types_of_the_api() -> None:
+    """If a text has replaced a part of a documented field, the field is moved to `meta_data`."""
+    entry: dict[str, Any] = {"event_timeline": ["cut"], "tags": ["t", {"a": 1}], "meta_data": "cut"}
+    field_conversion.fit(entry)
+    assert entry == {
+        "meta_data": {"value": "cut", "event_timeline": ["cut"], "tags": ["t", {"a": 1}]}
+    }
+
+
+def test_cut_meta_data_stays_an_object() -> None:
+    """If a text has replaced `meta_data`, the text is moved into a JSON object."""
+    entry: dict[str, Any] = {"meta_data": "cut"}
+    field_conversion.fit(entry)
+    assert entry == {"meta_data": {"value": "cut"}}
+
+
+def test_interrupt_while_a_time_is_read_reaches_the_app(logger: VoyageLogger) -> None:
+    """If Ctrl-C comes while the time of a step is converted, the app gets the exception."""
+
+    class Interrupted:
+        def __float__(self) -> float:
+            raise KeyboardInterrupt
+
+    timeline: Any = [("a", Interrupted())]
+    with pytest.raises(KeyboardInterrupt):
+        logger.info("x", event_timeline=timeline)
 
 
 def test_unfit_value_is_kept_in_meta_data(server: DevServer, logger: VoyageLogger) -> None:

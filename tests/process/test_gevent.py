@@ -127,6 +127,27 @@ def test_entries_arrive_after_an_outage(server: DevServer, patch: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.parametrize("patch", PATCHED.values(), ids=PATCHED)
+def test_values_whose_repr_waits_are_sent(server: DevServer, patch: str) -> None:
+    """If the `repr` of a value waits, the values of twenty greenlets are sent at the same time."""
+    done = run(
+        server,
+        patch,
+        """\
+        class Row:
+            def __repr__(self):
+                gevent.sleep(0)
+                return "<Row>"
+        def work():
+            logger.info("x", meta_data={"row": Row()})
+        gevent.joinall([gevent.spawn(work) for _ in range(20)])
+        """,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [entry["meta_data"]["row"] for entry in server.entries()]
+    assert rows == ["<Row>"] * 20
+
+
 @pytest.mark.parametrize("fork", ["os.fork", "gevent.os.fork", "gevent.fork"])
 @patched
 def test_forked_children_deliver_their_own(server: DevServer, patch: str, fork: str) -> None:

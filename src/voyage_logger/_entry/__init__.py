@@ -11,6 +11,8 @@ This room may import `_base`. Read the files in this order:
     tracebacks        formats an exception as text
     encoding          turns the dict into bytes
     json_data, json_codecs    convert any value to plain JSON data; orjson or the module `json`
+    object_parts      reads the fields and items of an object one by one
+    object_fields     finds the fields that an object shows in its `repr`
     safe_text         finds the `str` or `repr` of any value and never raises an error
     redaction         masks secrets, such as the value of a key `password`
     trimming          cuts an entry that is too long

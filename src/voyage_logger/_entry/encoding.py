@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._entry.field_conversion import fit
 from voyage_logger._entry.json_codecs import dumps, is_alike, quick_dumps, quote
 from voyage_logger._entry.json_data import to_plain
 from voyage_logger._entry.redaction import NOTHING, Redaction
@@ -45,6 +46,9 @@ def encode(
     if timeline is not None and ("event_timeline" in entry or redaction.hides_steps):
         entry = {"event_timeline": timeline.snapshot(), **entry}
         timeline = None
+    if redaction.hides_times and "event_timeline" in entry:
+        # A masked timestamp is not a number, so the API refuses such a timeline.
+        return _encode_with_care(entry, limit, redaction)
     try:
         if look := type(entry) is dict and _look([entry], MAX_DEPTH, limit, redaction, entry):
             write = dumps if look & _FLOATING else quick_dumps
@@ -159,6 +163,7 @@ def _encode_with_care(
             entry = {**entry, "event_timeline": timeline.snapshot()}
         plain = to_plain(entry, limit, redaction)
         if type(plain) is dict:
+            fit(plain)
             return trim(plain, limit, dumps)
         why = str(plain)  # `to_plain` returns a text if the dict is broken or the stack is full.
     # A log call must not raise an error, even if the call stack is almost full.

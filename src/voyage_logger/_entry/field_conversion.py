@@ -14,11 +14,14 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from itertools import islice
+from math import isfinite
+from operator import index
 from typing import Any
 
 from voyage_logger._base.diagnostics import hint
 from voyage_logger._entry.field_spellings import spellings_of
 from voyage_logger._entry.json_data import to_text
+from voyage_logger._entry.object_parts import first, pairs
 from voyage_logger._entry.safe_text import TOO_MUCH, is_defect, unprintable
 from voyage_logger._entry.tracebacks import traceback_of
 
@@ -105,10 +108,13 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
     elif name == "tags":
         fields[name] = _texts(value)
     elif name == "event_timeline":
-        steps = [_step(step) for step in _limited(value)]
-        fields[name] = [{key: step[key] for key in _STEP} for step in steps]
-        if any(len(step) > len(_STEP) for step in steps):
-            keep(fields, name, value)  # The API documents only the two keys in `_STEP`.
+        given = _limited(value)
+        steps = [step for each in given if (step := _step_or_none(each)) is not None]
+        if steps or not given:
+            fields[name] = [{key: step[key] for key in _STEP} for step in steps]
+        # The API documents only the two keys in `_STEP`.
+        if len(steps) < len(given) or any(len(step) > len(_STEP) for step in steps):
+            keep(fields, name, value)
     elif name == "exception_info" and isinstance(value, BaseException):
         fields[name] = traceback_of(value)
     else:
@@ -134,9 +140,11 @@ def as_mapping(meta_data: object) -> Mapping[str, Any]:
 
 def _at_most(mapping: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return a mapping as a dict. Use only the first `_MOST_KEYS` keys of the mapping."""
-    keys = list(islice(mapping, _MOST_KEYS + 1))
-    found = {key: mapping[key] for key in keys[:_MOST_KEYS]}
-    return found if len(keys) <= _MOST_KEYS else {**found, TOO_MUCH: True}
+    items, mark = first(pairs(mapping), _MOST_KEYS + 1)
+    if len(items) > _MOST_KEYS:
+        mark = TOO_MUCH
+    found = dict(items[:_MOST_KEYS])
+    return found if mark is None else {**found, mark: True}
 
 
 def keep(fields: dict[str, Any], name: str, value: object) -> None:
@@ -159,15 +167,59 @@ def _limited(values: Iterable[Any]) -> list[Any]:
     return found
 
 
-def _step(value: Any) -> dict[str, Any]:
-    """Return a step as a dict. Convert the time of the step to epoch milliseconds."""
-    step = _at_most(value) if isinstance(value, Mapping) else dict(zip(_STEP, value, strict=True))
-    time = step["timestamp"]
+def fit(entry: dict[str, Any]) -> None:
+    """Move fields of plain data to `meta_data` if the API refuses their types.
+
+    The fields had the right types before they were converted to plain data. But a part of a field
+    can be masked or cut, and then a text such as `***` takes the place of this part.
+    """
+    if type(entry.get("meta_data", {})) is not dict:
+        entry["meta_data"] = {"value": entry["meta_data"]}
+    for name, is_right in (("event_timeline", _is_step), ("tags", _is_text)):
+        value = entry.get(name, [])
+        if type(value) is not list or not all(map(is_right, value)):
+            del entry[name]
+            keep(entry, name, value)
+
+
+def _is_step(value: Any) -> bool:
+    if type(value) is not dict or value.keys() != {*_STEP}:
+        return False
+    return type(value["step"]) is str and type(value["timestamp"]) in (int, float)
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
+def _step_or_none(value: Any) -> dict[str, Any] | None:
+    """Return a step as a dict, or None if the value is not a valid step."""
+    try:
+        step = (
+            _at_most(value) if isinstance(value, Mapping) else dict(zip(_STEP, value, strict=True))
+        )
+        return {
+            **step,
+            "step": to_text(step["step"]),
+            "timestamp": _milliseconds(step["timestamp"]),
+        }
+    except BaseException as error:  # The value's own code may raise any exception.
+        if not is_defect(error):
+            raise
+        return None
+
+
+def _milliseconds(time: Any) -> int | float:
+    """Return a time as epoch milliseconds. Raise an error if JSON has no number for the time."""
     if isinstance(time, datetime):
-        step["timestamp"] = round(time.timestamp() * 1000)
-    elif isinstance(time, bool) or not isinstance(time, (int, float)):
+        return round(time.timestamp() * 1000)
+    if isinstance(time, (bool, str, bytes)):
         raise TypeError("not a time")
-    return {**step, "step": to_text(step["step"])}
+    # A number of numpy or a Decimal is not an instance of `int` or `float`.
+    number = index(time) if hasattr(type(time), "__index__") else float(time)
+    if not isfinite(number):  # If an integer is too large for a float, `isfinite` raises an error.
+        raise ValueError("not a number")
+    return number
 
 
 _STEP = ("step", "timestamp")

@@ -113,13 +113,21 @@ def _bare(name: str) -> str:
     return "".join(filter(str.isalnum, name)).casefold()
 
 
+def is_blank(value: object) -> bool:
+    """Return True if a value is None, a bool or an empty text, because it contains no secret."""
+    if value is None or value is True or value is False:
+        return True
+    return (type(value) is str or type(value) is bytes) and not value
+
+
 class Redaction:
     """Masks the values of some keys, and the secrets of one logger.
 
     `secrets` is a function that returns the same tuple until a secret changes. `hides_steps` is
-    True if `keys` contains "step" or "timestamp", which are the keys of a timeline step. `harmless`
-    contains short keys whose values need no masking. This class is thread-safe: threads only add
-    keys to `harmless`, or replace `harmless` with an empty set.
+    True if `keys` contains "step" or "timestamp", which are the keys of a timeline step.
+    `hides_times` is True if `keys` contains "timestamp". `harmless` contains short keys whose
+    values need no masking. This class is thread-safe: threads only add keys to `harmless`, or
+    replace `harmless` with an empty set.
     """
 
     def __init__(
@@ -129,7 +137,8 @@ class Redaction:
         self._secrets = secrets
         self._known = Secrets()
         self.harmless: set[str] = set()
-        self.hides_steps = self.hides("step") or self.hides("timestamp")
+        self.hides_times = self.hides("timestamp")
+        self.hides_steps = self.hides_times or self.hides("step")
 
     def examine(self, container: dict[Any, Any], *, is_top: bool) -> tuple[int, bool]:
         """Check the keys of a dict, except keys in `harmless`. Add harmless keys to `harmless`.
@@ -158,7 +167,9 @@ class Redaction:
             hides = self.hides_at_top if is_top else self.hides
             return {
                 key: MASK
-                if key not in self.harmless and hides(key)
+                if key not in self.harmless and hides(key) and not is_blank(item)
+                else item
+                if type(item) is str  # This test is faster than a call for each text.
                 else self.masked_copy(item, is_top=False)
                 for key, item in value.items()
             }

@@ -9,6 +9,7 @@ text does not exceed the limit, it is exactly the text that Python prints.
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,29 @@ def is_defect(error: BaseException) -> bool:
     return isinstance(error, Exception) or name_of(type(error)) in _DEFECTS
 
 
+def content(value: Any) -> Any:
+    """Return the value of an enum member, or any other value unchanged.
+
+    The member of a class such as `class Event(str, Enum)` is a text itself. `json.dumps` sends this
+    text even if the `value` of the member is something else.
+    """
+    kind = type(value)
+    if not issubclass(kind, Enum):
+        return value
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, int):
+        return int.__index__(value)
+    if issubclass(kind, float):
+        return float.__float__(value)
+    try:
+        return value.value
+    except BaseException as error:
+        if not is_defect(error):
+            raise
+        return unprintable(value)
+
+
 def unprintable(value: object) -> str:
     """Return the placeholder for a value whose methods are broken or must not be called."""
     return f"<unprintable {name_of(type(value))}>"
@@ -91,6 +115,30 @@ class _Large:
         return bounded(self._value[key])  # A placeholder such as %(name)s calls this method.
 
 
+def has_own_repr(kind: Any, base: Any) -> bool:
+    """Return True if a subclass of the container type `base` defines its own `repr`."""
+    own = kind.__repr__
+    # The `repr` of a namedtuple, an OrderedDict or a Counter is defined in `collections`.
+    return (
+        own is not base.__repr__ and getattr(own, "__objclass__", own).__module__ != "collections"
+    )
+
+
+def shown_text(value: Any, text: str, base: Any) -> str:
+    """Return `text`, the content of a `str` or of bytes, unless the value hides its content.
+
+    A subclass hides the content if its own `__str__` or `__repr__` returns a text without it.
+    """
+    kind = type(value)
+    for method in (str, repr):
+        name = f"__{method.__name__}__"
+        if getattr(kind, name) is not getattr(base, name):
+            shown = render(method, value)
+            if text not in shown and repr(text)[1:-1] not in shown and shown != unprintable(value):
+                return shown
+    return text
+
+
 def _base_of(kind: Any) -> Any:
     """Return the type in `_HOLDERS` whose `repr` prints the instances of `kind`, or None."""
     if kind in _LEAVES:
@@ -100,11 +148,7 @@ def _base_of(kind: Any) -> Any:
         return base
     if base is BaseException:
         return base if kind.__str__ in (base.__str__, KeyError.__str__) else None
-    own = kind.__repr__
-    # The `repr` of a namedtuple, an OrderedDict or a Counter is defined in `collections`.
-    maker = getattr(own, "__objclass__", own).__module__
-    is_usual = own is base.__repr__ or maker == "collections"
-    return base if is_usual and kind.__str__ is object.__str__ else None
+    return None if has_own_repr(kind, base) or kind.__str__ is not object.__str__ else base
 
 
 def _held(value: Any, base: Any, room: int) -> list[Any]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._entry.json_data import TRIMMED, clip, to_text
-from voyage_logger._entry.redaction import MASK, NOTHING, Redaction
+from voyage_logger._entry.redaction import MASK, NOTHING, Redaction, is_blank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,7 +53,9 @@ def bare(
     while True:
         length //= 2
         kept = {
-            key: MASK if redaction.hides_at_top(key) else _clean(value, length, redaction)
+            key: MASK
+            if redaction.hides_at_top(key) and not is_blank(value)
+            else _clean(value, length, redaction)
             for key, value in found.items()
         }
         stamps = {
