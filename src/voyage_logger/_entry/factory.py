@@ -86,14 +86,17 @@ class EntryFactory:
             keep(fields, "level", fields.pop("level"))
         if self._timestamps:
             # A separate function or f-strings would make a log call slower.
-            second, rest = divmod(time_ns(), _NANOSECONDS)
-            known, when = self._second
-            if known != second:
-                when = self._to_the_second(second)
-            meta_data: dict[str, Any] = {
-                "logged_at": "%s.%06d+00:00" % (when, rest // 1000),  # noqa: UP031
-                "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
-            }
+            try:
+                second, rest = divmod(time_ns(), _NANOSECONDS)
+                known, when = self._second
+                if known != second:
+                    when = self._to_the_second(second)
+                meta_data: dict[str, Any] = {
+                    "logged_at": "%s.%06d+00:00" % (when, rest // 1000),  # noqa: UP031
+                    "log_id": "%s-%09d" % (self._run_id, next(self._count)),  # noqa: UP031
+                }
+            except Exception:  # noqa: BLE001 - the clock is wrong, or a test has replaced the clock
+                meta_data = {"log_id": "%s-%09d" % (self._run_id, next(self._count))}  # noqa: UP031
             if "meta_data" in fields:  # If a key is in both dicts, the app's value is used.
                 given = fields["meta_data"]
                 meta_data.update(given if type(given) is dict else as_mapping(given))

@@ -63,6 +63,18 @@ def merged(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def caller() -> FrameType | None:
+    """Return the frame that called the function that calls `caller`. None: there is no such frame.
+
+    There is no such frame if C code calls the function, as `atexit` and `_thread` do. In addition,
+    an audit hook of the app can raise any error when the client asks for a frame.
+    """
+    try:
+        return sys._getframe(2)  # noqa: SLF001 - the module `inspect` is slow
+    except Exception:  # noqa: BLE001 - an audit hook can raise any error
+        return None
+
+
 class Scope:
     """A context manager that adds fields to the ambient context: see `VoyageLogger.context`.
 
@@ -88,7 +100,7 @@ class Scope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave(error, sys._getframe(1))  # noqa: SLF001 - the module `inspect` is slow
+        self._leave(error, caller())
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -99,7 +111,7 @@ class Scope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave(error, sys._getframe(1))  # noqa: SLF001 - the module `inspect` is slow
+        self._leave(error, caller())
 
     def _leave(self, error: BaseException | None, frame: FrameType | None) -> None:
         """Remove the innermost layer of this scope from the context."""

@@ -199,8 +199,8 @@ class Journey(Scope):
         fields: dict[str, Any] = {"meta_data": meta_data}
         if not self._calls.captures_method:
             frame = None
-        elif method_name is not None and "method_name" not in self._run_fields:
-            fields["method_name"] = method_name
+        elif frame is None and "method_name" not in self._run_fields:
+            fields["method_name"] = method_name  # If the name is None, the entry has no such field.
         outcome, reason = ("completed", "") if error is None else self._describe(error, fields)
         rank, fields["event_name"] = _OUTCOMES[outcome]
         meta_data["outcome"] = outcome

@@ -6,9 +6,9 @@ is broken or the user's function fails.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
+from sys import _getframe as frame_above  # the module `inspect` is slow
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.feedback import apart_threads, is_echo
@@ -126,11 +126,9 @@ class LogCalls:
         fields: dict[str, Any],
         frame: FrameType | None = None,
     ) -> None:
-        """Handle one log call. Public log methods, such as `info`, must call this method directly.
-
-        This method changes `fields`. If `frame` is None, `method_name` names the app's function.
-        """
-        lane, payload = rank, b""
+        """Handle one log call. Public log methods must call this method directly."""
+        lane = rank
+        payload = b""
         try:
             if rank < self._level:
                 return
@@ -145,7 +143,10 @@ class LogCalls:
             if self._samples_fields and self._is_left_out(rank, fields):
                 return
             if frame is None and self.captures_method:
-                frame = sys._getframe(2)  # noqa: SLF001 - the module `inspect` is slow
+                try:
+                    frame = frame_above(2)
+                except Exception:  # noqa: BLE001 - see `caller` in the module `context`
+                    frame = None
             if not self._is_direct:
                 self._log_indirectly(rank, message, fields, frame, timeline)
                 return
