@@ -126,11 +126,9 @@ class LogCalls:
         fields: dict[str, Any],
         frame: FrameType | None = None,
     ) -> None:
-        """Handle one log call. Public log methods, such as `info`, must call this method directly.
-
-        This method changes `fields`. If `frame` is None, `method_name` names the app's function.
-        """
-        lane, payload = rank, b""
+        """Handle one log call. Public log methods must call this method directly."""
+        lane = rank
+        payload = b""
         try:
             if rank < self._level:
                 return
