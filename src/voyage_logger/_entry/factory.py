@@ -90,7 +90,7 @@ class EntryFactory:
         if message is MISSING:
             message = fields.pop("message", "")
         if args:
-            message = _formatted(message, args)
+            message = formatted(message, args)
         if frame is not None and "method_name" not in fields:
             fields["method_name"] = _qualified_name(frame.f_code)
         if "exc_info" in fields:
@@ -151,7 +151,8 @@ class EntryFactory:
         return text
 
 
-def _formatted(message: object, args: tuple[object, ...]) -> str:
+def formatted(message: object, args: tuple[object, ...]) -> str:
+    """Return the message with its %-placeholders filled. This function never raises an error."""
     # As in `logging`, a single argument that is a mapping fills placeholders such as %(name)s.
     try:
         is_named = len(args) == 1 and isinstance(args[0], Mapping) and args[0]

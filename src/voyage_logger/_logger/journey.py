@@ -13,7 +13,7 @@ import os
 import time
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.levels import ERROR, INFO, WARN
@@ -26,13 +26,14 @@ from voyage_logger._logger.ticketed_errors import Ticketed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType
+    from typing import TypeVar
 
     from typing_extensions import Unpack
 
     from voyage_logger._entry.log_fields import LogFields
     from voyage_logger._logger.log_call import LogCalls
 
-F = TypeVar("F", bound="Callable[..., Any] | classmethod[Any, Any, Any]")
+    F = TypeVar("F", bound=Callable[..., Any] | classmethod[Any, Any, Any])
 
 _OUTCOMES = {
     "completed": (INFO, JOURNEY_COMPLETED),
