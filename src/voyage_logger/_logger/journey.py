@@ -84,7 +84,8 @@ class Journey(Scope):
         self._run_fields = self._fields
 
     def __repr__(self) -> str:
-        return f"<Journey {self._fields['event_flow_name']!r}>"
+        fields = getattr(self, "_fields", {})  # An error report can show an incomplete journey.
+        return f"<Journey {fields.get('event_flow_name')!r}>"
 
     def step(self, name: object) -> None:
         """Add a step with the current time to the timeline.

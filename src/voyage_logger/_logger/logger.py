@@ -163,6 +163,8 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods, Reada
         self._remember(VoyageLogger.__init__, arguments)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_pipeline"):  # An error report can show a logger in its constructor.
+            return f"<{type(self).__name__} that is not complete>"
         settings = self._settings
         return f"VoyageLogger({settings.app_name!r}, {settings.environment!r}, {self._transport!r})"
 
