@@ -33,9 +33,9 @@ from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.pickling import restore as _restore
 from voyage_logger._base.stats import FlushResult, Stats
 from voyage_logger._entry.redaction import DEFAULT_REDACTED_KEYS
-from voyage_logger._logger.context import propagate
 from voyage_logger._logger.journey import Journey, current_journey
 from voyage_logger._logger.logger import VoyageLogger
+from voyage_logger._logger.propagation import propagate
 from voyage_logger._version import __version__
 from voyage_logger.transports import BaseTransport, Kind, Outcome, Transport
 

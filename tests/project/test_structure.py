@@ -317,6 +317,9 @@ def test_public_methods() -> None:
     """If the public methods of a logger change, this test fails."""
     public = [name for name in dir(voyage_logger.VoyageLogger) if not name.startswith("_")]
     assert sorted(public) == [
+        "app_name",
+        "base_url",
+        "batch_size",
         "bind",
         "capture_uncaught",
         "close",
@@ -324,9 +327,11 @@ def test_public_methods() -> None:
         "continue_journey",
         "critical",
         "debug",
+        "environment",
         "error",
         "exception",
         "flush",
+        "flush_interval",
         "info",
         "journey",
         "log",

@@ -94,8 +94,10 @@ class Value:
         for name in names:
             object.__setattr__(self, name, found[name])
 
-    def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in as_dict(self).items())
+    def __repr__(self: Any) -> str:
+        # An error report can show an instance whose constructor has not yet set all fields.
+        known = {name: getattr(self, name) for name in self.__match_args__ if hasattr(self, name)}
+        fields = ", ".join(f"{name}={value!r}" for name, value in known.items())
         return f"{type(self).__qualname__}({fields})"
 
     def __eq__(self, other: object) -> bool:

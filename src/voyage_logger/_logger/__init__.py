@@ -8,9 +8,11 @@ this order:
     options          the arguments, environment variables and defaults, checked
     log_call         one log call, from its arguments to the queue
     sampling, ticket_cooldown, collapse          the options `sample`, `ticket_cooldown`, `collapse`
-    context          the method `context`: fields that a thread or task carries; and `propagate`
+    context          the method `context`: fields that a thread or task carries
+    propagation      the function `propagate`: the same context in another thread
     journey          the methods `journey` and `continue_journey`: a flow of one user
     journey_header, ticketed_errors              the two parts of a journey
     uncaught         the hooks of `capture_uncaught`
     callables        what a decorator must know about a function
+    ongoing_calls    what a decorator must do if a call returns a coroutine or a generator
 """

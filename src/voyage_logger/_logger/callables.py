@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def decorated(function: Any, decorate: Callable[[Any], Any]) -> Any:
+    """Return `decorate(function)`. The result is a method of the same kind as `function`.
+
+    Raises:
+        TypeError: `function` cannot be called, for example because it is a property.
+    """
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(decorated(function.__func__, decorate))
+    if not callable(function):
+        kind = type(function).__name__
+        raise TypeError(f"a {kind} cannot be called: write this decorator below @{kind}")
+    return decorate(function)
 
 
 def name_of(function: Any) -> str:

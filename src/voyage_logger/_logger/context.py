@@ -12,28 +12,20 @@ is left, only the fields of this scope are removed. Scopes can be left in any or
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from voyage_logger._base.fork_locks import loading
 from voyage_logger._entry.field_conversion import as_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType, TracebackType
 
     from typing_extensions import Self, Unpack
 
     from voyage_logger._entry.log_fields import LogFields
     from voyage_logger._entry.timeline import Timeline
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_PACKAGE = f"{__name__.partition('.')[0]}."
-_CODE_NAME = "co_qualname" if sys.version_info >= (3, 11) else "co_name"
 
 
 class Layer:
@@ -166,42 +158,3 @@ def within(layer: Layer | None) -> Iterator[None]:
         yield
     finally:
         AMBIENT.set(before)
-
-
-def propagate(function: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a function so that it runs with the current context and journey in other threads.
-
-    Asyncio tasks inherit the context, but threads and executors need `propagate`::
-
-        executor.submit(propagate(work), order)
-        threading.Thread(target=propagate(work)).start()
-
-    Args:
-        function: A function or coroutine function. Several threads can call the wrapped function at
-            the same time.
-
-    Raises:
-        TypeError: `function` is a generator function. The body of a generator would run in the
-            context of the code that iterates over the generator.
-    """
-    with loading:
-        from voyage_logger._logger.callables import body_of, is_async  # noqa: PLC0415 - rarely used
-
-    layer = AMBIENT.get()
-
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with within(layer):
-            return function(*args, **kwargs)
-
-    async def run_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-        with within(layer):
-            return await function(*args, **kwargs)  # type: ignore[misc]
-
-    if is_async(function):
-        return functools.wraps(function)(run_async)  # type: ignore[return-value]
-    if str(getattr(body_of(function), "__module__", "")).startswith(_PACKAGE):
-        # If `function` is a log method, the field `method_name` would contain "run". To avoid this,
-        # give the code of `run` the name of the function that calls `propagate`.
-        name: Any = {_CODE_NAME: getattr(sys._getframe(1).f_code, _CODE_NAME)}  # noqa: SLF001
-        run.__code__ = run.__code__.replace(**name)
-    return functools.wraps(function)(run)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.levels import ERROR, INFO, WARN
@@ -24,15 +24,16 @@ from voyage_logger._logger.context import AMBIENT, Layer, Scope, merged, within
 from voyage_logger._logger.ticketed_errors import Ticketed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import FrameType
+    from typing import TypeVar
 
     from typing_extensions import Unpack
 
     from voyage_logger._entry.log_fields import LogFields
     from voyage_logger._logger.log_call import LogCalls
 
-F = TypeVar("F", bound=Callable[..., Any])
+    F = TypeVar("F", bound=Callable[..., Any] | classmethod[Any, Any, Any])
 
 _OUTCOMES = {
     "completed": (INFO, JOURNEY_COMPLETED),
@@ -83,7 +84,8 @@ class Journey(Scope):
         self._run_fields = self._fields
 
     def __repr__(self) -> str:
-        return f"<Journey {self._fields['event_flow_name']!r}>"
+        fields = getattr(self, "_fields", {})  # An error report can show an incomplete journey.
+        return f"<Journey {fields.get('event_flow_name')!r}>"
 
     def step(self, name: object) -> None:
         """Add a step with the current time to the timeline.
@@ -123,12 +125,23 @@ class Journey(Scope):
     def __call__(self, function: F) -> F:
         """Decorate a function or coroutine function, so that each call is a separate run.
 
+        If the call returns a coroutine or a generator, the run ends when the coroutine or generator
+        ends. If the call returns a context manager of `contextlib`, the run ends when the `with`
+        block ends. A `staticmethod` and a `classmethod` can also be decorated.
+
         Raises:
-            TypeError: `function` is a generator function. The code that iterates over the generator
-                would also log with the journey's fields.
+            TypeError: `function` cannot be called, or is a generator function. The code that
+                iterates over the generator would also log with the journey's fields.
         """
         with loading:
+            from voyage_logger._logger.callables import decorated  # noqa: PLC0415 - rarely used
+
+        return cast("F", decorated(function, self._decorated))
+
+    def _decorated(self, function: Any) -> Any:
+        with loading:
             from voyage_logger._logger.callables import is_async, name_of  # noqa: PLC0415 - rarely used
+            from voyage_logger._logger.ongoing_calls import carry_for  # noqa: PLC0415 - rarely used
 
         name = name_of(function)
 
@@ -140,8 +153,12 @@ class Journey(Scope):
             except BaseException as error:
                 self._leave(error, None, name)
                 raise
-            self._leave(None, None, name)
-            return result
+            carry = carry_for(result)
+            if carry is None:
+                self._leave(None, None, name)
+                return result
+            layer = self._pop()
+            return carry(result, layer, partial(self._end, layer, None, name), self)
 
         @functools.wraps(function)
         async def run_async(*args: Any, **kwargs: Any) -> Any:
@@ -154,7 +171,7 @@ class Journey(Scope):
             self._leave(None, None, name)
             return result
 
-        return cast("F", run_async if is_async(function) else run)
+        return run_async if is_async(function) else run
 
     def _begin(self, outer: Layer | None) -> Layer:
         """Begin the run. Return a layer with the fields for all entries inside the run."""
@@ -182,12 +199,22 @@ class Journey(Scope):
         self, error: BaseException | None, frame: FrameType | None, method_name: str | None = None
     ) -> None:
         """End the innermost run of this journey, and write the run's closing entry."""
-        layer = self._pop()
+        self._end(self._pop(), frame, method_name, error)
+
+    @staticmethod
+    def _end(
+        layer: Layer | None,
+        frame: FrameType | None,
+        method_name: str | None,
+        error: BaseException | None,
+    ) -> None:
+        """Write the closing entry of the run that has left `layer`."""
         run = None if layer is None else layer.journey
-        if not isinstance(run, Journey):
-            return  # `__exit__` was called more often than `__enter__`.
-        with within(layer):
-            run._close(error, frame, method_name)  # noqa: SLF001 - an object of this class
+        if isinstance(
+            run, Journey
+        ):  # Otherwise, `__exit__` was called more often than `__enter__`.
+            with within(layer):
+                run._close(error, frame, method_name)  # noqa: SLF001 - an object of this class
 
     def _close(
         self, error: BaseException | None, frame: FrameType | None, method_name: str | None

@@ -136,7 +136,7 @@ class LogCalls:
                 self.counts.echoed += 1
                 return
             if args:
-                message, fields = _with_args(message, args, fields)
+                message, fields = fill_in(message, args, fields)
             layer, timeline = _get_ambient(), None
             if layer is not None or self.bound:
                 fields, timeline = self._surrounded(fields, layer)
@@ -286,7 +286,7 @@ class LogCalls:
         return entry
 
 
-def _with_args(
+def fill_in(
     message: object, args: tuple[object, ...], fields: dict[str, Any]
 ) -> tuple[object, dict[str, Any]]:
     """Return the message with its arguments, and the fields, of which keywords take precedence."""

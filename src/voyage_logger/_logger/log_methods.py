@@ -1,13 +1,15 @@
 """The log methods of `VoyageLogger`, one for each level.
 
 What must stay true: each method calls `_log_call` directly, because `LogCalls.log` goes two frames
-up the stack to find the function of the app.
+up the stack to find the function of the app. If a subclass overrides `log()`, the other log methods
+call the `log()` of the subclass. The log methods of all other classes do not become slower.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.levels import CRITICAL, DEBUG, ERROR, INFO, LEVELS, WARN, rank_of
 from voyage_logger._entry.field_conversion import keep
 from voyage_logger._entry.json_data import clip
@@ -19,14 +21,36 @@ if TYPE_CHECKING:
 
     from voyage_logger._base.diagnostics import Diagnostics
     from voyage_logger._entry.log_fields import LeveledFields, LogFields
-    from voyage_logger._logger.log_call import Log
+    from voyage_logger._logger.log_call import Log, LogCalls
+    from voyage_logger._logger.overridden_log import OverriddenLog
 
 
 class LogMethods:
     """The log methods of `VoyageLogger`."""
 
-    _log_call: Log
+    _calls: LogCalls
+    _log_at: Log  # Handles a call of `log`.
+    _overridden: OverriddenLog
     _diagnostics: Diagnostics
+
+    def _connect(self, calls: LogCalls) -> None:
+        """Make the log methods use `calls`. Each new logger and each bound logger is connected."""
+        self._calls = calls
+        if type(self).log is LogMethods.log:
+            self._log_call = self._log_at = calls.log  # type: ignore[method-assign]
+            return
+        with loading:
+            from voyage_logger._logger.overridden_log import OverriddenLog  # noqa: PLC0415 - rarely used
+
+        self._overridden = OverriddenLog(calls, type(self))
+        self._log_at = self._overridden.log
+
+    def _log_call(self, rank: int, message: object, args: tuple[object, ...], fields: Any) -> None:
+        """Pass a call of `info` or another level method to the `log` of a subclass.
+
+        In a class that does not override `log`, an attribute of the instance hides this method.
+        """
+        self._overridden.ask(self.log, rank, message, args, fields)
 
     def debug(
         self, message: object = MISSING, /, *args: object, **fields: Unpack[LogFields]
@@ -100,7 +124,7 @@ class LogMethods:
         given: Any = fields
         if level is MISSING:
             level = given.pop("level", LEVELS[INFO])
-        self._log_call(self._rank(level, given), message, args, given)
+        self._log_at(self._rank(level, given), message, args, given)
 
     def _rank(self, level: object, fields: dict[str, Any]) -> int:
         try:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import weakref
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.frozen import replace
-from voyage_logger._base.levels import WARN
 from voyage_logger._base.pickling import Restorable, without_secrets
 from voyage_logger._base.rules import a_flag, seconds
 from voyage_logger._base.settings import KIB, MIB
-from voyage_logger._delivery.pipeline import FLUSH_TIMEOUT, Pipeline
-from voyage_logger._entry.encoding import encode
-from voyage_logger._entry.factory import EntryFactory
-from voyage_logger._entry.redaction import DEFAULT_REDACTED_KEYS, Redaction
+from voyage_logger._delivery.pipeline import FLUSH_TIMEOUT
+from voyage_logger._entry.redaction import DEFAULT_REDACTED_KEYS
+from voyage_logger._logger.assembly import assemble
 from voyage_logger._logger.context import ContextMethods
 from voyage_logger._logger.journey import JourneyMethods
-from voyage_logger._logger.log_call import CallCounts, LogCalls
 from voyage_logger._logger.log_methods import LogMethods
 from voyage_logger._logger.options import a_transport, settings_from
+from voyage_logger._logger.readable_settings import ReadableSettings
 from voyage_logger.transports import Transport, endpoint_from, missing
 
 if TYPE_CHECKING:
@@ -35,6 +31,7 @@ if TYPE_CHECKING:
     from voyage_logger._base.errors import VoyageError
     from voyage_logger._base.settings import Settings
     from voyage_logger._base.stats import FlushResult, Stats
+    from voyage_logger._delivery.pipeline import Pipeline
     from voyage_logger._entry.log_fields import LogFields
     from voyage_logger._logger.log_call import BeforeSend
     from voyage_logger.transports import BaseTransport
@@ -43,7 +40,7 @@ _CONSOLE_INTERVAL = 0.1  # In seconds. Printed entries must appear quickly.
 _PRINTED = "entries are printed here and sent nowhere"
 
 
-class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
+class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods, ReadableSettings):
     """Sends log entries to the Voyage AI Logs API from a background thread, the worker.
 
     A log call accepts any value, never raises an exception and never waits for the network. The
@@ -149,7 +146,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         arguments = without_secrets(locals())
         a_flag("strict", strict)
         a_transport("transport", transport)
-        settings = settings_from(**arguments)
+        self._settings = settings = settings_from(**arguments)
         endpoint = endpoint_from(api_key, api_secret, base_url, timeout=timeout, compress=compress)
         self._diagnostics = Diagnostics(settings.on_error)
         self._missing = missing(endpoint) if transport is None and endpoint.problems else None
@@ -159,13 +156,15 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
             settings, transport = self._for_console(settings)
         elif transport is None:
             transport = Transport(api_key, api_secret, base_url, timeout=timeout, compress=compress)
-        self._settings, self._transport = settings, transport
-        self._calls, self._pipeline = _parts(settings, transport, self._diagnostics)
-        self._log_call = self._calls.log
+        self._transport, self._base_url = transport, endpoint.base_url
+        calls, self._pipeline = assemble(settings, transport, self._diagnostics)
+        self._connect(calls)
         self._unbound: VoyageLogger | None = None  # In a bound logger, the original logger.
         self._remember(VoyageLogger.__init__, arguments)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_pipeline"):  # An error report can show a logger in its constructor.
+            return f"<{type(self).__name__} that is not complete>"
         settings = self._settings
         return f"VoyageLogger({settings.app_name!r}, {settings.environment!r}, {self._transport!r})"
 
@@ -181,8 +180,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         """
         child = object.__new__(type(self))
         vars(child).update(vars(self))
-        child._calls = self._calls.bind(dict(fields))
-        child._log_call = child._calls.log
+        child._connect(self._calls.bind(dict(fields)))
         child._unbound = self._unbound or self
         return child
 
@@ -303,42 +301,9 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         return replace(settings, flush_interval=interval, spool_dir=None), ConsoleTransport()
 
 
-def _parts(
-    settings: Settings, transport: BaseTransport, diagnostics: Diagnostics
-) -> tuple[LogCalls, Pipeline]:
-    """Make the two parts of a logger: its `LogCalls` and the pipeline that delivers entries."""
-    redaction = Redaction(settings.redact, partial(getattr, transport, "secrets", ()))
-    factory = EntryFactory(
-        settings.app_name, settings.environment, timestamps=settings.timestamps, mask=redaction.mask
-    )
-    counts = CallCounts()
-    pipeline = Pipeline(
-        settings,
-        transport,
-        diagnostics,
-        make_notice=partial(_notice, factory, settings.max_entry_bytes),
-        on_fork=partial(_reset, factory, counts),
-    )
-    calls = LogCalls(settings, pipeline, factory, counts, diagnostics, redaction)
-    # The worker stops when the logger, its bound loggers and its journeys have been freed.
-    weakref.finalize(calls.shared, pipeline.stop_when_empty).atexit = False
-    return calls, pipeline
-
-
 def pipeline_of(logger: VoyageLogger) -> Pipeline:
     """Return the pipeline of a logger. The pipeline stops when the logger is garbage-collected."""
     return logger._pipeline  # noqa: SLF001 - the public class hides its pipeline
-
-
-def _notice(factory: EntryFactory, max_bytes: int, fields: dict[str, Any]) -> bytes:
-    """Return the bytes of an entry that reports lost entries."""
-    return encode(factory.build(WARN, fields.pop("message"), fields), max_bytes)
-
-
-def _reset(factory: EntryFactory, counts: CallCounts) -> None:
-    """Reset the entry ids and the counts in a forked child."""
-    factory.reset()
-    counts.reset()
 
 
 def _bind(logger: VoyageLogger, fields: dict[str, Any]) -> VoyageLogger:

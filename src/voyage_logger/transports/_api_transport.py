@@ -121,8 +121,8 @@ class Transport(Restorable, BaseTransport):
         self._session: Session | None = None
 
     def __repr__(self) -> str:
-        if "_endpoint" not in vars(self):  # The constructor has raised an error.
-            return "Transport()"
+        if not hasattr(self, "_endpoint"):  # An error report can show it in its constructor.
+            return f"<{type(self).__name__} that is not complete>"
         return f"Transport(base_url={self._endpoint.base_url!r})"
 
     # Each log call reads this property, so the property must be fast: it runs only C code.
