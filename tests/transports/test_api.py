@@ -124,6 +124,79 @@ def test_token_is_renewed_before_it_expires(life: float, earliest: float, latest
         transport.close()
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(status=503), Fault(status=429), Fault(status=401), Fault(reset="before")],
+    ids=["outage", "limit", "refusal", "reset"],
+)
+def test_failed_renewal_of_a_valid_token_stops_no_delivery(
+    capfd: pytest.CaptureFixture[str], fault: Fault
+) -> None:
+    """If a renewal fails while the token is valid, batches go on with the token."""
+    clock = Clock()
+    with DevServer(clock=clock) as server:
+        transport = transport_to(server, clock=clock)
+        assert transport.send([ENTRY])
+        expires_at = clock.now + 3600
+        server.script_sign_in(*[fault] * 100)
+        clock.now = expires_at - 290
+        for _ in range(29):  # A batch every ten seconds. Renewals are at least 30 seconds apart.
+            assert transport.send([ENTRY])
+            transport.warm_up()
+            clock.now += 10
+        tried = sign_ins(server) - 1
+        assert 5 <= tried <= 20
+        clock.now = expires_at
+        outcome = transport.send([ENTRY])
+        assert (bool(outcome), outcome.is_sign_in) == (False, True)
+        assert sign_ins(server) == tried + 2
+        transport.close()
+    assert capfd.readouterr().err.count("cannot be renewed") == (fault.status == 401)
+
+
+def test_renewal_that_works_again_replaces_the_token(server: DevServer) -> None:
+    """After a failed renewal, a later renewal obtains a new token before the old one expires."""
+    clock = Clock()
+    transport = transport_to(server, clock=clock)
+    assert transport.send([ENTRY])
+    clock.now += 3600 - 290
+    server.script_sign_in(Fault(status=503))
+    assert transport.send([ENTRY])
+    clock.now += 60
+    assert transport.send([ENTRY])
+    assert (sign_ins(server), transport.sign_ins) == (3, 2)
+    transport.close()
+
+
+def test_renewal_waits_as_long_as_the_server_asks(server: DevServer) -> None:
+    """If the answer to a failed renewal has `Retry-After`, no renewal is tried before that time."""
+    clock = Clock()
+    transport = transport_to(server, clock=clock)
+    assert transport.send([ENTRY])
+    clock.now += 3600 - 290
+    server.script_sign_in(Fault(status=429, headers={"Retry-After": "200"}))
+    assert transport.send([ENTRY])
+    clock.now += 199
+    assert transport.send([ENTRY])
+    assert sign_ins(server) == 2
+    clock.now += 2
+    assert transport.send([ENTRY])
+    assert sign_ins(server) == 3
+    transport.close()
+
+
+def test_short_time_is_not_spent_on_a_renewal(server: DevServer) -> None:
+    """If an attempt has a time limit and the token is valid until then, the batch is sent first."""
+    clock = Clock()
+    transport = transport_to(server, clock=clock)
+    assert transport.send([ENTRY])
+    clock.now += 3600 - 290
+    server.script_sign_in(Fault(hang=True))
+    assert transport.send([ENTRY], time_limit=5)
+    assert sign_ins(server) == 1
+    transport.close()
+
+
 @pytest.mark.parametrize("odd", [OMIT, None, "3600", True, 0, -5, [], {}])
 def test_odd_expires_in_counts_as_an_hour(odd: object) -> None:
     """If `expires_in` is missing or invalid, the token counts as valid for one hour."""

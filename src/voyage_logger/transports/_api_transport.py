@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,7 @@ class Transport(Restorable, BaseTransport):
         # so that other threads wait for the new token.
         self._lock = threading.Lock()
         self._token: Token | None = None
+        self._next_renewal = -inf  # Before this monotonic time, do not renew a valid token.
         self._session: Session | None = None
 
     def __repr__(self) -> str:
@@ -126,10 +128,11 @@ class Transport(Restorable, BaseTransport):
         return self._endpoint.base_url
 
     def warm_up(self) -> None:
-        with self._lock:
-            is_valid = self._token is not None and self._clock() < self._token.renew_at
-        if not is_valid and not self._endpoint.problems:  # `send` reports problems.
-            self.sign_in()
+        if self._endpoint.problems:  # `send` reports problems.
+            return
+        found = self._valid_token(None)
+        if isinstance(found, Outcome):
+            raise error_of(found)
 
     def sign_in(self) -> None:
         """Obtain a new token, even if the present token is still valid.
@@ -165,14 +168,9 @@ class Transport(Restorable, BaseTransport):
         if isinstance(entries, (bytes, str, Mapping)):
             raise TypeError(f"entries must be a list of entries, not one {type(entries).__name__}")
         end = None if time_limit is None else self._clock() + time_limit
-        with self._lock:
-            token = self._token
-            if token is None or self._clock() >= token.renew_at:
-                failure = self._obtain_token(time_limit)
-                if failure is not None:
-                    return failure
-                token = self._token
-        assert token is not None  # noqa: S101 - The type checker cannot see that a successful sign-in sets the token.
+        token = self._valid_token(time_limit)
+        if isinstance(token, Outcome):
+            return token
         headers = {"Content-Type": "application/json"}
         body = _body(entries)
         if self._endpoint.compress:
@@ -201,6 +199,42 @@ class Transport(Restorable, BaseTransport):
         if session is not None:
             session.close()
 
+    def _valid_token(self, time_limit: float | None) -> Token | Outcome:
+        """Return a valid token. Sign in if needed, and return the outcome of a failed sign-in."""
+        with self._lock:
+            if self._is_token_due(time_limit):
+                failure = self._obtain_token(time_limit)
+                if failure is not None and not self._can_renew_later(failure):
+                    return failure
+            token = self._token
+        assert token is not None  # noqa: S101 - The type checker cannot see that a successful sign-in sets the token.
+        return token
+
+    def _is_token_due(self, time_limit: float | None) -> bool:
+        """Return True if the client must sign in before it sends the next batch."""
+        token, now = self._token, self._clock()
+        if token is None or now >= token.expires_at:
+            return True
+        if time_limit is not None and now + time_limit < token.expires_at:
+            return False  # The time is short, so do not spend the time on a renewal.
+        return now >= max(token.renew_at, self._next_renewal)
+
+    def _can_renew_later(self, failure: Outcome) -> bool:
+        """Return True if the token is still valid after a failed sign-in. The lock must be held."""
+        token, now = self._token, self._clock()
+        if token is None or now >= token.expires_at:
+            return False
+        with loading:
+            from voyage_logger.transports._token import renewal_pause  # noqa: PLC0415 - see `_post`
+
+        remaining = token.expires_at - now
+        pause = max(renewal_pause(remaining, self._random), failure.retry_after or 0.0)
+        self._next_renewal = now + pause
+        if failure.kind is Kind.BLOCKED:
+            until = f"the present token is valid for {remaining:.0f} s more"
+            Diagnostics().say("renewal", f"{until}, but cannot be renewed: {failure.detail}")
+        return True
+
     def _obtain_token(self, time_limit: float | None) -> Outcome | None:
         """Sign in. If the sign-in fails, return its outcome. The caller must hold the lock."""
         credentials = self._endpoint.credentials
@@ -225,7 +259,8 @@ class Transport(Restorable, BaseTransport):
             outcome = _verdict.sign_in_outcome(answer, time.time(), self._mask(self._token))
             return replace(outcome, detail=outcome.detail + self._hint(answer.status))
         value, life = found
-        self._token = _token.Token(value, asked_at + _token.renewal(life, self._random))
+        renew_at = asked_at + _token.renewal(life, self._random)
+        self._token = _token.Token(value, renew_at, asked_at + life)
         # Also mask the previous token, because this token might still be valid.
         self._secrets = Secrets((*self.secrets[:2], value, *self.secrets[2:3]))
         self.sign_ins += 1

@@ -22,14 +22,22 @@ if TYPE_CHECKING:
 # classes renew a token 300 seconds before the token expires.
 RENEWAL = 300.0
 RENEWAL_SHARE = 0.2  # Renew a token with a short lifetime after 60 % to 80 % of the lifetime.
+# If a renewal fails, the next renewal waits for 30 to 60 seconds. The pause is at most a quarter of
+# the time until the token expires, so the client tries several times before the token expires.
+_RENEWAL_PAUSE = 60.0
+_PAUSE_SHARE = 0.25
 
 
 @frozen
 class Token:
-    """An access token. `renew_at` is the monotonic time at which the client renews the token."""
+    """An access token. `renew_at` is the monotonic time at which the client renews the token.
+
+    From the monotonic time `expires_at` on, the server refuses the token.
+    """
 
     value: str
     renew_at: float
+    expires_at: float = inf
 
     def __repr__(self) -> str:
         return f"Token(renew_at={self.renew_at!r})"
@@ -63,3 +71,11 @@ def renewal(life: float, random: Callable[[], float]) -> float:
     would always renew their tokens at the same time.
     """
     return life - min(RENEWAL, life * RENEWAL_SHARE) * (1 + random())
+
+
+def renewal_pause(remaining: float, random: Callable[[], float]) -> float:
+    """Return the seconds until the next renewal, after a renewal of a valid token has failed.
+
+    `remaining` is the number of seconds until the token expires.
+    """
+    return min(_RENEWAL_PAUSE, remaining * _PAUSE_SHARE) * (1 + random()) / 2
