@@ -171,3 +171,23 @@ class TestWords:
         body = b'{"error":' + b"9" * 10_000 + b"}"
 
         assert batch_outcome(answer(422, body), NOW).kind is Kind.REFUSED
+
+
+class TestRetryAfterDate:
+    """The time of the answer is read from the answer, because the client's clock can be wrong."""
+
+    LATER = "Wed, 21 Oct 2026 07:28:30 GMT"
+
+    @pytest.mark.parametrize("skew", [-3600.0, 0.0, 3600.0])
+    def test_is_compared_with_the_date_of_the_answer(self, skew: float) -> None:
+        """A date in `Retry-After` gives the same pause, even if the client's clock is wrong."""
+        found = Answer(503, "", self.LATER, None, b"", "Wed, 21 Oct 2026 07:28:00 GMT")
+        now = 1_792_567_680.0 + skew
+        assert batch_outcome(found, now).retry_after == 30
+        assert sign_in_outcome(found, now).retry_after == 30
+
+    @pytest.mark.parametrize("date", [None, "", "yesterday", "Wed, 99 Oct 2026 07:28:00 GMT"])
+    def test_is_compared_with_the_client_s_clock_otherwise(self, date: str | None) -> None:
+        """If the answer has no valid `Date`, a date in `Retry-After` is read by the own clock."""
+        found = Answer(503, "", self.LATER, None, b"", date)
+        assert batch_outcome(found, 1_792_567_680.0).retry_after == 30

@@ -10,6 +10,7 @@ write your own transport, for example for Kafka: define a subclass of `BaseTrans
     _endpoint           the URL and the credentials
     _token              an access token, and when it is renewed
     _session            the HTTP session; the only file that imports `requests`
+    _response           the head of an HTTP answer, even if the head has errors
     _verdict            the meaning of an HTTP answer
     _console_transport  ConsoleTransport: lines on stderr, for a logger without credentials
 """

@@ -12,7 +12,6 @@ import queue
 import re
 import ssl
 from collections import deque
-from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,9 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from voyage_logger._base.clock import monotonic
+from voyage_logger._base.fork_locks import loading
 from voyage_logger._version import __version__
+from voyage_logger.transports._response import FinalResponse
 from voyage_logger.transports._verdict import Answer
 
 if TYPE_CHECKING:
@@ -34,10 +35,7 @@ if TYPE_CHECKING:
 _USER_AGENT = f"voyage-logger/{__version__}"
 _BODY_LIMIT = 64 * 1024  # 64 KiB are enough: tokens and error messages have only about 2 KiB.
 _PIECE = 4096
-# Answers with these statuses are interim answers. The range begins at 102: `http.client` itself
-# skips status 100, and after status 101 the connection no longer uses HTTP.
-_INTERIM = range(102, 200)
-_MOST_INTERIM = 100  # Without this limit, a server could send interim answers forever.
+_GZIP_OR_ZLIB = 47  # With this argument, zlib recognizes both formats.
 
 # These failures happen before a request is sent. Each retry fails until the settings change.
 _PERMANENT = (
@@ -68,6 +66,7 @@ class Session:
     def __init__(self) -> None:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = _USER_AGENT
+        self._session.headers["Accept-Encoding"] = "identity"  # Answers are short.
         # Do not accept cookies: a cookie could make a load balancer always choose the same server.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # urllib3 must not repeat requests, because only the worker decides when to try again.
@@ -106,6 +105,7 @@ class Session:
                     retry_after=response.headers.get("Retry-After"),
                     location=response.headers.get("Location"),
                     body=_body(response, timeout[1]),
+                    date=response.headers.get("Date"),
                 )
         except (exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(error) from None
@@ -137,23 +137,8 @@ def _amend_pools(manager: PoolManager) -> PoolManager:
 
 def _amended(pool: Any) -> Any:
     connection = pool.ConnectionCls
-    connection = type(connection.__name__, (connection,), {"response_class": _FinalResponse})
+    connection = type(connection.__name__, (connection,), {"response_class": FinalResponse})
     return type(pool.__name__, (pool,), {"QueueCls": _Idle, "ConnectionCls": connection})
-
-
-class _FinalResponse(HTTPResponse):
-    """An HTTP response that skips all interim answers. `http.client` skips only status 100.
-
-    If status 102 or 103 counted as the final answer, the client would send the batch again.
-    """
-
-    def begin(self) -> None:
-        for _ in range(_MOST_INTERIM):
-            super().begin()
-            if self.status not in _INTERIM:
-                return
-            self.headers = self.msg = None  # type: ignore[assignment] # `begin` reads nothing if these are set.
-        raise HTTPException(f"more than {_MOST_INTERIM} interim answers")
 
 
 class _Idle:
@@ -205,12 +190,32 @@ def _body(response: requests.Response, time_limit: float) -> bytes:
     # Ignore failures: the status is already known, and a retry could deliver the batch twice.
     with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
         while size < _BODY_LIMIT and monotonic() < end:
-            piece = read(_PIECE, decode_content=True)
+            # urllib3 must not decompress: before version 2.6, 64 KiB could become gigabytes.
+            piece = read(_PIECE, decode_content=False)
             if not piece:
                 break
             pieces.append(piece)
             size += len(piece)
-    return b"".join(pieces)
+    return _plain(b"".join(pieces), response.headers.get("Content-Encoding", ""))
+
+
+def _plain(body: bytes, encoding: str) -> bytes:
+    """Decompress a body, and return at most `_BODY_LIMIT` bytes of the result.
+
+    Some servers compress an answer although the client asks for `identity`.
+    """
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return body
+    if name not in ("gzip", "x-gzip", "deflate"):
+        return b""
+    with loading:
+        import zlib  # noqa: PLC0415 - This import is rarely needed.
+
+    try:
+        return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, _BODY_LIMIT)
+    except zlib.error:
+        return b""
 
 
 def _failure(error: Exception) -> RequestFailed:
