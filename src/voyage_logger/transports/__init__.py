@@ -9,6 +9,7 @@ write your own transport, for example for Kafka: define a subclass of `BaseTrans
     _api_transport      Transport: sign-in, token, and one attempt to send a batch to the Logs API
     _endpoint           the URL and the credentials
     _token              an access token, and when it is renewed
+    _waits              the pauses that the server has asked for
     _session            the HTTP session; the only file that imports `requests`
     _response           the head of an HTTP answer, even if the head has errors
     _verdict            the meaning of an HTTP answer

@@ -25,6 +25,7 @@ from voyage_logger._entry.redaction import MASK, Secrets
 from voyage_logger.transports._base_transport import LEAST_TIME, BaseTransport
 from voyage_logger.transports._endpoint import endpoint_from, missing
 from voyage_logger.transports._outcome import Kind, Outcome, error_of
+from voyage_logger.transports._waits import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,6 +99,7 @@ class Transport(Restorable, BaseTransport):
     ) -> None:
         self._endpoint = endpoint
         self._clock = clock
+        self._waits = Waits(clock)
         self.reset()
         self._remember(Transport.__init__, arguments)
 
@@ -154,10 +156,14 @@ class Transport(Restorable, BaseTransport):
     ) -> Outcome:
         """Make one attempt to send a batch. If there is no valid token, sign in first.
 
+        If the server has asked for a pause with `Retry-After`, no request is made before the end of
+        the pause. Then `retry_after` of the outcome is the rest of the pause.
+
         Args:
             entries: Encoded entries or dicts. This method encodes dicts as a logger encodes them.
             time_limit: A limit in seconds for connecting and for each read. If a sign-in is
-                needed, less time is left for the batch. With None, only `timeout` applies.
+                needed, less time is left for the batch. With None, only `timeout` applies. With a
+                time limit, the attempt is made even during a pause.
 
         Returns:
             The outcome for the whole batch, even if the network fails.
@@ -189,6 +195,7 @@ class Transport(Restorable, BaseTransport):
             from voyage_logger.transports._verdict import batch_outcome  # noqa: PLC0415 - see `_post`
 
         outcome = batch_outcome(answer, time.time(), self._mask(token))
+        self._waits.note(wire.BATCH_PATH, outcome)
         if outcome.kind is Kind.UNAUTHORIZED:
             self._forget(token)
         return outcome
@@ -257,7 +264,8 @@ class Transport(Restorable, BaseTransport):
         found = _token.token_in(answer)
         if found is None:
             outcome = _verdict.sign_in_outcome(answer, time.time(), self._mask(self._token))
-            return replace(outcome, detail=outcome.detail + self._hint(answer.status))
+            outcome = replace(outcome, detail=outcome.detail + self._hint(answer.status))
+            return self._waits.note(wire.SIGN_IN_PATH, outcome)
         value, life = found
         renew_at = asked_at + _token.renewal(life, self._random)
         self._token = _token.Token(value, renew_at, asked_at + life)
@@ -290,6 +298,9 @@ class Transport(Restorable, BaseTransport):
         with loading:  # This module is imported late, because it imports `requests`, which is slow.
             from voyage_logger.transports import _session  # noqa: PLC0415 - The import is slow.
 
+        # With a time limit, the process ends soon, so the worker decides whether to try again.
+        if time_limit is None and (held := self._waits.held(path)) is not None:
+            return held
         session = self._session
         if session is None:
             self._warn_if_exposed()
