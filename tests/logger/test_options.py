@@ -330,6 +330,9 @@ class TestGoodArguments:
             ("http://127.0.0.1", False),
             ("http://127.9.9.9", False),
             ("http://[::1]:80", False),
+            ("http://[::ffff:127.0.0.1]", False),
+            ("http://app.localhost.:80", False),
+            ("http://notlocalhost", True),
         ],
     )
     def test_of_a_url_are_exposed_in_the_clear(self, url: str, *, exposed: bool) -> None:

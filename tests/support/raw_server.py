@@ -20,17 +20,20 @@ class RawServer:
     Attributes:
         connections: The number of connections that clients have opened.
         requests: The number of requests that have arrived.
+        is_silent: If True, the server closes the connection instead of sending an answer.
         heads: The headers of each request.
     """
 
     def __init__(self, answer: bytes, *, closes: bool = False) -> None:
         self._answer = answer
         self._closes = closes
+        self.is_silent = False
         self.heads: list[http.client.HTTPMessage] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets = [self._listener]
         self._threads = [threading.Thread(target=self._accept)]
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
 
     @property
     def connections(self) -> int:
@@ -67,8 +70,10 @@ class RawServer:
         with client, contextlib.suppress(OSError), client.makefile("rb") as stream:
             while stream.readline():
                 headers = http.client.parse_headers(stream)
-                stream.read(int(headers["Content-Length"]))
+                stream.read(int(headers["Content-Length"] or 0))
                 self.heads.append(headers)
+                if self.is_silent:
+                    return
                 client.sendall(self._answer)
                 if self._closes:
                     return

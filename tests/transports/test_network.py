@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
 
 from tests.support.loggers import until
+from tests.support.raw_server import RawServer
 from tests.support.relay import Relay
 from voyage_logger import ConnectionFailed, Kind, Transport, VoyageLogger
-from voyage_logger.devserver import DevServer, Fault, redirect
+from voyage_logger.devserver import DevServer, redirect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 KEY, SECRET = "planted-key-4711", "planted-secret-4712"
 ENTRY = {"message": "x", "level": "info", "app_name": "app", "environment": "test"}
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+FAR = "192.0.2.1"  # The address of a machine that does not exist: see RFC 5737.
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -65,64 +68,133 @@ def transport_to(url: str) -> Transport:
 # The tests of proxies follow.
 
 
+@pytest.fixture
+def origin() -> Iterator[RawServer]:
+    """Start a server that accepts everything. Proxies reach it under the address of `FAR`."""
+    body = b'{"data":[{"access_token":"planted-token-4713"}]}'
+    with RawServer(
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def _far_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connect to this machine if the client itself connects to `FAR`."""
+    real = socket.getaddrinfo
+
+    def found(host: Any, *args: Any, **kwargs: Any) -> Any:
+        return real("127.0.0.1" if host == FAR else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+
+
 def test_proxy_of_the_environment_is_used(
-    server: DevServer, monkeypatch: pytest.MonkeyPatch
+    origin: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client uses a proxy from the environment. Only the proxy gets the proxy's credentials."""
     with Relay() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://somebody:planted-password@127.0.0.1:{proxy.port}")
-        transport = transport_to(server.url)
+        transport = transport_to(f"http://{FAR}:{origin.port}")
         assert transport.send([ENTRY])
         transport.close()
-    assert b"POST http://127.0.0.1" in proxy.seen
+    assert f"POST http://{FAR}".encode() in proxy.seen
     assert b"Proxy-Authorization: Basic" in proxy.seen
-    assert server.count() == 1
+    assert origin.requests == 2
 
 
-@pytest.mark.parametrize("bypass", ["127.0.0.1", "*", "127.0.0.0/8"])
+@pytest.mark.parametrize("bypass", [FAR, "*", "192.0.2.0/24"])
+@pytest.mark.usefixtures("_far_is_near")
 def test_no_proxy_is_honored(
-    server: DevServer, monkeypatch: pytest.MonkeyPatch, bypass: str
+    origin: RawServer, monkeypatch: pytest.MonkeyPatch, bypass: str
 ) -> None:
     """If the server's host is in NO_PROXY, no proxy is used."""
     with Relay() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.setenv("NO_PROXY", bypass)
-        transport = transport_to(server.url)
+        transport = transport_to(f"http://{FAR}:{origin.port}")
         assert transport.send([ENTRY])
         transport.close()
-    assert (proxy.connections, server.count()) == (0, 1)
+    assert (proxy.connections, origin.requests) == (0, 2)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_proxy_is_never_used_for_this_machine(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch, host: str, variable: str
+) -> None:
+    """If the server runs on this machine, no proxy of the environment is used."""
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    transport = transport_to(f"http://{host}:{server.port}")
+    assert transport.send([ENTRY])
+    transport.close()
+    assert server.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("http://127.0.0.1:9", "127.0.0.1:9"),
+        ("127.0.0.1:9", "127.0.0.1:9"),
+        ("http://somebody:PASSWORD@127.0.0.1:9/", "127.0.0.1:9"),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_failing_proxy_is_named(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, proxy: str, shown: str
+) -> None:
+    """If a proxy cannot be reached, the outcome names the server and the proxy."""
+    monkeypatch.setenv(f"{scheme}_proxy", proxy)
+    detail = transport_to(f"{scheme}://{FAR}").send([ENTRY]).detail
+    assert detail.startswith(f"{scheme}://{FAR}: through the proxy {shown}: Connection")
+    assert "refused" in detail
+    assert "PASS" not in detail
+
+
+def test_proxy_that_refuses_a_request_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a proxy answers with an error, the outcome names the proxy."""
+    with RawServer(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n") as proxy:
+        for scheme in ("http", "https"):
+            monkeypatch.setenv(f"{scheme}_proxy", proxy.url)
+            detail = transport_to(f"{scheme}://{FAR}").send([ENTRY]).detail
+            assert f"through the proxy 127.0.0.1:{proxy.port}" in detail
+            assert "407" in detail
+
+
+@pytest.mark.usefixtures("_far_is_near")
 def test_proxy_that_comes_later_is_found_after_a_failure(
-    server: DevServer, monkeypatch: pytest.MonkeyPatch
+    origin: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a failed request, the environment variables for proxies are read again."""
-    transport = transport_to(server.url)
+    transport = transport_to(f"http://{FAR}:{origin.port}")
     assert transport.send([ENTRY])
     with Relay() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         assert transport.send([ENTRY])
         assert proxy.connections == 0
-        server.script(Fault(reset="before"))
+        origin.is_silent = True
         assert transport.send([ENTRY]).kind is Kind.TRY_AGAIN
+        origin.is_silent = False
         assert transport.send([ENTRY])
         assert proxy.connections == 1
         transport.close()
 
 
 def test_proxy_sees_nothing_of_https_but_the_host(
-    server: DevServer, tls: Relay, bundle: str, monkeypatch: pytest.MonkeyPatch
+    origin: RawServer, authority: trustme.CA, bundle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy sees no header, secret or entry of an HTTPS request."""
-    with Relay() as proxy:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(FAR).configure_cert(context)
+    with Relay() as proxy, Relay(origin.port, context) as tls:
         monkeypatch.setenv("HTTPS_PROXY", f"http://somebody:else@127.0.0.1:{proxy.port}")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
-        transport = transport_to(f"https://127.0.0.1:{tls.port}")
+        transport = transport_to(f"https://{FAR}:{tls.port}")
         assert transport.send([ENTRY])
         token = transport._token
         transport.close()
     assert token is not None
-    assert proxy.seen.startswith(f"CONNECT 127.0.0.1:{tls.port} HTTP/1.".encode())
+    assert proxy.seen.startswith(f"CONNECT {FAR}:{tls.port} HTTP/1.".encode())
     for secret in (KEY, SECRET, token.value):
         assert secret.encode() in tls.seen
         assert secret.encode() not in proxy.seen

@@ -26,7 +26,7 @@ from voyage_logger._base.wire import DEFAULT_BASE_URL
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LOOPBACK = r"localhost|::1|127(\.\d{1,3}){3}"
+_LOOPBACK = r"(.+\.)?localhost\.?|::1|(::ffff:)?127(\.\d{1,3}){3}"
 
 
 @frozen
@@ -56,11 +56,15 @@ class Endpoint:
     @property
     def is_exposed(self) -> bool:
         """True if the client would send secrets over a network without encryption."""
-        with loading:
-            from urllib.parse import urlsplit  # noqa: PLC0415 - the package's import must stay fast
+        return self.base_url.lower().startswith("http:") and not is_loopback(self.base_url)
 
-        url = urlsplit(self.base_url)
-        return url.scheme == "http" and not re.fullmatch(_LOOPBACK, url.hostname or "")
+
+def is_loopback(url: str) -> bool:
+    """Return True if the host of the URL is this machine."""
+    with loading:
+        from urllib.parse import urlsplit  # noqa: PLC0415 - the package's import must stay fast
+
+    return re.fullmatch(_LOOPBACK, urlsplit(url).hostname or "") is not None
 
 
 def endpoint_from(

@@ -20,10 +20,12 @@ import urllib3.exceptions
 from requests import exceptions
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.utils import select_proxy
 
 from voyage_logger._base.clock import monotonic
 from voyage_logger._base.fork_locks import loading
 from voyage_logger._version import __version__
+from voyage_logger.transports._endpoint import is_loopback
 from voyage_logger.transports._response import FinalResponse
 from voyage_logger.transports._verdict import Answer
 
@@ -47,6 +49,9 @@ _PERMANENT = (
     urllib3.exceptions.LocationValueError,
     ssl.SSLCertVerificationError,
 )
+
+# A host name or an IPv4 address or an IPv6 address, and perhaps a port.
+_PLACE = r"([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?"
 
 _MALFORMED = (exceptions.InvalidURL, urllib3.exceptions.LocationValueError)
 
@@ -89,9 +94,11 @@ class Session:
         secrets = _SecretHeaders(secret_headers)
         request = requests.Request("POST", url, headers=headers, data=body, auth=secrets)
         surroundings, self._surroundings = self._surroundings, None
+        via = ""
         try:
             if surroundings is None:
-                surroundings = self._session.merge_environment_settings(url, {}, True, None, None)
+                surroundings = self._settings_for(url)
+            via = proxy_name(select_proxy(url, surroundings["proxies"]))
             with self._session.send(
                 self._session.prepare_request(request),
                 timeout=timeout,
@@ -106,12 +113,23 @@ class Session:
                     location=response.headers.get("Location"),
                     body=_body(response, timeout[1]),
                     date=response.headers.get("Date"),
+                    # Through a tunnel, only the server can answer.
+                    proxy="" if url.lower().startswith("https:") else via,
                 )
         except (exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _failure(error) from None
+            raise _failure(error, via) from None
         # `requests` raises these errors if a host name or the URL of a proxy is malformed.
         except (ValueError, TypeError, LookupError) as error:
             raise RequestFailed(_brief(error), is_permanent=True) from None
+
+    def _settings_for(self, url: str) -> dict[str, Any]:
+        """Return the proxy and certificate settings of the environment for a URL.
+
+        A proxy of the environment is for other machines. If a request to this machine went through
+        such a proxy, the proxy would look for the server on the proxy's own machine.
+        """
+        settings = self._session.merge_environment_settings(url, {}, True, None, None)
+        return {**settings, "proxies": {}} if is_loopback(url) else dict(settings)
 
     def close(self) -> None:
         self._session.close()
@@ -218,12 +236,21 @@ def _plain(body: bytes, encoding: str) -> bytes:
         return b""
 
 
-def _failure(error: Exception) -> RequestFailed:
+def proxy_name(proxy: str | None) -> str:
+    """Return the host and the port of a proxy's URL, without the user name and the password."""
+    if proxy is None:
+        return ""
+    place = proxy.rpartition("@")[2].rpartition("//")[2].partition("/")[0]
+    return place if re.fullmatch(_PLACE, place) else "of the environment"
+
+
+def _failure(error: Exception, via: str) -> RequestFailed:
     chain = _chain(error)
     # If an OSError is not a RequestException, a file with certificates is missing.
     is_setup = isinstance(error, OSError) and not isinstance(error, exceptions.RequestException)
     is_permanent = is_setup or any(isinstance(link, _PERMANENT) for link in chain)
-    return RequestFailed(_brief(chain[-1]), is_permanent=is_permanent)
+    through = f"through the proxy {via}: " if via else ""
+    return RequestFailed(f"{through}{_brief(chain[-1])}", is_permanent=is_permanent)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

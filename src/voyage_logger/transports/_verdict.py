@@ -44,6 +44,7 @@ class Answer:
     location: str | None
     body: bytes  # The first part of the body, or b"" if the body could not be read.
     date: str | None = None  # The Date header, which is the time of the server's clock.
+    proxy: str = ""  # The host and port of a proxy that may have made the answer itself.
 
     def __repr__(self) -> str:  # The body can contain a token.
         return f"Answer({self.status}, {self.content_type!r})"
@@ -126,7 +127,8 @@ def _words(answer: Answer, body: dict[str, Any], mask: Callable[[str], str]) -> 
     else:
         said = mask(": ".join(parts))  # Mask first: `mask` does not find a secret that was cut.
     printable = "".join(char if char.isprintable() else " " for char in said[:_WORDS])
-    return f"HTTP {answer.status} {printable}".rstrip()
+    through = f"through the proxy {answer.proxy} " if answer.proxy else ""
+    return f"HTTP {answer.status} {through}{printable}".rstrip()
 
 
 def _wanted_pause(answer: Answer, now: float) -> float | None:
