@@ -117,3 +117,17 @@ def test_on_error_is_given_every_report() -> None:
     for error in reports:
         diagnostics.report("same", error)
     assert errors == reports
+
+
+@pytest.mark.parametrize(
+    "said", ["a\x1b]0;b\x07c", "a\rb", "a\nb", "a\u202eb", "a\ud800b", "a\x9bb"]
+)
+def test_a_line_contains_no_control_characters(
+    capfd: pytest.CaptureFixture[str], records: list[logging.LogRecord], said: str
+) -> None:
+    """Stderr and `logging` get one line, in which control characters are visible escapes."""
+    Diagnostics().say("a", said)
+    (line,) = capfd.readouterr().err.split("\n")[:-1]
+    for text in (line, records[0].getMessage()):
+        assert text.isprintable()
+        assert "\\" in text

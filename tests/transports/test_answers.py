@@ -6,14 +6,21 @@ import gzip
 import tracemalloc
 import zlib
 from math import inf
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.loggers import sign_ins
+from tests.support.loggers import sign_ins, until
 from tests.support.raw_server import RawServer
-from voyage_logger import Kind, Transport
+from voyage_logger import BaseTransport, Kind, Outcome, Transport
 from voyage_logger.devserver import DevServer, Fault
 from voyage_logger.transports._token import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.support.loggers import MakeLogger
+    from voyage_logger import VoyageError
 
 ENTRY = {"message": "x", "level": "info", "app_name": "app", "environment": "test"}
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -207,15 +214,18 @@ def test_compressed_answer_cannot_fill_the_memory(status: int) -> None:
     assert asked == ["identity"] * 2
 
 
+PACKED = gzip.compress(b'{"error":"not today"}', mtime=0)
+
+
 @pytest.mark.parametrize(
     ("body", "encoding", "text"),
     [
-        (gzip.compress(b'{"error":"not today"}'), b"gzip", "HTTP 422 not today"),
-        (gzip.compress(b'{"error":"not today"}'), b" X-GZIP", "HTTP 422 not today"),
+        (PACKED, b"gzip", "HTTP 422 not today"),
+        (PACKED, b" X-GZIP", "HTTP 422 not today"),
         (zlib.compress(b'{"error":"not today"}'), b"deflate", "HTTP 422 not today"),
         (b'{"error":"not today"}', b"identity", "HTTP 422 not today"),
         (b'{"error":"not today"}', b"gzip", "HTTP 422"),
-        (gzip.compress(b'{"error":"not today"}')[:-12], b"gzip", "HTTP 422"),
+        (PACKED[:-12], b"gzip", "HTTP 422"),
         (b"anything", b"br", "HTTP 422"),
         (b"anything", b"gzip, gzip", "HTTP 422"),
     ],
@@ -227,3 +237,76 @@ def test_compressed_answer_is_read_if_possible(body: bytes, encoding: bytes, tex
         outcome = transport.send([ENTRY])
         transport.close()
     assert (outcome.kind, outcome.detail) == (Kind.REFUSED, text)
+
+
+# The tests of texts with control characters follow.
+
+EVIL = b"\x1b]0;pwned\x07\x1b[2K\rvoyage-logger: entries are being delivered again\x1b[8m"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        EVIL + b"\r\n\r\n",
+        b"HTTP/1.1 503 " + EVIL + b"\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 " + EVIL + b"\r\n\r\n",
+    ],
+)
+def test_text_of_a_server_cannot_move_the_cursor(answer: bytes, make_logger: MakeLogger) -> None:
+    """Control characters of a server appear nowhere, neither in outcomes nor in reports."""
+    errors: list[VoyageError] = []
+    with RawServer(answer, closes=True) as server:
+        outcome = transport_to(server.url).send([ENTRY])
+        logger = make_logger(base_url=server.url, on_error=errors.append)
+        logger.info("x")
+        logger.flush(0.1)
+        until(lambda: logger.stats().last_problem)
+        problem = logger.stats().last_problem
+        logger.close(timeout=0)
+    assert outcome.detail.isprintable()
+    assert problem is not None
+    assert problem.isprintable()
+    assert [str(error).isprintable() for error in errors] == [True] * len(errors)
+    assert errors
+
+
+def test_text_of_a_proxy_cannot_move_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control characters in a proxy's answer to CONNECT do not appear in outcomes."""
+    with RawServer(b"HTTP/1.1 407 " + EVIL + b"\r\n\r\n", closes=True) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        detail = transport_to("https://192.0.2.1").send([ENTRY]).detail
+    assert "pwned" in detail
+    assert detail.isprintable()
+
+
+def test_text_of_a_custom_transport_cannot_move_the_cursor(make_logger: MakeLogger) -> None:
+    """Control characters in the outcome of a custom transport do not appear in reports."""
+    errors: list[VoyageError] = []
+
+    class Evil(BaseTransport):
+        def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
+            return Outcome(Kind.BLOCKED, EVIL.decode())
+
+    logger = make_logger(transport=Evil(), on_error=errors.append)
+    logger.info("x")
+    until(lambda: errors)
+    assert "pwned" in str(errors[0])
+    assert str(errors[0]).isprintable()
+    problem = logger.stats().last_problem
+    assert problem is not None
+    assert problem.isprintable()
+
+
+# The tests of short credentials follow.
+
+
+@pytest.mark.parametrize("credential", ["s", "e", "status", "server"])
+def test_short_credential_does_not_garble_a_message(credential: str) -> None:
+    """A credential with fewer than 7 characters is not masked, because it might be a word."""
+    body = b'{"error":"the server has another status"}'
+    head = b"HTTP/1.1 422 X\r\nContent-Length: %d\r\n\r\n"
+    with RawServer(head % len(body) + body) as server:
+        transport = Transport(credential, credential, server.url)
+        transport._token = Token("x", inf)
+        assert transport.send([ENTRY]).detail == "HTTP 422 the server has another status"
+        transport.close()

@@ -1,8 +1,8 @@
 """Report the client's own problems to stderr, to `logging`, and to the user's function `on_error`.
 
 What must stay true: a report raises no error and does not wait for stderr. A report contains no
-secrets and no entries, and a report never becomes an entry. For each cause of a report, a process
-prints at most one line per minute, unless the argument `at_once` is True.
+secrets, entries or control characters, and a report never becomes an entry. For each cause of a
+report, a process prints at most one line per minute, unless the argument `at_once` is True.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._base.feedback import apart
 from voyage_logger._base.fork_locks import loading
+from voyage_logger._base.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,7 @@ class Diagnostics:
 
         Unless `at_once` is True, stderr gets at most one line per minute for each cause.
         """
+        message = printable(message)  # A server or an app's exception may have written the text.
         _to_logging(message)
         now = self._clock()
         last = _last_said.get(cause)

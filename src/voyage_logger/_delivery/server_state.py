@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from voyage_logger._base.errors import ConnectionFailed, VoyageError
 from voyage_logger._base.frozen import replace
+from voyage_logger._base.printable import printable
 
 if TYPE_CHECKING:
     from voyage_logger._base.diagnostics import Diagnostics
@@ -66,7 +67,7 @@ class ServerState:
 
     def note_problem(self, error: VoyageError, attempt: int) -> None:
         """Report a new problem. Report a temporary problem only after three failures in a row."""
-        self.last_problem = str(error)
+        self.last_problem = printable(str(error))
         trouble = (type(error), error.status)
         is_transient = isinstance(error, ConnectionFailed) and error.is_transient
         if trouble != self._reported and not (is_transient and attempt < _QUIET_FAILURES):

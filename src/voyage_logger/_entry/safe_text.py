@@ -12,6 +12,8 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from voyage_logger._base.printable import printable as printable  # noqa: PLC0414 - for other rooms
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -166,8 +168,3 @@ def _length(value: Any, kind: type) -> int:
     """Return the length of a text or of bytes. Return 0 for values of other types."""
     base = next((base for base in _SIZED if issubclass(kind, base)), None)
     return 0 if base is None else base.__len__(value)
-
-
-def printable(text: str) -> str:
-    """Return the text. Replace each character that cannot be printed with a visible escape."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -19,9 +19,10 @@ from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.frozen import replace
 from voyage_logger._base.pickling import Restorable
+from voyage_logger._base.printable import printable
 from voyage_logger._base.settings import MIB
 from voyage_logger._entry.encoding import encode
-from voyage_logger._entry.redaction import MASK, Secrets
+from voyage_logger._entry.redaction import Redaction, Secrets
 from voyage_logger.transports._base_transport import LEAST_TIME, BaseTransport
 from voyage_logger.transports._endpoint import endpoint_from, missing
 from voyage_logger.transports._outcome import Kind, Outcome, error_of
@@ -314,7 +315,7 @@ class Transport(Restorable, BaseTransport):
         except _session.RequestFailed as failure:
             kind = Kind.BLOCKED if failure.is_permanent else Kind.TRY_AGAIN
             detail = self._mask(self._token)(f"{self._endpoint.base_url}: {failure.detail}")
-            return Outcome(kind, detail[:_DETAIL], is_sign_in=path == wire.SIGN_IN_PATH)
+            return Outcome(kind, printable(detail)[:_DETAIL], is_sign_in=path == wire.SIGN_IN_PATH)
 
     def _warn_if_exposed(self) -> None:
         if self._endpoint.is_exposed:
@@ -324,16 +325,12 @@ class Transport(Restorable, BaseTransport):
             )
 
     def _mask(self, token: Token | None) -> Callable[[str], str]:
-        """Return a function that masks secrets in a text, such as an answer of the server."""
-        secrets = [*self.secrets, *([] if token is None else [token.value])]
-        secrets.sort(key=len, reverse=True)  # A longer secret can contain a shorter secret.
+        """Return a function that masks secrets in a text, such as an answer of the server.
 
-        def mask(text: str) -> str:
-            for secret in secrets:
-                text = text.replace(secret, MASK)
-            return text
-
-        return mask
+        As in entries, a secret with fewer than 7 characters is not masked: it might be a word.
+        """
+        secrets = self.secrets if token is None else (*self.secrets, token.value)
+        return Redaction(secrets=lambda: secrets).mask
 
 
 def _body(entries: Sequence[bytes | Mapping[str, Any]]) -> bytes:

@@ -11,6 +11,7 @@ from voyage_logger._base.errors import (
     VoyageError,
 )
 from voyage_logger._base.frozen import frozen
+from voyage_logger._base.printable import printable
 
 
 class Kind(Enum):
@@ -65,11 +66,12 @@ class Outcome:
 
 def error_of(outcome: Outcome) -> VoyageError:
     """Return an error with the detail of the outcome, and with advice if a sign-in was refused."""
+    detail = printable(outcome.detail)
     if outcome.is_sign_in and outcome.status in (401, 403):
         advice = "check the API key and secret (VOYAGE_LOGS_KEY, VOYAGE_LOGS_SECRET)"
-        return AuthenticationError(f"{outcome.detail}: {advice}", outcome.status)
+        return AuthenticationError(f"{detail}: {advice}", outcome.status)
     if outcome.is_sign_in or outcome.kind is Kind.TRY_AGAIN:
-        error = ConnectionFailed(outcome.detail, outcome.status)
+        error = ConnectionFailed(detail, outcome.status)
         error.is_transient = outcome.kind is Kind.TRY_AGAIN
         return error
-    return DeliveryError(outcome.detail, outcome.status)
+    return DeliveryError(detail, outcome.status)
