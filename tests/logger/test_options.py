@@ -207,6 +207,26 @@ class TestSecrets:
         assert error.parameter == "base_url"
         assert "hunter2" not in f"{error} {error!r} {error.args} {vars(error)}"
 
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            ("hunter2-hunter2", "<a hidden value>"),
+            ("eyJhbGciOi.hunter2.xyz", "<a hidden value>"),
+            ("hunter2:443/x", "<a hidden value>"),
+            ("ftp://logs.example.com/hunter2", "ftp://logs.example.com/..."),
+            ("htps://logs.example.com", "htps://logs.example.com"),
+            ("localhost:8000", "localhost:8000"),
+            ("logs.example.com:8000/hunter2", "logs.example.com:8000/..."),
+        ],
+    )
+    def test_in_the_variable_of_the_url_are_never_repeated(self, value: str, shown: str) -> None:
+        """If VOYAGE_LOGS_URL contains a secret instead of a URL, the error hides the value."""
+        found = endpoint("key", "secret", VOYAGE_LOGS_URL=value)
+
+        (problem,) = found.problems
+        assert problem.startswith(f"VOYAGE_LOGS_URL={shown!r}: must be an http:// or https:// URL")
+        assert shown in str(refusal(base_url=value))
+
     def test_in_the_environment_are_never_repeated(self) -> None:
         """The error about a wrong environment variable does not show a secret in its value."""
         found = endpoint(

@@ -247,6 +247,40 @@ def test_no_error_of_the_constructor_shows_them() -> None:
         assert_clean(caught.value, repr(caught.value), pickle.dumps(caught.value))
 
 
+@pytest.mark.parametrize("is_given", [True, False])
+@pytest.mark.parametrize("kind", [VoyageLogger, Transport])
+@pytest.mark.parametrize(
+    "wrong", [{"base_url": "ftp://x"}, {"timeout": -1}, {"compress": 2}, {"api_key": "\u20ac"}]
+)
+def test_no_traceback_of_the_constructor_shows_the_environment(
+    monkeypatch: pytest.MonkeyPatch, kind: type, wrong: dict[str, Any], is_given: bool
+) -> None:
+    """If an argument is wrong, the local variables in the traceback show no environment variable.
+
+    A secret argument is only in variables that have the name of the argument.
+    """
+    monkeypatch.setenv("DATABASE_PASSWORD", TOKEN)
+    monkeypatch.setenv("VOYAGE_LOGS_URL", f"https://{TOKEN}.invalid")
+    if is_given:
+        wrong = {"api_key": KEY, "api_secret": SECRET, **wrong}
+    else:
+        monkeypatch.setenv("VOYAGE_LOGS_KEY", KEY)
+        monkeypatch.setenv("VOYAGE_LOGS_SECRET", SECRET)
+    with pytest.raises(ConfigurationError) as caught:
+        kind(*(["app"] if kind is VoyageLogger else []), **wrong)
+    stack = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
+    assert stack
+    for frame in stack:
+        found = dict(frame.f_locals)
+        for name in ("api_key", "api_secret", "self"):
+            found.pop(name, None)
+        arguments = dict(found.pop("arguments", {}))
+        arguments.pop("self", None)  # The `repr` of a half-made logger can raise an error.
+        assert_clean(found, arguments)
+    if kind is Transport:
+        assert repr(stack[0].f_locals["self"]) == "Transport()"
+
+
 def test_no_traceback_of_an_interrupted_sign_in_shows_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

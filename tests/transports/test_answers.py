@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import threading
 import tracemalloc
 import zlib
 from math import inf
@@ -12,7 +13,7 @@ import pytest
 
 from tests.support.loggers import sign_ins, until
 from tests.support.raw_server import RawServer
-from voyage_logger import BaseTransport, Kind, Outcome, Transport
+from voyage_logger import BaseTransport, ConnectionFailed, Kind, Outcome, Transport
 from voyage_logger.devserver import DevServer, Fault
 from voyage_logger.transports._token import Token
 
@@ -294,6 +295,28 @@ def test_text_of_a_custom_transport_cannot_move_the_cursor(make_logger: MakeLogg
     assert str(errors[0]).isprintable()
     problem = logger.stats().last_problem
     assert problem is not None
+    assert problem.isprintable()
+
+
+def test_text_of_a_custom_sign_in_cannot_move_the_cursor(make_logger: MakeLogger) -> None:
+    """Control characters in the error of a custom `sign_in` do not appear in `last_problem`."""
+    is_read = threading.Event()
+
+    class Evil(BaseTransport):
+        def sign_in(self) -> None:
+            raise ConnectionFailed(EVIL.decode())
+
+        def send(self, entries: Sequence[bytes], *, time_limit: float | None = None) -> Outcome:
+            is_read.wait(30)
+            return Outcome(Kind.DELIVERED)
+
+    logger = make_logger(transport=Evil())
+    logger.info("x")
+    until(lambda: logger.stats().last_problem)
+    problem = logger.stats().last_problem
+    is_read.set()
+    assert problem is not None
+    assert "pwned" in problem
     assert problem.isprintable()
 
 

@@ -43,7 +43,7 @@ class Restorable:
     _has_own_constructor: bool
 
     def _remember(self, constructor: Callable[..., None], arguments: Mapping[str, Any]) -> None:
-        """Store the arguments for later pickles. `arguments` is the constructor's `locals()`."""
+        """Store the arguments for later pickles. `arguments` comes from `without_secrets`."""
         left_out = ("self", *_SECRETS, *self._left_out)
         self._arguments = {name: arguments[name] for name in arguments if name not in left_out}
         self._has_own_secrets = any(arguments[name] is not None for name in _SECRETS)
@@ -73,6 +73,16 @@ class Restorable:
             rule = "a class with an __init__ of its own must define __reduce__, too"
             raise TypeError(f"cannot pickle {kind}: {rule}")
         return restore, (type(self), self._name, self._arguments)
+
+
+def without_secrets(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a constructor's `locals()` in which the key and the secret are hidden.
+
+    Some tools show the local variables of a traceback. These tools hide a variable `api_secret`,
+    but show an item of a dict.
+    """
+    is_given = {name for name in _SECRETS if arguments[name] is not None}
+    return {**arguments, **dict.fromkeys(is_given, "<hidden>")}
 
 
 def restore(kind: type[Restorable], name: str, arguments: dict[str, Any]) -> Restorable:

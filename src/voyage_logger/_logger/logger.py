@@ -10,7 +10,7 @@ from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.frozen import replace
 from voyage_logger._base.levels import WARN
-from voyage_logger._base.pickling import Restorable
+from voyage_logger._base.pickling import Restorable, without_secrets
 from voyage_logger._base.rules import a_flag, seconds
 from voyage_logger._base.settings import KIB, MIB
 from voyage_logger._delivery.pipeline import FLUSH_TIMEOUT, Pipeline
@@ -146,7 +146,7 @@ class VoyageLogger(Restorable, LogMethods, ContextMethods, JourneyMethods):
         strict: bool = False,
         transport: BaseTransport | None = None,
     ) -> None:
-        arguments = dict(locals())
+        arguments = without_secrets(locals())
         a_flag("strict", strict)
         a_transport("transport", transport)
         settings = settings_from(**arguments)

@@ -18,7 +18,7 @@ from voyage_logger._base import wire
 from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.frozen import replace
-from voyage_logger._base.pickling import Restorable
+from voyage_logger._base.pickling import Restorable, without_secrets
 from voyage_logger._base.printable import printable
 from voyage_logger._base.settings import MIB
 from voyage_logger._entry.encoding import encode
@@ -80,7 +80,7 @@ class Transport(Restorable, BaseTransport):
         compress: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        arguments = dict(locals())
+        arguments = without_secrets(locals())
         endpoint = endpoint_from(api_key, api_secret, base_url, timeout=timeout, compress=compress)
         if endpoint.problems:
             raise missing(endpoint)
@@ -121,6 +121,8 @@ class Transport(Restorable, BaseTransport):
         self._session: Session | None = None
 
     def __repr__(self) -> str:
+        if "_endpoint" not in vars(self):  # The constructor has raised an error.
+            return "Transport()"
         return f"Transport(base_url={self._endpoint.base_url!r})"
 
     # Each log call reads this property, so the property must be fast: it runs only C code.

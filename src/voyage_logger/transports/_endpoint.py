@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from voyage_logger._base.errors import ConfigurationError
@@ -24,9 +25,15 @@ from voyage_logger._base.settings import (
 from voyage_logger._base.wire import DEFAULT_BASE_URL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _LOOPBACK = r"(.+\.)?localhost\.?|::1|(::ffff:)?127(\.\d{1,3}){3}"
+
+# A host name, and perhaps a port. A secret rarely has this form: it has longer parts or capitals.
+_HOST = r"(localhost|([a-z0-9-]{1,24}\.)+[a-z]{2,24})(:\d{1,5})?"
+_SHORTEST_SECRET = 7  # As in entries, a text with fewer characters does not count as a secret.
+_URL_RULE = "an http:// or https:// URL with a host, without credentials, query or fragment"
+_CREDENTIAL_RULE = "a text of visible ASCII characters, as HTTP headers carry"
 
 
 @frozen
@@ -74,27 +81,25 @@ def endpoint_from(
     *,
     timeout: object,
     compress: object,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
 ) -> Endpoint:
     """Return the endpoint. If the key, secret or URL is None, read its environment variable."""
     problems: list[str] = []
-    credentials = _credentials(api_key, api_secret, environ, problems)
-    if base_url is not None:
-        url = _url("base_url", base_url)
-    else:
-        url = DEFAULT_BASE_URL
-        if from_environ := variable(environ, URL_VARIABLE):
-            try:
-                url = _url(URL_VARIABLE, from_environ)
-            except ConfigurationError as error:
-                problems.append(str(error))
+    # Some tools show the local variables of a traceback. Therefore no function that can raise an
+    # error has the environment or a value of the environment in a local variable.
+    read = partial(_read, environ)
+    credentials = _credentials(api_key, api_secret, read, problems)
     return Endpoint(
-        base_url=url,
+        base_url=_url_from(base_url, read, problems),
         credentials=credentials,
         timeout=_timeout(timeout),
         compress=a_flag("compress", compress),
         problems=tuple(problems),
     )
+
+
+def _read(environ: Mapping[str, str] | None, name: str) -> str:
+    return variable(os.environ if environ is None else environ, name)
 
 
 def missing(endpoint: Endpoint) -> ConfigurationError:
@@ -114,58 +119,87 @@ def _timeout(value: object) -> tuple[float, float]:
     return seconds("timeout", value[0]), seconds("timeout", value[1])
 
 
-def _url(parameter: str, value: object) -> str:
+def _url_from(base_url: object, read: Callable[[str], str], problems: list[str]) -> str:
+    """Return the URL. If the URL in the environment is not valid, add a problem."""
+    if base_url is None:
+        if not (from_environ := read(URL_VARIABLE)):
+            return DEFAULT_BASE_URL
+        if url := _valid_url(from_environ):
+            return url
+        problems.append(str(ConfigurationError(URL_VARIABLE, _shown(from_environ), _URL_RULE)))
+        return DEFAULT_BASE_URL
+    if url := _valid_url(base_url):
+        return url
+    raise ConfigurationError("base_url", _shown(base_url), _URL_RULE)
+
+
+def _valid_url(value: object) -> str:
+    """Return the URL without a slash at the end, or "" if the value is not a valid URL."""
     with loading:
         from urllib.parse import urlsplit  # noqa: PLC0415 - see above
 
-    rule = "an http:// or https:// URL with a host, without credentials, query or fragment"
-    # A URL with one of the characters `@?#&=` can contain a secret, so errors do not show the URL.
-    is_harmless = isinstance(value, str) and not set(value) & set("@?#&=")
-    shown = value if is_harmless else "<a hidden value>"
     if not isinstance(value, str):
-        raise ConfigurationError(parameter, shown, rule)
+        return ""
     url = value.strip().rstrip("/")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # The port is out of range, or a bracket is not closed.
         usable = False
-    if not usable or not is_header_safe(url) or set(url) & set(" @?#"):
-        raise ConfigurationError(parameter, shown, rule)
-    return url
+    return url if usable and is_header_safe(url) and not set(url) & set(" @?#") else ""
+
+
+def _shown(value: object) -> str:
+    """Return the beginning of a wrong URL, or a placeholder if the value can contain a secret.
+
+    A URL with one of the characters `@?#&=` can contain a secret. So can the path of a URL. A long
+    value that is neither a URL nor a host name might be a secret in the wrong variable.
+    """
+    if not isinstance(value, str) or set(value) & set("@?#&="):
+        return "<a hidden value>"
+    head, separator, rest = value.rpartition("://")
+    host, slash, path = rest.partition("/")
+    if separator or len(value) < _SHORTEST_SECRET or re.fullmatch(_HOST, host):
+        return f"{head}{separator}{host}{slash}{path and '...'}"
+    return "<a hidden value>"
 
 
 def _credentials(
-    api_key: object, api_secret: object, environ: Mapping[str, str], problems: list[str]
+    api_key: object, api_secret: object, read: Callable[[str], str], problems: list[str]
 ) -> Credentials | None:
+    if problem := _problem_of(api_key):
+        raise ConfigurationError("api_key", problem, _CREDENTIAL_RULE)
+    if problem := _problem_of(api_secret):
+        raise ConfigurationError("api_secret", problem, _CREDENTIAL_RULE)
     names = (KEY_VARIABLE, SECRET_VARIABLE)
-    given = (api_key, api_secret, *(variable(environ, name) or None for name in names))
-    if given == (None, None, None, None) and all(
-        variable(environ, name) for name in SNIPPET_VARIABLES
-    ):
-        names = SNIPPET_VARIABLES
-    key = _credential("api_key", api_key, names[0], environ, problems)
-    secret = _credential("api_secret", api_secret, names[1], environ, problems)
+    if api_key is None and api_secret is None and not any(map(read, names)):  # noqa: SIM102 - first the usual variables, then the others
+        if all(map(read, SNIPPET_VARIABLES)):
+            names = SNIPPET_VARIABLES
+    key = _credential(api_key, names[0], read, problems)
+    secret = _credential(api_secret, names[1], read, problems)
     return Credentials(key, secret) if key and secret else None
 
 
+def _problem_of(value: object) -> str:
+    """Describe a wrong argument without showing the argument. Return "" if it is right."""
+    if value is not None and not isinstance(value, str):
+        return f"<a hidden {type(value).__name__}>"
+    argument = (value or "").strip()
+    return "<a hidden text>" if argument and not is_header_safe(argument) else ""
+
+
 def _credential(
-    parameter: str, value: object, name: str, environ: Mapping[str, str], problems: list[str]
+    argument: object, name: str, read: Callable[[str], str], problems: list[str]
 ) -> str:
     """Return the key or secret. If the text is missing or invalid, add a problem and return ""."""
-    rule = "a text of visible ASCII characters, as HTTP headers carry"
-    if value is not None and not isinstance(value, str):
-        raise ConfigurationError(parameter, f"<a hidden {type(value).__name__}>", rule)
     # An empty argument counts as None: apps often pass an empty text if no secret is configured.
-    if argument := (value or "").strip():
-        if not is_header_safe(argument):
-            raise ConfigurationError(parameter, "<a hidden text>", rule)
-        return argument
-    found = variable(environ, name)
+    if isinstance(argument, str) and argument.strip():
+        return argument.strip()
+    found = read(name)
     if not found:
         problems.append(f"{name} is not set")
     elif not is_header_safe(found):
-        problems.append(f"{name} must be {rule}")
+        problems.append(f"{name} must be {_CREDENTIAL_RULE}")
         return ""
     return found
 
