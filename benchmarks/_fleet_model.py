@@ -22,7 +22,7 @@ from voyage_logger._delivery.flush_interval import FlushInterval
 from voyage_logger._delivery.request_size import BEHIND, RequestSize
 from voyage_logger._queue.lanes import RECORD_OVERHEAD
 from voyage_logger.transports._outcome import Kind, Outcome
-from voyage_logger.transports._token import renewal
+from voyage_logger.transports._token import renewal, renewal_pause
 from voyage_logger.transports._verdict import batch_outcome, sign_in_outcome
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Process:
         "_app",
         "_boarding",
         "_counted",
+        "_expires_at",
         "_failures",
         "_first",
         "_flush_interval",
@@ -117,7 +118,7 @@ class Process:
         self._flush_interval = FlushInterval(self._app.flush_interval)
         self._size = RequestSize(self._app.batch_size, self._app.max_batch_bytes)
         self._failures = Failures()
-        self._renew_at = -inf
+        self._renew_at = self._expires_at = -inf
         self._is_starting = True
 
     @property
@@ -149,10 +150,10 @@ class Process:
         return self._answered + self._pause(outcome)
 
     def _attempt(self, now: float) -> Outcome | None:
-        """Return the outcome of the batch in flight, or None after a successful sign-in."""
+        """Return the outcome of the batch in flight, or None if the next step sends the batch."""
         if now >= self._renew_at:
             outcome = self._sign_in(now)
-            return None if outcome else outcome
+            return None if outcome or self._can_renew_later(outcome) else outcome
         reply, self._answered = self._server.store(now, self.in_flight)
         if reply is self._server.ok:
             self._failures.make_up()
@@ -165,8 +166,18 @@ class Process:
         reply, self._answered = self._server.sign_in(now)
         if reply is self._server.ok:
             self._renew_at = now + renewal(self._server.token_life, self._random)
+            self._expires_at = now + self._server.token_life
             return _DONE
         return _understand(reply, sign_in_outcome)
+
+    def _can_renew_later(self, failure: Outcome) -> bool:
+        """Do what `Transport` does after a failed renewal: go on with a token that is valid."""
+        remaining = self._expires_at - self._answered
+        if remaining <= 0:
+            return False
+        pause = max(renewal_pause(remaining, self._random), failure.retry_after or 0.0)
+        self._renew_at = min(self._answered + pause, self._expires_at)
+        return True
 
     def _pause(self, outcome: Outcome) -> float:
         attempt = self._failures.add(outcome.kind)
