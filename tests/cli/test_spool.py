@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -619,3 +620,18 @@ def test_help_names_the_exit_codes(capfd: pytest.CaptureFixture[str], words: lis
         spool(*words, "--help")
     out = capfd.readouterr().out
     assert all(f"\n  {code}  " in out for code in range(4))
+
+
+def test_disk_that_fails_ends_the_command_with_a_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """If the folder cannot be listed, the command prints the cause and returns the code 1."""
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    leave(folder, "info a")
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, broken)
+    assert spool("ls", folder) == 1
+    assert "Input/output error" in capfd.readouterr().err

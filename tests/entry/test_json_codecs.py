@@ -266,3 +266,14 @@ class TestEncodeCall:
             entry = {"message": "m", "level": "info", **fields}
             assert found in (None, encode(entry, LIMIT))
             assert (found is None) == (depth > MAX_DEPTH - 2)
+
+
+def test_float_that_both_encoders_write_alike_takes_the_quick_path() -> None:
+    """A float as the only value beside the message needs no careful path."""
+    assert (
+        encode({"ratio": 0.5, "rates": [0.5, [0.25]]}, LIMIT)
+        == b'{"ratio":0.5,"rates":[0.5,[0.25]]}'
+    )
+    fields: dict[str, Any] = {"ratio": 0.5}
+    text = encode_call("m", '{"level":"info"}', fields, (0, [0.5]), LIMIT, NOTHING)
+    assert text == b'{"message":"m","level":"info","ratio":0.5}'

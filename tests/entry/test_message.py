@@ -300,3 +300,14 @@ def test_msg_beside_a_message_is_a_field(
     plain.info(*fields.pop("args", ()), **fields)
     assert sent_by(plain, recorder) == ("x", {"msg": "own"})
     assert said() == []
+
+
+def test_ctrl_c_in_the_text_of_an_argument_reaches_the_app(plain: VoyageLogger) -> None:
+    """If Ctrl-C comes in the `__str__` of an argument, the app gets the `KeyboardInterrupt`."""
+
+    class Slow:
+        def __str__(self) -> str:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plain.info("%s", Slow())

@@ -339,3 +339,15 @@ def test_empty_text_in_a_bare_entry_is_not_masked() -> None:
     redaction = Redaction(["event_name", "method_name"])
     found = json.loads(bare(entry, 1024, dumps, "why", redaction))
     assert (found["event_name"], found["method_name"]) == ("", MASK)
+
+
+def test_pydantic_models_in_many_levels_are_sent() -> None:
+    """If pydantic models are nested too deeply, the value is still sent, and nothing is raised."""
+    pydantic = pytest.importorskip("pydantic", minversion="2")
+    node = pydantic.create_model(
+        "Node", inner=(Any, None), pin=(str, pydantic.Field("1", repr=False))
+    )
+    value = None
+    for _ in range(60):
+        value = node(inner=value)
+    assert b'"inner"' in encode({"message": "m", "meta_data": {"node": value}}, 1 << 18)

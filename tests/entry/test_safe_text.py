@@ -6,13 +6,14 @@ import asyncio
 import itertools
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Iterator, KeysView, Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from voyage_logger._entry import safe_text
 from voyage_logger._entry.json_data import to_text
-from voyage_logger._entry.safe_text import CYCLE, MAX_DEPTH, TOO_DEEP, TOO_MUCH, bounded
+from voyage_logger._entry.safe_text import CYCLE, MAX_DEPTH, TOO_DEEP, TOO_MUCH, bounded, content
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -297,3 +298,17 @@ def test_mapping_with_too_many_keys_is_marked(logger: VoyageLogger, recorder: Re
         "2": 2,
         TOO_MUCH: True,
     }
+
+
+def test_ctrl_c_in_the_value_of_an_enum_member_reaches_the_app() -> None:
+    """If Ctrl-C comes while the value of an enum member is read, the app gets the exception."""
+
+    class Slow(Enum):
+        MEMBER = 1
+
+        @property
+        def value(self) -> int:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        content(Slow.MEMBER)

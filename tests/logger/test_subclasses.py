@@ -243,3 +243,19 @@ def test_class_without_an_overriding_log_calls_directly(make_logger: MakeLogger)
 
     for logger in (make_logger(), Plain("app", api_key=KEY, api_secret=SECRET)):
         assert logger._log_call == logger._log_at == logger._calls.log
+
+
+def test_overriding_log_and_partial_level_method_work_together(recorder: Recorder) -> None:
+    """A level method that is no Python function, such as a `partialmethod`, calls `log` once."""
+
+    class Partial(Tenant):
+        notice = functools.partialmethod(Tenant.log, "info")
+        info = notice
+
+    logger = made(Partial, recorder)
+    logger.info("Paid")
+    logger.error("Failed")
+    assert [entry["message"] for entry in entries(logger, recorder)] == [
+        "acme: Paid",
+        "acme: Failed",
+    ]

@@ -8,14 +8,17 @@ import os
 import shutil
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.loggers import until
+from tests.contracts.queue import entry, payloads
+from tests.support.loggers import assert_law, until
 from tests.support.processes import messages, needs_fork
 from tests.support.spooling import Child, leave, look
+from voyage_logger._base.diagnostics import Diagnostics
 from voyage_logger._base.levels import INFO
+from voyage_logger._queue.spool import SpoolQueue, SpoolSettings, owner
 from voyage_logger._queue.spool import folder as folder_module
 from voyage_logger._queue.spool.file_names import lock_name
 from voyage_logger._queue.spool.folder import Folder, release_locks_in_child, rewrite, unlock
@@ -457,3 +460,36 @@ def test_shared_position_is_not_changed_by_a_read(tmp_path: Path) -> None:
     assert ReadableFile(os.dup(descriptor), is_shared=True).read(0, 9) == b"spool"
     assert os.read(descriptor, 9) == b"pool"
     os.close(descriptor)
+
+
+def test_process_that_lost_its_rights_uses_its_open_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If no file can be opened or removed any more, open descriptors still deliver the entries."""
+    queue = SpoolQueue(
+        100, 1 << 20, SpoolSettings(tmp_path, 1 << 20, None, "nowhere"), Diagnostics()
+    )
+    queue.append(entry("first"), INFO)
+    queue.append(entry("second"), INFO)
+    queue.take(1, 1 << 20)
+    queue.settle(1)
+    opening = os.open
+
+    def denied(path: Any, *arguments: Any, **options: Any) -> int:
+        if "v1." in str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opening(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", denied)
+    monkeypatch.setattr(os, "unlink", denied)
+    monkeypatch.setattr(owner, "_JOURNAL_LIMIT", 0)
+    queue.append(entry("x" * 65_000), INFO)  # the file has no room for this entry, and is sealed
+    taken = []
+    for _ in range(3):
+        taken += payloads(batch := queue.take(10, 1 << 20))
+        queue.settle(len(batch))
+
+    assert sorted(taken) == sorted([entry("second"), entry("x" * 65_000)])
+    assert_law(queue.stats())
+    monkeypatch.undo()
+    queue.close("closed")

@@ -160,3 +160,14 @@ def test_segment_that_an_owner_adds_after_the_listing_is_adopted(
     monkeypatch.setattr(os, "listdir", list_then_add)
 
     assert look(queue) == 401
+
+
+def test_process_that_has_adopted_many_owners_adopts_no_more(
+    make_queue: MakeQueue, server: DevServer, folder: Path
+) -> None:
+    """While the entries of eight dead owners are not sent, a look adopts no other owner."""
+    queue = make_queue()
+    for number in range(1, 11):
+        leave(folder, server, ["x"], owner=name_of(number))
+
+    assert [look(queue), look(queue)] == [8, 8]

@@ -111,9 +111,6 @@ class _Large:
     def __repr__(self) -> str:
         return "".join(_beginning(self._value, MAX_PRINTED, set())[0])
 
-    def __getitem__(self, key: str) -> Any:
-        return bounded(self._value[key])  # A placeholder such as %(name)s calls this method.
-
 
 def has_own_repr(kind: Any, base: Any) -> bool:
     """Return True if a subclass of the container type `base` defines its own `repr`."""

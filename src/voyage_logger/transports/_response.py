@@ -46,13 +46,11 @@ class FinalResponse(HTTPResponse):
     """
 
     def begin(self) -> None:
-        if self.headers is not None:
-            return
         for _ in range(_MOST_INTERIM):
             self._begin_once()
             if self.status not in _INTERIM:
                 return
-            self.headers = self.msg = None  # `begin` reads nothing if these are set.
+            self.headers = self.msg = None  # type: ignore[assignment] # `begin` reads nothing if these are set.
         raise HTTPException(f"more than {_MOST_INTERIM} interim answers")
 
     def _begin_once(self) -> None:
@@ -66,8 +64,8 @@ class FinalResponse(HTTPResponse):
                 raise
             self._give_up_after_status()
         finally:
-            if self.fp is head:
-                self.fp = stream
+            left: Any = self.fp  # `begin` sets `fp` to None if it closes the connection.
+            self.fp = left and stream
         if head.is_ambiguous:
             self.will_close = True
 
