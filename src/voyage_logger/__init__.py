@@ -35,16 +35,16 @@ from voyage_logger._base.stats import FlushResult, Stats
 from voyage_logger._entry.redaction import DEFAULT_REDACTED_KEYS
 from voyage_logger._logger.journey import Journey, current_journey
 from voyage_logger._logger.logger import VoyageLogger
-from voyage_logger._logger.propagation import propagate
 from voyage_logger._version import __version__
 from voyage_logger.transports import BaseTransport, Kind, Outcome, Transport
 
 if TYPE_CHECKING:
     from voyage_logger._delivery.sigterm import flush_on_sigterm
     from voyage_logger._entry.log_fields import LogFields, TimelineStep
+    from voyage_logger._logger.propagation import propagate
 else:
     # Few programs use the names in `_LATE`. A program that uses none of these names starts faster.
-    _LATE = ("LogFields", "TimelineStep", "flush_on_sigterm")
+    _LATE = ("LogFields", "TimelineStep", "flush_on_sigterm", "propagate")
 
     def __getattr__(name: str) -> object:
         if name not in _LATE:
@@ -52,7 +52,8 @@ else:
         with loading:
             from voyage_logger._delivery.sigterm import flush_on_sigterm  # noqa: PLC0415
             from voyage_logger._entry.log_fields import LogFields, TimelineStep  # noqa: PLC0415
-        for found in (LogFields, TimelineStep, flush_on_sigterm):
+            from voyage_logger._logger.propagation import propagate  # noqa: PLC0415
+        for found in (LogFields, TimelineStep, flush_on_sigterm, propagate):
             found.__module__ = __name__
             globals()[found.__name__] = found
         return globals()[name]

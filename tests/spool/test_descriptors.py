@@ -17,7 +17,7 @@ from tests.support.loggers import assert_law, until
 from tests.support.processes import messages, needs_fork
 from tests.support.spooling import Child, leave, look
 from voyage_logger._base.diagnostics import Diagnostics
-from voyage_logger._base.levels import INFO
+from voyage_logger._base.levels import ERROR, INFO
 from voyage_logger._queue.spool import SpoolQueue, SpoolSettings, owner
 from voyage_logger._queue.spool import folder as folder_module
 from voyage_logger._queue.spool.file_names import lock_name
@@ -462,34 +462,67 @@ def test_shared_position_is_not_changed_by_a_read(tmp_path: Path) -> None:
     os.close(descriptor)
 
 
+LARGE = "x" * 40_000  # Two entries of this size do not fit into one file.
+
+
+def lose_rights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no file of a spool be opened or removed any more."""
+
+    def denied(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any, *arguments: Any, **options: Any) -> Any:
+            if "v1." in str(path):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return function(path, *arguments, **options)
+
+        return call
+
+    for name in ("open", "unlink", "remove"):
+        monkeypatch.setattr(os, name, denied(getattr(os, name)))
+    monkeypatch.setattr(owner, "_JOURNAL_LIMIT", 0)
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
 def test_process_that_lost_its_rights_uses_its_open_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_journal: bool
 ) -> None:
     """If no file can be opened or removed any more, open descriptors still deliver the entries."""
-    queue = SpoolQueue(
-        100, 1 << 20, SpoolSettings(tmp_path, 1 << 20, None, "nowhere"), Diagnostics()
-    )
-    queue.append(entry("first"), INFO)
-    queue.append(entry("second"), INFO)
-    queue.take(1, 1 << 20)
-    queue.settle(1)
-    opening = os.open
-
-    def denied(path: Any, *arguments: Any, **options: Any) -> int:
-        if "v1." in str(path):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return opening(path, *arguments, **options)
-
-    monkeypatch.setattr(os, "open", denied)
-    monkeypatch.setattr(os, "unlink", denied)
-    monkeypatch.setattr(owner, "_JOURNAL_LIMIT", 0)
-    queue.append(entry("x" * 65_000), INFO)  # the file has no room for this entry, and is sealed
+    settings = SpoolSettings(tmp_path, 1 << 20, None, "nowhere")
+    queue = SpoolQueue(100, 1 << 20, settings, Diagnostics())
+    expected = [entry(f"{number}{LARGE}") for number in range(3)]
+    queue.append(expected[0], INFO)
+    if has_journal:
+        queue.append(entry("early"), ERROR)
+        queue.take(1, 1 << 20)
+        queue.settle(1)
+    lose_rights(monkeypatch)
+    for payload in expected[1:]:
+        queue.append(payload, INFO)
     taken = []
-    for _ in range(3):
+    for _ in range(4):
         taken += payloads(batch := queue.take(10, 1 << 20))
         queue.settle(len(batch))
 
-    assert sorted(taken) == sorted([entry("second"), entry("x" * 65_000)])
+    assert set(expected[1:]) <= set(taken)
+    assert len(taken) == len(set(taken)) == queue.stats().delivered - has_journal
+    assert_law(queue.stats())
+    monkeypatch.undo()
+    queue.close("closed")
+
+
+def test_file_that_was_closed_before_the_rights_were_lost_is_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a file is closed and cannot be opened again, its entries count as unreadable."""
+    settings = SpoolSettings(tmp_path, 1 << 20, None, "nowhere")
+    queue = SpoolQueue(100, 1 << 20, settings, Diagnostics())
+    for number in range(2):
+        queue.append(entry(f"{number}{LARGE}"), INFO)
+    lose_rights(monkeypatch)
+    taken = payloads(queue.take(10, 1 << 20))
+    queue.settle(len(taken))
+
+    assert taken == [entry(f"1{LARGE}")]
+    assert queue.stats().dropped_by == {"unreadable": 1}
     assert_law(queue.stats())
     monkeypatch.undo()
     queue.close("closed")
