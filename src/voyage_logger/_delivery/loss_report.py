@@ -15,9 +15,9 @@ from voyage_logger._base.diagnostics import QUIET_SECONDS, Diagnostics
 from voyage_logger._base.errors import EntriesLost, entries, fate, tally
 from voyage_logger._base.fork_locks import loading
 from voyage_logger._base.levels import LANES, NOTICE_LANE
+from voyage_logger._base.printable import printable
 from voyage_logger._base.stats import CLOSED, SHUTDOWN, UNCONFIGURED
 from voyage_logger._base.wire import ENTRIES_LOST
-from voyage_logger._entry.safe_text import printable
 from voyage_logger._queue.counts import Loss, by_reason
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from voyage_logger._entry.safe_text import printable
+from voyage_logger._base.printable import printable
 
 _UTC = "+00:00"
 _OURS = f"2026-01-31T12:00:00.000000{_UTC}"  # An example of a `logged_at` that the client writes.

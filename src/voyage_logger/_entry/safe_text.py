@@ -13,8 +13,6 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from voyage_logger._base.printable import printable as printable  # noqa: PLC0414 - for other rooms
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -14,7 +14,7 @@ import signal
 import sqlite3
 from typing import TYPE_CHECKING
 
-from voyage_logger._entry.safe_text import printable
+from voyage_logger._base.printable import printable
 from voyage_logger.cli._output import complain, flush, has_output, say
 from voyage_logger.devserver import DevServer
 

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from voyage_logger._entry.safe_text import printable
+from voyage_logger._base.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

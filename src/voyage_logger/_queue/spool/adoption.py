@@ -17,8 +17,8 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.clock import monotonic
+from voyage_logger._base.printable import printable
 from voyage_logger._base.settings import URL_VARIABLE
-from voyage_logger._entry.safe_text import printable
 from voyage_logger._queue.spool.file_names import (
     lock_name,
     odd_names,

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from voyage_logger._entry.safe_text import printable
+from voyage_logger._base.printable import printable
 from voyage_logger.cli._output import say
 from voyage_logger.cli.spool._terminal import DONE, age_of, counted, running, size_of
 

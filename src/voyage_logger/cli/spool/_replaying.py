@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from voyage_logger._base.errors import ConfigurationError, VoyageError
-from voyage_logger._entry.safe_text import printable
+from voyage_logger._base.printable import printable
 from voyage_logger._logger.logger import VoyageLogger, pipeline_of
 from voyage_logger._queue.lanes import NEVER
 from voyage_logger._queue.spool import SpoolQueue

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voyage_logger._base.levels import DEBUG, INFO, LEVELS, rank_of
+from voyage_logger._base.printable import printable
 from voyage_logger._entry.readable_line import readable
-from voyage_logger._entry.safe_text import printable
 from voyage_logger._queue.spool.file_names import dead_name
 from voyage_logger._queue.spool.folder import FILE_MODE, words_of
 from voyage_logger._queue.spool.os_locks import BINARY
