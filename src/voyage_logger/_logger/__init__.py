@@ -4,7 +4,9 @@ This room may import `_base`, `_entry`, `_queue`, `transports` and `_delivery`. 
 this order:
 
     logger           VoyageLogger: a logger's own methods, such as flush and capture_uncaught
+    assembly         makes the parts of a logger
     log_methods      the methods info, error, ...
+    readable_settings, overridden_log            what a subclass of the vendor's class relies on
     options          the arguments, environment variables and defaults, checked
     log_call         one log call, from its arguments to the queue
     sampling, ticket_cooldown, collapse          the options `sample`, `ticket_cooldown`, `collapse`
