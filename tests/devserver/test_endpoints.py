@@ -6,7 +6,7 @@ import gzip
 import json
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,17 +16,6 @@ from voyage_logger._base.levels import rank_of
 from voyage_logger._base.wire import BATCH_PATH, SIGN_IN_PATH
 from voyage_logger.devserver import OMIT, DevServer, Fault, Rules, _checks
 from voyage_logger.devserver._tokens import Tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def client(server: DevServer) -> Iterator[Client]:
-    client = Client(server)
-    client.sign_in()
-    yield client
-    client.http.close()
 
 
 def entry(message: str = "hello", **fields: Any) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from voyage_logger.devserver import DevServer, Fault, Rules
 from voyage_logger.devserver._checks import MAX_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 HUGE = 10**400  # This integer is too large for a float.
@@ -23,14 +22,6 @@ UNPRINTABLE = 10**5000
 JSON = {"Content-Type": "application/json"}
 ENTRY = {"message": "hello", "level": "info", "app_name": "app", "environment": "test"}
 OUTER = 4  # the body, its list of entries, the entry, and its `meta_data`
-
-
-@pytest.fixture
-def client(server: DevServer) -> Iterator[Client]:
-    client = Client(server)
-    client.sign_in()
-    yield client
-    client.http.close()
 
 
 def nested(levels: int, opening: str = "[", closing: str = "]") -> bytes:

@@ -30,14 +30,6 @@ REQUESTS = [
 each_path = pytest.mark.parametrize(("method", "path", "body", "status"), REQUESTS)
 
 
-@pytest.fixture
-def client(server: DevServer) -> Iterator[Client]:
-    client = Client(server)
-    client.sign_in()
-    yield client
-    client.http.close()
-
-
 def ask(
     client: Client, method: str, path: str, body: bytes | None, **headers: str
 ) -> tuple[int, Any]:

@@ -7,14 +7,15 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
+from tests.support.listener import SECONDS, Listener
+
 if TYPE_CHECKING:
     import ssl
 
 _PIECE = 1 << 16
-_SECONDS = 10  # seconds; each wait has this time limit, but is usually much shorter
 
 
-class Relay:
+class Relay(Listener):
     """Until the relay is closed, it passes all data between clients and a port on this machine.
 
     Args:
@@ -23,43 +24,13 @@ class Relay:
 
     Attributes:
         seen: All bytes from clients, which are plain text if the relay decrypts TLS.
-        connections: The number of connections that clients have opened.
     """
 
     def __init__(self, target: int | None = None, context: ssl.SSLContext | None = None) -> None:
+        super().__init__()
         self._target = target
         self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._sockets: list[socket.socket] = [self._listener]
-        self._threads = [threading.Thread(target=self._accept)]
         self.seen = bytearray()
-        self.connections = 0
-        self.port: int = self._listener.getsockname()[1]
-
-    def __enter__(self) -> Relay:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for each in self._sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        for thread in self._threads:
-            thread.join(_SECONDS)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return  # the relay is closed
-            client.settimeout(_SECONDS)
-            self.connections += 1
-            self._sockets.append(client)
-            thread = threading.Thread(target=self._serve, args=(client,))
-            self._threads.append(thread)
-            thread.start()
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):  # if a connection is closed, client and server notice it
@@ -72,7 +43,7 @@ class Relay:
                 self._join(client, self._connect(self._target))
 
     def _connect(self, port: int) -> socket.socket:
-        upstream = socket.create_connection(("127.0.0.1", port), timeout=_SECONDS)
+        upstream = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
         self._sockets.append(upstream)
         return upstream
 
